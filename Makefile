@@ -1,0 +1,46 @@
+# `make run` and `make test` work on a machine with Python 3.10 or newer and nothing else prepared.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test slow check fix tables bench clean help
+
+help:  ## what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "isbench needs Python 3.10 or newer; name one by make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(READY)  ## play the bundled sample, print the table, draw the curves
+	$(BIN)/isbench run --model nearest --model grabcut --dataset sample --stop-iou 1.01 --out runs
+	$(BIN)/isbench report runs/sample --plot iou_k --out runs/plots
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -q -n auto -m 'not slow'
+
+slow: $(READY)  ## the runs on real data and the kill tests
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(READY)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fix: $(READY)  ## mend format and what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tables: $(READY)  ## write results/TABLES.md anew from the committed runs
+	$(BIN)/isbench report results --table all --format markdown > results/TABLES.md
+
+bench: $(READY)  ## the clicker against a straightforward one
+	$(BIN)/python benchmarks/clicker.py
+
+clean:  ## take away what was built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

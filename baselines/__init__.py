@@ -1,0 +1,1 @@
+"""Systems to compare with, one file each; every file holds a `card`."""

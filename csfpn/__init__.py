@@ -1,0 +1,1 @@
+"""CSFPN (Click-guided Semantic Feature Propagation Network): no model of it is in this version."""

@@ -1,0 +1,84 @@
+"""isbench: the benchmark suite of click-based interactive image segmentation."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isbench.datasets import load_dataset
+    from isbench.engine import play
+    from isbench.errors import IsbenchError, PredictorError
+    from isbench.registry import load_model
+    from isbench.runner import run
+    from isbench.store import Run, read
+    from isbench.types import (
+        Click,
+        Dataset,
+        Game,
+        Model,
+        Prediction,
+        Predictor,
+        Rules,
+        Sample,
+        Spec,
+        Trajectory,
+        Turn,
+    )
+
+# name -> module; imported on first use, so that `isbench --help` answers at once
+_PLACES = {
+    "Click": "types",
+    "Dataset": "types",
+    "Game": "types",
+    "IsbenchError": "errors",
+    "Model": "types",
+    "Prediction": "types",
+    "Predictor": "types",
+    "PredictorError": "errors",
+    "Rules": "types",
+    "Run": "store",
+    "Sample": "types",
+    "Spec": "types",
+    "Trajectory": "types",
+    "Turn": "types",
+    "load_dataset": "datasets",
+    "load_model": "registry",
+    "play": "engine",
+    "read": "store",
+    "run": "runner",
+}
+
+__all__ = [
+    "Click",
+    "Dataset",
+    "Game",
+    "IsbenchError",
+    "Model",
+    "Prediction",
+    "Predictor",
+    "PredictorError",
+    "Rules",
+    "Run",
+    "Sample",
+    "Spec",
+    "Trajectory",
+    "Turn",
+    "load_dataset",
+    "load_model",
+    "play",
+    "read",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'isbench' has no attribute {name!r}")
+    return getattr(import_module(f"isbench.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -1,0 +1,76 @@
+"""Data sets by name: one reader a file for each layout, one catalogue of the named ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from isbench.datasets import folder
+from isbench.datasets.catalogue import CATALOGUE, SAMPLE, Entry
+from isbench.datasets.place import data_folder
+from isbench.errors import IsbenchError, unknown
+from isbench.types import Dataset
+
+__all__ = ["ENTRIES", "find_folder", "load_dataset"]
+
+ENTRIES: Mapping[str, Entry] = {"sample": SAMPLE, **CATALOGUE}
+FORMS = ("folder:PATH", "coco:IMAGES_DIR,ANNOTATIONS.json")
+_PACKAGE = Path(__file__).parent
+
+
+def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
+    """Return the data set of a name of `ENTRIES`, of `folder:PATH` or of `coco:IMAGES,JSON`.
+
+    `data` is the folder of the data sets, else ISBENCH_DATA, else the user's own; `limit` keeps the
+    first objects only. Objects are listed here and loaded later, one at a time. Raises IsbenchError
+    for an unknown name, a set that is not there or not in its layout, and a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise IsbenchError(f"limit is {limit}; wanted at least 1 object")
+    dataset = _load(name, data)
+    if not dataset.keys:
+        raise IsbenchError(f"data set {name} has no objects; wanted at least 1")
+    if limit is None:
+        return dataset
+    return replace(dataset, keys=dataset.keys[:limit], limit=limit)
+
+
+def find_folder(name: str, data: Path | None = None) -> Path | None:
+    """Return where the named set lies, None if it is not there."""
+    if name == "sample":
+        return _PACKAGE / "sample"
+    root = data_folder(data)
+    for place in ENTRIES[name].folders:
+        if (root / place / ENTRIES[name].landmark).is_dir():
+            return root / place
+    return None
+
+
+def _load(name: str, data: Path | None) -> Dataset:
+    form, colon, place = name.partition(":")
+    if colon and form == "folder":
+        path = Path(place).expanduser()
+        return folder.read(f"folder:{path.resolve().name}", path)
+    if colon and form == "coco":
+        return _load_coco(name, place)
+    if name not in ENTRIES:
+        raise unknown("data set", name, [*ENTRIES, *FORMS])
+    entry, found = ENTRIES[name], find_folder(name, data)
+    if found is None:
+        raise IsbenchError(
+            f"data set {name} is not in {data_folder(data)}: wanted a folder "
+            f"{' or '.join(entry.folders)} with {entry.landmark} in it; try `isbench data get "
+            f"{name}` or `isbench data import {name} PATH`, or name its folder's parent by --data"
+        )
+    return replace(entry.read(name, found), zoom_target=entry.zoom_target)
+
+
+def _load_coco(name: str, place: str) -> Dataset:
+    from isbench.datasets import coco  # pycocotools takes long to import
+
+    images, comma, annotations = place.rpartition(",")
+    if not comma:
+        raise IsbenchError(f"data set {name!r}; wanted coco:IMAGES_DIR,ANNOTATIONS.json")
+    file = Path(annotations).expanduser()
+    return coco.read(f"coco:{file.stem}", Path(images).expanduser(), file)

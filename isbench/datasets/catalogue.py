@@ -1,0 +1,173 @@
+"""The named data sets: where each lies, how it is read, where it comes from, what is known of it.
+
+Counts and fingerprints are of files that were seen; a set that was never at hand has neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from isbench.datasets import folder, pairs
+from isbench.types import Dataset, File
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named data set."""
+
+    title: str
+    licence: str
+    folders: tuple[str, ...]  # under the data folder, the first that is there counts
+    landmark: str  # a path inside the folder by which its layout is recognised
+    read: Callable[[str, Path], Dataset]  # (name, folder) -> data set
+    archive: File | None = None
+    zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    images: int | None = None
+    objects: int | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
+
+
+# The 20 classes of PASCAL VOC as COCO names them: the "seen" ones of COCO_MVal.
+VOC_CLASSES = frozenset(
+    "airplane bicycle bird boat bottle bus car cat chair cow dog horse motorcycle person sheep "
+    "couch train tv".split()
+) | {"dining table", "potted plant"}
+
+_GRABCUT = pairs.Layout("data_GT", "boundary_GT", pairs.trimap)
+_BERKELEY = pairs.Layout(
+    "images", "masks", pairs.trimap, r"(?P<image>\d+)(?P<object>[a-z]?)", "NUMBER or NUMBERa"
+)
+_DAVIS = pairs.Layout("img", "gt", pairs.non_zero)
+_MVAL = pairs.Layout(
+    "img", "gt", pairs.non_zero, r"(?P<object>.+\d\d)_(?P<image>\d+)", "CLASSnn_IMAGEID"
+)
+
+
+def _seen(object_name: str) -> bool:
+    return object_name[:-2] in VOC_CLASSES
+
+
+def _unseen(object_name: str) -> bool:
+    return not _seen(object_name)
+
+
+def _sbd(name: str, root: Path, split: str) -> Dataset:
+    from isbench.datasets import sbd  # SciPy's reader takes longer to import than a command to run
+
+    return sbd.read(name, root, split)
+
+
+def _voc(name: str, root: Path, split: str) -> Dataset:
+    from isbench.datasets import voc
+
+    return voc.read(name, root, split)
+
+
+def _release(file: str, drive: str) -> File:
+    """Return an archive of f-BRS's first release, its mirror and the copy RClicks names."""
+    path = f"fbrs_interactive_segmentation/releases/download/v1.0/{file}"
+    return File(
+        file,
+        (
+            f"https://github.com/SamsungLabs/{path}",
+            f"https://github.com/saic-vul/{path}",
+            f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t",
+        ),
+    )
+
+
+_MVAL_ENTRY = partial(
+    Entry,
+    licence="annotations CC BY 4.0, images under their Flickr licences",
+    folders=("COCO_MVal",),
+    landmark="img",
+    archive=_release("COCO_MVal.zip", "1oz1VT8YqykQFfx_Vtp_wtYFGz5mYBOnp"),
+)
+_SBD_ENTRY = partial(
+    Entry,
+    licence="non-commercial research; images under their Flickr licences",
+    folders=("SBD", "benchmark_RELEASE/dataset"),
+    landmark="inst",
+    archive=File(
+        "benchmark.tgz",
+        (
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
+            "semantic_contours/benchmark.tgz",
+        ),
+        sha256="6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
+    ),
+)
+
+CATALOGUE: Mapping[str, Entry] = {
+    "grabcut": Entry(
+        title="GrabCut (Rother et al. 2004)",
+        licence="research use",
+        folders=("GrabCut",),
+        landmark="data_GT",
+        read=partial(pairs.read, layout=_GRABCUT),
+        archive=_release("GrabCut.zip", "1tU17eJaevYd5PQAwzEK6oG1N9eBJORC4"),
+        images=50,
+        objects=50,
+    ),
+    "berkeley": Entry(
+        title="Berkeley (McGuinness and O'Connor 2010)",
+        licence="non-commercial research",
+        folders=("Berkeley",),
+        landmark="masks",
+        read=partial(pairs.read, layout=_BERKELEY),
+        archive=_release("Berkeley.zip", "1yStolKW8AnS5rYm3VhgnID_XReNCXbEJ"),
+        images=96,
+        objects=100,
+    ),
+    "davis": Entry(
+        title="DAVIS, 345 frames (Perazzi et al. 2016)",
+        licence="non-commercial research",
+        folders=("DAVIS", "DAVIS345"),
+        landmark="gt",
+        read=partial(pairs.read, layout=_DAVIS),
+        archive=_release("DAVIS.zip", "1DhwMOqbwH4tcIrVfqtSczdofjdHHnMCJ"),
+        zoom_target=600,
+        images=345,
+        objects=345,
+    ),
+    "coco-mval": _MVAL_ENTRY(
+        title="COCO_MVal (Sofiiuk et al. 2020)", read=partial(pairs.read, layout=_MVAL)
+    ),
+    "coco-mval-seen": _MVAL_ENTRY(
+        title="COCO_MVal, the 20 PASCAL VOC classes",
+        read=partial(pairs.read, layout=_MVAL, keep=_seen),
+    ),
+    "coco-mval-unseen": _MVAL_ENTRY(
+        title="COCO_MVal, the 60 other classes",
+        read=partial(pairs.read, layout=_MVAL, keep=_unseen),
+    ),
+    "sbd": _SBD_ENTRY(title="SBD val (Hariharan et al. 2011)", read=partial(_sbd, split="val")),
+    "sbd-train": _SBD_ENTRY(
+        title="SBD train (Hariharan et al. 2011)", read=partial(_sbd, split="train")
+    ),
+    "voc-val": Entry(
+        title="PASCAL VOC 2012 segmentation val (Everingham et al.)",
+        licence="images under their Flickr licences",
+        folders=("VOC2012", "VOCdevkit/VOC2012"),
+        landmark="SegmentationObject",
+        read=partial(_voc, split="val"),
+        archive=File(
+            "VOCtrainval_11-May-2012.tar",
+            ("http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",),
+            sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
+            size=1_999_639_040,
+        ),
+    ),
+}
+
+# The set that comes with the package, in the layout of one's own folders.
+SAMPLE = Entry(
+    title="Sample photographs of scikit-image with masks drawn for isbench",
+    licence="photographs public domain or CC0, masks CC0",
+    folders=("sample",),
+    landmark="masks",
+    read=folder.read,
+)

@@ -1,0 +1,72 @@
+"""One's own pictures: `images/` and `masks/` of the same stems, `stem__k` for several objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isbench.datasets.pairs import by_stem, natural
+from isbench.datasets.pictures import check_size, read_image, read_labels
+from isbench.errors import IsbenchError
+from isbench.types import Dataset, Sample
+
+IGNORED = 128
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Loads objects by key; see `Dataset.load`. 0 is background, 128 is not scored."""
+
+    root: Path
+    files: Mapping[str, tuple[str, str]]  # key -> image file, mask file
+
+    def __call__(self, key: str) -> Sample:
+        """Return the object of this key."""
+        image_file, mask_file = self.files[key]
+        image, labels = read_image(self.root / image_file), read_labels(self.root / mask_file)
+        check_size(self.root / mask_file, labels, image)
+        ignore = labels == IGNORED
+        return Sample(key, image, np.greater(labels != 0, ignore), ignore)
+
+
+def read(name: str, root: Path) -> Dataset:
+    """Return the data set of a folder.
+
+    Raises IsbenchError for an image without a mask, a mask without an image, or two masks of one
+    object.
+    """
+    images, masks = by_stem(root, "images", "image"), by_stem(root, "masks", "mask")
+    files: dict[str, tuple[str, str]] = {}
+    for stem, mask in masks.items():
+        image, object_name = _owner(stem, images)
+        if image not in images:
+            raise IsbenchError(
+                f"mask {root / mask} has no image: wanted {root / 'images' / image} with a suffix "
+                "of a picture; add it, or take the mask away"
+            )
+        key = f"{image}#{object_name}"
+        if key in files:
+            raise IsbenchError(
+                f"two masks for object {key}: {root / files[key][1]} and {root / mask}; "
+                "take one away"
+            )
+        files[key] = images[image], mask
+    bare = images.keys() - {key.rpartition("#")[0] for key in files}
+    if bare:
+        stem = min(bare)
+        raise IsbenchError(
+            f"image {root / images[stem]} has no mask: wanted {root / 'masks' / stem}.png "
+            f"or {stem}__1.png; add it, or take the image away"
+        )
+    files = dict(sorted(files.items(), key=lambda item: natural(item[0])))
+    used = {file: root / file for pair in files.values() for file in pair}
+    return Dataset(name, tuple(files), Folder(root, files), used)
+
+
+def _owner(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
+    """Return the image and the object's name that a mask's stem stands for."""
+    image, found, object_name = stem.rpartition("__")
+    return (stem, "1") if stem in images or not found else (image, object_name)

@@ -1,0 +1,130 @@
+"""Sets of an image folder and a mask folder with the same stems: GrabCut, Berkeley, DAVIS, MVal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench.datasets.pictures import SUFFIXES, check_size, read_colours, read_image
+from isbench.errors import IsbenchError
+from isbench.types import Dataset, Mask, Sample
+
+# a mask file's colours (H, W, 3) -> the object and what is not scored, both (H, W)
+Reading: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Mask, Mask]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a set of pairs lies on disk and is read."""
+
+    images: str  # folder of the images
+    masks: str  # folder of the masks
+    reading: Reading
+    stem: str = r"(?P<image>.+)"  # pattern of a stem: groups `image` and, if any, `object`
+    wanted: str = "IMAGE"  # the pattern in words, for the error
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Loads objects by key; see `Dataset.load`."""
+
+    root: Path
+    files: Mapping[str, tuple[str, str]]  # key -> image file, mask file
+    reading: Reading
+
+    def __call__(self, key: str) -> Sample:
+        """Return the object of this key."""
+        image_file, mask_file = self.files[key]
+        image, colours = read_image(self.root / image_file), read_colours(self.root / mask_file)
+        check_size(self.root / mask_file, colours, image)
+        truth, ignore = self.reading(colours)
+        return Sample(key, image, truth, ignore)
+
+
+def trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+    """Read a mask whose 128 is not scored and whose object is brighter [GrabCut, Berkeley]."""
+    level = colours[:, :, 0]  # the evaluators read the first channel only
+    return level > 128, level == 128
+
+
+def non_zero(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+    """Read a mask whose object is anything that is not black [DAVIS, COCO_MVal]."""
+    truth = colours.any(axis=2)
+    return truth, np.zeros_like(truth)
+
+
+def read(
+    name: str, root: Path, layout: Layout, keep: Callable[[str], bool] = lambda _: True
+) -> Dataset:
+    """Return the data set at `root`; `keep` chooses among object names.
+
+    Raises IsbenchError for a stem that does not follow the layout, an image without a mask or a
+    mask without an image.
+    """
+    images = by_stem(root, layout.images, "image")
+    masks = by_stem(root, layout.masks, "mask")
+    for stem in images.keys() ^ masks.keys():
+        here, missing = (images, "mask") if stem in images else (masks, "image")
+        folder = layout.masks if stem in images else layout.images
+        raise IsbenchError(
+            f"{root / here[stem]} has no {missing}: wanted {root / folder / stem} with a suffix "
+            "of a picture; add it, or take the other away"
+        )
+    files = {}
+    for stem in sorted(images):
+        match = re.fullmatch(layout.stem, stem)
+        if match is None:
+            raise IsbenchError(
+                f"{root / images[stem]} is not named {layout.wanted}; rename it, or take it away"
+            )
+        object_name = match.groupdict().get("object") or "1"
+        if keep(object_name):
+            files[f"{match['image']}#{object_name}"] = images[stem], masks[stem]
+    files = dict(sorted(files.items(), key=lambda item: natural(item[0])))
+    used = {file: root / file for pair in files.values() for file in pair}
+    return Dataset(name, tuple(files), Pairs(root, files, layout.reading), used)
+
+
+def by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
+    """Return the pictures of a folder by stem, as posix paths from `root`.
+
+    Raises IsbenchError when there are none, or two of one stem.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(_listed(root / folder)):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise IsbenchError(
+                f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; "
+                "take one away"
+            )
+        found[path.stem] = path.relative_to(root).as_posix()
+    if not found:
+        raise IsbenchError(
+            f"no {kind}s in {root / folder}; wanted files ending in "
+            f"{', '.join(sorted(SUFFIXES))}"
+        )
+    return found
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key by which 2 comes before 10, and '#' before all else."""
+    parts = re.findall(r"\d+|\D", text)
+    return tuple(
+        (1, int(part), part) if part.isdigit() else (0 if part == "#" else 2, 0, part)
+        for part in parts
+    )
+
+
+def _listed(folder: Path) -> Iterable[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError as error:
+        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error

@@ -1,0 +1,144 @@
+"""Picture files to arrays, each once: images in RGB, masks as they were stored.
+
+OpenCV decodes what the original evaluators decoded with it, since another JPEG decoder moves
+clicks; Pillow reads label masks, since OpenCV turns a palette into colours.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from isbench.errors import IsbenchError
+from isbench.types import Image, Mask
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+DECODER = f"opencv {cv2.__version__}, pillow {PIL.__version__}"
+
+_JPEG = b"\xff\xd8"
+# the objects of an image come one after the other, so a few files are all that is asked for again
+_KEPT = 4
+
+
+def read_image(path: Path) -> Image:
+    """Return the (H, W, 3) uint8 RGB image, read-only, turned upright as its EXIF data says.
+
+    Grey images get three equal channels. Raises IsbenchError for a file that is no picture, has
+    more than 8 bits a channel, or is partly transparent: there is no one way to make those 8-bit
+    RGB. Files of the same bytes give the same array.
+    """
+    image = _decoded(_bytes(path))
+    if isinstance(image, str):
+        raise IsbenchError(f"image {path} {image}")
+    return image
+
+
+def read_colours(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as (H, W, 3) uint8 in OpenCV's channel order, read-only."""
+    colours = _decoded_colours(_bytes(path))
+    if colours is None:
+        raise IsbenchError(f"mask {path} cannot be read as a picture; replace the file")
+    return colours
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as (H, W) uint8: palette indices, or grey levels.
+
+    A colour mask becomes its grey level where its channels agree, 255 elsewhere.
+    """
+    labels = _decoded_labels(_bytes(path))
+    if isinstance(labels, str):
+        raise IsbenchError(f"mask {path} {labels}")
+    return labels
+
+
+def check_size(path: Path, mask: Mask | NDArray[np.uint8], image: Image) -> None:
+    """Raise IsbenchError unless the mask read from `path` has the image's rows and columns."""
+    if mask.shape[:2] == image.shape[:2]:
+        return
+    got, wanted = (f"{a.shape[1]}x{a.shape[0]}" for a in (mask, image))
+    turned = mask.shape[:2] == image.shape[1::-1]
+    remedy = (
+        "the image's EXIF data turns it: save it upright, or turn the mask"
+        if turned
+        else "save the mask at the image's size"
+    )
+    raise IsbenchError(f"mask {path} is {got} pixels and its image {wanted}; {remedy}")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@lru_cache(maxsize=_KEPT)
+def _decoded(data: bytes) -> Image | str:
+    """Return the image, or what is wrong with it."""
+    buffer = np.frombuffer(data, np.uint8)
+    try:
+        if not data.startswith(_JPEG):  # a JPEG has 8 bits and no alpha: no second look needed
+            fault = _fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+            if fault:
+                return fault
+        bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        return "cannot be read as a picture; replace the file"
+    image = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
+    image.flags.writeable = False
+    return image
+
+
+def _fault(stored: NDArray[np.generic] | None) -> str | None:
+    """Return what keeps the stored pixels from being an 8-bit RGB image, None if nothing."""
+    if stored is None:
+        return "cannot be read as a picture; replace the file"
+    if stored.dtype != np.uint8:
+        return f"has {8 * stored.dtype.itemsize} bits a channel; wanted 8: convert the file"
+    if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
+        return "is partly transparent; wanted opaque: flatten it onto a background"
+    return None
+
+
+@lru_cache(maxsize=_KEPT)
+def _decoded_colours(data: bytes) -> NDArray[np.uint8] | None:
+    try:
+        colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if colours is None:
+        return None
+    colours = colours.astype(np.uint8, copy=False)
+    colours.flags.writeable = False
+    return colours
+
+
+@lru_cache(maxsize=_KEPT)
+def _decoded_labels(data: bytes) -> NDArray[np.uint8] | str:
+    """Return the labels, or what is wrong with them."""
+    try:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            mode = picture.mode
+            stored = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+        return "cannot be read as a picture; replace the file"
+    if mode == "1":
+        stored = stored.astype(np.uint8) * 255
+    if mode == "RGB":
+        agree = (stored == stored[:, :, :1]).all(axis=2)
+        stored = np.where(agree, stored[:, :, 0], 255).astype(np.uint8)
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
+    labels = np.array(stored)
+    labels.flags.writeable = False
+    return labels

@@ -1,0 +1,19 @@
+"""Where data sets live on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+VARIABLE = "ISBENCH_DATA"
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """Return the folder of the data sets: `given`, else ISBENCH_DATA, else the user's own."""
+    if given is not None:
+        return given
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    return user_data_path("isbench", appauthor=False)

@@ -1,0 +1,62 @@
+"""SBD (Hariharan et al. 2011): instances from `inst/*.mat`, unfiltered, as evaluators play them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from isbench.datasets.lists import instances, read_list
+from isbench.datasets.pictures import check_size, read_image
+from isbench.errors import IsbenchError
+from isbench.types import Dataset, Sample
+
+
+@dataclass(frozen=True)
+class Sbd:
+    """Loads objects by key; see `Dataset.load`."""
+
+    root: Path
+    places: Mapping[str, tuple[str, int]]  # key -> image's stem, instance
+
+    def __call__(self, key: str) -> Sample:
+        """Return the object of this key."""
+        stem, instance = self.places[key]
+        image = read_image(self.root / "img" / f"{stem}.jpg")
+        path = self.root / "inst" / f"{stem}.mat"
+        labels = _segmentation(path)
+        check_size(path, labels, image)
+        truth = labels == instance
+        return Sample(key, image, truth, np.zeros_like(truth))
+
+
+def read(name: str, root: Path, split: str) -> Dataset:
+    """Return the instances of the images that `<split>.txt` lists.
+
+    The filter on the share of its box that a mask covers is for training only.
+    """
+    stems = read_list(root / f"{split}.txt")
+    places = instances(stems, lambda stem: _segmentation(root / "inst" / f"{stem}.mat"))
+    files = [f"{split}.txt", *(f"img/{stem}.jpg" for stem in stems)]
+    files += [f"inst/{stem}.mat" for stem in stems]
+    used = {file: root / file for file in files}
+    return Dataset(name, tuple(places), Sbd(root, places), used)
+
+
+@lru_cache(maxsize=2)
+def _segmentation(path: Path) -> NDArray[np.uint8]:
+    """Return the (H, W) instance numbers of a .mat file, 0 for none."""
+    try:
+        stored = loadmat(path)["GTinst"]["Segmentation"][0, 0]
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # scipy raises many kinds for a damaged file
+        raise IsbenchError(
+            f"{path} is not an SBD instance file (GTinst.Segmentation): {error}; replace it"
+        ) from error
+    return np.asarray(stored, dtype=np.uint8)

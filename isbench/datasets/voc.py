@@ -1,0 +1,47 @@
+"""PASCAL VOC 2012 (Everingham et al.): instances by palette index; 255 is not scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isbench.datasets.lists import VOID, instances, read_list
+from isbench.datasets.pictures import check_size, read_image, read_labels
+from isbench.types import Dataset, Sample
+
+
+@dataclass(frozen=True)
+class Voc:
+    """Loads objects by key; see `Dataset.load`."""
+
+    root: Path
+    places: Mapping[str, tuple[str, int]]  # key -> image's stem, palette index
+
+    def __call__(self, key: str) -> Sample:
+        """Return the object of this key."""
+        stem, index = self.places[key]
+        image = read_image(self.root / "JPEGImages" / f"{stem}.jpg")
+        path = _mask(self.root, stem)
+        labels = read_labels(path)
+        check_size(path, labels, image)
+        return Sample(key, image, labels == index, labels == VOID)
+
+
+def read(name: str, root: Path, split: str) -> Dataset:
+    """Return the instances of the images that `ImageSets/Segmentation/<split>.txt` lists.
+
+    Indices are read as stored: turning the palette's colours grey merges instances 1 and 16, 3 and
+    18, 6 and 21, 9 and 24.
+    """
+    listed = f"ImageSets/Segmentation/{split}.txt"
+    stems = read_list(root / listed)
+    places = instances(stems, lambda stem: read_labels(_mask(root, stem)))
+    files = [listed, *(f"JPEGImages/{stem}.jpg" for stem in stems)]
+    files += [f"SegmentationObject/{stem}.png" for stem in stems]
+    used = {file: root / file for file in files}
+    return Dataset(name, tuple(places), Voc(root, places), used)
+
+
+def _mask(root: Path, stem: str) -> Path:
+    return root / "SegmentationObject" / f"{stem}.png"

@@ -1,0 +1,119 @@
+"""Numbers from trajectories. Arrays in, arrays out; no files, no models.
+
+Source of NoC, NoF and the clicks' order: Sofiiuk et al., arXiv:2102.06583; of the cluster
+bootstrap: Field and Welsh, doi:10.1111/j.1467-9868.2007.00593.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench.types import Trajectory
+
+Floats = NDArray[np.float64]
+
+
+def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
+    """Return the IoU after each click, (N, max_clicks); a game's last IoU is held to the end.
+
+    An object whose scored truth and mask are both empty has no IoU: nan.
+    """
+    iou = np.full((len(trajectories), max_clicks), np.nan)
+    for row, trajectory in zip(iou, trajectories, strict=True):
+        overlap = np.array(trajectory.overlap[:max_clicks], dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            row[: len(overlap)] = overlap[:, 0] / overlap[:, 1]
+        row[len(overlap) :] = row[len(overlap) - 1]
+    return iou
+
+
+def clicks_to(iou: Floats, target: float) -> NDArray[np.int64]:
+    """Return the clicks needed to reach `target`, (N,) from (N, K); K when never reached: NoC."""
+    reached = iou >= target
+    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, iou.shape[1])
+
+
+def failed(iou: Floats, target: float) -> NDArray[np.bool_]:
+    """Return which objects never reached `target`, (N,) from (N, K): their count is NoF."""
+    return ~(iou >= target).any(axis=1)
+
+
+def failed_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
+    """Return which objects RITM counts as failed: those solved at the very last click too."""
+    return clicks_to(iou, target) == iou.shape[1]
+
+
+def area(iou: Floats) -> Floats:
+    """Return the area under each IoU curve by the mean over clicks, (N,) from (N, K)."""
+    return iou.mean(axis=1)
+
+
+def image_of(key: str) -> str:
+    """Return the image's part of an object's key."""
+    return key.rpartition("#")[0]
+
+
+def bootstrap(
+    values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000
+) -> tuple[Floats, Floats]:
+    """Return the ends of the 95 % percentile interval of each column's mean, (M,) from (N, M).
+
+    Whole clusters are drawn, since objects of one image are not independent. With a single cluster
+    there is nothing to draw from: nan.
+    """
+    _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    count = int(inverse.max()) + 1
+    if count < 2:
+        nothing = np.full(values.shape[1], np.nan)
+        return nothing, nothing
+    sums = np.zeros((count, values.shape[1]))
+    np.add.at(sums, inverse, values)
+    sizes = np.bincount(inverse, minlength=count).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    means = (weights @ sums) / (weights @ sizes)[:, None]
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return low, high
+
+
+class Difference(NamedTuple):
+    """A paired comparison of one figure: mean of a - b, its interval, and how objects went."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    wins: int  # objects where a is lower
+    ties: int
+    losses: int
+
+
+def paired(
+    a: Floats, b: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 10_000
+) -> Difference:
+    """Compare two (N,) figures of the same objects, lower being better.
+
+    The p-value is of the sign-flip test: how often the mean, the differences of each cluster
+    multiplied by a random sign, is at least as far from zero; the observed one counts as a draw.
+    """
+    difference = a - b
+    low, high = bootstrap(difference[:, None], clusters, seed)
+    _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.bincount(inverse, weights=difference)
+    rng = np.random.default_rng(seed)
+    signs = rng.integers(0, 2, size=(draws, len(sums))) * 2.0 - 1.0
+    slack = 1e-9 * np.abs(sums).sum()  # sums of the same numbers in another order count as equal
+    extreme = np.abs(signs @ sums) >= abs(sums.sum()) - slack
+    return Difference(
+        mean=float(difference.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        p_value=float((1 + extreme.sum()) / (1 + draws)),
+        wins=int((difference < 0).sum()),
+        ties=int((difference == 0).sum()),
+        losses=int((difference > 0).sum()),
+    )

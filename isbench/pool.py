@@ -1,0 +1,125 @@
+"""Worker processes that may die: each costs its unfinished object only.
+
+Not here: what is played and where it goes (`runner`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from traceback import format_exc
+from typing import Any, NamedTuple, TypeAlias
+
+from isbench.errors import IsbenchError
+from isbench.types import Game
+
+# Plays objects by key and yields their games in the same order; built once in each worker.
+Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
+
+DEATHS = 3  # of workers at the same object before it is given up
+
+
+class WorkerFault(Exception):
+    """An internal fault in a worker, with the traceback it had there."""
+
+
+class Lost(NamedTuple):
+    """An object at which worker after worker died."""
+
+    key: str
+    exit_code: int | None
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    keys: deque[str] = field(default_factory=deque)  # dealt and not yet returned
+
+
+def play_in_processes(
+    make_play: Callable[[], Play], hands: Iterable[Sequence[str]], workers: int
+) -> Iterator[Game | Lost]:
+    """Deal hands of keys to `workers` processes and yield games as they come in.
+
+    `make_play` must be picklable; every process calls it once. The objects of a hand are played in
+    order by one worker. A worker that dies is replaced and the rest of its hand dealt again; an
+    object at which `DEATHS` workers died is yielded as Lost. Raises what a worker raised.
+    """
+    waiting = deque(tuple(hand) for hand in hands)
+    context = multiprocessing.get_context("spawn")  # threads and fork do not mix
+    deaths: Counter[str] = Counter()
+    crew: list[_Worker] = []
+    try:
+        while waiting or any(worker.keys for worker in crew):
+            while waiting and len(crew) < workers:
+                crew.append(_hired(context, make_play))
+            for worker in crew:
+                if waiting and not worker.keys:
+                    _deal(worker, waiting.popleft())
+            ready = wait([worker.pipe for worker in crew if worker.keys])
+            for worker in [worker for worker in crew if worker.pipe in ready]:
+                game = _received(worker)
+                if game is not None:
+                    worker.keys.popleft()
+                    yield game
+                    continue
+                crew.remove(worker)
+                worker.process.join()
+                deaths[worker.keys[0]] += 1
+                if deaths[worker.keys[0]] == DEATHS:
+                    yield Lost(worker.keys.popleft(), worker.process.exitcode)
+                if worker.keys:
+                    waiting.appendleft(tuple(worker.keys))
+    finally:
+        for worker in crew:
+            worker.pipe.close()
+            worker.process.terminate()
+            worker.process.join()
+
+
+def _hired(context: Any, make_play: Callable[[], Play]) -> _Worker:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, make_play), daemon=True)
+    process.start()
+    theirs.close()  # so that the worker's death is the end of the file here
+    return _Worker(process, ours)
+
+
+def _deal(worker: _Worker, hand: Sequence[str]) -> None:
+    worker.keys.extend(hand)
+    with suppress(OSError):  # it died idle: the empty pipe says so at the next look
+        worker.pipe.send(tuple(hand))
+
+
+def _received(worker: _Worker) -> Game | None:
+    """Return the worker's next game, None if it died."""
+    try:
+        message = worker.pipe.recv()
+    except (EOFError, OSError):
+        return None
+    if isinstance(message, Exception):
+        raise message
+    assert isinstance(message, Game)
+    return message
+
+
+def _work(pipe: Connection, make_play: Callable[[], Play]) -> None:
+    """Play hands until the parent closes the pipe or is gone."""
+    play: Play | None = None
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            hand = pipe.recv()
+            try:
+                play = play or make_play()
+                for game in play(hand):
+                    pipe.send(game)
+            except IsbenchError as error:
+                pipe.send(error)
+            except Exception as error:  # a bug of ours: its traceback must reach the terminal
+                pipe.send(WorkerFault(f"{error}\n\nin a worker:\n{format_exc()}"))

@@ -1,0 +1,276 @@
+"""From a model and a data set to a recorded run: resume, shard, play, record, seal."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from isbench import datasets, presets, store
+from isbench.datasets.content import fingerprint
+from isbench.datasets.pictures import DECODER
+from isbench.engine import play
+from isbench.errors import IsbenchError, PredictorError
+from isbench.metrics import image_of
+from isbench.pool import Lost, Play, play_in_processes
+from isbench.registry import load_model
+from isbench.types import Dataset, Game, Model, Predictor, Rules, Spec, Trajectory
+
+THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
+_HAND = 8  # objects of one image that a worker is dealt at a time
+PACKAGES = ("isbench", "numpy", "opencv-python-headless", "pillow", "scipy", "torch")
+
+
+class Watch(Protocol):
+    """Whoever wants to know how a run goes."""
+
+    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+        """A run of `total` objects begins, some of which were recorded before."""
+
+    def played(self, game: Game) -> None:
+        """A game was recorded."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know happened."""
+
+
+class Silent:
+    """Watches and says nothing."""
+
+    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+        """Say nothing."""
+
+    def played(self, game: Game) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+def run(
+    model: Model | str,
+    dataset: Dataset | str,
+    rules: Rules = Rules(),
+    *,
+    out: Path | str = "runs",
+    workers: int = 1,
+    watch: Watch = Silent(),
+) -> store.Run:
+    """Play what is not recorded yet and return the whole run, its file sealed.
+
+    A sealed run of the same or of longer games answers without playing. With more than one worker
+    the objects are played in processes: `model` and `dataset.load` must then be picklable, and a
+    script must guard its entry by `if __name__ == "__main__"`. Raises IsbenchError for bad input,
+    PredictorError when the model breaks its contract or kills its workers.
+    """
+    model = load_model(model) if isinstance(model, str) else model
+    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    _check(rules, workers)
+    model = _zoomed(model, dataset.zoom_target)
+    out, spec = Path(out), specify(model, dataset, rules)
+    if not model.adaptive:
+        answered = store.covering(out, spec)
+        if answered is not None:
+            watch.note(f"answered by {answered.path}, nothing to play")
+            return answered
+    with _threads(THREADS):
+        _try_out(model, dataset)
+        with store.opened(out, spec) as file:
+            if file is not None:
+                _fill(file, _Table(model, dataset, rules, spec), out, 1 if model.adaptive else workers, watch)
+    return store.read(store.place(out, spec))
+
+
+def specify(model: Model, dataset: Dataset, rules: Rules) -> Spec:
+    """Return all that decides the numbers of a run."""
+    return Spec(
+        model=model.name,
+        options=dict(model.options),
+        model_version=model.version,
+        weights=None,
+        dataset=dataset.name,
+        limit=dataset.limit,
+        fingerprint=fingerprint(dataset),
+        decoder=DECODER,
+        preset=presets.name_of(rules),
+        preset_digest=presets.digest_of(rules),
+        rules=rules,
+        backend=None,
+        precision=None,
+        threads=THREADS,
+    )
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the machine and the versions that play, for the record's meta file."""
+    return {
+        "host": platform.node(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is played, picklable; called, it builds the predictor and returns how to play keys."""
+
+    model: Model
+    dataset: Dataset
+    rules: Rules
+    spec: Spec
+
+    def __call__(self) -> Play:
+        cv2.setNumThreads(THREADS)
+        predictor = build(self.model)
+        return lambda keys: self._games(predictor, keys)
+
+    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+        with _named(self.model.name):
+            yield from play(predictor, map(self.dataset.load, keys), self.rules)
+
+
+def build(model: Model) -> Predictor:
+    """Return the model's predictor; raises IsbenchError when its options or libraries do not do."""
+    try:
+        return model.build(**model.options)
+    except IsbenchError:
+        raise
+    except Exception as error:  # a stranger's code may raise anything
+        options = ", ".join(f"{key}={value}" for key, value in model.options.items()) or "none"
+        raise IsbenchError(
+            f"model {model.name} cannot be built (options: {options}): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _check(rules: Rules, workers: int) -> None:
+    if workers < 1:
+        raise IsbenchError(f"workers is {workers}; wanted at least 1")
+    if rules.max_clicks < 1:
+        raise IsbenchError(f"max_clicks is {rules.max_clicks}; wanted at least 1")
+    if not rules.stop_iou > 0:  # nan too
+        raise IsbenchError(f"stop_iou is {rules.stop_iou}; wanted above 0 (above 1 never stops)")
+
+
+def _zoomed(model: Model, zoom_target: int) -> Model:
+    """Return the model with the data set's zoom target where it asks for it by a 0."""
+    if model.options.get("zoom_target") != 0:
+        return model
+    return replace(model, options={**model.options, "zoom_target": zoom_target})
+
+
+def _try_out(model: Model, dataset: Dataset) -> None:
+    """Play one click of the first object, so that a broken model or data set fails at the start."""
+    with _named(model.name):
+        for _ in play(build(model), [dataset.load(dataset.keys[0])], Rules(max_clicks=1)):
+            pass
+
+
+def _fill(
+    file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch
+) -> None:
+    """Play the objects that the file lacks, and seal it."""
+    dataset, spec = table.dataset, table.spec
+    strange = file.recorded.keys() - set(dataset.keys)
+    if strange:
+        raise IsbenchError(
+            f"{file.path} has object {min(strange)} that {dataset.name} has not; move the file away"
+        )
+    warnings = list(_warnings(out, table))
+    file.session({**surroundings(), "started": _now(), "workers": workers, "warnings": warnings})
+    for warning in warnings:
+        watch.note(warning)
+    watch.started(spec, len(dataset.keys), tuple(file.recorded.values()))
+    lost = []
+    for game in _games(table, file.recorded.keys(), workers):
+        if isinstance(game, Lost):
+            lost.append(game)
+            watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
+        elif game.trajectory.key not in file.recorded:
+            file.append(game)
+            watch.played(game)
+    if lost:
+        raise PredictorError(
+            f"model {spec.model}: workers died again and again at {', '.join(one.key for one in lost)} "
+            f"(exit code {lost[0].exit_code}); the other {len(file.recorded)} objects are recorded "
+            f"in {file.path}, and the same command tries these again"
+        )
+    if fingerprint(dataset) != spec.fingerprint:
+        raise IsbenchError(
+            f"data set {dataset.name} changed while it was played; {file.path} is kept but not "
+            "sealed: restore the data and run the same command, or delete the file"
+        )
+    file.seal()
+
+
+def _games(table: _Table, recorded: Any, workers: int) -> Iterator[Game | Lost]:
+    if table.model.adaptive:  # what it has learned is in no file: play from the start again
+        return table()(table.dataset.keys)
+    keys = [key for key in table.dataset.keys if key not in recorded]
+    if workers == 1 or len(keys) < 2:
+        return table()(keys)
+    return play_in_processes(table, _hands(keys), min(workers, len(keys)))
+
+
+def _hands(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the keys in hands of one image each, so that it is decoded and encoded once."""
+    for _, group in groupby(keys, key=image_of):
+        image = list(group)
+        yield from (image[start : start + _HAND] for start in range(0, len(image), _HAND))
+
+
+def _warnings(out: Path, table: _Table) -> Iterator[str]:
+    dataset, spec = table.dataset, table.spec
+    entry = datasets.ENTRIES.get(dataset.name)
+    if entry and entry.fingerprints and spec.fingerprint not in entry.fingerprints:
+        yield (
+            f"the files of {dataset.name} are none of those known (fingerprint "
+            f"{str(spec.fingerprint)[:12]}); `isbench data verify {dataset.name}` tells more"
+        )
+    yield from dataset.notes
+    for path, differing in store.unlike(out, spec):
+        yield (
+            f"{path} was begun under another {', '.join(differing)}; it is left as it is, "
+            "and this run starts anew"
+        )
+
+
+@contextmanager
+def _named(model: str) -> Iterator[None]:
+    """Put the model's name before what a predictor did wrong."""
+    try:
+        yield
+    except PredictorError as error:
+        named = PredictorError(f"model {model}: {error}")
+        named.details = error.details
+        raise named from error
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,367 @@
+"""Runs on disk: one file a run, a line a game, append-only while it is played, sealed at its end.
+
+`<out>/<dataset>/<model>-<digest>.jsonl` holds the Spec on line 1 and then a trajectory a line. When
+all are in, it is sorted by key, compressed and renamed to `.jsonl.gz`; the same games give the same
+bytes. Times, host and versions go to `.meta.jsonl` beside it, which decides nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from isbench.errors import IsbenchError
+from isbench.types import Click, Game, Rules, Spec, Trajectory
+
+FORMAT = 1
+SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was read: what was asked, the games by key, and how long clicks took."""
+
+    spec: Spec
+    trajectories: tuple[Trajectory, ...]
+    complete: bool
+    path: Path
+    seconds: Mapping[str, tuple[float, ...]]  # key -> seconds a click, where measured
+    meta: tuple[Mapping[str, Any], ...]  # one entry a session: host, versions, warnings
+
+
+def digest(spec: Spec) -> str:
+    """Return the spec's identity: 12 hex digits of the sha256 of its line."""
+    return sha256(_line(_spec_record(spec))).hexdigest()[:12]
+
+
+def place(out: Path, spec: Spec) -> Path:
+    """Return the sealed file of a spec under the results folder."""
+    dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
+    return out / dataset / f"{model}-{digest(spec)}{SEALED}"
+
+
+class RunFile:
+    """A run that is being played; made by `opened`, which holds its lock."""
+
+    def __init__(self, sealed: Path, spec: Spec) -> None:
+        """Read what is recorded, cut a torn last line, and write the spec into a new file."""
+        self.path = sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN)
+        self._sealed = sealed
+        self._spec = spec
+        self._file: BinaryIO = _openable(self.path)
+        size = _whole_lines(self._file)
+        self._file.truncate(size)
+        self.recorded: dict[str, Trajectory] = {}
+        if size == 0:
+            self._append(_line(_spec_record(spec)))
+        else:
+            found, trajectories = _parsed(self.path, self.path.read_bytes())
+            if found != spec:
+                raise IsbenchError(f"{self.path} holds another run than its name says; move it away")
+            self.recorded = {trajectory.key: trajectory for trajectory in trajectories}
+        self._meta = _openable(meta_path(sealed))
+        self._meta.truncate(_whole_lines(self._meta))
+
+    def session(self, facts: Mapping[str, Any]) -> None:
+        """Note who plays from here on: host, versions, warnings."""
+        _append(self._meta, _line({"session": dict(facts)}), self.path)
+
+    def append(self, game: Game) -> None:
+        """Record a game. Raises IsbenchError when the disk refuses; what was recorded stays whole."""
+        trajectory = game.trajectory
+        if game.seconds:
+            times = [round(seconds, 6) for seconds in game.seconds]
+            _append(self._meta, _line({"key": trajectory.key, "seconds": times}), self.path)
+        self._append(_line(_trajectory_record(trajectory)))
+        self.recorded[trajectory.key] = trajectory
+
+    def seal(self) -> Path:
+        """Write the sorted, compressed file under its final name and drop the open one."""
+        packed = _packed(self._spec, self.recorded)
+        draft = self._sealed.with_name(self._sealed.name + ".tmp")
+        try:
+            with draft.open("wb") as file:
+                file.write(packed)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._sealed)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise _disk_error(self.path, error) from error
+        self.path.unlink()
+        return self._sealed
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._file.close()
+        self._meta.close()
+
+    def _append(self, line: bytes) -> None:
+        _append(self._file, line, self.path)
+
+
+@contextmanager
+def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
+    """Open the run of a spec for playing, alone; None when it is sealed already.
+
+    Raises IsbenchError when another process plays it, the folder cannot be written, or a line
+    before the last is damaged.
+    """
+    sealed = place(out, spec)
+    lock_path = sealed.with_name(sealed.name.removesuffix(SEALED) + ".lock")
+    lock = FileLock(lock_path)
+    try:
+        sealed.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IsbenchError(
+            f"run {digest(spec)} ({spec.model} on {spec.dataset}) is being played by another "
+            f"process into {sealed.parent}; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise _disk_error(sealed.parent, error) from error
+    try:
+        if sealed.exists():
+            # a process killed right after sealing left its open file
+            sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN).unlink(missing_ok=True)
+            yield None
+            return
+        file = RunFile(sealed, spec)
+        try:
+            yield file
+        finally:
+            file.close()
+    finally:
+        # whoever opened this lock file meanwhile finds, once it holds the lock, what is on disk
+        lock_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def read(path: Path) -> Run:
+    """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    complete = path.name.endswith(SEALED)
+    if complete:
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, ValueError) as error:
+            raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
+    else:
+        data = data[: data.rfind(b"\n") + 1]
+    spec, trajectories = _parsed(path, data)
+    seconds, sessions = _read_meta(path)
+    return Run(spec, trajectories, complete, path, seconds, sessions)
+
+
+def find(out: Path) -> list[Path]:
+    """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet."""
+    sealed = set(out.rglob(f"*{SEALED}"))
+    opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
+    return sorted(sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed})
+
+
+def meta_path(path: Path) -> Path:
+    """Return the file of times and versions beside a run's file."""
+    return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + META)
+
+
+def covering(out: Path, spec: Spec) -> Run | None:
+    """Return a sealed run of longer games of the same spec, cut to what the spec asks.
+
+    Play does not know its own end, so a game that goes on longer begins with the shorter one.
+    """
+    for path, other in _neighbours(out, spec):
+        if path.name.endswith(SEALED) and _covers(other, spec):
+            longer = read(path)
+            games = tuple(cut(trajectory, spec.rules) for trajectory in longer.trajectories)
+            return replace(longer, spec=spec, trajectories=games)
+    return None
+
+
+def cut(trajectory: Trajectory, rules: Rules) -> Trajectory:
+    """Return the game as shorter rules would have played it."""
+    end = min(rules.max_clicks, len(trajectory.clicks))
+    for count, (intersection, union) in enumerate(trajectory.overlap[:end], start=1):
+        if union and intersection / union >= rules.stop_iou:
+            end = count
+            break
+    return Trajectory(trajectory.key, trajectory.clicks[:end], trajectory.overlap[:end])
+
+
+def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
+    """Return the open runs of the same question whose surroundings differ, and in what.
+
+    These are what a user means to resume after the data, the decoder or the machine changed.
+    """
+    fields = ("fingerprint", "decoder", "model_version", "backend", "precision", "threads")
+    same = {name: getattr(spec, name) for name in fields}
+    found = []
+    for path, other in _neighbours(out, spec):
+        differing = tuple(name for name in fields if getattr(other, name) != same[name])
+        if not path.name.endswith(SEALED) and differing and replace(other, **same) == spec:
+            found.append((path, differing))
+    return found
+
+
+def _neighbours(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
+    """Yield the readable runs of the same data set by file and spec, reading line 1 only."""
+    for path in find(place(out, spec).parent):
+        try:
+            with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
+                yield path, _parsed_spec(path, file.readline())
+        except (OSError, EOFError, IsbenchError):
+            continue  # damaged: it answers nothing here, and `report` names it
+
+
+def _covers(longer: Spec, spec: Spec) -> bool:
+    rules, asked = longer.rules, spec.rules
+    same = replace(rules, max_clicks=asked.max_clicks, stop_iou=asked.stop_iou)
+    return (
+        replace(longer, rules=same) == spec
+        and rules.max_clicks >= asked.max_clicks
+        and rules.stop_iou >= asked.stop_iou
+    )
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def _spec_record(spec: Spec) -> dict[str, Any]:
+    return {"isbench": FORMAT, "spec": asdict(spec)}
+
+
+def _trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
+    return {
+        "key": trajectory.key,
+        "clicks": [[row, col, int(positive)] for row, col, positive in trajectory.clicks],
+        "overlap": trajectory.overlap,
+    }
+
+
+def _packed(spec: Spec, recorded: Mapping[str, Trajectory]) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as file:
+        file.write(_line(_spec_record(spec)))
+        for key in sorted(recorded):
+            file.write(_line(_trajectory_record(recorded[key])))
+    return buffer.getvalue()
+
+
+def _parsed(path: Path, data: bytes) -> tuple[Spec, tuple[Trajectory, ...]]:
+    lines = data.splitlines()
+    if not lines:
+        raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
+    spec = _parsed_spec(path, lines[0])
+    trajectories: dict[str, Trajectory] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            trajectory = _parsed_trajectory(json.loads(line))
+            if trajectory.key in trajectories:
+                raise ValueError(f"object {trajectory.key} stands in an earlier line too")
+        except (ValueError, KeyError, TypeError) as error:
+            raise IsbenchError(
+                f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
+                "have its object played again, or move the file away"
+            ) from error
+        trajectories[trajectory.key] = trajectory
+    return spec, tuple(trajectories.values())
+
+
+def _parsed_spec(path: Path, line: bytes) -> Spec:
+    try:
+        record = json.loads(line)
+        version = record["isbench"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
+    if version != FORMAT:
+        raise IsbenchError(
+            f"{path} is of format {version}; this isbench reads format {FORMAT}: "
+            "use the isbench that wrote it, or play it anew"
+        )
+    try:
+        fields = record["spec"]
+        return Spec(**{**fields, "rules": Rules(**fields["rules"])})
+    except (KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
+
+
+def _parsed_trajectory(record: Any) -> Trajectory:
+    clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
+    overlap = tuple((first, second) for first, second in record["overlap"])
+    numbers = [number for pair in (*clicks, *overlap) for number in pair]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("wanted whole numbers from 0 on")
+    if len(clicks) != len(overlap) or not clicks:
+        raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
+    if any(intersection > union for intersection, union in overlap):
+        raise ValueError("an intersection is larger than its union")
+    if not isinstance(record["key"], str):
+        raise TypeError("a key is not a text")
+    return Trajectory(record["key"], clicks, overlap)
+
+
+def _read_meta(
+    path: Path,
+) -> tuple[dict[str, tuple[float, ...]], tuple[Mapping[str, Any], ...]]:
+    seconds: dict[str, tuple[float, ...]] = {}
+    sessions: list[Mapping[str, Any]] = []
+    try:
+        lines = meta_path(path).read_bytes().splitlines()
+    except OSError:
+        return seconds, ()
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # times decide nothing: a torn line is a game without times
+        if "session" in record:
+            sessions.append(record["session"])
+        elif "key" in record:
+            seconds[record["key"]] = tuple(record["seconds"])
+    return seconds, tuple(sessions)
+
+
+def _openable(path: Path) -> BinaryIO:
+    try:
+        return open(path, "a+b", buffering=0)  # noqa: SIM115  (closed by RunFile.close)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+
+
+def _whole_lines(file: BinaryIO) -> int:
+    """Return the bytes up to the last line break; a process that was killed tears the rest."""
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
+
+
+def _append(file: BinaryIO, line: bytes, path: Path) -> None:
+    size = os.fstat(file.fileno()).st_size
+    try:
+        while line:  # a full disk takes a part first and says so at the rest
+            line = line[file.write(line) :]
+    except OSError as error:
+        file.truncate(size)
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: OSError) -> IsbenchError:
+    return IsbenchError(
+        f"cannot write {path}: {error.strerror or error}; what was recorded is kept: make room or "
+        "choose another --out, and the same command goes on from there"
+    )
