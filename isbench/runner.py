@@ -85,7 +85,13 @@ def run(
         _try_out(model, dataset)
         with store.opened(out, spec) as file:
             if file is not None:
-                _fill(file, _Table(model, dataset, rules, spec), out, 1 if model.adaptive else workers, watch)
+                _fill(
+                    file,
+                    _Table(model, dataset, rules, spec),
+                    out,
+                    1 if model.adaptive else workers,
+                    watch,
+                )
     return store.read(store.place(out, spec))
 
 
@@ -175,9 +181,7 @@ def _try_out(model: Model, dataset: Dataset) -> None:
             pass
 
 
-def _fill(
-    file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch
-) -> None:
+def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch) -> None:
     """Play the objects that the file lacks, and seal it."""
     dataset, spec = table.dataset, table.spec
     strange = file.recorded.keys() - set(dataset.keys)

@@ -68,7 +68,9 @@ class RunFile:
         else:
             found, trajectories = _parsed(self.path, self.path.read_bytes())
             if found != spec:
-                raise IsbenchError(f"{self.path} holds another run than its name says; move it away")
+                raise IsbenchError(
+                    f"{self.path} holds another run than its name says; move it away"
+                )
             self.recorded = {trajectory.key: trajectory for trajectory in trajectories}
         self._meta = _openable(meta_path(sealed))
         self._meta.truncate(_whole_lines(self._meta))
@@ -159,7 +161,9 @@ def read(path: Path) -> Run:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, ValueError) as error:
-            raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
+            raise IsbenchError(
+                f"{path} is damaged ({error}); restore it, or play it anew"
+            ) from error
     else:
         data = data[: data.rfind(b"\n") + 1]
     spec, trajectories = _parsed(path, data)
@@ -171,7 +175,14 @@ def find(out: Path) -> list[Path]:
     """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet."""
     sealed = set(out.rglob(f"*{SEALED}"))
     opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
-    return sorted(sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed})
+    return sorted(
+        sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
+    )
+
+
+def digest_in(path: Path) -> str:
+    """Return the digest in a run file's name."""
+    return path.name.removesuffix(SEALED).removesuffix(OPEN).rpartition("-")[2]
 
 
 def meta_path(path: Path) -> Path:
@@ -339,7 +350,7 @@ def _read_meta(
 
 def _openable(path: Path) -> BinaryIO:
     try:
-        return open(path, "a+b", buffering=0)  # noqa: SIM115  (closed by RunFile.close)
+        return open(path, "a+b", buffering=0)
     except OSError as error:
         raise _disk_error(path, error) from error
 

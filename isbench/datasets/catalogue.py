@@ -32,8 +32,7 @@ class Entry:
 
 # The 20 classes of PASCAL VOC as COCO names them: the "seen" ones of COCO_MVal.
 VOC_CLASSES = frozenset(
-    "airplane bicycle bird boat bottle bus car cat chair cow dog horse motorcycle person sheep "
-    "couch train tv".split()
+    ["airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse", "motorcycle", "person", "sheep", "couch", "train", "tv"]
 ) | {"dining table", "potted plant"}
 
 _GRABCUT = pairs.Layout("data_GT", "boundary_GT", pairs.trimap)
@@ -111,6 +110,11 @@ CATALOGUE: Mapping[str, Entry] = {
         archive=_release("GrabCut.zip", "1tU17eJaevYd5PQAwzEK6oG1N9eBJORC4"),
         images=50,
         objects=50,
+        fingerprints={
+            "c88e3a1cd8c6f641d6cf22c1e51028883e5197a84c8cba2b40bee5d39f9b8006": (
+                "the files that the golden games of isbench were played on"
+            )
+        },
     ),
     "berkeley": Entry(
         title="Berkeley (McGuinness and O'Connor 2010)",
@@ -121,6 +125,11 @@ CATALOGUE: Mapping[str, Entry] = {
         archive=_release("Berkeley.zip", "1yStolKW8AnS5rYm3VhgnID_XReNCXbEJ"),
         images=96,
         objects=100,
+        fingerprints={
+            "86e074f8a44ae47eb0b31691fc045d263f506b7558d3ea0d54b438a6f6fcd84a": (
+                "the files of the golden games; images made anew from BSDS500"
+            )
+        },
     ),
     "davis": Entry(
         title="DAVIS, 345 frames (Perazzi et al. 2016)",
@@ -132,6 +141,11 @@ CATALOGUE: Mapping[str, Entry] = {
         zoom_target=600,
         images=345,
         objects=345,
+        fingerprints={
+            "9038ea2430649d59fcc5064b409175b4d09b19e15905f8608030007f5906db86": (
+                "the files that the golden games of isbench were played on"
+            )
+        },
     ),
     "coco-mval": _MVAL_ENTRY(
         title="COCO_MVal (Sofiiuk et al. 2020)", read=partial(pairs.read, layout=_MVAL)
@@ -170,4 +184,11 @@ SAMPLE = Entry(
     folders=("sample",),
     landmark="masks",
     read=folder.read,
+    images=7,
+    objects=16,
+    fingerprints={
+        "3851621276811b8295366ea788be544e78b9264a3b3c4ce05083738aec939a8f": (
+            "the files of isbench 0.1"
+        )
+    },
 )

@@ -108,8 +108,7 @@ def by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
         found[path.stem] = path.relative_to(root).as_posix()
     if not found:
         raise IsbenchError(
-            f"no {kind}s in {root / folder}; wanted files ending in "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"no {kind}s in {root / folder}; wanted files ending in {', '.join(sorted(SUFFIXES))}"
         )
     return found
 

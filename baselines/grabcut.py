@@ -1,0 +1,130 @@
+"""GrabCut (Rother et al. 2004, doi:10.1145/1015706.1015720) seeded by clicks, on OpenCV's cv2.grabCut.
+
+The paper starts from a box; here a game starts from a disk around the first click. Every click adds
+a hard disk of its sign and, around it, a wider disk of soft labels; the mask of the turn before
+gives the soft labels elsewhere. The colour models are learned anew each turn. Of the answer those
+parts are kept that hold a positive click, and holes without a negative click are filled. The
+numbers on the card were chosen by `benchmarks/tune_grabcut.py` on the held-out part of the training
+pack, never on a benchmark image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench.types import Click, Image, Mask, Model, Prediction, Turn
+
+_COMPONENTS = 5  # of each of OpenCV's colour mixtures: it needs as many pixels to start from
+
+
+class _State(NamedTuple):
+    small: NDArray[np.uint8]  # (h, w, 3), the image at working size
+    shape: tuple[int, int]  # rows and columns of the image
+    mask: Mask  # (h, w), the last answer at working size
+    seen: int  # clicks that the mask answers already
+
+
+@dataclass(frozen=True)
+class GrabCut:
+    """The predictor; lengths are shares of the image's longer side."""
+
+    longer_side: int  # of the working size, in pixels; smaller images are not enlarged
+    seed: float  # radius of the hard disk of a click
+    reach: float  # radius of the soft disk of a click
+    iterations: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        if self.longer_side < 16 or self.iterations < 1:
+            raise ValueError("wanted longer_side of at least 16 and iterations of at least 1")
+        if not 0 < self.seed <= self.reach:
+            raise ValueError("wanted seed above 0 and reach not below seed")
+
+    def begin(self, image: Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Return the image at working size, and its own size."""
+        height, width = image.shape[:2]
+        scale = min(1.0, self.longer_side / max(height, width))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        return np.asarray(small, np.uint8), (height, width)
+
+    def start(
+        self, encoded: tuple[NDArray[np.uint8], tuple[int, int]], initial: Mask | None
+    ) -> _State:
+        """Return the state before the first click."""
+        small, shape = encoded
+        mask = np.zeros(small.shape[:2], bool)
+        if initial is not None:
+            mask = _resized(initial, mask.shape)
+        return _State(small, shape, mask, 0)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        """Answer each turn by itself."""
+        return [self._answer(turn) for turn in turns]
+
+    def _answer(self, turn: Turn) -> Prediction:
+        state: _State = turn.state
+        height, width = state.small.shape[:2]
+        rows, cols = height / state.shape[0], width / state.shape[1]
+        clicks = [
+            Click(
+                min(int((r + 0.5) * rows), height - 1), min(int((c + 0.5) * cols), width - 1), sign
+            )
+            for r, c, sign in turn.clicks
+        ]
+        mask = self._cut(state, clicks)
+        full = _resized(mask, state.shape)
+        for row, col, positive in turn.clicks:
+            full[row, col] = positive
+        return Prediction(full, state._replace(mask=mask, seen=len(clicks)))
+
+    def _cut(self, state: _State, clicks: Sequence[Click]) -> Mask:
+        labels = np.where(state.mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        side = max(labels.shape)
+        for click in clicks[state.seen :]:
+            soft = cv2.GC_PR_FGD if click.positive else cv2.GC_PR_BGD
+            cv2.circle(labels, (click.col, click.row), round(self.reach * side), soft, -1)
+        for click in clicks:
+            hard = cv2.GC_FGD if click.positive else cv2.GC_BGD
+            cv2.circle(labels, (click.col, click.row), max(1, round(self.seed * side)), hard, -1)
+        inside = int(np.count_nonzero(labels & 1))  # the two foreground labels are odd
+        if min(inside, labels.size - inside) >= _COMPONENTS:
+            cv2.setRNGSeed(0)  # its k-means draws lots from a generator shared by the process
+            models = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(state.small, labels, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        return _tidied((labels & 1).astype(bool), clicks)
+
+
+def _tidied(mask: Mask, clicks: Sequence[Click]) -> Mask:
+    """Keep the parts that hold a positive click and fill the holes that hold no negative one."""
+    _, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    held = {parts[c.row, c.col] for c in clicks if c.positive and mask[c.row, c.col]}
+    kept = np.isin(parts, [*held]) & mask
+    outside = np.pad(~kept, 1, constant_values=True).view(np.uint8)
+    _, gaps = cv2.connectedComponents(outside, connectivity=4)
+    # gap 1 is the outside: the padding's corner comes first; a hole with a negative click stays
+    open_gaps = {1} | {gaps[c.row + 1, c.col + 1] for c in clicks if not c.positive}
+    return kept | ~np.isin(gaps[1:-1, 1:-1], [0, *open_gaps])
+
+
+def _resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    height, width = shape[:2]
+    levels = mask.astype(np.float32)
+    return np.greater(cv2.resize(levels, (width, height), interpolation=cv2.INTER_LINEAR), 0.5)
+
+
+card = Model(
+    name="grabcut",
+    build=GrabCut,
+    options={"longer_side": 256, "seed": 0.02, "reach": 0.1, "iterations": 2},
+    summary="OpenCV's GrabCut seeded by clicks",
+    source="doi:10.1145/1015706.1015720",
+    licence="MIT; OpenCV Apache-2.0",
+    version=f"opencv {cv2.__version__}",
+)

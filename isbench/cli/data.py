@@ -1,0 +1,196 @@
+"""`isbench data`: list, path, verify, import, get."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from isbench.cli.options import complete_datasets, console, data_option
+from isbench.datasets import ENTRIES, find_folder, load_dataset
+from isbench.datasets.catalogue import Entry
+from isbench.datasets.place import data_folder
+from isbench.datasets.verify import verify as look_at
+from isbench.errors import IsbenchError, unknown
+from isbench.types import File
+
+
+@click.group(short_help="List, check, import and download data sets.")
+def data() -> None:
+    """Find, check, import and download data sets.
+
+    \b
+    Example:
+      isbench data list
+      isbench data import grabcut ~/Downloads/GrabCut.zip
+      isbench data verify grabcut
+    """
+
+
+@data.command("list")
+@data_option
+def list_(data: Path | None) -> None:
+    """Show which data sets are in the data folder.
+
+    \b
+    Example:
+      isbench data list --data /data/sets
+    """
+    terminal = console()
+    terminal.print(f"data folder: {data_folder(data)}", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Data set", "Where"):
+        table.add_column(head, no_wrap=True)
+    for name in ENTRIES:
+        table.add_row(name, str(find_folder(name, data) or "missing"))
+    terminal.print(table)
+
+
+@data.command()
+@click.argument("name", required=False, shell_complete=complete_datasets)
+@data_option
+def path(name: str | None, data: Path | None) -> None:
+    """Print the data folder, or the folder of one data set.
+
+    \b
+    Example:
+      isbench data path grabcut
+    """
+    if name is None:
+        click.echo(str(data_folder(data)))
+        return
+    _entry(name)
+    found = find_folder(name, data)
+    if found is None:
+        raise IsbenchError(f"data set {name} is not in {data_folder(data)}; try `isbench data get`")
+    click.echo(str(found))
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
+@data_option
+def verify(names: tuple[str, ...], data: Path | None) -> None:
+    """Load every object of data sets; print counts and the content's fingerprint.
+
+    NAME is a data set as for `run`; none means every named one that is there. Ends with exit code 2
+    if an object cannot be read.
+
+    \b
+    Example:
+      isbench data verify grabcut folder:my-pictures
+    """
+    chosen = names or tuple(name for name in ENTRIES if find_folder(name, data))
+    faulty = []
+    for name in chosen:
+        verdict = look_at(load_dataset(name, data))
+        click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
+        click.echo(f"  fingerprint {verdict.fingerprint}")
+        click.echo(f"  {_known(ENTRIES.get(name), verdict.fingerprint)}")
+        for line in _remarks(ENTRIES.get(name), verdict.images, verdict.objects):
+            click.echo(f"  {line}")
+        if verdict.empty:
+            click.echo(f"  {verdict.empty} objects have no scored pixel")
+        for line in (*verdict.notes, *verdict.faults):
+            click.echo(f"  {line}")
+        faulty += [name] * bool(verdict.faults)
+    if faulty:
+        raise IsbenchError(f"objects of {', '.join(faulty)} cannot be read; they are listed above")
+
+
+@data.command("import")
+@click.argument("name", shell_complete=complete_datasets)
+@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
+@data_option
+def import_(name: str, source: Path, data: Path | None) -> None:
+    """Copy a data set into the data folder.
+
+    PATH is a folder, zip or tar in the official layout, at any depth.
+
+    \b
+    Example:
+      isbench data import sbd ~/Downloads/benchmark.tgz
+    """
+    from isbench.archives import install
+
+    click.echo(f"{name} is in {install(name, _downloadable(name), source, data_folder(data))}")
+
+
+@data.command()
+@click.argument("name", shell_complete=complete_datasets)
+@click.option("--url", "urls", multiple=True, help="Address to try first. Repeatable.")
+@data_option
+def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
+    """Download a data set into the data folder, going on where an earlier try broke off.
+
+    \b
+    Example:
+      isbench data get grabcut
+      isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
+    """
+    from isbench.archives import install
+    from isbench.fetch import fetch
+
+    entry, root = _downloadable(name), data_folder(data)
+    if (found := find_folder(name, data)) is not None:
+        click.echo(f"{name} is in {found} already")
+        return
+    known = entry.archive
+    if known is None:
+        raise IsbenchError(f"data set {name} has no published archive")
+    file = File(known.name, (*urls, *known.urls), known.sha256, known.size)
+    downloads = root / "downloads"
+    with _bar() as bar:
+        task = bar.add_task(file.name)
+        archive = fetch(
+            file, downloads, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    try:
+        place = install(name, entry, archive, root)
+    except IsbenchError:
+        archive.unlink()  # it is not what it should be: the next try fetches it anew
+        raise
+    archive.unlink()
+    click.echo(f"{name} is in {place}")
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _entry(name: str) -> Entry:
+    if name not in ENTRIES:
+        raise unknown("data set", name, ENTRIES)
+    return ENTRIES[name]
+
+
+def _downloadable(name: str) -> Entry:
+    entry = _entry(name)
+    if name == "sample":
+        raise IsbenchError("data set sample comes with isbench; there is nothing to fetch")
+    return entry
+
+
+def _known(entry: Entry | None, fingerprint: str | None) -> str:
+    if entry is None or not entry.fingerprints:
+        return "no fingerprint of this set is known to compare with"
+    if fingerprint in entry.fingerprints:
+        return f"known: {entry.fingerprints[fingerprint]}"
+    return f"warning: not one of the {len(entry.fingerprints)} known fingerprints"
+
+
+def _remarks(entry: Entry | None, images: int, objects: int) -> list[str]:
+    if entry is None or entry.images is None or (entry.images, entry.objects) == (images, objects):
+        return []
+    return [f"warning: wanted {entry.images}/{entry.objects} images/objects"]

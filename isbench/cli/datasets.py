@@ -1,0 +1,38 @@
+"""`isbench datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from isbench.cli.options import console, data_option
+from isbench.datasets import ENTRIES, FORMS, find_folder
+
+
+@click.command(short_help="Show what data sets there are.")
+@data_option
+def datasets(data: Path | None) -> None:
+    """Show the named data sets: counts, licence, and whether each is on disk.
+
+    Counts are of files that were seen; a set that never was has none.
+
+    \b
+    Example:
+      isbench datasets
+    """
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Name", "Images", "Objects", "On disk", "Title", "Licence"):
+        table.add_column(head, justify="right" if head in ("Images", "Objects") else "left")
+    for name, entry in ENTRIES.items():
+        counts = ("" if n is None else str(n) for n in (entry.images, entry.objects))
+        there = "yes" if find_folder(name, data) else "no"
+        table.add_row(name, *counts, there, entry.title, entry.licence)
+    terminal = console()
+    terminal.print(table)
+    terminal.print(f"and one's own: {', '.join(FORMS)}")
+    terminal.print(
+        "a set that is not on disk: isbench data get NAME, isbench data import NAME PATH"
+    )

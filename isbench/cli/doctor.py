@@ -1,0 +1,65 @@
+"""`isbench doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import click
+import cv2
+
+from isbench.cli.options import data_option
+from isbench.datasets import ENTRIES, find_folder
+from isbench.datasets.pictures import DECODER
+from isbench.datasets.place import VARIABLE, data_folder
+from isbench.errors import IsbenchError
+from isbench.registry import load_model, model_names
+from isbench.runner import surroundings
+
+
+@click.command(short_help="Show versions and data, and what is missing.")
+@data_option
+def doctor(data: Path | None) -> None:
+    """Show versions, threads, data and models, and what to do about what is missing.
+
+    \b
+    Example:
+      isbench doctor
+    """
+    facts = surroundings()
+    click.echo(f"python {facts['python']} on {facts['machine']}, {platform.release()}")
+    for package, version in facts["versions"].items():
+        click.echo(f"  {package} {version or 'not installed'}")
+    click.echo(f"  images are decoded by {DECODER}")
+    click.echo(f"cores {os.cpu_count()}, OpenCV threads {cv2.getNumThreads()} outside a run")
+    _data(data)
+    _models()
+
+
+def _data(data: Path | None) -> None:
+    folder = data_folder(data)
+    origin = "--data" if data else VARIABLE if os.environ.get(VARIABLE) else "the default"
+    there = "" if folder.is_dir() else ", which is not there yet"
+    click.echo(f"data folder {folder} ({origin}){there}")
+    missing = []
+    for name in ENTRIES:
+        found = find_folder(name, data)
+        click.echo(f"  {name}: {found or 'missing'}")
+        missing += [] if found else [name]
+    if missing:
+        click.echo(
+            f"to mend: `isbench data get {missing[0]}`, or `isbench data import {missing[0]} PATH`, "
+            f"or set {VARIABLE} to the folder that holds {ENTRIES[missing[0]].folders[0]}"
+        )
+
+
+def _models() -> None:
+    click.echo("models")
+    for name in model_names():
+        try:
+            load_model(name)
+        except IsbenchError as error:
+            click.echo(f"  {name}: {error}")
+        else:
+            click.echo(f"  {name}: ready")

@@ -1,0 +1,137 @@
+"""`isbench run`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from isbench import presets, runner, tables
+from isbench.cli.options import complete_datasets, complete_models, console, data_option
+from isbench.cli.progress import Reporter
+from isbench.clicker import CLICKERS
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError, unknown
+from isbench.registry import load_model, with_options
+from isbench.types import Model, Rules
+
+_MOST_WORKERS = 8  # by default; each holds a model
+
+
+@click.command(short_help="Play models on data sets and print the table.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    shell_complete=complete_models,
+    help="Name of an installed model, or package.module:card. Repeatable.",
+)
+@click.option(
+    "--dataset",
+    "names",
+    multiple=True,
+    required=True,
+    shell_complete=complete_datasets,
+    help="Name of a data set, folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json. Repeatable.",
+)
+@click.option("--max-clicks", type=int, default=20, show_default=True, help="Clicks an object.")
+@click.option(
+    "--stop-iou",
+    type=float,
+    default=0.90,
+    show_default=True,
+    help="IoU that ends a game; above 1 never does: full games.",
+)
+@click.option(
+    "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
+)
+@click.option("--clicker", help=f"Robot user, else the preset's: {', '.join(CLICKERS)}.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
+@click.option("--limit", type=int, help="Play the first objects only.")
+@click.option("--workers", type=int, help="Processes to play in; else one a core, 8 at most.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the results.",
+)
+@data_option
+def run(
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    max_clicks: int,
+    stop_iou: float,
+    preset: str,
+    clicker: str | None,
+    settings: tuple[str, ...],
+    limit: int | None,
+    workers: int | None,
+    seed: int,
+    out: Path,
+    data: Path | None,
+) -> None:
+    """Play every model on every data set, record the games, and print the table.
+
+    What is recorded already is not played again: a run that was stopped goes on where it was, and
+    full or longer games answer shorter questions.
+
+    \b
+    Example:
+      isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
+    """
+    fixed = presets.preset(preset)
+    if clicker is not None and clicker not in CLICKERS:
+        raise unknown("clicker", clicker, CLICKERS)
+    if seed < 0:
+        raise IsbenchError(f"seed is {seed}; wanted 0 or more")
+    rules = Rules(
+        max_clicks=max_clicks,
+        stop_iou=stop_iou,
+        end_on_perfect=fixed.end_on_perfect,
+        reject_empty=fixed.reject_empty,
+        clicker=clicker or fixed.clicker,
+        seed=seed,
+    )
+    cards = _configured([load_model(name) for name in dict.fromkeys(models)], settings)
+    sets = [load_dataset(name, data, limit) for name in dict.fromkeys(names)]
+    count = min(_MOST_WORKERS, _cores()) if workers is None else workers
+    with Reporter() as reporter:
+        runs = [
+            runner.run(card, dataset, rules, out=out, workers=count, watch=reporter)
+            for dataset in sets
+            for card in cards
+        ]
+    terminal = console()
+    width = terminal.width if terminal.is_terminal else None
+    for table in tables.terminal(tables.frame(runs, max_clicks), "all", width):
+        terminal.print(table)
+    terminal.print(tables.LEGEND)
+    if any(not tables.full_games(one) for one in runs):
+        terminal.print(tables.FULL_GAMES)
+    for one in runs:
+        terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
+
+
+def _configured(cards: list[Model], settings: tuple[str, ...]) -> list[Model]:
+    """Return the cards with each setting on every card that has such an option."""
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
+        having = [card for card in cards if key in card.options]
+        if not having:
+            with_options(cards[0], {key: value})  # raises, naming the nearest option
+        cards = [with_options(card, {key: value}) if card in having else card for card in cards]
+    return cards
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,74 @@
+"""Two runs over the same objects, compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench import metrics, store
+from isbench.errors import IsbenchError
+from isbench.store import Run
+from isbench.tables import NOC_TARGETS
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in: a row a figure, and the objects that differ most, worst first."""
+
+    rows: tuple[tuple[str, tuple[float, float], metrics.Difference], ...]
+    differing: tuple[tuple[str, int, int], ...]  # key, clicks of A and of B
+    notes: tuple[str, ...]
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Compare NoC in pairs over the clicks and targets that both runs can answer.
+
+    Raises IsbenchError when the runs are not over the same objects, or share no target.
+    """
+    games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
+    games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
+    if games_a.keys() != games_b.keys():
+        raise IsbenchError(
+            f"runs {title(a)} and {title(b)} have {len(games_a.keys() & games_b.keys())} objects "
+            f"in common of {len(games_a)} and {len(games_b)}; wanted the same objects"
+        )
+    stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
+    targets = [target for target in NOC_TARGETS if target <= stop]
+    if not targets:
+        raise IsbenchError(f"a run stopped at IoU {stop:g}; wanted 0.80 or more to compare NoC")
+    keys = sorted(games_a)
+    budget = min(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
+    iou_a = metrics.curves([games_a[key] for key in keys], budget)
+    iou_b = metrics.curves([games_b[key] for key in keys], budget)
+    images = [metrics.image_of(key) for key in keys]
+    rows = []
+    for target in targets:
+        noc_a, noc_b = metrics.clicks_to(iou_a, target), metrics.clicks_to(iou_b, target)
+        difference = metrics.paired(noc_a.astype(float), noc_b.astype(float), images)
+        name = f"NoC_{budget}@{100 * target:.0f}"
+        rows.append((name, (float(noc_a.mean()), float(noc_b.mean())), difference))
+    return Comparison(tuple(rows), _differing(keys, noc_a, noc_b), tuple(_notes(a, b)))
+
+
+def title(run: Run) -> str:
+    """Return a run in words."""
+    return f"{run.spec.model} on {run.spec.dataset} ({store.digest(run.spec)})"
+
+
+def _differing(
+    keys: list[str], a: NDArray[np.int64], b: NDArray[np.int64]
+) -> tuple[tuple[str, int, int], ...]:
+    order = sorted(range(len(keys)), key=lambda k: (-abs(int(a[k]) - int(b[k])), keys[k]))
+    return tuple((keys[k], int(a[k]), int(b[k])) for k in order if a[k] != b[k])
+
+
+def _notes(a: Run, b: Run) -> Iterator[str]:
+    for what in ("fingerprint", "decoder", "preset", "model_version", "options", "threads"):
+        one, other = getattr(a.spec, what), getattr(b.spec, what)
+        if one != other and (
+            what not in ("model_version", "options") or a.spec.model == b.spec.model
+        ):
+            yield f"{what} differs: {one} and {other}"

@@ -1,0 +1,40 @@
+"""A data set looked at whole: every object loaded, counted and fingerprinted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isbench.datasets.content import fingerprint
+from isbench.errors import IsbenchError
+from isbench.metrics import image_of
+from isbench.types import Dataset
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found: counts, content, and what is wrong with which object."""
+
+    images: int
+    objects: int
+    fingerprint: str | None
+    faults: tuple[str, ...]
+    empty: int  # objects without a scored pixel
+    notes: tuple[str, ...]
+
+
+def verify(dataset: Dataset) -> Verdict:
+    """Load every object and return the verdict; faults are listed, not raised."""
+    faults, empty = [], 0
+    for key in dataset.keys:
+        try:
+            empty += not dataset.load(key).truth.any()
+        except IsbenchError as error:
+            faults.append(str(error))
+    return Verdict(
+        images=len({image_of(key) for key in dataset.keys}),
+        objects=len(dataset.keys),
+        fingerprint=fingerprint(dataset),
+        faults=tuple(faults),
+        empty=empty,
+        notes=dataset.notes,
+    )

@@ -1,0 +1,110 @@
+"""Runs as pictures: matplotlib figures, drawn without a screen. No files, no models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from isbench import metrics, store
+from isbench.store import Run
+from isbench.tables import full_games
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
+    """Return the mean IoU after each click, a panel a data set, a curve a run.
+
+    Bands are 95 % bootstrap intervals over images. Runs whose games stopped early are dashed and
+    labelled: their last IoU is held, so that the curve is a lower bound of what full games reach.
+    """
+
+    def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
+        budget = min(max_clicks, run.spec.rules.max_clicks)
+        iou = metrics.curves(run.trajectories, budget)
+        clicks = np.arange(1, budget + 1)
+        images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
+        if full_games(run):
+            style = "-"
+        else:
+            style, label = "--", f"{label}, stopped at {run.spec.rules.stop_iou:g}: last IoU held"
+        low, high = metrics.bootstrap(iou, images)
+        panel.plot(clicks, iou.mean(axis=0), style, color=colour, label=label)
+        panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
+
+    figure = _panels(runs, draw)
+    for panel in figure.axes:
+        panel.set(xlabel="clicks k", ylabel="mean IoU@k", ylim=(0, 1))
+        panel.grid(alpha=0.3)
+        panel.legend(loc="lower right", fontsize=8, frameon=False)
+    return figure
+
+
+def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
+    """Return how many objects needed how many clicks to IoU 0.90, a panel a data set.
+
+    Objects that never got there stand apart, right of the budget. Runs stopped below 0.90 are
+    counted at the IoU where they stopped, and labelled so.
+    """
+    counts = {run.path: 0 for run in runs}
+    for name in {run.spec.dataset for run in runs}:
+        here = [run for run in runs if run.spec.dataset == name]
+        counts.update({run.path: k for k, run in enumerate(here)})
+    rivals = max(counts.values()) + 1
+
+    def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
+        budget = min(max_clicks, run.spec.rules.max_clicks)
+        target = min(0.90, run.spec.rules.stop_iou)
+        iou = metrics.curves(run.trajectories, budget)
+        solved = metrics.clicks_to(iou, target)[~metrics.failed(iou, target)]
+        heights = np.bincount(solved, minlength=budget + 1)[1:]
+        width = 0.8 / rivals
+        shift = (counts[run.path] + 0.5) * width - 0.4
+        never = len(iou) - len(solved)
+        places = np.append(np.arange(1, budget + 1), budget + 2) + shift
+        label = label if target == 0.90 else f"{label}, to IoU {target:g}"
+        panel.bar(places, np.append(heights, never), width, color=colour, label=label)
+        ticks = [*range(1, budget + 1, max(1, budget // 10)), budget + 2]
+        panel.set_xticks(ticks, [*map(str, ticks[:-1]), "never"])
+
+    figure = _panels(runs, draw)
+    for panel in figure.axes:
+        panel.set(xlabel="clicks to IoU 0.90", ylabel="objects")
+        panel.legend(loc="upper center", fontsize=8, frameon=False)
+    return figure
+
+
+PLOTS: Mapping[str, Callable[[Sequence[Run], int], Figure]] = {
+    "iou_k": iou_k,
+    "noc_hist": noc_hist,
+}
+ALIASES = {"ioa_k": "iou_k"}  # the design card's spelling
+
+
+def _panels(runs: Sequence[Run], draw: Callable[[Axes, Run, str, str], None]) -> Figure:
+    """Return a figure of a panel a data set with every run drawn, one colour a model."""
+    names = list(dict.fromkeys(run.spec.dataset for run in runs))
+    models = list(dict.fromkeys(run.spec.model for run in runs))
+    rows, columns = -(-len(names) // 3), min(3, len(names))
+    figure = Figure(figsize=(1.0 + 4.2 * columns, 3.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for name, panel in zip(names, panels, strict=False):
+        here = [run for run in runs if run.spec.dataset == name]
+        shades = cycle(_COLOURS)
+        colours = {store.digest(run.spec): shade for run, shade in zip(here, shades, strict=False)}
+        if len({run.spec.model for run in here}) == len(here):
+            by_model = dict(zip(models, cycle(_COLOURS), strict=False))
+            colours = {store.digest(run.spec): by_model[run.spec.model] for run in here}
+        for run in here:
+            alone = sum(other.spec.model == run.spec.model for other in here) == 1
+            label = run.spec.model if alone else f"{run.spec.model} {store.digest(run.spec)[:6]}"
+            draw(panel, run, colours[store.digest(run.spec)], label)
+        panel.set_title(f"{name} ({len(here[0].trajectories)} objects)", fontsize=10)
+    for spare in panels[len(names) :]:
+        spare.remove()
+    return figure

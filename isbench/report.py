@@ -1,0 +1,87 @@
+"""Chooses runs by name and writes views of them: tables to text, plots to files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from isbench import store
+from isbench.errors import IsbenchError, unknown
+from isbench.store import Run
+
+
+def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
+    """Return the complete runs that the names stand for, and notes on those left out.
+
+    A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
+    every run below `out`. Raises IsbenchError for a name that stands for nothing.
+    """
+    paths: dict[Path, None] = {}
+    for name in names or [str(out)]:
+        paths.update(dict.fromkeys(_paths(name, out)))
+    runs, notes = [], []
+    for path in paths:
+        run = store.read(path)
+        if run.complete:
+            runs.append(run)
+        else:
+            notes.append(
+                f"{path} is left out: it is not finished ({len(run.trajectories)} objects so far); "
+                "the command that began it goes on from there"
+            )
+    if not runs:
+        raise IsbenchError(
+            f"no finished run among {', '.join(names) or out}; `isbench run` makes one"
+        )
+    return sorted(runs, key=_order), notes
+
+
+def choose_one(name: str, out: Path) -> Run:
+    """Return the one complete run a name stands for; raises IsbenchError if there are more."""
+    runs, _ = choose([name], out)
+    if len(runs) > 1:
+        raise IsbenchError(
+            f"{name} stands for {len(runs)} runs; wanted one: name its file or digest"
+        )
+    return runs[0]
+
+
+def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
+    """Draw a plot and write it as PNG and SVG; return the files."""
+    import matplotlib  # only who wants pictures waits for it
+
+    from isbench.plots import ALIASES, PLOTS
+
+    name = ALIASES.get(plot, plot)
+    if name not in PLOTS:
+        raise unknown("plot", plot, PLOTS)
+    figure = PLOTS[name](runs, max_clicks)
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context({"svg.hashsalt": "isbench"}):  # the same runs, the same file
+            figure.savefig(paths[0], dpi=150)
+            figure.savefig(paths[1], metadata={"Date": None})
+    except OSError as error:
+        raise IsbenchError(f"cannot write {folder}: {error.strerror or error}") from error
+    return paths
+
+
+def _paths(name: str, out: Path) -> list[Path]:
+    path = Path(name)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = store.find(path)
+        if not found:
+            raise IsbenchError(f"no run below {path}; `isbench run` makes one")
+        return found
+    found = [file for file in store.find(out) if store.digest_in(file).startswith(name)]
+    if not found:
+        known = sorted(store.digest_in(file) for file in store.find(out))
+        raise unknown(f"run below {out}", name, known)
+    return found
+
+
+def _order(run: Run) -> tuple[str, str, str]:
+    return run.spec.dataset, run.spec.model, store.digest(run.spec)

@@ -1,0 +1,224 @@
+"""Runs as tables: one frame of figures, and views of it for terminal, markdown, LaTeX and csv.
+
+No files, no models. A figure that a run cannot give is blank, never 0.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from isbench import metrics, store
+from isbench.store import Run
+
+NOC_TARGETS = (0.80, 0.85, 0.90)
+NOF_TARGETS = (0.85, 0.90)
+IOU_AT = (1, 3, 5, 10, 20)
+FULL_GAMES = "IoU@k needs games that go on to their last click: play with --stop-iou 1.01"
+
+LEGEND = (
+    "NoC: mean clicks to the IoU [95 % interval over images]; NoF: objects that never reached it; "
+    "NoF (RITM) counts those solved at the last click too"
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a view: its head, and a frame's row to its text ('' for a missing figure)."""
+
+    head: str
+    text: Callable[[Mapping[str, object]], str]
+    figure: bool = True  # set flush right
+
+
+def frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
+    """Return a row a run with every figure, nan where the run cannot give it.
+
+    Games longer than `max_clicks` count up to there; `budget` is the clicks that were allowed.
+    Intervals are 95 % bootstrap ones over images.
+    """
+    return pd.DataFrame([figures(run, max_clicks) for run in runs])
+
+
+def figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
+    """Return the figures of one run by name."""
+    rules = run.spec.rules
+    budget = min(max_clicks, rules.max_clicks)
+    iou = metrics.curves(run.trajectories, budget)
+    images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
+    clicks = [min(budget, len(trajectory.clicks)) for trajectory in run.trajectories]
+    row: dict[str, object] = {
+        "model": run.spec.model,
+        "dataset": run.spec.dataset,
+        "preset": run.spec.preset,
+        "budget": budget,
+        "objects": len(run.trajectories),
+        "images": len(set(images)),
+        **_noc(iou, images, rules.stop_iou),
+    }
+    for target in NOF_TARGETS:
+        known = target <= rules.stop_iou
+        never, late = metrics.failed(iou, target), metrics.failed_ritm(iou, target)
+        row[f"nof@{_percent(target)}"] = never.sum() if known else np.nan
+        row[f"nof_ritm@{_percent(target)}"] = late.sum() if known else np.nan
+    for k in IOU_AT:
+        known = full_games(run) and k <= budget
+        row[f"iou@{k}"] = iou[:, k - 1].mean() if known else np.nan
+    row["clicks"] = sum(clicks)
+    row["seconds_per_click"] = seconds_per_click(run)
+    row["run"] = store.digest(run.spec)
+    return row
+
+
+def full_games(run: Run) -> bool:
+    """Whether the games go on to their last click whatever the IoU, as IoU@k needs."""
+    return run.spec.rules.stop_iou > 1
+
+
+def seconds_per_click(run: Run) -> float:
+    """Return the mean seconds a click took the model, nan where no game was measured."""
+    seconds = [
+        second
+        for trajectory in run.trajectories
+        for second in run.seconds.get(trajectory.key, ())[: len(trajectory.clicks)]
+    ]
+    return float(np.mean(seconds)) if seconds else float("nan")
+
+
+def _noc(iou: metrics.Floats, images: Sequence[str], stop_iou: float) -> dict[str, float]:
+    noc = np.stack([metrics.clicks_to(iou, target) for target in NOC_TARGETS], axis=1)
+    low, high = metrics.bootstrap(noc.astype(np.float64), images)
+    row = {}
+    for k, target in enumerate(NOC_TARGETS):
+        known = target <= stop_iou  # a game stopped early says nothing of a higher target
+        name = f"noc@{_percent(target)}"
+        row[name] = float(noc[:, k].mean()) if known else np.nan
+        row[f"{name}_low"] = float(low[k]) if known else np.nan
+        row[f"{name}_high"] = float(high[k]) if known else np.nan
+    return row
+
+
+def _number(name: str, digits: int) -> Callable[[Mapping[str, object]], str]:
+    def text(row: Mapping[str, object]) -> str:
+        value = row[name]
+        return "" if pd.isna(value) else f"{value:.{digits}f}"  # type: ignore[call-overload]
+
+    return text
+
+
+def _interval(name: str) -> Callable[[Mapping[str, object]], str]:
+    def text(row: Mapping[str, object]) -> str:
+        value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+        if pd.isna(value):  # type: ignore[call-overload]
+            return ""
+        interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"  # type: ignore[call-overload]
+        return f"{value:.2f}{interval}"
+
+    return text
+
+
+def _word(name: str) -> Callable[[Mapping[str, object]], str]:
+    return lambda row: str(row[name])
+
+
+def _percent(target: float) -> str:
+    return f"{100 * target:.0f}"
+
+
+_WHO = (Column("Data set", _word("dataset"), False), Column("Model", _word("model"), False))
+_SIZE = (Column("Objects", _number("objects", 0)), Column("Budget", _number("budget", 0)))
+_RUN = (Column("Run", _word("run"), False),)
+_NOC = tuple(Column(f"NoC@{p}", _interval(f"noc@{p}")) for p in map(_percent, NOC_TARGETS))
+_NOF = tuple(Column(f"NoF@{p}", _number(f"nof@{p}", 0)) for p in map(_percent, NOF_TARGETS))
+_NOF_RITM = tuple(
+    Column(f"NoF@{p} (RITM)", _number(f"nof_ritm@{p}", 0)) for p in map(_percent, NOF_TARGETS)
+)
+_IOU = tuple(Column(f"IoU@{k}", _number(f"iou@{k}", 4)) for k in IOU_AT)
+_TIME = (
+    Column("Clicks", _number("clicks", 0)),
+    Column("Seconds/click", _number("seconds_per_click", 4)),
+)
+
+VIEWS: Mapping[str, tuple[Column, ...]] = {
+    "noc": (*_WHO, *_SIZE, *_NOC, *_RUN),
+    "nof": (*_WHO, *_SIZE, *_NOF, *_NOF_RITM, *_RUN),
+    "iou": (*_WHO, *_SIZE, *_IOU, *_RUN),
+    "time": (*_WHO, *_SIZE, *_TIME, *_RUN),
+    "all": (*_WHO, *_SIZE, *_NOC, *_NOF, *_NOF_RITM, *_IOU, *_TIME, *_RUN),
+}
+FORMATS = ("rich", "markdown", "latex", "csv")
+
+
+def markdown(table: pd.DataFrame, view: str) -> str:
+    """Return the view as a markdown table."""
+    heads, rows = _cells(table, VIEWS[view])
+    rule = ["---:" if column.figure else "---" for column in VIEWS[view]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)) + "\n"
+
+
+def latex(table: pd.DataFrame, view: str) -> str:
+    """Return the view as a LaTeX tabular (package booktabs)."""
+    columns = VIEWS[view]
+    heads, rows = _cells(table, columns)
+    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (heads, *rows)]
+    kinds = "".join("r" if column.figure else "l" for column in columns)
+    body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+    return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n"
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Return every figure at full precision, one row a run; missing ones are empty."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False)
+    return buffer.getvalue()
+
+
+def terminal(table: pd.DataFrame, view: str, width: int | None = None) -> Iterable[Table]:
+    """Yield the view as tables for a terminal.
+
+    `all` has more columns than a terminal is wide: there a row is a figure and a column a run, as
+    many runs a table as fit into `width` characters (all of them when None).
+    """
+    columns = VIEWS[view]
+    heads, rows = _cells(table, columns)
+    if view != "all":
+        drawn = Table(box=box.SIMPLE_HEAD)
+        for column in columns:
+            drawn.add_column(
+                column.head, justify="right" if column.figure else "left", no_wrap=True
+            )
+        for row in rows:
+            drawn.add_row(*row)
+        yield drawn
+        return
+    fit = len(rows) if width is None else max(1, (width - 18) // 24)
+    for start in range(0, len(rows), fit):
+        yield _turned(heads, rows[start : start + fit])
+
+
+def _turned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    drawn = Table(box=box.SIMPLE_HEAD)
+    drawn.add_column(heads[0], no_wrap=True)
+    for row in rows:
+        drawn.add_column(row[0], justify="right", no_wrap=True)
+    for k, head in enumerate(heads[1:], start=1):
+        drawn.add_row(head, *(row[k] for row in rows))
+    return drawn
+
+
+def _cells(table: pd.DataFrame, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    records: list[dict[str, object]] = table.to_dict("records")  # type: ignore[assignment]
+    heads = [column.head for column in columns]
+    return heads, [[column.text(record) for column in columns] for record in records]
+
+
+def _escaped(text: str) -> str:
+    for sign in "&%_#":
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,0 +1,89 @@
+"""The contract that every model keeps, ours and strangers'. For the tests of a model's package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isbench.errors import PredictorError
+from isbench.registry import load_model
+from isbench.runner import build
+from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
+
+_SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
+
+
+def check_predictor(model: Model | str) -> None:
+    """Raise PredictorError unless the model keeps the contract of `isbench.Predictor`.
+
+    Plays a few clicks on small images and demands: a (H, W) bool mask for every turn, the same
+    answer to the same turn again and in company, images and earlier states left unchanged, and
+    clicks in corners, next to each other and of one sign taken.
+    """
+    card = load_model(model) if isinstance(model, str) else model
+    predictor = build(card)
+    turns: list[Turn] = []
+    first: list[Mask] = []
+    for number, (rows, cols) in enumerate(_SIZES):
+        image = _image(rows, cols, number)
+        state = predictor.start(predictor.begin(image), None)
+        clicks: tuple[Click, ...] = ()
+        for click in _clicks(rows, cols):
+            clicks = (*clicks, click)
+            turns.append(Turn(state, clicks))
+            mask, state = _checked(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
+            first.append(mask.copy())
+        if not np.array_equal(image, _image(rows, cols, number)):
+            raise PredictorError(f"model {card.name} changed the image it was given")
+    for turn, mask in zip(turns, first, strict=True):
+        again = _checked(card, predictor.predict([turn]), [mask.shape])[0].mask
+        _same(card, again, mask, "when an earlier turn was played again")
+    company = _checked(card, predictor.predict(turns), [mask.shape for mask in first])
+    for prediction, mask in zip(company, first, strict=True):
+        _same(card, prediction.mask, mask, "when turns were played in one call")
+    again_state: State = predictor.start(predictor.begin(_image(*_SIZES[0], 0)), None)
+    fresh = _checked(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
+    _same(card, fresh.mask, first[0], "when the game was begun again")
+
+
+def _checked(
+    card: Model, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
+) -> Sequence[Prediction]:
+    if len(predictions) != len(shapes):
+        raise PredictorError(
+            f"model {card.name} gave {len(predictions)} answers to {len(shapes)} turns"
+        )
+    for prediction, shape in zip(predictions, shapes, strict=True):
+        mask = prediction.mask
+        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.bool_:
+            got = getattr(mask, "shape", None), getattr(mask, "dtype", type(mask).__name__)
+            raise PredictorError(f"model {card.name} gave a mask of {got}; wanted {shape} of bool")
+    return predictions
+
+
+def _same(card: Model, mask: Mask, wanted: Mask, when: str) -> None:
+    differing = int(np.count_nonzero(mask != wanted))
+    if differing:
+        raise PredictorError(f"model {card.name} changed its mind at {differing} pixels {when}")
+
+
+def _image(rows: int, cols: int, seed: int) -> Image:
+    """Return a noisy picture with a brighter disk in the middle, read-only as the engine's are."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 90, size=(rows, cols, 3), dtype=np.uint8)
+    row, col = np.ogrid[:rows, :cols]
+    image[(row - rows / 2) ** 2 + (col - cols / 2) ** 2 < (rows / 4) ** 2] += 120
+    image.flags.writeable = False
+    return image
+
+
+def _clicks(rows: int, cols: int) -> tuple[Click, ...]:
+    middle = Click(rows // 2, cols // 2, True)
+    return (
+        middle,
+        Click(middle.row, middle.col + 1, True),
+        Click(0, 0, False),
+        Click(rows - 1, cols - 1, False),
+        Click(rows // 2 - rows // 6, cols // 2, True),
+    )
