@@ -1,0 +1,72 @@
+"""Data for the tests: small sets made on the spot, and the real ones where they are at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from isbench.cli import main
+
+REFERENCE = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real data sets, or skip."""
+    for folder in (os.environ.get("ISBENCH_DATA"), REFERENCE / "data"):
+        if folder and (Path(folder) / "GrabCut").is_dir():
+            return Path(folder)
+    pytest.skip("no real data: neither ISBENCH_DATA nor ../shared/data has GrabCut")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Any]:
+    """Return a reader of the original evaluator's games, or skip."""
+    folder = REFERENCE / "golden" / "clicks"
+    if not folder.is_dir():
+        pytest.skip("no golden games: ../shared/golden is not there")
+    return lambda name: json.loads((folder / name).read_text())
+
+
+def write_folder_set(root: Path, objects: int = 6, images: int | None = None) -> Path:
+    """Write a `folder:` set of small pictures, each with a bright blob on noise."""
+    images = objects if images is None else images
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    for number in range(objects):
+        stem = f"picture{number % images:05d}"
+        rng = np.random.default_rng(number % images)
+        picture = rng.integers(0, 100, (24, 32, 3), dtype=np.uint8)
+        mask = np.zeros((24, 32), np.uint8)
+        centre = 4 + 5 * number % 24, 5 + 3 * number % 14
+        cv2.ellipse(mask, centre, (4 + number % 5, 3 + number % 4), 30 * number, 0, 360, 255, -1)
+        picture[mask > 0] += np.uint8(100)
+        cv2.imwrite(str(root / "images" / f"{stem}.png"), picture)
+        cv2.imwrite(str(root / "masks" / f"{stem}__{1 + number // images}.png"), mask)
+    return root
+
+
+@pytest.fixture
+def folder_set(tmp_path: Path) -> Path:
+    """Return a small `folder:` set of six objects on four images."""
+    return write_folder_set(tmp_path / "set", objects=6, images=4)
+
+
+@pytest.fixture
+def isbench(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return the command line as a function: arguments to exit code, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
