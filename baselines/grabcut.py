@@ -1,4 +1,4 @@
-"""GrabCut (Rother et al. 2004, doi:10.1145/1015706.1015720) seeded by clicks, on OpenCV's cv2.grabCut.
+"""GrabCut (Rother et al. 2004, doi:10.1145/1015706.1015720) seeded by clicks, on cv2.grabCut.
 
 The paper starts from a box; here a game starts from a disk around the first click. Every click adds
 a hard disk of its sign and, around it, a wider disk of soft labels; the mask of the turn before
@@ -97,7 +97,10 @@ class GrabCut:
         if min(inside, labels.size - inside) >= _COMPONENTS:
             cv2.setRNGSeed(0)  # its k-means draws lots from a generator shared by the process
             models = np.zeros((1, 65)), np.zeros((1, 65))
-            cv2.grabCut(state.small, labels, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+            no_box = (0, 0, 0, 0)  # the labels say where the object is
+            cv2.grabCut(
+                state.small, labels, no_box, *models, self.iterations, cv2.GC_INIT_WITH_MASK
+            )
         return _tidied((labels & 1).astype(bool), clicks)
 
 

@@ -2,19 +2,19 @@
 
 Each unseeded pixel takes the sign of the seed that a walk over similar pixels most likely meets
 first. The seeds are disks around the clicks; while there is no negative click, the image's border
-stands in for one, but for what a positive click covers. Differs from the paper: played at a smaller working
-size. Numbers on the card are scikit-image's defaults where it has one. Needs the extra `walker`.
+stands in for one, but for what a positive click covers. Differs from the paper: played at a smaller
+working size. `beta` is scikit-image's default, nothing here is tuned. Needs the extra `walker`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import skimage
 from numpy.typing import NDArray
 from skimage.segmentation import random_walker
 
@@ -92,5 +92,5 @@ card = Model(
     summary="scikit-image's random walker seeded by clicks",
     source="doi:10.1109/TPAMI.2006.233",
     licence="MIT; scikit-image BSD-3-Clause",
-    version=f"scikit-image {skimage.__version__}",
+    version=f"scikit-image {version('scikit-image')}",
 )

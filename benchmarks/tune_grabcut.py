@@ -1,7 +1,7 @@
 """Choose GrabCut's numbers on the held-out part of a training pack (tars and index.csv).
 
 Held out are the images whose name's sha256 is 0 modulo 20; no benchmark image is in the pack. From
-those, `--objects` are drawn evenly over the sources. Prints NoC@85/90 over 20 clicks for each choice.
+those, `--objects` are drawn evenly over the sources. Prints NoC@85/90 for each choice of numbers.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def fetch(file: File, folder: Path, progress: Progress = lambda done, total: Non
 
     Mirrors are tried in order, each again and again as long as it brings bytes. A size or sha256
     that is known must agree, else the copy is thrown away. What a broken connection left is kept
-    as `<name>.<mirror>.part` and gone on with. Raises IsbenchError naming what each mirror answered.
+    as `<name>.<mirror>.part` and gone on with. Raises IsbenchError with what each mirror answered.
     """
     pooch.get_logger().setLevel(logging.ERROR)
     known = None if file.sha256 is None else f"sha256:{file.sha256}"

@@ -34,22 +34,24 @@ def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
 def clicks_to(iou: Floats, target: float) -> NDArray[np.int64]:
     """Return the clicks needed to reach `target`, (N,) from (N, K); K when never reached: NoC."""
     reached = iou >= target
-    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, iou.shape[1])
+    first: NDArray[np.int64] = reached.argmax(axis=1) + 1
+    return np.where(reached.any(axis=1), first, iou.shape[1])
 
 
 def failed(iou: Floats, target: float) -> NDArray[np.bool_]:
     """Return which objects never reached `target`, (N,) from (N, K): their count is NoF."""
-    return ~(iou >= target).any(axis=1)
+    return np.logical_not((iou >= target).any(axis=1), dtype=bool)
 
 
 def failed_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
     """Return which objects RITM counts as failed: those solved at the very last click too."""
-    return clicks_to(iou, target) == iou.shape[1]
+    return np.equal(clicks_to(iou, target), iou.shape[1], dtype=bool)
 
 
 def area(iou: Floats) -> Floats:
     """Return the area under each IoU curve by the mean over clicks, (N,) from (N, K)."""
-    return iou.mean(axis=1)
+    mean: Floats = iou.mean(axis=1)
+    return mean
 
 
 def image_of(key: str) -> str:

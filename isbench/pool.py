@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from traceback import format_exc
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from isbench.errors import IsbenchError
 from isbench.types import Game
@@ -52,30 +52,20 @@ def play_in_processes(
     object at which `DEATHS` workers died is yielded as Lost. Raises what a worker raised.
     """
     waiting = deque(tuple(hand) for hand in hands)
-    context = multiprocessing.get_context("spawn")  # threads and fork do not mix
     deaths: Counter[str] = Counter()
     crew: list[_Worker] = []
     try:
         while waiting or any(worker.keys for worker in crew):
-            while waiting and len(crew) < workers:
-                crew.append(_hired(context, make_play))
-            for worker in crew:
-                if waiting and not worker.keys:
-                    _deal(worker, waiting.popleft())
+            _deal(waiting, crew, workers, make_play)
             ready = wait([worker.pipe for worker in crew if worker.keys])
             for worker in [worker for worker in crew if worker.pipe in ready]:
                 game = _received(worker)
                 if game is not None:
                     worker.keys.popleft()
                     yield game
-                    continue
-                crew.remove(worker)
-                worker.process.join()
-                deaths[worker.keys[0]] += 1
-                if deaths[worker.keys[0]] == DEATHS:
-                    yield Lost(worker.keys.popleft(), worker.process.exitcode)
-                if worker.keys:
-                    waiting.appendleft(tuple(worker.keys))
+                else:
+                    crew.remove(worker)
+                    yield from _buried(worker, waiting, deaths)
     finally:
         for worker in crew:
             worker.pipe.close()
@@ -83,18 +73,43 @@ def play_in_processes(
             worker.process.join()
 
 
-def _hired(context: Any, make_play: Callable[[], Play]) -> _Worker:
+def _deal(
+    waiting: deque[tuple[str, ...]],
+    crew: list[_Worker],
+    workers: int,
+    make_play: Callable[[], Play],
+) -> None:
+    """Hire as many workers as there is work for, and give a hand to each that has none."""
+    idle = sum(not worker.keys for worker in crew)
+    for _ in range(min(workers - len(crew), len(waiting) - idle)):
+        crew.append(_hired(make_play))
+    for worker in crew:
+        if waiting and not worker.keys:
+            worker.keys.extend(waiting.popleft())
+            with suppress(OSError):  # it died idle: its pipe says so at the next look
+                worker.pipe.send(tuple(worker.keys))
+
+
+def _buried(
+    worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
+) -> Iterator[Lost]:
+    """Put a dead worker's hand back, less the object that killed too many."""
+    worker.process.join()
+    worker.pipe.close()
+    deaths[worker.keys[0]] += 1
+    if deaths[worker.keys[0]] == DEATHS:
+        yield Lost(worker.keys.popleft(), worker.process.exitcode)
+    if worker.keys:
+        waiting.appendleft(tuple(worker.keys))
+
+
+def _hired(make_play: Callable[[], Play]) -> _Worker:
+    context = multiprocessing.get_context("spawn")  # threads and fork do not mix
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, make_play), daemon=True)
     process.start()
     theirs.close()  # so that the worker's death is the end of the file here
     return _Worker(process, ours)
-
-
-def _deal(worker: _Worker, hand: Sequence[str]) -> None:
-    worker.keys.extend(hand)
-    with suppress(OSError):  # it died idle: the empty pipe says so at the next look
-        worker.pipe.send(tuple(hand))
 
 
 def _received(worker: _Worker) -> Game | None:

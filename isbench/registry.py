@@ -1,4 +1,4 @@
-"""Models by name: our own and strangers' through the same entry points, or `package.module:card`."""
+"""Models by name: ours and strangers' through the same entry points, or `package.module:card`."""
 
 from __future__ import annotations
 

@@ -33,13 +33,13 @@ class Watch(Protocol):
     """Whoever wants to know how a run goes."""
 
     def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
-        """A run of `total` objects begins, some of which were recorded before."""
+        """Hear that a run of `total` objects begins, some of them recorded before."""
 
     def played(self, game: Game) -> None:
-        """A game was recorded."""
+        """Hear that a game was recorded."""
 
     def note(self, text: str) -> None:
-        """Something a person should know happened."""
+        """Hear what a person should know."""
 
 
 class Silent:
@@ -203,10 +203,11 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
             file.append(game)
             watch.played(game)
     if lost:
+        keys = ", ".join(one.key for one in lost)
         raise PredictorError(
-            f"model {spec.model}: workers died again and again at {', '.join(one.key for one in lost)} "
-            f"(exit code {lost[0].exit_code}); the other {len(file.recorded)} objects are recorded "
-            f"in {file.path}, and the same command tries these again"
+            f"model {spec.model}: workers died again and again at {keys} (exit code "
+            f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
+            f"{file.path}, and the same command tries these again"
         )
     if fingerprint(dataset) != spec.fingerprint:
         raise IsbenchError(

@@ -12,8 +12,9 @@ import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -51,41 +52,28 @@ def place(out: Path, spec: Spec) -> Path:
     return out / dataset / f"{model}-{digest(spec)}{SEALED}"
 
 
+@dataclass(frozen=True)
 class RunFile:
-    """A run that is being played; made by `opened`, which holds its lock."""
+    """A run that is being played, alone; made by `opened`."""
 
-    def __init__(self, sealed: Path, spec: Spec) -> None:
-        """Read what is recorded, cut a torn last line, and write the spec into a new file."""
-        self.path = sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN)
-        self._sealed = sealed
-        self._spec = spec
-        self._file: BinaryIO = _openable(self.path)
-        size = _whole_lines(self._file)
-        self._file.truncate(size)
-        self.recorded: dict[str, Trajectory] = {}
-        if size == 0:
-            self._append(_line(_spec_record(spec)))
-        else:
-            found, trajectories = _parsed(self.path, self.path.read_bytes())
-            if found != spec:
-                raise IsbenchError(
-                    f"{self.path} holds another run than its name says; move it away"
-                )
-            self.recorded = {trajectory.key: trajectory for trajectory in trajectories}
-        self._meta = _openable(meta_path(sealed))
-        self._meta.truncate(_whole_lines(self._meta))
+    path: Path
+    recorded: dict[str, Trajectory]
+    _sealed: Path
+    _spec: Spec
+    _file: BinaryIO
+    _meta: BinaryIO
 
     def session(self, facts: Mapping[str, Any]) -> None:
         """Note who plays from here on: host, versions, warnings."""
         _append(self._meta, _line({"session": dict(facts)}), self.path)
 
     def append(self, game: Game) -> None:
-        """Record a game. Raises IsbenchError when the disk refuses; what was recorded stays whole."""
+        """Record a game; raises IsbenchError, the file left whole, when the disk refuses it."""
         trajectory = game.trajectory
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
             _append(self._meta, _line({"key": trajectory.key, "seconds": times}), self.path)
-        self._append(_line(_trajectory_record(trajectory)))
+        _append(self._file, _line(_trajectory_record(trajectory)), self.path)
         self.recorded[trajectory.key] = trajectory
 
     def seal(self) -> Path:
@@ -103,14 +91,6 @@ class RunFile:
             raise _disk_error(self.path, error) from error
         self.path.unlink()
         return self._sealed
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._file.close()
-        self._meta.close()
-
-    def _append(self, line: bytes) -> None:
-        _append(self._file, line, self.path)
 
 
 @contextmanager
@@ -139,33 +119,36 @@ def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
             sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN).unlink(missing_ok=True)
             yield None
             return
-        file = RunFile(sealed, spec)
-        try:
-            yield file
-        finally:
-            file.close()
+        with ExitStack() as files:
+            yield _begun(sealed, spec, files)
     finally:
         # whoever opened this lock file meanwhile finds, once it holds the lock, what is on disk
         lock_path.unlink(missing_ok=True)
         lock.release()
 
 
+def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
+    """Read what is recorded, cut a torn last line, and write the spec into a new file."""
+    path = sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN)
+    whole = _whole_lines(path)
+    recorded: dict[str, Trajectory] = {}
+    if whole:
+        found, trajectories = _parsed(path, whole)
+        if found != spec:
+            raise IsbenchError(f"{path} holds another run than its name says; move it away")
+        recorded = {trajectory.key: trajectory for trajectory in trajectories}
+    file = files.enter_context(_openable(path, len(whole)))
+    if not whole:
+        _append(file, _line(_spec_record(spec)), path)
+    meta = meta_path(sealed)
+    times = files.enter_context(_openable(meta, len(_whole_lines(meta))))
+    return RunFile(path, recorded, sealed, spec, file, times)
+
+
 def read(path: Path) -> Run:
     """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     complete = path.name.endswith(SEALED)
-    if complete:
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, ValueError) as error:
-            raise IsbenchError(
-                f"{path} is damaged ({error}); restore it, or play it anew"
-            ) from error
-    else:
-        data = data[: data.rfind(b"\n") + 1]
+    data = _unpacked(path) if complete else _whole_lines(path)
     spec, trajectories = _parsed(path, data)
     seconds, sessions = _read_meta(path)
     return Run(spec, trajectories, complete, path, seconds, sessions)
@@ -234,7 +217,7 @@ def _neighbours(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
         try:
             with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
                 yield path, _parsed_spec(path, file.readline())
-        except (OSError, EOFError, IsbenchError):
+        except (OSError, EOFError, zlib.error, IsbenchError):
             continue  # damaged: it answers nothing here, and `report` names it
 
 
@@ -272,6 +255,15 @@ def _packed(spec: Spec, recorded: Mapping[str, Trajectory]) -> bytes:
         for key in sorted(recorded):
             file.write(_line(_trajectory_record(recorded[key])))
     return buffer.getvalue()
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _parsed(path: Path, data: bytes) -> tuple[Spec, tuple[Trajectory, ...]]:
@@ -348,17 +340,25 @@ def _read_meta(
     return seconds, tuple(sessions)
 
 
-def _openable(path: Path) -> BinaryIO:
+def _openable(path: Path, size: int) -> BinaryIO:
+    """Open a file for appending after its first `size` bytes, the rest cut off."""
     try:
-        return open(path, "a+b", buffering=0)
+        file = open(path, "ab", buffering=0)  # noqa: SIM115  (`opened` closes it)
+        file.truncate(size)
     except OSError as error:
         raise _disk_error(path, error) from error
+    return file
 
 
-def _whole_lines(file: BinaryIO) -> int:
-    """Return the bytes up to the last line break; a process that was killed tears the rest."""
-    file.seek(0)
-    return file.read().rfind(b"\n") + 1
+def _whole_lines(path: Path) -> bytes:
+    """Return a file up to its last line break: a process that was killed tears the rest."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    return data[: data.rfind(b"\n") + 1]
 
 
 def _append(file: BinaryIO, line: bytes, path: Path) -> None:

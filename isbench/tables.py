@@ -43,7 +43,8 @@ def frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
     Games longer than `max_clicks` count up to there; `budget` is the clicks that were allowed.
     Intervals are 95 % bootstrap ones over images.
     """
-    return pd.DataFrame([figures(run, max_clicks) for run in runs])
+    table: pd.DataFrame = pd.DataFrame([figures(run, max_clicks) for run in runs])
+    return table
 
 
 def figures(run: Run, max_clicks: int = 20) -> dict[str, object]:

@@ -19,7 +19,7 @@ from isbench.report import choose_one
 @click.option("--worst", type=int, default=10, show_default=True, help="Objects to list.")
 @runs_option("Folder that runs are looked up in.")
 def compare(run_a: str, run_b: str, worst: int, runs: Path) -> None:
-    """Compare two runs over the same objects: is A's NoC lower than B's, and where?
+    """Compare two runs over the same objects: whether and where A needs fewer clicks than B.
 
     RUN_A and RUN_B are run files or beginnings of digests.
 

@@ -185,7 +185,7 @@ def _downloadable(name: str) -> Entry:
 def _known(entry: Entry | None, fingerprint: str | None) -> str:
     if entry is None or not entry.fingerprints:
         return "no fingerprint of this set is known to compare with"
-    if fingerprint in entry.fingerprints:
+    if fingerprint is not None and fingerprint in entry.fingerprints:
         return f"known: {entry.fingerprints[fingerprint]}"
     return f"warning: not one of the {len(entry.fingerprints)} known fingerprints"
 

@@ -49,7 +49,7 @@ def _data(data: Path | None) -> None:
         missing += [] if found else [name]
     if missing:
         click.echo(
-            f"to mend: `isbench data get {missing[0]}`, or `isbench data import {missing[0]} PATH`, "
+            f"to mend: `isbench data get {missing[0]}`, `isbench data import {missing[0]} PATH`, "
             f"or set {VARIABLE} to the folder that holds {ENTRIES[missing[0]].folders[0]}"
         )
 

@@ -31,9 +31,11 @@ class Entry:
 
 
 # The 20 classes of PASCAL VOC as COCO names them: the "seen" ones of COCO_MVal.
-VOC_CLASSES = frozenset(
-    ["airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dog", "horse", "motorcycle", "person", "sheep", "couch", "train", "tv"]
-) | {"dining table", "potted plant"}
+_SEEN = (
+    "airplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, dining table, dog, horse, "
+    "motorcycle, person, potted plant, sheep, couch, train, tv"
+)
+VOC_CLASSES = frozenset(_SEEN.split(", "))
 
 _GRABCUT = pairs.Layout("data_GT", "boundary_GT", pairs.trimap)
 _BERKELEY = pairs.Layout(

@@ -14,8 +14,9 @@ _BLOCK = 1 << 20
 def fingerprint(dataset: Dataset) -> str | None:
     """Return the sha256 over every file's name and sha256 in the order of names.
 
-    Each file adds the line "<name> <sha256 in hex>\\n", names in posix spelling relative to the set's
-    folder. None for a data set that has no files. Raises IsbenchError for a file that is missing.
+    Each file adds the line "<name> <sha256 in hex>" and a line feed, names in posix spelling
+    relative to the set's folder. None for a data set that has no files. Raises IsbenchError for a
+    file that cannot be read.
     """
     if not dataset.files:
         return None

@@ -55,7 +55,7 @@ def trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
 
 def non_zero(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
     """Read a mask whose object is anything that is not black [DAVIS, COCO_MVal]."""
-    truth = colours.any(axis=2)
+    truth: Mask = np.asarray(colours.any(axis=2))
     return truth, np.zeros_like(truth)
 
 

@@ -113,12 +113,12 @@ def _fault(stored: NDArray[np.generic] | None) -> str | None:
 @lru_cache(maxsize=_KEPT)
 def _decoded_colours(data: bytes) -> NDArray[np.uint8] | None:
     try:
-        colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         return None
-    if colours is None:
+    if decoded is None:
         return None
-    colours = colours.astype(np.uint8, copy=False)
+    colours = np.asarray(decoded, np.uint8)
     colours.flags.writeable = False
     return colours
 

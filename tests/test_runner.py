@@ -1,0 +1,212 @@
+"""Resumed = whole, many workers = one, and what happens when workers die or data change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from isbench import store
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError, PredictorError
+from isbench.runner import run
+from isbench.types import Game, Model, Rules, Spec, Trajectory
+from tests import toys
+from tests.conftest import write_folder_set
+
+RULES = Rules(max_clicks=5, stop_iou=1.01)
+
+
+class Listening:
+    """A watch that remembers, and may stop the run after some games."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.games: list[str] = []
+        self.notes: list[str] = []
+        self.resumed = 0
+        self._stop_after = stop_after
+
+    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+        self.resumed = len(recorded)
+
+    def played(self, game: Game) -> None:
+        self.games.append(game.trajectory.key)
+        if len(self.games) == self._stop_after:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 9])
+def test_a_resumed_run_is_the_whole_run_byte_for_byte(tmp_path: Path, stop_after: int) -> None:
+    data = toys.blobs(10)
+    whole = run(toys.card, data, RULES, out=tmp_path / "whole").path
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.card, data, RULES, out=tmp_path / "part", watch=Listening(stop_after))
+    listening = Listening()
+    resumed = run(toys.card, data, RULES, out=tmp_path / "part", watch=listening).path
+    assert listening.resumed == stop_after
+    assert len(listening.games) == 10 - stop_after
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_many_workers_are_one_worker_byte_for_byte(tmp_path: Path, workers: int) -> None:
+    data = toys.blobs(14)
+    one = run(toys.card, data, RULES, out=tmp_path / "one").path
+    many = run(toys.card, data, RULES, out=tmp_path / "many", workers=workers).path
+    assert many.read_bytes() == one.read_bytes()
+
+
+def deadly(folder: Path, times: int) -> Model:
+    """Return a model that kills its worker at the second image of a set, `times` times."""
+    (folder / "parent").write_text(str(os.getpid()))
+    image_sum = int(toys.blob(3).image.sum())
+    build = partial(toys.Deadly, image_sum=image_sum, times=times, folder=str(folder))
+    return replace(toys.deadly, name="disks", build=build)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_dies_costs_its_unfinished_object_only(tmp_path: Path, times: int) -> None:
+    data = toys.blobs(9)
+    card = deadly(tmp_path, times)
+    mortal = run(card, data, RULES, out=tmp_path / "mortal", workers=2).path
+    whole = run(replace(toys.card, options={}), data, RULES, out=tmp_path / "whole").path
+    assert len(list(tmp_path.glob("death*"))) == times
+    assert mortal.read_bytes() == whole.read_bytes()
+
+
+def test_an_object_that_kills_three_workers_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    # every object of the second image kills: three objects, three deaths each
+    card, data, listening = deadly(tmp_path, 9), toys.blobs(9), Listening()
+    with pytest.raises(PredictorError, match="died again and again at image001#0, image001#1"):
+        run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=listening)
+    assert sorted(listening.games) == [key for key in data.keys if "image001" not in key]
+    run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=(again := Listening()))
+    assert again.resumed == 6
+    assert sorted(again.games) == ["image001#0", "image001#1", "image001#2"]
+
+
+def test_a_second_run_plays_nothing(tmp_path: Path) -> None:
+    first = run(toys.card, toys.blobs(4), RULES, out=tmp_path)
+    second = run(toys.card, toys.blobs(4), RULES, out=tmp_path, watch=(listening := Listening()))
+    assert second == first
+    assert listening.games == []
+
+
+def test_full_games_answer_a_shorter_question_without_playing(tmp_path: Path) -> None:
+    run(toys.card, toys.blobs(6), RULES, out=tmp_path / "full")
+    asked = Rules(max_clicks=3, stop_iou=0.7)
+    answered = run(toys.card, toys.blobs(6), asked, out=tmp_path / "full", watch=(w := Listening()))
+    played = run(toys.card, toys.blobs(6), asked, out=tmp_path / "played")
+    assert w.games == []
+    assert answered.trajectories == played.trajectories
+    assert answered.spec == played.spec
+
+
+def test_an_adaptive_model_plays_in_order_from_the_start(tmp_path: Path) -> None:
+    data = toys.blobs(6)
+    whole = run(toys.learner, data, RULES, out=tmp_path / "whole", workers=3).path
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.learner, data, RULES, out=tmp_path / "part", watch=Listening(3))
+    resumed = run(toys.learner, data, RULES, out=tmp_path / "part").path
+    assert resumed.read_bytes() == whole.read_bytes()
+    shorter = run(toys.learner, data, replace(RULES, max_clicks=2), out=tmp_path / "whole")
+    assert shorter.path != whole
+
+
+def test_an_unfinished_run_over_changed_data_is_reported_and_kept(
+    tmp_path: Path, folder_set: Path
+) -> None:
+    data, out = load_dataset(f"folder:{folder_set}"), tmp_path / "runs"
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.card, data, RULES, out=out, watch=Listening(2))
+    (kept,) = store.find(out)
+    before = kept.read_bytes()
+    mask = folder_set / "masks" / "picture00003__1.png"
+    mask.write_bytes((folder_set / "masks" / "picture00002__1.png").read_bytes())
+    run(toys.card, load_dataset(f"folder:{folder_set}"), RULES, out=out, watch=(w := Listening()))
+    assert any("begun under another fingerprint" in note for note in w.notes)
+    assert kept.read_bytes() == before
+
+
+class Meddling(Listening):
+    """Changes a file of the data set while it is played."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def played(self, game: Game) -> None:
+        self._file.write_bytes(self._file.read_bytes() + b" ")
+
+
+def test_data_that_change_during_a_run_keep_it_from_being_sealed(
+    tmp_path: Path, folder_set: Path
+) -> None:
+    data, out = load_dataset(f"folder:{folder_set}"), tmp_path / "runs"
+    meddling = Meddling(folder_set / "masks" / "picture00000__1.png")
+    with pytest.raises(IsbenchError, match="changed while it was played"):
+        run(toys.card, data, RULES, out=out, watch=meddling)
+    (left,) = store.find(out)
+    assert not store.read(left).complete
+    assert len(store.read(left).trajectories) == 6
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unreadable_image_ends_the_run_and_keeps_what_was_played(
+    tmp_path: Path, workers: int
+) -> None:
+    root = write_folder_set(tmp_path / "set", objects=6)
+    (root / "images" / "picture00005.png").write_bytes(b"not a picture")
+    data, out = load_dataset(f"folder:{root}"), tmp_path / "runs"
+    with pytest.raises(IsbenchError, match=r"picture00005\.png cannot be read as a picture"):
+        run(toys.card, data, RULES, out=out, workers=workers)
+    (left,) = store.find(out)
+    assert len(store.read(left).trajectories) >= (5 if workers == 1 else 1)
+
+
+def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:
+    with pytest.raises(PredictorError, match="model wrong-shape: object image000#0"):
+        run(toys.shape_card, toys.blobs(3), RULES, out=tmp_path)
+    assert store.find(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "workers", "said"),
+    [
+        (Rules(max_clicks=0), 1, "max_clicks is 0; wanted at least 1"),
+        (Rules(stop_iou=0), 1, "stop_iou is 0; wanted above 0"),
+        (Rules(stop_iou=float("nan")), 1, "stop_iou is nan"),
+        (Rules(), 0, "workers is 0; wanted at least 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    tmp_path: Path, rules: Rules, workers: int, said: str
+) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        run(toys.card, toys.blobs(2), rules, out=tmp_path, workers=workers)
+
+
+def test_a_zoom_target_of_zero_is_the_data_sets(tmp_path: Path) -> None:
+    class Zooming(toys.Disks):
+        def __init__(self, zoom_target: int) -> None:
+            super().__init__()
+
+    for given, recorded in ((0, 600), (448, 448)):
+        card = Model("zooming", Zooming, {"zoom_target": given})
+        data = replace(toys.blobs(1), zoom_target=600)
+        assert run(card, data, RULES, out=tmp_path).spec.options == {"zoom_target": recorded}
+
+
+def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
+    played = run(toys.card, toys.blobs(2), RULES, out=tmp_path)
+    (session,) = played.meta
+    assert session["workers"] == 1
+    assert session["versions"]["numpy"]
+    assert set(played.seconds) == set(toys.blobs(2).keys)
