@@ -15,17 +15,17 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from isbench import records
 from isbench.errors import IsbenchError
-from isbench.types import Click, Game, Rules, Spec, Trajectory
+from isbench.types import Game, Rules, Spec, Trajectory
 
-FORMAT = 1
 SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
 
 
@@ -43,7 +43,7 @@ class Run:
 
 def digest(spec: Spec) -> str:
     """Return the spec's identity: 12 hex digits of the sha256 of its line."""
-    return sha256(_line(_spec_record(spec))).hexdigest()[:12]
+    return sha256(records.line(records.spec_record(spec))).hexdigest()[:12]
 
 
 def place(out: Path, spec: Spec) -> Path:
@@ -65,15 +65,15 @@ class RunFile:
 
     def session(self, facts: Mapping[str, Any]) -> None:
         """Note who plays from here on: host, versions, warnings."""
-        _append(self._meta, _line({"session": dict(facts)}), self.path)
+        _append(self._meta, records.line({"session": dict(facts)}), self.path)
 
     def append(self, game: Game) -> None:
         """Record a game; raises IsbenchError, the file left whole, when the disk refuses it."""
         trajectory = game.trajectory
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
-            _append(self._meta, _line({"key": trajectory.key, "seconds": times}), self.path)
-        _append(self._file, _line(_trajectory_record(trajectory)), self.path)
+            _append(self._meta, records.line({"key": trajectory.key, "seconds": times}), self.path)
+        _append(self._file, records.line(records.trajectory_record(trajectory)), self.path)
         self.recorded[trajectory.key] = trajectory
 
     def seal(self) -> Path:
@@ -133,13 +133,13 @@ def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     whole = _whole_lines(path)
     recorded: dict[str, Trajectory] = {}
     if whole:
-        found, trajectories = _parsed(path, whole)
+        found, trajectories = records.parsed(path, whole)
         if found != spec:
             raise IsbenchError(f"{path} holds another run than its name says; move it away")
         recorded = {trajectory.key: trajectory for trajectory in trajectories}
     file = files.enter_context(_openable(path, len(whole)))
     if not whole:
-        _append(file, _line(_spec_record(spec)), path)
+        _append(file, records.line(records.spec_record(spec)), path)
     meta = meta_path(sealed)
     times = files.enter_context(_openable(meta, len(_whole_lines(meta))))
     return RunFile(path, recorded, sealed, spec, file, times)
@@ -149,7 +149,7 @@ def read(path: Path) -> Run:
     """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
     complete = path.name.endswith(SEALED)
     data = _unpacked(path) if complete else _whole_lines(path)
-    spec, trajectories = _parsed(path, data)
+    spec, trajectories = records.parsed(path, data)
     seconds, sessions = _read_meta(path)
     return Run(spec, trajectories, complete, path, seconds, sessions)
 
@@ -216,7 +216,7 @@ def _neighbours(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
     for path in find(place(out, spec).parent):
         try:
             with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
-                yield path, _parsed_spec(path, file.readline())
+                yield path, records.parsed_spec(path, file.readline())
         except (OSError, EOFError, zlib.error, IsbenchError):
             continue  # damaged: it answers nothing here, and `report` names it
 
@@ -231,29 +231,12 @@ def _covers(longer: Spec, spec: Spec) -> bool:
     )
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode() + b"\n"
-
-
-def _spec_record(spec: Spec) -> dict[str, Any]:
-    return {"isbench": FORMAT, "spec": asdict(spec)}
-
-
-def _trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
-    return {
-        "key": trajectory.key,
-        "clicks": [[row, col, int(positive)] for row, col, positive in trajectory.clicks],
-        "overlap": trajectory.overlap,
-    }
-
-
 def _packed(spec: Spec, recorded: Mapping[str, Trajectory]) -> bytes:
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as file:
-        file.write(_line(_spec_record(spec)))
+        file.write(records.line(records.spec_record(spec)))
         for key in sorted(recorded):
-            file.write(_line(_trajectory_record(recorded[key])))
+            file.write(records.line(records.trajectory_record(recorded[key])))
     return buffer.getvalue()
 
 
@@ -264,59 +247,6 @@ def _unpacked(path: Path) -> bytes:
         raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _parsed(path: Path, data: bytes) -> tuple[Spec, tuple[Trajectory, ...]]:
-    lines = data.splitlines()
-    if not lines:
-        raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
-    spec = _parsed_spec(path, lines[0])
-    trajectories: dict[str, Trajectory] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            trajectory = _parsed_trajectory(json.loads(line))
-            if trajectory.key in trajectories:
-                raise ValueError(f"object {trajectory.key} stands in an earlier line too")
-        except (ValueError, KeyError, TypeError) as error:
-            raise IsbenchError(
-                f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
-                "have its object played again, or move the file away"
-            ) from error
-        trajectories[trajectory.key] = trajectory
-    return spec, tuple(trajectories.values())
-
-
-def _parsed_spec(path: Path, line: bytes) -> Spec:
-    try:
-        record = json.loads(line)
-        version = record["isbench"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
-    if version != FORMAT:
-        raise IsbenchError(
-            f"{path} is of format {version}; this isbench reads format {FORMAT}: "
-            "use the isbench that wrote it, or play it anew"
-        )
-    try:
-        fields = record["spec"]
-        return Spec(**{**fields, "rules": Rules(**fields["rules"])})
-    except (KeyError, TypeError) as error:
-        raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
-
-
-def _parsed_trajectory(record: Any) -> Trajectory:
-    clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
-    overlap = tuple((first, second) for first, second in record["overlap"])
-    numbers = [number for pair in (*clicks, *overlap) for number in pair]
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("wanted whole numbers from 0 on")
-    if len(clicks) != len(overlap) or not clicks:
-        raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
-    if any(intersection > union for intersection, union in overlap):
-        raise ValueError("an intersection is larger than its union")
-    if not isinstance(record["key"], str):
-        raise TypeError("a key is not a text")
-    return Trajectory(record["key"], clicks, overlap)
 
 
 def _read_meta(

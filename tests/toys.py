@@ -1,4 +1,4 @@
-"""Small models and in-memory data for the tests of the machinery; importable by worker processes."""
+"""Small models and in-memory data for tests of the machinery; worker processes import them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from isbench.types import Dataset, Image, Mask, Model, Prediction, Sample, Traje
 
 @dataclass(frozen=True)
 class Disks:
-    """Draws a disk of its click's sign around every click, later ones on top: ten lines of model."""
+    """Draws a disk of its sign around every click, later ones on top: ten lines of model."""
 
     radius: int = 4
 
@@ -125,7 +125,7 @@ not_a_card = 3
 
 
 def blob(number: int) -> Sample:
-    """Return one of any number of small objects; every third shares its image with the one before."""
+    """Return one of any number of small objects, three an image."""
     image = np.random.default_rng(number // 3).integers(0, 255, (20, 30, 3), dtype=np.uint8)
     rng = np.random.default_rng([7, number])
     rows, cols = np.ogrid[:20, :30]

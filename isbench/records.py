@@ -1,0 +1,92 @@
+"""Lines of a run file: specs and trajectories to JSON and back. No files are opened here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from isbench.errors import IsbenchError
+from isbench.types import Click, Rules, Spec, Trajectory
+
+FORMAT = 1
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a line of canonical JSON: the same record, the same bytes."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def spec_record(spec: Spec) -> dict[str, Any]:
+    """Return the record of a file's first line."""
+    return {"isbench": FORMAT, "spec": asdict(spec)}
+
+
+def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the record of a game."""
+    return {
+        "key": trajectory.key,
+        "clicks": [[row, col, int(positive)] for row, col, positive in trajectory.clicks],
+        "overlap": trajectory.overlap,
+    }
+
+
+def parsed(path: Path, data: bytes) -> tuple[Spec, tuple[Trajectory, ...]]:
+    """Return the spec and the trajectories of a file's whole lines.
+
+    `path` is named in the IsbenchError that a damaged line raises.
+    """
+    lines = data.splitlines()
+    if not lines:
+        raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
+    spec = parsed_spec(path, lines[0])
+    trajectories: dict[str, Trajectory] = {}
+    for number, text in enumerate(lines[1:], start=2):
+        try:
+            trajectory = _parsed_trajectory(json.loads(text))
+            if trajectory.key in trajectories:
+                raise ValueError(f"object {trajectory.key} stands in an earlier line too")
+        except (ValueError, KeyError, TypeError) as error:
+            raise IsbenchError(
+                f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
+                "have its object played again, or move the file away"
+            ) from error
+        trajectories[trajectory.key] = trajectory
+    return spec, tuple(trajectories.values())
+
+
+def parsed_spec(path: Path, first: bytes) -> Spec:
+    """Return the spec of a file's first line; raises IsbenchError for another format or kind."""
+    try:
+        record = json.loads(first)
+        version = record["isbench"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
+    if version != FORMAT:
+        raise IsbenchError(
+            f"{path} is of format {version}; this isbench reads format {FORMAT}: "
+            "use the isbench that wrote it, or play it anew"
+        )
+    try:
+        fields = record["spec"]
+        return Spec(**{**fields, "rules": Rules(**fields["rules"])})
+    except (KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
+
+
+def _parsed_trajectory(record: Any) -> Trajectory:
+    clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
+    overlap = tuple((first, second) for first, second in record["overlap"])
+    numbers = [number for pair in (*clicks, *overlap) for number in pair]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("wanted whole numbers from 0 on")
+    if len(clicks) != len(overlap) or not clicks:
+        raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
+    if any(intersection > union for intersection, union in overlap):
+        raise ValueError("an intersection is larger than its union")
+    if not isinstance(record["key"], str):
+        raise TypeError("a key is not a text")
+    return Trajectory(record["key"], clicks, overlap)
