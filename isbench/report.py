@@ -16,6 +16,8 @@ def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
     A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
     every run below `out`. Raises IsbenchError for a name that stands for nothing.
     """
+    if not names and not store.find(out):
+        raise IsbenchError(f"no run below {out}; `isbench run` makes one")
     paths: dict[Path, None] = {}
     for name in names or [str(out)]:
         paths.update(dict.fromkeys(_paths(name, out)))

@@ -52,3 +52,5 @@ def compare(run_a: str, run_b: str, worst: int, runs: Path) -> None:
         listed.add_row(key, str(clicks_a), str(clicks_b), f"{clicks_a - clicks_b:+d}")
     if result.differing:
         terminal.print(listed)
+    else:
+        terminal.print(f"no object differs in {result.rows[-1][0]}")

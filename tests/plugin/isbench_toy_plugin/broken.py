@@ -1,0 +1,3 @@
+"""A stranger's module that cannot be imported."""
+
+raise RuntimeError("the toy is broken")

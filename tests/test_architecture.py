@@ -1,0 +1,109 @@
+"""The laws of docs/architecture.md, read off the imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isbench
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(
+    path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
+)
+DISK = {"archives", "cli", "datasets", "fetch", "report", "store", "training", "nn"}
+TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def tops(path: Path) -> set[str]:
+    return {module.partition(".")[0] for module in imports(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_point_one_way(path: Path) -> None:
+    package = name(path).partition("/")[0]
+    others = {"isbench": {"csfpn", "baselines"}, "csfpn": {"baselines"}, "baselines": {"csfpn"}}
+    assert not tops(path) & others[package]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_torch_is_imported_where_networks_are_only(path: Path) -> None:
+    if not any(name(path).startswith(place) for place in TORCH):
+        assert "torch" not in tops(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_the_edges_touch_the_disk(path: Path) -> None:
+    if (
+        name(path).startswith("isbench/")
+        and path.relative_to(ROOT).parts[1].removesuffix(".py") in DISK
+    ):
+        return
+    calls = {
+        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
+    }
+    assert not calls & {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_nothing_imports_the_command_line(path: Path) -> None:
+    if not name(path).startswith("isbench/cli/"):
+        assert not any(f"{module}.".startswith("isbench.cli.") for module in imports(path))
+
+
+def test_the_vocabulary_imports_numpy_only() -> None:
+    ours = {module for module in tops(ROOT / "isbench" / "types.py")}
+    assert ours - set(sys.stdlib_module_names) == {"numpy"}
+
+
+def test_a_file_is_one_concept_and_no_file_is_a_drawer() -> None:
+    for path in FILES:
+        assert path.stem not in {"utils", "helpers", "common", "misc", "base"}
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert set(dir(isbench)) == set(isbench.__all__)
+    for public in isbench.__all__:
+        assert getattr(isbench, public).__doc__
+
+
+@pytest.mark.parametrize("command", ["--help", "report --help", "data --help", "run --help"])
+def test_help_starts_neither_torch_nor_plots(command: str) -> None:
+    code = (
+        "import sys\nfrom isbench.cli import main\n"
+        f"try:\n    main({command.split()!r})\n"
+        "finally:\n    print('LOADED', {'torch', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED set()" in done.stdout
+
+
+def test_the_front_help_loads_no_numpy() -> None:
+    code = (
+        "import sys\nfrom isbench.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "finally:\n    print('LOADED', {'numpy', 'cv2', 'pandas', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED set()" in done.stdout
