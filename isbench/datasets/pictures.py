@@ -23,7 +23,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 DECODER = f"opencv {cv2.__version__}, pillow {PIL.__version__}"
 
 # a file it cannot read is this module's to report: OpenCV would print about it on its own
-cv2.setLogLevel(0)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _JPEG = b"\xff\xd8"
 # the objects of an image come one after the other, so a few files are all that is asked for again
