@@ -78,10 +78,10 @@ def random(
 CLICKERS: Mapping[str, Clicker] = {"centre": centre, "largest": largest, "random": random}
 
 
-# A rough depth is the length of a path to the nearest outside pixel, of steps that OpenCV's 5x5 mask
-# counts as 1 (straight), 1.4 (diagonal) and 2.1969 (a knight's move). By its direction such a path
-# is 0.9825 (a knight's) to 1.0192 (11 degrees off the axis) times as long as the straight line; the
-# bounds below leave room for rounding.
+# A rough depth is the length of a path to the nearest outside pixel, in steps that OpenCV's 5x5
+# mask counts as 1 (straight), 1.4 (diagonal) and 2.1969 (a knight's move). By its direction such a
+# path is 0.9825 (a knight's) to 1.0192 (11 degrees off the axis) times as long as the straight
+# line; the bounds leave room for rounding.
 _SHORT, _LONG = 0.98, 1.02
 
 
@@ -101,7 +101,7 @@ class _Peak(NamedTuple):
 
 
 def _sketch(region: NDArray[np.uint8], clicks: Sequence[Click]) -> _Sketch:
-    """Measure the region roughly, which takes a tenth of the time of the exact transform."""
+    """Measure the region roughly, in a sixth of the time of the exact transform."""
     left, top, width, height = cv2.boundingRect(region)
     if not width:
         return _Sketch(np.zeros((0, 0), np.float32), 0, 0, 0.0)

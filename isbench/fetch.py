@@ -17,14 +17,15 @@ from typing import Any, TypeAlias
 
 import pooch
 import requests
+from urllib3.exceptions import HTTPError as BrokenOff
 
 from isbench.errors import IsbenchError
 from isbench.types import File
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two blocks
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16  # what a reset connection may lose
 _TRIES = 5  # of one mirror in a row that bring nothing
-_PAUSE = 0.2  # seconds before the second try, doubled at each
+_PAUSE = 0.2  # seconds before another try, doubled after each that brings nothing
 
 # told (bytes so far, bytes in all or None)
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -39,6 +40,8 @@ def fetch(file: File, folder: Path, progress: Progress = lambda done, total: Non
     """
     pooch.get_logger().setLevel(logging.ERROR)
     known = None if file.sha256 is None else f"sha256:{file.sha256}"
+    if file.size not in (None, _size(folder / file.name)):
+        (folder / file.name).unlink(missing_ok=True)
     answers = []
     for url in file.urls:
         downloader = _Resumed(file, folder, progress)
@@ -68,14 +71,16 @@ class _Resumed:
         """Write what `url` serves to `output_file`, whole."""
         # a part belongs to one mirror: another may serve another edition of the file
         part = self.folder / f"{self.file.name}.{sha256(url.encode()).hexdigest()[:8]}.part"
-        idle = 0
+        idle, most = 0, _size(part)
         while True:
             have = _size(part)
             try:
                 self._go_on(url, part, have)
                 break
             except (requests.RequestException, _Short) as error:
-                idle = idle + 1 if _size(part) <= have else 0
+                # a server without ranges begins anew each time: only what no try had counts
+                idle = 0 if _size(part) > most else idle + 1
+                most = max(most, _size(part))
                 if idle == _TRIES or not _passing(error):
                     raise
                 sleep(_PAUSE * 2**idle)
@@ -97,14 +102,26 @@ class _Resumed:
                 part.unlink()
                 raise _Short("its file is shorter than what was fetched before")
             response.raise_for_status()
-            if "text/html" in response.headers.get("Content-Type", ""):
+            if "text/html" in response.headers.get("Content-Type", "").lower():
                 raise IsbenchError("it answered with a web page instead of the file")
-            have = have if response.status_code == requests.codes.partial_content else 0
-            total = _total(response, have)
+            if response.status_code != requests.codes.partial_content:
+                have = 0
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                part.unlink(missing_ok=True)
+                raise _Short("it sent other bytes than were asked for")
+            self._write(response, part, have)
+
+    def _write(self, response: requests.Response, part: Path, have: int) -> None:
+        """Write what is served after the `have` bytes of the part."""
+        total = _total(response, have)
+        try:
             with part.open("ab" if have else "wb") as out:
-                for block in response.iter_content(_BLOCK):
+                # not decoded: some servers take the gzip of a .tgz for one of the transfer
+                for block in response.raw.stream(_BLOCK, decode_content=False):
                     have += out.write(block)
                     self.progress(have, total)
+        except BrokenOff as error:
+            raise _Short(f"it broke off after {have} bytes") from error
         if total is not None and have != total:
             raise _Short(f"it broke off at {have} of {total} bytes")
 

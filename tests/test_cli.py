@@ -15,8 +15,8 @@ import pytest
 
 from isbench import cli, store
 from isbench.cli import COMMANDS
-from isbench.runner import run
-from isbench.types import Rules
+from isbench.runner import run, specify
+from isbench.types import Game, Rules
 from tests import toys
 from tests.conftest import write_folder_set
 
@@ -350,13 +350,18 @@ def test_unfinished_runs_are_left_out_and_named(isbench: Isbench, played: Path) 
 
 
 def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Path) -> None:
-    for radius in (1, 3):
+    games = {1: [[0.5, 0.95, 0.95]] * 4, 3: [[0.5, 0.6, 0.95]] * 3 + [[0.95, 0.95, 0.95]]}
+    for radius, ious in games.items():
         card = toys.Model("disks", toys.Disks, {"radius": radius})
-        run(card, toys.blobs(9), Rules(120, 1.01), out=out)
+        with store.opened(out, specify(card, toys.blobs(4), Rules(3, 1.01))) as file:
+            assert file is not None
+            for key, iou in zip("abcd", ious, strict=True):
+                file.append(Game(toys.trajectory(f"{key}#1", iou), ()))
+            file.seal()
     a, b = (store.digest_in(path) for path in store.find(out))
     code, printed, _ = isbench("compare", a, b, "--runs", out)
     assert code == 0
-    assert "NoC_120@90" in printed
+    assert "NoC_3@90" in printed
     assert "objects that differ most" in printed
     assert "options differs" in printed
     code, printed, _ = isbench("compare", a, a, "--runs", out)

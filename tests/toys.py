@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +152,14 @@ def trajectory(key: str, ious: Sequence[float], scale: int = 1000) -> Trajectory
 
     clicks = tuple(Click(k, k, k % 2 == 0) for k in range(len(ious)))
     return Trajectory(key, clicks, tuple((round(scale * iou), scale) for iou in ious))
+
+
+class Slow(Disks):
+    """Takes its time, so that there is a moment to kill it."""
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        time.sleep(0.002)
+        return super().predict(turns)
+
+
+slow_card = Model(name="slow", build=Slow)

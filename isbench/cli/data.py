@@ -89,7 +89,7 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
     for name in chosen:
         verdict = look_at(load_dataset(name, data))
         click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
-        click.echo(f"  fingerprint {verdict.fingerprint}")
+        click.echo(f"  fingerprint {verdict.fingerprint or 'none: a file is missing'}")
         click.echo(f"  {_known(ENTRIES.get(name), verdict.fingerprint)}")
         for line in _remarks(ENTRIES.get(name), verdict.images, verdict.objects):
             click.echo(f"  {line}")
@@ -132,13 +132,14 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
       isbench data get grabcut
       isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
     """
-    from isbench.archives import install
+    from isbench.archives import Unusable, install, place
     from isbench.fetch import fetch
 
     entry, root = _downloadable(name), data_folder(data)
     if (found := find_folder(name, data)) is not None:
         click.echo(f"{name} is in {found} already")
         return
+    place(name, entry, root)  # raises here, not after the download
     known = entry.archive
     if known is None:
         raise IsbenchError(f"data set {name} has no published archive")
@@ -150,12 +151,12 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
             file, downloads, lambda done, total: bar.update(task, completed=done, total=total)
         )
     try:
-        place = install(name, entry, archive, root)
-    except IsbenchError:
-        archive.unlink()  # it is not what it should be: the next try fetches it anew
+        target = install(name, entry, archive, root)
+    except Unusable:
+        archive.unlink()
         raise
     archive.unlink()
-    click.echo(f"{name} is in {place}")
+    click.echo(f"{name} is in {target}")
 
 
 def _bar() -> Progress:

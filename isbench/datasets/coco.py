@@ -6,8 +6,8 @@ import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as rle
@@ -15,7 +15,16 @@ from pycocotools.coco import COCO
 
 from isbench.datasets.pictures import check_size, read_image
 from isbench.errors import IsbenchError
-from isbench.types import Dataset, Sample
+from isbench.types import Dataset, Mask, Sample
+
+
+class Outline(NamedTuple):
+    """Where an object is, as the annotation file has it."""
+
+    file: str
+    height: int
+    width: int
+    segmentation: Any  # polygons, or run lengths of either kind
 
 
 @dataclass(frozen=True)
@@ -24,38 +33,33 @@ class Coco:
 
     images: Path
     annotations: Path
-    outlines: Mapping[str, tuple[str, int, int, Any]]  # key -> file, height, width, segmentation
+    outlines: Mapping[str, Outline]
 
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
-        file, height, width, segmentation = self.outlines[key]
-        image = read_image(self.images / file)
+        outline = self.outlines[key]
+        image = read_image(self.images / outline.file)
         try:
-            truth = rle.decode(_run_lengths(segmentation, height, width)).astype(bool)
+            truth = _mask(outline)
         except Exception as error:  # pycocotools raises many kinds for a broken outline
             raise IsbenchError(
                 f"object {key} of {self.annotations} has a broken segmentation: {error}"
             ) from error
-        check_size(self.annotations, truth, image)
+        check_size(f"of object {key} in {self.annotations}", truth, image)
         return Sample(key, image, truth, np.zeros_like(truth))
 
 
 def read(name: str, images: Path, annotations: Path) -> Dataset:
-    """Return the objects of an annotation file; keys are "<image's stem>#<annotation id>".
+    """Return the objects of an annotation file; keys are "<image without suffix>#<annotation id>".
 
-    Crowd regions are no single object: they are left out and counted in the notes. Raises
-    IsbenchError for a file that is not in COCO's format or an image that is not there.
+    Crowd regions are no single object, and annotations of unlisted images cannot be shown: they are
+    left out and counted in the notes. Raises IsbenchError for a file that is not in COCO's format
+    or an image that is not there.
     """
-    index = _index(annotations)
-    outlines, crowd = {}, 0
-    for image in sorted(index.imgs.values(), key=lambda image: str(image["file_name"])):
-        for annotation in sorted(index.imgToAnns[image["id"]], key=lambda one: int(one["id"])):
-            if annotation.get("iscrowd", 0):
-                crowd += 1
-                continue
-            key = f"{Path(image['file_name']).stem}#{annotation['id']}"
-            size = int(image["height"]), int(image["width"])
-            outlines[key] = (str(image["file_name"]), *size, annotation["segmentation"])
+    try:
+        outlines, notes = _outlines(_index(annotations))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _not_coco(annotations, error) from error
     used = sorted({file for file, *_ in outlines.values()})
     for file in used:
         if not (images / file).is_file():
@@ -63,7 +67,6 @@ def read(name: str, images: Path, annotations: Path) -> Dataset:
                 f"image {images / file} that {annotations} names is not there; add it, "
                 "or name the folder that has it"
             )
-    notes = (f"{crowd} crowd regions left out",) if crowd else ()
     files = {f"images/{file}": images / file for file in used} | {"annotations": annotations}
     return Dataset(name, tuple(outlines), Coco(images, annotations, outlines), files, notes=notes)
 
@@ -76,17 +79,68 @@ def _index(annotations: Path) -> COCO:
             raise KeyError("images, annotations")
     except OSError as error:
         raise IsbenchError(f"cannot read {annotations}: {error.strerror or error}") from error
-    except Exception as error:
-        raise IsbenchError(
-            f"{annotations} is not in COCO's instance format ({type(error).__name__}: {error})"
-        ) from error
+    except Exception as error:  # it raises many kinds, and asserts
+        raise _not_coco(annotations, error) from error
     return index
 
 
-def _run_lengths(segmentation: Any, height: int, width: int) -> Any:
-    """Return polygons, or run lengths of either kind, as one compressed run-length mask."""
-    if isinstance(segmentation, list):
-        return rle.merge(rle.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return rle.frPyObjects(segmentation, height, width)
-    return segmentation
+def _not_coco(annotations: Path, error: Exception) -> IsbenchError:
+    what = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    return IsbenchError(f"{annotations} is not in COCO's instance format ({what})")
+
+
+def _outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
+    """Return the objects by key, image-major, and notes of what was left out.
+
+    Raises ValueError for an object that no key can name or no outline shows.
+    """
+    outlines: dict[str, Outline] = {}
+    crowd = 0
+    for image in sorted(index.imgs.values(), key=lambda image: str(image["file_name"])):
+        for annotation in sorted(index.imgToAnns[image["id"]], key=lambda one: int(one["id"])):
+            if annotation.get("iscrowd", 0):
+                crowd += 1
+                continue
+            if not annotation["segmentation"]:
+                raise ValueError(f"annotation {annotation['id']} has an empty segmentation")
+            file = str(image["file_name"])
+            key = f"{PurePosixPath(file).with_suffix('')}#{annotation['id']}"
+            if key in outlines:
+                raise ValueError(f"two annotations for object {key}")
+            size = int(image["height"]), int(image["width"])
+            outlines[key] = Outline(file, *size, annotation["segmentation"])
+    stray = sum(len(index.imgToAnns[image]) for image in index.imgToAnns.keys() - index.imgs.keys())
+    left_out = {"crowd regions": crowd, "annotations of images that it does not list": stray}
+    return outlines, tuple(f"{count} {what} left out" for what, count in left_out.items() if count)
+
+
+def _mask(outline: Outline) -> Mask:
+    """Return the (H, W) mask; raises ValueError for run lengths that do not fill it."""
+    lengths, size = outline.segmentation, (outline.height, outline.width)
+    if isinstance(lengths, list):
+        lengths = rle.merge(rle.frPyObjects(lengths, *size))
+    elif isinstance(lengths["counts"], list):
+        lengths = rle.frPyObjects(lengths, *size)
+    height, width = lengths["size"]
+    covered = sum(_counts(lengths["counts"]))
+    if covered != height * width:  # pycocotools would fill the rest with whatever memory holds
+        raise ValueError(f"it covers {covered} of {height}x{width} pixels")
+    return np.asarray(rle.decode(lengths), dtype=bool)
+
+
+def _counts(packed: str | bytes) -> list[int]:
+    """Return COCO's packed run lengths: groups of five bits, differences from the fourth on."""
+    text = packed.encode() if isinstance(packed, str) else packed
+    counts: list[int] = []
+    value = shift = 0
+    for byte in text:
+        group = byte - 48
+        value |= (group & 31) << shift
+        shift += 5
+        if group & 32:  # more groups follow
+            continue
+        if group & 16:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    return counts

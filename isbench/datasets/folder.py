@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isbench.datasets.pairs import by_stem, natural
+from isbench.datasets.pairs import by_stem, in_order
 from isbench.datasets.pictures import check_size, read_image, read_labels
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
@@ -61,12 +61,14 @@ def read(name: str, root: Path) -> Dataset:
             f"image {root / images[stem]} has no mask: wanted {root / 'masks' / stem}.png "
             f"or {stem}__1.png; add it, or take the image away"
         )
-    files = dict(sorted(files.items(), key=lambda item: natural(item[0])))
+    files = in_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
     return Dataset(name, tuple(files), Folder(root, files), used)
 
 
 def _owner(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
     """Return the image and the object's name that a mask's stem stands for."""
-    image, found, object_name = stem.rpartition("__")
-    return (stem, "1") if stem in images or not found else (image, object_name)
+    image, _, object_name = stem.rpartition("__")
+    # a name with "#" in it could not be told from the image's in "<image>#<object>"
+    alone = stem in images or not image or not object_name or "#" in object_name
+    return (stem, "1") if alone else (image, object_name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,15 @@ def read_list(path: Path) -> tuple[str, ...]:
     if not stems:
         raise IsbenchError(f"the list {path} is empty; wanted an image's name a line")
     return stems
+
+
+def check_there(listed: Path, images: Iterable[Path]) -> None:
+    """Raise IsbenchError for the first image that the list names and that is not there."""
+    for image in images:
+        if not image.is_file():
+            raise IsbenchError(
+                f"image {image} that {listed} names is not there; add it, or take it off the list"
+            )
 
 
 def instances(

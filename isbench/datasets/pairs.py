@@ -17,6 +17,7 @@ from isbench.types import Dataset, Mask, Sample
 
 # a mask file's colours (H, W, 3) -> the object and what is not scored, both (H, W)
 Reading: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Mask, Mask]]
+_Natural: TypeAlias = tuple[tuple[int, int, str], ...]  # sorts 2 before 10
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read(
         object_name = match.groupdict().get("object") or "1"
         if keep(object_name):
             files[f"{match['image']}#{object_name}"] = images[stem], masks[stem]
-    files = dict(sorted(files.items(), key=lambda item: natural(item[0])))
+    files = in_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
     return Dataset(name, tuple(files), Pairs(root, files, layout.reading), used)
 
@@ -113,13 +114,19 @@ def by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
     return found
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key by which 2 comes before 10, and '#' before all else."""
+def in_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Return the files of each key, image by image, image 2 before image 10."""
+
+    def place(key: str) -> tuple[_Natural, _Natural]:
+        image, _, object_name = key.rpartition("#")
+        return _natural(image), _natural(object_name)
+
+    return {key: files[key] for key in sorted(files, key=place)}
+
+
+def _natural(text: str) -> _Natural:
     parts = re.findall(r"\d+|\D", text)
-    return tuple(
-        (1, int(part), part) if part.isdigit() else (0 if part == "#" else 2, 0, part)
-        for part in parts
-    )
+    return tuple((1, int(p), p) if p.isdecimal() else (2, 0, p) for p in parts)
 
 
 def _listed(folder: Path) -> Iterable[Path]:

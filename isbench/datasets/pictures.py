@@ -7,6 +7,7 @@ clicks; Pillow reads label masks, since OpenCV turns a palette into colours.
 from __future__ import annotations
 
 import io
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,9 +24,11 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 DECODER = f"opencv {cv2.__version__}, pillow {PIL.__version__}"
 
 # a file it cannot read is this module's to report: OpenCV would print about it on its own
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# (the function's place moved between OpenCV 4 and 5; 0 is silence in both)
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
-_JPEG = b"\xff\xd8"
+_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that no scan can hold
+_BROKEN = "cannot be read as a picture; replace the file"
 # the objects of an image come one after the other, so a few files are all that is asked for again
 _KEPT = 4
 
@@ -44,10 +47,13 @@ def read_image(path: Path) -> Image:
 
 
 def read_colours(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as (H, W, 3) uint8 in OpenCV's channel order, read-only."""
+    """Return a mask file as (H, W, 3) uint8 in OpenCV's channel order, read-only.
+
+    Raises IsbenchError as `read_image` does.
+    """
     colours = _decoded_colours(_bytes(path))
-    if colours is None:
-        raise IsbenchError(f"mask {path} cannot be read as a picture; replace the file")
+    if isinstance(colours, str):
+        raise IsbenchError(f"mask {path} {colours}")
     return colours
 
 
@@ -56,13 +62,27 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 
     A colour mask becomes its grey level where its channels agree, 255 elsewhere.
     """
-    labels = _decoded_labels(_bytes(path))
-    if isinstance(labels, str):
-        raise IsbenchError(f"mask {path} {labels}")
-    return labels
+    stored = _stored(path)
+    if stored.ndim == 2:
+        return stored
+    agree = (stored == stored[:, :, :1]).all(axis=2)
+    return _frozen(np.where(agree, stored[:, :, 0], np.uint8(255)))
 
 
-def check_size(path: Path, mask: Mask | NDArray[np.uint8], image: Image) -> None:
+def read_indices(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as (H, W) uint8 numbers of instances: palette indices, or grey levels.
+
+    Raises IsbenchError for a colour mask, which has lost its numbers.
+    """
+    stored = _stored(path)
+    if stored.ndim != 2:
+        raise IsbenchError(
+            f"mask {path} has mode RGB; wanted a palette or 8-bit grey, as published"
+        )
+    return stored
+
+
+def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -> None:
     """Raise IsbenchError unless the mask read from `path` has the image's rows and columns."""
     if mask.shape[:2] == image.shape[:2]:
         return
@@ -86,26 +106,38 @@ def _bytes(path: Path) -> bytes:
 @lru_cache(maxsize=_KEPT)
 def _decoded(data: bytes) -> Image | str:
     """Return the image, or what is wrong with it."""
+    bgr = _bgr(data)
+    return bgr if isinstance(bgr, str) else _frozen(bgr[:, :, ::-1])
+
+
+@lru_cache(maxsize=_KEPT)
+def _decoded_colours(data: bytes) -> NDArray[np.uint8] | str:
+    """Return the mask's colours, or what is wrong with it."""
+    bgr = _bgr(data)
+    return bgr if isinstance(bgr, str) else _frozen(bgr)
+
+
+def _bgr(data: bytes) -> NDArray[np.uint8] | str:
+    """Return the pixels in OpenCV's channel order, or what is wrong with the file."""
+    jpeg = data.startswith(_JPEG)
+    if jpeg and data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would make up the rest
+        return _BROKEN
     buffer = np.frombuffer(data, np.uint8)
     try:
-        if not data.startswith(_JPEG):  # a JPEG has 8 bits and no alpha: no second look needed
+        if not jpeg:  # a JPEG has 8 bits and no alpha: no second look needed
             fault = _fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
             if fault:
                 return fault
         bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
     except cv2.error:
-        bgr = None
-    if bgr is None:
-        return "cannot be read as a picture; replace the file"
-    image = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
-    image.flags.writeable = False
-    return image
+        return _BROKEN
+    return _BROKEN if bgr is None else bgr.astype(np.uint8, copy=False)
 
 
 def _fault(stored: NDArray[np.generic] | None) -> str | None:
     """Return what keeps the stored pixels from being an 8-bit RGB image, None if nothing."""
     if stored is None:
-        return "cannot be read as a picture; replace the file"
+        return _BROKEN
     if stored.dtype != np.uint8:
         return f"has {8 * stored.dtype.itemsize} bits a channel; wanted 8: convert the file"
     if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
@@ -113,35 +145,33 @@ def _fault(stored: NDArray[np.generic] | None) -> str | None:
     return None
 
 
-@lru_cache(maxsize=_KEPT)
-def _decoded_colours(data: bytes) -> NDArray[np.uint8] | None:
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    if decoded is None:
-        return None
-    colours = np.asarray(decoded, np.uint8)
-    colours.flags.writeable = False
-    return colours
+def _frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False
+    return pixels
+
+
+def _stored(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB."""
+    stored = _decoded_labels(_bytes(path))
+    if isinstance(stored, str):
+        raise IsbenchError(f"mask {path} {stored}")
+    return stored
 
 
 @lru_cache(maxsize=_KEPT)
 def _decoded_labels(data: bytes) -> NDArray[np.uint8] | str:
-    """Return the labels, or what is wrong with them."""
+    """Return the stored pixels, or what is wrong with the file."""
     try:
-        with Pillow.open(io.BytesIO(data)) as picture:
-            mode = picture.mode
-            stored = np.asarray(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what it then refuses
+            with Pillow.open(io.BytesIO(data)) as picture:
+                mode = picture.mode
+                stored = np.array(picture)
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        return "cannot be read as a picture; replace the file"
+        return _BROKEN
     if mode == "1":
-        stored = stored.astype(np.uint8) * 255
-    if mode == "RGB":
-        agree = (stored == stored[:, :, :1]).all(axis=2)
-        stored = np.where(agree, stored[:, :, 0], 255).astype(np.uint8)
-    if stored.ndim != 2 or stored.dtype != np.uint8:
+        stored = stored.astype(np.uint8) * np.uint8(255)
+    if mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
         return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
-    labels = np.array(stored)
-    labels.flags.writeable = False
-    return labels
+    return _frozen(stored)

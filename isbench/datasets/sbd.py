@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from isbench.datasets.lists import instances, read_list
+from isbench.datasets.lists import check_there, instances, read_list
 from isbench.datasets.pictures import check_size, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
@@ -41,6 +41,7 @@ def read(name: str, root: Path, split: str) -> Dataset:
     The filter on the share of its box that a mask covers is for training only.
     """
     stems = read_list(root / f"{split}.txt")
+    check_there(root / f"{split}.txt", (root / "img" / f"{stem}.jpg" for stem in stems))
     places = instances(stems, lambda stem: _segmentation(root / "inst" / f"{stem}.mat"))
     files = [f"{split}.txt", *(f"img/{stem}.jpg" for stem in stems)]
     files += [f"inst/{stem}.mat" for stem in stems]
@@ -52,11 +53,14 @@ def read(name: str, root: Path, split: str) -> Dataset:
 def _segmentation(path: Path) -> NDArray[np.uint8]:
     """Return the (H, W) instance numbers of a .mat file, 0 for none."""
     try:
-        stored = loadmat(path)["GTinst"]["Segmentation"][0, 0]
+        stored = np.asarray(loadmat(path)["GTinst"]["Segmentation"][0, 0], dtype=np.uint8)
+        if stored.ndim != 2:
+            raise ValueError(f"{stored.ndim} dimensions")
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise IsbenchError(
             f"{path} is not an SBD instance file (GTinst.Segmentation): {error}; replace it"
         ) from error
-    return np.asarray(stored, dtype=np.uint8)
+    stored.flags.writeable = False
+    return stored

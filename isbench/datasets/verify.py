@@ -16,7 +16,7 @@ class Verdict:
 
     images: int
     objects: int
-    fingerprint: str | None
+    fingerprint: str | None  # None when a file is missing
     faults: tuple[str, ...]
     empty: int  # objects without a scored pixel
     notes: tuple[str, ...]
@@ -24,17 +24,21 @@ class Verdict:
 
 def verify(dataset: Dataset) -> Verdict:
     """Load every object and return the verdict; faults are listed, not raised."""
-    faults, empty = [], 0
+    faults, empty, content = [], 0, None
     for key in dataset.keys:
         try:
             empty += not dataset.load(key).truth.any()
         except IsbenchError as error:
             faults.append(str(error))
+    try:
+        content = fingerprint(dataset)
+    except IsbenchError as error:
+        faults.append(str(error))
     return Verdict(
         images=len({image_of(key) for key in dataset.keys}),
         objects=len(dataset.keys),
-        fingerprint=fingerprint(dataset),
-        faults=tuple(faults),
+        fingerprint=content,
+        faults=tuple(dict.fromkeys(faults)),  # one file may spoil many objects
         empty=empty,
         notes=dataset.notes,
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isbench.datasets.lists import VOID, instances, read_list
-from isbench.datasets.pictures import check_size, read_image, read_labels
+from isbench.datasets.lists import VOID, check_there, instances, read_list
+from isbench.datasets.pictures import check_size, read_image, read_indices
 from isbench.types import Dataset, Sample
 
 
@@ -23,7 +23,7 @@ class Voc:
         stem, index = self.places[key]
         image = read_image(self.root / "JPEGImages" / f"{stem}.jpg")
         path = _mask(self.root, stem)
-        labels = read_labels(path)
+        labels = read_indices(path)
         check_size(path, labels, image)
         return Sample(key, image, labels == index, labels == VOID)
 
@@ -36,7 +36,8 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)
-    places = instances(stems, lambda stem: read_labels(_mask(root, stem)))
+    check_there(root / listed, (root / "JPEGImages" / f"{stem}.jpg" for stem in stems))
+    places = instances(stems, lambda stem: read_indices(_mask(root, stem)))
     files = [listed, *(f"JPEGImages/{stem}.jpg" for stem in stems)]
     files += [f"SegmentationObject/{stem}.png" for stem in stems]
     used = {file: root / file for file in files}

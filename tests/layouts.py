@@ -1,0 +1,127 @@
+"""Small data sets in the layouts of the official archives, written on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.io import savemat
+
+HEIGHT, WIDTH = 12, 16
+
+Pixels = NDArray[np.uint8]
+
+
+def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
+    """Return a (H, W, 3) picture, another for each seed."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def box(value: int, top: int, left: int, background: Pixels | None = None) -> Pixels:
+    """Return a (H, W) mask with a 4x5 box of `value`, drawn into a copy of `background`."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8) if background is None else background.copy()
+    mask[top : top + 4, left : left + 5] = value
+    return mask
+
+
+def write(path: Path, pixels: Pixels) -> None:
+    """Write pixels (RGB when there are three channels) in the format that the suffix names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, ::-1])
+    assert cv2.imwrite(str(path), stored)
+
+
+def write_palette(path: Path, indices: Pixels) -> None:
+    """Write a palette PNG in VOC's colours: the bits of an index dealt to the three channels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = Image.fromarray(indices)
+    stored.putpalette(voc_palette().ravel().tolist())
+    stored.save(path)
+
+
+def voc_palette() -> Pixels:
+    """Return VOC's 256 colours, (256, 3) RGB."""
+    index = np.arange(256)
+    channels = []
+    for first in range(3):
+        bits = (index >> (first + 3 * k) & 1 for k in range(3))
+        channels.append(sum(bit << (7 - k) for k, bit in enumerate(bits)))
+    return np.stack(channels, axis=1).astype(np.uint8)
+
+
+def grabcut(root: Path) -> Path:
+    for number, suffix in enumerate((".jpg", ".JPG", ".bmp")):
+        write(root / "data_GT" / f"thing{number}{suffix}", picture(number))
+        trimap = box(255, 3, 4, box(128, 2, 2))
+        write(root / "boundary_GT" / f"thing{number}.bmp", trimap)
+    return root
+
+
+def berkeley(root: Path) -> Path:
+    for number, stem in enumerate(("302", "1010a", "1010b", "1010")):
+        write(root / "images" / f"{stem}.jpg", picture(0 if stem.startswith("1010") else 1))
+        mask = box(255, number, 2 * number)
+        write(root / "masks" / f"{stem}.png", np.dstack([mask] * 3))
+    return root
+
+
+def davis(root: Path) -> Path:
+    for number in (0, 10, 2):
+        write(root / "img" / f"{number}.jpg", picture(number))
+        colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        colours[2:6, 3:8] = 128
+        colours[8, 1:4, number % 3] = 1  # any channel that is not zero is foreground
+        write(root / "gt" / f"{number}.png", colours)
+    return root
+
+
+def mval(root: Path) -> Path:
+    objects = ("dining table01_000000000139", "toaster03_000000000139", "airplane10_000000002006")
+    for number, stem in enumerate(objects):
+        write(root / "img" / f"{stem}.jpg", picture(int(stem[-4:])))
+        write(root / "gt" / f"{stem}.png", box(255, number, 3 * number))
+    return root
+
+
+def sbd(root: Path) -> Path:
+    (root / "img").mkdir(parents=True)
+    (root / "inst").mkdir()
+    for number, stem in enumerate(("2008_000002", "2008_000003", "2008_000007")):
+        write(root / "img" / f"{stem}.jpg", picture(number))
+        write_instances(root / "inst" / f"{stem}.mat", box(2, 6, 8, box(1, 1, 1)))
+    (root / "val.txt").write_text("2008_000007\n2008_000002\n")
+    (root / "train.txt").write_text("2008_000003\n")
+    return root
+
+
+def write_instances(path: Path, segmentation: object) -> None:
+    """Write SBD's instance file: a struct GTinst with the instances and their categories."""
+    savemat(path, {"GTinst": {"Segmentation": segmentation, "Categories": [[7], [15]]}})
+
+
+def voc(root: Path) -> Path:
+    stems = ("2007_000033", "2007_000042")
+    for number, stem in enumerate(stems):
+        write(root / "JPEGImages" / f"{stem}.jpg", picture(number))
+        indices = box(16, 7, 9, box(1, 1, 1))
+        indices[0] = 255
+        write_palette(root / "SegmentationObject" / f"{stem}.png", indices)
+    listed = root / "ImageSets" / "Segmentation" / "val.txt"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("".join(f"{stem}\n" for stem in reversed(stems)))
+    return root
+
+
+# data set -> (folder in the data folder, writer)
+LAYOUTS: Mapping[str, tuple[str, Callable[[Path], Path]]] = {
+    "grabcut": ("GrabCut", grabcut),
+    "berkeley": ("Berkeley", berkeley),
+    "davis": ("DAVIS", davis),
+    "coco-mval": ("COCO_MVal", mval),
+    "sbd": ("SBD", sbd),
+    "voc-val": ("VOC2012", voc),
+}
