@@ -82,10 +82,11 @@ def unpack(archive: Path, into: Path) -> None:
     try:
         with _members(archive) as members:
             for name, file in members:
-                path = into.joinpath(*_inside(archive, name).parts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as out:
-                    shutil.copyfileobj(file, out)
+                with file:
+                    path = into.joinpath(*_inside(archive, name).parts)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with path.open("wb") as out:
+                        shutil.copyfileobj(file, out)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble; that of a gzip or bzip2 has no number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ SETS = {
 
 def key_of(name: str) -> str:
     """Return our key of the original's object name: an image's further objects end in a letter."""
-    stem = name.rstrip("ab")
-    return f"{stem}#{name.removeprefix(stem) or '1'}"
+    further = re.fullmatch(r"(\d+)([ab])", name)
+    return f"{further[1]}#{further[2]}" if further else f"{name}#1"
 
 
 @pytest.mark.parametrize(
@@ -60,5 +61,6 @@ def test_nearest_plays_the_original_games(
     for target in ("85", "90"):
         assert row[f"nof@{target}"] == summary["nof_never_reached"][target]
         assert row[f"nof_ritm@{target}"] == summary["ritm_over_max"][target]
+    # and sums them in single precision, which moves the sixth decimal
     mean = metrics.curves(played.trajectories, 20).mean(axis=0)
-    assert mean == pytest.approx(summary["mean_iou_at_k"], abs=6e-7, rel=0)
+    assert mean == pytest.approx(summary["mean_iou_at_k"], abs=3e-6, rel=0)
