@@ -6,7 +6,7 @@ bootstrap: Field and Welsh, doi:10.1111/j.1467-9868.2007.00593.x.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,8 +76,11 @@ def bootstrap(
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    means = (weights @ sums) / (weights @ sizes)[:, None]
+    chances = np.full(count, 1 / count)
+    means = np.empty((draws, values.shape[1]))
+    for part in _parts(draws, count):
+        weights = rng.multinomial(count, chances, size=len(means[part])).astype(np.float64)
+        means[part] = (weights @ sums) / (weights @ sizes)[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
 
@@ -107,9 +110,12 @@ def paired(
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(inverse, weights=difference)
     rng = np.random.default_rng(seed)
-    signs = rng.integers(0, 2, size=(draws, len(sums))) * 2.0 - 1.0
+    flipped = np.empty(draws)
+    for part in _parts(draws, len(sums)):
+        signs = rng.integers(0, 2, size=(len(flipped[part]), len(sums))) * 2.0 - 1.0
+        flipped[part] = signs @ sums
     slack = 1e-9 * np.abs(sums).sum()  # sums of the same numbers in another order count as equal
-    extreme = np.abs(signs @ sums) >= abs(sums.sum()) - slack
+    extreme = np.abs(flipped) >= abs(sums.sum()) - slack
     return Difference(
         mean=float(difference.mean()),
         low=float(low[0]),
@@ -119,3 +125,9 @@ def paired(
         ties=int((difference == 0).sum()),
         losses=int((difference > 0).sum()),
     )
+
+
+def _parts(draws: int, clusters: int) -> Iterator[slice]:
+    """Cut the draws into parts whose lots take a few megabytes, however many clusters there are."""
+    step = max(1, 500_000 // clusters)
+    return (slice(start, start + step) for start in range(0, draws, step))

@@ -38,7 +38,10 @@ def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
         panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
 
     figure = _panels(runs, draw)
+    longest = min(max_clicks, max(run.spec.rules.max_clicks for run in runs))
+    step = 5 if longest <= 30 else 20
     for panel in figure.axes:
+        panel.set_xticks([1, *range(step, longest + 1, step)])
         panel.set(xlabel="clicks k", ylabel="mean IoU@k", ylim=(0, 1))
         panel.grid(alpha=0.3)
         panel.legend(loc="lower right", fontsize=8, frameon=False)

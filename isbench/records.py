@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from isbench.errors import IsbenchError
 from isbench.types import Click, Rules, Spec, Trajectory
@@ -34,28 +34,56 @@ def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def parsed(path: Path, data: bytes) -> tuple[Spec, tuple[Trajectory, ...]]:
-    """Return the spec and the trajectories of a file's whole lines.
+@dataclass(frozen=True)
+class Trajectories(Sequence[Trajectory]):
+    """Trajectories as the lines they were read from, parsed when asked for.
+
+    A line takes a tenth of the memory of its values, so that runs of many objects stay small.
+    """
+
+    lines: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Trajectory: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trajectories: ...
+    def __getitem__(self, index: int | slice) -> Trajectory | Trajectories:
+        """Return one trajectory, or the trajectories of a slice."""
+        if isinstance(index, slice):
+            return Trajectories(self.lines[index])
+        return _parsed_trajectory(json.loads(self.lines[index]))
+
+
+def recorded(trajectories: Iterable[Trajectory]) -> Trajectories:
+    """Return trajectories as their lines."""
+    return Trajectories(tuple(line(trajectory_record(one)) for one in trajectories))
+
+
+def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
+    """Return the spec and the trajectories of a file's whole lines, every one checked.
 
     `path` is named in the IsbenchError that a damaged line raises.
     """
-    lines = data.splitlines()
+    lines = data.splitlines(keepends=True)
     if not lines:
         raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
     spec = parsed_spec(path, lines[0])
-    trajectories: dict[str, Trajectory] = {}
+    keys: set[str] = set()
     for number, text in enumerate(lines[1:], start=2):
         try:
-            trajectory = _parsed_trajectory(json.loads(text))
-            if trajectory.key in trajectories:
-                raise ValueError(f"object {trajectory.key} stands in an earlier line too")
+            key = _parsed_trajectory(json.loads(text)).key
+            if key in keys:
+                raise ValueError(f"object {key} stands in an earlier line too")
         except (ValueError, KeyError, TypeError) as error:
             raise IsbenchError(
                 f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
                 "have its object played again, or move the file away"
             ) from error
-        trajectories[trajectory.key] = trajectory
-    return spec, tuple(trajectories.values())
+        keys.add(key)
+    return spec, Trajectories(tuple(lines[1:]))
 
 
 def parsed_spec(path: Path, first: bytes) -> Spec:

@@ -21,6 +21,7 @@ from isbench.engine import play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Lost, Play, play_in_processes
+from isbench.records import Trajectories
 from isbench.registry import load_model
 from isbench.types import Dataset, Game, Model, Predictor, Rules, Spec, Trajectory
 
@@ -193,7 +194,7 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
     file.session({**surroundings(), "started": _now(), "workers": workers, "warnings": warnings})
     for warning in warnings:
         watch.note(warning)
-    watch.started(spec, len(dataset.keys), tuple(file.recorded.values()))
+    watch.started(spec, len(dataset.keys), Trajectories(tuple(file.recorded.values())))
     lost = []
     for game in _games(table, file.recorded.keys(), workers):
         if isinstance(game, Lost):

@@ -8,12 +8,12 @@ bytes. Times, host and versions go to `.meta.jsonl` beside it, which decides not
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -34,10 +34,10 @@ class Run:
     """A run as it was read: what was asked, the games by key, and how long clicks took."""
 
     spec: Spec
-    trajectories: tuple[Trajectory, ...]
+    trajectories: Sequence[Trajectory]  # sorted by key when sealed
     complete: bool
     path: Path
-    seconds: Mapping[str, tuple[float, ...]]  # key -> seconds a click, where measured
+    seconds: Mapping[str, Sequence[float]]  # key -> seconds a click, where measured
     meta: tuple[Mapping[str, Any], ...]  # one entry a session: host, versions, warnings
 
 
@@ -57,7 +57,7 @@ class RunFile:
     """A run that is being played, alone; made by `opened`."""
 
     path: Path
-    recorded: dict[str, Trajectory]
+    recorded: dict[str, bytes]  # key -> line
     _sealed: Path
     _spec: Spec
     _file: BinaryIO
@@ -73,16 +73,18 @@ class RunFile:
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
             _append(self._meta, records.line({"key": trajectory.key, "seconds": times}), self.path)
-        _append(self._file, records.line(records.trajectory_record(trajectory)), self.path)
-        self.recorded[trajectory.key] = trajectory
+        line = records.line(records.trajectory_record(trajectory))
+        _append(self._file, line, self.path)
+        self.recorded[trajectory.key] = line
 
     def seal(self) -> Path:
         """Write the sorted, compressed file under its final name and drop the open one."""
-        packed = _packed(self._spec, self.recorded)
         draft = self._sealed.with_name(self._sealed.name + ".tmp")
         try:
             with draft.open("wb") as file:
-                file.write(packed)
+                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                    packed.write(records.line(records.spec_record(self._spec)))
+                    packed.writelines(self.recorded[key] for key in sorted(self.recorded))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self._sealed)
@@ -131,12 +133,13 @@ def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     """Read what is recorded, cut a torn last line, and write the spec into a new file."""
     path = sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN)
     whole = _whole_lines(path)
-    recorded: dict[str, Trajectory] = {}
+    recorded: dict[str, bytes] = {}
     if whole:
         found, trajectories = records.parsed(path, whole)
         if found != spec:
             raise IsbenchError(f"{path} holds another run than its name says; move it away")
-        recorded = {trajectory.key: trajectory for trajectory in trajectories}
+        keys = (trajectory.key for trajectory in trajectories)
+        recorded = dict(zip(keys, trajectories.lines, strict=True))
     file = files.enter_context(_openable(path, len(whole)))
     if not whole:
         _append(file, records.line(records.spec_record(spec)), path)
@@ -181,7 +184,7 @@ def covering(out: Path, spec: Spec) -> Run | None:
     for path, other in _neighbours(out, spec):
         if path.name.endswith(SEALED) and _covers(other, spec):
             longer = read(path)
-            games = tuple(cut(trajectory, spec.rules) for trajectory in longer.trajectories)
+            games = records.recorded(cut(one, spec.rules) for one in longer.trajectories)
             return replace(longer, spec=spec, trajectories=games)
     return None
 
@@ -231,15 +234,6 @@ def _covers(longer: Spec, spec: Spec) -> bool:
     )
 
 
-def _packed(spec: Spec, recorded: Mapping[str, Trajectory]) -> bytes:
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as file:
-        file.write(records.line(records.spec_record(spec)))
-        for key in sorted(recorded):
-            file.write(records.line(records.trajectory_record(recorded[key])))
-    return buffer.getvalue()
-
-
 def _unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
@@ -251,8 +245,8 @@ def _unpacked(path: Path) -> bytes:
 
 def _read_meta(
     path: Path,
-) -> tuple[dict[str, tuple[float, ...]], tuple[Mapping[str, Any], ...]]:
-    seconds: dict[str, tuple[float, ...]] = {}
+) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
+    seconds: dict[str, Sequence[float]] = {}
     sessions: list[Mapping[str, Any]] = []
     try:
         lines = meta_path(path).read_bytes().splitlines()
@@ -266,7 +260,7 @@ def _read_meta(
         if "session" in record:
             sessions.append(record["session"])
         elif "key" in record:
-            seconds[record["key"]] = tuple(record["seconds"])
+            seconds[record["key"]] = array("d", record["seconds"])
     return seconds, tuple(sessions)
 
 

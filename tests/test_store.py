@@ -35,7 +35,7 @@ def test_a_sealed_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert run.complete
     assert run.spec == SPEC
     assert list(run.trajectories) == [game.trajectory for game in GAMES]
-    assert run.seconds["image#0"] == (0.1, 0.2, 0.3)
+    assert list(run.seconds["image#0"]) == [0.1, 0.2, 0.3]
 
 
 def test_the_order_of_playing_leaves_no_trace(tmp_path: Path) -> None:

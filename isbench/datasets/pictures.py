@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import PIL
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
@@ -21,7 +20,7 @@ from isbench.errors import IsbenchError
 from isbench.types import Image, Mask
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-DECODER = f"opencv {cv2.__version__}, pillow {PIL.__version__}"
+DECODER = f"opencv {cv2.__version__}"  # of what is lossy; another may move a click
 
 # a file it cannot read is this module's to report: OpenCV would print about it on its own
 # (the function's place moved between OpenCV 4 and 5; 0 is silence in both)
