@@ -37,7 +37,10 @@ fix: $(READY)  ## mend format and what lint can mend
 	$(BIN)/ruff check --fix .
 
 tables: $(READY)  ## write results/TABLES.md anew from the committed runs
-	$(BIN)/isbench report results --table all --format markdown > results/TABLES.md
+	@{ echo '# Tables'; \
+	echo; echo 'Made by `make tables` from the runs in this folder; docs/protocol.md says what each figure is.'; \
+	for view in noc nof iou; do echo; $(BIN)/isbench report results --table $$view --format markdown; done; \
+	} > results/TABLES.md
 
 bench: $(READY)  ## the clicker against a straightforward one
 	$(BIN)/python benchmarks/clicker.py

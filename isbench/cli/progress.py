@@ -31,7 +31,7 @@ class Reporter:
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeRemainingColumn(),
             console=self._console,
             disable=not sys.stderr.isatty(),
         )

@@ -1,0 +1,71 @@
+"""What the documents show works as it is written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from isbench import tables
+from isbench.cli import cli
+from isbench.report import choose
+from isbench.testing import check_predictor
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "adding-a-model.md"])
+def test_the_model_that_is_shown_keeps_the_contract(page: Path) -> None:
+    names: dict[str, Any] = {}
+    (code,) = blocks(page, "python")
+    exec(code, names)
+    check_predictor(names["card"])
+
+
+def test_the_model_in_contributing_takes_20_lines() -> None:
+    (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+
+
+def test_the_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(code, {})
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("view", ["noc", "nof", "iou"])
+def test_the_committed_tables_are_those_of_the_committed_runs(view: str) -> None:
+    runs, notes = choose([], ROOT / "results")
+    assert notes == []
+    assert tables.markdown(tables.frame(runs), view) in (ROOT / "results/TABLES.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None:
+    for line in re.findall(r"^    (isbench .*)$", page.read_text(), re.MULTILINE):
+        words = shlex.split(line, comments=True)[1:]
+        command: click.Command | None = cli
+        context = click.Context(cli)
+        while isinstance(command, click.Group):
+            command = command.get_command(context, words.pop(0))
+        assert command is not None, line
+        known = {name for option in command.params for name in option.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
