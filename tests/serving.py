@@ -23,6 +23,7 @@ class Page:
     overstated: int = 0  # added to the true Content-Length
     length: bool = True  # False: no Content-Length at all
     total: bool = True  # False: a refused range is not told how long the file is
+    most: int | None = None  # bytes that one range brings at most
     shift: int = 0  # bytes before those asked for that a range begins at
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -70,12 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(page, first, cut)
 
     def _send(self, page: Page, first: int, cut: int | None) -> None:
-        rest, size = page.body[first:], len(page.body)
+        size, ranged = len(page.body), page.ranges and "Range" in self.headers
+        rest = page.body[first:][: page.most if ranged else None]
         headers = dict(page.headers)
         if page.length:
             headers["Content-Length"] = str(len(rest) + page.overstated)
-        if first or ("Range" in self.headers and page.ranges):
-            headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
+        if ranged:
+            headers["Content-Range"] = f"bytes {first}-{first + len(rest) - 1}/{size}"
         self._head(206 if "Content-Range" in headers else 200, headers)
         self.server.sent += self.wfile.write(rest[:cut])
 

@@ -97,6 +97,14 @@ def test_a_broken_transfer_goes_on_and_no_byte_is_sent_twice(
     assert server.sent == len(BODY)
 
 
+def test_a_server_that_hands_ranges_out_in_pieces_is_asked_for_the_rest(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.add("/a", Page(BODY, most=60_000, cuts=breaking(100)))
+    assert fetch(file(url), tmp_path).read_bytes() == BODY
+    assert asked(server) == [0, 100, 60_100, 120_100, 180_100]
+
+
 def test_a_transfer_that_breaks_at_its_very_end_needs_no_byte_more(
     server: Server, tmp_path: Path
 ) -> None:

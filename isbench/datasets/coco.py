@@ -40,7 +40,7 @@ class Coco:
         outline = self.outlines[key]
         image = read_image(self.images / outline.file)
         try:
-            truth = _mask(outline)
+            truth = outlined(outline)
         except Exception as error:  # pycocotools raises many kinds for a broken outline
             raise IsbenchError(
                 f"object {key} of {self.annotations} has a broken segmentation: {error}"
@@ -114,18 +114,22 @@ def _outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
     return outlines, tuple(f"{count} {what} left out" for what, count in left_out.items() if count)
 
 
-def _mask(outline: Outline) -> Mask:
-    """Return the (H, W) mask; raises ValueError for run lengths that do not fill it."""
-    lengths, size = outline.segmentation, (outline.height, outline.width)
-    if isinstance(lengths, list):
-        lengths = rle.merge(rle.frPyObjects(lengths, *size))
-    elif isinstance(lengths["counts"], list):
-        lengths = rle.frPyObjects(lengths, *size)
-    height, width = lengths["size"]
-    covered = sum(_counts(lengths["counts"]))
-    if covered != height * width:  # pycocotools would fill the rest with whatever memory holds
-        raise ValueError(f"it covers {covered} of {height}x{width} pixels")
-    return np.asarray(rle.decode(lengths), dtype=bool)
+def outlined(outline: Outline) -> Mask:
+    """Return the (H, W) mask; raises ValueError for run lengths that do not fill it exactly.
+
+    pycocotools only traces polygons: its decoder fills what run lengths leave open with whatever
+    memory holds.
+    """
+    stored = outline.segmentation
+    if isinstance(stored, list):
+        stored = rle.merge(rle.frPyObjects(stored, outline.height, outline.width))
+    height, width = stored["size"]
+    counts = stored["counts"] if isinstance(stored["counts"], list) else _counts(stored["counts"])
+    if sum(counts) != height * width:
+        raise ValueError(f"it covers {sum(counts)} of {height}x{width} pixels")
+    inside = np.arange(len(counts)) % 2 == 1
+    mask: Mask = np.repeat(inside, counts).reshape(width, height).T  # column by column
+    return np.ascontiguousarray(mask)
 
 
 def _counts(packed: str | bytes) -> list[int]:
