@@ -16,15 +16,15 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from baselines.working_size import clicks_at, enlarged, resized, shrunk
 from isbench.types import Click, Image, Mask, Model, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures: it needs as many pixels to start from
 
 
 class _State(NamedTuple):
-    small: NDArray[np.uint8]  # (h, w, 3), the image at working size
+    small: Image  # (h, w, 3), the image at working size
     shape: tuple[int, int]  # rows and columns of the image
     mask: Mask  # (h, w), the last answer at working size
     seen: int  # clicks that the mask answers already
@@ -46,23 +46,15 @@ class GrabCut:
         if not 0 < self.seed <= self.reach:
             raise ValueError("wanted seed above 0 and reach not below seed")
 
-    def begin(self, image: Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    def begin(self, image: Image) -> tuple[Image, tuple[int, int]]:
         """Return the image at working size, and its own size."""
-        height, width = image.shape[:2]
-        scale = min(1.0, self.longer_side / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-        return np.asarray(small, np.uint8), (height, width)
+        return shrunk(image, self.longer_side), (image.shape[0], image.shape[1])
 
-    def start(
-        self, encoded: tuple[NDArray[np.uint8], tuple[int, int]], initial: Mask | None
-    ) -> _State:
+    def start(self, encoded: tuple[Image, tuple[int, int]], initial: Mask | None) -> _State:
         """Return the state before the first click."""
         small, shape = encoded
-        mask = np.zeros(small.shape[:2], bool)
-        if initial is not None:
-            mask = _resized(initial, mask.shape)
-        return _State(small, shape, mask, 0)
+        mask = np.zeros(shape, bool) if initial is None else initial
+        return _State(small, shape, resized(mask, small.shape), 0)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn by itself."""
@@ -70,18 +62,9 @@ class GrabCut:
 
     def _answer(self, turn: Turn) -> Prediction:
         state: _State = turn.state
-        height, width = state.small.shape[:2]
-        rows, cols = height / state.shape[0], width / state.shape[1]
-        clicks = [
-            Click(
-                min(int((r + 0.5) * rows), height - 1), min(int((c + 0.5) * cols), width - 1), sign
-            )
-            for r, c, sign in turn.clicks
-        ]
+        clicks = tuple(clicks_at(turn.clicks, state.shape, state.small.shape))
         mask = self._cut(state, clicks)
-        full = _resized(mask, state.shape)
-        for row, col, positive in turn.clicks:
-            full[row, col] = positive
+        full = enlarged(mask, state.shape, turn.clicks)
         return Prediction(full, state._replace(mask=mask, seen=len(clicks)))
 
     def _cut(self, state: _State, clicks: Sequence[Click]) -> Mask:
@@ -114,12 +97,6 @@ def _tidied(mask: Mask, clicks: Sequence[Click]) -> Mask:
     # gap 1 is the outside: the padding's corner comes first; a hole with a negative click stays
     open_gaps = {1} | {gaps[c.row + 1, c.col + 1] for c in clicks if not c.positive}
     return kept | ~np.isin(gaps[1:-1, 1:-1], [0, *open_gaps])
-
-
-def _resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    height, width = shape[:2]
-    levels = mask.astype(np.float32)
-    return np.greater(cv2.resize(levels, (width, height), interpolation=cv2.INTER_LINEAR), 0.5)
 
 
 card = Model(

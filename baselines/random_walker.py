@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import random_walker
 
+from baselines.working_size import clicks_at, enlarged, shrunk
 from isbench.types import Click, Image, Mask, Model, Prediction, Turn
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is what it decides
 
 
 class _State(NamedTuple):
-    small: NDArray[np.uint8]  # (h, w, 3), the image at working size
+    small: Image  # (h, w, 3), the image at working size
     shape: tuple[int, int]  # rows and columns of the image
 
 
@@ -43,11 +44,7 @@ class RandomWalker:
 
     def begin(self, image: Image) -> _State:
         """Return the image at working size, and its own size."""
-        height, width = image.shape[:2]
-        scale = min(1.0, self.longer_side / max(height, width))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-        return _State(np.asarray(small, np.uint8), (height, width))
+        return _State(shrunk(image, self.longer_side), (image.shape[0], image.shape[1]))
 
     def start(self, encoded: _State, initial: Mask | None) -> _State:
         """Return the state, which never changes: the clicks alone decide."""
@@ -64,11 +61,7 @@ class RandomWalker:
         if mask.any():  # without a seed of the object there is nothing to walk to
             labels = random_walker(state.small, seeds, beta=self.beta, mode="bf", channel_axis=-1)
             mask = labels == _OBJECT
-        height, width = state.shape
-        full = cv2.resize(mask.astype(np.float32), (width, height)) > 0.5
-        for row, col, positive in turn.clicks:
-            full[row, col] = positive
-        return Prediction(full, state)
+        return Prediction(enlarged(mask, state.shape, turn.clicks), state)
 
     def _seeds(self, state: _State, clicks: Sequence[Click]) -> NDArray[np.uint8]:
         height, width = state.small.shape[:2]
@@ -76,12 +69,8 @@ class RandomWalker:
         if all(click.positive for click in clicks):
             seeds[[0, -1], :] = seeds[:, [0, -1]] = _BACKGROUND
         radius = max(1, round(self.seed * max(height, width)))
-        for row, col, positive in clicks:
-            place = (
-                int((col + 0.5) * width / state.shape[1]),
-                int((row + 0.5) * height / state.shape[0]),
-            )
-            cv2.circle(seeds, place, radius, _OBJECT if positive else _BACKGROUND, -1)
+        for row, col, positive in clicks_at(clicks, state.shape, seeds.shape):
+            cv2.circle(seeds, (col, row), radius, _OBJECT if positive else _BACKGROUND, -1)
         return seeds
 
 

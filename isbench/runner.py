@@ -236,8 +236,7 @@ def _hands(keys: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _warnings(out: Path, table: _Table) -> Iterator[str]:
     dataset, spec = table.dataset, table.spec
-    entry = datasets.ENTRIES.get(dataset.name)
-    if entry and entry.fingerprints and spec.fingerprint not in entry.fingerprints:
+    if not datasets.is_known(dataset.name, spec.fingerprint):
         yield (
             f"the files of {dataset.name} are none of those known (fingerprint "
             f"{str(spec.fingerprint)[:12]}); `isbench data verify {dataset.name}` tells more"

@@ -287,6 +287,33 @@ def test_a_table_leaves_iou_at_k_of_early_stopped_games_blank(
     assert "--stop-iou 1.01" in said
 
 
+@pytest.mark.parametrize("plot", ["iou_k", "ioa_k"])
+def test_a_plot_of_early_stopped_games_says_how_to_get_full_ones(
+    isbench: Isbench, played: Path, tmp_path: Path, plot: str
+) -> None:
+    _, _, said = isbench("report", "--runs", played, "--plot", plot, "--out", tmp_path)
+    assert "--stop-iou 1.01" in said
+
+
+def test_files_that_are_not_known_are_a_warning_in_run_record_and_report(
+    isbench: Isbench, tmp_path: Path, out: Path
+) -> None:
+    other = write_folder_set(tmp_path / "GrabCut", objects=2)
+    (other / "images").rename(other / "data_GT")
+    (other / "masks").rename(other / "boundary_GT")
+    for path in (other / "boundary_GT").iterdir():
+        path.rename(path.with_name(path.name.replace("__1", "")))
+    code, _, said = isbench(
+        "run", "--model", TOY, "--dataset", "grabcut", "--data", tmp_path, "--out", out
+    )
+    assert code == 0
+    assert "none of those known" in said
+    (path,) = store.find(out)
+    assert any("none of those known" in text for text in store.read(path).meta[0]["warnings"])
+    _, _, said = isbench("report", "--runs", out)
+    assert "that are not known" in said
+
+
 def test_a_longer_run_gives_the_figures_of_shorter_games(isbench: Isbench, played: Path) -> None:
     figures = {}
     for clicks in (20, 25):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from isbench import report as views
 from isbench import tables
 from isbench.cli.options import console, runs_option
+from isbench.datasets import is_known
 from isbench.errors import IsbenchError, unknown
 from isbench.store import Run
 
@@ -56,13 +58,22 @@ def report(
     if max_clicks < 1:
         raise IsbenchError(f"max-clicks is {max_clicks}; wanted at least 1")
     chosen, notes = views.choose(names, runs)
-    for note in notes:
+    needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
+    for note in (*notes, *_remarks(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
     for plot in plots:
         for path in views.save_plot(chosen, plot, max_clicks, out or runs / "plots"):
             click.echo(str(path))
     if view is not None or not plots:
         _print(chosen, view or "noc", form, max_clicks)
+
+
+def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
+    for run in runs:
+        if not is_known(run.spec.dataset, run.spec.fingerprint):
+            yield f"{run.path} was played on files of {run.spec.dataset} that are not known"
+    if needs_iou and not all(map(tables.full_games, runs)):
+        yield tables.FULL_GAMES
 
 
 def _print(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
@@ -78,5 +89,3 @@ def _print(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
         for drawn in tables.terminal(table, view, terminal.width if terminal.is_terminal else None):
             terminal.print(drawn)
         terminal.print(tables.LEGEND)
-    if view in ("iou", "all") and not all(map(tables.full_games, runs)):
-        click.echo(f"isbench: {tables.FULL_GAMES}", err=True)

@@ -47,6 +47,12 @@ def find_folder(name: str, data: Path | None = None) -> Path | None:
     return None
 
 
+def is_known(name: str, fingerprint: str | None) -> bool:
+    """Whether the content is one that was seen; so is that of a set of which none ever was."""
+    known = ENTRIES[name].fingerprints if name in ENTRIES else {}
+    return not known or fingerprint in known
+
+
 def _load(name: str, data: Path | None) -> Dataset:
     form, colon, place = name.partition(":")
     if colon and form == "folder":
