@@ -1,0 +1,76 @@
+"""Object-contextual representations (Yuan et al., arXiv:1909.11065) for one class: the object.
+
+Attribute names are the keys of the official checkpoints. With one class the attention of pixels to
+classes is 1 everywhere, so that the context is one vector, and `f_pixel` and `f_object`, whose
+weights the checkpoints hold, decide nothing: they are kept for loading and never computed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+def _block(inside: int, outside: int) -> list[nn.Module]:
+    """Return a 1x1 convolution, norm and ReLU under the official keys `0` and `1.0`."""
+    norm = nn.Sequential(nn.BatchNorm2d(outside), nn.ReLU())
+    return [nn.Conv2d(inside, outside, 1, bias=False), norm]
+
+
+class _Context(nn.Module):
+    def __init__(self, channels: int, keys: int) -> None:
+        super().__init__()
+        self.f_pixel = nn.Sequential(*_block(channels, keys), *_block(keys, keys))
+        self.f_object = nn.Sequential(*_block(channels, keys), *_block(keys, keys))
+        self.f_down = nn.Sequential(*_block(channels, keys))
+        self.f_up = nn.Sequential(*_block(keys, channels))
+
+    def forward(self, vector: Tensor) -> Tensor:
+        up: Tensor = self.f_up(self.f_down(vector))
+        return up
+
+
+class Distribution(nn.Module):
+    """Spreads the object's context vector over the map."""
+
+    def __init__(self, channels: int, keys: int) -> None:
+        super().__init__()
+        self.object_context_block = _Context(channels, keys)
+        self.conv_bn_dropout = nn.Sequential(*_block(2 * channels, channels), nn.Dropout2d(0.05))
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """Return x joined with the context of `vector`."""
+        context = self.object_context_block(vector).expand_as(x)
+        joined: Tensor = self.conv_bn_dropout(torch.cat([context, x], dim=1))
+        return joined
+
+
+class Logits(NamedTuple):
+    """The answer and the auxiliary one, each (B, 1, h, w)."""
+
+    main: Tensor
+    aux: Tensor
+
+
+def aux_head(channels: int) -> nn.Sequential:
+    """Return the head of the rough answer, by which the context is gathered."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 1),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, 1, 1),
+    )
+
+
+def conv3x3_ocr(channels: int, ocr: int) -> nn.Sequential:
+    """Return what turns backbone features into those that the context is made of."""
+    conv = nn.Conv2d(channels, 2 * ocr, 3, padding=1)
+    return nn.Sequential(conv, nn.BatchNorm2d(2 * ocr), nn.ReLU())
+
+
+def context(x: Tensor, aux: Tensor) -> Tensor:
+    """Return the mean of x weighted by the softmax of the rough logits, (B, C, 1, 1)."""
+    weights = aux.flatten(2).softmax(dim=2)  # (B, 1, h*w)
+    return torch.einsum("bcn,bkn->bc", x.flatten(2), weights)[:, :, None, None]

@@ -1,0 +1,135 @@
+"""Dilated ResNets of output stride 8 (He et al., arXiv:1512.03385; Gluon's versions 1b and 1s).
+
+Attribute names are the keys of the official checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from isbench.nn.stem import added
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    expansion = 1
+
+    def __init__(
+        self, inside: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+    ) -> None:
+        super().__init__()
+        first, second = dilations
+        self.conv1 = nn.Conv2d(inside, width, 3, stride, first, first, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, second, second, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(inside, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, H/stride, W/stride)."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + _shortened(self.downsample, x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions around a shortcut; the stride is the 3x3's."""
+
+    expansion = 4
+
+    def __init__(
+        self, inside: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+    ) -> None:
+        super().__init__()
+        dilation = dilations[0]
+        self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = _shortcut(inside, 4 * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, 4 * width, H/stride, W/stride)."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        return torch.relu(self.bn3(self.conv3(y)) + _shortened(self.downsample, x))
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+def chain(block: Block, inside: int, width: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    """Return blocks in a row, the first with the stride and, where shapes differ, a shortcut."""
+    outside = width * block.expansion
+    rest = (block(outside, width) for _ in range(blocks - 1))
+    return nn.Sequential(block(inside, width, stride), *rest)
+
+
+def _dilated(block: Block, inside: int, width: int, blocks: int, dilation: int) -> nn.Sequential:
+    """Return a chain without stride whose field grows as if it had one."""
+    outside = width * block.expansion
+    before = max(1, dilation // 2)
+    begin = block(inside, width, 1, (before, dilation))
+    rest = (block(outside, width, 1, (dilation, dilation)) for _ in range(blocks - 1))
+    return nn.Sequential(begin, *rest)
+
+
+def _shortcut(inside: int, outside: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and inside == outside:
+        return None
+    conv = nn.Conv2d(inside, outside, 1, stride, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outside))
+
+
+def _shortened(downsample: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
+    return x if downsample is None else downsample(x)
+
+
+class Features(NamedTuple):
+    """What a backbone gives: the stem at stride 2, the first layer at 4, the last at 8."""
+
+    low: Tensor
+    skip: Tensor
+    last: Tensor
+
+
+class ResNet(nn.Module):
+    """ResNet-34 v1b (basic blocks, 7x7 stem) or ResNet-50/101 v1s (bottlenecks, deep stem)."""
+
+    def __init__(self, block: Block, blocks: Sequence[int]) -> None:
+        super().__init__()
+        deep = block is Bottleneck
+        stem = 128 if deep else 64
+        self.conv1 = _deep_stem() if deep else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        widths = [width * block.expansion for width in (64, 128, 256, 512)]
+        self.widths = widths[0], widths[3]  # channels of `skip` and of `last`
+        self.layer1 = chain(block, stem, 64, blocks[0])
+        self.layer2 = chain(block, widths[0], 128, blocks[1], stride=2)
+        self.layer3 = _dilated(block, widths[1], 256, blocks[2], dilation=2)
+        self.layer4 = _dilated(block, widths[2], 512, blocks[3], dilation=4)
+
+    def forward(self, image: Tensor, extra: Tensor | None = None) -> Features:
+        """Return the features of a normalised image, the clicks' maps added to the stem."""
+        low = added(torch.relu(self.bn1(self.conv1(image))), extra)
+        skip = self.layer1(self.maxpool(low))
+        return Features(low, skip, self.layer4(self.layer3(self.layer2(skip))))
+
+
+def _deep_stem() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(),
+        nn.Conv2d(64, 128, 3, 1, 1, bias=False),
+    )

@@ -1,0 +1,52 @@
+"""What goes into a network of the RITM family: normalised colours, and clicks added to the stem."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
+
+
+def normalised(image: Tensor) -> Tensor:
+    """Return RGB in [0, 1], (B, 3, H, W), with ImageNet's mean 0 and deviation 1."""
+    mean = image.new_tensor(MEAN).view(1, 3, 1, 1)
+    std = image.new_tensor(STD).view(1, 3, 1, 1)
+    return (image - mean) / std
+
+
+class Scale(nn.Module):
+    """Multiplies by the magnitude of a learned number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), 0.05))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x, scaled."""
+        return x * self.scale.abs()
+
+
+def conv1s(maps: int) -> nn.Sequential:
+    """Return RITM's Conv1S: (B, maps, H, W) -> (B, 64, H/2, W/2), to be added to the stem."""
+    return nn.Sequential(
+        nn.Conv2d(maps, 16, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(16, 64, 3, stride=2, padding=1),
+        Scale(),
+    )
+
+
+def added(x: Tensor, extra: Tensor | None) -> Tensor:
+    """Add maps to the first channels of the stem, which may have more [RITM on ResNet v1s]."""
+    if extra is None:
+        return x
+    return x + F.pad(extra, (0, 0, 0, 0, 0, x.shape[1] - extra.shape[1]))
+
+
+def raised(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Resize bilinearly, corners aligned, as every network of the family does."""
+    if x.shape[-2:] == tuple(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)

@@ -1,0 +1,119 @@
+"""Zooming in on the object as pure geometry: boxes in, boxes out. No torch, no pixels but a mask's.
+
+Sources: RITM (arXiv:2102.06583) and its forks; the presets of the systems are docs/models.md's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from isbench.types import Click, Mask
+
+
+class Box(NamedTuple):
+    """Rows and columns of a rectangle, both ends included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows in the box."""
+        return self.bottom - self.top + 1
+
+    @property
+    def width(self) -> int:
+        """Columns in the box."""
+        return self.right - self.left + 1
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """When and how far a system zooms in."""
+
+    target: int  # longer side of the crop as the network sees it, in pixels
+    after: int = 1  # clicks that see the whole image
+    ratio: float = 1.4  # of the crop to the object's box
+    dynamic: bool = False  # a larger ratio for smaller objects [CSFPN's released code]
+    least: int = 200  # rows and columns of a crop, where the image has them
+    keep_iou: float = 0.5  # the crop stays while it overlaps the new one so much
+    threshold: float = 0.50  # probability from which a pixel counts as object
+
+    def box(self, object_mask: Mask, clicks: Sequence[Click], previous: Box | None) -> Box | None:
+        """Return the crop for the next pass, None for the whole image.
+
+        `object_mask` is where the last answer exceeds `threshold`; the crop of the pass before is
+        kept while it holds every positive click and overlaps the new one enough.
+        """
+        if len(clicks) <= self.after or not object_mask.any():
+            return None
+        fresh = self.expanded(bounds(object_mask, clicks), object_mask.shape)
+        if previous is None or not _holds(previous, clicks):
+            return fresh
+        return previous if overlap(fresh, previous) >= self.keep_iou else fresh
+
+    def expanded(self, box: Box, shape: tuple[int, ...]) -> Box:
+        """Return the box grown about its centre and cut to an image of `shape`."""
+        ratio = self.ratio
+        if self.dynamic:
+            share = (box.height - 1) * (box.width - 1) / (shape[0] * shape[1])
+            ratio = max(2.5 - 4 * sqrt(share), ratio)
+        top, bottom = _grown(box.top, box.bottom, ratio, self.least, shape[0])
+        left, right = _grown(box.left, box.right, ratio, self.least, shape[1])
+        return Box(top, bottom, left, right)
+
+    def size(self, box: Box) -> tuple[int, int]:
+        """Return rows and columns of the crop as the network sees it."""
+        scale = self.target / max(box.height, box.width)
+        return round(box.height * scale), round(box.width * scale)
+
+
+def bounds(mask: Mask, clicks: Sequence[Click] = ()) -> Box:
+    """Return the smallest box around a mask's true pixels and the positive clicks."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    down = [int(rows[0]), int(rows[-1]), *(click.row for click in clicks if click.positive)]
+    across = [int(cols[0]), int(cols[-1]), *(click.col for click in clicks if click.positive)]
+    return Box(min(down), max(down), min(across), max(across))
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return the product of the IoUs of the two boxes' rows and of their columns [RITM]."""
+    rows = _interval_iou(one.top, one.bottom, other.top, other.bottom)
+    return rows * _interval_iou(one.left, one.right, other.left, other.right)
+
+
+def into(
+    clicks: Sequence[Click], box: Box, size: tuple[int, int]
+) -> list[tuple[float, float, bool]]:
+    """Return the clicks in rows and columns of a crop resized to `size`; outside ones stay so."""
+    rows, cols = size[0] / box.height, size[1] / box.width
+    return [
+        ((click.row - box.top) * rows, (click.col - box.left) * cols, click.positive)
+        for click in clicks
+    ]
+
+
+def _grown(first: int, last: int, ratio: float, least: int, length: int) -> tuple[int, int]:
+    centre, half = (first + last) / 2, max(ratio * (last - first + 1), least) / 2
+    return max(0, round(centre - half)), min(length - 1, round(centre + half))
+
+
+def _holds(box: Box, clicks: Sequence[Click]) -> bool:
+    """Whether every positive click is inside, the last row and column not counted [RITM]."""
+    return all(
+        box.top <= click.row < box.bottom and box.left <= click.col < box.right
+        for click in clicks
+        if click.positive
+    )
+
+
+def _interval_iou(first: int, last: int, other_first: int, other_last: int) -> float:
+    common = max(0, min(last, other_last) - max(first, other_first) + 1)
+    return common / (max(last, other_last) - min(first, other_first) + 1)
