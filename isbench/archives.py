@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import struct
@@ -88,8 +89,8 @@ def unpack(archive: Path, into: Path) -> None:
                     with path.open("wb") as out:
                         shutil.copyfileobj(file, out)
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's trouble; that of a gzip or bzip2 has no number
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's trouble; that of an archive has no number, or is a senseless place
         why = str(error).partition("\n")[0].rstrip(":")  # tarfile goes on with what it tried
         raise Unusable(
             f"archive {archive} is damaged, or of a kind unknown here ({why}); fetch it anew, or "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,12 @@ def compare(a: Run, b: Run) -> Comparison:
             f"runs {title(a)} and {title(b)} have {len(games_a.keys() & games_b.keys())} objects "
             f"in common of {len(games_a)} and {len(games_b)}; wanted the same objects"
         )
+    for what in ("dataset", "fingerprint"):
+        if getattr(a.spec, what) != getattr(b.spec, what):
+            raise IsbenchError(
+                f"runs {title(a)} and {title(b)} are over different data ({what} "
+                f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same"
+            )
     stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
     targets = [target for target in NOC_TARGETS if target <= stop]
     if not targets:
@@ -55,7 +61,7 @@ def compare(a: Run, b: Run) -> Comparison:
 
 def title(run: Run) -> str:
     """Return a run in words."""
-    return f"{run.spec.model} on {run.spec.dataset} ({store.digest(run.spec)})"
+    return f"{run.spec.model} on {run.spec.dataset} ({store.digest_in(run.path)})"
 
 
 def _differing(
@@ -66,9 +72,12 @@ def _differing(
 
 
 def _notes(a: Run, b: Run) -> Iterator[str]:
-    for what in ("fingerprint", "decoder", "preset", "model_version", "options", "threads"):
-        one, other = getattr(a.spec, what), getattr(b.spec, what)
-        if one != other and (
-            what not in ("model_version", "options") or a.spec.model == b.spec.model
-        ):
-            yield f"{what} differs: {one} and {other}"
+    one, other = asdict(a.spec), asdict(b.spec)
+    one.update(one.pop("rules"))
+    other.update(other.pop("rules"))
+    models = {"model", "source", "code", "options", "model_version", "weights"}
+    asked = {"preset_digest", "limit"}
+    for what in one:
+        telling = what not in asked and (what not in models or a.spec.model == b.spec.model)
+        if telling and one[what] != other[what]:
+            yield f"{what} differs: {one[what]} and {other[what]}"

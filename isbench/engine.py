@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from isbench.clicker import CLICKERS, Clicker
+from isbench.ending import over
 from isbench.errors import IsbenchError, PredictorError, unknown
 from isbench.types import (
     Click,
@@ -61,8 +62,8 @@ def play(
             _take(seat, answer)
             if batch == 1:
                 seat.seconds.append(seconds)
-        yield from (_game(seat) for seat in table if _over(seat, rules))
-        table = [seat for seat in table if not _over(seat, rules)]
+        yield from (_game(seat) for seat in table if over(seat.overlap, rules))
+        table = [seat for seat in table if not over(seat.overlap, rules)]
         table.extend(islice(seats, batch - len(table)))
 
 
@@ -82,6 +83,7 @@ def _seats(predictor: Predictor, samples: Iterable[Sample], rules: Rules) -> Ite
     image: Image | None = None
     encoded: Encoded = None
     for sample in samples:
+        _check(sample)
         if rules.reject_empty and not sample.truth.any():
             raise IsbenchError(
                 f"object {sample.key} has no scored pixel; the strict preset refuses it: "
@@ -96,6 +98,21 @@ def _seats(predictor: Predictor, samples: Iterable[Sample], rules: Rules) -> Ite
         yield _Seat(sample, state, mask)
 
 
+def _check(sample: Sample) -> None:
+    """Refuse a sample that would be scored wrongly."""
+    shape = sample.image.shape[:2]
+    for name, mask in (("truth", sample.truth), ("ignore", sample.ignore)):
+        if mask.shape != shape or mask.dtype != np.bool_:
+            raise IsbenchError(
+                f"object {sample.key}: {name} is {mask.shape} of {mask.dtype}; "
+                f"wanted {shape} of bool, as its image"
+            )
+    if (sample.truth & sample.ignore).any():
+        raise IsbenchError(
+            f"object {sample.key}: truth and ignore overlap; wanted truth without ignored pixels"
+        )
+
+
 @contextmanager
 def _blamed(key: str) -> Iterator[None]:
     """Turn whatever a model raises into a PredictorError that names the object."""
@@ -103,7 +120,7 @@ def _blamed(key: str) -> Iterator[None]:
         yield
     except IsbenchError:
         raise
-    except Exception as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
         blamed = PredictorError(f"object {key}: the model raised {type(error).__name__}: {error}")
         blamed.details = format_exc()
         raise blamed from error
@@ -149,13 +166,6 @@ def _overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
         int(np.count_nonzero(scored & sample.truth)),
         int(np.count_nonzero(scored | sample.truth)),
     )
-
-
-def _over(seat: _Seat, rules: Rules) -> bool:
-    intersection, union = seat.overlap[-1]
-    reached = union > 0 and intersection / union >= rules.stop_iou
-    perfect = rules.end_on_perfect and intersection == union
-    return reached or perfect or len(seat.clicks) >= rules.max_clicks
 
 
 def _game(seat: _Seat) -> Game:

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isbench import metrics, store
+from isbench import metrics
 from isbench.store import Run
-from isbench.tables import full_games
+from isbench.tables import full_games, labels
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,7 +21,7 @@ def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
     """Return the mean IoU after each click, a panel a data set, a curve a run.
 
     Bands are 95 % bootstrap intervals over images. Runs whose games stopped early are dashed and
-    labelled: their last IoU is held, so that the curve is a lower bound of what full games reach.
+    labelled: their last IoU is held, while a full game may go on to rise or to fall.
     """
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
@@ -38,7 +38,7 @@ def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
         panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
 
     figure = _panels(runs, draw)
-    longest = min(max_clicks, max(run.spec.rules.max_clicks for run in runs))
+    longest = _longest(runs, max_clicks)
     step = 5 if longest <= 30 else 20
     for panel in figure.axes:
         panel.set_xticks([1, *range(step, longest + 1, step)])
@@ -59,6 +59,7 @@ def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
         here = [run for run in runs if run.spec.dataset == name]
         counts.update({run.path: k for k, run in enumerate(here)})
     rivals = max(counts.values()) + 1
+    longest = _longest(runs, max_clicks)
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
         budget = min(max_clicks, run.spec.rules.max_clicks)
@@ -69,10 +70,10 @@ def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
         width = 0.8 / rivals
         shift = (counts[run.path] + 0.5) * width - 0.4
         never = len(iou) - len(solved)
-        places = np.append(np.arange(1, budget + 1), budget + 2) + shift
+        places = np.append(np.arange(1, budget + 1), longest + 2) + shift
         label = label if target == 0.90 else f"{label}, to IoU {target:g}"
         panel.bar(places, np.append(heights, never), width, color=colour, label=label)
-        ticks = [*range(1, budget + 1, max(1, budget // 10)), budget + 2]
+        ticks = [*range(1, longest + 1, max(1, longest // 10)), longest + 2]
         panel.set_xticks(ticks, [*map(str, ticks[:-1]), "never"])
 
     figure = _panels(runs, draw)
@@ -89,6 +90,10 @@ PLOTS: Mapping[str, Callable[[Sequence[Run], int], Figure]] = {
 ALIASES = {"ioa_k": "iou_k"}  # the design card's spelling
 
 
+def _longest(runs: Sequence[Run], max_clicks: int) -> int:
+    return min(max_clicks, max(run.spec.rules.max_clicks for run in runs))
+
+
 def _panels(runs: Sequence[Run], draw: Callable[[Axes, Run, str, str], None]) -> Figure:
     """Return a figure of a panel a data set with every run drawn, one colour a model."""
     names = list(dict.fromkeys(run.spec.dataset for run in runs))
@@ -99,15 +104,15 @@ def _panels(runs: Sequence[Run], draw: Callable[[Axes, Run, str, str], None]) ->
     for name, panel in zip(names, panels, strict=False):
         here = [run for run in runs if run.spec.dataset == name]
         shades = cycle(_COLOURS)
-        colours = {store.digest(run.spec): shade for run, shade in zip(here, shades, strict=False)}
-        if len({run.spec.model for run in here}) == len(here):
+        colours = [shade for _, shade in zip(here, shades, strict=False)]
+        if len({run.spec.model for run in here}) == len(here):  # a model's colour in every panel
             by_model = dict(zip(models, cycle(_COLOURS), strict=False))
-            colours = {store.digest(run.spec): by_model[run.spec.model] for run in here}
-        for run in here:
-            alone = sum(other.spec.model == run.spec.model for other in here) == 1
-            label = run.spec.model if alone else f"{run.spec.model} {store.digest(run.spec)[:6]}"
-            draw(panel, run, colours[store.digest(run.spec)], label)
-        panel.set_title(f"{name} ({len(here[0].trajectories)} objects)", fontsize=10)
+            colours = [by_model[run.spec.model] for run in here]
+        for run, label, colour in zip(here, labels(here), colours, strict=True):
+            # matplotlib hides the label of what begins with a line
+            draw(panel, run, colour, f" {label}" if label.startswith("_") else label)
+        counts = sorted({len(run.trajectories) for run in here})
+        panel.set_title(f"{name} ({' or '.join(map(str, counts))} objects)", fontsize=10)
     for spare in panels[len(names) :]:
         spare.remove()
     return figure

@@ -6,6 +6,7 @@ Not here: what is played and where it goes (`runner`).
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,12 +16,13 @@ from multiprocessing.process import BaseProcess
 from traceback import format_exc
 from typing import NamedTuple, TypeAlias
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, PredictorError
 from isbench.types import Game
 
 # Plays objects by key and yields their games in the same order; built once in each worker.
 Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
 
+_READY = "ready"
 DEATHS = 3  # of workers at the same object before it is given up
 
 
@@ -40,6 +42,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     keys: deque[str] = field(default_factory=deque)  # dealt and not yet returned
+    ready: bool = False  # it has built what it plays with
 
 
 def play_in_processes(
@@ -51,6 +54,7 @@ def play_in_processes(
     order by one worker. A worker that dies is replaced and the rest of its hand dealt again; an
     object at which `DEATHS` workers died is yielded as Lost. Raises what a worker raised.
     """
+    _check_sendable(make_play)
     waiting = deque(tuple(hand) for hand in hands)
     deaths: Counter[str] = Counter()
     crew: list[_Worker] = []
@@ -59,10 +63,12 @@ def play_in_processes(
             _deal(waiting, crew, workers, make_play)
             ready = wait([worker.pipe for worker in crew if worker.keys])
             for worker in [worker for worker in crew if worker.pipe in ready]:
-                game = _received(worker)
-                if game is not None:
+                message = _received(worker)
+                if isinstance(message, Game):
                     worker.keys.popleft()
-                    yield game
+                    yield message
+                elif message == _READY:
+                    worker.ready = True
                 else:
                     crew.remove(worker)
                     yield from _buried(worker, waiting, deaths)
@@ -96,6 +102,12 @@ def _buried(
     """Put a dead worker's hand back, less the object that killed too many."""
     worker.process.join()
     worker.pipe.close()
+    if not worker.ready:
+        raise PredictorError(
+            f"a worker died before it could play (exit code {worker.process.exitcode}): the model "
+            "ends its process when it is built, or a script that calls isbench.run lacks "
+            '`if __name__ == "__main__":`; one worker plays in the same process'
+        )
     deaths[worker.keys[0]] += 1
     if deaths[worker.keys[0]] == DEATHS:
         yield Lost(worker.keys.popleft(), worker.process.exitcode)
@@ -112,26 +124,40 @@ def _hired(make_play: Callable[[], Play]) -> _Worker:
     return _Worker(process, ours)
 
 
-def _received(worker: _Worker) -> Game | None:
-    """Return the worker's next game, None if it died."""
+def _received(worker: _Worker) -> Game | str | None:
+    """Return the worker's next game, that it is ready, or None if it died."""
     try:
         message = worker.pipe.recv()
     except (EOFError, OSError):
         return None
     if isinstance(message, Exception):
         raise message
-    assert isinstance(message, Game)
+    assert isinstance(message, (Game, str))
     return message
+
+
+def _check_sendable(make_play: Callable[[], Play]) -> None:
+    try:
+        pickle.dumps(make_play)
+    except Exception as error:  # pickle raises many kinds
+        raise IsbenchError(
+            f"the model or data set cannot be sent to worker processes ({error}); define it at the "
+            "top of a module, or use one worker"
+        ) from error
 
 
 def _work(pipe: Connection, make_play: Callable[[], Play]) -> None:
     """Play hands until the parent closes the pipe or is gone."""
-    play: Play | None = None
     with suppress(EOFError, OSError, KeyboardInterrupt):
+        try:
+            play = make_play()
+        except IsbenchError as error:
+            pipe.send(error)
+            return
+        pipe.send(_READY)
         while True:
             hand = pipe.recv()
             try:
-                play = play or make_play()
                 for game in play(hand):
                     pipe.send(game)
             except IsbenchError as error:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from isbench.ending import length
 from isbench.errors import IsbenchError
 from isbench.types import Click, Rules, Spec, Trajectory
 
@@ -74,15 +75,17 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
     keys: set[str] = set()
     for number, text in enumerate(lines[1:], start=2):
         try:
-            key = _parsed_trajectory(json.loads(text)).key
-            if key in keys:
-                raise ValueError(f"object {key} stands in an earlier line too")
+            game = _parsed_trajectory(json.loads(text))
+            if game.key in keys:
+                raise ValueError(f"object {game.key} stands in an earlier line too")
+            if length(game.overlap, spec.rules) != len(game.overlap):
+                raise ValueError(f"the game of {game.key} does not end where its rules say")
         except (ValueError, KeyError, TypeError) as error:
             raise IsbenchError(
                 f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
                 "have its object played again, or move the file away"
             ) from error
-        keys.add(key)
+        keys.add(game.key)
     return spec, Trajectories(tuple(lines[1:]))
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
-from collections import Counter
+import inspect
+import math
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
 
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Model, Scalar
@@ -41,17 +49,59 @@ def with_options(model: Model, options: Mapping[str, str]) -> Model:
     return replace(model, options=chosen)
 
 
+def check_card(model: Model) -> None:
+    """Raise IsbenchError for a card whose name or options could not be recorded."""
+    if not isinstance(model.name, str) or not re.fullmatch(r"[\w.+-]+", model.name):
+        raise IsbenchError(
+            f"a model is named {model.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
+        )
+    for key, value in model.options.items():
+        finite = isinstance(value, (bool, int, str)) or (
+            isinstance(value, float) and math.isfinite(value)
+        )
+        if not isinstance(key, str) or not finite:
+            raise IsbenchError(
+                f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
+                "a text, so that it can be recorded"
+            )
+
+
+def source_of(model: Model) -> tuple[str, str | None]:
+    """Return the module that builds a model and a digest of its code, None if it has no file.
+
+    Comments, docstrings and layout are left out of the digest: they decide no mask.
+    """
+    build: Any = model.build
+    while isinstance(build, partial):
+        build = build.func
+    name = getattr(build, "__module__", None) or type(build).__module__
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[name]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return name, None
+    for node in ast.walk(tree):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return name, sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+
+
 def _point(name: str) -> EntryPoint:
+    installed = {(point.name, point.value): point for point in entry_points(group=GROUP)}
     if ":" in name:
+        if not re.fullmatch(r"[\w.]+:[\w.]+", name):
+            raise IsbenchError(f"model {name!r}; wanted a name or package.module:card")
+        here = str(Path.cwd())  # a console script looks where it is installed only
+        if here not in sys.path:
+            sys.path.insert(0, here)
         return EntryPoint(name, name, GROUP)
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    found = [point for (known, _), point in installed.items() if known == name]
     if not found:
         raise unknown("model", name, model_names())
-    places = Counter(point.value for point in found)
-    if len(places) > 1:
+    if len(found) > 1:
+        places = " and ".join(sorted(point.value for point in found))
         raise IsbenchError(
-            f"two models named {name!r}: {' and '.join(sorted(places))}; uninstall one, "
-            "or name it as package.module:card"
+            f"two models named {name!r}: {places}; uninstall one, or name it as package.module:card"
         )
     return found[0]
 
@@ -63,13 +113,19 @@ def _imported(point: EntryPoint) -> Model:
             card = getattr(card, attribute)
     except IsbenchError:
         raise
-    except Exception as error:  # a stranger's module may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
         raise IsbenchError(
             f"model {point.name!r} ({point.value}) cannot be imported: "
             f"{type(error).__name__}: {error}; mend or uninstall it"
         ) from error
     if not isinstance(card, Model):
         raise IsbenchError(f"{point.value} is a {type(card).__name__}; wanted an isbench.Model")
+    check_card(card)
+    card = replace(card, place=point.value)
+    if ":" not in point.name and card.name != point.name:
+        raise IsbenchError(
+            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted one name"
+        )
     return card
 
 

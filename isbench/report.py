@@ -18,12 +18,18 @@ def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
     """
     if not names and not store.find(out):
         raise IsbenchError(f"no run below {out}; `isbench run` makes one")
-    paths: dict[Path, None] = {}
+    paths: dict[Path, Path] = {}
     for name in names or [str(out)]:
-        paths.update(dict.fromkeys(_paths(name, out)))
+        paths.update({path.resolve(): path for path in _paths(name, out)})
     runs, notes = [], []
-    for path in paths:
-        run = store.read(path)
+    for path in paths.values():
+        try:
+            run = store.read(path)
+        except IsbenchError as error:
+            if names:
+                raise
+            notes.append(f"left out: {error}")
+            continue
         if run.complete:
             runs.append(run)
         else:
@@ -57,11 +63,12 @@ def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> 
     name = ALIASES.get(plot, plot)
     if name not in PLOTS:
         raise unknown("plot", plot, PLOTS)
-    figure = PLOTS[name](runs, max_clicks)
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"svg.hashsalt": "isbench"}):  # the same runs, the same file
+        # the same runs, the same file; a name with dollars is no formula
+        with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
+            figure = PLOTS[name](runs, max_clicks)
             figure.savefig(paths[0], dpi=150)
             figure.savefig(paths[1], metadata={"Date": None})
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -15,15 +15,15 @@ from typing import Any, Protocol
 import cv2
 
 from isbench import datasets, presets, store
-from isbench.datasets.content import fingerprint
-from isbench.datasets.pictures import DECODER
+from isbench.datasets.content import digests, fingerprint, keys_digest
+from isbench.datasets.pictures import DECODER, witnessed
 from isbench.engine import play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Lost, Play, play_in_processes
 from isbench.records import Trajectories
-from isbench.registry import load_model
-from isbench.types import Dataset, Game, Model, Predictor, Rules, Spec, Trajectory
+from isbench.registry import check_card, load_model, source_of
+from isbench.types import Dataset, Game, Model, Predictor, Rules, Sample, Scalar, Spec, Trajectory
 
 THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
 _HAND = 8  # objects of one image that a worker is dealt at a time
@@ -75,37 +75,44 @@ def run(
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check(rules, workers)
+    check_card(model)
     model = _zoomed(model, dataset.zoom_target)
-    out, spec = Path(out), specify(model, dataset, rules)
+    files = digests(dataset)
+    content = fingerprint(dataset, files) if files else None
+    out, spec = Path(out), specify(model, dataset, rules, content)
     if not model.adaptive:
         answered = store.covering(out, spec)
         if answered is not None:
             watch.note(f"answered by {answered.path}, nothing to play")
             return answered
-    with _threads(THREADS):
-        _try_out(model, dataset)
-        with store.opened(out, spec) as file:
-            if file is not None:
-                _fill(
-                    file,
-                    _Table(model, dataset, rules, spec),
-                    out,
-                    1 if model.adaptive else workers,
-                    watch,
-                )
+    at_start = {dataset.files[name]: digest for name, digest in files.items()}
+    with _threads(THREADS), store.opened(out, spec) as file:
+        if file is not None:
+            _fill(
+                file,
+                _Table(model, dataset, rules, at_start),
+                out,
+                1 if model.adaptive else workers,
+                watch,
+            )
     return store.read(store.place(out, spec))
 
 
-def specify(model: Model, dataset: Dataset, rules: Rules) -> Spec:
-    """Return all that decides the numbers of a run."""
+def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
+    """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
+    source, code = source_of(model)
     return Spec(
         model=model.name,
+        source=source,
+        code=code,
         options=dict(model.options),
         model_version=model.version,
         weights=None,
         dataset=dataset.name,
         limit=dataset.limit,
-        fingerprint=fingerprint(dataset),
+        objects=len(dataset.keys),
+        keys=keys_digest(dataset.keys),
+        fingerprint=fingerprint(dataset) if content is None else content,
         decoder=DECODER,
         preset=presets.name_of(rules),
         preset_digest=presets.digest_of(rules),
@@ -127,22 +134,47 @@ def surroundings() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class _Named:
+    """A card as it is sent to workers: where it is, since what it builds may not be picklable."""
+
+    place: str
+    options: Mapping[str, Scalar]
+
+    def found(self) -> Model:
+        """Return the card."""
+        return replace(load_model(self.place), options=self.options)
+
+
+@dataclass(frozen=True)
 class _Table:
     """What is played, picklable; called, it builds the predictor and returns how to play keys."""
 
-    model: Model
+    model: Model | _Named
     dataset: Dataset
     rules: Rules
-    spec: Spec
+    files: Mapping[Path, str]  # sha256 of each when the run began
 
     def __call__(self) -> Play:
         cv2.setNumThreads(THREADS)
-        predictor = build(self.model)
-        return lambda keys: self._games(predictor, keys)
+        model = self.model if isinstance(self.model, Model) else self.model.found()
+        predictor = build(model)
+        return lambda keys: self._games(model.name, predictor, keys)
 
-    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        with _named(self.model.name):
-            yield from play(predictor, map(self.dataset.load, keys), self.rules)
+    def _games(self, name: str, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+        with _named(name):
+            yield from play(predictor, map(self._load, keys), self.rules)
+
+    def _load(self, key: str) -> Sample:
+        """Return an object, once sure that its files are what the run's fingerprint says."""
+        with witnessed() as seen:
+            sample = self.dataset.load(key)
+        for path, digest in seen.items():
+            if self.files.get(path, digest) != digest:
+                raise IsbenchError(
+                    f"{path} changed after the run began; nothing was played on it: restore it and "
+                    "run the same command, or run it on the data as they are now, as another run"
+                )
+        return sample
 
 
 def build(model: Model) -> Predictor:
@@ -151,7 +183,7 @@ def build(model: Model) -> Predictor:
         return model.build(**model.options)
     except IsbenchError:
         raise
-    except Exception as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
         options = ", ".join(f"{key}={value}" for key, value in model.options.items()) or "none"
         raise IsbenchError(
             f"model {model.name} cannot be built (options: {options}): "
@@ -175,28 +207,22 @@ def _zoomed(model: Model, zoom_target: int) -> Model:
     return replace(model, options={**model.options, "zoom_target": zoom_target})
 
 
-def _try_out(model: Model, dataset: Dataset) -> None:
-    """Play one click of the first object, so that a broken model or data set fails at the start."""
-    with _named(model.name):
-        for _ in play(build(model), [dataset.load(dataset.keys[0])], Rules(max_clicks=1)):
-            pass
-
-
 def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch) -> None:
     """Play the objects that the file lacks, and seal it."""
-    dataset, spec = table.dataset, table.spec
+    dataset, spec = table.dataset, file.spec
     strange = file.recorded.keys() - set(dataset.keys)
     if strange:
         raise IsbenchError(
             f"{file.path} has object {min(strange)} that {dataset.name} has not; move the file away"
         )
-    warnings = list(_warnings(out, table))
+    warnings = list(_warnings(out, dataset, spec))
     file.session({**surroundings(), "started": _now(), "workers": workers, "warnings": warnings})
     for warning in warnings:
         watch.note(warning)
     watch.started(spec, len(dataset.keys), Trajectories(tuple(file.recorded.values())))
-    lost = []
-    for game in _games(table, file.recorded.keys(), workers):
+    lost, model = [], table.model
+    assert isinstance(model, Model)
+    for game in _games(table, model, file.recorded.keys(), workers):
         if isinstance(game, Lost):
             lost.append(game)
             watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
@@ -210,20 +236,19 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
             f"{file.path}, and the same command tries these again"
         )
-    if fingerprint(dataset) != spec.fingerprint:
-        raise IsbenchError(
-            f"data set {dataset.name} changed while it was played; {file.path} is kept but not "
-            "sealed: restore the data and run the same command, or delete the file"
-        )
     file.seal()
 
 
-def _games(table: _Table, recorded: Any, workers: int) -> Iterator[Game | Lost]:
-    if table.model.adaptive:  # what it has learned is in no file: play from the start again
+def _games(
+    table: _Table, model: Model, recorded: Container[str], workers: int
+) -> Iterator[Game | Lost]:
+    if model.adaptive:  # what it has learned is in no file: play from the start again
         return table()(table.dataset.keys)
     keys = [key for key in table.dataset.keys if key not in recorded]
     if workers == 1 or len(keys) < 2:
         return table()(keys)
+    if model.place:
+        table = replace(table, model=_Named(model.place, model.options))
     return play_in_processes(table, _hands(keys), min(workers, len(keys)))
 
 
@@ -234,8 +259,7 @@ def _hands(keys: Sequence[str]) -> Iterator[Sequence[str]]:
         yield from (image[start : start + _HAND] for start in range(0, len(image), _HAND))
 
 
-def _warnings(out: Path, table: _Table) -> Iterator[str]:
-    dataset, spec = table.dataset, table.spec
+def _warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:
     if not datasets.is_known(dataset.name, spec.fingerprint):
         yield (
             f"the files of {dataset.name} are none of those known (fingerprint "

@@ -23,6 +23,8 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from isbench import records
+from isbench.datasets.content import keys_digest
+from isbench.ending import length
 from isbench.errors import IsbenchError
 from isbench.types import Game, Rules, Spec, Trajectory
 
@@ -59,7 +61,7 @@ class RunFile:
     path: Path
     recorded: dict[str, bytes]  # key -> line
     _sealed: Path
-    _spec: Spec
+    spec: Spec
     _file: BinaryIO
     _meta: BinaryIO
 
@@ -83,7 +85,7 @@ class RunFile:
         try:
             with draft.open("wb") as file:
                 with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    packed.write(records.line(records.spec_record(self._spec)))
+                    packed.write(records.line(records.spec_record(self.spec)))
                     packed.writelines(self.recorded[key] for key in sorted(self.recorded))
                 file.flush()
                 os.fsync(file.fileno())
@@ -122,11 +124,22 @@ def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
             yield None
             return
         with ExitStack() as files:
-            yield _begun(sealed, spec, files)
+            file = _begun(sealed, spec, files)
+            files.callback(_forgotten, file)
+            yield file
     finally:
-        # whoever opened this lock file meanwhile finds, once it holds the lock, what is on disk
-        lock_path.unlink(missing_ok=True)
+        # another may hold this very file open and wait its turn: away with it only once its run is
+        # sealed, when whoever comes finds nothing left to play
+        if sealed.exists():
+            lock_path.unlink(missing_ok=True)
         lock.release()
+
+
+def _forgotten(file: RunFile) -> None:
+    """Take away the files of a run of which nothing came to be recorded."""
+    if not file.recorded:
+        file.path.unlink(missing_ok=True)
+        meta_path(file.path).unlink(missing_ok=True)
 
 
 def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
@@ -136,7 +149,7 @@ def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     recorded: dict[str, bytes] = {}
     if whole:
         found, trajectories = records.parsed(path, whole)
-        if found != spec:
+        if digest(found) != digest(spec):
             raise IsbenchError(f"{path} holds another run than its name says; move it away")
         keys = (trajectory.key for trajectory in trajectories)
         recorded = dict(zip(keys, trajectories.lines, strict=True))
@@ -153,6 +166,11 @@ def read(path: Path) -> Run:
     complete = path.name.endswith(SEALED)
     data = _unpacked(path) if complete else _whole_lines(path)
     spec, trajectories = records.parsed(path, data)
+    if complete and keys_digest(one.key for one in trajectories) != spec.keys:
+        raise IsbenchError(
+            f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} that "
+            "were played); restore it, or play it anew"
+        )
     seconds, sessions = _read_meta(path)
     return Run(spec, trajectories, complete, path, seconds, sessions)
 
@@ -191,11 +209,7 @@ def covering(out: Path, spec: Spec) -> Run | None:
 
 def cut(trajectory: Trajectory, rules: Rules) -> Trajectory:
     """Return the game as shorter rules would have played it."""
-    end = min(rules.max_clicks, len(trajectory.clicks))
-    for count, (intersection, union) in enumerate(trajectory.overlap[:end], start=1):
-        if union and intersection / union >= rules.stop_iou:
-            end = count
-            break
+    end = length(trajectory.overlap, rules)
     return Trajectory(trajectory.key, trajectory.clicks[:end], trajectory.overlap[:end])
 
 
@@ -204,7 +218,10 @@ def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
 
     These are what a user means to resume after the data, the decoder or the machine changed.
     """
-    fields = ("fingerprint", "decoder", "model_version", "backend", "precision", "threads")
+    fields = (
+        "code", "model_version", "objects", "keys", "fingerprint", "decoder",
+        "weights", "backend", "precision", "threads",
+    )  # fmt: skip
     same = {name: getattr(spec, name) for name in fields}
     found = []
     for path, other in _neighbours(out, spec):
@@ -255,12 +272,12 @@ def _read_meta(
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+            if "session" in record:
+                sessions.append(dict(record["session"]))
+            else:
+                seconds[record["key"]] = array("d", record["seconds"])
+        except (ValueError, KeyError, TypeError):
             continue  # times decide nothing: a torn line is a game without times
-        if "session" in record:
-            sessions.append(record["session"])
-        elif "key" in record:
-            seconds[record["key"]] = array("d", record["seconds"])
     return seconds, tuple(sessions)
 
 

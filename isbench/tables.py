@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,7 @@ def frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
     Intervals are 95 % bootstrap ones over images.
     """
     table: pd.DataFrame = pd.DataFrame([figures(run, max_clicks) for run in runs])
+    table.insert(1, "label", labels(runs))
     return table
 
 
@@ -72,9 +73,9 @@ def figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
         known = full_games(run) and k <= budget
         row[f"iou@{k}"] = iou[:, k - 1].mean() if known else np.nan
     row["clicks"] = sum(clicks)
-    row["seconds_per_click"] = seconds_per_click(run)
-    row["run"] = store.digest(run.spec)
-    return row
+    row["seconds_per_click"] = seconds_per_click(run, budget)
+    row["run"] = store.digest_in(run.path)
+    return {**row, **_asked(run)}
 
 
 def full_games(run: Run) -> bool:
@@ -82,14 +83,58 @@ def full_games(run: Run) -> bool:
     return run.spec.rules.stop_iou > 1
 
 
-def seconds_per_click(run: Run) -> float:
-    """Return the mean seconds a click took the model, nan where no game was measured."""
+def seconds_per_click(run: Run, budget: int) -> float:
+    """Return the mean seconds the first clicks took the model, nan where none was measured."""
     seconds = [
         second
         for trajectory in run.trajectories
-        for second in run.seconds.get(trajectory.key, ())[: len(trajectory.clicks)]
+        for second in run.seconds.get(trajectory.key, ())[: min(budget, len(trajectory.clicks))]
     ]
     return float(np.mean(seconds)) if seconds else float("nan")
+
+
+def _asked(run: Run) -> dict[str, object]:
+    """Return what was played under which rules, as columns that only csv shows."""
+    spec = run.spec
+    options = {f"option_{key}": value for key, value in spec.options.items()}
+    facts = {
+        name: getattr(spec, name)
+        for name in ("source", "model_version", "limit", "fingerprint", "decoder", "threads")
+    }
+    return {**asdict(spec.rules), **facts, **options}
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """Return each run's model, with whatever tells it from the other runs on its data set.
+
+    Rules that are not a preset's, a limit and options in which runs of a model differ are named.
+    """
+    names = []
+    for run in runs:
+        kin = [
+            o for o in runs if (o.spec.dataset, o.spec.model) == (run.spec.dataset, run.spec.model)
+        ]
+        own = _settings(run)
+        others = [_settings(other) for other in kin]
+        usual = {"preset": "ritm-2021", "clicker": "centre", "limit": None}
+        told = [
+            f"{key}={value}"
+            for key, value in own.items()
+            if any(other.get(key) != value for other in others)
+            or (
+                key in usual and value != usual[key] and not (key == "preset" and value == "custom")
+            )
+        ]
+        names.append(f"{run.spec.model} ({', '.join(told)})" if told else run.spec.model)
+    return names
+
+
+def _settings(run: Run) -> dict[str, object]:
+    spec, rules = run.spec, run.spec.rules
+    named = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
+    ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
+    versions = {"source": spec.source, "code": spec.code, "version": spec.model_version}
+    return {**named, **ends, **spec.options, **versions, "decoder": spec.decoder}
 
 
 def _noc(iou: metrics.Floats, images: Sequence[str], stop_iou: float) -> dict[str, float]:
@@ -132,7 +177,7 @@ def _percent(target: float) -> str:
     return f"{100 * target:.0f}"
 
 
-_WHO = (Column("Data set", _word("dataset"), False), Column("Model", _word("model"), False))
+_WHO = (Column("Data set", _word("dataset"), False), Column("Model", _word("label"), False))
 _SIZE = (Column("Objects", _number("objects", 0)), Column("Budget", _number("budget", 0)))
 _RUN = (Column("Run", _word("run"), False),)
 _NOC = tuple(Column(f"NoC@{p}", _interval(f"noc@{p}")) for p in map(_percent, NOC_TARGETS))
@@ -160,7 +205,8 @@ def markdown(table: pd.DataFrame, view: str) -> str:
     """Return the view as a markdown table."""
     heads, rows = _cells(table, VIEWS[view])
     rule = ["---:" if column.figure else "---" for column in VIEWS[view]]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)) + "\n"
+    lines = (heads, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def latex(table: pd.DataFrame, view: str) -> str:
@@ -181,16 +227,16 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def terminal(table: pd.DataFrame, view: str, width: int | None = None) -> Iterable[Table]:
-    """Yield the view as tables for a terminal.
+    """Yield the view as tables for a terminal of `width` characters, None for any.
 
-    `all` has more columns than a terminal is wide: there a row is a figure and a column a run, as
-    many runs a table as fit into `width` characters (all of them when None).
+    A view that is wider is turned: a row is a figure then and a column a run, as many runs a table
+    as fit. `all` always is.
     """
-    columns = VIEWS[view]
-    heads, rows = _cells(table, columns)
-    if view != "all":
+    heads, rows = _cells(table, VIEWS[view])
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    if view != "all" and (width is None or sum(widths) + 3 * len(widths) <= width):
         drawn = Table(box=box.SIMPLE_HEAD)
-        for column in columns:
+        for column in VIEWS[view]:
             drawn.add_column(
                 column.head, justify="right" if column.figure else "left", no_wrap=True
             )
@@ -198,16 +244,22 @@ def terminal(table: pd.DataFrame, view: str, width: int | None = None) -> Iterab
             drawn.add_row(*row)
         yield drawn
         return
-    fit = len(rows) if width is None else max(1, (width - 18) // 24)
-    for start in range(0, len(rows), fit):
-        yield _turned(heads, rows[start : start + fit])
+    columns = [max(map(len, row)) + 3 for row in rows]
+    while rows:
+        fit = len(rows)
+        while (
+            fit > 1 and width is not None and sum(columns[:fit]) + max(map(len, heads)) > width - 4
+        ):
+            fit -= 1
+        yield _turned(heads, rows[:fit])
+        rows, columns = rows[fit:], columns[fit:]
 
 
 def _turned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD)
     drawn.add_column(heads[0], no_wrap=True)
     for row in rows:
-        drawn.add_column(row[0], justify="right", no_wrap=True)
+        drawn.add_column(row[0], justify="right", overflow="fold")
     for k, head in enumerate(heads[1:], start=1):
         drawn.add_row(head, *(row[k] for row in rows))
     return drawn
@@ -219,7 +271,10 @@ def _cells(table: pd.DataFrame, columns: Sequence[Column]) -> tuple[list[str], l
     return heads, [[column.text(record) for column in columns] for record in records]
 
 
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    sign: f"\\{sign}" for sign in "&%$#_{}"
+}
+
+
 def _escaped(text: str) -> str:
-    for sign in "&%_#":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return "".join(_LATEX.get(sign, sign) for sign in text)

@@ -90,6 +90,7 @@ class Model:
     source: str = ""  # paper or documentation
     licence: str = ""
     version: str = ""  # of whatever else decides its masks, such as a library
+    place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: played serially, in order
 
 
@@ -136,12 +137,16 @@ class Spec:
     """All that decides the numbers of a run; its digest names the run's file."""
 
     model: str
+    source: str  # the module that builds it
+    code: str | None  # digest of that module without comments; None if it has no file
     options: Mapping[str, Scalar]
     model_version: str
     weights: str | None  # sha256; None for a model without weights
     dataset: str
     limit: int | None
-    fingerprint: str | None  # sha256 of the content; None for a data set made in memory
+    objects: int
+    keys: str  # digest of the objects' keys, sorted
+    fingerprint: str  # sha256 of the content
     decoder: str  # the library that decodes the images: another may move a click
     preset: str
     preset_digest: str

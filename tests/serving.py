@@ -79,7 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         if ranged:
             headers["Content-Range"] = f"bytes {first}-{first + len(rest) - 1}/{size}"
         self._head(206 if "Content-Range" in headers else 200, headers)
-        self.server.sent += self.wfile.write(rest[:cut])
+        self.server.sent += len(rest[:cut])  # before the client can look
+        self.wfile.write(rest[:cut])
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from isbench.engine import play
 from isbench.errors import IsbenchError, PredictorError
-from isbench.types import Image, Rules, Sample
+from isbench.types import Image, Prediction, Rules, Sample, Turn
 from tests import toys
 
 SAMPLES = [toys.blob(number) for number in range(9)]
@@ -145,3 +147,53 @@ def test_a_broken_contract_names_the_object(card: toys.Model, said: str) -> None
 def test_an_unknown_clicker_is_named_with_the_nearest() -> None:
     with pytest.raises(IsbenchError, match="did you mean centre"):
         list(play(toys.Disks(), SAMPLES, Rules(clicker="center")))
+
+
+class Spy(toys.Disks):
+    """Remembers all that it was ever given."""
+
+    given: tuple[object, ...] = ()
+
+    def begin(self, image: Image) -> tuple[int, ...]:
+        object.__setattr__(self, "given", (*self.given, image.tobytes()))
+        return super().begin(image)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        told = tuple((turn.state.tobytes(), turn.clicks) for turn in turns)
+        object.__setattr__(self, "given", (*self.given, told))
+        return super().predict(turns)
+
+
+def test_the_truth_never_reaches_a_predictor() -> None:
+    # two truths over one image whose deepest pixel is the same: until the first answer is scored,
+    # nothing that a model is given may tell them apart
+    sample, wider = perfect_sample(), perfect_sample().truth.copy()
+    wider[10, 15:21] = True
+    other = Sample(sample.key, sample.image, wider, sample.ignore)
+    told = []
+    for one in (sample, other):
+        spy = Spy()
+        list(play(spy, [one], Rules(1)))
+        told.append(spy.given)
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyError("x"), RuntimeError("a\nb")])
+def test_whatever_a_model_raises_is_its_fault_and_names_the_object(error: BaseException) -> None:
+    def answer(turns: object) -> None:
+        raise error
+
+    with pytest.raises(PredictorError, match="object image000#0: the model raised"):
+        list(play(toys.Broken(answer), SAMPLES, Rules()))
+
+
+def test_a_sample_that_would_be_scored_wrongly_is_refused() -> None:
+    sample = perfect_sample()
+    everything = np.ones_like(sample.truth)
+    for truth, ignore in (
+        (sample.truth, everything),
+        (sample.truth[:5], sample.ignore),
+        (sample.truth.astype(np.uint8), sample.ignore),
+    ):
+        with pytest.raises(IsbenchError, match=r"object perfect#1: (truth|ignore)"):
+            games([Sample(sample.key, sample.image, truth, ignore)], Rules())

@@ -129,7 +129,7 @@ def test_a_model_that_refuses_its_options_says_so() -> None:
         ("no.such.module:card", "cannot be imported: ModuleNotFoundError"),
         ("tests.toys:nothing", "cannot be imported: AttributeError"),
         ("tests.toys:not_a_card", "is a int; wanted an isbench.Model"),
-        ("tests.toys:", "cannot be imported"),
+        ("tests.toys:", "wanted a name or package.module:card"),
     ],
 )
 def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:

@@ -258,3 +258,26 @@ def test_the_largest_picture_that_a_header_may_claim_costs_an_error_and_no_memor
     for read in READERS.values():
         with pytest.raises(IsbenchError, match=r"bomb\.png cannot be read as a picture"):
             read(path)
+
+
+def test_a_mask_of_ones_own_that_would_be_misread_is_refused(tmp_path: Path) -> None:
+    from isbench.datasets.pictures import check_mask
+
+    grey = np.zeros((20, 20), np.uint8)
+    cv2.circle(grey, (10, 10), 6, 255, -1)
+    good, jpeg = tmp_path / "good.png", tmp_path / "lossy.jpg"
+    cv2.imwrite(str(good), grey)
+    check_mask(good)
+    cv2.imwrite(str(jpeg), grey, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    with pytest.raises(IsbenchError, match="is a JPEG with levels between"):
+        check_mask(jpeg)
+    palette = Image.fromarray((grey > 0).astype(np.uint8)).convert("P")
+    palette.putpalette([255, 255, 255, 0, 0, 0])
+    palette.save(tmp_path / "white.png")
+    with pytest.raises(IsbenchError, match="entry 0, the background, is not black"):
+        check_mask(tmp_path / "white.png")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(grey).save(tmp_path / "turned.png", exif=exif)
+    with pytest.raises(IsbenchError, match="is turned by its EXIF data"):
+        check_mask(tmp_path / "turned.png")

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from isbench import store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
+from isbench.registry import load_model, source_of
 from isbench.runner import run
-from isbench.types import Game, Model, Rules, Spec, Trajectory
+from isbench.types import Game, Model, Rules, Sample, Spec, Trajectory
 from tests import toys
 from tests.conftest import write_folder_set
 
@@ -143,19 +145,26 @@ class Meddling(Listening):
         self._file = file
 
     def played(self, game: Game) -> None:
-        self._file.write_bytes(self._file.read_bytes() + b" ")
+        super().played(game)
+        if len(self.games) == 1:
+            self._file.write_bytes(self._file.read_bytes() + b" ")
 
 
-def test_data_that_change_during_a_run_keep_it_from_being_sealed(
-    tmp_path: Path, folder_set: Path
+@pytest.mark.parametrize("workers", [1])
+def test_no_game_is_recorded_on_data_that_changed_during_the_run(
+    tmp_path: Path, folder_set: Path, workers: int
 ) -> None:
     data, out = load_dataset(f"folder:{folder_set}"), tmp_path / "runs"
-    meddling = Meddling(folder_set / "masks" / "picture00000__1.png")
-    with pytest.raises(IsbenchError, match="changed while it was played"):
-        run(toys.card, data, RULES, out=out, watch=meddling)
+    whole = run(toys.card, data, RULES, out=tmp_path / "whole").path
+    late = folder_set / "masks" / "picture00003__1.png"
+    kept = late.read_bytes()
+    with pytest.raises(IsbenchError, match=r"picture00003__1\.png changed after the run began"):
+        run(toys.card, data, RULES, out=out, workers=workers, watch=Meddling(late))
     (left,) = store.find(out)
     assert not store.read(left).complete
-    assert len(store.read(left).trajectories) == 6
+    late.write_bytes(kept)
+    resumed = run(toys.card, data, RULES, out=out, workers=workers).path
+    assert resumed.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -210,3 +219,76 @@ def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
     assert session["workers"] == 1
     assert session["versions"]["numpy"]
     assert set(played.seconds) == set(toys.blobs(2).keys)
+
+
+def test_a_model_of_the_same_name_is_not_answered_for(tmp_path: Path) -> None:
+    class Other(toys.Disks):
+        pass
+
+    Other.__module__ = "somewhere.else"
+    one = run(toys.card, toys.blobs(3), RULES, out=tmp_path)
+    two = run(replace(toys.card, build=Other), toys.blobs(3), RULES, out=tmp_path)
+    assert one.path != two.path
+
+
+def test_edited_code_is_another_run_and_an_edited_comment_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = "from tests.toys import Disks as D\nfrom isbench import Model\n"
+    code += "class E(D):\n    'Says.'\n    size = 1\ncard = Model('edited', E)\n"
+    digests = []
+    for number, text in enumerate(
+        (code, code.replace("Says", "Said") + "# more\n", code.replace("size = 1", "size = 2"))
+    ):
+        (tmp_path / f"edited{number}.py").write_text(text)
+        digests.append(source_of(load_model(f"edited{number}:card"))[1])
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: Path) -> None:
+    def inverted(key: str) -> Sample:
+        sample = toys.load_blob(key)
+        return replace(sample, truth=~sample.truth & ~sample.ignore)
+
+    data = toys.blobs(4)
+    runs = [
+        run(toys.card, one, RULES, out=tmp_path)
+        for one in (data, replace(data, load=inverted), replace(data, keys=data.keys[1:3]))
+    ]
+    assert len({one.path for one in runs}) == 3
+    assert [len(one.trajectories) for one in runs] == [4, 4, 2]
+
+
+def test_a_build_that_cannot_be_sent_to_workers_is_said_in_one_line(tmp_path: Path) -> None:
+    card = Model("local", lambda: toys.Disks())
+    with pytest.raises(IsbenchError, match="cannot be sent to worker processes"):
+        run(card, toys.blobs(4), RULES, out=tmp_path, workers=2)
+    assert store.find(tmp_path) == []
+
+
+def test_a_card_found_by_name_may_build_by_a_lambda(tmp_path: Path) -> None:
+    card = load_model("tests.toys:lambda_card")
+    many = run(card, toys.blobs(6), RULES, out=tmp_path / "many", workers=2)
+    one = run(card, toys.blobs(6), RULES, out=tmp_path / "one")
+    assert many.path.read_bytes() == one.path.read_bytes()
+
+
+def test_a_worker_that_dies_before_it_can_play_ends_the_run_at_once(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    card = replace(toys.card, build=partial(toys.stillborn, str(tmp_path)), options={})
+    with pytest.raises(PredictorError, match="died before it could play"):
+        run(card, toys.blobs(9), RULES, out=tmp_path / "runs", workers=2)
+    assert len(list(tmp_path.glob("death*"))) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a b", {}), ("[red]", {}), ("ok", {"x": float("nan")}), ("ok", {"x": (1, 2)}), (3, {})],
+)
+def test_a_card_that_cannot_be_recorded_is_refused(
+    tmp_path: Path, name: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(IsbenchError, match="wanted"):
+        run(Model(name, toys.Disks, options), toys.blobs(2), RULES, out=tmp_path)

@@ -6,6 +6,7 @@ import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +15,17 @@ from hypothesis import strategies as st
 from isbench import store
 from isbench.errors import IsbenchError
 from isbench.runner import specify
-from isbench.types import Game, Rules, Spec, Trajectory
+from isbench.types import Dataset, Game, Rules, Spec, Trajectory
 from tests import toys
 
-SPEC = specify(toys.card, toys.blobs(5), Rules(stop_iou=1.01))
 GAMES = [Game(toys.trajectory(f"image#{k}", [0.2, 0.5, 0.9]), (0.1, 0.2, 0.3)) for k in range(5)]
+
+
+def specified(rules: Rules, *keys: str) -> Spec:
+    return specify(toys.card, Dataset("made", keys, toys.load_blob), rules, content="made")
+
+
+SPEC = specified(Rules(3, 1.01), *(game.trajectory.key for game in GAMES))
 
 
 def fill(out: Path, games: list[Game], spec: Spec = SPEC, seal: bool = False) -> Path:
@@ -88,7 +95,8 @@ def test_what_stands_before_the_torn_line_is_kept(tmp_path: Path) -> None:
         b'{"clicks":[[1,-2,1]],"key":"image#9","overlap":[[1,3]]}',
         b'{"clicks":[[1,2.5,1]],"key":"image#9","overlap":[[1,3]]}',
         b'{"clicks":[],"key":"image#9","overlap":[]}',
-        b'{"clicks":[[1,2,1]],"key":"image#0","overlap":[[1,3]]}',
+        b'{"clicks":[[1,2,1]],"key":"image#9","overlap":[[1,3]]}',
+        b'{"clicks":[[1,2,1],[1,2,1],[1,2,1]],"key":"image#0","overlap":[[1,3],[1,3],[1,3]]}',
         b"[]",
         b"\xff\xfe",
         b"",
@@ -105,6 +113,28 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(
     with pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"), store.opened(tmp_path, SPEC):
         pass
     assert path.read_bytes() == before
+
+
+def test_a_sealed_file_that_lacks_an_object_is_damaged(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    lines = gzip.decompress(sealed.read_bytes()).splitlines(keepends=True)
+    sealed.write_bytes(gzip.compress(b"".join(lines[:-1])))
+    with pytest.raises(IsbenchError, match="its 4 objects are not the 5 that were played"):
+        store.read(sealed)
+
+
+def test_a_run_of_which_nothing_was_recorded_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), store.opened(tmp_path, SPEC):
+        raise KeyboardInterrupt
+    assert store.find(tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["5", "[]", '{"key":"x"}', '{"key":1,"seconds":"a"}', "null", "{"])
+def test_a_stray_line_of_times_decides_nothing(tmp_path: Path, line: str) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    with store.meta_path(sealed).open("a") as file:
+        file.write(line + "\n")
+    assert len(store.read(sealed).trajectories) == 5
 
 
 def test_a_damaged_sealed_file_is_named(tmp_path: Path) -> None:
@@ -171,6 +201,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     "change",
     [
         {"model": "other"},
+        {"source": "another.module"},
+        {"code": "other"},
+        {"keys": "other"},
         {"options": {"radius": 5}},
         {"limit": 3},
         {"fingerprint": "ab"},
@@ -201,9 +234,9 @@ def full(key: str) -> Trajectory:
     ids=str,
 )
 def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, clicks: int) -> None:
-    longer = replace(SPEC, rules=Rules(6, 1.01))
+    longer = specified(Rules(6, 1.01), "image#0")
     fill(tmp_path, [Game(full("image#0"), ())], longer, seal=True)
-    run = store.covering(tmp_path, replace(SPEC, rules=asked))
+    run = store.covering(tmp_path, replace(longer, rules=asked))
     assert run is not None
     assert run.spec.rules == asked
     assert run.trajectories[0].clicks == full("image#0").clicks[:clicks]
@@ -213,22 +246,28 @@ def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, click
 @pytest.mark.parametrize(
     "asked",
     [
-        replace(SPEC, rules=Rules(7, 1.01)),
-        replace(SPEC, rules=Rules(6, 1.01, seed=1)),
-        replace(SPEC, rules=Rules(6, 1.01, end_on_perfect=True)),
-        replace(SPEC, rules=Rules(6, 1.01), limit=1),
-        replace(SPEC, rules=Rules(6, 1.01), fingerprint="other"),
+        {"rules": Rules(7, 1.01)},
+        {"rules": Rules(6, 1.01, seed=1)},
+        {"rules": Rules(6, 1.01, end_on_perfect=True)},
+        {"limit": 1},
+        {"fingerprint": "other"},
+        {"keys": "other"},
+        {"source": "another.module"},
+        {"code": "other"},
+        {"model_version": "2"},
     ],
-    ids=["longer", "seed", "ending", "limit", "data"],
+    ids=str,
 )
-def test_a_run_answers_no_other_question(tmp_path: Path, asked: Spec) -> None:
-    fill(tmp_path, [Game(full("image#0"), ())], replace(SPEC, rules=Rules(6, 1.01)), seal=True)
-    assert store.covering(tmp_path, asked) is None
+def test_a_run_answers_no_other_question(tmp_path: Path, asked: dict[str, Any]) -> None:
+    spec = specified(Rules(6, 1.01), "image#0")
+    fill(tmp_path, [Game(full("image#0"), ())], spec, seal=True)
+    assert store.covering(tmp_path, spec) is not None
+    assert store.covering(tmp_path, replace(spec, **asked)) is None
 
 
 def test_an_early_stopped_run_does_not_answer_for_full_games(tmp_path: Path) -> None:
     fill(tmp_path, GAMES, replace(SPEC, rules=Rules(6, 0.9)), seal=True)
-    assert store.covering(tmp_path, replace(SPEC, rules=Rules(6, 1.01))) is None
+    assert store.covering(tmp_path, replace(SPEC, rules=Rules(3, 1.01))) is None
 
 
 def test_find_lists_a_run_once(tmp_path: Path) -> None:

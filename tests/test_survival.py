@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
     again = finished(command(data, tmp_path, "--workers", "1"))
     assert again.returncode == 0
     assert sealed(tmp_path) == whole
-    assert f"{recorded} recorded before" in again.stderr or not recorded
+    assert f"{recorded} of 60 objects were recorded before" in again.stderr or not recorded
 
 
 def test_a_second_run_at_the_same_time_is_refused(data: Path, whole: bytes, tmp_path: Path) -> None:

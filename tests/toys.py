@@ -163,3 +163,14 @@ class Slow(Disks):
 
 
 slow_card = Model(name="slow", build=Slow)
+
+
+def stillborn(folder: str) -> Disks:
+    """End the process that builds it, but the test's own."""
+    if os.getpid() != int(Path(folder, "parent").read_text()):
+        Path(folder, f"death{os.getpid()}").touch()
+        os._exit(7)
+    return Disks()
+
+
+lambda_card = Model(name="by-lambda", build=lambda: Disks(3))

@@ -71,6 +71,9 @@ def main(args: list[str] | None = None) -> None:
         if isinstance(error, PredictorError) and error.details:
             click.echo(error.details, err=True)
         _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(0)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -82,5 +85,5 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    click.echo(f"isbench: {message}", err=True)
+    click.echo(f"isbench: {' '.join(message.split())}", err=True)  # a stranger's may have breaks
     sys.exit(exit_code)

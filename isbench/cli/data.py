@@ -67,7 +67,9 @@ def path(name: str | None, data: Path | None) -> None:
     _entry(name)
     found = find_folder(name, data)
     if found is None:
-        raise IsbenchError(f"data set {name} is not in {data_folder(data)}; try `isbench data get`")
+        raise IsbenchError(
+            f"data set {name} is not in {data_folder(data)}; try `isbench data get {name}`"
+        )
     click.echo(str(found))
 
 

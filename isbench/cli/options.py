@@ -34,7 +34,13 @@ def runs_option(what: str) -> Callable[[Any], Any]:
 def console() -> Console:
     """Return the terminal, or plain wide text when the output is piped."""
     terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else _PIPE_WIDTH, highlight=False, no_color=not terminal)
+    return Console(
+        width=None if terminal else _PIPE_WIDTH,
+        highlight=False,
+        markup=False,  # a name may look like it
+        emoji=False,
+        no_color=not terminal,
+    )
 
 
 def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:

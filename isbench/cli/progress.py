@@ -24,9 +24,9 @@ class Reporter:
 
     def __init__(self) -> None:
         """Start without a run."""
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
@@ -57,8 +57,8 @@ class Reporter:
         self._task = self._bar.add_task(
             self._name, total=total, completed=len(recorded), figures=""
         )
-        resumed = f", {len(recorded)} recorded before" if recorded else ""
-        self._say(f"{self._name}: {total} objects{resumed}")
+        if recorded:
+            self._say(f"{self._name}: {len(recorded)} of {total} objects were recorded before")
 
     def played(self, game: Game) -> None:
         """Move the bar on, or print a line if the last one is old."""
@@ -80,7 +80,7 @@ class Reporter:
         if self._bar.disable:
             click.echo(f"isbench: {text}", err=True)
         else:
-            self._console.print(f"[yellow]isbench:[/] {text}", markup=True)
+            self._console.print(f"isbench: {text}", style="yellow")
 
     def _figures(self) -> str:
         rate = (self._done - self._resumed) / max(1e-9, monotonic() - self._begun)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,19 +12,41 @@ from isbench.types import Dataset
 _BLOCK = 1 << 20
 
 
-def fingerprint(dataset: Dataset) -> str | None:
+def digests(dataset: Dataset) -> dict[str, str]:
+    """Return the sha256 of every file of the set by name; raises IsbenchError for one missing."""
+    return {name: file_digest(path) for name, path in dataset.files.items()}
+
+
+def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str:
     """Return the sha256 over every file's name and sha256 in the order of names.
 
     Each file adds the line "<name> <sha256 in hex>" and a line feed, names in posix spelling
-    relative to the set's folder. None for a data set that has no files. Raises IsbenchError for a
-    file that cannot be read.
+    relative to the set's folder; `files` are the digests if they are known already. Of a set that
+    was made in memory every object is loaded and takes the place of a file.
     """
-    if not dataset.files:
-        return None
+    if files is None:
+        files = digests(dataset) if dataset.files else _loaded(dataset)
     whole = sha256()
-    for name in sorted(dataset.files):
-        whole.update(f"{name} {file_digest(dataset.files[name])}\n".encode())
+    for name in sorted(files):
+        whole.update(f"{name} {files[name]}\n".encode())
     return whole.hexdigest()
+
+
+def keys_digest(keys: Iterable[str]) -> str:
+    """Return 12 hex digits of the sha256 over the keys, sorted, a line each."""
+    return sha256("".join(f"{key}\n" for key in sorted(keys)).encode()).hexdigest()[:12]
+
+
+def _loaded(dataset: Dataset) -> dict[str, str]:
+    found = {}
+    for key in dataset.keys:
+        sample = dataset.load(key)
+        parts = (sample.image, sample.truth, sample.ignore, sample.initial)
+        whole = sha256()
+        for part in parts:
+            whole.update(b"" if part is None else repr(part.shape).encode() + part.tobytes())
+        found[key] = whole.hexdigest()
+    return found
 
 
 def file_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isbench.datasets.pairs import by_stem, in_order
-from isbench.datasets.pictures import check_size, read_image, read_labels
+from isbench.datasets.pictures import check_mask, check_size, read_image, read_labels
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 
@@ -26,6 +26,7 @@ class Folder:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         image_file, mask_file = self.files[key]
+        check_mask(self.root / mask_file)
         image, labels = read_image(self.root / image_file), read_labels(self.root / mask_file)
         check_size(self.root / mask_file, labels, image)
         ignore = labels == IGNORED

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -30,6 +34,8 @@ _JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that no sc
 _BROKEN = "cannot be read as a picture; replace the file"
 # the objects of an image come one after the other, so a few files are all that is asked for again
 _KEPT = 4
+_ORIENTATION = 0x0112  # EXIF's tag
+_WITNESS: ContextVar[dict[Path, str] | None] = ContextVar("witness", default=None)
 
 
 def read_image(path: Path) -> Image:
@@ -39,7 +45,7 @@ def read_image(path: Path) -> Image:
     more than 8 bits a channel, or is partly transparent: there is no one way to make those 8-bit
     RGB. Files of the same bytes give the same array.
     """
-    image = _decoded(_bytes(path))
+    image = _decoded(read_bytes(path))
     if isinstance(image, str):
         raise IsbenchError(f"image {path} {image}")
     return image
@@ -50,7 +56,7 @@ def read_colours(path: Path) -> NDArray[np.uint8]:
 
     Raises IsbenchError as `read_image` does.
     """
-    colours = _decoded_colours(_bytes(path))
+    colours = _decoded_colours(read_bytes(path))
     if isinstance(colours, str):
         raise IsbenchError(f"mask {path} {colours}")
     return colours
@@ -66,6 +72,17 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         return stored
     agree = (stored == stored[:, :, :1]).all(axis=2)
     return _frozen(np.where(agree, stored[:, :, 0], np.uint8(255)))
+
+
+def check_mask(path: Path) -> None:
+    """Raise IsbenchError for a mask file of one's own that would be misread without a word.
+
+    These are JPEGs with levels between the three that mean something, palettes whose entry 0 is
+    not black, and pictures that EXIF data would turn.
+    """
+    fault = _mask_fault(read_bytes(path))
+    if fault:
+        raise IsbenchError(f"mask {path} {fault}")
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:
@@ -95,11 +112,27 @@ def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -
     raise IsbenchError(f"mask {path} is {got} pixels and its image {wanted}; {remedy}")
 
 
-def _bytes(path: Path) -> bytes:
+@contextmanager
+def witnessed() -> Iterator[dict[Path, str]]:
+    """Yield a mapping that takes the sha256 of every file read meanwhile."""
+    seen: dict[Path, str] = {}
+    token = _WITNESS.set(seen)
     try:
-        return path.read_bytes()
+        yield seen
+    finally:
+        _WITNESS.reset(token)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; raises IsbenchError when it cannot be read."""
+    try:
+        data = path.read_bytes()
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    seen = _WITNESS.get()
+    if seen is not None:
+        seen[path] = sha256(data).hexdigest()
+    return data
 
 
 @lru_cache(maxsize=_KEPT)
@@ -152,7 +185,7 @@ def _frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _stored(path: Path) -> NDArray[np.uint8]:
     """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB."""
-    stored = _decoded_labels(_bytes(path))
+    stored = _decoded_labels(read_bytes(path))
     if isinstance(stored, str):
         raise IsbenchError(f"mask {path} {stored}")
     return stored
@@ -174,3 +207,20 @@ def _decoded_labels(data: bytes) -> NDArray[np.uint8] | str:
     if mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
         return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
     return _frozen(stored)
+
+
+@lru_cache(maxsize=_KEPT)
+def _mask_fault(data: bytes) -> str | None:
+    try:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            if picture.getexif().get(_ORIENTATION, 1) != 1:
+                return "is turned by its EXIF data; save it upright"
+            palette = picture.getpalette() if picture.mode == "P" else None
+            if palette and any(palette[:3]):
+                return "has a palette whose entry 0, the background, is not black; save it as grey"
+            lossy = picture.format == "JPEG"
+            if lossy and set(np.unique(np.asarray(picture)).tolist()) - {0, 128, 255}:
+                return "is a JPEG with levels between 0, 128 and 255; save it as PNG"
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+        return _BROKEN
+    return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from isbench.datasets.lists import check_there, instances, read_list
-from isbench.datasets.pictures import check_size, read_image
+from isbench.datasets.pictures import check_size, read_bytes, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 
@@ -49,18 +51,23 @@ def read(name: str, root: Path, split: str) -> Dataset:
     return Dataset(name, tuple(places), Sbd(root, places), used)
 
 
-@lru_cache(maxsize=2)
 def _segmentation(path: Path) -> NDArray[np.uint8]:
     """Return the (H, W) instance numbers of a .mat file, 0 for none."""
     try:
-        stored = np.asarray(loadmat(path)["GTinst"]["Segmentation"][0, 0], dtype=np.uint8)
-        if stored.ndim != 2:
-            raise ValueError(f"{stored.ndim} dimensions")
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+        return _decoded(read_bytes(path))
+    except IsbenchError:
+        raise
     except Exception as error:  # scipy raises many kinds for a damaged file
         raise IsbenchError(
             f"{path} is not an SBD instance file (GTinst.Segmentation): {error}; replace it"
         ) from error
+
+
+@lru_cache(maxsize=2)
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    file: Any = io.BytesIO(data)
+    stored = np.asarray(loadmat(file)["GTinst"]["Segmentation"][0, 0], dtype=np.uint8)
+    if stored.ndim != 2:
+        raise ValueError(f"{stored.ndim} dimensions")
     stored.flags.writeable = False
     return stored
