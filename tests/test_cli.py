@@ -126,8 +126,8 @@ def test_strict_is_recorded_with_its_digest(isbench: Isbench, folder_set: Path, 
     assert len({spec.preset_digest for spec in specs}) == 2
 
 
-def picture_set(root: Path, image: bytes | None, mask: bytes | None) -> Path:
-    write_folder_set(root, objects=1)
+def picture_set(root: Path, image: bytes | None, mask: bytes | None, objects: int = 1) -> Path:
+    write_folder_set(root, objects)
     (root / "masks" / "picture00000__1.png").rename(root / "masks" / "picture00000.png")
     for folder, data in (("images", image), ("masks", mask)):
         path = root / folder / "picture00000.png"
@@ -218,7 +218,7 @@ def test_wrong_input_is_one_helpful_line_and_exit_code_2(
     (tmp_path / "file").write_text("not a folder\n")
     (tmp_path / "empty" / "images").mkdir(parents=True)
     (tmp_path / "old.jsonl").write_text(json.dumps({"isbench": 99, "spec": {}}) + "\n")
-    picture_set(tmp_path / "nomask", png((24, 32, 3)), None)
+    picture_set(tmp_path / "nomask", png((24, 32, 3)), None, objects=2)
     picture_set(tmp_path / "size", png((24, 32, 3)), png((4, 5)))
     picture_set(tmp_path / "junk", NOT_A_PICTURE, png())
     command = [argument.replace("{}", str(tmp_path)) for argument in arguments]
