@@ -134,34 +134,29 @@ def surroundings() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Named:
-    """A card as it is sent to workers: where it is, since what it builds may not be picklable."""
-
-    place: str
-    options: Mapping[str, Scalar]
-
-    def found(self) -> Model:
-        """Return the card."""
-        return replace(load_model(self.place), options=self.options)
-
-
-@dataclass(frozen=True)
 class _Table:
-    """What is played, picklable; called, it builds the predictor and returns how to play keys."""
+    """What is played; called, it builds the predictor and returns how to play keys.
 
-    model: Model | _Named
+    A card that was found by name goes to a worker as its name, since what it builds may not be
+    picklable.
+    """
+
+    model: Model
     dataset: Dataset
     rules: Rules
     files: Mapping[Path, str]  # sha256 of each when the run began
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        card = self.model.place or self.model
+        return _sent, (card, self.model.options, self.dataset, self.rules, self.files)
+
     def __call__(self) -> Play:
         cv2.setNumThreads(THREADS)
-        model = self.model if isinstance(self.model, Model) else self.model.found()
-        predictor = build(model)
-        return lambda keys: self._games(model.name, predictor, keys)
+        predictor = build(self.model)
+        return lambda keys: self._games(predictor, keys)
 
-    def _games(self, name: str, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        with _named(name):
+    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+        with _named(self.model.name):
             yield from play(predictor, map(self._load, keys), self.rules)
 
     def _load(self, key: str) -> Sample:
@@ -175,6 +170,12 @@ class _Table:
                     "run the same command, or run it on the data as they are now, as another run"
                 )
         return sample
+
+
+def _sent(card: Model | str, options: Mapping[str, Scalar], *rest: Any) -> _Table:
+    """Return the table that a worker was sent."""
+    model = load_model(card) if isinstance(card, str) else card
+    return _Table(replace(model, options=options), *rest)
 
 
 def build(model: Model) -> Predictor:
@@ -220,9 +221,8 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
     for warning in warnings:
         watch.note(warning)
     watch.started(spec, len(dataset.keys), Trajectories(tuple(file.recorded.values())))
-    lost, model = [], table.model
-    assert isinstance(model, Model)
-    for game in _games(table, model, file.recorded.keys(), workers):
+    lost = []
+    for game in _games(table, file.recorded.keys(), workers):
         if isinstance(game, Lost):
             lost.append(game)
             watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
@@ -239,16 +239,12 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
     file.seal()
 
 
-def _games(
-    table: _Table, model: Model, recorded: Container[str], workers: int
-) -> Iterator[Game | Lost]:
-    if model.adaptive:  # what it has learned is in no file: play from the start again
+def _games(table: _Table, recorded: Container[str], workers: int) -> Iterator[Game | Lost]:
+    if table.model.adaptive:  # what it has learned is in no file: play from the start again
         return table()(table.dataset.keys)
     keys = [key for key in table.dataset.keys if key not in recorded]
-    if workers == 1 or len(keys) < 2:
+    if workers == 1:
         return table()(keys)
-    if model.place:
-        table = replace(table, model=_Named(model.place, model.options))
     return play_in_processes(table, _hands(keys), min(workers, len(keys)))
 
 

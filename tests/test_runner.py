@@ -292,3 +292,14 @@ def test_a_card_that_cannot_be_recorded_is_refused(
 ) -> None:
     with pytest.raises(IsbenchError, match="wanted"):
         run(Model(name, toys.Disks, options), toys.blobs(2), RULES, out=tmp_path)
+
+
+def test_the_last_object_that_kills_its_workers_does_not_kill_the_run(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    build = partial(
+        toys.Deadly, image_sum=int(toys.blob(0).image.sum()), times=99, folder=str(tmp_path)
+    )
+    card = replace(toys.deadly, build=build)
+    with pytest.raises(PredictorError, match="died again and again at image000#0"):
+        run(card, toys.blobs(1), RULES, out=tmp_path / "runs", workers=2)
+    assert len(list(tmp_path.glob("death*"))) == 3
