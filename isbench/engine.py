@@ -57,9 +57,10 @@ def play(
             started = perf_counter()
             answers = predictor.predict(turns)
             seconds = perf_counter() - started
-        _check_count(answers, table)
+        check_answers(answers, [(seat.sample.key, seat.sample.truth.shape) for seat in table])
         for seat, answer in zip(table, answers, strict=True):
-            _take(seat, answer)
+            seat.mask, seat.state = answer
+            seat.overlap.append(_overlap(answer.mask, seat.sample))
             if batch == 1:
                 seat.seconds.append(seconds)
         yield from (_game(seat) for seat in table if over(seat.overlap, rules))
@@ -132,31 +133,29 @@ def _next_click(clicker: Clicker, seat: _Seat, seed: int) -> Click:
     return clicker(seat.mask, seat.sample.truth, seat.sample.ignore, seat.clicks, rng)
 
 
-def _check_count(answers: Sequence[Prediction], table: Sequence[_Seat]) -> None:
-    if not isinstance(answers, Sequence) or len(answers) != len(table):
+def check_answers(
+    answers: Sequence[Prediction], wanted: Sequence[tuple[str, tuple[int, ...]]]
+) -> None:
+    """Raise PredictorError unless there is a (H, W) bool mask for each (key, shape) wanted."""
+    if not isinstance(answers, Sequence) or len(answers) != len(wanted):
         got = len(answers) if isinstance(answers, Sequence) else type(answers).__name__
         raise PredictorError(
-            f"object {table[0].sample.key}: predict returned {got} for {len(table)} turns; "
+            f"object {wanted[0][0]}: predict returned {got} for {len(wanted)} turns; "
             "wanted a list of one Prediction a turn"
         )
-
-
-def _take(seat: _Seat, answer: Prediction) -> None:
-    if not isinstance(answer, Prediction):
-        raise PredictorError(
-            f"object {seat.sample.key}: predict returned a {type(answer).__name__} for a turn; "
-            "wanted an isbench.Prediction(mask, state)"
-        )
-    wanted, mask = seat.sample.truth.shape, answer.mask
-    if not isinstance(mask, np.ndarray) or mask.shape != wanted or mask.dtype != np.bool_:
-        shape = getattr(mask, "shape", None)
-        got = type(mask).__name__ if shape is None else f"shape {shape} of {mask.dtype}"
-        raise PredictorError(
-            f"object {seat.sample.key}: predict returned a mask of {got}; "
-            f"wanted shape {wanted} of bool"
-        )
-    seat.mask, seat.state = mask, answer.state
-    seat.overlap.append(_overlap(mask, seat.sample))
+    for answer, (key, shape) in zip(answers, wanted, strict=True):
+        if not isinstance(answer, Prediction):
+            raise PredictorError(
+                f"object {key}: predict returned a {type(answer).__name__} for a turn; "
+                "wanted an isbench.Prediction(mask, state)"
+            )
+        mask = answer.mask
+        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.bool_:
+            found = getattr(mask, "shape", None)
+            kind = type(mask).__name__ if found is None else f"shape {found} of {mask.dtype}"
+            raise PredictorError(
+                f"object {key}: predict returned a mask of {kind}; wanted shape {shape} of bool"
+            )
 
 
 def _overlap(mask: Mask, sample: Sample) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 
@@ -54,11 +55,12 @@ def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
     Objects that never got there stand apart, right of the budget. Runs stopped below 0.90 are
     counted at the IoU where they stopped, and labelled so.
     """
-    counts = {run.path: 0 for run in runs}
-    for name in {run.spec.dataset for run in runs}:
-        here = [run for run in runs if run.spec.dataset == name]
-        counts.update({run.path: k for k, run in enumerate(here)})
-    rivals = max(counts.values()) + 1
+    places_taken: Counter[str] = Counter()
+    counts = {}
+    for run in runs:
+        counts[run.path] = places_taken[run.spec.dataset]
+        places_taken[run.spec.dataset] += 1
+    rivals = max(places_taken.values())
     longest = _longest(runs, max_clicks)
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:

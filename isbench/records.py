@@ -42,6 +42,7 @@ class Trajectories(Sequence[Trajectory]):
     A line takes a tenth of the memory of its values, so that runs of many objects stay small.
     """
 
+    keys: tuple[str, ...]
     lines: tuple[bytes, ...]
 
     def __len__(self) -> int:
@@ -54,13 +55,14 @@ class Trajectories(Sequence[Trajectory]):
     def __getitem__(self, index: int | slice) -> Trajectory | Trajectories:
         """Return one trajectory, or the trajectories of a slice."""
         if isinstance(index, slice):
-            return Trajectories(self.lines[index])
+            return Trajectories(self.keys[index], self.lines[index])
         return _parsed_trajectory(json.loads(self.lines[index]))
 
 
 def recorded(trajectories: Iterable[Trajectory]) -> Trajectories:
     """Return trajectories as their lines."""
-    return Trajectories(tuple(line(trajectory_record(one)) for one in trajectories))
+    lines = {one.key: line(trajectory_record(one)) for one in trajectories}
+    return Trajectories(tuple(lines), tuple(lines.values()))
 
 
 def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
@@ -72,7 +74,7 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
     if not lines:
         raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
     spec = parsed_spec(path, lines[0])
-    keys: set[str] = set()
+    keys: dict[str, None] = {}
     for number, text in enumerate(lines[1:], start=2):
         try:
             game = _parsed_trajectory(json.loads(text))
@@ -85,8 +87,8 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
                 f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
                 "have its object played again, or move the file away"
             ) from error
-        keys.add(game.key)
-    return spec, Trajectories(tuple(lines[1:]))
+        keys[game.key] = None
+    return spec, Trajectories(tuple(keys), tuple(lines[1:]))
 
 
 def parsed_spec(path: Path, first: bytes) -> Spec:

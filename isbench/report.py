@@ -16,11 +16,10 @@ def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
     A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
     every run below `out`. Raises IsbenchError for a name that stands for nothing.
     """
-    if not names and not store.find(out):
+    found = [path for name in names for path in _paths(name, out)] if names else store.find(out)
+    if not found:
         raise IsbenchError(f"no run below {out}; `isbench run` makes one")
-    paths: dict[Path, Path] = {}
-    for name in names or [str(out)]:
-        paths.update({path.resolve(): path for path in _paths(name, out)})
+    paths = {path.resolve(): path for path in found}
     runs, notes = [], []
     for path in paths.values():
         try:

@@ -220,7 +220,8 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
     file.session({**surroundings(), "started": _now(), "workers": workers, "warnings": warnings})
     for warning in warnings:
         watch.note(warning)
-    watch.started(spec, len(dataset.keys), Trajectories(tuple(file.recorded.values())))
+    before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
+    watch.started(spec, len(dataset.keys), before)
     lost = []
     for game in _games(table, file.recorded.keys(), workers):
         if isinstance(game, Lost):

@@ -105,7 +105,7 @@ def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
     before the last is damaged.
     """
     sealed = place(out, spec)
-    lock_path = sealed.with_name(sealed.name.removesuffix(SEALED) + ".lock")
+    lock_path = _beside(sealed, ".lock")
     lock = FileLock(lock_path)
     try:
         sealed.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
     try:
         if sealed.exists():
             # a process killed right after sealing left its open file
-            sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN).unlink(missing_ok=True)
+            _beside(sealed, OPEN).unlink(missing_ok=True)
             yield None
             return
         with ExitStack() as files:
@@ -144,15 +144,14 @@ def _forgotten(file: RunFile) -> None:
 
 def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     """Read what is recorded, cut a torn last line, and write the spec into a new file."""
-    path = sealed.with_name(sealed.name.removesuffix(SEALED) + OPEN)
+    path = _beside(sealed, OPEN)
     whole = _whole_lines(path)
     recorded: dict[str, bytes] = {}
     if whole:
         found, trajectories = records.parsed(path, whole)
         if digest(found) != digest(spec):
             raise IsbenchError(f"{path} holds another run than its name says; move it away")
-        keys = (trajectory.key for trajectory in trajectories)
-        recorded = dict(zip(keys, trajectories.lines, strict=True))
+        recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
     file = files.enter_context(_openable(path, len(whole)))
     if not whole:
         _append(file, records.line(records.spec_record(spec)), path)
@@ -166,7 +165,7 @@ def read(path: Path) -> Run:
     complete = path.name.endswith(SEALED)
     data = _unpacked(path) if complete else _whole_lines(path)
     spec, trajectories = records.parsed(path, data)
-    if complete and keys_digest(one.key for one in trajectories) != spec.keys:
+    if complete and keys_digest(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} that "
             "were played); restore it, or play it anew"
@@ -186,12 +185,17 @@ def find(out: Path) -> list[Path]:
 
 def digest_in(path: Path) -> str:
     """Return the digest in a run file's name."""
-    return path.name.removesuffix(SEALED).removesuffix(OPEN).rpartition("-")[2]
+    return _beside(path, "").name.rpartition("-")[2]
 
 
 def meta_path(path: Path) -> Path:
     """Return the file of times and versions beside a run's file."""
-    return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + META)
+    return _beside(path, META)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """Return the file of the same run with another suffix."""
+    return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + suffix)
 
 
 def covering(out: Path, spec: Spec) -> Run | None:

@@ -111,22 +111,23 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """
     names = []
     for run in runs:
-        kin = [
-            o for o in runs if (o.spec.dataset, o.spec.model) == (run.spec.dataset, run.spec.model)
-        ]
         own = _settings(run)
-        others = [_settings(other) for other in kin]
-        usual = {"preset": "ritm-2021", "clicker": "centre", "limit": None}
+        kin = [
+            _settings(other)
+            for other in runs
+            if (other.spec.dataset, other.spec.model) == (run.spec.dataset, run.spec.model)
+        ]
         told = [
             f"{key}={value}"
             for key, value in own.items()
-            if any(other.get(key) != value for other in others)
-            or (
-                key in usual and value != usual[key] and not (key == "preset" and value == "custom")
-            )
+            if value not in _USUAL.get(key, (value,)) or any(o.get(key) != value for o in kin)
         ]
         names.append(f"{run.spec.model} ({', '.join(told)})" if told else run.spec.model)
     return names
+
+
+# what goes without saying; a custom preset is told by the clicker that makes it one
+_USUAL = {"preset": ("ritm-2021", "custom"), "clicker": ("centre",), "limit": (None,)}
 
 
 def _settings(run: Run) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isbench.engine import check_answers
 from isbench.errors import PredictorError
 from isbench.registry import load_model
 from isbench.runner import build
@@ -50,15 +51,10 @@ def check_predictor(model: Model | str) -> None:
 def _checked(
     card: Model, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
 ) -> Sequence[Prediction]:
-    if len(predictions) != len(shapes):
-        raise PredictorError(
-            f"model {card.name} gave {len(predictions)} answers to {len(shapes)} turns"
-        )
-    for prediction, shape in zip(predictions, shapes, strict=True):
-        mask = prediction.mask
-        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.bool_:
-            got = getattr(mask, "shape", None), getattr(mask, "dtype", type(mask).__name__)
-            raise PredictorError(f"model {card.name} gave a mask of {got}; wanted {shape} of bool")
+    try:
+        check_answers(predictions, [("of the trial", shape) for shape in shapes])
+    except PredictorError as error:
+        raise PredictorError(f"model {card.name}: {error}") from error
     return predictions
 
 

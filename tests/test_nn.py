@@ -150,8 +150,6 @@ def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
     """Answer without weights: likeness to the clicked colour, nearness to clicks, last answer."""
     image, previous = inputs[:, :3], inputs[:, 3:]
     size = inputs.shape[-2], inputs.shape[-1]
-    rows = torch.arange(size[0])[:, None] - clicks[0, :, 0, None, None]
-    cols = torch.arange(size[1])[None, :] - clicks[0, :, 1, None, None]
     distance = []
     for one in clicks:
         rows = torch.arange(size[0])[:, None] - one[:, 0, None, None]

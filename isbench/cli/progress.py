@@ -68,8 +68,7 @@ class Reporter:
         self._bar.update(self._task, completed=self._done, figures=self._figures())
         if self._bar.disable and (monotonic() - self._said > _EVERY or self._done == self._total):
             self._said = monotonic()
-            rate = (self._done - self._resumed) / max(1e-9, self._said - self._begun)
-            left = (self._total - self._done) / rate
+            left = (self._total - self._done) / self._rate()
             self._say(
                 f"{self._name}: {self._done}/{self._total} objects, {self._figures()}, "
                 f"{left:.0f} s left"
@@ -83,11 +82,12 @@ class Reporter:
             self._console.print(f"isbench: {text}", style="yellow")
 
     def _figures(self) -> str:
-        rate = (self._done - self._resumed) / max(1e-9, monotonic() - self._begun)
-        noc = self._noc / self._done
-        return (
-            f"{rate:.1f} objects/s, {self._clicks} clicks, NoC@{100 * self._target:.0f} {noc:.2f}"
-        )
+        noc = f"NoC@{100 * self._target:.0f} {self._noc / self._done:.2f}"
+        return f"{self._rate():.1f} objects/s, {self._clicks} clicks, {noc}"
+
+    def _rate(self) -> float:
+        """Return the objects a second of this run, those recorded before left out."""
+        return (self._done - self._resumed) / max(1e-9, monotonic() - self._begun)
 
     def _clicks_needed(self, trajectory: Trajectory) -> int:
         return int(clicks_to(curves([trajectory], self._spec.rules.max_clicks), self._target)[0])
