@@ -1,55 +1,73 @@
-"""CSFPN on HRNet (BMVC 2023): RITM's network with click-guided propagation before its OCR head.
+"""CSFPN's network (BMVC 2023): RITM's, with click-guided propagation between trunk and head.
 
-Written from the paper and equal to the released network under synthetic weights
-(tests/test_nn.py). Attribute names are the keys of that code.
+Written from the paper; on HRNet equal to the released network under synthetic weights
+(tests/test_nn.py). Attribute names are the keys of that code, where the graphs are parts of the
+feature extractor. Of the DeepLabV3+ and the mini versions no code was ever released.
 """
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from csfpn.propagation import Hsgm, Sgm, cells
-from isbench.nn.clickmaps import disks
-from isbench.nn.hrnet import HRNet, Sizes
 from isbench.nn.ocr import Logits
-from isbench.nn.stem import conv1s, normalised, raised
-
-RADIUS = 5.0  # of the disks around clicks, in pixels of the input
-REDUCTION, HEADS = 3, 3  # of the attention
+from isbench.nn.stem import conv1s, normalised
+from isbench.nn.trunk import Trunk, answered, head_for, maps, rough
 
 
-class CsfpnHRNet(nn.Module):
-    """(B, 4, H, W) inputs and (B, 2K, 3) points to logits.
+@dataclass(frozen=True)
+class Graphs:
+    """Which graphs propagate the clicks, and how large they are."""
 
-    `released` keeps the released code's treatment of clicks at the border (csfpn.propagation).
-    """
+    sgm: bool = True
+    hsgm: bool = True
+    heads: int = 3  # of SGM
+    reduction: int = 3  # of the attention's keys against its channels
+    light: bool = False  # HSGM fuses as cheaply as Table 4 says, else as the released code does
+    out: int | None = None  # channels of HSGM's map, those of the trunk unless given
+    released: bool = False  # treats clicks at the border as the released code does
 
-    def __init__(self, sizes: Sizes, released: bool = False) -> None:
+
+class Csfpn(nn.Module):
+    """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits, on any trunk."""
+
+    def __init__(self, trunk: Trunk, graphs: Graphs = Graphs(), previous_mask: bool = True) -> None:
         super().__init__()
-        self.released = released
-        self.maps_transform = conv1s(3)
-        self.feature_extractor = HRNet(sizes)
-        channels = self.feature_extractor.channels
-        # under the released code's keys: there the graphs are parts of the feature extractor
-        self.feature_extractor.att = Sgm(channels, REDUCTION, HEADS)
-        self.feature_extractor.upatt = Hsgm(channels, 64, REDUCTION)
+        self.previous_mask, self.released = previous_mask, graphs.released
+        self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
+        self.feature_extractor = trunk
+        channels, reduction = trunk.channels, graphs.reduction
+        if graphs.sgm:
+            trunk.att = Sgm(channels, reduction, graphs.heads)
+        if graphs.hsgm:
+            low, out = trunk.low_channels, graphs.out
+            trunk.upatt = Hsgm(channels, low, reduction, graphs.light, out)
+        self.head = head_for(trunk, graphs.out if graphs.hsgm else None)
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
-        extractor, size = self.feature_extractor, inputs.shape[-2:]
-        drawn = disks(clicks, (size[0], size[1]), RADIUS)
-        extra = self.maps_transform(torch.cat([inputs[:, 3:], drawn], dim=1))
-        low = extractor.stem(normalised(inputs[:, :3]), extra)  # (B, 64, H/2, W/2)
-        features = extractor.body(low)  # (B, C, H/4, W/4)
-        aux = extractor.aux_head(features)
-        at_4 = cells(clicks, (features.shape[-2], features.shape[-1]), 4, self.released)
-        at_2 = cells(clicks, (low.shape[-2], low.shape[-1]), 2, self.released)
-        sgm, hsgm = extractor.get_submodule("att"), extractor.get_submodule("upatt")
-        features = hsgm(sgm(features, at_4), low, at_2)  # (B, C, H/2, W/2)
-        main, aux = extractor.logits(features, aux)
-        return Logits(raised(main, size), raised(aux, size))
+        trunk = self.feature_extractor
+        extra = self.maps_transform(maps(inputs, clicks, self.previous_mask))
+        low = trunk.stem(normalised(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
+        features = trunk.body(low)  # (B, C, H/4, W/4)
+        aux = rough(trunk, features)
+        features = self._propagated(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
+        return answered(trunk, self.head, features, aux, (inputs.shape[-2], inputs.shape[-1]))
+
+    def _propagated(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
+        graphs = dict(self.feature_extractor.named_children())
+        if sgm := graphs.get("att"):
+            features = sgm(features, cells(clicks, _size(features), 4, self.released))
+        if hsgm := graphs.get("upatt"):
+            features = hsgm(features, low, cells(clicks, _size(low), 2, self.released))
+        return features
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
         return self.both(inputs, clicks).main
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[-2], x.shape[-1]

@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from isbench.nn.deeplab import Separable
 from isbench.nn.stem import raised
 
 
@@ -95,27 +97,68 @@ class Sgm(nn.Module):
 
 
 class Hsgm(nn.Module):
-    """High-resolution semantic graph module: 1/4 map and stem to a map at the stem's size."""
+    """High-resolution semantic graph module: 1/4 map and stem to a map at the stem's size.
 
-    def __init__(self, high: int, low: int, reduction: int) -> None:
+    A 1x1 convolution and a bilinear resize commute, so that queries are projected at 1/4 and then
+    raised, and keys are sampled where the clicks are.
+    """
+
+    def __init__(
+        self, high: int, low: int, reduction: int, light: bool = False, out: int | None = None
+    ) -> None:
         super().__init__()
+        out = high if out is None else out
         self.gamma = nn.Parameter(torch.zeros(1))
         self.query_conv = nn.Conv2d(high, high // reduction, 1)
         self.key_conv = nn.Conv2d(high, high // reduction, 1)
-        self.value_conv = nn.Conv2d(high, high, 1)
-        self.fusion = nn.Sequential(
-            nn.Conv2d(high + low, high, 3, padding=1),
-            nn.BatchNorm2d(high),
-            nn.ReLU(),
-            nn.Conv2d(high, high, 3, padding=1),
-            nn.BatchNorm2d(high),
-            nn.ReLU(),
-        )
+        self.value_conv = nn.Conv2d(out, out, 1)
+        self.fusion = _Light(high, low, out) if light else _dense(high, low, out)
 
     def forward(self, high: Tensor, low: Tensor, at: Cells) -> Tensor:
-        """Return (B, high, H, W) for (B, high, h, w) and (B, low, H, W), cells of the latter."""
-        guide = raised(high, low.shape[-2:])
-        fused = self.fusion(torch.cat([guide, low], dim=1))
-        key, value = self.key_conv(gathered(guide, at)), self.value_conv(gathered(fused, at))
-        y: Tensor = fused + self.gamma * spread(self.query_conv(guide), key, value, at.counts)
+        """Return (B, out, H, W) for (B, high, h, w) and (B, low, H, W), cells of the latter."""
+        size = low.shape[-2:]
+        if isinstance(self.fusion, _Light):
+            fused: Tensor = self.fusion(high, low)
+        else:
+            fused = self.fusion(torch.cat([raised(high, size), low], dim=1))
+        query = raised(self.query_conv(high), size)
+        key, value = self.key_conv(sampled(high, at, size)), self.value_conv(gathered(fused, at))
+        return fused + self.gamma * spread(query, key, value, at.counts)
+
+
+def sampled(x: Tensor, at: Cells, size: torch.Size) -> Tensor:
+    """Return what `gathered` gives of x raised to `size`, without raising it."""
+    height, width = size
+    row = at.places.div(width, rounding_mode="floor") * (2 / max(height - 1, 1)) - 1
+    col = at.places.remainder(width) * (2 / max(width - 1, 1)) - 1
+    grid = torch.stack([col, row], dim=-1)[:, :, None].to(x.dtype)  # (B, M, 1, 2), as (x, y)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=True)
+
+
+def _dense(high: int, low: int, out: int) -> nn.Sequential:
+    """Return the released code's fusion of the raised map joined with the stem."""
+    return nn.Sequential(
+        nn.Conv2d(high + low, out, 3, padding=1),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+        nn.Conv2d(out, out, 3, padding=1),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    )
+
+
+class _Light(nn.Module):
+    """A fusion of about a tenth of the cost, which is what the paper's Table 4 leaves room for."""
+
+    def __init__(self, high: int, low: int, out: int) -> None:
+        super().__init__()
+        self.high = nn.Conv2d(high, out, 1, bias=False)
+        self.low = nn.Conv2d(low, out, 1, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+        self.smooth = Separable(out, out)
+
+    def forward(self, high: Tensor, low: Tensor) -> Tensor:
+        # one 1x1 convolution of both joined, its first half at 1/4
+        joined = raised(self.high(high), low.shape[-2:]) + self.low(low)
+        y: Tensor = self.smooth(torch.relu(self.norm(joined)))
         return y

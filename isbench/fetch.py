@@ -39,7 +39,7 @@ def fetch(file: File, folder: Path, progress: Progress = lambda done, total: Non
     as `<name>.<mirror>.part` and gone on with. Raises IsbenchError with what each mirror answered.
     """
     pooch.get_logger().setLevel(logging.ERROR)
-    known = None if file.sha256 is None else f"sha256:{file.sha256}"
+    known = f"sha256:{file.sha256}" if file.sha256 else f"md5:{file.md5}" if file.md5 else None
     if file.size not in (None, _size(folder / file.name)):
         (folder / file.name).unlink(missing_ok=True)
     answers = []
@@ -150,5 +150,6 @@ def _reason(error: Exception, file: File) -> str:
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     if isinstance(error, ValueError) and "hash" in str(error):
-        return f"not the published file, whose sha256 is {file.sha256}"
+        hashed = f"sha256 is {file.sha256}" if file.sha256 else f"md5 is {file.md5}"
+        return f"not the published file, whose {hashed}"
     return str(error) or type(error).__name__

@@ -80,21 +80,6 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model's card: how to build its predictor, and what to know about it."""
-
-    name: str
-    build: Callable[..., Predictor]  # called with every option as a keyword
-    options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> value
-    summary: str = ""
-    source: str = ""  # paper or documentation
-    licence: str = ""
-    version: str = ""  # of whatever else decides its masks, such as a library
-    place: str = ""  # "module:attribute" of the card, where the registry found it
-    adaptive: bool = False  # learns from object to object: played serially, in order
-
-
-@dataclass(frozen=True)
 class File:
     """A file to be had from any of its mirrors; a hash or size that nobody published is None."""
 
@@ -102,6 +87,42 @@ class File:
     urls: tuple[str, ...]
     sha256: str | None = None
     size: int | None = None  # bytes
+    md5: str | None = None  # where that is all that was published
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a network is computed, and with which weights; all of it is in the Spec."""
+
+    weights: tuple[Path, ...] = ()  # none: drawn by lot from a fixed seed
+    digest: str = "random"  # of the weights: sha256, of several files joined by "+"
+    device: str = "cpu"
+    precision: str = "fp32"  # or bf16, fp16: of what autocast lowers
+    threads: int = 1  # of each process
+
+    @property
+    def backend(self) -> str:
+        """Return what computes: the way and the kind of device."""
+        return f"eager-{self.device.partition(':')[0]}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's card: how to build its predictor, and what to know about it."""
+
+    name: str
+    build: Callable[..., Predictor]  # called with every option as a keyword, and `runtime` if any
+    options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> value
+    network: Callable[..., Any] | None = None  # options to a torch module; None: it has none
+    weights: Mapping[str, File] = field(default_factory=dict)  # published ones by name
+    recipe: Any = None  # an isbench.training.Recipe: how its network is trained
+    runtime: Runtime = Runtime()  # chosen by `weights.prepared`, of a model with a network
+    summary: str = ""
+    source: str = ""  # paper or documentation
+    licence: str = ""
+    version: str = ""  # of whatever else decides its masks, such as a library
+    place: str = ""  # "module:attribute" of the card, where the registry found it
+    adaptive: bool = False  # learns from object to object: played serially, in order
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,6 @@ from isbench.datasets.catalogue import Entry
 from isbench.datasets.place import data_folder
 from isbench.datasets.verify import verify as look_at
 from isbench.errors import IsbenchError, unknown
-from isbench.types import File
 
 
 @click.group(short_help="List, check, import and download data sets.")
@@ -145,7 +145,7 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     known = entry.archive
     if known is None:
         raise IsbenchError(f"data set {name} has no published archive")
-    file = File(known.name, (*urls, *known.urls), known.sha256, known.size)
+    file = replace(known, urls=(*urls, *known.urls))
     downloads = root / "downloads"
     with _bar() as bar:
         task = bar.add_task(file.name)

@@ -5,10 +5,12 @@ Attribute names are the keys of the official checkpoints ("concurent" is spelled
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from isbench.nn.resnet import Features, ResNet
+from isbench.nn.resnet import ResNet
 from isbench.nn.stem import raised
 
 
@@ -88,25 +90,28 @@ class _Decoder(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """Backbone and decoder: a normalised image to features (B, width, H/4, W/4)."""
+    """Backbone and decoder: stem (B, low_channels, H/2, W/2) and body (B, channels, H/4, W/4)."""
 
     def __init__(self, backbone: ResNet, width: int) -> None:
         super().__init__()
         skip, last = backbone.widths
+        self.channels, self.low_channels = width, backbone.low_channels
         self.backbone = backbone
         self.aspp = Aspp(last, width)
         self.skip_project = _Skip(skip)
         self.head = _Decoder(width + 32, width)
 
-    def forward(self, image: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Return the decoder's features, the clicks' maps added to the stem."""
-        features = self.backbone(image, extra)
-        return self.decoded(features, self.aspp(features.last))
+    def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
+        """Return the backbone's stem with the clicks' maps added."""
+        return self.backbone.stem(image, extra)
 
-    def decoded(self, features: Features, scales: Tensor) -> Tensor:
-        """Return the decoder's features for the output of `aspp`, however it was changed."""
+    def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""
+        features = self.backbone(low)
+        scales = self.aspp(features.last)
         skip = self.skip_project(features.skip)
-        y: Tensor = self.head(torch.cat([raised(scales, skip.shape[-2:]), skip], dim=1))
+        scales = raised(scales if coarse is None else coarse(scales), skip.shape[-2:])
+        y: Tensor = self.head(torch.cat([scales, skip], dim=1))
         return y
 
 

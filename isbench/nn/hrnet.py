@@ -87,7 +87,7 @@ class HRNet(nn.Module):
         super().__init__()
         width, ocr, bottlenecks, blocks, modules = sizes
         widths = [width, 2 * width, 4 * width, 8 * width]
-        self.channels = sum(widths)
+        self.channels, self.low_channels = sum(widths), 64
         self.conv1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = nn.Conv2d(64, 64, 3, 2, 1, bias=False)

@@ -48,10 +48,10 @@ class Distribution(nn.Module):
 
 
 class Logits(NamedTuple):
-    """The answer and the auxiliary one, each (B, 1, h, w)."""
+    """The answer and the auxiliary one, each (B, 1, h, w); None for a trunk without one."""
 
     main: Tensor
-    aux: Tensor
+    aux: Tensor | None
 
 
 def aux_head(channels: int) -> nn.Sequential:

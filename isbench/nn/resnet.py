@@ -92,9 +92,8 @@ def _shortened(downsample: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tens
 
 
 class Features(NamedTuple):
-    """What a backbone gives: the stem at stride 2, the first layer at 4, the last at 8."""
+    """What a backbone gives of a stem: the first layer at stride 4, the last at 8."""
 
-    low: Tensor
     skip: Tensor
     last: Tensor
 
@@ -110,17 +109,21 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(stem)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         widths = [width * block.expansion for width in (64, 128, 256, 512)]
+        self.low_channels = stem  # of the stem
         self.widths = widths[0], widths[3]  # channels of `skip` and of `last`
         self.layer1 = chain(block, stem, 64, blocks[0])
         self.layer2 = chain(block, widths[0], 128, blocks[1], stride=2)
         self.layer3 = _dilated(block, widths[1], 256, blocks[2], dilation=2)
         self.layer4 = _dilated(block, widths[2], 512, blocks[3], dilation=4)
 
-    def forward(self, image: Tensor, extra: Tensor | None = None) -> Features:
-        """Return the features of a normalised image, the clicks' maps added to the stem."""
-        low = added(torch.relu(self.bn1(self.conv1(image))), extra)
+    def stem(self, image: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Return the stem of a normalised image with the clicks' maps added, at stride 2."""
+        return added(torch.relu(self.bn1(self.conv1(image))), extra)
+
+    def forward(self, low: Tensor) -> Features:
+        """Return the features of a stem."""
         skip = self.layer1(self.maxpool(low))
-        return Features(low, skip, self.layer4(self.layer3(self.layer2(skip))))
+        return Features(skip, self.layer4(self.layer3(self.layer2(skip))))
 
 
 def _deep_stem() -> nn.Sequential:

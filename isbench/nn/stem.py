@@ -28,12 +28,12 @@ class Scale(nn.Module):
         return x * self.scale.abs()
 
 
-def conv1s(maps: int) -> nn.Sequential:
-    """Return RITM's Conv1S: (B, maps, H, W) -> (B, 64, H/2, W/2), to be added to the stem."""
+def conv1s(maps: int, channels: int = 64) -> nn.Sequential:
+    """Return RITM's Conv1S: (B, maps, H, W) -> (B, channels, H/2, W/2), to add to the stem."""
     return nn.Sequential(
         nn.Conv2d(maps, 16, 1),
         nn.LeakyReLU(0.2),
-        nn.Conv2d(16, 64, 3, stride=2, padding=1),
+        nn.Conv2d(16, channels, 3, stride=2, padding=1),
         Scale(),
     )
 

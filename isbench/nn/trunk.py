@@ -1,0 +1,55 @@
+"""What the RITM family builds on: a trunk, and a head that turns its features into answers."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from isbench.nn.clickmaps import disks
+from isbench.nn.deeplab import DeepLab, SeparableHead
+from isbench.nn.hrnet import HRNet
+from isbench.nn.mini import Mini
+from isbench.nn.ocr import Logits
+from isbench.nn.stem import raised
+
+RADIUS = 5.0  # of the disks around clicks, in pixels of the input
+
+# Each has `stem` (at stride 2), `body` (at stride 4), and the channels of both.
+Trunk: TypeAlias = HRNet | DeepLab | Mini
+
+
+def maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:
+    """Return what Conv1S takes: the last probabilities, if taken, and disks around clicks."""
+    drawn = disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
+    return torch.cat([inputs[:, 3:], drawn], dim=1) if previous_mask else drawn
+
+
+def head_for(trunk: Trunk, channels: int | None = None) -> SeparableHead | None:
+    """Return a new head; None for HRNet, which holds its own under the official keys.
+
+    Its input has the trunk's channels unless others are given.
+    """
+    return None if isinstance(trunk, HRNet) else SeparableHead(channels or trunk.channels)
+
+
+def rough(trunk: Trunk, features: Tensor) -> Tensor | None:
+    """Return the auxiliary logits of the trunk's features, None where there are none."""
+    return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
+
+
+def answered(
+    trunk: Trunk,
+    head: SeparableHead | None,
+    features: Tensor,
+    aux: Tensor | None,
+    size: tuple[int, int],
+) -> Logits:
+    """Return both answers at `size`: features may have been changed, or raised, since `aux`."""
+    if isinstance(trunk, HRNet):
+        main, aux = trunk.logits(features, aux)
+    else:
+        assert head is not None
+        main = head(features)
+    return Logits(raised(main, size), None if aux is None else raised(aux, size))
