@@ -33,7 +33,7 @@ class Graphs:
 class Csfpn(nn.Module):
     """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits, on any trunk."""
 
-    def __init__(self, trunk: Trunk, graphs: Graphs = Graphs(), previous_mask: bool = True) -> None:
+    def __init__(self, trunk: Trunk, graphs: Graphs, previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask, self.released = previous_mask, graphs.released
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))

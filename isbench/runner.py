@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import cv2
 
-from isbench import datasets, presets, store
+from isbench import datasets, presets, store, weights
 from isbench.datasets.content import digests, fingerprint, keys_digest
 from isbench.datasets.pictures import DECODER, witnessed
 from isbench.engine import play
@@ -23,7 +23,18 @@ from isbench.metrics import image_of
 from isbench.pool import Lost, Play, play_in_processes
 from isbench.records import Trajectories
 from isbench.registry import check_card, load_model, source_of
-from isbench.types import Dataset, Game, Model, Predictor, Rules, Sample, Scalar, Spec, Trajectory
+from isbench.types import (
+    Dataset,
+    Game,
+    Model,
+    Predictor,
+    Rules,
+    Runtime,
+    Sample,
+    Scalar,
+    Spec,
+    Trajectory,
+)
 
 THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
 _HAND = 8  # objects of one image that a worker is dealt at a time
@@ -76,7 +87,7 @@ def run(
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check(rules, workers)
     check_card(model)
-    model = _zoomed(model, dataset.zoom_target)
+    model = _fitted(weights.prepared(model) if model.runtime is None else model, dataset)
     files = digests(dataset)
     content = fingerprint(dataset, files) if files else None
     out, spec = Path(out), specify(model, dataset, rules, content)
@@ -101,13 +112,14 @@ def run(
 def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
     """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
     source, code = source_of(model)
+    runtime = model.runtime
     return Spec(
         model=model.name,
         source=source,
         code=code,
         options=dict(model.options),
         model_version=model.version,
-        weights=None,
+        weights=runtime.digest if runtime else None,
         dataset=dataset.name,
         limit=dataset.limit,
         objects=len(dataset.keys),
@@ -117,9 +129,9 @@ def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = 
         preset=presets.name_of(rules),
         preset_digest=presets.digest_of(rules),
         rules=rules,
-        backend=None,
-        precision=None,
-        threads=THREADS,
+        backend=runtime.backend if runtime else None,
+        precision=runtime.precision if runtime else None,
+        threads=runtime.threads if runtime else THREADS,
     )
 
 
@@ -148,7 +160,8 @@ class _Table:
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.place or self.model
-        return _sent, (card, self.model.options, self.dataset, self.rules, self.files)
+        chosen = self.model.options, self.model.runtime
+        return _sent, (card, chosen, self.dataset, self.rules, self.files)
 
     def __call__(self) -> Play:
         cv2.setNumThreads(THREADS)
@@ -172,15 +185,20 @@ class _Table:
         return sample
 
 
-def _sent(card: Model | str, options: Mapping[str, Scalar], *rest: Any) -> _Table:
+def _sent(
+    card: Model | str, chosen: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
+) -> _Table:
     """Return the table that a worker was sent."""
     model = load_model(card) if isinstance(card, str) else card
-    return _Table(replace(model, options=options), *rest)
+    options, runtime = chosen
+    return _Table(replace(model, options=options, runtime=runtime), *rest)
 
 
 def build(model: Model) -> Predictor:
     """Return the model's predictor; raises IsbenchError when its options or libraries do not do."""
     try:
+        if model.runtime is not None:
+            return model.build(**model.options, runtime=model.runtime)
         return model.build(**model.options)
     except IsbenchError:
         raise
@@ -201,11 +219,16 @@ def _check(rules: Rules, workers: int) -> None:
         raise IsbenchError(f"stop_iou is {rules.stop_iou}; wanted above 0 (above 1 never stops)")
 
 
-def _zoomed(model: Model, zoom_target: int) -> Model:
-    """Return the model with the data set's zoom target where it asks for it by a 0."""
-    if model.options.get("zoom_target") != 0:
-        return model
-    return replace(model, options={**model.options, "zoom_target": zoom_target})
+def _fitted(model: Model, dataset: Dataset) -> Model:
+    """Return the model with what its options leave to the data set filled in."""
+    asked = {
+        "zoom_target": (0, dataset.zoom_target),
+        "longest_side": (-1, dataset.longest_side),
+    }
+    filled = {
+        name: value for name, (left, value) in asked.items() if model.options.get(name) == left
+    }
+    return replace(model, options={**model.options, **filled})
 
 
 def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch) -> None:

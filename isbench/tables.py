@@ -127,7 +127,12 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 # what goes without saying; a custom preset is told by the clicker that makes it one
-_USUAL = {"preset": ("ritm-2021", "custom"), "clicker": ("centre",), "limit": (None,)}
+_USUAL = {
+    "preset": ("ritm-2021", "custom"),
+    "clicker": ("centre",),
+    "limit": (None,),
+    "trained": (True,),
+}
 
 
 def _settings(run: Run) -> dict[str, object]:
@@ -135,7 +140,14 @@ def _settings(run: Run) -> dict[str, object]:
     named = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
     ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
     versions = {"source": spec.source, "code": spec.code, "version": spec.model_version}
-    return {**named, **ends, **spec.options, **versions, "decoder": spec.decoder}
+    network = {
+        "trained": spec.weights != "random",
+        "weights": spec.weights and spec.weights[:12],
+        "backend": spec.backend,
+        "precision": spec.precision,
+        "threads": spec.threads,
+    }
+    return {**named, **ends, **spec.options, **network, **versions, "decoder": spec.decoder}
 
 
 def _noc(iou: metrics.Floats, images: Sequence[str], stop_iou: float) -> dict[str, float]:

@@ -11,6 +11,7 @@ from isbench.errors import PredictorError
 from isbench.registry import load_model
 from isbench.runner import build
 from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
+from isbench.weights import RANDOM, prepared
 
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 
@@ -20,9 +21,12 @@ def check_predictor(model: Model | str) -> None:
 
     Plays a few clicks on small images and demands: a (H, W) bool mask for every turn, the same
     answer to the same turn again and in company, images and earlier states left unchanged, and
-    clicks in corners, next to each other and of one sign taken.
+    clicks in corners, next to each other and of one sign taken. A network without weights is
+    checked with random ones.
     """
     card = load_model(model) if isinstance(model, str) else model
+    if card.runtime is None:
+        card = prepared(card, RANDOM)
     predictor = build(card)
     turns: list[Turn] = []
     first: list[Mask] = []

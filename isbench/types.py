@@ -48,6 +48,7 @@ class Dataset:
     load: Callable[[str], Sample]
     files: Mapping[str, Path] = field(default_factory=dict)  # all that decides the content, by name
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    longest_side: int = 0  # of an image as networks see it, in pixels; 0: as it is
     limit: int | None = None  # set when only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
 
@@ -115,8 +116,9 @@ class Model:
     options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> value
     network: Callable[..., Any] | None = None  # options to a torch module; None: it has none
     weights: Mapping[str, File] = field(default_factory=dict)  # published ones by name
+    unreleased: str = ""  # what to know of weights that isbench cannot fetch
     recipe: Any = None  # an isbench.training.Recipe: how its network is trained
-    runtime: Runtime = Runtime()  # chosen by `weights.prepared`, of a model with a network
+    runtime: Runtime | None = None  # of a network; chosen by `weights.prepared`
     summary: str = ""
     source: str = ""  # paper or documentation
     licence: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from csfpn.propagation import Cells, Hsgm, Sgm, cells, spread
 from isbench.datasets import load_dataset
 from isbench.engine import play
 from isbench.nn.clickmaps import FAR, disks, mirrored, points
-from isbench.nn.deeplab import DeepLab
 from isbench.nn.hrnet import W18, W18S, W32, HRNet
-from isbench.nn.predictor import MaskGuided, State
-from isbench.nn.resnet import BasicBlock, Block, Bottleneck, ResNet
+from isbench.nn.predictor import MaskGuided, State, View
+from isbench.nn.trunk import deeplab
 from isbench.nn.zoom import Box, Zoom, overlap
-from isbench.types import Click, Prediction, Rules
+from isbench.types import Click, Prediction, Rules, Turn
 from tests.synthetic import POINTS, filled, picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,17 +42,13 @@ def golden(name: str) -> Any:
     return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
-def deeplab(block: Block, third: int, width: int) -> DeepLab:
-    return DeepLab(ResNet(block, (3, 4, third, 3)), width)
-
-
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ritm_hrnet18s_ocr48": lambda: Ritm(HRNet(W18S)),
     "ritm_hrnet18_ocr64": lambda: Ritm(HRNet(W18)),
     "ritm_hrnet32_ocr128": lambda: Ritm(HRNet(W32)),
-    "ritm_deeplab_r34_dh128": lambda: Ritm(deeplab(BasicBlock, 6, 128), False),
-    "ritm_deeplab_r50_dh128_prevmask": lambda: Ritm(deeplab(Bottleneck, 6, 128)),
-    "ritm_deeplab_r101_dh256_prevmask": lambda: Ritm(deeplab(Bottleneck, 23, 256)),
+    "ritm_deeplab_r34_dh128": lambda: Ritm(deeplab(34, 128), False),
+    "ritm_deeplab_r50_dh128_prevmask": lambda: Ritm(deeplab(50, 128)),
+    "ritm_deeplab_r101_dh256_prevmask": lambda: Ritm(deeplab(101, 256)),
     "csfpn_hrnet18_ocr64": lambda: Csfpn(HRNet(W18), Graphs(released=True)),
 }
 
@@ -172,10 +167,10 @@ def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
 class Recording(MaskGuided):
     """Keeps the states it answered with."""
 
-    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Prediction:
-        answer = super()._answer(state, clicks)
-        seen.append(answer.state)
-        return answer
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        answers = super().predict(turns)
+        seen.extend(answer.state for answer in answers)
+        return answers
 
 
 seen: list[State] = []
@@ -186,7 +181,7 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
     dataset = load_dataset(game["dataset"].lower(), real_data)
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
     seen.clear()
-    predictor = Recording(probe, Zoom(game["target_size"]), game["flip"], 0.49)
+    predictor = Recording(probe, View(Zoom(game["target_size"]), game["flip"]))
     (played,) = play(predictor, [dataset.load(key)], Rules(len(game["steps"]), 1.01))
     for step, click, overlapped, state in zip(
         game["steps"], played.trajectory.clicks, played.trajectory.overlap, seen, strict=True

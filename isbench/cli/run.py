@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from isbench import presets, runner, tables
+from isbench.cli.networks import Asked, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
 from isbench.clicker import CLICKERS
@@ -51,6 +55,7 @@ _MOST_WORKERS = 8  # by default; each holds a model
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
 )
+@network_options
 @click.option("--limit", type=int, help="Play the first objects only.")
 @click.option("--workers", type=int, help="Processes to play in; else one a core, 8 at most.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
@@ -70,6 +75,10 @@ def run(
     preset: str,
     clicker: str | None,
     settings: tuple[str, ...],
+    weights: str | None,
+    device: str,
+    precision: str,
+    threads: int,
     limit: int | None,
     workers: int | None,
     seed: int,
@@ -84,6 +93,7 @@ def run(
     \b
     Example:
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
+      isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
     fixed = presets.preset(preset)
     if clicker is not None and clicker not in CLICKERS:
@@ -99,7 +109,14 @@ def run(
         seed=seed,
     )
     cards = _configured([load_model(name) for name in dict.fromkeys(models)], settings)
-    sets = [load_dataset(name, data, limit) for name in dict.fromkeys(names)]
+    asked = Asked(weights, device, precision, threads)
+    if weights is not None and all(card.network is None for card in cards):
+        raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
+    # who lacks both weights and data hears of both at once
+    cards, sets = _gathered(
+        [partial(with_network, card, asked) for card in cards],
+        [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
+    )
     count = min(_MOST_WORKERS, _cores()) if workers is None else workers
     with Reporter() as reporter:
         runs = [
@@ -116,6 +133,22 @@ def run(
         terminal.print(tables.FULL_GAMES)
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
+
+
+def _gathered(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
+    """Return what each call of each group returns, or raise all that they raise as one error."""
+    faults: list[str] = []
+    found: list[list[Any]] = []
+    for group in groups:
+        found.append([])
+        for call in group:
+            try:
+                found[-1].append(call())
+            except IsbenchError as error:
+                faults.append(str(error))
+    if faults:
+        raise IsbenchError("; and ".join(dict.fromkeys(faults)))
+    return found
 
 
 def _configured(cards: list[Model], settings: tuple[str, ...]) -> list[Model]:

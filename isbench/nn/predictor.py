@@ -1,105 +1,259 @@
 """How networks of the RITM family answer a click: zoom in, mirror, threshold (arXiv:2102.06583).
 
-A pass sees the crop of image and last probabilities, and its mirror image; their logits are
-averaged. Its probabilities are pasted into zeros: what is outside the crop is background. As in
-the original, an answer without object makes the next pass see the whole image while the answer
-still goes to the last crop.
+An answer is written as a generator that yields the passes it needs, one after the other, and is
+sent the logits of each; `answered` computes the passes. So a system is read top to bottom, and how
+passes are computed (one by one on a CPU, equal shapes stacked on a GPU) is written once.
+
+A pass sees a crop of the image and a map of probabilities, and its mirror image; their logits are
+averaged. Its probabilities are pasted into zeros: what is outside the crop is background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import mirrored, points
+from isbench.nn.compute import computing
 from isbench.nn.stem import raised
 from isbench.nn.zoom import Box, Zoom, into
-from isbench.types import Click, Image, Mask, Prediction, Turn
+from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 
 class Network(Protocol):
-    """RGB in [0, 1] and the last probabilities, (B, 4, H, W), and points to logits (B, 1, H, W)."""
+    """RGB in [0, 1] and probabilities, (B, 4, H, W), and (B, 2K, 3) points to logits."""
 
-    def __call__(self, image: Tensor, clicks: Tensor) -> Tensor:
-        """Return the logits at the image's size."""
+    def __call__(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        """Return the logits (B, 1, H, W)."""
+
+
+class Picture(NamedTuple):
+    """An image as networks see it."""
+
+    pixels: Tensor  # (1, 3, h, w), RGB in [0, 1], on the device
+    shape: tuple[int, int]  # rows and columns of the image itself
 
 
 class State(NamedTuple):
     """What is known of an object after a click."""
 
-    image: Tensor  # (1, 3, H, W), RGB in [0, 1]
-    probability: Tensor  # (1, 1, H, W), of the last answer
+    picture: Picture
+    probability: Tensor  # (1, 1, h, w), of the last answer
     box: Box | None  # the last crop
 
 
-@dataclass(frozen=True)
-class MaskGuided:
-    """The predictor of a network that takes its own last answer back as an input."""
+class Look(NamedTuple):
+    """A pass that an answer needs."""
 
     network: Network
-    zoom: Zoom | None
-    flip: bool
-    threshold: float
-
-    def begin(self, image: Image) -> Tensor:
-        """Return the image as a (1, 3, H, W) tensor in [0, 1]."""
-        pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1)))
-        return pixels[None].float() / 255
-
-    def start(self, encoded: Tensor, initial: Mask | None) -> State:
-        """Return the state before the first click; an initial mask counts as certain."""
-        blank = torch.zeros(1, 1, *encoded.shape[-2:])
-        if initial is not None:
-            blank = torch.from_numpy(initial)[None, None].float()
-        return State(encoded, blank, None)
-
-    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        """Answer each turn by itself: a CPU's numbers depend on the batch."""
-        with torch.inference_mode():
-            return [self._answer(turn.state, turn.clicks) for turn in turns]
-
-    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Prediction:
-        inputs = torch.cat([state.image, state.probability], dim=1)
-        fresh = self._box(state, clicks)
-        if fresh is None or self.zoom is None:
-            seen = self._probability(inputs, points(clicks))
-        else:
-            size = self.zoom.size(fresh)
-            crop = raised(_cut(inputs, fresh), size)
-            seen = self._probability(crop, points(into(clicks, fresh, size)))
-        box = fresh or state.box
-        probability = seen if box is None else _pasted(seen, box, state.probability.shape)
-        mask = (probability[0, 0] > self.threshold).numpy()
-        return Prediction(mask, State(state.image, probability, box))
-
-    def _box(self, state: State, clicks: tuple[Click, ...]) -> Box | None:
-        """Return the crop of this pass, None for the whole image."""
-        if self.zoom is None:
-            return None
-        certain = (state.probability[0, 0] > self.zoom.threshold).numpy()
-        return self.zoom.box(certain, clicks, state.box)
-
-    def _probability(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        """Return (1, 1, h, w) probabilities; with flip the mean is taken of logits."""
-        if not self.flip:
-            return torch.sigmoid(self.network(inputs, clicks))
-        pair = torch.cat([inputs, inputs.flip(3)])
-        logits = self.network(pair, torch.cat([clicks, mirrored(clicks, inputs.shape[3])]))
-        return torch.sigmoid((logits[:1] + logits[1:].flip(3)) / 2)
+    inputs: Tensor  # (1, 4, h, w)
+    clicks: Tensor  # (1, 2K, 3)
 
 
-def _cut(x: Tensor, box: Box) -> Tensor:
-    return x[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
+Passes: TypeAlias = Generator[Look, Tensor, Prediction]
 
 
-def _pasted(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
+def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
+    """Return the image as a tensor, scaled down if a side exceeds `longest_side`, 0 for never."""
+    height, width = image.shape[:2]
+    pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None].to(device).float() / 255
+    scale = longest_side / max(height, width) if longest_side else 1.0
+    if scale < 1:
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return Picture(pixels, (height, width))
+
+
+def begun(picture: Picture, initial: Mask | None) -> State:
+    """Return the state before the first click; an initial mask counts as certain."""
+    size = picture.pixels.shape[-2:]
+    blank = picture.pixels.new_zeros(1, 1, *size)
+    if initial is not None:
+        mask = torch.from_numpy(initial)[None, None].to(blank)
+        blank = raised(mask, size)
+    return State(picture, blank, None)
+
+
+def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
+    """Return the clicks in rows and columns of the picture as networks see it."""
+    (height, width), (rows, cols) = picture.shape, picture.pixels.shape[-2:]
+    if (height, width) == (rows, cols):
+        return tuple(clicks)
+    return tuple(Click(c.row * rows // height, c.col * cols // width, c.positive) for c in clicks)
+
+
+def concluded(state: State, probability: Tensor, box: Box | None, threshold: float) -> Prediction:
+    """Return the answer: what is likelier than `threshold`, at the image's own size."""
+    whole = raised(probability, state.picture.shape)
+    mask = (whole[0, 0] > threshold).cpu().numpy()
+    return Prediction(mask, State(state.picture, probability, box))
+
+
+def crop(
+    inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return a box of the inputs, resized, and the clicks as points of it."""
+    cut = inputs[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
+    return raised(cut, size), points(into(clicks, box, size)).to(inputs.device)
+
+
+def pasted(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     """Return x resized to the box, zeros around it up to `shape`."""
     inside = raised(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
+
+
+def certain(probability: Tensor, threshold: float) -> Mask:
+    """Return where a (1, 1, h, w) map exceeds the threshold, (h, w) bool."""
+    return (probability[0, 0] > threshold).cpu().numpy()
+
+
+def local(
+    network: Network, inputs: Tensor, clicks: Sequence[Click], zoom: Zoom | None, box: Box | None
+) -> Generator[Look, Tensor, Tensor]:
+    """Look at a box of the inputs, at all of them if it is None; return probabilities there."""
+    if box is None or zoom is None:
+        logits = yield Look(network, inputs, points(clicks).to(inputs.device))
+    else:
+        logits = yield Look(network, *crop(inputs, clicks, box, zoom.size(box)))
+    return torch.sigmoid(logits)
+
+
+def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
+    """Compute the passes of every game and return their answers.
+
+    With `flip` a pass is computed with its mirror image and the mean taken of logits. With `stack`
+    passes of one shape are computed together; without, one by one, since a CPU's numbers depend on
+    the batch.
+    """
+    waiting = {k: next(game) for k, game in enumerate(games)}
+    answers: dict[int, Prediction] = {}
+    while waiting:
+        groups: dict[object, list[int]] = {}
+        for k, look in waiting.items():
+            groups.setdefault((id(look.network), look.inputs.shape) if stack else k, []).append(k)
+        for group in groups.values():
+            logits = _logits([waiting[k] for k in group], flip)
+            for k, one in zip(group, logits.chunk(len(group)), strict=True):
+                try:
+                    waiting[k] = games[k].send(one)
+                except StopIteration as end:
+                    answers[k] = end.value
+                    del waiting[k]
+    return [answers[k] for k in range(len(games))]
+
+
+def _logits(looks: Sequence[Look], flip: bool) -> Tensor:
+    """Return the logits of passes of one network and shape, (B, 1, h, w) float32."""
+    inputs = torch.cat([look.inputs for look in looks])
+    clicks = _joined([look.clicks for look in looks])
+    if flip:
+        clicks = torch.cat([clicks, mirrored(clicks, inputs.shape[3])])
+        inputs = torch.cat([inputs, inputs.flip(3)])
+    logits = looks[0].network(inputs, clicks).float()
+    if flip:
+        plain, mirror = logits.chunk(2)
+        logits = (plain + mirror.flip(3)) / 2
+    return logits
+
+
+def _joined(tables: Sequence[Tensor]) -> Tensor:
+    """Return (1, 2K, 3) points of several passes as one table, each half filled up with -1."""
+    most = max(table.shape[1] for table in tables) // 2
+    halves = [table.reshape(2, -1, 3) for table in tables]
+    filled = [F.pad(half, (0, 0, 0, most - half.shape[1]), value=-1.0) for half in halves]
+    return torch.stack([half.reshape(2 * most, 3) for half in filled])
+
+
+_CPU = Runtime()
+
+
+@dataclass(frozen=True)
+class View:
+    """How an answer is made of passes; what the options of every card of the family say."""
+
+    zoom: Zoom | None = None  # None: every pass sees the whole image
+    flip: bool = True
+    threshold: float = 0.49
+    longest_side: int = 0  # of the image as networks see it; 0: as it is
+    runtime: Runtime = _CPU
+
+    def begin(self, image: Image) -> Picture:
+        """Return the image as networks see it."""
+        return seen(image, self.runtime.device, self.longest_side)
+
+    def answers(self, games: Sequence[Passes]) -> list[Prediction]:
+        """Return the answers of games, computed as the runtime says."""
+        with computing(self.runtime):
+            return answered(games, self.flip, stack=self.runtime.device != "cpu")
+
+
+# What every card of the family offers. A 0 or -1 asks the data set, and what it says is recorded.
+OPTIONS: Mapping[str, Scalar] = {
+    "zoom": True,
+    "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
+    "flip": True,
+    "threshold": 0.49,  # probability above which a pixel is the object's
+    "longest_side": -1,  # of the image as networks see it, in pixels; 0: as it is
+}
+
+
+def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
+    """Return the view that a card's options say, with the system's own way to zoom."""
+    target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
+    if target < 1:
+        raise IsbenchError(f"option zoom_target is {target}; wanted 1 pixel or more")
+    if not 0 < threshold < 1:
+        raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
+    return View(
+        replace(zoom, target=target) if options["zoom"] else None,
+        bool(options["flip"]),
+        threshold,
+        max(0, int(options["longest_side"])),
+        runtime,
+    )
+
+
+@dataclass(frozen=True)
+class MaskGuided:
+    """The predictor of a network that takes its own last answer back as an input [RITM].
+
+    As in the original, an answer without object makes the next pass see the whole image while the
+    answer still goes to the last crop.
+    """
+
+    network: Network
+    view: View
+
+    def begin(self, image: Image) -> Picture:
+        """Return the image as networks see it."""
+        return self.view.begin(image)
+
+    def start(self, encoded: Picture, initial: Mask | None) -> State:
+        """Return the state before the first click."""
+        return begun(encoded, initial)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        """Answer each turn."""
+        return self.view.answers([self._answer(*turn) for turn in turns])
+
+    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
+        zoom, shape = self.view.zoom, state.probability.shape
+        clicks = placed(clicks, state.picture)
+        fresh = None
+        if zoom is not None:
+            fresh = zoom.box(certain(state.probability, zoom.threshold), clicks, state.box)
+        inputs = torch.cat([state.picture.pixels, state.probability], dim=1)
+        probability = yield from local(self.network, inputs, clicks, zoom, fresh)
+        box = fresh or state.box
+        if box is not None:
+            probability = pasted(probability, box, shape)
+        return concluded(state, probability, box, self.view.threshold)

@@ -12,12 +12,27 @@ from isbench.nn.deeplab import DeepLab, SeparableHead
 from isbench.nn.hrnet import HRNet
 from isbench.nn.mini import Mini
 from isbench.nn.ocr import Logits
+from isbench.nn.resnet import BasicBlock, Block, Bottleneck, ResNet
 from isbench.nn.stem import raised
 
 RADIUS = 5.0  # of the disks around clicks, in pixels of the input
 
 # Each has `stem` (at stride 2), `body` (at stride 4), and the channels of both.
 Trunk: TypeAlias = HRNet | DeepLab | Mini
+
+
+# block, and how many in the third layer
+_LAYERS: dict[int, tuple[Block, int]] = {
+    34: (BasicBlock, 6),
+    50: (Bottleneck, 6),
+    101: (Bottleneck, 23),
+}
+
+
+def deeplab(depth: int, channels: int) -> DeepLab:
+    """Return DeepLabV3+ on ResNet-34 (v1b), -50 or -101 (v1s), dilated to output stride 8."""
+    block, third = _LAYERS[depth]
+    return DeepLab(ResNet(block, (3, 4, third, 3)), channels)
 
 
 def maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:

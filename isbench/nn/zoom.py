@@ -38,7 +38,7 @@ class Box(NamedTuple):
 class Zoom:
     """When and how far a system zooms in."""
 
-    target: int  # longer side of the crop as the network sees it, in pixels
+    target: int = 400  # longer side of the crop as the network sees it, in pixels
     after: int = 1  # clicks that see the whole image
     ratio: float = 1.4  # of the crop to the object's box
     dynamic: bool = False  # a larger ratio for smaller objects [CSFPN's released code]
@@ -72,7 +72,8 @@ class Zoom:
     def size(self, box: Box) -> tuple[int, int]:
         """Return rows and columns of the crop as the network sees it."""
         scale = self.target / max(box.height, box.width)
-        return round(box.height * scale), round(box.width * scale)
+        # a crop of one row of many columns would round to none
+        return max(1, round(box.height * scale)), max(1, round(box.width * scale))
 
 
 def bounds(mask: Mask, clicks: Sequence[Click] = ()) -> Box:

@@ -1,0 +1,89 @@
+"""What `isbench run` and its kin are told of networks: weights, device, precision, threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from isbench.errors import IsbenchError
+from isbench.types import File, Model, Runtime
+from isbench.weights import prepared
+
+
+class Asked(NamedTuple):
+    """The options as they were typed."""
+
+    weights: str | None
+    device: str
+    precision: str
+    threads: int
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of networks."""
+    for option in reversed(
+        (
+            click.option(
+                "--weights",
+                metavar="NAME|FILE|random",
+                help="Of networks: a published name, a file (FILE,FILE for two networks), random.",
+            ),
+            click.option(
+                "--device",
+                default="auto",
+                show_default=True,
+                help="Of networks: auto, cpu, cuda, cuda:N, mps.",
+            ),
+            click.option(
+                "--precision",
+                default="fp32",
+                show_default=True,
+                help="Of networks: fp32, bf16, fp16.",
+            ),
+            click.option(
+                "--threads",
+                type=int,
+                default=1,
+                show_default=True,
+                help="Of each process, for networks.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def with_network(card: Model, asked: Asked) -> Model:
+    """Return a card ready to be built: where it has a network, with its weights and runtime."""
+    if card.network is None:
+        return card
+    from isbench.nn import compute  # torch takes a second: only who has a network waits for it
+
+    if asked.threads < 1:
+        raise IsbenchError(f"threads is {asked.threads}; wanted at least 1")
+    runtime = Runtime(
+        device=compute.device(asked.device),
+        precision=compute.precision(asked.precision),
+        threads=asked.threads,
+    )
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        tasks = {}
+
+        def progress(file: File, done: int, total: int | None) -> None:
+            if file.name not in tasks:
+                tasks[file.name] = bar.add_task(file.name, total=total)
+            bar.update(tasks[file.name], completed=done, total=total)
+
+        return prepared(card, asked.weights, runtime, progress)
