@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from isbench import store
 from isbench.errors import IsbenchError, unknown
+from isbench.paper import Figure, figures
 from isbench.store import Run
 
 
@@ -41,6 +43,11 @@ def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
             f"no finished run among {', '.join(names) or out}; `isbench run` makes one"
         )
     return sorted(runs, key=_order), notes
+
+
+def published() -> tuple[Figure, ...]:
+    """Return the figures that the CSFPN paper prints."""
+    return figures((files("isbench") / "published" / "csfpn.csv").read_text())
 
 
 def choose_one(name: str, out: Path) -> Run:

@@ -1,4 +1,4 @@
-"""Runs as tables: one frame of figures, and views of it for terminal, markdown, LaTeX and csv.
+"""Runs as tables: one frame of figures, and views of it as sheets.
 
 No files, no models. A figure that a run cannot give is blank, never 0.
 """
@@ -6,15 +6,14 @@ No files, no models. A figure that a run cannot give is blank, never 0.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.table import Table
 
 from isbench import metrics, store
+from isbench.sheet import Sheet
 from isbench.store import Run
 
 NOC_TARGETS = (0.80, 0.85, 0.90)
@@ -99,7 +98,17 @@ def _asked(run: Run) -> dict[str, object]:
     options = {f"option_{key}": value for key, value in spec.options.items()}
     facts = {
         name: getattr(spec, name)
-        for name in ("source", "model_version", "limit", "fingerprint", "decoder", "threads")
+        for name in (
+            "source",
+            "model_version",
+            "weights",
+            "backend",
+            "precision",
+            "threads",
+            "limit",
+            "fingerprint",
+            "decoder",
+        )
     }
     return {**asdict(spec.rules), **facts, **options}
 
@@ -120,7 +129,9 @@ def labels(runs: Sequence[Run]) -> list[str]:
         told = [
             f"{key}={value}"
             for key, value in own.items()
-            if value not in _USUAL.get(key, (value,)) or any(o.get(key) != value for o in kin)
+            if value not in _USUAL.get(key, (value,))
+            or (key, value) == ("weights", "random")  # never to be taken for the model's own
+            or any(other.get(key) != value for other in kin)
         ]
         names.append(f"{run.spec.model} ({', '.join(told)})" if told else run.spec.model)
     return names
@@ -131,7 +142,6 @@ _USUAL = {
     "preset": ("ritm-2021", "custom"),
     "clicker": ("centre",),
     "limit": (None,),
-    "trained": (True,),
 }
 
 
@@ -141,7 +151,6 @@ def _settings(run: Run) -> dict[str, object]:
     ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
     versions = {"source": spec.source, "code": spec.code, "version": spec.model_version}
     network = {
-        "trained": spec.weights != "random",
         "weights": spec.weights and spec.weights[:12],
         "backend": spec.backend,
         "precision": spec.precision,
@@ -211,25 +220,15 @@ VIEWS: Mapping[str, tuple[Column, ...]] = {
     "time": (*_WHO, *_SIZE, *_TIME, *_RUN),
     "all": (*_WHO, *_SIZE, *_NOC, *_NOF, *_NOF_RITM, *_IOU, *_TIME, *_RUN),
 }
-FORMATS = ("rich", "markdown", "latex", "csv")
 
 
-def markdown(table: pd.DataFrame, view: str) -> str:
-    """Return the view as a markdown table."""
-    heads, rows = _cells(table, VIEWS[view])
-    rule = ["---:" if column.figure else "---" for column in VIEWS[view]]
-    lines = (heads, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-def latex(table: pd.DataFrame, view: str) -> str:
-    """Return the view as a LaTeX tabular (package booktabs)."""
+def sheet(table: pd.DataFrame, view: str) -> Sheet:
+    """Return a view of a frame as text."""
     columns = VIEWS[view]
-    heads, rows = _cells(table, columns)
-    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (heads, *rows)]
-    kinds = "".join("r" if column.figure else "l" for column in columns)
-    body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-    return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n"
+    records: list[dict[str, object]] = table.to_dict("records")  # type: ignore[assignment]
+    rows = tuple(tuple(column.text(record) for column in columns) for record in records)
+    heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
+    return Sheet(heads, rows, figures, turned=view == "all")
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -237,57 +236,3 @@ def csv(table: pd.DataFrame) -> str:
     buffer = io.StringIO()
     table.to_csv(buffer, index=False)
     return buffer.getvalue()
-
-
-def terminal(table: pd.DataFrame, view: str, width: int | None = None) -> Iterable[Table]:
-    """Yield the view as tables for a terminal of `width` characters, None for any.
-
-    A view that is wider is turned: a row is a figure then and a column a run, as many runs a table
-    as fit. `all` always is.
-    """
-    heads, rows = _cells(table, VIEWS[view])
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    if view != "all" and (width is None or sum(widths) + 3 * len(widths) <= width):
-        drawn = Table(box=box.SIMPLE_HEAD)
-        for column in VIEWS[view]:
-            drawn.add_column(
-                column.head, justify="right" if column.figure else "left", no_wrap=True
-            )
-        for row in rows:
-            drawn.add_row(*row)
-        yield drawn
-        return
-    columns = [max(map(len, row)) + 3 for row in rows]
-    while rows:
-        fit = len(rows)
-        while (
-            fit > 1 and width is not None and sum(columns[:fit]) + max(map(len, heads)) > width - 4
-        ):
-            fit -= 1
-        yield _turned(heads, rows[:fit])
-        rows, columns = rows[fit:], columns[fit:]
-
-
-def _turned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    drawn = Table(box=box.SIMPLE_HEAD)
-    drawn.add_column(heads[0], no_wrap=True)
-    for row in rows:
-        drawn.add_column(row[0], justify="right", overflow="fold")
-    for k, head in enumerate(heads[1:], start=1):
-        drawn.add_row(head, *(row[k] for row in rows))
-    return drawn
-
-
-def _cells(table: pd.DataFrame, columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
-    records: list[dict[str, object]] = table.to_dict("records")  # type: ignore[assignment]
-    heads = [column.head for column in columns]
-    return heads, [[column.text(record) for column in columns] for record in records]
-
-
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    sign: f"\\{sign}" for sign in "&%$#_{}"
-}
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)

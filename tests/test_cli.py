@@ -17,6 +17,7 @@ import pytest
 from isbench import cli, store
 from isbench.cli import COMMANDS
 from isbench.runner import Silent, run, specify
+from isbench.sheet import terminal
 from isbench.types import Game, Rules
 from tests import toys
 from tests.conftest import write_folder_set
@@ -512,7 +513,7 @@ def test_a_view_wider_than_the_terminal_is_turned(played: Path) -> None:
     table = tables.frame(choose([], played)[0])
     for width in (60, 80, 200):
         console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-        for drawn in tables.terminal(table, "noc", width):
+        for drawn in terminal(tables.sheet(table, "noc"), width):
             console.print(drawn)
         console.file.close()
         text = console.export_text()

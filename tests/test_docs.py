@@ -13,6 +13,7 @@ import pytest
 from isbench import tables
 from isbench.cli import cli
 from isbench.report import choose
+from isbench.sheet import markdown
 from isbench.testing import check_predictor
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_committed_tables_are_those_of_the_committed_runs(view: str) -> None:
     runs, notes = choose([], ROOT / "results")
     assert notes == []
-    assert tables.markdown(tables.frame(runs), view) in (ROOT / "results/TABLES.md").read_text()
+    assert (
+        markdown(tables.sheet(tables.frame(runs), view)) in (ROOT / "results/TABLES.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

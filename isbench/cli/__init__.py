@@ -17,7 +17,7 @@ COMMANDS = {
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",
     "datasets": "Show what data sets there are.",
-    "models": "Show what models there are.",
+    "models": "Show what models there are, and what they cost.",
     "doctor": "Show versions and data, and what is missing.",
 }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+
 import click
 from rich import box
 from rich.table import Table
@@ -11,16 +14,33 @@ from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
 
 
-@click.command(short_help="Show what models there are.")
-def models() -> None:
+@click.command(short_help="Show what models there are, and what they cost.")
+@click.option("--cost", "costs", is_flag=True, help="Show parameters and multiply-adds instead.")
+@click.option(
+    "--size",
+    default="320x480",
+    show_default=True,
+    metavar="HxW",
+    help="Rows and columns of the image that --cost counts for.",
+)
+def models(costs: bool, size: str) -> None:
     """Show the installed models with their options; one that fails to import says why.
+
+    With --cost, show the parameters and multiply-adds of every network and of each of its parts.
 
     \b
     Example:
       isbench models
+      isbench models --cost --size 480x854
     """
+    terminal = console()
+    if costs:
+        table, counted = _costs(_size(size))
+        terminal.print(table)
+        terminal.print(f"GMAC at {size}: {counted}")
+        return
     table = Table(box=box.SIMPLE_HEAD)
-    for head in ("Name", "What", "Options", "Source", "Licence"):
+    for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
         table.add_column(head, overflow="fold")
     for name in model_names():
         try:
@@ -29,7 +49,36 @@ def models() -> None:
             table.add_row(name, str(error))
             continue
         options = ", ".join(f"{key}={value}" for key, value in card.options.items())
-        table.add_row(name, card.summary, options, card.source, card.licence)
-    terminal = console()
+        weights = "" if card.network is None else ", ".join(card.weights) or "none released"
+        table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
     terminal.print("and anyone's: --model package.module:card (see CONTRIBUTING.md)")
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if found is None:
+        raise IsbenchError(f"size is {text!r}; wanted rows x columns, such as 320x480")
+    return int(found[1]), int(found[2])
+
+
+def _costs(size: tuple[int, int]) -> tuple[Table, str]:
+    """Return the table of costs, and what is counted."""
+    from isbench.nn.cost import COUNTED, PARTS, REST, cost  # torch, which --help does not wait for
+
+    parts = (REST, *PARTS)
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Name", "Parameters", "GMAC", *(f"{part} %" for part in parts)):
+        table.add_column(head, justify="left" if head == "Name" else "right", no_wrap=True)
+    for name in model_names():
+        card = load_model(name)
+        if card.network is None:
+            continue
+        found = cost(partial(card.network, **card.options), size)
+        shares = [
+            f"{100 * found.parts[part].macs / found.whole.macs:.1f}" if part in found.parts else ""
+            for part in parts
+        ]
+        macs = f"{found.whole.macs / 1e9:.3f}"
+        table.add_row(name, f"{found.whole.parameters:,}", macs, *shares)
+    return table, COUNTED

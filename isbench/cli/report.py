@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 
+from isbench import paper, tables
 from isbench import report as views
-from isbench import tables
 from isbench.cli.options import console, runs_option
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, unknown
-from isbench.store import Run
+from isbench.registry import load_model
+from isbench.sheet import FORMATS, Sheet, csv, latex, markdown, terminal
+from isbench.store import Run, find
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
 @click.argument("names", nargs=-1, metavar="[RUN]...")
-@click.option("--table", "view", help=f"Table to print: {', '.join(tables.VIEWS)}. [default: noc]")
+@click.option(
+    "--table",
+    "view",
+    help=f"Table to print: {', '.join(tables.VIEWS)}, or 4 of the CSFPN paper. [default: noc]",
+)
 @click.option(
     "--format",
     "form",
     default="rich",
     show_default=True,
-    help=f"How to print it: {', '.join(tables.FORMATS)}; csv holds every figure.",
+    help=f"How to print it: {', '.join(FORMATS)}; csv holds every figure.",
 )
 @click.option("--plot", "plots", multiple=True, help="Plot to draw: iou_k, noc_hist. Repeatable.")
 @click.option(
@@ -51,21 +59,29 @@ def report(
       isbench report runs/grabcut --table nof --format markdown
       isbench report --plot iou_k --plot noc_hist
     """
-    if view is not None and view not in tables.VIEWS:
-        raise unknown("table", view, tables.VIEWS)
-    if form not in tables.FORMATS:
-        raise unknown("format", form, tables.FORMATS)
-    if max_clicks < 1:
-        raise IsbenchError(f"max-clicks is {max_clicks}; wanted at least 1")
-    chosen, notes = views.choose(names, runs)
+    _check(view, form, max_clicks)
+    # a table of the paper has published figures in any case
+    bare = view in PAPER and not names and not find(runs)
+    chosen, notes = ([], []) if bare else views.choose(names, runs)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
     for note in (*notes, *_remarks(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
     for plot in plots:
         for path in views.save_plot(chosen, plot, max_clicks, out or runs / "plots"):
             click.echo(str(path))
-    if view is not None or not plots:
-        _print(chosen, view or "noc", form, max_clicks)
+    if view in PAPER:
+        _print(PAPER[view](chosen), form)
+    elif view is not None or not plots:
+        _print_runs(chosen, view or "noc", form, max_clicks)
+
+
+def _check(view: str | None, form: str, max_clicks: int) -> None:
+    if view is not None and view not in (*tables.VIEWS, *PAPER):
+        raise unknown("table", view, (*tables.VIEWS, *PAPER))
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    if max_clicks < 1:
+        raise IsbenchError(f"max-clicks is {max_clicks}; wanted at least 1")
 
 
 def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -76,16 +92,38 @@ def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
         yield tables.FULL_GAMES
 
 
-def _print(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
+def _table4(runs: list[Run]) -> Sheet:
+    from isbench.nn.cost import cost  # torch, which no other table waits for
+
+    costs = {}
+    for _, model, options in paper.TABLE4:
+        card = load_model(model, options)
+        assert card.network is not None
+        network = partial(card.network, **card.options)
+        at_size, at_flops = cost(network, paper.SIZE).whole, cost(network, paper.FLOPS_SIZE).whole
+        counted = paper.Counted(at_size.parameters, at_size.macs, paper.PER_MAC * at_flops.macs)
+        costs[paper.row_name(model, options)] = counted
+    return paper.table4(views.published(), costs, runs)
+
+
+PAPER = {"4": _table4}  # the CSFPN paper's tables by number
+
+
+def _print_runs(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
     table = tables.frame(runs, max_clicks)
     if form == "csv":
-        click.echo(tables.csv(table), nl=False)
-    elif form == "markdown":
-        click.echo(tables.markdown(table, view), nl=False)
-    elif form == "latex":
-        click.echo(tables.latex(table, view), nl=False)
+        click.echo(tables.csv(table), nl=False)  # every figure, not the view's alone
     else:
-        terminal = console()
-        for drawn in tables.terminal(table, view, terminal.width if terminal.is_terminal else None):
-            terminal.print(drawn)
-        terminal.print(tables.LEGEND)
+        notes = (tables.LEGEND,) if form == "rich" else ()
+        _print(replace(tables.sheet(table, view), notes=notes), form)
+
+
+def _print(sheet: Sheet, form: str) -> None:
+    if form != "rich":
+        click.echo({"markdown": markdown, "latex": latex, "csv": csv}[form](sheet), nl=False)
+        return
+    screen = console()
+    for drawn in terminal(sheet, screen.width if screen.is_terminal else None):
+        screen.print(drawn)
+    for note in sheet.notes:
+        screen.print(note)

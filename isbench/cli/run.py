@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from isbench import presets, runner, tables
+from isbench import presets, runner, sheet, tables
 from isbench.cli.networks import Asked, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
@@ -126,7 +126,8 @@ def run(
         ]
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    for table in tables.terminal(tables.frame(runs, max_clicks), "all", width):
+    whole = tables.sheet(tables.frame(runs, max_clicks), "all")
+    for table in sheet.terminal(whole, width):
         terminal.print(table)
     terminal.print(tables.LEGEND)
     if any(not tables.full_games(one) for one in runs):

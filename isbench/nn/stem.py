@@ -38,6 +38,16 @@ def conv1s(maps: int, channels: int = 64) -> nn.Sequential:
     )
 
 
+def input_fusion(maps: int) -> nn.Sequential:
+    """Return what f-BRS has for Conv1S: (B, 3 + maps, H, W), colours first, -> (B, 3, H, W).
+
+    The output stands where the normalised image stood; nothing is added to the stem.
+    """
+    return nn.Sequential(
+        nn.Conv2d(3 + maps, 8, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 1)
+    )
+
+
 def added(x: Tensor, extra: Tensor | None) -> Tensor:
     """Add maps to the first channels of the stem, which may have more [RITM on ResNet v1s]."""
     if extra is None:

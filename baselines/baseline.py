@@ -1,0 +1,132 @@
+"""The base segmenter of Table 4 of CSFPN (BMVC 2023), and feature diffusion on it, dense and dear.
+
+Without diffusion it is RITM's network, or with clicks that join the colours, f-BRS's. Diffusion is
+a part of its own at each of two scales, `fdm_low` and `fdm_high`, so that its cost can be told.
+
+The table's networks were never released. Its parameters are those of the module with 32 channels
+inside and no gate, on the trunk with input fusion; its scales, 1/4 and 1/2 by the caption, are 1/8
+and 1/2 here: 1/8 is where CDNet diffuses, and no module costs what is printed at 1/4 and at 1/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.fdm import Fdm, near
+from isbench.nn.compute import ready
+from isbench.nn.deeplab import DeepLab
+from isbench.nn.mini import Mini
+from isbench.nn.ocr import Logits
+from isbench.nn.predictor import OPTIONS, MaskGuided, view
+from isbench.nn.stem import conv1s, input_fusion, normalised, raised
+from isbench.nn.trunk import answered, deeplab, head_for, maps
+from isbench.nn.zoom import Zoom
+from isbench.types import Model, Runtime
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the base segmenter is made of beside its trunk."""
+
+    low: bool = False  # diffusion at 1/8
+    high: bool = False  # diffusion at 1/2, where the head then stands as well
+    inner: int = 32  # channels within either
+    joined: bool = False  # clicks join the colours [f-BRS], else the stem [RITM]
+
+
+class Baseline(nn.Module):
+    """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits."""
+
+    def __init__(
+        self, trunk: DeepLab | Mini, parts: Parts = Parts(), previous_mask: bool = True
+    ) -> None:
+        super().__init__()
+        self.previous_mask, drawn = previous_mask, 3 if previous_mask else 2
+        if parts.joined:
+            self.rgb_conv = input_fusion(drawn)
+        else:
+            self.maps_transform = conv1s(drawn, min(64, trunk.low_channels))
+        self.joined = parts.joined
+        self.feature_extractor = trunk
+        self.fdm_low = _diffusion(trunk.channels, parts.inner) if parts.low else None
+        self.fdm_high = _diffusion(trunk.channels, parts.inner) if parts.high else None
+        self.head = head_for(trunk)
+
+    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+        """Return the answer at the inputs' size; these trunks have no auxiliary one."""
+        trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
+        low = self._stem(inputs, clicks)  # (B, L, H/2, W/2)
+        features = trunk.body(low, _diffusing(self.fdm_low, clicks, size))  # (B, C, H/4, W/4)
+        if diffuse := _diffusing(self.fdm_high, clicks, size):
+            features = diffuse(raised(features, low.shape[-2:]))  # (B, C, H/2, W/2)
+        return answered(trunk, self.head, features, None, size)
+
+    def _stem(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        image, drawn = normalised(inputs[:, :3]), maps(inputs, clicks, self.previous_mask)
+        if self.joined:
+            fused = self.rgb_conv(torch.cat([image, drawn], dim=1))
+            return self.feature_extractor.stem(fused, None)
+        return self.feature_extractor.stem(image, self.maps_transform(drawn))
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        """Return the logits (B, 1, H, W)."""
+        return self.both(inputs, clicks).main
+
+
+def _diffusion(channels: int, inner: int) -> Fdm:
+    return Fdm(channels, inner, gated=False)
+
+
+def _diffusing(
+    fdm: Fdm | None, clicks: Tensor, full: tuple[int, int]
+) -> Callable[[Tensor], Tensor] | None:
+    """Return what a module does to a map of an input of the size `full`; None without one."""
+    if fdm is None:
+        return None
+    return lambda x: fdm(x, near(clicks, full, x.shape[-2:])).features
+
+
+def network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
+    """Return the network of a card; no depth stands for the mini trunk."""
+    parts = replace(parts, joined=options.get("joined", False))
+    if depth is None:
+        return Baseline(Mini(), parts)
+    return Baseline(deeplab(depth, 128), parts, previous_mask=False)
+
+
+def build(depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any) -> MaskGuided:
+    """Return the predictor of a card, which answers as RITM does."""
+    made = ready(partial(network, depth, parts, **options), runtime)
+    return MaskGuided(made, view(options, Zoom(), runtime))
+
+
+def _card(depth: int | None, suffix: str, parts: Parts) -> Model:
+    where = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
+    trunk = f"ResNet-{depth}" if depth else "the mini trunk"
+    diffused = f" with FDM at {where}" if where else ""
+    return Model(
+        f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
+        partial(build, depth, parts),
+        {**OPTIONS, **({"joined": False} if depth else {})},
+        partial(network, depth, parts),
+        unreleased="Table 4's networks were never released",
+        summary=f"Table 4's baseline on {trunk}{diffused}",
+        source="BMVC 2023",
+        licence="MIT",
+        version=f"torch {version('torch')}",
+    )
+
+
+r50 = _card(50, "", Parts())
+r50_fdm = _card(50, "-fdm", Parts(low=True))
+r50_fdm2 = _card(50, "-fdm2", Parts(low=True, high=True))
+mini = _card(None, "", Parts())
+mini_fdm = _card(None, "-fdm", Parts(low=True))
+mini_fdm2 = _card(None, "-fdm2", Parts(low=True, high=True))

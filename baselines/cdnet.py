@@ -1,0 +1,185 @@
+"""CDNet (Chen et al. 2021): features diffuse within the network, the answer after it.
+
+Written from a description of the paper and its code; its ResNet-34, the only one released, is equal
+to the official network under synthetic weights (tests/test_cdnet.py). Attribute names are the keys
+of the official checkpoints. The ResNet-50 of Table 1 is the same on that trunk.
+
+Differs: see `baselines.fdm`; the latent answers, which only training needs, are computed on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from baselines.fdm import Diffused, Fdm, near
+from baselines.pdm import Pdm
+from isbench.errors import IsbenchError
+from isbench.nn.clickmaps import disks
+from isbench.nn.compute import ready
+from isbench.nn.deeplab import DeepLab, SeparableHead
+from isbench.nn.ocr import Logits
+from isbench.nn.predictor import (
+    OPTIONS,
+    Look,
+    Passes,
+    Picture,
+    State,
+    View,
+    begun,
+    certain,
+    concluded,
+    crop,
+    pasted,
+    placed,
+    view,
+)
+from isbench.nn.stem import conv1s, normalised, raised
+from isbench.nn.trunk import RADIUS, deeplab, maps
+from isbench.nn.zoom import Box, Zoom
+from isbench.types import Click, Image, Mask, Model, Prediction, Runtime, Turn
+
+# the box is renewed at every click, and what it holds is resized to a square
+ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
+
+
+class Answers(NamedTuple):
+    """All that training compares with the truth, at the inputs' size.
+
+    Logits (B, 1, H, W), the gate's probabilities (B, 1, H, W), four latent logits (B, 4, H, W).
+    """
+
+    main: Tensor
+    gate: Tensor
+    latents: Tensor
+
+
+class CDNet(nn.Module):
+    """(B, 3 or 4, H, W) inputs and (B, 2K, 3) points to logits; a previous mask is not looked at.
+
+    Of the published predictor's answer `refined` is the last step.
+    """
+
+    def __init__(self, trunk: DeepLab) -> None:
+        super().__init__()
+        self.maps_transform = conv1s(2)
+        self.feature_extractor = trunk
+        trunk.FDM = Fdm(trunk.channels)
+        self.head = SeparableHead(trunk.channels)
+        self.latent_head = SeparableHead(trunk.channels, outputs=4)
+        self.PDM = Pdm()
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        """Return the logits (B, 1, H, W), not refined."""
+        return raised(self.head(self._diffused(inputs, clicks).features), inputs.shape[-2:])
+
+    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+        """Return the answer at the inputs' size; there is no auxiliary one of RITM's kind."""
+        return Logits(self(inputs, clicks), None)
+
+    def answers(self, inputs: Tensor, clicks: Tensor) -> Answers:
+        """Return the answer with the gate and the latent ones, as CDNet's losses need them."""
+        features, gate = self._diffused(inputs, clicks)
+        assert gate is not None
+        main, latents = self.head(features), self.latent_head(features)
+        return Answers(*(raised(x, inputs.shape[-2:]) for x in (main, gate, latents)))
+
+    def refined(self, image: Tensor, clicks: Tensor, logits: Tensor) -> Tensor:
+        """Return logits (B, 1, H, W) diffused along RGB in [0, 1], a fourth channel ignored."""
+        drawn = disks(clicks, (image.shape[-2], image.shape[-1]), RADIUS)
+        refined: Tensor = self.PDM(image[:, :3], logits, drawn)
+        return refined
+
+    def _diffused(self, inputs: Tensor, clicks: Tensor) -> Diffused:
+        """Return the decoder's features (B, C, H/4, W/4) and the gate (B, 1, H/8, W/8)."""
+        trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
+        fdm = trunk.get_submodule("FDM")
+        gates = []
+
+        def diffuse(x: Tensor) -> Tensor:
+            diffused: Diffused = fdm(x, near(clicks, size, x.shape[-2:]))
+            gates.append(diffused.gate)
+            return diffused.features
+
+        extra = self.maps_transform(maps(inputs, clicks, previous_mask=False))
+        features = trunk.body(trunk.stem(normalised(inputs[:, :3]), extra), diffuse)
+        return Diffused(features, gates[0])
+
+
+@dataclass(frozen=True)
+class Diffusing:
+    """The predictor of CDNet: every pass sees a square, and its answer diffuses along colours.
+
+    As in RITM's code, an answer without object makes the next pass see the whole image while the
+    answer still goes to the last crop.
+    """
+
+    network: CDNet
+    view: View
+    size: int  # of the square, in pixels
+
+    def begin(self, image: Image) -> Picture:
+        """Return the image as networks see it."""
+        return self.view.begin(image)
+
+    def start(self, encoded: Picture, initial: Mask | None) -> State:
+        """Return the state before the first click."""
+        return begun(encoded, initial)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        """Answer each turn."""
+        return self.view.answers([self._answer(*turn) for turn in turns])
+
+    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
+        zoom, shape = self.view.zoom, state.probability.shape
+        clicks = placed(clicks, state.picture)
+        fresh = None
+        if zoom is not None:
+            fresh = zoom.box(certain(state.probability, zoom.threshold), clicks, state.box)
+        whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
+        square = self.size, self.size
+        inputs, table = crop(state.picture.pixels, clicks, fresh or whole, square)
+        logits = yield Look(self.network, inputs, table)
+        probability = torch.sigmoid(self.network.refined(inputs, table, logits))
+        box = fresh or state.box
+        return concluded(state, pasted(probability, box or whole, shape), box, self.view.threshold)
+
+
+def network(depth: int, **options: Any) -> CDNet:
+    """Return the network of a card."""
+    return CDNet(deeplab(depth, 128))
+
+
+def build(depth: int, *, runtime: Runtime, **options: Any) -> Diffusing:
+    """Return the predictor of a card."""
+    made = ready(partial(network, depth), runtime)
+    assert isinstance(made, CDNet)
+    if options["size"] < 1:
+        raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
+    chosen = view({**options, "zoom_target": options["size"]}, ZOOM, runtime)
+    return Diffusing(made, chosen, options["size"])
+
+
+def _card(depth: int, unreleased: str) -> Model:
+    options = {name: value for name, value in OPTIONS.items() if name != "zoom_target"}
+    return Model(
+        f"cdnet-r{depth}",
+        partial(build, depth),
+        {**options, "threshold": 0.50, "size": 384},
+        partial(network, depth),
+        unreleased=unreleased,
+        summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
+        source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
+        licence="MIT",
+        version=f"torch {version('torch')}",
+    )
+
+
+r34 = _card(34, "its authors' are on Google Drive, linked in the README of their ClickSEG")
+r50 = _card(50, "its authors released those of ResNet-34 only")
