@@ -15,6 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "isbench needs Python 3.10 or newer; name one by make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@rm -rf isbench.egg-info  # left by the build: from here, it would hide models added later
 	@touch $@
 
 run: $(READY)  ## play the bundled sample, print the table, draw the curves

@@ -1,0 +1,175 @@
+"""What propagation costs: SGM and HSGM from clicks, against FDM from every cell to every cell.
+
+Prints seconds and megabytes against the cells N of the finer map and the clicks M, with the slopes
+fitted to them, and draws docs/propagation.png. Ratios within one run are what to look at.
+
+    python benchmarks/propagation.py
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from baselines.fdm import Fdm
+from csfpn.propagation import Hsgm, Sgm, cells, gathered, spread
+
+CHANNELS, LOW, REDUCTION = 128, 128, 4  # of Table 4's baseline on ResNet-50
+SIDES = (32, 48, 64, 96, 128, 192)  # of the square map at 1/2; N is its square
+CLICKS = (1, 2, 5, 10, 20, 50, 100)
+SIDE, CLICK = 96, 20  # held while the other varies
+RUNS = 9
+OUT = Path(__file__).parents[1] / "docs" / "propagation.png"
+
+
+class Spent(NamedTuple):
+    """What a call took."""
+
+    seconds: float  # the least of several runs
+    megabytes: float  # most that was allocated at once beside weights and inputs
+
+
+class Peak(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive, as they come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.most = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = op(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._take(tensor.untyped_storage())
+        return out
+
+    def _take(self, storage: Any) -> None:
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place in self._known or not size:
+            return
+        self._known.add(place)
+        self.alive += size
+        self.most = max(self.most, self.alive)
+        weakref.finalize(storage, self._drop, place, size)
+
+    def _drop(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.alive -= size
+
+
+def spent(call: Callable[[], Any]) -> Spent:
+    with torch.inference_mode():
+        call()
+        seconds = []
+        for _ in range(RUNS):
+            started = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - started)
+    with torch.no_grad(), Peak() as peak:
+        call()
+    return Spent(min(seconds), peak.most / 2**20)
+
+
+def clicks(count: int, side: int) -> Tensor:
+    """Return (1, count, 3) points spread over the input of a map of `side` cells at 1/2."""
+    places = np.random.default_rng(0).integers(0, 2 * side, (1, count, 2))
+    orders = np.arange(count)[None, :, None]
+    return torch.tensor(np.concatenate([places, orders], axis=2), dtype=torch.float32)
+
+
+def graphs(side: int, count: int) -> Callable[[], Any]:
+    sgm, hsgm = Sgm(CHANNELS, REDUCTION, 1).eval(), Hsgm(CHANNELS, LOW, REDUCTION, True).eval()
+    for module in (*sgm.atts, hsgm):
+        nn.init.constant_(module.gamma, 0.3)
+    table, half = clicks(count, side), side // 2
+    high, low = torch.rand(1, CHANNELS, half, half), torch.rand(1, LOW, side, side)
+
+    def call() -> Tensor:
+        features = sgm(high, cells(table, (half, half), 4))
+        out: Tensor = hsgm(features, low, cells(table, (side, side), 2))
+        return out
+
+    return call
+
+
+def attention(side: int, count: int) -> Callable[[], Any]:
+    """Return the attention of HSGM by itself: what of its cost grows with the clicks."""
+    at = cells(clicks(count, side), (side, side), 2)
+    query, value = (
+        torch.rand(1, CHANNELS // REDUCTION, side, side),
+        torch.rand(1, CHANNELS, side, side),
+    )
+    key, clicked = gathered(query, at), gathered(value, at)
+    return lambda: spread(query, key, clicked, at.counts)
+
+
+def diffusion(side: int) -> Callable[[], Any]:
+    fdm, x = Fdm(CHANNELS, 32, gated=False).eval(), torch.rand(1, CHANNELS, side, side)
+    near = torch.rand(1, 2, side, side)
+    return lambda: fdm(x, near)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the power of x that y grows with, fitted to all points."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    cells_n = [side * side for side in SIDES]
+    by_cells = {
+        "SGM + HSGM": [spent(graphs(side, CLICK)) for side in SIDES],
+        "FDM": [spent(diffusion(side)) for side in SIDES],
+    }
+    by_clicks = {
+        "SGM + HSGM": [spent(graphs(SIDE, count)) for count in CLICKS],
+        "attention of HSGM alone": [spent(attention(SIDE, count)) for count in CLICKS],
+    }
+    dense = spent(diffusion(SIDE))
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8), constrained_layout=True)
+    for row, (field, unit) in enumerate((("seconds", "seconds"), ("megabytes", "MB"))):
+        left, right = axes[row]
+        for name, found in by_cells.items():
+            values = [getattr(one, field) for one in found]
+            power = slope(cells_n, values)
+            left.loglog(cells_n, values, "o-", label=f"{name}: grows as N^{power:.2f}")
+            print(f"{name}, {unit} against N at M={CLICK}: power {power:.2f}")
+            for n, value in zip(cells_n, values, strict=True):
+                print(f"  N={n:6d}  {value:10.5f}")
+        for name, found in by_clicks.items():
+            values = [getattr(one, field) for one in found]
+            per, fixed = np.polyfit(CLICKS, values, 1)
+            residual = np.array(values) - (fixed + per * np.array(CLICKS))
+            fit = 1 - residual.var() / np.var(values)
+            label = f"{name}: {fixed:.3g} + {per:.2g} M (R² {fit:.3f})"
+            right.plot(CLICKS, values, "o-", label=label)
+            print(
+                f"{name}, {unit} against M at N={SIDE**2}: {fixed:.5f} + {per:.6f} M, R2 {fit:.4f}"
+            )
+        right.axhline(getattr(dense, field), color="C1", linestyle="--", label="FDM, any M")
+        right.set_yscale("log")
+        left.set(xlabel="cells N of the map at 1/2", ylabel=unit, title=f"M = {CLICK} clicks")
+        right.set(xlabel="clicks M", ylabel=unit, title=f"N = {SIDE**2} cells")
+        for axis in (left, right):
+            axis.grid(alpha=0.3)
+            axis.legend(fontsize=8)
+    figure.suptitle(
+        "Propagation from clicks is linear in N and in M; dense diffusion quadratic in N"
+    )
+    figure.savefig(OUT, dpi=110)
+    print(OUT.name)
+
+
+if __name__ == "__main__":
+    main()
