@@ -162,12 +162,12 @@ def build(depth: int, *, runtime: Runtime, **options: Any) -> Diffusing:
     assert isinstance(made, CDNet)
     if options["size"] < 1:
         raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
-    chosen = view({**options, "zoom_target": options["size"]}, ZOOM, runtime)
+    chosen = view({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
     return Diffusing(made, chosen, options["size"])
 
 
 def _card(depth: int, unreleased: str) -> Model:
-    options = {name: value for name, value in OPTIONS.items() if name != "zoom_target"}
+    options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
     return Model(
         f"cdnet-r{depth}",
         partial(build, depth),

@@ -22,7 +22,6 @@ from isbench.nn.predictor import (
     begun,
     certain,
     concluded,
-    local,
     pasted,
     placed,
 )
@@ -58,14 +57,14 @@ class GlobalToLocal:
         zoom, pixels = self.view.zoom, state.picture.pixels
         clicks = placed(clicks, state.picture)
         inputs = torch.cat([pixels, state.probability], dim=1)
-        answer = yield from local(self.overall, inputs, clicks, None, None)
+        answer = yield from self.view.looked(self.overall, inputs, clicks, None)
         box, fresh = state.box, None
         if zoom is not None:
             fresh = zoom.box(certain(answer, zoom.threshold), clicks, state.box)
             box = fresh or state.box
         if fresh is not None or self.released:
             inputs = torch.cat([pixels, answer], dim=1)
-            answer = yield from local(self.detail, inputs, clicks, zoom, fresh)
+            answer = yield from self.view.looked(self.detail, inputs, clicks, fresh)
             if box is not None:
                 answer = pasted(answer, box, state.probability.shape)
         return concluded(state, answer, box, self.view.threshold)

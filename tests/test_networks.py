@@ -182,7 +182,7 @@ def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Pat
         (["--precision", "fp61"], "did you mean fp16"),
         (["--threads", "0"], "threads is 0; wanted at least 1"),
         (["--set", "threshold=1.5"], "threshold is 1.5; wanted above 0 and below 1"),
-        (["--set", "zoom_target=-3"], "zoom_target is -3; wanted 1 pixel or more"),
+        (["--set", "zoom_target=-3"], "zoom_target is -3; wanted 0 pixels or more"),
     ],
 )
 def test_what_a_network_cannot_be_run_with_is_refused(
@@ -328,6 +328,14 @@ def test_where_the_whole_shows_no_object_its_answer_stands() -> None:
     assert shown == [(60, 80)]
     assert answer.state.box is None
     assert answer.mask.all()  # 0.5 exceeds the threshold of 0.49, not that of the zoom
+
+
+def test_an_overview_is_of_its_size_and_its_answer_of_the_images() -> None:
+    predictor, state = bright(8.0, overview="40")
+    answer = predictor.predict([Turn(state, (Click(25, 40, True),))])[0]
+    assert shown[0] == (30, 40)
+    assert answer.mask.shape == (60, 80)
+    assert answer.mask[22:28, 32:48].all()
 
 
 def test_without_zoom_the_whole_is_looked_at_alone() -> None:

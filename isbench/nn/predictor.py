@@ -116,17 +116,6 @@ def certain(probability: Tensor, threshold: float) -> Mask:
     return (probability[0, 0] > threshold).cpu().numpy()
 
 
-def local(
-    network: Network, inputs: Tensor, clicks: Sequence[Click], zoom: Zoom | None, box: Box | None
-) -> Generator[Look, Tensor, Tensor]:
-    """Look at a box of the inputs, at all of them if it is None; return probabilities there."""
-    if box is None or zoom is None:
-        logits = yield Look(network, inputs, points(clicks).to(inputs.device))
-    else:
-        logits = yield Look(network, *crop(inputs, clicks, box, zoom.size(box)))
-    return torch.sigmoid(logits)
-
-
 def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
     """Compute the passes of every game and return their answers.
 
@@ -183,12 +172,29 @@ class View:
     zoom: Zoom | None = None  # None: every pass sees the whole image
     flip: bool = True
     threshold: float = 0.49
+    overview: int = 0  # longer side of a pass over the whole image; 0: as it is [RITM]
     longest_side: int = 0  # of the image as networks see it; 0: as it is
     runtime: Runtime = _CPU
 
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
         return seen(image, self.runtime.device, self.longest_side)
+
+    def looked(
+        self, network: Network, inputs: Tensor, clicks: Sequence[Click], box: Box | None
+    ) -> Generator[Look, Tensor, Tensor]:
+        """Look at a box of the inputs, or at all of them; return (1, 1, h, w) probabilities there.
+
+        Those of a box are of the size that the network saw, those of the whole of its own.
+        """
+        if box is not None and self.zoom is not None:
+            size = self.zoom.size(box)
+            logits = yield Look(network, *crop(inputs, clicks, box, size))
+            return torch.sigmoid(logits)
+        whole = Box(0, inputs.shape[-2] - 1, 0, inputs.shape[-1] - 1)
+        size = Zoom(self.overview).size(whole) if self.overview else (whole.height, whole.width)
+        logits = yield Look(network, *crop(inputs, clicks, whole, size))
+        return raised(torch.sigmoid(logits), inputs.shape[-2:])
 
     def answers(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the answers of games, computed as the runtime says."""
@@ -202,6 +208,7 @@ OPTIONS: Mapping[str, Scalar] = {
     "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
     "flip": True,
     "threshold": 0.49,  # probability above which a pixel is the object's
+    "overview": 0,  # longer side of a pass over the whole image, in pixels; 0: as it is
     "longest_side": -1,  # of the image as networks see it, in pixels; 0: as it is
 }
 
@@ -209,14 +216,16 @@ OPTIONS: Mapping[str, Scalar] = {
 def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
     """Return the view that a card's options say, with the system's own way to zoom."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
-    if target < 1:
-        raise IsbenchError(f"option zoom_target is {target}; wanted 1 pixel or more")
+    for name in ("zoom_target", "overview"):
+        if int(options[name]) < 0:
+            raise IsbenchError(f"option {name} is {options[name]}; wanted 0 pixels or more")
     if not 0 < threshold < 1:
         raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
     return View(
         replace(zoom, target=target) if options["zoom"] else None,
         bool(options["flip"]),
         threshold,
+        int(options["overview"]),
         max(0, int(options["longest_side"])),
         runtime,
     )
@@ -252,7 +261,7 @@ class MaskGuided:
         if zoom is not None:
             fresh = zoom.box(certain(state.probability, zoom.threshold), clicks, state.box)
         inputs = torch.cat([state.picture.pixels, state.probability], dim=1)
-        probability = yield from local(self.network, inputs, clicks, zoom, fresh)
+        probability = yield from self.view.looked(self.network, inputs, clicks, fresh)
         box = fresh or state.box
         if box is not None:
             probability = pasted(probability, box, shape)
