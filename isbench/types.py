@@ -116,6 +116,7 @@ class Model:
     options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> value
     network: Callable[..., Any] | None = None  # options to a torch module; None: it has none
     weights: Mapping[str, File] = field(default_factory=dict)  # published ones by name
+    bundled: Mapping[str, Path] = field(default_factory=dict)  # those of the package by name
     unreleased: str = ""  # what to know of weights that isbench cannot fetch
     recipe: Any = None  # an isbench.training.Recipe: how its network is trained
     runtime: Runtime | None = None  # of a network; chosen by `weights.prepared`

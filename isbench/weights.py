@@ -30,9 +30,9 @@ def prepared(
 ) -> Model:
     """Return the card of a network with its runtime: weights found, or fetched, and hashed.
 
-    `weights` is a published name, one file or several joined by commas, or `random`; None takes the
-    only published ones. A model without a network is returned as it is. Raises IsbenchError for
-    weights that are not there, saying what there is.
+    `weights` is a bundled or published name, one file or several joined by commas, or `random`;
+    None takes the first bundled ones, else the only published ones. A model without a network is
+    returned as it is. Raises IsbenchError for weights that are not there, saying what there is.
     """
     if model.network is None:
         return model
@@ -40,7 +40,9 @@ def prepared(
         return replace(model, runtime=replace(runtime, weights=(), digest=RANDOM))
     if weights is None:
         weights = _only(model)
-    if weights in model.weights:
+    if weights in model.bundled:
+        paths = [model.bundled[weights]]
+    elif weights in model.weights:
         file = model.weights[weights]
         paths = [fetch(file, weights_folder(), lambda done, total: progress(file, done, total))]
     else:
@@ -49,14 +51,19 @@ def prepared(
     return replace(model, runtime=replace(runtime, weights=tuple(paths), digest=digest))
 
 
+def names(model: Model) -> tuple[str, ...]:
+    """Return the names that a model's weights go by."""
+    return (*model.bundled, *model.weights, RANDOM)
+
+
 def weights_folder() -> Path:
     """Return where published weights are kept on this machine."""
     return user_data_path("isbench", appauthor=False) / "weights"
 
 
 def _only(model: Model) -> str:
-    if len(model.weights) == 1:
-        return next(iter(model.weights))
+    if model.bundled or len(model.weights) == 1:
+        return next(iter((*model.bundled, *model.weights)))
     if model.weights:
         raise IsbenchError(
             f"model {model.name} has the weights {', '.join(model.weights)}: choose by --weights "
@@ -76,8 +83,8 @@ def _path(model: Model, name: str) -> Path:
         return path
     if path.suffix or path.parent != Path():
         raise IsbenchError(f"there are no weights {name}; wanted a file, or one of {_known(model)}")
-    raise unknown(f"weights of {model.name}", name, (*model.weights, RANDOM))
+    raise unknown(f"weights of {model.name}", name, names(model))
 
 
 def _known(model: Model) -> str:
-    return ", ".join((*model.weights, RANDOM))
+    return ", ".join(names(model))

@@ -12,6 +12,7 @@ from rich.table import Table
 from isbench.cli.options import console
 from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
+from isbench.weights import names
 
 
 @click.command(short_help="Show what models there are, and what they cost.")
@@ -49,7 +50,7 @@ def models(costs: bool, size: str) -> None:
             table.add_row(name, str(error))
             continue
         options = ", ".join(f"{key}={value}" for key, value in card.options.items())
-        weights = "" if card.network is None else ", ".join(card.weights) or "none released"
+        weights = "" if card.network is None else ", ".join(names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
     terminal.print("and anyone's: --model package.module:card (see CONTRIBUTING.md)")
