@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,20 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 # Synthetic weights blow up the activations of the deepest HRNet, and with them the rounding of
-# single precision: with one build of torch its convolution libraries, thread counts and double
-# precision differ by up to 1.5e-4 of the output's range, the golden values among them. Its parts
-# and its smaller and wider sisters agree to the tolerance of `check`.
-DEEP = 3e-4
+# single precision: thread counts, convolution libraries and double precision differ by up to 3e-4
+# of its output's range (CSFPN: 1.5e-3). With one thread and AVX-512, as the golden values were
+# made, all agree to the tolerance of `check`; only other processors are granted more.
+SAME_ROUNDING = torch.backends.cpu.get_cpu_capability() == "AVX512"
+DEEP = 1e-5 if SAME_ROUNDING else 3e-4
+DEEPER = 1e-5 if SAME_ROUNDING else 1.5e-3
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def golden(name: str) -> Any:
@@ -59,8 +69,9 @@ def ready(network: nn.Module) -> nn.Module:
 
 
 def check(x: Tensor, wanted: dict[str, Any], rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    """Compare within the tolerances, the absolute one for outputs that reach 1."""
-    atol *= max(1.0, -wanted["min"], wanted["max"])
+    """Compare within the tolerances; one above the usual is of the output's range."""
+    if atol > 1e-5:
+        atol *= max(1.0, -wanted["min"], wanted["max"])
     assert list(x.shape) == wanted["shape"]
     values = x.flatten()[wanted["flat_idx"]].tolist()
     assert values == pytest.approx(wanted["values"], rel=rtol, abs=atol)
@@ -125,8 +136,8 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
             main, aux = network.both(picture(4, 64, 96), clicks)
         assert aux is not None
         wanted = golden("csfpn")[name]
-        check(main, wanted["instances"], atol=5 * DEEP)  # twice the resolution, one more stage
-        check(aux, wanted["instances_aux"], atol=5 * DEEP)
+        check(main, wanted["instances"], atol=DEEPER)
+        check(aux, wanted["instances_aux"], atol=DEEPER)
 
 
 @pytest.mark.parametrize("case", golden("zoomin_ritm"), ids=str)
