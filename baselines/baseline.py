@@ -28,6 +28,7 @@ from isbench.nn.predictor import OPTIONS, MaskGuided, view
 from isbench.nn.stem import conv1s, input_fusion, normalised, raised
 from isbench.nn.trunk import answered, deeplab, head_for, maps
 from isbench.nn.zoom import Zoom
+from isbench.training import recipes
 from isbench.types import Model, Runtime
 
 
@@ -117,6 +118,7 @@ def _card(depth: int | None, suffix: str, parts: Parts) -> Model:
         {**OPTIONS, **({"joined": False} if depth else {})},
         partial(network, depth, parts),
         unreleased="Table 4's networks were never released",
+        recipe=replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES) if depth else recipes.MINI,
         summary=f"Table 4's baseline on {trunk}{diffused}",
         source="BMVC 2023",
         licence="MIT",

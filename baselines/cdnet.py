@@ -43,6 +43,7 @@ from isbench.nn.predictor import (
 from isbench.nn.stem import conv1s, normalised, raised
 from isbench.nn.trunk import RADIUS, deeplab, maps
 from isbench.nn.zoom import Box, Zoom
+from isbench.training import recipes
 from isbench.types import Click, Image, Mask, Model, Prediction, Runtime, Turn
 
 # the box is renewed at every click, and what it holds is resized to a square
@@ -174,6 +175,7 @@ def _card(depth: int, unreleased: str) -> Model:
         {**options, "threshold": 0.50, "size": 384},
         partial(network, depth),
         unreleased=unreleased,
+        recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
         licence="MIT",

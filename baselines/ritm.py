@@ -9,6 +9,7 @@ RITM's every rule around another trunk; the paper's Table 3 calls such a network
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +24,7 @@ from isbench.nn.predictor import OPTIONS, MaskGuided, view
 from isbench.nn.stem import conv1s, normalised
 from isbench.nn.trunk import Trunk, answered, deeplab, head_for, maps, rough
 from isbench.nn.zoom import Zoom
+from isbench.training import Lots, recipes
 from isbench.types import File, Model, Runtime
 
 
@@ -98,6 +100,7 @@ hrnet18s = _card(
     "HRNet-18s with OCR",
     _hrnet(W18S),
     weights={"cocolvis": _released("coco_lvis_h18s_itermask.pth")},
+    recipe=replace(recipes.RITM, batch=32),
 )
 hrnet18 = _card(
     "ritm-hrnet18",
@@ -111,14 +114,24 @@ hrnet18 = _card(
         # without iterations in training and previous mask: --set previous_mask=off
         "cocolvis-baseline": _released("coco_lvis_h18_baseline.pth"),
     },
+    recipe=recipes.RITM,
 )
 hrnet32 = _card(
     "ritm-hrnet32",
     "HRNet-32 with OCR",
     _hrnet(W32),
     weights={"cocolvis": _released("coco_lvis_h32_itermask.pth")},
+    recipe=replace(recipes.RITM, batch=32),
 )
-r34 = _card("ritm-r34", "DeepLabV3+, ResNet-34", partial(deeplab, 34, 128), previous_mask=False)
-r50 = _card("ritm-r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128))
-r101 = _card("ritm-r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256))
-mini = _card("ritm-mini", "this project's mini trunk (BS of Table 3)", Mini)
+# the schedule that the CSFPN paper trained its own ResNet-101 of RITM by
+_AGAIN = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
+r34 = _card(
+    "ritm-r34",
+    "DeepLabV3+, ResNet-34",
+    partial(deeplab, 34, 128),
+    previous_mask=False,
+    recipe=replace(_AGAIN, lots=Lots(iterative=0)),
+)
+r50 = _card("ritm-r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_AGAIN)
+r101 = _card("ritm-r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), recipe=_AGAIN)
+mini = _card("ritm-mini", "this project's mini trunk (BS of Table 3)", Mini, recipe=recipes.MINI)

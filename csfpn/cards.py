@@ -22,6 +22,7 @@ from isbench.nn.mini import Mini
 from isbench.nn.predictor import OPTIONS, MaskGuided, view
 from isbench.nn.trunk import Trunk, deeplab
 from isbench.nn.zoom import Zoom
+from isbench.training import Weighted, recipes
 from isbench.types import Model, Predictor, Runtime
 
 SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}
@@ -87,14 +88,48 @@ _MINI = Form(Mini, Graphs(heads=1, reduction=4, light=True, out=32))
 _LIGHT = Form(partial(deeplab, 50, 128), Graphs(heads=1, reduction=4, light=True), False)
 _CSFP = {"g2l": False}
 
-r50 = _card("csfpn-r50", "DeepLabV3+, ResNet-50", Form(partial(deeplab, 50, 128), _DEEPLAB))
-r101 = _card("csfpn-r101", "DeepLabV3+, ResNet-101", Form(partial(deeplab, 101, 256), _DEEPLAB))
+# what propagates is new, and learns at the full rate wherever the trunk does not
+_ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
+_ON_HRNET = replace(
+    recipes.CSFPN,
+    multipliers=(
+        *recipes.HRNET_RATES,
+        Weighted("feature_extractor.att.", 1.0),
+        Weighted("feature_extractor.upatt.", 1.0),
+    ),
+)
+
+r50 = _card(
+    "csfpn-r50",
+    "DeepLabV3+, ResNet-50",
+    Form(partial(deeplab, 50, 128), _DEEPLAB),
+    recipe=_ON_DEEPLAB,
+)
+r101 = _card(
+    "csfpn-r101",
+    "DeepLabV3+, ResNet-101",
+    Form(partial(deeplab, 101, 256), _DEEPLAB),
+    recipe=_ON_DEEPLAB,
+)
 hrnet18 = _card(
     "csfpn-hrnet18",
     "HRNet-18 with OCR",
     Form(partial(HRNet, W18), Graphs()),
     options={"released": False},
+    recipe=_ON_HRNET,
 )
-mini = _card("csfpn-mini", "this project's mini trunk", _MINI)
-baseline_r50 = _card("baseline-r50-csfp", "Table 4's baseline, ResNet-50", _LIGHT, options=_CSFP)
-baseline_mini = _card("baseline-mini-csfp", "the mini trunk, without G2L", _MINI, options=_CSFP)
+mini = _card("csfpn-mini", "this project's mini trunk", _MINI, recipe=recipes.MINI)
+baseline_r50 = _card(
+    "baseline-r50-csfp",
+    "Table 4's baseline, ResNet-50",
+    _LIGHT,
+    options=_CSFP,
+    recipe=_ON_DEEPLAB,
+)
+baseline_mini = _card(
+    "baseline-mini-csfp",
+    "the mini trunk, without G2L",
+    _MINI,
+    options=_CSFP,
+    recipe=recipes.MINI,
+)

@@ -13,6 +13,7 @@ from isbench.errors import IsbenchError, PredictorError, unknown
 # and completion answer at once
 COMMANDS = {
     "run": "Play models on data sets and print the table.",
+    "train": "Train a model's network by its recipe.",
     "report": "Print tables and draw plots of runs.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",

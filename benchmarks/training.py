@@ -1,0 +1,92 @@
+"""How fast a training goes, and how much of its time is not spent in the network.
+
+Takes steps of a model's recipe, or of plain RITM on the mini trunk, and prints images a second, the
+share of the time outside forward and backward passes (target: under 10 % on 2 cores), what of it
+was waiting for samples, and what a sample costs a core. Time on a GPU is told only as images a
+second: its passes run while this process does other things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from time import process_time
+
+import torch
+
+from isbench.registry import load_model
+from isbench.training import Checks, Crop, Range, Recipe, Views
+from isbench.training.feed import batch
+from isbench.training.loop import Report, events
+from isbench.training.session import Session, opened
+from isbench.types import Model
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
+VIEWS = Views(whole=0.3, around=0.4, scale=Range(0.5, 1.5), pasted=0.2)
+UNTIMED = 5  # first steps: caches are cold
+SAMPLES = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=f"pack:{DATA}")
+    parser.add_argument("--model", help="a model with a recipe; else plain RITM on the mini trunk")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = load_model(options.model) if options.model else plain()
+    recipe = replace(
+        model.recipe,
+        steps=options.steps + UNTIMED,
+        epochs=0,
+        batch=options.batch,
+        crops=(Crop(options.size, options.size),),
+        checks=Checks(validation=0),
+    )
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        opened(model, recipe, options.data, Path(scratch, "out")) as session,
+    ):
+        cost = sample_cost(session, options.size)
+        reports = [event for event in events(session) if isinstance(event, Report)][UNTIMED:]
+    seconds, network, waited = (
+        sum(getattr(report, name) for report in reports)
+        for name in ("seconds", "network", "waited")
+    )
+    print(f"{model.name}, batch {options.batch} at {options.size}, {options.threads} threads:")
+    print(f"{options.batch * len(reports) / seconds:8.1f} images/s")
+    print(f"{100 * (1 - network / seconds):8.1f} % outside forward and backward passes")
+    print(f"{100 * waited / seconds:8.1f} % waiting for samples")
+    print(f"{1000 * cost:8.2f} ms of a core a sample, decoded before")
+
+
+def plain() -> Model:
+    """Return a card for RITM's network on the mini trunk."""
+    from baselines.ritm import Ritm
+    from isbench.nn.mini import Mini
+
+    def network() -> Ritm:
+        return Ritm(Mini())
+
+    def build() -> None:
+        raise NotImplementedError
+
+    return Model("ritm on mini", build=build, network=network, recipe=Recipe(steps=1, views=VIEWS))
+
+
+def sample_cost(session: Session, size: int) -> float:
+    """Return the seconds of a core that a sample takes once its image is decoded."""
+    numbers = range(SAMPLES)
+    batch(session.sampler, numbers, (size, size))
+    started = process_time()
+    batch(session.sampler, numbers, (size, size))
+    return (process_time() - started) / SAMPLES
+
+
+if __name__ == "__main__":
+    main()

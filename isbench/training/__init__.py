@@ -1,0 +1,33 @@
+"""Training of networks: recipes as values, one loop, resumable; torch is imported on first use.
+
+Not here: which recipe a model has (its card), and losses (`isbench.nn.losses`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from isbench.training.recipe import Checks, Crop, Lots, Range, Recipe, Views, Weighted
+
+if TYPE_CHECKING:
+    from isbench.training.loop import Outcome, train
+
+__all__ = [
+    "Checks",
+    "Crop",
+    "Lots",
+    "Outcome",
+    "Range",
+    "Recipe",
+    "Views",
+    "Weighted",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch on first use."""
+    if name in ("Outcome", "train"):
+        return getattr(import_module("isbench.training.loop"), name)
+    raise AttributeError(f"module 'isbench.training' has no attribute {name!r}")

@@ -1,0 +1,80 @@
+"""A training on disk: all that it needs to go on as if nobody had stopped it.
+
+Lots are drawn by (seed, sample, click) and (seed, step), so that there is no generator to keep.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from isbench.errors import IsbenchError
+from isbench.training.recipe import completed
+from isbench.training.weights import written
+
+FILE = "training.pt"
+
+
+class Checkpoint(NamedTuple):
+    """What is kept of a training after a step."""
+
+    about: str  # what decides the training, as JSON
+    step: int  # steps that are done
+    network: Mapping[str, Any]
+    mean: Mapping[str, Any]
+    optimiser: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+    best: float  # NoC@90 of the best validation; infinite before one
+    sums: Sequence[float]  # of the log's next row
+    origin: str = ""  # the weights that it started from, and their digest
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    written(path, lambda draft: torch.save(checkpoint._asdict(), draft))
+
+
+def load(path: Path, about: str) -> Checkpoint:
+    """Return the checkpoint of the same training.
+
+    Raises IsbenchError where there is none, it cannot be read, or it is of another training.
+    """
+    if not path.is_file():
+        raise IsbenchError(f"no checkpoint {path} to resume; leave --resume away to begin")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = Checkpoint(**stored)
+        there, here = json.loads(checkpoint.about), json.loads(about)
+        there["recipe"] = completed(there["recipe"])
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        TypeError,
+        LookupError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as e:
+        raise IsbenchError(f"checkpoint {path} is damaged: {e}; begin anew elsewhere") from e
+    if differing := _differing(there, here):
+        raise IsbenchError(
+            f"{path.parent} holds another training: {'; '.join(differing)}; resume it as it was, "
+            "or choose another --out"
+        )
+    return checkpoint
+
+
+def _differing(there: Any, here: Any, name: str = "") -> list[str]:
+    """Return what differs between two values of JSON, a line each."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            line
+            for key in sorted(there.keys() | here.keys())
+            for line in _differing(there.get(key), here.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if there == here else [f"{name} is {there!r} there and {here!r} here"]

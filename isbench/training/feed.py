@@ -1,0 +1,51 @@
+"""Batches made ahead of their use by background threads, in order.
+
+NumPy and OpenCV let other threads run while they work, so that threads do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench.training.clicks import Points
+from isbench.training.samples import Sampler
+
+
+class Batch(NamedTuple):
+    """The samples of one step and process."""
+
+    numbers: range  # of the samples
+    images: NDArray[np.uint8]  # (B, rows, cols, 3) RGB
+    targets: NDArray[np.int8]  # (B, rows, cols): 1, 0, -1
+    points: Points  # (B, 2K, 3)
+
+
+def batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
+    """Return the samples of these numbers as arrays."""
+    examples = [sampler.example(number, size) for number in numbers]
+    images, targets, points = (np.stack(parts) for parts in zip(*examples, strict=True))
+    return Batch(numbers, images, targets, points)
+
+
+def ahead(
+    make: Callable[[int], Batch], steps: range, threads: int, most: int = 4
+) -> Iterator[Batch]:
+    """Yield `make(step)` for every step in order, up to `most` of them made ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for step in steps:
+                waiting.append(pool.submit(make, step))
+                if len(waiting) >= max(most, threads):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,105 @@
+"""What is written down while a training goes on: `log.csv`, `validation.csv`, and TensorBoard's.
+
+Rows after the step that a resumed training starts from are cut off, since it makes them again.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isbench.errors import IsbenchError
+from isbench.training.weights import written
+
+LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
+
+
+@dataclass
+class Tally:
+    """The means of the log's next row, so far."""
+
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+
+    def add(self, loss: float, iou: float, seconds: float) -> None:
+        """Count a step."""
+        self.sums = [a + b for a, b in zip(self.sums, (1.0, loss, iou, seconds), strict=True)]
+
+    def taken(self) -> tuple[float, float, float]:
+        """Return the means of loss, IoU and seconds, and begin anew."""
+        count, loss, iou, seconds = self.sums
+        self.sums = [0.0, 0.0, 0.0, 0.0]
+        return loss / count, iou / count, seconds / count
+
+
+class Logbook:
+    """Open tables of a training; a context manager."""
+
+    def __init__(self, out: Path, step: int) -> None:
+        """Go on in the tables of a folder after the step."""
+        self._out, self._step = out, step
+        self._files = ExitStack()
+        self._writers: dict[str, Any] = {}
+        self._board = _board(out, step)
+
+    def __enter__(self) -> Logbook:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the tables."""
+        self._files.close()
+        if self._board is not None:
+            self._board.close()
+
+    def row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
+        """Add a row of figures by name to a table; a table always has the same ones."""
+        if table not in self._writers:
+            self._writers[table] = self._opened(self._out / table, ["step", *figures])
+        file, writer = self._writers[table]
+        try:
+            writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
+            file.flush()
+        except OSError as error:
+            raise IsbenchError(f"cannot write {self._out / table}: {error.strerror}") from error
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
+
+    def picture(self, step: int, pixels: Any) -> None:
+        """Show a (3, H, W) picture in [0, 1] on TensorBoard, if there is one."""
+        if self._board is not None:
+            self._board.add_image("samples", pixels, step)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether pictures are looked at."""
+        return self._board is not None
+
+    def _opened(self, path: Path, head: Sequence[str]) -> tuple[Any, Any]:
+        kept = [row for row in _rows(path)[1:] if row and int(row[0]) <= self._step]
+        text = "".join(",".join(row) + "\n" for row in [head, *kept])
+        written(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
+        return file, csv.writer(file, lineterminator="\n")
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = file.read()
+    except OSError:
+        return []
+    return list(csv.reader(lines[: lines.rfind("\n") + 1].splitlines()))
+
+
+def _board(out: Path, step: int) -> Any:
+    """Return TensorBoard's writer; None where the extra `tensorboard` is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out / BOARD), purge_step=step + 1)

@@ -1,0 +1,225 @@
+"""The loop of a training: step after step, a look at it now and then, and a way to stop it.
+
+A plain generator, so that whoever shows the progress drives it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
+
+from isbench.errors import IsbenchError
+from isbench.training import feed, schedule
+from isbench.training.feed import Batch
+from isbench.training.logbook import LOG, VALIDATION
+from isbench.training.optimiser import average, set_rate
+from isbench.training.recipe import Recipe
+from isbench.training.session import Session, opened, threads
+from isbench.training.step import take_step
+from isbench.training.validation import Scores, validate
+from isbench.training.weights import save_weights
+from isbench.types import Model
+
+WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+
+
+class Report(NamedTuple):
+    """What a step did, the mean over all processes where there are several."""
+
+    step: int  # steps that are done
+    loss: float
+    iou: float  # of answers with their targets
+    learning_rate: float
+    seconds: float  # of the step
+    network: float  # of these, in forward and backward passes
+    waited: float  # of these, for samples
+
+
+class Verdict(NamedTuple):
+    """What a validation found after a step."""
+
+    step: int
+    scores: Scores
+    best: bool
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    step: int
+    complete: bool  # False: stopped by a signal; the same call with `resume` goes on
+    faults: dict[str, str]  # images that could not be used, and why
+
+
+Event: TypeAlias = Report | Verdict
+
+
+def train(model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False) -> Outcome:
+    """Train a model's network by a recipe into a folder, or go on from its checkpoint.
+
+    The folder gets `training.pt`, `weights.safetensors` of the running mean, `best.safetensors` of
+    the best validation, `log.csv` and `validation.csv`. Raises IsbenchError for anything that
+    would keep it from its end, before the first step where that can be known.
+    """
+    with opened(model, recipe, data, out, resume) as session:
+        for _ in events(session):
+            pass
+        return outcome(session)
+
+
+def outcome(session: Session) -> Outcome:
+    """Return how a session stands."""
+    done = session.step >= session.total
+    held = dict(note.split(": ", 1) for note in session.held.notes)
+    return Outcome(session.step, done, held | session.sampler.gallery.faults)
+
+
+def events(session: Session) -> Iterator[Event]:
+    """Take the steps that are left, yielding what each did and what validations found.
+
+    SIGTERM or Ctrl-C ends it after the step, with a checkpoint written; a second one at once.
+    """
+    steps = range(session.step, session.total)
+    batches = feed.ahead(partial(_batch, session), steps, threads(session.ranks))
+    with _stopping() as stopping:
+        started = perf_counter()
+        for batch in batches:
+            waited = perf_counter() - started
+            report, stop = _stepped(session, batch, stopping)
+            report = report._replace(seconds=perf_counter() - started, waited=waited)
+            session.tally.add(report.loss, report.iou, report.seconds)
+            verdict = _looked(session, batch, report, stop)
+            yield report
+            if verdict is not None:
+                yield verdict
+            if stop:
+                return
+            started = perf_counter()
+
+
+def _batch(session: Session, step: int) -> Batch:
+    recipe = session.recipe
+    size = schedule.size(recipe, step, len(session.corpus.entries))
+    return feed.batch(session.sampler, session.ranks.part(step, recipe.batch), size)
+
+
+def _stepped(session: Session, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
+    """Take a step; all processes learn whether one of them is asked to stop."""
+    factor = schedule.rate(session.recipe, session.step, len(session.corpus.entries))
+    learning_rate = session.recipe.learning_rate * factor
+    set_rate(session.optimiser, learning_rate)
+    found = take_step(session, batch)
+    session.step += 1
+    average(session.mean, session.network, session.recipe.ema, session.step)
+    loss, iou, stop = session.ranks.mean([found.loss, found.iou, float(stopping.is_set())])
+    if not isfinite(loss):
+        raise IsbenchError(
+            f"the loss is {loss} at step {session.step}; the last checkpoint is kept: begin anew "
+            "with a lower learning_rate, or with gradient_clip"
+        )
+    return Report(session.step, loss, iou, learning_rate, 0, found.network, 0), stop > 0
+
+
+def _looked(session: Session, batch: Batch, report: Report, stop: bool) -> Verdict | None:
+    """Write down and validate what is due after a step."""
+    checks, step, end = session.recipe.checks, session.step, session.step == session.total
+    if session.logbook is not None and (step % checks.log == 0 or end):
+        _log(session, report)
+        if session.logbook.shows_pictures:
+            session.logbook.picture(step, _shown(batch))
+    verdict = None
+    if end or (checks.validation and step % checks.validation == 0):
+        verdict = _validated(session)
+    if stop or end or step % checks.checkpoint == 0:
+        session.checkpoint()
+    return verdict
+
+
+def _log(session: Session, report: Report) -> None:
+    assert session.logbook is not None
+    loss, iou, seconds = session.tally.taken()
+    figures = {
+        "loss": loss,
+        "iou": iou,
+        "learning_rate": report.learning_rate,
+        "images_per_second": session.recipe.batch / seconds,
+    }
+    session.logbook.row(LOG, session.step, figures)
+
+
+def _shown(batch: Batch) -> Any:
+    """Return the first sample as a (3, H, W) picture, its object bright."""
+    image, target = batch.images[0] / 255, batch.targets[0]
+    return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
+
+
+def _validated(session: Session) -> Verdict | None:
+    """Play the held-out objects with the running mean, and write its weights; where one writes."""
+    if session.logbook is None:
+        return None
+    checks = session.recipe.checks
+    figures: dict[str, float] = {}
+    verdict = None
+    if checks.validation and checks.objects:
+        scores = validate(session.mean, session.held, checks, session.ranks.device)
+        figures = scores.figures()
+        best = scores.noc[-1] < session.best
+        verdict = Verdict(session.step, scores, best)
+        session.logbook.row(VALIDATION, session.step, figures)
+        session.best = min(session.best, scores.noc[-1])
+    written = card(session, figures)
+    save_weights(session.mean, session.out / WEIGHTS, written)
+    if verdict is not None and verdict.best:
+        save_weights(session.mean, session.out / BEST, written)
+    return verdict
+
+
+def card(session: Session, figures: dict[str, float]) -> dict[str, str]:
+    """Return what to know about the weights of a session, as texts by name."""
+    corpus = session.corpus
+    counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}
+    return {
+        "model": session.model.name,
+        "options": json.dumps(dict(session.model.options), sort_keys=True),
+        "recipe": session.recipe.text(),
+        "steps": f"{session.step} of {session.total}",
+        "samples": str(session.step * session.recipe.batch),
+        "origin": session.origin,
+        "data": f"{corpus.name} {corpus.digest}, held-out images left out",
+        "sources": json.dumps(counts),
+        "licence": corpus.licence,
+        "validation": json.dumps(figures, sort_keys=True),
+        "objects": str(len(session.held.keys)),
+        "isbench": version("isbench"),
+    }
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Yield what a signal sets; where no signal can be caught, nothing ever sets it."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, _: object) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for one in before:
+            signal.signal(one, stop)
+        yield asked
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

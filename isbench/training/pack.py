@@ -1,0 +1,134 @@
+"""Training packs: a folder of tars and an `index.csv` with a line an object mask.
+
+Columns are `source,image,mask,width,height,area`; images are of any kind OpenCV reads, masks are
+true where not 0. Members are read where they lie in the tars, which are never unpacked.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench.errors import IsbenchError
+from isbench.training.corpus import Corpus, Entry, Packed, Picture, packed
+
+INDEX = "index.csv"
+_COLUMNS = {"source", "image", "mask"}
+_UNTOLD = "the pack has no LICENCE file; the terms of its sources hold"
+
+
+class _Member(NamedTuple):
+    """Where a file's bytes lie."""
+
+    tar: Path
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Reads members of the tars by name; picklable, and safe to call from several threads."""
+
+    members: Mapping[str, _Member]
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        member = self.members.get(name)
+        if member is None:
+            raise IsbenchError(f"{name} is in none of the pack's tars")
+        with member.tar.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), member.size, member.offset)
+        return np.frombuffer(data, np.uint8)
+
+
+def read(root: Path) -> Corpus:
+    """Return the images of a pack, in the order of its index.
+
+    Raises IsbenchError for a folder without index or tars, or an index without the columns.
+    """
+    rows = _index(root)
+    tars = sorted(root.glob("*.tar"))
+    if not tars:
+        raise IsbenchError(f"{root} is no training pack: it has no *.tar beside {INDEX}")
+    files = _Files({name: member for tar in tars for name, member in _members(tar)})
+    masks: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        masks.setdefault((row["image"], row["source"]), []).append(row["mask"])
+    entries = tuple(
+        Entry(image, source, len(names), partial(_picture, files, image, tuple(names)))
+        for (image, source), names in masks.items()
+    )
+    return Corpus(f"pack:{root.resolve().name}", entries, _licence(root))
+
+
+def _index(root: Path) -> list[dict[str, str]]:
+    path = root / INDEX
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = _COLUMNS - set(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise IsbenchError(
+            f"{root} is no training pack: cannot read {path}: {reason}; wanted a folder with "
+            f"{INDEX} and *.tar"
+        ) from error
+    if missing or not rows:
+        lacking = f"lacks the columns {', '.join(sorted(missing))}" if missing else "has no line"
+        raise IsbenchError(f"{path} {lacking}; wanted source,image,mask,width,height,area")
+    return rows
+
+
+def _members(path: Path) -> list[tuple[str, _Member]]:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return [(m.name, _Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
+    except (OSError, tarfile.TarError) as error:
+        raise IsbenchError(f"{path} is no readable tar: {error}; fetch it anew") from error
+
+
+def _licence(root: Path) -> str:
+    """Return the pack's own word on what may be done with it."""
+    path = root / "LICENCE"
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return _UNTOLD
+
+
+def _picture(files: _Files, image: str, masks: tuple[str, ...]) -> Picture:
+    pixels = _decoded(files, image, cv2.IMREAD_COLOR)
+    colours = np.ascontiguousarray(pixels[:, :, ::-1])
+    objects = [_object(files, name, colours.shape[:2]) for name in masks]
+    found = tuple(one for one in objects if one is not None)
+    if not found:
+        raise IsbenchError(f"image {image} has no mask with an object on it")
+    return Picture(colours, found, None)
+
+
+def _object(files: _Files, name: str, shape: tuple[int, ...]) -> Packed | None:
+    mask = _decoded(files, name, cv2.IMREAD_GRAYSCALE)
+    if mask.shape != shape:
+        raise IsbenchError(f"mask {name} is {mask.shape} and its image {shape}")
+    return packed(mask > 0) if mask.any() else None
+
+
+def _decoded(files: _Files, name: str, flags: int) -> NDArray[np.uint8]:
+    data = files.read(name)
+    try:
+        found = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:
+        found = None
+    if found is None:
+        raise IsbenchError(f"{name} cannot be read as a picture")
+    return np.asarray(found, np.uint8)

@@ -1,0 +1,77 @@
+"""The recipes that cards share: the papers' and that of the light models. No torch.
+
+Of the papers only what they state, and what their released configurations hold, is here; a backbone
+with ImageNet's weights, which all of them start from, is the user's to give (`init=FILE`).
+"""
+
+from __future__ import annotations
+
+from isbench.training.recipe import Checks, Crop, Lots, Range, Recipe, Views, Weighted
+
+HRNET_RATES = (
+    Weighted("feature_extractor.", 0.1),
+    Weighted("feature_extractor.conv3x3_ocr.", 1.0),
+    Weighted("feature_extractor.ocr_distri_head.", 1.0),
+)
+DEEPLAB_RATES = (Weighted("feature_extractor.backbone.", 0.1),)
+
+SBD_VIEWS = Views(scale=Range(0.75, 1.25), upended=0.5, quarters=0.75, least_area=80)
+COCO_VIEWS = Views(scale=Range(0.75, 1.40), turned=0.0, least_area=1000)
+
+# RITM on COCO and LVIS: 230 epochs of 30,000 samples [Sofiiuk 2021 and its code]
+RITM = Recipe(
+    epochs=230,
+    epoch_samples=30_000,
+    milestones=(200, 220),
+    views=COCO_VIEWS,
+    multipliers=HRNET_RATES,
+)
+# CSFPN, SBD: batch 28, 320x480, Adam at 5e-4, a tenth at epochs 100 and 115 [BMVC 2023]
+CSFPN = Recipe(epochs=120, milestones=(100, 115), views=SBD_VIEWS)
+# CDNet, SBD: no clicks on its own errors [ICCV 2021]
+CDNET = Recipe(
+    epochs=120,
+    milestones=(80, 105),
+    batch=32,
+    crops=(Crop(384, 384),),
+    views=SBD_VIEWS,
+    lots=Lots(iterative=0),
+    multipliers=DEEPLAB_RATES,
+)
+# The light models, from scratch in hours on two cores: small crops first, whole images and objects
+# at many scales, games that begin with one click, parts of things and of people at a low share.
+MINI = Recipe(
+    steps=4500,
+    batch=16,
+    crops=(Crop(128, 128), Crop(192, 192, 0.3), Crop(256, 256, 0.75)),
+    optimiser="adamw",
+    learning_rate=1e-3,
+    weight_decay=1e-3,
+    schedule="one-cycle",
+    warmup=0.08,
+    gradient_clip=1.0,
+    ema=0.999,
+    views=Views(
+        whole=0.25,
+        around=0.35,
+        margin=Range(1.1, 3.5),
+        scale=Range(0.5, 1.6),
+        jitter=0.3,
+        stretch=0.25,
+        rotation=8,
+        grey=0.05,
+        merged=0.1,
+        pasted=0.15,
+        least_area=150,
+        least_seen=40,
+        shares=(
+            Weighted("ccp", 0.25),
+            Weighted("carparts", 0.2),
+            Weighted("butterfly", 0.5),
+            Weighted("pennfudan", 0.7),
+            Weighted("horses", 0.7),
+        ),
+    ),
+    lots=Lots(single=0.35, centred=0.5),
+    checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
+)

@@ -1,0 +1,109 @@
+"""Training data by name: packs, SBD, COCO with LVIS, one's own folders.
+
+Not here: what is held out and what is kept in memory (`corpus`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isbench.datasets import ENTRIES, load_dataset
+from isbench.datasets.place import data_folder
+from isbench.errors import IsbenchError, unknown
+from isbench.metrics import image_of
+from isbench.nn.zoom import bounds
+from isbench.training import pack
+from isbench.training.corpus import Corpus, Entry, Picture, packed
+from isbench.types import Dataset, Mask
+
+FORMS = ("pack:PATH", "sbd", "coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]", "folder:PATH")
+_FULLNESS = 0.08  # of its box that an object of SBD covers, at least [RITM]
+
+
+def read(data: str) -> Corpus:
+    """Return the images that a name stands for; a folder's path alone is that of a pack.
+
+    Raises IsbenchError for an unknown name, one that is for evaluation only, and data that are not
+    there or not in their layout.
+    """
+    form, colon, place = data.partition(":")
+    if colon and form in _READERS:
+        return _READERS[form](place)
+    if data == "sbd":
+        return _sbd()
+    if data in ENTRIES:
+        raise IsbenchError(
+            f"data set {data} is for evaluation: nothing is ever trained on it; wanted "
+            f"{' or '.join(FORMS)}"
+        )
+    if "/" in data or Path(data).expanduser().exists():
+        return pack.read(Path(data).expanduser())
+    raise unknown("training data", data, FORMS)
+
+
+def _pack(place: str) -> Corpus:
+    return pack.read(Path(place).expanduser())
+
+
+def _coco(place: str) -> Corpus:
+    from isbench.training import instances  # pycocotools takes long to import
+
+    images, *annotations = place.split(",")
+    if not annotations:
+        raise IsbenchError(f"training data 'coco:{place}'; wanted {FORMS[2]}")
+    return instances.read(Path(images).expanduser(), [Path(a).expanduser() for a in annotations])
+
+
+def _folder(place: str) -> Corpus:
+    return of_dataset(load_dataset(f"folder:{place}"), "folder")
+
+
+def _sbd() -> Corpus:
+    dataset = load_dataset("sbd-train", data_folder())
+    return of_dataset(dataset, "sbd", fills_its_box, ENTRIES["sbd-train"].licence)
+
+
+_READERS: dict[str, Callable[[str], Corpus]] = {"pack": _pack, "coco": _coco, "folder": _folder}
+
+
+def of_dataset(
+    dataset: Dataset, source: str, keep: Callable[[Mask], bool] = np.any, licence: str = ""
+) -> Corpus:
+    """Return the images of a data set for evaluation's layout, with the objects that are kept."""
+    keys: dict[str, list[str]] = {}
+    for key in dataset.keys:
+        keys.setdefault(image_of(key), []).append(key)
+    entries = (
+        Entry(name, source, len(own), _Loading(dataset, tuple(own), keep))
+        for name, own in keys.items()
+    )
+    return Corpus(dataset.name, tuple(entries), licence, dataset.notes)
+
+
+def fills_its_box(mask: Mask) -> bool:
+    """Whether a mask covers 8 % of its box or more: less is a ring, or bits far apart."""
+    if not mask.any():
+        return False
+    box = bounds(mask)
+    return bool(np.count_nonzero(mask) >= _FULLNESS * box.height * box.width)
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """Loads a picture from the samples of a data set."""
+
+    dataset: Dataset
+    keys: Sequence[str]
+    keep: Callable[[Mask], bool]
+
+    def __call__(self) -> Picture:
+        samples = [self.dataset.load(key) for key in self.keys]
+        objects = tuple(packed(one.truth) for one in samples if self.keep(one.truth))
+        if not objects:
+            raise IsbenchError(f"image {image_of(self.keys[0])} has no object to train on")
+        ignore = np.logical_and.reduce([one.ignore for one in samples])
+        return Picture(samples[0].image, objects, packed(ignore) if ignore.any() else None)

@@ -1,0 +1,146 @@
+"""One step of a training: clicks on the network's own errors, then the loss, back, and on.
+
+Sources: RITM (arXiv:2102.06583) for iterative clicks and losses. Time on a GPU is not what it
+takes there but what this process waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
+from isbench.training.clicks import Points, next_click, trimmed, with_click
+from isbench.training.feed import Batch
+from isbench.training.recipe import Recipe
+from isbench.training.session import Session
+
+_STEP, _CLICK = 1, 2  # what lots are drawn for
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Stepped(NamedTuple):
+    """What a step did, before the weights changed."""
+
+    loss: float  # mean over the samples of this process
+    iou: float  # likewise, of what is above probability 1/2
+    network: float  # seconds in forward and backward passes
+
+
+class Stopwatch:
+    """Adds up the seconds spent inside `running`."""
+
+    def __init__(self) -> None:
+        """Start at 0."""
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what is inside."""
+        started = perf_counter()
+        yield
+        self.seconds += perf_counter() - started
+
+
+def take_step(session: Session, batch: Batch) -> Stepped:
+    """Change the weights by one batch; what draws from torch's generator depends on the step."""
+    device, seed = session.ranks.device, session.recipe.seed
+    lots = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(lots.generate_state(1)[0]))
+        return _step(session, batch)
+
+
+def _step(session: Session, batch: Batch) -> Stepped:
+    recipe, device, watch = session.recipe, session.ranks.device, Stopwatch()
+    images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
+    target = torch.from_numpy(batch.targets).to(device)[:, None].float()
+    previous, points = iterated(session, images, batch, watch)
+    _training(session.network, recipe.freeze_norm)
+    with watch.running():
+        inputs = torch.cat([images, previous], dim=1)
+        clicks = torch.from_numpy(trimmed(points)).to(device)
+        with lowered(recipe, device):
+            main, aux = session.answering(inputs, clicks)
+        loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
+        if aux is not None:
+            loss = loss + recipe.aux_weight * binary_cross_entropy(aux, target).mean()
+        session.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    _move(session)
+    return Stepped(float(loss.detach()), mean_iou(main.detach(), target), watch.seconds)
+
+
+def iterated(
+    session: Session, images: Tensor, batch: Batch, watch: Stopwatch
+) -> tuple[Tensor, Points]:
+    """Return the last probabilities (B, 1, H, W) and the points after 0 to `iterative` rounds.
+
+    The number is one lot a step, for all processes; the first round's last answer is blank.
+    """
+    recipe, network = session.recipe, session.network
+    rounds = np.random.default_rng([recipe.seed, session.step, _STEP])
+    count = int(rounds.integers(recipe.lots.iterative + 1))
+    previous, points = torch.zeros_like(images[:, :1]), batch.points
+    network.eval()
+    for number in range(1, count + 1):
+        with watch.running(), torch.no_grad(), lowered(recipe, images.device):
+            clicks = torch.from_numpy(trimmed(points)).to(images.device)
+            logits = network.both(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
+            previous = torch.sigmoid(logits.float())
+        points = _clicked(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
+    return previous, points
+
+
+def mean_iou(logits: Tensor, target: Tensor) -> float:
+    """Return the mean IoU over samples of (B, 1, H, W) logits above 0, ignored pixels left out."""
+    answered, truth = (logits > 0) & (target >= 0), target > 0.5
+    both = (answered & truth).sum(dim=(1, 2, 3))
+    either = (answered | truth).sum(dim=(1, 2, 3))
+    return float((both / either.clamp(min=1)).mean())
+
+
+def lowered(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Return autocast to the recipe's precision, off for fp32."""
+    kind = _TYPES[recipe.precision]
+    return torch.autocast(device.type, kind, enabled=kind != torch.float32)
+
+
+def _clicked(
+    recipe: Recipe, batch: Batch, points: Points, probabilities: np.ndarray, number: int
+) -> Points:
+    changed = [
+        with_click(one, next_click(probability, target, recipe.lots, lots), number)
+        for one, probability, target, lots in zip(
+            points, probabilities, batch.targets, _lots(recipe, batch, number), strict=True
+        )
+    ]
+    return np.stack(changed)
+
+
+def _lots(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Generator]:
+    for sample in batch.numbers:
+        yield np.random.default_rng([recipe.seed, sample, _CLICK, number])
+
+
+def _training(network: nn.Module, freeze_norm: bool) -> None:
+    network.train()
+    if freeze_norm:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def _move(session: Session) -> None:
+    recipe, scaler = session.recipe, session.scaler
+    if recipe.gradient_clip:
+        scaler.unscale_(session.optimiser)
+        nn.utils.clip_grad_norm_(session.network.parameters(), recipe.gradient_clip)
+    scaler.step(session.optimiser)
+    scaler.update()
+    session.optimiser.zero_grad(set_to_none=True)
