@@ -81,8 +81,13 @@ class CDNet(nn.Module):
         return raised(self.head(self._diffused(inputs, clicks).features), inputs.shape[-2:])
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the answer at the inputs' size; there is no auxiliary one of RITM's kind."""
-        return Logits(self(inputs, clicks), None)
+        """Return the answer, and the gate as the auxiliary one, at the inputs' size.
+
+        By it the gate learns, which all else only takes as given. The paper trains it by the focal
+        loss, and latent answers besides (`answers`).
+        """
+        main, gate, _ = self.answers(inputs, clicks)
+        return Logits(main, torch.logit(gate, 1e-6))
 
     def answers(self, inputs: Tensor, clicks: Tensor) -> Answers:
         """Return the answer with the gate and the latent ones, as CDNet's losses need them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -261,12 +263,20 @@ def test_a_pasted_object_stands_on_another_image() -> None:
 
 
 def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
-    plan = replace(RECIPE, views=replace(PLAIN, shares=(Weighted("part", 0.0),)))
-    maker = sampler(corpus, plan)
-    for number in range(30):
-        maker.example(number, SIZE)
-    seen = {corpus.entries[k].source for k in maker.gallery._kept}
-    assert seen == {"whole"}
+    plan = replace(RECIPE, views=replace(PLAIN, shares=(Weighted("part", 0.25),)))
+    seen: Counter[str] = Counter()
+
+    def counted(entry: Entry) -> Picture:
+        seen[entry.source] += 1
+        return entry.load()
+
+    entries = tuple(replace(one, load=partial(counted, one)) for one in corpus.entries)
+    maker = sampler(replace(corpus, entries=entries), plan)
+    forgetful = replace(maker, gallery=replace(maker.gallery, budget=1))
+    for number in range(600):
+        forgetful.example(number, SIZE)
+    # of 20 images of one and 40 of the other: 20 * 0.25 to 40, that is 1 to 8
+    assert 0.07 < seen["part"] / seen.total() < 0.16
     nothing = replace(
         plan, views=replace(PLAIN, shares=(Weighted("part", 0), Weighted("whole", 0)))
     )

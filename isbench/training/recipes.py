@@ -28,7 +28,8 @@ RITM = Recipe(
 )
 # CSFPN, SBD: batch 28, 320x480, Adam at 5e-4, a tenth at epochs 100 and 115 [BMVC 2023]
 CSFPN = Recipe(epochs=120, milestones=(100, 115), views=SBD_VIEWS)
-# CDNet, SBD: no clicks on its own errors [ICCV 2021]
+# CDNet, SBD: no clicks on its own errors [ICCV 2021]. Its diversity loss of latent answers is not
+# built, and its gate learns by cross-entropy rather than by the focal loss.
 CDNET = Recipe(
     epochs=120,
     milestones=(80, 105),

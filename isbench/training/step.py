@@ -65,7 +65,8 @@ def _step(session: Session, batch: Batch) -> Stepped:
     _training(session.network, recipe.freeze_norm)
     with watch.running():
         inputs = torch.cat([images, previous], dim=1)
-        clicks = torch.from_numpy(trimmed(points)).to(device)
+        # a compiled network is compiled anew for every number of places
+        clicks = torch.from_numpy(points if recipe.compiled else trimmed(points)).to(device)
         with lowered(recipe, device):
             main, aux = session.answering(inputs, clicks)
         loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
