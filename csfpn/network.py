@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from csfpn.propagation import Hsgm, Sgm, cells
 from isbench.nn.ocr import Logits
 from isbench.nn.stem import conv1s, normalised
-from isbench.nn.trunk import Trunk, answered, head_for, maps, rough
+from isbench.nn.trunk import Trunk, head_for, logits_of, maps, rough
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Csfpn(nn.Module):
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
         trunk = self.feature_extractor
+        if self.released:
+            clicks = _inside(clicks, _size(inputs))
         extra = self.maps_transform(maps(inputs, clicks, self.previous_mask))
         low = trunk.stem(normalised(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
         features = trunk.body(low)  # (B, C, H/4, W/4)
         aux = rough(trunk, features)
         features = self._propagated(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
-        return answered(trunk, self.head, features, aux, (inputs.shape[-2], inputs.shape[-1]))
+        return logits_of(trunk, self.head, features, aux, _size(inputs))
 
     def _propagated(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
         graphs = dict(self.feature_extractor.named_children())
@@ -67,6 +69,12 @@ class Csfpn(nn.Module):
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
         return self.both(inputs, clicks).main
+
+
+def _inside(clicks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the points, those below or right of the input unused, as only this code has it."""
+    beyond = (clicks[..., 0] >= size[0]) | (clicks[..., 1] >= size[1])
+    return clicks.masked_fill(beyond[..., None], -1.0)
 
 
 def _size(x: Tensor) -> tuple[int, int]:

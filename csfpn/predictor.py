@@ -8,63 +8,97 @@ finds no object. Both give the second pass the first one's map as its previous m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 
+from csfpn.network import Csfpn, Graphs
+from isbench.errors import IsbenchError
+from isbench.nn.compute import ready
 from isbench.nn.predictor import (
     Network,
     Passes,
-    Picture,
+    Passing,
     State,
     View,
-    begun,
     certain,
     concluded,
+    mask_guided,
     pasted,
-    placed,
+    view,
 )
+from isbench.nn.trunk import Trunk
 from isbench.nn.zoom import Zoom
-from isbench.types import Click, Image, Mask, Prediction, Turn
+from isbench.types import Click, Runtime
 
 PAPER = Zoom(after=0, least=0, keep_iou=1.0)
 RELEASED = Zoom(after=0, least=0, keep_iou=1.0, dynamic=True)
+SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}  # of the paper's Table 3
 
 
 @dataclass(frozen=True)
-class GlobalToLocal:
-    """The predictor of CSFPN; `overall` sees whole images and `detail` crops."""
+class Form:
+    """A size of the network."""
 
-    overall: Network
-    detail: Network
-    view: View
-    released: bool = False
+    trunk: Callable[[], Trunk]
+    graphs: Graphs
+    previous_mask: bool = True
 
-    def begin(self, image: Image) -> Picture:
-        """Return the image as networks see it."""
-        return self.view.begin(image)
 
-    def start(self, encoded: Picture, initial: Mask | None) -> State:
-        """Return the state before the first click."""
-        return begun(encoded, initial)
+def network(form: Form, **options: Any) -> Csfpn:
+    """Return the network of a card and its options."""
+    graphs = replace(
+        form.graphs,
+        sgm=options["sgm"],
+        hsgm=options["hsgm"],
+        released=options.get("released", False),
+    )
+    return Csfpn(form.trunk(), graphs, form.previous_mask)
 
-    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        """Answer each turn."""
-        return self.view.answers([self._answer(*turn) for turn in turns])
 
-    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
-        zoom, pixels = self.view.zoom, state.picture.pixels
-        clicks = placed(clicks, state.picture)
-        inputs = torch.cat([pixels, state.probability], dim=1)
-        answer = yield from self.view.looked(self.overall, inputs, clicks, None)
-        box, fresh = state.box, None
-        if zoom is not None:
-            fresh = zoom.box(certain(answer, zoom.threshold), clicks, state.box)
-            box = fresh or state.box
-        if fresh is not None or self.released:
-            inputs = torch.cat([pixels, answer], dim=1)
-            answer = yield from self.view.looked(self.detail, inputs, clicks, fresh)
-            if box is not None:
-                answer = pasted(answer, box, state.probability.shape)
-        return concluded(state, answer, box, self.view.threshold)
+def build(form: Form, *, runtime: Runtime, **options: Any) -> Passing:
+    """Return the predictor of a card: global to local, or with g2l=off as RITM's.
+
+    `released` needs two networks and takes two files of weights: of the pass over the whole image,
+    and of the pass over the crop.
+    """
+    make = partial(network, form, **options)
+    if options.get("released"):
+        if not all(options[switch] for switch in SWITCHES):
+            raise IsbenchError(
+                "released=on is the released pair of networks: leave sgm, hsgm, g2l on"
+            )
+        pair = ready(make, runtime, 0, of=2), ready(make, runtime, 1, of=2)
+        return Passing(view(options, RELEASED, runtime), partial(global_to_local, pair, True))
+    made = ready(make, runtime)
+    if options["g2l"]:
+        answer = partial(global_to_local, (made, made), False)
+        return Passing(view(options, PAPER, runtime), answer)
+    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))
+
+
+def global_to_local(
+    networks: tuple[Network, Network],
+    released: bool,
+    view: View,
+    state: State,
+    clicks: tuple[Click, ...],
+) -> Passes:
+    """Answer by a pass over the whole image, and one over the box of what that found."""
+    overall, detail = networks
+    zoom, pixels = view.zoom, state.picture.pixels
+    inputs = torch.cat([pixels, state.probability], dim=1)
+    answer = yield from view.looked(overall, inputs, clicks, None)
+    box, fresh = state.box, None
+    if zoom is not None:
+        fresh = zoom.box(certain(answer, zoom.threshold), clicks, state.box)
+        box = fresh or state.box
+    if fresh is not None or released:
+        inputs = torch.cat([pixels, answer], dim=1)
+        answer = yield from view.looked(detail, inputs, clicks, fresh)
+        if box is not None:
+            answer = pasted(answer, box, state.probability.shape)
+    return concluded(state, answer, box, view.threshold)

@@ -31,12 +31,19 @@ _PAUSE = 0.2  # seconds before another try, doubled after each that brings nothi
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 
-def fetch(file: File, folder: Path, progress: Progress = lambda done, total: None) -> Path:
+def fetch(
+    file: File,
+    folder: Path,
+    progress: Progress = lambda done, total: None,
+    remedy: str = "name another address by --url, or fetch it by other means and use `isbench "
+    "data import`",
+) -> Path:
     """Return the local copy of a file, downloading it if it is not in `folder` yet.
 
-    Mirrors are tried in order, each again and again as long as it brings bytes. A size or sha256
+    Mirrors are tried in order, each again and again as long as it brings bytes. A size or hash
     that is known must agree, else the copy is thrown away. What a broken connection left is kept
-    as `<name>.<mirror>.part` and gone on with. Raises IsbenchError with what each mirror answered.
+    as `<name>.<mirror>.part` and gone on with. Raises IsbenchError with what each mirror answered,
+    and with the remedy.
     """
     pooch.get_logger().setLevel(logging.ERROR)
     known = f"sha256:{file.sha256}" if file.sha256 else f"md5:{file.md5}" if file.md5 else None
@@ -49,10 +56,7 @@ def fetch(file: File, folder: Path, progress: Progress = lambda done, total: Non
             return Path(pooch.retrieve(url, known, file.name, folder, downloader=downloader))
         except (IsbenchError, OSError, ValueError) as error:  # requests' errors are OSErrors
             answers.append(f"{url}: {_reason(error, file)}")
-    raise IsbenchError(
-        f"{file.name} could not be downloaded ({'; '.join(answers)}); name another address by "
-        "--url, or fetch it by other means and use `isbench data import`"
-    )
+    raise IsbenchError(f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy}")
 
 
 class _Short(IsbenchError):

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
 
 from isbench import datasets, presets, store, weights
 from isbench.datasets.content import digests, fingerprint, keys_digest
 from isbench.datasets.pictures import DECODER, witnessed
-from isbench.engine import play
+from isbench.engine import check_answers, play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Lost, Play, play_in_processes
 from isbench.records import Trajectories
 from isbench.registry import check_card, load_model, source_of
 from isbench.types import (
+    Click,
     Dataset,
     Game,
     Model,
@@ -34,9 +36,13 @@ from isbench.types import (
     Scalar,
     Spec,
     Trajectory,
+    Turn,
 )
 
 THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
+# options of these values are replaced by what the data set says
+LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
+BATCH = 8  # objects on the table where there is a GPU to be kept busy
 _HAND = 8  # objects of one image that a worker is dealt at a time
 PACKAGES = ("isbench", "numpy", "opencv-python-headless", "pillow", "scipy", "torch")
 
@@ -96,6 +102,7 @@ def run(
         if answered is not None:
             watch.note(f"answered by {answered.path}, nothing to play")
             return answered
+    check(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     with _threads(THREADS), store.opened(out, spec) as file:
         if file is not None:
@@ -169,8 +176,10 @@ class _Table:
         return lambda keys: self._games(predictor, keys)
 
     def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+        runtime = self.model.runtime
+        batch = 1 if runtime is None or runtime.device == "cpu" else BATCH
         with _named(self.model.name):
-            yield from play(predictor, map(self._load, keys), self.rules)
+            yield from play(predictor, map(self._load, keys), self.rules, batch)
 
     def _load(self, key: str) -> Sample:
         """Return an object, once sure that its files are what the run's fingerprint says."""
@@ -210,6 +219,20 @@ def build(model: Model) -> Predictor:
         ) from error
 
 
+def check(model: Model) -> None:
+    """Build a network and let it answer once, so that what is wrong with it is known at the start.
+
+    Raises IsbenchError for weights that do not fit, PredictorError for an answer that is none.
+    """
+    if model.network is None:
+        return
+    predictor, side = build(model), 64
+    state = predictor.start(predictor.begin(np.zeros((side, side, 3), np.uint8)), None)
+    with _named(model.name):
+        answers = predictor.predict([Turn(state, (Click(side // 2, side // 2, True),))])
+        check_answers(answers, [("of the trial", (side, side))])
+
+
 def _check(rules: Rules, workers: int) -> None:
     if workers < 1:
         raise IsbenchError(f"workers is {workers}; wanted at least 1")
@@ -221,12 +244,10 @@ def _check(rules: Rules, workers: int) -> None:
 
 def _fitted(model: Model, dataset: Dataset) -> Model:
     """Return the model with what its options leave to the data set filled in."""
-    asked = {
-        "zoom_target": (0, dataset.zoom_target),
-        "longest_side": (-1, dataset.longest_side),
-    }
     filled = {
-        name: value for name, (left, value) in asked.items() if model.options.get(name) == left
+        name: getattr(dataset, name)
+        for name, left in LEFT_TO_DATA.items()
+        if model.options.get(name) == left
     }
     return replace(model, options={**model.options, **filled})
 

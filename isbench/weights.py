@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -44,7 +45,10 @@ def prepared(
         paths = [model.bundled[weights]]
     elif weights in model.weights:
         file = model.weights[weights]
-        paths = [fetch(file, weights_folder(), lambda done, total: progress(file, done, total))]
+        told = partial(progress, file)
+        paths = [fetch(file, weights_folder(), told, "pass a file by --weights FILE")]
+    elif Path(weights).is_file():
+        paths = [Path(weights)]
     else:
         paths = [_path(model, name) for name in weights.split(",")]
     digest = "+".join(map(file_digest, paths))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
-DISK = {"archives", "cli", "datasets", "fetch", "report", "store", "training", "nn"}
+DISK = {"archives", "cli", "datasets", "fetch", "report", "store", "training", "weights", "nn"}
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 
 

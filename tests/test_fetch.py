@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from hashlib import sha256
+from hashlib import md5, sha256
 from itertools import chain, cycle, repeat
 from pathlib import Path
 
@@ -231,3 +231,12 @@ def test_a_folder_that_cannot_be_written_is_an_error(server: Server, tmp_path: P
     (tmp_path / "taken").write_text("")
     with pytest.raises(IsbenchError, match=r"set\.zip could not be downloaded"):
         fetch(file(server.add("/a", Page(BODY))), tmp_path / "taken")
+
+
+def test_a_published_md5_is_checked(server: Server, tmp_path: Path) -> None:
+    published = File("set.zip", (server.add("/a", Page(OTHER)),), md5=md5(BODY).hexdigest())
+    with pytest.raises(IsbenchError, match="whose md5 is"):
+        fetch(published, tmp_path)
+    assert not (tmp_path / "set.zip").exists()
+    right = File("set.zip", (server.add("/b", Page(BODY)),), md5=md5(BODY).hexdigest())
+    assert fetch(right, tmp_path).read_bytes() == BODY

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,12 +16,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from csfpn.predictor import GlobalToLocal
+from baselines import cdnet
+from csfpn.predictor import PAPER, RELEASED, global_to_local
 from isbench import store, weights
-from isbench.datasets import load_dataset
 from isbench.engine import play
 from isbench.errors import IsbenchError
-from isbench.nn.predictor import MaskGuided, answered
+from isbench.nn.clickmaps import mirrored
+from isbench.nn.predictor import Passing, View, answered, crop, mask_guided
+from isbench.nn.stem import raised
+from isbench.nn.zoom import Box, Zoom
 from isbench.registry import load_model, with_options
 from isbench.runner import Silent, build, run
 from isbench.types import Click, File, Model, Rules, Runtime, Sample, Turn
@@ -61,6 +65,19 @@ def one(shape: tuple[int, int]) -> Sample:
     return Sample(f"odd{rows}x{cols}#1", image, truth, np.zeros(shape, bool))
 
 
+def played_by(card: Model) -> Any:
+    """Return a predictor whose gates are open: at 0, as they start, graphs propagate nothing."""
+    predictor = build(card)
+    assert isinstance(predictor, Passing)
+    for part in predictor.answer.args:  # type: ignore[attr-defined]
+        for network in part if isinstance(part, (tuple, list)) else [part]:
+            if isinstance(network, torch.nn.Module):
+                for key, value in network.named_parameters():
+                    if key.endswith("gamma"):
+                        value.fill_(0.3)
+    return predictor
+
+
 def masks(card: Model, sample: Sample, clicks: int = 3) -> list[Any]:
     predictor = build(card)
     state, told, found = predictor.start(predictor.begin(sample.image), None), (), []
@@ -86,7 +103,8 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
 @pytest.mark.parametrize(
     ("model", "asked", "said"),
     [
-        ("ritm-hrnet18", None, "has the weights sbd, cocolvis, cocolvis-baseline"),
+        ("ritm-hrnet18", None, "has the weights sbd, cocolvis"),
+        ("csfpn-mini", None, "comes without trained ones"),
         ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
         ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
         ("cdnet-r34", None, "on Google Drive"),
@@ -198,10 +216,10 @@ def test_weights_for_a_model_without_a_network_are_refused(isbench: Isbench) -> 
 # games
 
 
-def test_neither_workers_nor_batches_change_a_trajectory() -> None:
-    card, rules = drawn("ritm-mini"), Rules(3, 1.01)
-    samples = [toys.blob(k) for k in range(6)]
-    predictor = build(card)
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
+def test_batches_never_change_a_trajectory(name: str) -> None:
+    rules, samples = Rules(3, 1.01), [toys.blob(k) for k in range(6)]
+    predictor = played_by(drawn(name))
     alone = [game.trajectory for game in play(predictor, samples, rules)]
     together = [game.trajectory for game in play(predictor, samples, rules, batch=4)]
     assert sorted(alone, key=lambda t: t.key) == sorted(together, key=lambda t: t.key)
@@ -216,22 +234,32 @@ def test_two_workers_play_what_one_plays(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_stacked_passes_answer_as_single_ones() -> None:
-    predictor = build(drawn("csfpn-mini"))
-    assert isinstance(predictor, GlobalToLocal)
-    turns = []
+def stacked_and_single(device: str) -> float:
+    """Return the largest difference of probabilities between passes stacked and one by one."""
+    card = weights.prepared(
+        with_options(load_model("csfpn-mini"), SMALL), "random", Runtime(device=device)
+    )
+    predictor, turns = played_by(card), []
     for k in range(4):
         state = predictor.start(predictor.begin(toys.blob(k).image), None)
         turns.append(Turn(state, (Click(5, 5 + k, True), *[Click(1, k, False)] * (k % 3))))
-    apart, stacked = (
-        [
-            answer.state.probability
-            for answer in answered([predictor._answer(*turn) for turn in turns], True, stack)
-        ]
+    found = [
+        [one.state.probability for one in answered(list(map(predictor.passes, turns)), True, stack)]
         for stack in (False, True)
-    )
-    for one_by_one, at_once in zip(apart, stacked, strict=True):
-        assert torch.allclose(one_by_one, at_once, atol=1e-5)
+    ]
+    return max(float((one - at_once).abs().max()) for one, at_once in zip(*found, strict=True))
+
+
+def test_stacked_passes_answer_as_single_ones() -> None:
+    assert stacked_and_single("cpu") < 1e-5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_stacked_passes_answer_as_single_ones_on_a_gpu() -> None:
+    difference = stacked_and_single("cuda")
+    print(f"stacked passes differ from single ones by {difference:.2g} in probability")
+    assert difference < 1e-3
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "ritm-hrnet18s", "cdnet-r34"])
@@ -239,13 +267,13 @@ def test_stacked_passes_answer_as_single_ones() -> None:
 def test_images_smaller_than_the_stride_are_answered(name: str, shape: tuple[int, int]) -> None:
     options = {"size": "48"} if name == "cdnet-r34" else SMALL
     card = weights.prepared(with_options(load_model(name), options), "random")
-    (game,) = play(build(card), [one(shape)], Rules(3, 1.01))
+    (game,) = play(played_by(card), [one(shape)], Rules(3, 1.01))
     assert len(game.trajectory.clicks) == 3
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "baseline-mini-fdm"])
 def test_a_game_of_a_hundred_clicks_is_played(name: str) -> None:
-    (game,) = play(build(drawn(name)), [one((24, 32))], Rules(100, 1.01))
+    (game,) = play(played_by(drawn(name)), [one((24, 32))], Rules(100, 1.01))
     assert len(game.trajectory.clicks) == 100
 
 
@@ -258,6 +286,20 @@ def test_a_large_photograph_is_seen_smaller_and_answered_at_its_size(name: str) 
     assert picture.pixels.shape == (1, 3, 21, 32)
     answer = predictor.predict([Turn(predictor.start(picture, None), (Click(59, 89, True),))])[0]
     assert answer.mask.shape == (60, 90)
+
+
+def test_what_is_seen_smaller_stays_where_it_is() -> None:
+    bands = np.zeros((512, 512, 3), np.uint8)
+    bands[:, 8:120] = bands[:, 392:504] = 255
+
+    def bright_ones(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+        return 20 * (inputs[:, :1] - 0.5)
+
+    predictor = Passing(View(flip=False, longest_side=64), partial(mask_guided, bright_ones))
+    state = predictor.start(predictor.begin(bands), None)
+    mask = predictor.predict([Turn(state, (Click(9, 9, True),))])[0].mask
+    ends = np.flatnonzero(np.diff(mask[256].astype(int)))
+    assert np.abs(ends - [7, 119, 391, 503]).max() <= 1
 
 
 def test_an_initial_mask_is_what_a_game_starts_from() -> None:
@@ -282,84 +324,212 @@ def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
         assert (csfpn == baseline).all()
 
 
-def test_g2l_is_a_switch_between_two_ways_to_zoom() -> None:
-    assert isinstance(build(drawn("csfpn-mini")), GlobalToLocal)
-    assert isinstance(build(drawn("csfpn-mini", g2l="off")), MaskGuided)
+def test_the_switches_choose_how_to_zoom() -> None:
+    def way(card: Model) -> tuple[Any, Any]:
+        built: Any = build(card)
+        return built.answer.func, replace(built.view.zoom, target=400)
+
+    assert way(drawn("csfpn-mini")) == (global_to_local, PAPER)
+    assert way(drawn("csfpn-hrnet18", released="on")) == (global_to_local, RELEASED)
+    assert way(drawn("csfpn-mini", g2l="off")) == way(drawn("ritm-mini"))
 
 
-def painted(logit: float) -> Callable[..., torch.Tensor]:
-    """Return a network that finds the bright, and notes the sizes that it was shown."""
+class Pass(NamedTuple):
+    """What a stand-in network was shown."""
 
-    def answer(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
-        shown.append(tuple(inputs.shape[-2:]))
-        return logit * (2 * (inputs[:, :1] > 0.5).float() - 1)
-
-    return answer
+    network: str
+    size: tuple[int, int]
+    previous: torch.Tensor  # (h, w)
 
 
-shown: list[tuple[int, ...]] = []
+class Stub:
+    """A network that calls `answer` for its logits and remembers its passes in `seen`."""
+
+    def __init__(self, name: str, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.name, self.answer = name, answer
+
+    def __call__(self, inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+        seen.append(Pass(self.name, tuple(inputs.shape[-2:]), inputs[0, 3]))  # type: ignore[arg-type]
+        return self.answer(inputs)
 
 
-def bright(logit: float, **options: str) -> tuple[Any, Any]:
-    """Return G2L around `painted`, and its state on an image with a bright 10 x 20 box."""
-    card = drawn("csfpn-mini", flip="off", **options)
-    built = build(card)
-    predictor = replace(built, overall=painted(logit), detail=painted(logit))  # type: ignore[type-var]
+seen: list[Pass] = []
+
+
+def like_bright(logit: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda inputs: logit * (2 * (inputs[:, :1] > 0.5).float() - 1)
+
+
+def nothing(inputs: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(inputs[:, :1], -8.0)
+
+
+def g2l(
+    whole: Callable[[torch.Tensor], torch.Tensor], view: View, released: bool = False
+) -> tuple[Passing, Any]:
+    """Return global to local around stand-ins, and its state on an image with a bright box."""
+    pair = Stub("whole", whole), Stub("crop", like_bright(4.0))
+    predictor = Passing(view, partial(global_to_local, pair, released))
     image = np.zeros((60, 80, 3), np.uint8)
     image[20:30, 30:50] = 255
-    shown.clear()
+    seen.clear()
     return predictor, predictor.start(predictor.begin(image), None)
 
 
+ON_OBJECT = (Click(25, 40, True),)
+
+
+def crops(zoom: Zoom) -> View:
+    return View(replace(zoom, target=48), flip=False)
+
+
 def test_global_to_local_looks_at_the_whole_and_then_at_the_enlarged_box() -> None:
-    predictor, state = bright(8.0)
-    answer = predictor.predict([Turn(state, (Click(25, 40, True),))])[0]
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
     # rows 20..29 about 24.5 by 1.4 * 10, columns 30..49 about 39.5 by 1.4 * 20, even rounding
     assert list(answer.state.box) == [18, 32, 26, 54]
-    assert shown == [(60, 80), (25, 48)]
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80)), ("crop", (25, 48))]
     assert answer.mask[20:30, 30:50].all()
     assert not answer.mask[:18].any()
 
 
+def test_the_pass_over_the_crop_is_given_the_first_ones_map() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    state = predictor.predict([Turn(state, ON_OBJECT)])[0].state
+    predictor.predict([Turn(state, (*ON_OBJECT, Click(0, 0, False)))])
+    first_whole, first_crop, second_whole, second_crop = (one.previous for one in seen)
+    assert first_whole.max() == 0
+    # sigmoid(8), the whole pass's, in both crops; sigmoid(4), the answer, in the second whole pass
+    assert float(first_crop.max()) == pytest.approx(0.99966, abs=1e-4)
+    assert float(second_crop.max()) == pytest.approx(0.99966, abs=1e-4)
+    assert float(second_whole.max()) == pytest.approx(0.98201, abs=1e-4)
+
+
+def test_the_box_is_renewed_at_every_click() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    first = predictor.predict([Turn(state, ON_OBJECT)])[0].state
+    further = (*ON_OBJECT, Click(31, 52, True))  # inside the first box
+    second = predictor.predict([Turn(first, further)])[0].state
+    assert list(second.box) == [17, 34, 25, 57]  # rows 20..31, columns 30..52
+
+
+def test_released_boxes_are_larger_around_smaller_objects() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(RELEASED), released=True)
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    ratio = 2.5 - 4 * (9 * 19 / (60 * 80)) ** 0.5
+    rows, cols = ratio * 10 / 2, ratio * 20 / 2
+    wanted = [24.5 - rows, 24.5 + rows, 39.5 - cols, 39.5 + cols]
+    assert list(answer.state.box) == [round(edge) for edge in wanted]
+
+
 def test_where_the_whole_shows_no_object_its_answer_stands() -> None:
-    predictor, state = bright(-8.0)
-    predictor = replace(predictor, overall=painted(0.0), detail=painted(0.0))
-    answer = predictor.predict([Turn(state, (Click(25, 40, True),))])[0]
-    assert shown == [(60, 80)]
+    predictor, state = g2l(nothing, crops(PAPER))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert [one.network for one in seen] == ["whole"]
     assert answer.state.box is None
-    assert answer.mask.all()  # 0.5 exceeds the threshold of 0.49, not that of the zoom
+    assert not answer.mask.any()
+
+
+def test_released_looks_again_at_all_and_answers_into_its_last_box() -> None:
+    predictor, state = g2l(nothing, crops(RELEASED), released=True)
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80)), ("crop", (60, 80))]
+    assert answer.mask[20:30, 30:50].all()  # no box yet: the answer is the crop network's
+    stale = state._replace(box=Box(10, 39, 20, 59))
+    answer = predictor.predict([Turn(stale, ON_OBJECT)])[0]
+    assert answer.state.box == stale.box
+    assert not answer.mask[:10].any()  # the whole picture was pasted into the box
+    assert answer.mask[10:40, 20:60].any()
 
 
 def test_an_overview_is_of_its_size_and_its_answer_of_the_images() -> None:
-    predictor, state = bright(8.0, overview="40")
-    answer = predictor.predict([Turn(state, (Click(25, 40, True),))])[0]
-    assert shown[0] == (30, 40)
+    predictor, state = g2l(like_bright(8.0), replace(crops(PAPER), overview=40))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert seen[0].size == (30, 40)
     assert answer.mask.shape == (60, 80)
     assert answer.mask[22:28, 32:48].all()
 
 
 def test_without_zoom_the_whole_is_looked_at_alone() -> None:
-    predictor, state = bright(8.0, zoom="off")
-    predictor.predict([Turn(state, (Click(25, 40, True),))])
-    assert shown == [(60, 80)]
+    predictor, state = g2l(like_bright(8.0), View(None, flip=False))
+    predictor.predict([Turn(state, ON_OBJECT)])
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80))]
 
 
-def test_released_takes_two_networks_and_all_switches(bs: Path) -> None:
-    card = with_options(load_model("csfpn-hrnet18"), {"released": "on"})
-    predictor = build(weights.prepared(card, "random"))
-    assert isinstance(predictor, GlobalToLocal)
-    assert predictor.overall is not predictor.detail
+def test_released_takes_two_networks_and_all_switches() -> None:
+    card = with_options(load_model("csfpn-hrnet18"), {"released": "on", **SMALL})
+    predictor: Any = build(weights.prepared(card, "random"))
+    first, second = predictor.answer.args[0]
+    assert first is not second
+    assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
+    assert masks(weights.prepared(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
     with pytest.raises(IsbenchError, match="leave sgm, hsgm, g2l on"):
         build(weights.prepared(with_options(card, {"sgm": "off"}), "random"))
 
 
-def test_two_networks_want_two_files(tmp_path: Path) -> None:
+def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
     path = tmp_path / "one.safetensors"
     save_file(network("csfpn-hrnet18").state_dict(), path)
     card = with_options(load_model("csfpn-hrnet18"), {"released": "on"})
     with pytest.raises(IsbenchError, match="wanted --weights FILE,FILE"):
         build(weights.prepared(card, str(path)))
     assert "+" in weights.prepared(card, f"{path},{path}").runtime.digest  # type: ignore[union-attr]
+    with pytest.raises(IsbenchError, match="of 1 network and was given 2 files"):
+        build(weights.prepared(load_model("ritm-mini"), f"{bs},{bs}"))
+
+
+def test_a_file_with_a_comma_in_its_name_is_one_file(tmp_path: Path, bs: Path) -> None:
+    path = tmp_path / "a,b.safetensors"
+    path.write_bytes(bs.read_bytes())
+    build(weights.prepared(load_model("ritm-mini"), str(path)))
+
+
+def test_weights_that_change_after_they_were_hashed_are_refused(tmp_path: Path, bs: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(bs.read_bytes())
+    card = weights.prepared(load_model("ritm-mini"), str(path))
+    save_file(network("baseline-mini").state_dict() | {"head.layers.2.bias": torch.ones(1)}, path)
+    with pytest.raises(IsbenchError, match="changed after the run began"):
+        build(card)
+
+
+def test_what_is_wrong_with_the_last_model_is_known_before_the_first_plays(
+    isbench: Isbench, bs: Path, tmp_path: Path
+) -> None:
+    said = refused(isbench, bs, "--model", "csfpn-mini", "--out", str(tmp_path / "runs"))
+    assert "of another network" in said
+    assert not (tmp_path / "runs").exists()
+
+
+# CDNet
+
+
+def test_cdnet_sees_a_square_and_diffuses_the_mean_of_both_mirror_images() -> None:
+    card = weights.prepared(with_options(load_model("cdnet-r34"), {"size": "48"}), "random")
+    predictor: Any = build(card)
+    net = predictor.answer.args[0]
+    state = predictor.start(predictor.begin(one((40, 60)).image), None)
+    (answer,) = predictor.predict([Turn(state, (Click(20, 30, True),))])
+    inputs, table = crop(state.picture.pixels, [Click(20, 30, True)], Box(0, 39, 0, 59), (48, 48))
+    with torch.inference_mode():
+        pair = net(torch.cat([inputs, inputs.flip(3)]), torch.cat([table, mirrored(table, 48)]))
+        mean = (pair[:1] + pair[1:].flip(3)) / 2
+        wanted = raised(torch.sigmoid(net.refined(inputs, table, mean)), (40, 60))
+    assert torch.allclose(answer.state.probability, wanted, atol=1e-5)
+    assert (answer.mask == (wanted[0, 0] > 0.5).numpy()).all()
+    assert predictor.view.threshold == 0.5
+
+
+def test_cdnets_box_is_renewed_at_every_click_and_may_be_small() -> None:
+    zoom = replace(cdnet.ZOOM, target=48)
+    mask = np.zeros((200, 300), bool)
+    mask[50:54, 60:64] = True
+    clicks = (Click(51, 61, True), Click(52, 62, True))
+    box = zoom.box(mask, clicks, None)
+    assert box == Box(46, 56, 56, 66)  # 1.4 * 4 is below 10: 10 about 51.5 and 61.5, even rounding
+    mask[50:54, 60:65] = True
+    assert zoom.box(mask, clicks, box) != box  # RITM would keep it
+    assert zoom.box(mask, clicks[:1], None) is None
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -376,11 +546,14 @@ def test_the_threads_of_torch_are_given_back() -> None:
     assert torch.get_num_threads() == before
 
 
-def test_a_predictor_plays_random_networks_alike_in_every_process(folder_set: Path) -> None:
-    dataset = load_dataset(f"folder:{folder_set}", limit=1)
-    sample = dataset.load(dataset.keys[0])
-    for again, first in zip(*(masks(drawn("csfpn-mini"), sample) for _ in range(2)), strict=True):
-        assert (again == first).all()
+def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() -> None:
+    torch.manual_seed(3)
+    first = masks(drawn("csfpn-mini"), one((24, 32)))
+    lot = torch.rand(1)
+    torch.manual_seed(3)
+    assert lot == torch.rand(1)
+    for again, before in zip(masks(drawn("csfpn-mini"), one((24, 32))), first, strict=True):
+        assert (again == before).all()
 
 
 def test_a_picture_of_one_row_is_read_and_played(tmp_path: Path, isbench: Isbench) -> None:

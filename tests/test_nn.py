@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from isbench.datasets import load_dataset
 from isbench.engine import play
 from isbench.nn.clickmaps import FAR, disks, mirrored, points
 from isbench.nn.hrnet import W18, W18S, W32, HRNet
-from isbench.nn.predictor import MaskGuided, State, View
+from isbench.nn.mini import Mini
+from isbench.nn.predictor import Passing, State, View, mask_guided
 from isbench.nn.trunk import deeplab
 from isbench.nn.zoom import Box, Zoom, overlap
 from isbench.types import Click, Prediction, Rules, Turn
@@ -175,7 +177,7 @@ def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
     return wanted - 8 * torch.exp(-near[:, 1:] / (2 * 25**2)) - 3 + 1.5 * (previous - 0.5)
 
 
-class Recording(MaskGuided):
+class Recording(Passing):
     """Keeps the states it answered with."""
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
@@ -192,7 +194,8 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
     dataset = load_dataset(game["dataset"].lower(), real_data)
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
     seen.clear()
-    predictor = Recording(probe, View(Zoom(game["target_size"]), game["flip"]))
+    view = View(Zoom(game["target_size"]), game["flip"])
+    predictor = Recording(view, partial(mask_guided, probe))
     (played,) = play(predictor, [dataset.load(key)], Rules(len(game["steps"]), 1.01))
     for step, click, overlapped, state in zip(
         game["steps"], played.trajectory.clicks, played.trajectory.overlap, seen, strict=True
@@ -315,3 +318,51 @@ def test_a_crop_holds_its_object_and_stays_in_the_image(
     assert 0 <= crop.left <= box.left <= box.right <= crop.right < 150
     assert overlap(crop, crop) == 1
     assert overlap(box, crop) == overlap(crop, box)
+
+
+def open_csfpn(released: bool = False) -> nn.Module:
+    """Return a small CSFPN whose graphs propagate."""
+    torch.manual_seed(0)
+    graphs = Graphs(heads=2, reduction=4, light=True, out=32, released=released)
+    network = Csfpn(Mini(), graphs).eval()
+    for key, value in network.named_parameters():
+        if key.endswith("gamma"):
+            nn.init.constant_(value, 0.3)
+    return network
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(INSIDE, min_size=2, max_size=8), st.randoms(use_true_random=False))
+def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], lots: Any) -> None:
+    shuffled = list(clicks)
+    lots.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
+    network, inputs = open_csfpn(), picture(4, 64, 96)
+    with torch.inference_mode():
+        one, other = (network(inputs, points(table)) for table in (clicks, shuffled))
+    assert torch.allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda: open_csfpn(True), open_csfpn, lambda: Ritm(Mini())])
+def test_networks_never_write_what_they_are_given(make: Callable[[], nn.Module]) -> None:
+    inputs, clicks = picture(4, 64, 96), points([Click(70, 10, True), Click(0, 0, False)])
+    clicks[0, 0, 1] = -7
+    kept = inputs.clone(), clicks.clone()
+    with torch.inference_mode():
+        make().eval()(inputs, clicks)
+    assert torch.equal(inputs, kept[0])
+    assert torch.equal(clicks, kept[1])
+
+
+def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
+    inputs, base = picture(4, 64, 96), [Click(20, 30, True)]
+    beyond = [[*base, Click(66, 20, False)], [*base, Click(20, 98, False)]]
+    with torch.inference_mode():
+        alone, *others = (open_csfpn(True)(inputs, points(t)) for t in (base, *beyond))
+        usual = open_csfpn()(inputs, points(beyond[0]))
+    assert all(torch.allclose(alone, other, atol=1e-6) for other in others)
+    assert not torch.allclose(alone, usual, atol=1e-6)
+
+
+def test_a_click_above_and_left_of_a_crop_is_mirrored_too() -> None:
+    table = points([(-2.0, -2.0, True)])
+    assert mirrored(table, 30)[0, 0].tolist() == [-2, 31, 0]

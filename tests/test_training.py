@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,7 +30,7 @@ from isbench.nn.checkpoint import load_weights
 from isbench.nn.clickmaps import disks
 from isbench.nn.mini import Mini
 from isbench.nn.ocr import Logits
-from isbench.nn.predictor import MaskGuided, View
+from isbench.nn.predictor import Passing, View, mask_guided
 from isbench.training import Checks, Crop, Lots, Outcome, Recipe, Views, Weighted, train
 from isbench.training.loop import BEST, WEIGHTS, Report, Verdict, events
 from isbench.training.session import opened
@@ -416,7 +417,7 @@ def test_two_minutes_of_training_beat_the_nearest_click(real_data: Path, tmp_pat
             return curves([game.trajectory for game in games], 10).mean(axis=0)
 
         # images as large as those it was trained on: it has no time to learn more scales
-        network = MaskGuided(session.mean, View(flip=False, longest_side=96))
+        network = Passing(View(flip=False, longest_side=96), partial(mask_guided, session.mean))
         drawn, simple = iou(network), iou(nearest.build())
         for _ in events(session):
             pass

@@ -9,25 +9,27 @@ import click
 from rich import box
 from rich.table import Table
 
+from isbench import runner
 from isbench.cli.options import console
 from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
+from isbench.types import Scalar
 from isbench.weights import names
+
+_SIZE = "320x480"
 
 
 @click.command(short_help="Show what models there are, and what they cost.")
 @click.option("--cost", "costs", is_flag=True, help="Show parameters and multiply-adds instead.")
 @click.option(
     "--size",
-    default="320x480",
-    show_default=True,
     metavar="HxW",
-    help="Rows and columns of the image that --cost counts for.",
+    help=f"Rows and columns of the image that costs are counted for. [default: {_SIZE}]",
 )
-def models(costs: bool, size: str) -> None:
+def models(costs: bool, size: str | None) -> None:
     """Show the installed models with their options; one that fails to import says why.
 
-    With --cost, show the parameters and multiply-adds of every network and of each of its parts.
+    With --cost or --size, show the parameters and multiply-adds of every network and its parts.
 
     \b
     Example:
@@ -35,10 +37,10 @@ def models(costs: bool, size: str) -> None:
       isbench models --cost --size 480x854
     """
     terminal = console()
-    if costs:
-        table, counted = _costs(_size(size))
+    if costs or size is not None:
+        table, counted = _costs(_parsed(size or _SIZE))
         terminal.print(table)
-        terminal.print(f"GMAC at {size}: {counted}")
+        terminal.print(f"GMAC at {size or _SIZE}: {counted}")
         return
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
@@ -49,14 +51,21 @@ def models(costs: bool, size: str) -> None:
         except IsbenchError as error:
             table.add_row(name, str(error))
             continue
-        options = ", ".join(f"{key}={value}" for key, value in card.options.items())
+        options = ", ".join(f"{key}={_shown(key, value)}" for key, value in card.options.items())
         weights = "" if card.network is None else ", ".join(names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
     terminal.print("and anyone's: --model package.module:card (see CONTRIBUTING.md)")
 
 
-def _size(text: str) -> tuple[int, int]:
+def _shown(key: str, value: Scalar) -> str:
+    """Return an option's default as one would type it, or what it stands for."""
+    if runner.LEFT_TO_DATA.get(key) == value:
+        return "the data set's"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _parsed(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if found is None:
         raise IsbenchError(f"size is {text!r}; wanted rows x columns, such as 320x480")
@@ -72,10 +81,14 @@ def _costs(size: tuple[int, int]) -> tuple[Table, str]:
     for head in ("Name", "Parameters", "GMAC", *(f"{part} %" for part in parts)):
         table.add_column(head, justify="left" if head == "Name" else "right", no_wrap=True)
     for name in model_names():
-        card = load_model(name)
-        if card.network is None:
+        try:
+            card = load_model(name)
+            if card.network is None:
+                continue
+            found = cost(partial(card.network, **card.options), size)
+        except IsbenchError as error:  # one that cannot be imported
+            table.add_row(name, str(error))
             continue
-        found = cost(partial(card.network, **card.options), size)
         shares = [
             f"{100 * found.parts[part].macs / found.whole.macs:.1f}" if part in found.parts else ""
             for part in parts

@@ -57,7 +57,9 @@ _MOST_WORKERS = 8  # by default; each holds a model
 )
 @network_options
 @click.option("--limit", type=int, help="Play the first objects only.")
-@click.option("--workers", type=int, help="Processes to play in; else one a core, 8 at most.")
+@click.option(
+    "--workers", type=int, help="Processes to play in; else one a core, 8 at most, 1 with a GPU."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
 @click.option(
     "--out",
@@ -117,7 +119,9 @@ def run(
         [partial(with_network, card, asked) for card in cards],
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
-    count = min(_MOST_WORKERS, _cores()) if workers is None else workers
+    if len(cards) * len(sets) > 1:
+        list(map(runner.check, cards))  # what is wrong with the last is known before the first
+    count = _workers(cards) if workers is None else workers
     with Reporter() as reporter:
         runs = [
             runner.run(card, dataset, rules, out=out, workers=count, watch=reporter)
@@ -163,6 +167,13 @@ def _configured(cards: list[Model], settings: tuple[str, ...]) -> list[Model]:
             with_options(cards[0], {key: value})  # raises, naming the nearest option
         cards = [with_options(card, {key: value}) if card in having else card for card in cards]
     return cards
+
+
+def _workers(cards: list[Model]) -> int:
+    """Return how many processes play by default: one a core, or one for a GPU."""
+    if any(card.runtime is not None and card.runtime.device != "cpu" for card in cards):
+        return 1
+    return min(_MOST_WORKERS, _cores())
 
 
 def _cores() -> int:

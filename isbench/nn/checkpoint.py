@@ -48,10 +48,12 @@ def _read(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise IsbenchError(
             f"weights {path} hold more than tensors and plain values, or are damaged; they are not "
-            "run: ask their author for a file of tensors, or fetch it anew"
+            "run: ask their author for a file of tensors, or delete it and fetch it anew"
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, zipfile.BadZipFile) as e:
-        raise IsbenchError(f"weights {path} are damaged or no checkpoint; fetch them anew") from e
+        raise IsbenchError(
+            f"weights {path} are damaged or no checkpoint; delete and fetch them anew"
+        ) from e
 
 
 def _state(path: Path, stored: Any) -> Mapping[str, Tensor]:
@@ -82,7 +84,8 @@ def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
     broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if broken:
         raise IsbenchError(
-            f"weights {path} hold numbers that are not finite, in {_first(broken)}; fetch them anew"
+            f"weights {path} hold numbers that are not finite, in {_first(broken)}; delete and "
+            "fetch them anew"
         )
 
 

@@ -32,7 +32,7 @@ def points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Ten
 def mirrored(clicks: Tensor, width: int) -> Tensor:
     """Return (B, 2K, 3) points of an image mirrored left to right; unused places stay unused."""
     flipped = clicks.clone()
-    used = clicks[..., :2].amax(dim=-1) >= 0
+    used = clicks[..., 2] >= 0  # a click above and left of a crop is one nevertheless
     flipped[..., 1] = torch.where(used, width - 1 - clicks[..., 1], clicks[..., 1])
     return flipped
 

@@ -7,7 +7,7 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -21,45 +21,57 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 _SEED = 0  # of weights that are drawn
 
 
-def ready(network: Callable[[], nn.Module], runtime: Runtime, number: int = 0) -> nn.Module:
+def ready(
+    network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
+) -> nn.Module:
     """Return a network for inference: its weights loaded, or drawn where the runtime has none.
 
-    `number` counts the networks of one model, which take the runtime's files in order.
+    It is number `number` of the `of` networks of a model, which take the runtime's files in order.
+    Raises IsbenchError for another number of files, and for weights that changed since they were
+    hashed.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED + number)
+        torch.default_generator.manual_seed(_SEED + number)
         made = network()
     if runtime.weights:
-        load_weights(made, _file(runtime, number))
+        path, wanted = _file(runtime, number, of)
+        if load_weights(made, path) != wanted:
+            raise IsbenchError(f"weights {path} changed after the run began; run it again")
     made.requires_grad_(False)
     made = made.eval().to(runtime.device)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _file(runtime: Runtime, number: int) -> Path:
-    if number >= len(runtime.weights):
+def _file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
+    """Return a network's file of weights and what its sha256 was."""
+    if len(runtime.weights) != of:
         given = ",".join(map(str, runtime.weights))
         raise IsbenchError(
-            f"this model is of {number + 1} networks or more and was given {len(runtime.weights)} "
-            f"file of weights ({given}); wanted --weights FILE,FILE"
+            f"this model is of {of} network{'s' * (of > 1)} and was given {len(runtime.weights)} "
+            f"files of weights ({given}); wanted --weights {','.join(['FILE'] * of)}"
         )
-    return runtime.weights[number]
+    return runtime.weights[number], runtime.digest.split("+")[number]
 
 
 @contextmanager
 def computing(runtime: Runtime) -> Iterator[None]:
     """Compute inside without gradients, in the runtime's precision, on its number of threads."""
-    before, kind = torch.get_num_threads(), runtime.device.partition(":")[0]
-    lowered = runtime.precision != "fp32"
+    threads, convolutions = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(runtime.threads)
+    if runtime.precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = False  # 10 bits of 23 are not what fp32 says
     try:
-        with (
-            torch.inference_mode(),
-            torch.autocast(kind, PRECISIONS[runtime.precision], enabled=lowered),
-        ):
+        with torch.inference_mode(), _lowered(runtime):
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_num_threads(threads)
+
+
+def _lowered(runtime: Runtime) -> AbstractContextManager[object]:
+    if runtime.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(runtime.device.partition(":")[0], PRECISIONS[runtime.precision])
 
 
 def device(name: str) -> str:

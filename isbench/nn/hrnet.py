@@ -123,9 +123,9 @@ class HRNet(nn.Module):
         size = branches[0].shape[-2:]
         return torch.cat([raised(branch, size) for branch in branches], dim=1)
 
-    def logits(self, features: Tensor, aux: Tensor | None = None) -> Logits:
-        """Return both answers at the features' size; `aux` is made of them unless given."""
-        aux = raised(self.aux_head(features) if aux is None else aux, features.shape[-2:])
+    def logits(self, features: Tensor, aux: Tensor) -> Logits:
+        """Return both answers at the features' size, where `aux` may have been smaller."""
+        aux = raised(aux, features.shape[-2:])
         x = self.conv3x3_ocr(features)
         return Logits(self.cls_head(self.ocr_distri_head(x, context(x, aux))), aux)
 

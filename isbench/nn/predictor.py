@@ -10,7 +10,7 @@ averaged. Its probabilities are pasted into zeros: what is outside the crop is b
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -63,22 +63,28 @@ Passes: TypeAlias = Generator[Look, Tensor, Prediction]
 def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
     """Return the image as a tensor, scaled down if a side exceeds `longest_side`, 0 for never."""
     height, width = image.shape[:2]
-    pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None].to(device).float() / 255
+    pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None].float() / 255
     scale = longest_side / max(height, width) if longest_side else 1.0
     if scale < 1:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-    return Picture(pixels, (height, width))
+    return Picture(pixels.to(device), (height, width))
+
+
+def _rescaled(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a map between an image and its smaller picture, by pixel centres as `seen` does."""
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def begun(picture: Picture, initial: Mask | None) -> State:
     """Return the state before the first click; an initial mask counts as certain."""
-    size = picture.pixels.shape[-2:]
-    blank = picture.pixels.new_zeros(1, 1, *size)
-    if initial is not None:
-        mask = torch.from_numpy(initial)[None, None].to(blank)
-        blank = raised(mask, size)
-    return State(picture, blank, None)
+    rows, cols = picture.pixels.shape[-2:]
+    if initial is None:
+        return State(picture, picture.pixels.new_zeros(1, 1, rows, cols), None)
+    mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
+    return State(picture, _rescaled(mask, (rows, cols)), None)
 
 
 def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
@@ -91,7 +97,7 @@ def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
 
 def concluded(state: State, probability: Tensor, box: Box | None, threshold: float) -> Prediction:
     """Return the answer: what is likelier than `threshold`, at the image's own size."""
-    whole = raised(probability, state.picture.shape)
+    whole = _rescaled(probability, state.picture.shape)
     mask = (whole[0, 0] > threshold).cpu().numpy()
     return Prediction(mask, State(state.picture, probability, box))
 
@@ -216,9 +222,9 @@ OPTIONS: Mapping[str, Scalar] = {
 def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
     """Return the view that a card's options say, with the system's own way to zoom."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
-    for name in ("zoom_target", "overview"):
-        if int(options[name]) < 0:
-            raise IsbenchError(f"option {name} is {options[name]}; wanted 0 pixels or more")
+    for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
+        if int(options[name]) < least:
+            raise IsbenchError(f"option {name} is {options[name]}; wanted {least} pixels or more")
     if not 0 < threshold < 1:
         raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
     return View(
@@ -232,15 +238,11 @@ def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
 
 
 @dataclass(frozen=True)
-class MaskGuided:
-    """The predictor of a network that takes its own last answer back as an input [RITM].
+class Passing:
+    """A predictor whose answers are made of passes; `answer` is what tells systems apart."""
 
-    As in the original, an answer without object makes the next pass see the whole image while the
-    answer still goes to the last crop.
-    """
-
-    network: Network
     view: View
+    answer: Callable[[View, State, tuple[Click, ...]], Passes]
 
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
@@ -252,17 +254,30 @@ class MaskGuided:
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        return self.view.answers([self._answer(*turn) for turn in turns])
+        return self.view.answers([self.passes(turn) for turn in turns])
 
-    def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
-        zoom, shape = self.view.zoom, state.probability.shape
-        clicks = placed(clicks, state.picture)
-        fresh = None
-        if zoom is not None:
-            fresh = zoom.box(certain(state.probability, zoom.threshold), clicks, state.box)
-        inputs = torch.cat([state.picture.pixels, state.probability], dim=1)
-        probability = yield from self.view.looked(self.network, inputs, clicks, fresh)
-        box = fresh or state.box
-        if box is not None:
-            probability = pasted(probability, box, shape)
-        return concluded(state, probability, box, self.view.threshold)
+    def passes(self, turn: Turn) -> Passes:
+        """Return the passes of one answer, the clicks where the network sees them."""
+        return self.answer(self.view, turn.state, placed(turn.clicks, turn.state.picture))
+
+
+def mask_guided(network: Network, view: View, state: State, clicks: tuple[Click, ...]) -> Passes:
+    """Answer as a network does that takes its own last answer back as an input [RITM].
+
+    As in the original, an answer without object makes the next pass see the whole image while the
+    answer still goes to the last crop.
+    """
+    fresh = zoomed(view, state, clicks)
+    inputs = torch.cat([state.picture.pixels, state.probability], dim=1)
+    probability = yield from view.looked(network, inputs, clicks, fresh)
+    box = fresh or state.box
+    if box is not None:
+        probability = pasted(probability, box, state.probability.shape)
+    return concluded(state, probability, box, view.threshold)
+
+
+def zoomed(view: View, state: State, clicks: tuple[Click, ...]) -> Box | None:
+    """Return the crop that the last answer asks for, None for the whole image."""
+    if view.zoom is None:
+        return None
+    return view.zoom.box(certain(state.probability, view.zoom.threshold), clicks, state.box)

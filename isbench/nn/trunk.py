@@ -54,7 +54,7 @@ def rough(trunk: Trunk, features: Tensor) -> Tensor | None:
     return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
 
 
-def answered(
+def logits_of(
     trunk: Trunk,
     head: SeparableHead | None,
     features: Tensor,
@@ -63,6 +63,7 @@ def answered(
 ) -> Logits:
     """Return both answers at `size`: features may have been changed, or raised, since `aux`."""
     if isinstance(trunk, HRNet):
+        assert aux is not None
         main, aux = trunk.logits(features, aux)
     else:
         assert head is not None

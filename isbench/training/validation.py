@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from isbench.engine import play
 from isbench.metrics import clicks_to, curves
-from isbench.nn.predictor import MaskGuided, View
+from isbench.nn.predictor import Passing, View, mask_guided
 from isbench.nn.zoom import Zoom
 from isbench.training.recipe import Checks
 from isbench.types import Dataset, Rules, Runtime
@@ -39,7 +40,7 @@ def validate(network: nn.Module, dataset: Dataset, checks: Checks, device: torch
     """Play the data set's objects and return the scores; the network is left in eval mode."""
     runtime = Runtime(device=str(device), threads=torch.get_num_threads())
     view = View(Zoom(dataset.zoom_target), checks.flip, _THRESHOLD, runtime=runtime)
-    predictor = MaskGuided(network.eval(), view)
+    predictor = Passing(view, partial(mask_guided, network.eval()))
     started = perf_counter()
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)

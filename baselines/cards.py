@@ -1,0 +1,155 @@
+"""The cards of the networks among the baselines: RITM, CDNet, and the family of Table 4.
+
+What a card holds beside a network's sizes (weights, recipe, words) decides no mask, which is why
+cards are not where networks are: a run's identity holds the code of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from baselines import baseline, cdnet, ritm
+from baselines.baseline import Parts
+from isbench.nn.hrnet import W18, W18S, W32, HRNet, Sizes
+from isbench.nn.mini import Mini
+from isbench.nn.predictor import OPTIONS
+from isbench.nn.trunk import Trunk, deeplab
+from isbench.training import Lots, recipes
+from isbench.types import File, Model
+
+_UNTRAINED = "this version comes without trained ones"
+_VERSION = f"torch {version('torch')}"
+# the schedule by which the CSFPN paper trained RITM's ResNet-101 and its own
+_ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
+
+
+def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Model:
+    options = {**OPTIONS, "previous_mask": more.pop("previous_mask", True)}
+    return Model(
+        f"ritm-{name}",
+        partial(ritm.build, trunk),
+        options,
+        partial(ritm.network, trunk),
+        summary=f"RITM on {what}",
+        source="arXiv:2102.06583",
+        licence="MIT",
+        version=_VERSION,
+        **more,
+    )
+
+
+def _hrnet(sizes: Sizes) -> Callable[[], HRNet]:
+    return partial(HRNet, sizes)
+
+
+def _released(name: str, **known: Any) -> File:
+    """Return a checkpoint of RITM's release and its copy under the same name."""
+    repository, copy = "ritm_interactive_segmentation", "ritm-interactive-segmentation"
+    urls = (
+        f"https://github.com/saic-vul/{repository}/releases/download/v1.0/{name}",
+        f"https://github.com/SamsungLabs/{repository}/releases/download/v1.0/{name}",
+        f"https://github.com/supervisely-ecosystem/{copy}/releases/download/v0.1/{name}",
+    )
+    return File(name, urls, **known)
+
+
+ritm_hrnet18s = _ritm(
+    "hrnet18s",
+    "HRNet-18s with OCR",
+    _hrnet(W18S),
+    weights={"cocolvis": _released("coco_lvis_h18s_itermask.pth")},
+    recipe=replace(recipes.RITM, batch=32),
+)
+ritm_hrnet18 = _ritm(
+    "hrnet18",
+    "HRNet-18 with OCR",
+    _hrnet(W18),
+    weights={
+        "sbd": _released("sbd_h18_itermask.pth"),
+        "cocolvis": _released(
+            "coco_lvis_h18_itermask.pth", size=40_700_707, md5="6fb97de7ea32f4856f2e63d146a09f31"
+        ),
+    },
+    recipe=recipes.RITM,
+)
+ritm_hrnet18_baseline = _ritm(
+    "hrnet18-baseline",
+    "HRNet-18 with OCR, without the last answer as an input",
+    _hrnet(W18),
+    previous_mask=False,
+    weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
+    recipe=replace(recipes.RITM, epochs=120, milestones=(100, 115), lots=Lots(iterative=0)),
+)
+ritm_hrnet32 = _ritm(
+    "hrnet32",
+    "HRNet-32 with OCR",
+    _hrnet(W32),
+    weights={"cocolvis": _released("coco_lvis_h32_itermask.pth")},
+    recipe=replace(recipes.RITM, batch=32),
+)
+ritm_r34 = _ritm(
+    "r34",
+    "DeepLabV3+, ResNet-34",
+    partial(deeplab, 34, 128),
+    previous_mask=False,
+    recipe=replace(_ON_DEEPLAB, lots=Lots(iterative=0)),
+)
+ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_ON_DEEPLAB)
+ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), recipe=_ON_DEEPLAB)
+ritm_mini = _ritm(
+    "mini",
+    "this project's mini trunk (BS of Table 3)",
+    Mini,
+    unreleased=_UNTRAINED,
+    recipe=recipes.MINI,
+)
+
+
+def _cdnet(depth: int, unreleased: str) -> Model:
+    options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
+    return Model(
+        f"cdnet-r{depth}",
+        partial(cdnet.build, depth),
+        {**options, "threshold": 0.50, "size": 384},
+        partial(cdnet.network, depth),
+        unreleased=unreleased,
+        recipe=recipes.CDNET,
+        summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
+        source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
+        licence="MIT",
+        version=_VERSION,
+    )
+
+
+cdnet_r34 = _cdnet(34, "its authors' are on Google Drive, linked in the README of their ClickSEG")
+cdnet_r50 = _cdnet(50, "its authors released those of ResNet-34 only")
+
+
+def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
+    where = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
+    diffused = f" with FDM at {where}" if where else ""
+    trunk = f"ResNet-{depth}" if depth else "the mini trunk"
+    return Model(
+        f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
+        partial(baseline.build, depth, parts),
+        {**OPTIONS, **({"joined": False} if depth else {})},
+        partial(baseline.network, depth, parts),
+        unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
+        recipe=_ON_DEEPLAB if depth else recipes.MINI,
+        summary=f"Table 4's baseline on {trunk}{diffused}",
+        source="BMVC 2023",
+        licence="MIT",
+        version=_VERSION,
+    )
+
+
+baseline_r50 = _baseline(50, "", Parts())
+baseline_r50_fdm = _baseline(50, "-fdm", Parts(low=True))
+baseline_r50_fdm2 = _baseline(50, "-fdm2", Parts(low=True, high=True))
+baseline_mini = _baseline(None, "", Parts())
+baseline_mini_fdm = _baseline(None, "-fdm", Parts(low=True))
+baseline_mini_fdm2 = _baseline(None, "-fdm2", Parts(low=True, high=True))
