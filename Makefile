@@ -43,8 +43,10 @@ tables: $(READY)  ## write results/TABLES.md anew from the committed runs
 	for view in noc nof iou; do echo; $(BIN)/isbench report results --table $$view --format markdown; done; \
 	} > results/TABLES.md
 
-bench: $(READY)  ## the clicker against a straightforward one
+bench: $(READY)  ## the clicker against a straightforward one, networks, propagation against diffusion
 	$(BIN)/python benchmarks/clicker.py
+	$(BIN)/python benchmarks/networks.py
+	$(BIN)/python benchmarks/propagation.py
 
 clean:  ## take away what was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

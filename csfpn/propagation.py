@@ -57,11 +57,12 @@ def spread(query: Tensor, key: Tensor, value: Tensor, counts: Tensor) -> Tensor:
     Query is (B, D, h, w), key (B, D, M, 1), value (B, C, M, 1).
     """
     scale = query.shape[1] ** -0.5
-    energy = torch.einsum("bdn,bdm->bnm", query.flatten(2), key[..., 0]) * scale
+    # clicks before cells: so the softmax runs over whole rows of cells at once
+    energy = torch.einsum("bdm,bdn->bmn", key[..., 0] * scale, query.flatten(2))
     none = ~counts.any(dim=1)
-    energy = energy.masked_fill((~counts & ~none[:, None])[:, None], -torch.inf)
-    weights = energy.softmax(dim=2).masked_fill(none[:, None, None], 0)
-    out = torch.einsum("bnm,bcm->bcn", weights, value[..., 0])
+    energy = energy.masked_fill((~counts & ~none[:, None])[:, :, None], -torch.inf)
+    weights = energy.softmax(dim=1).masked_fill(none[:, None, None], 0)
+    out = torch.einsum("bcm,bmn->bcn", value[..., 0], weights)
     return out.reshape(*out.shape[:2], *query.shape[-2:])
 
 

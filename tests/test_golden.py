@@ -18,6 +18,7 @@ from isbench.registry import load_model
 from isbench.runner import run
 from isbench.tables import figures
 from isbench.types import Rules
+from isbench.weights import prepared
 
 SETS = {
     "grabcut": ("GrabCut", ["14.64", "15.88", "16.98"]),
@@ -67,3 +68,13 @@ def test_nearest_plays_the_original_games(
     # and sums them in single precision, which moves the sixth decimal
     mean = metrics.curves(played.trajectories, 20).mean(axis=0)
     assert mean == pytest.approx(summary["mean_iou_at_k"], abs=3e-6, rel=0)
+
+
+@pytest.mark.slow
+def test_two_workers_play_a_networks_games_as_one_does(real_data: Path, tmp_path: Path) -> None:
+    card = prepared(load_model("ritm-hrnet18s"), "random")
+    dataset = load_dataset("grabcut", real_data, limit=6)
+    files = [
+        run(card, dataset, Rules(4, 1.01), out=tmp_path / str(n), workers=n).path for n in (1, 2)
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,0 +1,52 @@
+"""Seconds of one pass with its mirror image, of networks beside each other in one run.
+
+Ratios to the first network are what to look at. Weights are random: they change no time.
+
+    python benchmarks/networks.py ritm-hrnet18 ritm-mini csfpn-mini
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+
+import torch
+
+from isbench.nn.clickmaps import points
+from isbench.nn.compute import computing, ready
+from isbench.registry import load_model
+from isbench.types import Click, Runtime
+
+CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=["ritm-hrnet18", "ritm-mini", "csfpn-mini"])
+    parser.add_argument("--size", type=int, nargs=2, default=[304, 400], metavar=("ROWS", "COLS"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=9)
+    options = parser.parse_args()
+    runtime = Runtime(threads=options.threads)
+    networks = {}
+    for name in options.models:
+        card = load_model(name)
+        assert card.network is not None, name
+        networks[name] = ready(partial(card.network, **card.options), runtime)
+    inputs, clicks = torch.rand(2, 4, *options.size), points(CLICKS).expand(2, -1, -1)
+    least = dict.fromkeys(networks, float("inf"))
+    with computing(runtime):
+        for _ in range(1 + options.runs):  # the first is thrown away with every slower one
+            for name, network in networks.items():
+                started = time.perf_counter()
+                network(inputs, clicks)
+                least[name] = min(least[name], time.perf_counter() - started)
+    first = next(iter(least.values()))
+    print(f"one pass with its mirror image at {options.size}, {options.threads} thread(s)")
+    for name, seconds in least.items():
+        print(f"{name:22s} {seconds:8.4f} s  {seconds / first:6.3f} of {options.models[0]}")
+
+
+if __name__ == "__main__":
+    main()
