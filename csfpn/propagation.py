@@ -133,10 +133,8 @@ def sampled(x: Tensor, at: Cells, size: torch.Size) -> Tensor:
     row = at.places.div(width, rounding_mode="floor") * (2 / max(height - 1, 1)) - 1
     col = at.places.remainder(width) * (2 / max(width - 1, 1)) - 1
     grid = torch.stack([col, row], dim=-1)[:, :, None].clamp(-1, 1)  # (B, M, 1, 2), as (x, y)
-    # places in half the precision would be off by parts of a cell
-    with torch.autocast(x.device.type, enabled=False):
-        precise = torch.promote_types(x.dtype, torch.float32)
-        return F.grid_sample(x.to(precise), grid.to(precise), align_corners=True).to(x.dtype)
+    precise = torch.promote_types(x.dtype, torch.float32)  # half of it is off by parts of a cell
+    return F.grid_sample(x.to(precise), grid.to(precise), align_corners=True).to(x.dtype)
 
 
 def _dense(high: int, low: int, out: int) -> nn.Sequential:

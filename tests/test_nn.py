@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from baselines.ritm import Ritm
 from csfpn.network import Csfpn, Graphs
-from csfpn.propagation import Cells, Hsgm, Sgm, cells, spread
+from csfpn.propagation import Cells, Hsgm, Sgm, cells, sampled, spread
 from isbench.datasets import load_dataset
 from isbench.engine import play
 from isbench.nn.clickmaps import FAR, disks, mirrored, points
@@ -366,3 +366,13 @@ def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
 def test_a_click_above_and_left_of_a_crop_is_mirrored_too() -> None:
     table = points([(-2.0, -2.0, True)])
     assert mirrored(table, 30)[0, 0].tolist() == [-2, 31, 0]
+
+
+def test_half_the_precision_samples_keys_where_the_clicks_are() -> None:
+    rows, cols = torch.meshgrid(torch.arange(60.0), torch.arange(107.0), indexing="ij")
+    ramps = torch.stack([rows, cols])[None] / 128  # exact in bf16 to a 256th of itself
+    at = Cells(torch.tensor([[213 * 119 + 201]]), torch.ones(1, 1, dtype=torch.bool))
+    wanted = sampled(ramps, at, torch.Size((120, 213)))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = sampled(ramps.bfloat16(), at, torch.Size((120, 213)))
+    assert torch.allclose(found.float(), wanted, rtol=0.01)
