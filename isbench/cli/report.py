@@ -16,7 +16,7 @@ from isbench.datasets import is_known
 from isbench.errors import IsbenchError, unknown
 from isbench.registry import load_model
 from isbench.sheet import FORMATS, Sheet, csv, latex, markdown, terminal
-from isbench.store import Run, find
+from isbench.store import Run
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -60,9 +60,7 @@ def report(
       isbench report --plot iou_k --plot noc_hist
     """
     _check(view, form, max_clicks)
-    # a table of the paper has published figures in any case
-    bare = view in PAPER and not names and not find(runs)
-    chosen, notes = ([], []) if bare else views.choose(names, runs)
+    chosen, notes = _runs(names, runs, view)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
     for note in (*notes, *_remarks(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
@@ -73,6 +71,16 @@ def report(
         _print(PAPER[view](chosen), form)
     elif view is not None or not plots:
         _print_runs(chosen, view or "noc", form, max_clicks)
+
+
+def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Run], list[str]]:
+    """Return the chosen runs; a table of the paper has its published figures without any."""
+    try:
+        return views.choose(names, runs)
+    except IsbenchError:
+        if view not in PAPER or names:
+            raise
+        return [], []
 
 
 def _check(view: str | None, form: str, max_clicks: int) -> None:
@@ -101,7 +109,8 @@ def _table4(runs: list[Run]) -> Sheet:
         assert card.network is not None
         network = partial(card.network, **card.options)
         at_size, at_flops = cost(network, paper.SIZE).whole, cost(network, paper.FLOPS_SIZE).whole
-        counted = paper.Counted(at_size.parameters, at_size.macs, paper.PER_MAC * at_flops.macs)
+        flops = paper.PER_MAC * at_flops.macs
+        counted = paper.Counted(at_size.parameters, at_size.macs, flops, card.options)
         costs[paper.row_name(model, options)] = counted
     return paper.table4(views.published(), costs, runs)
 
