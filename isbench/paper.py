@@ -84,7 +84,7 @@ _NOTES = (
     "The baseline's parameters tell what it is: DeepLabV3+ on ResNet-50 of width 128, with clicks "
     "added to the stem (Conv1S) or joined to the colours (joined=on).",
     "The paper's FDM has a fifth of the parameters of the one CDNet released. The one here has 32 "
-    "channels inside and no gate, which fits the paper's counts; it stands at 1/8 and at 1/2, where "
+    "channels inside and no gate, which fits the paper's counts; it stands at 1/8 and 1/2, where "
     "it does not cost what is printed. Each sign of clicks is counted with its own product of "
     "queries and keys.",
     "+CSFP of ResNet-50: the graphs are light (HSGM fuses by a 1x1 and a separable convolution). "
