@@ -21,7 +21,7 @@ from csfpn.network import Csfpn, Graphs
 from csfpn.propagation import Cells, Hsgm, Sgm, cells, sampled, spread
 from isbench.datasets import load_dataset
 from isbench.engine import play
-from isbench.nn.clickmaps import FAR, disks, mirrored, points
+from isbench.nn.clickmaps import disks, mirrored, points
 from isbench.nn.hrnet import W18, W18S, W32, HRNet
 from isbench.nn.mini import Mini
 from isbench.nn.predictor import Passing, State, View, mask_guided
@@ -210,18 +210,23 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
 CLICK = st.builds(Click, st.integers(0, 19), st.integers(0, 29), st.booleans())
 
 
+PLACE = st.tuples(st.floats(-8, 28, width=32), st.floats(-8, 38, width=32), st.booleans())
+
+
 @settings(deadline=None, max_examples=50)
-@given(st.lists(CLICK, max_size=8), st.sampled_from([1.0, 3.0, 5.0]))
-def test_a_disk_is_what_lies_within_its_radius(clicks: list[Click], radius: float) -> None:
+@given(st.lists(st.one_of(CLICK, PLACE), max_size=8), st.sampled_from([1.0, 3.0, 5.0, 24.0]))
+def test_a_disk_is_what_lies_within_its_radius(
+    clicks: list[tuple[float, float, bool]], radius: float
+) -> None:
     drawn = disks(points(clicks), (20, 30), radius)[0].numpy() > 0
     rows, cols = np.ogrid[:20, :30]
     for sign, wanted in ((True, drawn[0]), (False, drawn[1])):
         slow = np.zeros((20, 30), bool)
-        for click in clicks:
-            if click.positive == sign:
-                slow |= (rows - click.row) ** 2 + (cols - click.col) ** 2 <= radius**2
+        for row, col, positive in clicks:
+            if positive == sign and max(row, col) >= 0:
+                far = (rows - np.float32(row)) ** 2 + (cols - np.float32(col)) ** 2
+                slow |= far.astype(np.float32) <= radius**2
         assert (slow == wanted).all()
-    assert radius**2 < FAR
 
 
 @settings(deadline=None, max_examples=50)

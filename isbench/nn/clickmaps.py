@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from isbench.types import Click
-
-FAR = 1e6  # squared distance where there is no click of a sign
 
 
 def points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Tensor:
@@ -40,24 +39,24 @@ def mirrored(clicks: Tensor, width: int) -> Tensor:
 def disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
     """Return (B, 2, H, W) maps, 1 within `radius` pixels of a click: positive ones, negative ones.
 
-    A place counts as unused if neither its row nor its column reaches 0.
+    A place counts as unused if neither its row nor its column reaches 0. Only the windows around
+    clicks are looked at, so that the cost does not grow with the image.
     """
-    return (_squared_distance(clicks, size) <= radius * radius).to(clicks.dtype)
-
-
-def _squared_distance(clicks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, 2, H, W) squared distances to the nearest click of each sign."""
     batch, places, _ = clicks.shape
-    rows = torch.arange(size[0], device=clicks.device, dtype=clicks.dtype)
-    cols = torch.arange(size[1], device=clicks.device, dtype=clicks.dtype)
-    by_row = (rows - clicks[..., 0:1]) ** 2  # (B, 2K, H)
-    by_col = (cols - clicks[..., 1:2]) ** 2  # (B, 2K, W)
-    unused = clicks[..., :2].amax(dim=-1) < 0  # (B, 2K)
-    distance = torch.full((batch, 2, *size), FAR, device=clicks.device, dtype=clicks.dtype)
-    for k in range(places // 2):  # one click at a time: a 100-click game needs no more memory
-        for sign in range(2):
-            place = sign * (places // 2) + k
-            near = by_row[:, place, :, None] + by_col[:, place, None, :]
-            near = near.masked_fill(unused[:, place, None, None], FAR)
-            distance[:, sign] = torch.minimum(distance[:, sign], near)
-    return distance
+    height, width = size
+    reach = torch.arange(-ceil(radius), ceil(radius) + 2, device=clicks.device, dtype=clicks.dtype)
+    row, col = clicks[..., 0, None], clicks[..., 1, None]  # (B, 2K, 1)
+    rows, cols = row.floor() + reach, col.floor() + reach  # (B, 2K, window)
+    near = (rows - row)[..., :, None] ** 2 + (cols - col)[..., None, :] ** 2 <= radius * radius
+    used = clicks[..., :2].amax(dim=-1) >= 0
+    near &= used[..., None, None] & _within(rows, height)[..., :, None]
+    near &= _within(cols, width)[..., None, :]  # (B, 2K, window, window)
+    cells = rows.clamp(0, height - 1)[..., :, None] * width + cols.clamp(0, width - 1)[..., None, :]
+    maps = clicks.new_zeros(batch, 2, height * width)
+    halves = (batch, 2, places // 2 * len(reach) ** 2)
+    index, drawn = cells.long().reshape(halves), near.to(clicks.dtype).reshape(halves)
+    return maps.scatter_reduce(2, index, drawn, "amax").reshape(batch, 2, height, width)
+
+
+def _within(at: Tensor, length: int) -> Tensor:
+    return (at >= 0) & (at < length)
