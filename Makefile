@@ -37,11 +37,8 @@ fix: $(READY)  ## mend format and what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tables: $(READY)  ## write results/TABLES.md anew from the committed runs
-	@{ echo '# Tables'; \
-	echo; echo 'Made by `make tables` from the runs in this folder; docs/protocol.md says what each figure is.'; \
-	for view in noc nof iou; do echo; $(BIN)/isbench report results --table $$view --format markdown; done; \
-	} > results/TABLES.md
+tables: $(READY)  ## write results/TABLES.md, tables.html and tables.csv anew from the committed runs
+	$(BIN)/isbench reproduce --budget none
 
 bench: $(READY)  ## the clicker against a straightforward one, networks, propagation against diffusion
 	$(BIN)/python benchmarks/clicker.py

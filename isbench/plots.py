@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isbench import metrics
+from isbench.scenes import Scene, Side
 from isbench.store import Run
 from isbench.tables import full_games, labels
 
@@ -90,6 +91,42 @@ PLOTS: Mapping[str, Callable[[Sequence[Run], int], Figure]] = {
     "noc_hist": noc_hist,
 }
 ALIASES = {"ioa_k": "iou_k"}  # the design card's spelling
+
+
+_INSIDE = np.array([0.0, 0.45, 0.70])  # the tint of a mask
+_SIGNS = {True: _COLOURS[2], False: _COLOURS[1]}
+
+
+def side_by_side(scenes: Sequence[Scene]) -> Figure:
+    """Return a row a scene and a panel a model: mask, the truth's outline, and every click.
+
+    A mask is tinted, the truth outlined in white; positive clicks are green, negative ones orange.
+    """
+    figure = Figure(figsize=(10.0, 3.6 * len(scenes)), layout="constrained")
+    panels = figure.subplots(len(scenes), len(scenes[0].sides), squeeze=False)
+    for scene, row in zip(scenes, panels, strict=True):
+        for side, panel in zip(scene.sides, row, strict=True):
+            _picture(panel, scene, side)
+    return figure
+
+
+def _picture(panel: Axes, scene: Scene, side: Side) -> None:
+    shown = scene.image / 255
+    shown[side.mask] = 0.45 * shown[side.mask] + 0.55 * _INSIDE
+    panel.imshow(shown)
+    if scene.truth.any() and not scene.truth.all():
+        panel.contour(scene.truth, levels=[0.5], colors="white", linewidths=1.2)
+    for click in side.clicks:
+        panel.plot(
+            click.col, click.row, "o", markersize=5, markeredgecolor="white",
+            color=_SIGNS[click.positive],
+        )  # fmt: skip
+    panel.set_title(
+        f" {side.label} on {scene.key}\n{len(side.clicks)} clicks, IoU {side.iou:.3f}, "
+        f"boundary IoU {side.boundary_iou:.3f}{'' if side.exact else ' (not as recorded)'}",
+        fontsize=8,
+    )
+    panel.set_axis_off()
 
 
 def _longest(runs: Sequence[Run], max_clicks: int) -> int:

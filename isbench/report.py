@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from isbench import store
 from isbench.errors import IsbenchError, unknown
-from isbench.paper import Figure, figures
+from isbench.paper.printed import Figure, figures
+from isbench.scenes import Scene
 from isbench.store import Run
 
 
@@ -45,6 +47,11 @@ def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
     return sorted(runs, key=_order), notes
 
 
+def has_finished(out: Path) -> bool:
+    """Whether there is a sealed run below a folder."""
+    return any(path.name.endswith(store.SEALED) for path in store.find(out))
+
+
 def published() -> tuple[Figure, ...]:
     """Return the figures that the CSFPN paper prints."""
     return figures((files("isbench") / "published" / "csfpn.csv").read_text())
@@ -62,23 +69,49 @@ def choose_one(name: str, out: Path) -> Run:
 
 def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
     """Draw a plot and write it as PNG and SVG; return the files."""
-    import matplotlib  # only who wants pictures waits for it
-
-    from isbench.plots import ALIASES, PLOTS
+    from isbench.plots import ALIASES, PLOTS  # only who wants pictures waits for matplotlib
 
     name = ALIASES.get(plot, plot)
     if name not in PLOTS:
         raise unknown("plot", plot, PLOTS)
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    return _saved(
+        [folder / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
+    )
+
+
+def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
+    """Draw scenes side by side and write them as one PNG; return the file."""
+    from isbench.plots import side_by_side
+
+    (path,) = _saved([folder / "pictures.png"], side_by_side, scenes)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step, its folder made; raises IsbenchError when the disk refuses."""
+    draft = path.with_name(f"{path.name}.tmp")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _saved(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
+    """Draw a figure and write it to every path, by its suffix."""
+    import matplotlib
+
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
         # the same runs, the same file; a name with dollars is no formula
         with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
-            figure = PLOTS[name](runs, max_clicks)
-            figure.savefig(paths[0], dpi=150)
-            figure.savefig(paths[1], metadata={"Date": None})
+            figure = draw(*drawn)
+            for path in paths:
+                told = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
+                figure.savefig(path, **told)
     except OSError as error:
-        raise IsbenchError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise IsbenchError(f"cannot write {paths[0].parent}: {error.strerror or error}") from error
     return paths
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from isbench import paper, store
 from isbench.nn.cost import PARTS, REST, Cost, cost
-from isbench.paper import Counted, figures, measured, row_name, table4
+from isbench.paper.cells import Records
+from isbench.paper.costs import Counted, table4
+from isbench.paper.printed import figures
+from isbench.paper.rows import TABLE4
 from isbench.registry import load_model, model_names
 from isbench.report import published
-from isbench.runner import specify
-from isbench.store import Run
-from isbench.types import Game, Rules, Runtime
-from tests import toys
 
 NETWORKS = [name for name in model_names() if load_model(name).network is not None]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -112,8 +109,9 @@ def test_a_figure_that_is_not_there_is_blank() -> None:
     text = "table,system,model,backbone,trained_on,weights,dataset,max_clicks,metric,value,note\n"
     (figure,) = figures(f"{text}4,S,s,,SBD,sbd,davis,20,noc@85,,a cross\n")
     assert figure.value is None
-    costs = {row_name(*row[1:]): Counted(1, 2, 3) for row in paper.TABLE4}
-    sheet = table4(published(), costs, [])
+    costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
+    sheet, cells = table4(costs, Records(published(), dict.fromkeys(TABLE4), []))
+    assert all(cell.ours is None for cell in cells)
     nocs = [row[sheet.heads.index("NoC@90")] for row in sheet.rows]
     assert set(nocs) == {""}
 
@@ -123,33 +121,6 @@ def test_table_4_is_printed_without_any_run(isbench: Isbench) -> None:
     assert code == 0, said
     for figure in ("31,405,842", "31,396,604", "81.470", "508.72", "1510.16", "not reproduced"):
         assert figure in out
-
-
-def played(folder: Path, **options: object) -> Run:
-    """Return a whole run of baseline-mini on DAVIS's name with trained weights, made up."""
-    card = load_model("baseline-mini")
-    dataset = replace(toys.blobs(2), name="davis")
-    spec = specify(
-        replace(card, options={**card.options, **options}, runtime=Runtime(digest="ab")),
-        dataset,
-        Rules(),
-        "cd",
-    )
-    with store.opened(folder, spec) as file:
-        assert file is not None
-        for key in dataset.keys:
-            file.append(Game(toys.trajectory(key, [0.5, 0.95]), ()))
-        return store.read(file.seal())
-
-
-def test_a_cell_is_measured_by_the_one_run_that_fits_it(tmp_path: Path) -> None:
-    options = load_model("baseline-mini").options
-    usual, other = played(tmp_path, zoom_target=600), played(tmp_path, flip=False)
-    cell = measured([usual, other], options, "baseline-mini", "davis", 20)
-    assert cell == {"noc@85": "2.00", "noc@90": "2.00"}
-    assert measured([other], options, "baseline-mini", "davis", 20) == {}
-    twice = [usual, played(tmp_path, zoom_target=400)]
-    assert measured(twice, options, "baseline-mini", "davis", 20) == {}
 
 
 def test_table_4_needs_no_finished_run(isbench: Isbench, tmp_path: Path) -> None:

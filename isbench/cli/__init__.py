@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Play models on data sets and print the table.",
     "train": "Train a model's network by its recipe.",
     "report": "Print tables and draw plots of runs.",
+    "reproduce": "Play what the paper's tables lack, and write them.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",
     "datasets": "Show what data sets there are.",

@@ -1,0 +1,158 @@
+"""`isbench reproduce`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from isbench import report, runner, sheet, tables
+from isbench.cli.checking import check_records
+from isbench.cli.machine import note_machine
+from isbench.cli.networks import Asked, with_network
+from isbench.cli.options import console, data_option
+from isbench.cli.progress import Reporter
+from isbench.datasets import find_folder, load_dataset
+from isbench.errors import IsbenchError, unknown
+from isbench.html import page
+from isbench.paper import book, plan
+from isbench.paper.cells import lines
+from isbench.paper.plan import Plan, Task
+from isbench.store import Run
+
+BUDGETS = ("full", "ci", "none")
+_MOST_WORKERS = 8
+
+
+@click.command(short_help="Play what the paper's tables lack, and write them.")
+@click.option(
+    "--table", "numbers", type=int, multiple=True, help="Table to play for: 1 to 4. [default: all]"
+)
+@click.option(
+    "--budget",
+    default="full",
+    show_default=True,
+    help="full; ci: a few objects of the sample; none: play nothing.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder of the runs, and of the tables that are written.",
+)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing: compare TABLES.md with the records, and records with games played again.",
+)
+@click.option("--workers", type=int, help="Processes to play in; else one a core, 8 at most.")
+@data_option
+def reproduce(
+    numbers: tuple[int, ...],
+    budget: str,
+    results: Path,
+    check: bool,
+    workers: int | None,
+    data: Path | None,
+) -> int:
+    """Play what is missing for the tables of the CSFPN paper, and write them beside the runs.
+
+    Played is what this machine can: models without weights or with weights at hand, on the data
+    sets that are here; what is left out is said. TABLES.md, tables.html and tables.csv hold every
+    table, from whatever is recorded.
+
+    \b
+    Example:
+      isbench reproduce --table 1 --data ../data
+      isbench reproduce --check --budget ci
+    """
+    _refuse(numbers, budget, workers)
+    if check:
+        return check_records(results, budget, data)
+    chosen = tuple(dict.fromkeys(numbers)) or book.NUMBERS
+    found, notes = _recorded(results)
+    if budget != "none":
+        asked = _planned(chosen, budget, found, data)
+        for note in asked.left_out:
+            click.echo(f"left out: {note}", err=True)
+        played = _play(asked.tasks, results, workers, data)
+        note_machine(results, played)
+        _show(played)
+        found, notes = _recorded(results)
+    for note in notes:
+        click.echo(f"isbench: {note}", err=True)
+    for path in write(found, results):
+        click.echo(str(path))
+    return 0
+
+
+def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
+    """Write the tables in every form and return the files."""
+    sections, cells = book.sections(report.published(), runs)
+    texts = {
+        "TABLES.md": book.text(sections),
+        "tables.html": page("isbench: tables", book.LEAD, sections),
+        "tables.csv": lines(cells),
+    }
+    for name, text in texts.items():
+        report.write_text(results / name, text)
+    return tuple(results / name for name in texts)
+
+
+def _refuse(numbers: Sequence[int], budget: str, workers: int | None) -> None:
+    for number in numbers:
+        if number not in book.NUMBERS:
+            raise unknown("table of the paper", str(number), map(str, book.NUMBERS))
+    if budget not in BUDGETS:
+        raise unknown("budget", budget, BUDGETS)
+    if workers is not None and workers < 1:
+        raise IsbenchError(f"workers is {workers}; wanted at least 1")
+
+
+def _recorded(results: Path) -> tuple[list[Run], list[str]]:
+    """Return the finished runs of a folder, none where it has none, and notes on the others."""
+    return report.choose((), results) if report.has_finished(results) else ([], [])
+
+
+def _planned(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
+    published = report.published()
+    records = {number: book.records(number, published, runs) for number in numbers}
+    if budget == "ci":
+        return plan.small(records)
+    return plan.full(records, lambda name: find_folder(name, data) is not None)
+
+
+def _play(
+    tasks: Sequence[Task], results: Path, workers: int | None, data: Path | None
+) -> list[Run]:
+    played = []
+    with Reporter() as reporter:
+        for number, task in enumerate(tasks, start=1):
+            card = task.entrant.card
+            try:
+                card = with_network(card, Asked(task.weights, "auto", "fp32", 1))
+                runner.build(card)
+            except IsbenchError as error:  # a library that this machine lacks
+                reporter.note(f"left out: {error}")
+                continue
+            reporter.note(f"{number} of {len(tasks)}: {card.name} on {task.dataset}")
+            dataset = load_dataset(task.dataset, data, task.limit)
+            on_gpu = card.runtime is not None and card.runtime.device != "cpu"
+            count = workers or (1 if on_gpu else min(_MOST_WORKERS, os.cpu_count() or 1))
+            played.append(
+                runner.run(card, dataset, task.rules, out=results, workers=count, watch=reporter)
+            )
+    return played
+
+
+def _show(runs: Sequence[Run]) -> None:
+    if not runs:
+        click.echo("nothing to play", err=True)
+        return
+    terminal = console()
+    width = terminal.width if terminal.is_terminal else None
+    for table in sheet.terminal(tables.sheet(tables.frame(runs), "noc"), width):
+        terminal.print(table)

@@ -1,0 +1,42 @@
+"""The figures that the paper prints, as values. Not here: what was measured."""
+
+from __future__ import annotations
+
+import csv
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """One figure as the paper prints it, and where it stands."""
+
+    table: int
+    system: str
+    model: str
+    backbone: str
+    trained_on: str
+    weights: str  # what isbench calls weights so trained
+    dataset: str
+    max_clicks: int | None
+    metric: str
+    value: float | None  # None where the paper prints a cross
+    note: str
+
+
+def figures(text: str) -> tuple[Figure, ...]:
+    """Return the published figures of a csv text with the columns of `published/csfpn.csv`."""
+    return tuple(
+        Figure(
+            int(row["table"]),
+            row["system"],
+            row["model"],
+            row["backbone"],
+            row["trained_on"],
+            row["weights"],
+            row["dataset"],
+            int(row["max_clicks"]) if row["max_clicks"] else None,
+            row["metric"],
+            float(row["value"]) if row["value"] else None,
+            row["note"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    )

@@ -1,0 +1,288 @@
+"""The paper's tables: its figures stay, ours stand beside them where one run is behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from isbench import store
+from isbench.datasets import ENTRIES
+from isbench.datasets.content import file_digest
+from isbench.html import Section, page
+from isbench.paper import accuracy, plan
+from isbench.paper.cells import Records, lines
+from isbench.paper.costs import Counted, table4
+from isbench.paper.evidence import behind, measured
+from isbench.paper.lineup import Entrant, entered, entrant
+from isbench.paper.rows import QUESTIONS, RULES, TABLE3, TABLE4, Question, Row, own, rows_of
+from isbench.plots import ALIASES, PLOTS, iou_k
+from isbench.registry import load_model
+from isbench.report import published
+from isbench.runner import specify
+from isbench.sheet import Sheet
+from isbench.store import Run
+from isbench.types import Game, Model, Rules, Runtime
+from tests import toys
+
+Isbench = Callable[..., tuple[int, str, str]]
+FIGURES = published()
+DAVIS = Question("davis", 20, "noc@90")
+(MINI,) = own("ritm-mini")
+TRAINED = "ab" * 32
+
+
+def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -> Run:
+    """Return a whole run on DAVIS's name and fingerprint, its games made up."""
+    on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
+    (content,) = ENTRIES["davis"].fingerprints
+    options = {**card.options, "zoom_target": 600, "longest_side": 0, **changes.pop("options", {})}
+    options = {key: value for key, value in options.items() if key in card.options}
+    content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
+    spec = specify(replace(card, options=options, **changes), on, rules, content)
+    with store.opened(folder, spec) as file:
+        assert file is not None
+        for key in on.keys:
+            length = rules.max_clicks if rules.stop_iou > 1 else len(ious)
+            game = [*ious, *[ious[-1]] * (length - len(ious))]
+            file.append(Game(toys.trajectory(key, game), ()))
+        return store.read(file.seal())
+
+
+def mini(digest: str = TRAINED) -> Model:
+    return replace(load_model("ritm-mini"), runtime=Runtime(digest=digest))
+
+
+def counting(row: Row) -> Entrant:
+    found = entrant(row)
+    assert found is not None
+    return found
+
+
+def test_every_printed_row_and_figure_of_the_paper_stays() -> None:
+    for number, rows in ((1, 16), (2, 4)):
+        printed = {f for f in FIGURES if f.table == number}
+        records = Records(FIGURES, dict.fromkeys(rows_of(number, FIGURES)), [])
+        sheet, cells = accuracy.table(number, records)
+        assert sum(bool(row[0]) for row in sheet.rows) == rows
+        assert sum(cell.printed is not None for cell in cells) == len(printed)
+        assert not any("/" in text for row in sheet.rows for text in row)
+    figures = {
+        cell.printed for cell in accuracy.table(3, Records(FIGURES, dict.fromkeys(TABLE3), []))[1]
+    }
+    assert figures - {None} == {f.value for f in FIGURES if f.table == 3}
+
+
+def test_a_whole_run_of_a_trained_model_is_measured(tmp_path: Path) -> None:
+    run = played(tmp_path, mini())
+    found = behind([run], counting(MINI), DAVIS)
+    assert found.run is run
+    assert measured(run, DAVIS).value == 2.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runtime": Runtime(digest="random")},
+        {"limit": 4},
+        {"options": {"flip": False}},
+        {"options": {"zoom_target": 400}},
+        {"content": "of no files that are known"},
+        {"rules": Rules(20, 1.01, end_on_perfect=True, reject_empty=True)},
+        {"rules": Rules(10, 1.01)},
+        {"rules": Rules(20, 0.85), "ious": [0.5, 0.86]},
+    ],
+    ids=str,
+)
+def test_a_run_that_is_not_what_the_cell_says_leaves_it_blank(
+    tmp_path: Path, changes: Mapping[str, Any]
+) -> None:
+    run = played(tmp_path, mini(), **changes)
+    assert behind([run], counting(MINI), DAVIS) == (None, ())
+
+
+def test_of_one_run_in_two_lengths_the_longest_counts(tmp_path: Path) -> None:
+    short, long = (played(tmp_path, mini(), Rules(k, 0.90)) for k in (20, 100))
+    assert behind([short, long], counting(MINI), DAVIS).run is long
+    assert behind([long, short], counting(MINI), DAVIS).run is long
+    assert behind([short], counting(MINI), Question("davis", 100, "noc@90")).run is None
+
+
+def test_runs_that_collide_leave_the_cell_blank_and_are_named(tmp_path: Path) -> None:
+    runs = [played(tmp_path, mini(digest * 32)) for digest in ("ab", "cd")]
+    sheet, cells = accuracy.table(1, Records(FIGURES, {MINI: counting(MINI)}, runs))
+    assert all(cell.ours is None for cell in cells)
+    (note,) = [note for note in sheet.notes if "left blank" in note]
+    assert "differ in weights" in note
+    assert all(store.digest_in(run.path) in note for run in runs)
+
+
+def test_a_published_row_is_measured_with_its_own_weights_only(tmp_path: Path) -> None:
+    (row,) = {r for r in rows_of(1, FIGURES) if (r.model, r.weights) == ("ritm-hrnet18", "sbd")}
+    card = load_model("ritm-hrnet18")
+    known = {**card.weights, "sbd": replace(card.weights["sbd"], sha256=TRAINED)}
+    ours = entered(replace(card, weights=known), row)
+    theirs, other = (
+        played(tmp_path, replace(card, runtime=Runtime(digest=digest * 32)))
+        for digest in ("ab", "cd")
+    )
+    assert behind([theirs, other], ours, DAVIS).run is theirs
+    assert behind([other], ours, DAVIS).run is None
+    assert behind([other, theirs], entered(replace(card, weights={}), row), DAVIS).run is None
+
+
+def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Path) -> None:
+    path = weights_file(tmp_path)
+    card = replace(load_model("ritm-mini"), bundled={"pack": path})
+    shipped, strange = (
+        played(tmp_path, replace(card, runtime=Runtime(digest=digest)))
+        for digest in (file_digest(path), TRAINED)
+    )
+    ours = entered(card, MINI)
+    assert ours.why_not == ""
+    found = behind([strange, shipped], ours, DAVIS)
+    assert found.run is shipped
+    sheet, _ = accuracy.table(1, Records(FIGURES, {MINI: ours}, [strange, shipped]))
+    run, weights = store.digest_in(shipped.path), file_digest(path)[:12]
+    told = f"davis 4 objects, run {run}, weights pack {weights}"
+    assert any(told in note for note in sheet.notes)
+
+
+def test_an_ablation_s_row_prefers_the_weights_made_for_it(tmp_path: Path) -> None:
+    path = weights_file(tmp_path)
+    bundled = {"pack": path, TABLE3[2].preferred: path}
+    card = replace(load_model("csfpn-mini", dict(TABLE3[2].options)), bundled=bundled)
+    assert [w.name for w in entered(card, TABLE3[2]).weights] == ["ablation-sgm"]
+    assert entered(replace(card, bundled={"pack": path}), TABLE3[2]).any_trained
+
+
+def test_the_ablation_shows_intervals_and_what_each_row_changed(tmp_path: Path) -> None:
+    known = {row: counting(row) for row in TABLE3}
+    rows = (TABLE3[1], TABLE3[2])
+    before = played(tmp_path, mini(), ious=[0.5, 0.6, 0.95])
+    after = played(
+        tmp_path, replace(known[rows[1]].card, runtime=Runtime(digest=TRAINED)), ious=[0.5, 0.95]
+    )
+    sheet, _ = accuracy.table(3, Records(FIGURES, known, [before, after]))
+    column = sheet.heads.index("DAVIS NoC@90")
+    assert sheet.rows[1][column] == "6.85 / 3.00 [3.00, 3.00]"
+    assert sheet.rows[3][column] == "6.39"
+    assert any("BS+SGM (csfpn-mini) less BS (ritm-mini) is -1.00" in note for note in sheet.notes)
+
+
+def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> None:
+    late = [*[0.5] * 99, 0.95]  # solved at the very last click
+    run = played(tmp_path, mini(), RULES[2], ious=late)
+    assert measured(run, Question("davis", 100, "nof@90")).value == 4
+    assert measured(run, Question("davis", 100, "noc@90")).value == 100
+
+
+def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
+    known = {row: counting(row) for row in TABLE4}
+    card = known[TABLE4[5]].card
+    run = played(tmp_path, replace(card, runtime=Runtime(digest=TRAINED)))
+    costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
+    sheet, _ = table4(costs, Records(FIGURES, known, [run]))
+    column = sheet.heads.index("NoC@90")
+    assert [row[column] for row in sheet.rows] == [*[""] * 5, "2.00", *[""] * 3]
+    assert any(store.digest_in(run.path) in note for note in sheet.notes)
+
+
+def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:
+    cards = [
+        replace(load_model(f"{n}-mini"), runtime=Runtime(digest=TRAINED)) for n in ("ritm", "csfpn")
+    ]
+    runs = [played(tmp_path, card) for card in cards]
+    (panel,) = iou_k(runs, 12).axes
+    assert panel.get_title() == "davis (4 objects)"
+    assert [line.get_label() for line in panel.lines] == ["ritm-mini", "csfpn-mini"]
+    assert [len(line.get_xdata()) for line in panel.lines] == [12, 12]
+    assert len(panel.collections) == 2
+    assert PLOTS[ALIASES["ioa_k"]] is iou_k
+
+
+def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> None:
+    known = {**dict.fromkeys(rows_of(2, FIGURES)), MINI: counting(MINI)}
+    _, cells = accuracy.table(2, Records(FIGURES, known, [played(tmp_path, mini())]))
+    found = list(csv.DictReader(io.StringIO(lines(cells))))
+    assert len(found) == len(cells)
+    assert {row["measured"] for row in found} == {"0.0", ""}
+    assert {row["run"] == "" for row in found if not row["measured"]} == {True}
+
+
+def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
+    card = replace(load_model("ritm-mini"), bundled={"pack": weights_file(tmp_path)})
+    ours = entered(card, MINI)
+    digest = ours.weights[0].digest
+    ran = [played(tmp_path, replace(card, runtime=Runtime(digest=digest)))]
+
+    def tasks(runs: list[Run]) -> list[tuple[str, Rules]]:
+        known = {k: Records(FIGURES, {MINI: ours}, runs) for k in (1, 2)}
+        found = plan.full(known, lambda name: name == "davis")
+        assert {task.weights for task in found.tasks} <= {"pack"}
+        return [(task.dataset, task.rules) for task in found.tasks]
+
+    assert tasks([]) == [("davis", RULES[1]), ("davis", RULES[2])]
+    assert tasks(ran) == [("davis", RULES[2])]
+    longer = played(tmp_path, replace(card, runtime=Runtime(digest=digest)), RULES[2])
+    assert tasks([longer]) == []
+
+
+def test_what_cannot_be_played_is_named_with_the_reason() -> None:
+    rows = list(rows_of(1, FIGURES))
+    known = {1: Records(FIGURES, {row: entrant(row) for row in rows}, [])}
+    left_out = plan.full(known, lambda name: name not in ("sbd", "coco-mval")).left_out
+    assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
+    assert any("sam-vit-h (SA-1B)" in note and "no such model" in note for note in left_out)
+    assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
+
+
+def test_a_small_plan_is_of_the_sample_only() -> None:
+    known = {k: Records(FIGURES, {row: entrant(row) for row in QUESTIONED[k]}, []) for k in (1, 2)}
+    tasks = plan.small(known).tasks
+    assert {(task.dataset, task.limit) for task in tasks} == {plan.SMALL}
+    assert {"grabcut", "nearest"} <= {task.entrant.card.name for task in tasks}
+
+
+QUESTIONED = {number: list(rows_of(number, FIGURES)) for number in QUESTIONS}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("form", ["rich", "markdown", "latex", "csv"])
+def test_a_table_of_the_paper_is_printed_without_any_run(
+    isbench: Isbench, tmp_path: Path, number: int, form: str
+) -> None:
+    code, printed, said = isbench(
+        "report", "--table", number, "--format", form, "--runs", tmp_path / "none"
+    )
+    assert code == 0, said
+    assert {1: "RITM", 2: "f-BRS", 3: "BS+SGM+HSGM"}[number] in printed
+    assert "0.00" not in printed
+
+
+def test_a_page_needs_no_other_file_and_escapes_what_it_shows() -> None:
+    sheet = Sheet(("<b>", "n"), (("a & b", "1"),), (False, True), notes=("x < y",))
+    text = page("Tables", "lead", [Section("One", sheet)])
+    assert "<b>" not in text
+    assert "a &amp; b" in text
+    assert "prefers-color-scheme: dark" in text
+    assert not {"src=", "href=", "@import", "url("} & set(text.split())
+    assert "http" not in text
+
+
+def weights_file(folder: Path) -> Path:
+    """Write the drawn weights of ritm-mini as a card could bundle them."""
+    from isbench.nn.compute import ready
+
+    card, path = load_model("ritm-mini"), folder / "ritm-mini.safetensors"
+    assert card.network is not None
+    network = card.network
+    state = ready(lambda: network(**card.options), Runtime()).state_dict()
+    save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
+    return path
