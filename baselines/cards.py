@@ -10,17 +10,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from baselines import baseline, cdnet, ritm
 from baselines.baseline import Parts
 from isbench.nn.hrnet import W18, W18S, W32, HRNet, Sizes
-from isbench.nn.mini import Mini
+from isbench.nn.mini import SIDES, Mini
 from isbench.nn.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import Lots, recipes
 from isbench.types import File, Model
 
+# trained by this project on its pack of pictures; a card of how is in the file
+_PACK = {"pack": Path(__file__).parent / "weights" / "ritm-mini.safetensors"}
 _UNTRAINED = "this version comes without trained ones"
 _VERSION = f"torch {version('torch')}"
 # the schedule by which the CSFPN paper trained RITM's ResNet-101 and its own
@@ -28,11 +31,11 @@ _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
 
 
 def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Model:
-    options = {**OPTIONS, "previous_mask": more.pop("previous_mask", True)}
+    own = {"previous_mask": True, **more.pop("options", {})}
     return Model(
         f"ritm-{name}",
         partial(ritm.build, trunk),
-        options,
+        {**OPTIONS, **own},
         partial(ritm.network, trunk),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
@@ -80,7 +83,7 @@ ritm_hrnet18_baseline = _ritm(
     "hrnet18-baseline",
     "HRNet-18 with OCR, without the last answer as an input",
     _hrnet(W18),
-    previous_mask=False,
+    options={"previous_mask": False},
     weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
     recipe=replace(recipes.RITM, epochs=120, milestones=(100, 115), lots=Lots(iterative=0)),
 )
@@ -95,7 +98,7 @@ ritm_r34 = _ritm(
     "r34",
     "DeepLabV3+, ResNet-34",
     partial(deeplab, 34, 128),
-    previous_mask=False,
+    options={"previous_mask": False},
     recipe=replace(_ON_DEEPLAB, lots=Lots(iterative=0)),
 )
 ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_ON_DEEPLAB)
@@ -104,7 +107,8 @@ ritm_mini = _ritm(
     "mini",
     "this project's mini trunk (BS of Table 3)",
     Mini,
-    unreleased=_UNTRAINED,
+    options=SIDES,
+    bundled=_PACK,
     recipe=recipes.MINI,
 )
 
@@ -136,8 +140,9 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
     return Model(
         f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
         partial(baseline.build, depth, parts),
-        {**OPTIONS, **({"joined": False} if depth else {})},
+        {**OPTIONS, **({"joined": False} if depth else SIDES)},
         partial(baseline.network, depth, parts),
+        bundled={} if depth or suffix else _PACK,
         unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
         recipe=_ON_DEEPLAB if depth else recipes.MINI,
         summary=f"Table 4's baseline on {trunk}{diffused}",

@@ -15,7 +15,7 @@ from typing import Any
 from csfpn.network import Graphs
 from csfpn.predictor import SWITCHES, Form, build, network
 from isbench.nn.hrnet import W18, HRNet
-from isbench.nn.mini import Mini
+from isbench.nn.mini import SIDES, Mini
 from isbench.nn.predictor import OPTIONS
 from isbench.nn.trunk import deeplab
 from isbench.training import Weighted, recipes
@@ -77,6 +77,7 @@ mini = _card(
     "csfpn-mini",
     "this project's mini trunk",
     _MINI,
+    options=SIDES,
     recipe=recipes.MINI,
     unreleased=_UNTRAINED,
 )
@@ -91,7 +92,7 @@ baseline_mini = _card(
     "baseline-mini-csfp",
     "the mini trunk, without G2L",
     _MINI,
-    options=_CSFP,
+    options={**SIDES, **_CSFP},
     recipe=recipes.MINI,
     unreleased=_UNTRAINED,
 )
