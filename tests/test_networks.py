@@ -27,6 +27,7 @@ from isbench.nn.stem import raised
 from isbench.nn.zoom import Box, Zoom
 from isbench.registry import load_model, with_options
 from isbench.runner import Silent, build, run
+from isbench.training.weights import read_card
 from isbench.types import Click, File, Model, Rules, Runtime, Sample, Turn
 from tests import toys
 from tests.serving import Page, serving
@@ -123,7 +124,7 @@ def test_published_weights_are_fetched_by_name_and_hashed(
         monkeypatch.setenv(name, "127.0.0.1")
     with serving() as server:
         file = File("bs.safetensors", (server.add("/bs", Page(bs.read_bytes())),))
-        card = replace(load_model("ritm-mini"), weights={"bs": file})
+        card = replace(load_model("ritm-mini"), bundled={}, weights={"bs": file})
         runtime = weights.prepared(card).runtime  # the only published ones need not be named
     assert runtime is not None
     assert runtime.weights == (tmp_path / "bs.safetensors",)
@@ -134,6 +135,7 @@ def test_a_file_of_weights_is_hashed_into_the_record(
     isbench: Isbench, bs: Path, folder_set: Path, tmp_path: Path
 ) -> None:
     asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 2]
+    asked += ["--set", "zoom_target=0"]  # as the data set says
     code, _, said = isbench("run", "--model", "ritm-mini", "--weights", bs, *asked)
     assert code == 0, said
     (path,) = store.find(tmp_path)
@@ -568,3 +570,14 @@ def test_a_picture_of_one_row_is_read_and_played(tmp_path: Path, isbench: Isbenc
         "run", "--model", "csfpn-mini", "--dataset", f"folder:{tmp_path / 'set'}", *asked
     )
     assert code == 0, said
+
+
+@pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
+def test_weights_that_come_with_a_card_are_taken_unless_others_are_asked_for(name: str) -> None:
+    card = weights.prepared(load_model(name))
+    assert card.runtime is not None
+    (path,) = card.runtime.weights
+    assert card.runtime.digest == sha256(path.read_bytes()).hexdigest()
+    assert path.stat().st_size <= 6_000_000
+    assert read_card(path)["model"] == "ritm-mini"
+    assert weights.prepared(card, "random").runtime != card.runtime

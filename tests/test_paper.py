@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+import baselines.cards
+import csfpn.cards
 from isbench import store
 from isbench.datasets import ENTRIES
 from isbench.datasets.content import file_digest
@@ -38,11 +40,22 @@ DAVIS = Question("davis", 20, "noc@90")
 TRAINED = "ab" * 32
 
 
+@pytest.fixture(autouse=True)
+def no_weights_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the weights that come with the cards: a test that wants some brings its own."""
+    for module in (baselines.cards, csfpn.cards):
+        for name, card in list(vars(module).items()):
+            if isinstance(card, Model) and card.bundled:
+                monkeypatch.setattr(module, name, replace(card, bundled={}))
+
+
 def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -> Run:
     """Return a whole run on DAVIS's name and fingerprint, its games made up."""
     on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
     (content,) = ENTRIES["davis"].fingerprints
-    options = {**card.options, "zoom_target": 600, "longest_side": 0, **changes.pop("options", {})}
+    left = {"zoom_target": (0, 600), "longest_side": (-1, 0)}  # what DAVIS says where it is asked
+    asked = {key: said for key, (ask, said) in left.items() if card.options.get(key) == ask}
+    options = {**card.options, **asked, **changes.pop("options", {})}
     options = {key: value for key, value in options.items() if key in card.options}
     content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
     spec = specify(replace(card, options=options, **changes), on, rules, content)

@@ -135,7 +135,8 @@ def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> 
     seen = views.view((99.5, 119.5), scale, turn, (64, 64))
     shrunk = views.warped(image, seen, (0,)) > 127
     direct = views.warped(image, seen._replace(scale=1.0), (0,)) > 127
-    assert np.count_nonzero(shrunk != direct) <= 0.25 * np.count_nonzero(direct) ** 0.5 * 4 + 8
+    edge = 4 * np.count_nonzero(direct) ** 0.5  # in pixels; the object is about a square
+    assert np.count_nonzero(shrunk != direct) <= 0.5 * edge + 8  # off by half a pixel at most
 
 
 @given(seeds)
