@@ -20,6 +20,10 @@ from isbench.errors import IsbenchError, unknown
 from isbench.types import Model, Scalar
 
 GROUP = "isbench.models"
+# how a switch is typed, in options and in recipes
+SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
+    "off": False, "false": False, "no": False, "0": False
+}  # fmt: skip
 _NETWORKS = "isbench.nn"
 
 
@@ -167,11 +171,9 @@ def _imported(point: EntryPoint) -> Model:
 def _parsed(model: str, key: str, text: str, default: Scalar) -> Scalar:
     """Return the text as a value of the default's kind."""
     if isinstance(default, bool):
-        words = {"on": True, "true": True, "yes": True, "1": True}
-        words |= {"off": False, "false": False, "no": False, "0": False}
-        if text.lower() not in words:
+        if text.lower() not in SWITCHES:
             raise IsbenchError(f"option {key} of {model} is {text!r}; wanted on or off")
-        return words[text.lower()]
+        return SWITCHES[text.lower()]
     try:
         return type(default)(text)
     except ValueError:

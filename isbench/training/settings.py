@@ -7,10 +7,8 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
+from isbench.registry import SWITCHES
 from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe
-
-_ON = {"on": True, "true": True, "yes": True, "1": True}
-_OFF = {"off": False, "false": False, "no": False, "0": False}
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
@@ -58,9 +56,9 @@ def _with_one(recipe: Recipe, key: str, text: str) -> Recipe:
 def _parsed(text: str, key: str, default: Any) -> Any:
     """Return the value; raises ValueError with what was wanted."""
     if isinstance(default, bool):
-        if text.lower() not in _ON | _OFF:
+        if text.lower() not in SWITCHES:
             raise ValueError("on or off")
-        return text.lower() in _ON
+        return SWITCHES[text.lower()]
     if key == "crops":
         return tuple(_crop(word) for word in text.split(","))
     if key == "milestones":

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from isbench.nn.compute import PRECISIONS
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.training.clicks import Points, next_click, trimmed, with_click
 from isbench.training.feed import Batch
@@ -22,7 +23,6 @@ from isbench.training.recipe import Recipe
 from isbench.training.session import Session
 
 _STEP, _CLICK = 1, 2  # what lots are drawn for
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Stepped(NamedTuple):
@@ -108,7 +108,7 @@ def mean_iou(logits: Tensor, target: Tensor) -> float:
 
 def lowered(recipe: Recipe, device: torch.device) -> torch.autocast:
     """Return autocast to the recipe's precision, off for fp32."""
-    kind = _TYPES[recipe.precision]
+    kind = PRECISIONS[recipe.precision]
     return torch.autocast(device.type, kind, enabled=kind != torch.float32)
 
 
