@@ -132,11 +132,13 @@ def test_leaving_is_told_when_something_outside_is_shown(
 def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> None:
     image = np.zeros((200, 240), np.uint8)
     image[60:140, 100:180] = 255
-    seen = views.view((99.5, 119.5), scale, turn, (64, 64))
-    shrunk = views.warped(image, seen, (0,)) > 127
-    direct = views.warped(image, seen._replace(scale=1.0), (0,)) > 127
-    edge = 4 * np.count_nonzero(direct) ** 0.5  # in pixels; the object is about a square
-    assert np.count_nonzero(shrunk != direct) <= 0.5 * edge + 8  # off by half a pixel at most
+    seen = views.view((99.5, 119.5), scale, turn, (128, 128))
+    shown = views.warped(image, seen, (0,)) / 255
+    area = shown.sum()
+    middle = np.array([np.average(axis, weights=shown) for axis in np.indices(shown.shape)])
+    # in pixels of the view; a shift by half a pixel of the shrunk image would be 0.45 at 0.1
+    assert abs(middle - place(seen, 99.5, 139.5)).max() < 0.35
+    assert area == pytest.approx(6400 * scale**2, rel=0.06)
 
 
 @given(seeds)
