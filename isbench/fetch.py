@@ -59,6 +59,17 @@ def fetch(
     raise IsbenchError(f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy}")
 
 
+def mismatch(file: File, path: Path) -> str:
+    """Return in words how a copy differs from what was published of the file, '' if it does not."""
+    if file.size not in (None, _size(path)):
+        return f"it has {_size(path)} bytes, wanted {file.size}"
+    for kind, wanted in (("sha256", file.sha256), ("md5", file.md5)):
+        found = pooch.file_hash(str(path), alg=kind) if wanted else wanted
+        if found != wanted:
+            return f"its {kind} is {found}, wanted {wanted}"
+    return ""
+
+
 class _Short(IsbenchError):
     """A transfer ended before its end; the next try goes on."""
 

@@ -6,32 +6,35 @@ import csv
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import save_file
+import torch
 
 import baselines.cards
 import csfpn.cards
 from isbench import store
 from isbench.datasets import ENTRIES
 from isbench.datasets.content import file_digest
+from isbench.errors import IsbenchError
 from isbench.html import Section, page
-from isbench.paper import accuracy, plan
+from isbench.paper import accuracy, lineup, plan
 from isbench.paper.cells import Records, lines
 from isbench.paper.costs import Counted, table4
 from isbench.paper.evidence import behind, measured
-from isbench.paper.lineup import Entrant, entered, entrant
-from isbench.paper.rows import QUESTIONS, RULES, TABLE3, TABLE4, Question, Row, own, rows_of
+from isbench.paper.lineup import Entrant, Weights, entered, entrant
+from isbench.paper.rows import ABLATION, QUESTIONS, RULES, TABLE4, Question, Row, own, rows_of
 from isbench.plots import ALIASES, PLOTS, iou_k
 from isbench.registry import load_model
 from isbench.report import published
 from isbench.runner import specify
 from isbench.sheet import Sheet
 from isbench.store import Run
-from isbench.types import Game, Model, Rules, Runtime
+from isbench.types import File, Game, Model, Rules, Runtime
 from tests import toys
+from tests.recorded import weights_file
 
 Isbench = Callable[..., tuple[int, str, str]]
 FIGURES = published()
@@ -79,17 +82,13 @@ def counting(row: Row) -> Entrant:
 
 
 def test_every_printed_row_and_figure_of_the_paper_stays() -> None:
-    for number, rows in ((1, 16), (2, 4)):
+    for number, rows in ((1, 16), (2, 4), (3, 4)):
         printed = {f for f in FIGURES if f.table == number}
         records = Records(FIGURES, dict.fromkeys(rows_of(number, FIGURES)), [])
         sheet, cells = accuracy.table(number, records)
         assert sum(bool(row[0]) for row in sheet.rows) == rows
         assert sum(cell.printed is not None for cell in cells) == len(printed)
         assert not any("/" in text for row in sheet.rows for text in row)
-    figures = {
-        cell.printed for cell in accuracy.table(3, Records(FIGURES, dict.fromkeys(TABLE3), []))[1]
-    }
-    assert figures - {None} == {f.value for f in FIGURES if f.table == 3}
 
 
 def test_a_whole_run_of_a_trained_model_is_measured(tmp_path: Path) -> None:
@@ -167,26 +166,80 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
     assert any(told in note for note in sheet.notes)
 
 
-def test_an_ablation_s_row_prefers_the_weights_made_for_it(tmp_path: Path) -> None:
-    path = weights_file(tmp_path)
-    bundled = {"pack": path, TABLE3[2].preferred: path}
-    card = replace(load_model("csfpn-mini", dict(TABLE3[2].options)), bundled=bundled)
-    assert [w.name for w in entered(card, TABLE3[2]).weights] == ["ablation-sgm"]
-    assert entered(replace(card, bundled={"pack": path}), TABLE3[2]).any_trained
+def of_one_budget(*rows: Row) -> dict[Row, Entrant]:
+    """Return entrants whose cards come with the weights that the rows name, and with others."""
+    found = {}
+    for row in rows:
+        entrant = counting(row)
+        named = Weights(row.weights, digest_of(row), None)
+        found[row] = replace(entrant, weights=(named,))
+    return found
 
 
-def test_the_ablation_shows_intervals_and_what_each_row_changed(tmp_path: Path) -> None:
-    known = {row: counting(row) for row in TABLE3}
-    rows = (TABLE3[1], TABLE3[2])
-    before = played(tmp_path, mini(), ious=[0.5, 0.6, 0.95])
-    after = played(
-        tmp_path, replace(known[rows[1]].card, runtime=Runtime(digest=TRAINED)), ious=[0.5, 0.95]
+def digest_of(row: Row) -> str:
+    return sha256(row.weights.encode()).hexdigest()
+
+
+def ablated(folder: Path, row: Row, **changes: Any) -> Run:
+    """Return a row's run of the weights that it names."""
+    return played(
+        folder, replace(counting(row).card, runtime=Runtime(digest=digest_of(row))), **changes
     )
-    sheet, _ = accuracy.table(3, Records(FIGURES, known, [before, after]))
+
+
+def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
+    path, row = weights_file(tmp_path), ABLATION[0]
+    card = replace(load_model("ritm-mini"), bundled={"pack": path})
+    without = entered(card, row)
+    assert behind([played(tmp_path, mini(file_digest(path)))], without, DAVIS).run is None
+    assert without.why_not == "no weights ablation-bs come with isbench"
+    assert not plan.full({3: Records(FIGURES, {row: without}, [])}, lambda name: True).tasks
+    named = entered(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
+    assert [weights.name for weights in named.weights] == ["ablation-bs"]
+    assert not named.why_not
+
+
+def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
+    rows = list(rows_of(3, FIGURES))
+    known = {row: entrant(row) for row in rows} | of_one_budget(*ABLATION)
+    runs = [ablated(tmp_path, row) for row in ABLATION]
+    sheet, cells = accuracy.table(3, Records(FIGURES, known, runs))
+    assert all(cell.ours is None for cell in cells if cell.row.system)
+    assert all(cell.printed is None for cell in cells if not cell.row.system)
     column = sheet.heads.index("DAVIS NoC@90")
-    assert sheet.rows[1][column] == "6.85 / 3.00 [3.00, 3.00]"
-    assert sheet.rows[3][column] == "6.39"
-    assert any("BS+SGM (csfpn-mini) less BS (ritm-mini) is -1.00" in note for note in sheet.notes)
+    assert [row[column] for row in sheet.rows] == [
+        *("6.85", "6.62", "6.39", "6.05"),
+        *["– / 2.00 [2.00, 2.00]"] * 5,
+    ]
+    assert [row[3] for row in sheet.rows[4:]] == [
+        "ritm-mini (weights=ablation-bs)",
+        "baseline-mini-fdm (weights=ablation-fdm)",
+        "csfpn-mini (hsgm=off, g2l=off, weights=ablation-sgm)",
+        "csfpn-mini (g2l=off, weights=ablation-hsgm)",
+        "csfpn-mini (weights=ablation-hsgm)",
+    ]
+
+
+def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
+    base, fdm, sgm = ABLATION[:3]
+    runs = [
+        ablated(tmp_path, base, ious=[0.5, 0.6, 0.95]),
+        ablated(tmp_path, sgm, ious=[0.5, 0.95]),
+        played(tmp_path, replace(counting(fdm).card, runtime=Runtime(digest=TRAINED))),
+    ]
+    sheet, _ = accuracy.table(3, Records(FIGURES, of_one_budget(*ABLATION), runs))
+    (step,) = [note for note in sheet.notes if "paired" in note]
+    assert f"{sgm.name} less {base.name} is -1.00 [-1.00, -1.00] clicks" in step
+
+
+def test_a_game_that_ends_at_the_target_answers_what_a_longer_one_does(tmp_path: Path) -> None:
+    (ours,) = of_one_budget(ABLATION[0]).values()
+    for stop in (0.90, 1.01):
+        run = ablated(tmp_path / str(stop), ABLATION[0], rules=Rules(20, stop))
+        for metric in ("noc@85", "noc@90"):
+            question = Question("davis", 20, metric)
+            assert behind([run], ours, question).run is run
+            assert measured(run, question).value == 2.0
 
 
 def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> None:
@@ -197,14 +250,48 @@ def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> N
 
 
 def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
-    known = {row: counting(row) for row in TABLE4}
-    card = known[TABLE4[5]].card
-    run = played(tmp_path, replace(card, runtime=Runtime(digest=TRAINED)))
+    known = {row: counting(row) for row in TABLE4} | of_one_budget(*TABLE4[5:])
+    run, other = ablated(tmp_path, ABLATION[0]), played(tmp_path, mini())
     costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
-    sheet, _ = table4(costs, Records(FIGURES, known, [run]))
+    sheet, _ = table4(costs, Records(FIGURES, known, [run, other]))
     column = sheet.heads.index("NoC@90")
     assert [row[column] for row in sheet.rows] == [*[""] * 5, "2.00", *[""] * 3]
     assert any(store.digest_in(run.path) in note for note in sheet.notes)
+    assert not any(store.digest_in(other.path) in note for note in sheet.notes)
+
+
+@pytest.mark.parametrize(
+    ("played_by", "stands_for"),
+    [(ABLATION[0], "baseline-mini"), (ABLATION[3], "baseline-mini-csfp")],
+)
+def test_the_small_family_is_played_under_names_of_the_same_networks(
+    played_by: Row, stands_for: str
+) -> None:
+    ours, theirs = counting(played_by).card, load_model(stands_for)
+    sizes = []
+    for card in (ours, theirs):
+        assert card.network is not None
+        with torch.device("meta"):
+            network = card.network(**card.options)
+        sizes.append({key: value.shape for key, value in network.state_dict().items()})
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5", "size"])
+def test_fetched_weights_that_are_not_the_published_ones_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(lineup, "weights_folder", lambda: tmp_path)
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"what its authors published")
+    facts = {"sha256": file_digest(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
+    file = File(path.name, (), **{kind: facts[kind]})  # type: ignore[arg-type]
+    card = replace(load_model("ritm-hrnet18"), weights={"sbd": file})
+    (found,) = lineup.at_hand(card)
+    assert found == ("sbd", file_digest(path), path)
+    path.write_bytes(b"what somebody put there instead")
+    with pytest.raises(IsbenchError, match=r"not those published: .*; delete the file"):
+        lineup.at_hand(card)
 
 
 def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:
@@ -287,15 +374,3 @@ def test_a_page_needs_no_other_file_and_escapes_what_it_shows() -> None:
     assert "prefers-color-scheme: dark" in text
     assert not {"src=", "href=", "@import", "url("} & set(text.split())
     assert "http" not in text
-
-
-def weights_file(folder: Path) -> Path:
-    """Write the drawn weights of ritm-mini as a card could bundle them."""
-    from isbench.nn.compute import ready
-
-    card, path = load_model("ritm-mini"), folder / "ritm-mini.safetensors"
-    assert card.network is not None
-    network = card.network
-    state = ready(lambda: network(**card.options), Runtime()).state_dict()
-    save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
-    return path

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from isbench import metrics
 from isbench.paper.cells import Cell, Records, cells, provenance, text
-from isbench.paper.rows import QUESTIONS, Question, Row
+from isbench.paper.rows import QUESTIONS, STEPS, Question
 from isbench.sheet import Sheet
 from isbench.store import Run
 
@@ -42,9 +41,10 @@ _NOTES = {
     ),
     3: (
         "NoC_20@90 [95 % interval over images]. The paper names neither metric nor backbone beside "
-        "its table; its text says NoC@90. Our rows are small: they test the order of the rows, not "
-        "the figures. BS is played as ritm-mini or as csfpn-mini with every switch off. Weights of "
-        "one budget are those named ablation-*, where they come with isbench.",
+        "its table; its text says NoC@90. Rows without a system are this project's small networks "
+        "in the paper's order: the base segmenter, that with CDNet's FDM, +SGM, +HSGM, +G2L. They "
+        "test the order, not the figures, and count only weights of one budget, from one "
+        "beginning, which are named ablation-*.",
     ),
 }
 
@@ -76,12 +76,12 @@ def _head(number: int, question: Question) -> str:
 
 
 def _steps(found: Sequence[Cell]) -> Iterator[str]:
-    """Yield what each row of the ablation changed, paired over the objects of a set."""
+    """Yield what each part of the ablation changed, paired over the objects of a set."""
     for question in QUESTIONS[3]:
-        here = [cell for cell in found if cell.question == question and cell.found.run]
-        for before, after in pairwise(here):
-            if before.row.system != after.row.system:
-                yield from _step(before, after)
+        here = {cell.row: cell for cell in found if cell.question == question}
+        for before, after in STEPS:
+            if before in here and after in here:
+                yield from _step(here[before], here[after])
 
 
 def _step(before: Cell, after: Cell) -> Iterator[str]:
@@ -94,13 +94,9 @@ def _step(before: Cell, after: Cell) -> Iterator[str]:
     d = metrics.paired(_floats(second), _floats(first), images)
     interval = f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else ""
     yield (
-        f"{_NAMES[before.question.dataset]}: {_title(after.row)} less {_title(before.row)} is "
+        f"{_NAMES[before.question.dataset]}: {after.row.name} less {before.row.name} is "
         f"{d.mean:+.2f}{interval} clicks, paired, p {d.p_value:.4f}."
     )
-
-
-def _title(row: Row) -> str:
-    return f"{row.system} ({row.model})"
 
 
 def _noc(run: Run, question: Question) -> dict[str, int]:

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from isbench.datasets import ENTRIES
 from isbench.datasets.content import file_digest
 from isbench.errors import IsbenchError
+from isbench.fetch import mismatch
 from isbench.paper.rows import Row
 from isbench.registry import load_model, model_names, with_options
 from isbench.runner import LEFT_TO_DATA
-from isbench.types import Model, Scalar
+from isbench.types import File, Model, Scalar
 from isbench.weights import weights_folder
 
 
@@ -62,30 +63,25 @@ def entered(card: Model, row: Row) -> Entrant:
     known = {weights.name: weights for weights in at_hand(card)}
     if row.weights:
         counting = tuple(known[name] for name in (row.weights,) if name in known)
-        fetch = f"`isbench run --model {card.name} --weights {row.weights}` fetches its weights"
-        never = card.unreleased or "no weights of it were ever released"
-        lacking = fetch if row.weights in card.weights else never
-        return Entrant(card, counting, why_not="" if _playable(counting) else lacking)
-    name = row.preferred if row.preferred in card.bundled else next(iter(card.bundled), "")
-    if row.preferred and name != row.preferred:  # the card's own are of another budget
-        name = ""
-    counting = (known[name],) if name else ()
-    lacking = f"no weights {row.preferred or 'of it'} come with isbench"
-    why_not = "" if _playable(counting) else lacking
+        why_not = "" if _playable(counting) else _lacking(card, row)
+        return Entrant(card, counting, why_not=why_not)
+    counting = tuple(known[name] for name in list(card.bundled)[:1])
+    why_not = "" if counting else "no weights of it come with isbench"
     return Entrant(card, counting, any_trained=not counting, why_not=why_not)
 
 
 def at_hand(card: Model) -> tuple[Weights, ...]:
     """Return the weights of a card whose sha256 is known: bundled, fetched, or published with it.
 
-    Raises IsbenchError for a bundled file that cannot be read.
+    Raises IsbenchError for a bundled file that cannot be read, and for a fetched one that is not
+    what was published.
     """
     bundled = (Weights(name, _digest(path), path) for name, path in card.bundled.items())
     published = []
     for name, file in card.weights.items():
         path = weights_folder() / file.name
         if path.is_file():
-            published.append(Weights(name, _digest(path), path))
+            published.append(Weights(name, _fetched(card, name), path))
         elif file.sha256:
             published.append(Weights(name, file.sha256, None))
     return (*bundled, *published)
@@ -125,19 +121,54 @@ def _loaded(name: str) -> Model | None:
         return None
 
 
+def _lacking(card: Model, row: Row) -> str:
+    """Return why a row cannot be played without the weights that it names."""
+    if row.weights in card.weights:
+        return f"`isbench run --model {card.name} --weights {row.weights}` fetches its weights"
+    if not row.system:
+        return f"no weights {row.weights} come with isbench"
+    return card.unreleased or "no weights of it were ever released"
+
+
 def _playable(weights: Sequence[Weights]) -> bool:
     return any(one.path is not None for one in weights)
 
 
+def _fetched(card: Model, name: str) -> str:
+    """Return the sha256 of fetched weights; raises IsbenchError unless they are the published."""
+    file = card.weights[name]
+    path = weights_folder() / file.name
+    found = _digest(path)
+    differs = _differs(file, path, *_as_it_is(path))
+    if differs:
+        raise IsbenchError(
+            f"weights {name} of {card.name} in {path} are not those published: {differs}; delete "
+            f"the file, and `isbench run --model {card.name} --weights {name}` fetches it anew"
+        )
+    return found
+
+
 def _digest(path: Path) -> str:
+    return _hashed(path, *_as_it_is(path))
+
+
+def _as_it_is(path: Path) -> tuple[int, int]:
+    """Return a file's size and when it last changed."""
     try:
         stat = path.stat()
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    return _hashed(path, stat.st_size, stat.st_mtime_ns)
+    return stat.st_size, stat.st_mtime_ns
+
+
+# read once for as long as a file stays as it is
 
 
 @cache
 def _hashed(path: Path, size: int, changed: int) -> str:
-    """Return a file's sha256, read once for as long as it stays as it is."""
     return file_digest(path)
+
+
+@cache
+def _differs(file: File, path: Path, size: int, changed: int) -> str:
+    return mismatch(file, path)

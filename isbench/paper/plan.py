@@ -94,7 +94,8 @@ def _models_left_out(records: Mapping[int, Records]) -> Iterator[str]:
         for row, entrant in known.entrants.items():
             why = "isbench has no such model" if entrant is None else entrant.why_not
             names = lacking.setdefault(why, [])
-            name = f"{row.name} ({row.trained_on})" if row.weights else row.name
+            shown = row.name or row.system
+            name = f"{shown} ({row.trained_on})" if row.trained_on else shown
             if why and name not in names:
                 names.append(name)
     for why, names in lacking.items():
