@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isbench import metrics
-from isbench.scenes import Scene, Side
+from isbench.scenes import Scene, Side, caption
 from isbench.store import Run
 from isbench.tables import full_games, labels
 
@@ -101,12 +101,14 @@ def side_by_side(scenes: Sequence[Scene]) -> Figure:
     """Return a row a scene and a panel a model: mask, the truth's outline, and every click.
 
     A mask is tinted, the truth outlined in white; positive clicks are green, negative ones orange.
+    The caption says whose clicks they are, and each model's mean figures over the scenes.
     """
     figure = Figure(figsize=(10.0, 3.6 * len(scenes)), layout="constrained")
     panels = figure.subplots(len(scenes), len(scenes[0].sides), squeeze=False)
     for scene, row in zip(scenes, panels, strict=True):
         for side, panel in zip(scene.sides, row, strict=True):
             _picture(panel, scene, side)
+    figure.suptitle(caption(scenes), fontsize=9)
     return figure
 
 
@@ -116,13 +118,13 @@ def _picture(panel: Axes, scene: Scene, side: Side) -> None:
     panel.imshow(shown)
     if scene.truth.any() and not scene.truth.all():
         panel.contour(scene.truth, levels=[0.5], colors="white", linewidths=1.2)
-    for click in side.clicks:
+    for click in scene.clicks:
         panel.plot(
             click.col, click.row, "o", markersize=5, markeredgecolor="white",
             color=_SIGNS[click.positive],
         )  # fmt: skip
     panel.set_title(
-        f" {side.label} on {scene.key}\n{len(side.clicks)} clicks, IoU {side.iou:.3f}, "
+        f" {side.label} on {scene.key}\n{len(scene.clicks)} clicks, IoU {side.iou:.3f}, "
         f"boundary IoU {side.boundary_iou:.3f}{'' if side.exact else ' (not as recorded)'}",
         fontsize=8,
     )

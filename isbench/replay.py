@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from itertools import takewhile
 
 import cv2
 import numpy as np
@@ -107,6 +108,12 @@ def difference(recorded: Trajectory, replayed: Trajectory) -> str:
         if was != is_now:
             return f"after click {number} IoU was {_iou(was)} and is {_iou(is_now)}"
     return f"it took {len(recorded.clicks)} clicks and takes {len(replayed.clicks)}"
+
+
+def shared(recorded: Sequence[Click], now: Sequence[Click]) -> int:
+    """Return with how many clicks both begin that are the same."""
+    pairs = zip(recorded, now, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def drawn(keys: Sequence[str], count: int) -> tuple[str, ...]:

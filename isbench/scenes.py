@@ -1,7 +1,7 @@
-"""Where two runs differ most, as scenes: an object, and each model's mask after as many clicks.
+"""Where two runs differ most, as scenes: an object, and each model's mask after the same clicks.
 
-Masks are not recorded: the models are built again and answer the recorded clicks. Not here: how
-scenes are drawn (`plots`).
+The clicks are those recorded for the first run; the second's own would show it another task. Masks
+are not recorded: both models are built again. Not here: how scenes are drawn (`plots`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from isbench.boundary import boundary_iou
 from isbench.compare import title
 from isbench.datasets.content import fingerprint
 from isbench.errors import IsbenchError
-from isbench.replay import at_work, masks, overlap, rebuilt
+from isbench.replay import at_work, masks, overlap, rebuilt, shared
 from isbench.store import Run
+from isbench.tables import labels
 from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
 
 
@@ -23,19 +26,27 @@ class Side(NamedTuple):
 
     label: str
     mask: Mask
-    clicks: tuple[Click, ...]
     iou: float
     boundary_iou: float
-    exact: bool  # every mask up to here has the recorded overlap
+    exact: bool  # no mask up to here has another overlap than was recorded after these clicks
 
 
 class Scene(NamedTuple):
-    """An object and two answers, after the same number of clicks."""
+    """An object and two answers to the same clicks."""
 
     key: str
     image: Image
     truth: Mask
+    clicks: tuple[Click, ...]
     sides: tuple[Side, ...]
+
+
+class Average(NamedTuple):
+    """A model's figures over the objects that are shown."""
+
+    label: str
+    iou: float
+    boundary_iou: float  # over the objects that have one
 
 
 class Pair(NamedTuple):
@@ -45,29 +56,57 @@ class Pair(NamedTuple):
     clicks: int
     distance: float
 
+    @property
+    def asked(self) -> tuple[Click, ...]:
+        """Return the clicks that both models are shown to answer: the first game's."""
+        return self.games[0].clicks[: self.clicks]
+
 
 def scenes(runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int) -> Iterator[Scene]:
     """Yield the scenes of the `count` objects at which two runs' IoU differs most.
 
-    IoU is compared after `max_clicks` clicks, or as many as both games have. Raises IsbenchError
-    unless there are two runs over these very data, and for a model that is not at hand.
+    The recorded IoU is compared after `max_clicks` clicks, or as many as both games have; what is
+    shown are both models' answers to as many clicks of the first run. Raises IsbenchError unless
+    there are two runs over these very data, and for a model that is not at hand.
     """
     check_pair(runs, dataset)
     chosen = apart(runs, max_clicks)[:count]
     samples = [dataset.load(pair.games[0].key) for pair in chosen]
     sides = []
-    for number, run in enumerate(runs):
-        label = run.spec.model
+    for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)):
         with at_work(rebuilt(run.spec)) as predictor:
             sides.append(
                 [
-                    _side(label, sample, pair.games[number], masks(predictor, sample, clicks))
+                    _side(label, sample, _known(pair, number), masks(predictor, sample, pair.asked))
                     for pair, sample in zip(chosen, samples, strict=True)
-                    for clicks in (pair.games[number].clicks[: pair.clicks],)
                 ]
             )
-    for sample, *pair_of_sides in zip(samples, *sides, strict=True):
-        yield Scene(sample.key, sample.image, sample.truth, tuple(pair_of_sides))
+    for pair, sample, *both in zip(chosen, samples, *sides, strict=True):
+        yield Scene(sample.key, sample.image, sample.truth, pair.asked, tuple(both))
+
+
+def averages(found: Sequence[Scene]) -> list[Average]:
+    """Return each model's mean figures over the scenes."""
+    return [
+        Average(
+            sides[0].label,
+            float(np.mean([side.iou for side in sides])),
+            _mean([side.boundary_iou for side in sides]),
+        )
+        for sides in zip(*(scene.sides for scene in found), strict=True)
+    ]
+
+
+def caption(found: Sequence[Scene]) -> str:
+    """Return in two lines what the scenes show, and the mean figures of each model."""
+    shown = averages(found)
+    figures = "; ".join(
+        f"{one.label} IoU {one.iou:.3f}, boundary IoU {one.boundary_iou:.3f}" for one in shown
+    )
+    return (
+        f"Every model after the same clicks, those recorded for {shown[0].label}\n"
+        f"mean over {len(found)} object{'' if len(found) == 1 else 's'}: {figures}"
+    )
 
 
 def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
@@ -96,18 +135,34 @@ def apart(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-pair.distance, pair.games[0].key))
 
 
-def _side(label: str, sample: Sample, game: Trajectory, answers: Iterable[Mask]) -> Side:
-    """Return the side of a game that the answers belong to, the last of them shown."""
+def _known(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
+    """Return what one run recorded after the clicks that both answer, as far as it was asked them.
+
+    That is everything of the first run, and of the second until its own clicks were others.
+    """
+    game = pair.games[number]
+    return game.overlap[: shared(game.clicks, pair.asked)]
+
+
+def _side(
+    label: str, sample: Sample, known: tuple[tuple[int, int], ...], answers: Iterable[Mask]
+) -> Side:
+    """Return the side of a model that gave the answers, the last of them shown."""
     shown = list(answers)
     found = tuple(overlap(answer, sample) for answer in shown)
     return Side(
         label,
         shown[-1],
-        game.clicks[: len(shown)],
         _iou(found[-1]),
         boundary_iou(shown[-1], sample.truth, sample.ignore),
-        found == game.overlap[: len(shown)],
+        found[: len(known)] == known,
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of those that are not nan, nan if all are."""
+    there = [value for value in values if value == value]
+    return float(np.mean(there)) if there else float("nan")
 
 
 def _iou(pair: tuple[int, int]) -> float:

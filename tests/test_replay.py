@@ -18,7 +18,7 @@ from isbench.errors import IsbenchError
 from isbench.registry import load_model
 from isbench.replay import again, at_work, difference, drawn, masks, overlap, rebuilt, shortened
 from isbench.runner import run
-from isbench.scenes import apart, scenes
+from isbench.scenes import apart, averages, caption, scenes
 from isbench.store import Run
 from isbench.types import Click, Rules, Runtime, Trajectory
 from tests import toys
@@ -102,20 +102,51 @@ def test_scenes_begin_where_two_runs_are_farthest_apart(pair: list[Run]) -> None
     assert distances == sorted(distances, reverse=True)
     found = list(scenes(pair, FEW, 3, 2))
     assert [scene.key for scene in found] == [one.games[0].key for one in apart(pair, 3)]
-    for scene in found:
-        assert [len(side.clicks) for side in scene.sides] == [3, 3]
-        assert all(side.exact for side in scene.sides)
+    assert all(side.exact for scene in found for side in scene.sides)
+
+
+def test_both_models_of_a_scene_answer_the_first_run_s_clicks(pair: list[Run]) -> None:
+    for runs in (pair, pair[::-1]):
+        first, second = runs
+        games = {game.key: game for game in first.trajectories}
+        own = {game.key: game for game in second.trajectories}
+        for scene in scenes(runs, FEW, 3, 2):
+            assert scene.clicks == games[scene.key].clicks[:3]
+            assert scene.clicks != own[scene.key].clicks[:3]
+            with at_work(rebuilt(second.spec)) as predictor:
+                (*_, wanted) = masks(predictor, FEW.load(scene.key), scene.clicks)
+            assert (scene.sides[1].mask == wanted).all()
+
+
+def test_a_scene_s_answer_that_is_not_the_recorded_one_is_marked(pair: list[Run]) -> None:
+    first, second = pair
+    games = [replace(game, overlap=((0, 1), *game.overlap[1:])) for game in second.trajectories]
+    for scene in scenes([first, replace(second, trajectories=games)], FEW, 3, 2):
+        assert [side.exact for side in scene.sides] == [True, False]
+
+
+def test_averages_are_of_every_scene_that_has_the_figure(pair: list[Run]) -> None:
+    one, two = scenes(pair, FEW, 3, 2)
+    a, b = one.sides
+    blind = two._replace(sides=(two.sides[0], two.sides[1]._replace(boundary_iou=float("nan"))))
+    first, second = averages([one, blind])
+    assert first.iou == pytest.approx((a.iou + two.sides[0].iou) / 2)
+    assert first.boundary_iou == pytest.approx((a.boundary_iou + two.sides[0].boundary_iou) / 2)
+    assert second.boundary_iou == pytest.approx(b.boundary_iou)
+    assert f"{second.label} IoU {second.iou:.3f}, boundary IoU" in caption([one, blind])
 
 
 def test_pictures_are_drawn_and_written_with_both_figures(
     isbench: Isbench, pair: list[Run], tmp_path: Path
 ) -> None:
-    names = [one.path for one in pair]
+    names = [one.path for one in pair[::-1]]
     options = ("--plot", "pictures", "--max-clicks", 3, "--objects", 1, "--out", tmp_path)
     code, printed, said = isbench("report", *names, *options)
     assert code == 0, said
-    assert "after 3 clicks: grabcut IoU" in printed
-    assert printed.count("boundary IoU") == 2
+    assert "after 3 clicks: nearest (limit=2) IoU" in printed
+    assert printed.count("boundary IoU") == 4
+    assert "the same clicks, those recorded for nearest" in printed
+    assert "mean over 1 object: nearest (limit=2) IoU" in printed
     picture = cv2.imread(str(tmp_path / "pictures.png"))
     assert picture is not None
     assert np.std(picture) > 1

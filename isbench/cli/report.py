@@ -16,7 +16,7 @@ from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.paper import book
 from isbench.paper.cells import lines
-from isbench.scenes import scenes
+from isbench.scenes import caption, scenes
 from isbench.sheet import FORMATS, Sheet, csv, latex, markdown, terminal
 from isbench.store import Run
 
@@ -77,7 +77,8 @@ def report(
     """Print a table of runs, or draw plots of them as PNG and SVG.
 
     RUN is a run's file, a folder of runs or the beginning of a digest; none means every run.
-    Pictures are of the objects where two runs differ most after --max-clicks clicks, played again.
+    Pictures are of the objects where two runs differ most after --max-clicks clicks: both models
+    answer the clicks of the run that is named first.
 
     \b
     Example:
@@ -93,7 +94,8 @@ def report(
         click.echo(f"isbench: {note}", err=True)
     for plot in plots:
         if plot == PICTURES:
-            _pictures(chosen, out or runs / "plots", Asked(data, max_clicks, count))
+            pair = _in_order(names, runs) or chosen
+            _pictures(pair, out or runs / "plots", Asked(data, max_clicks, count))
             continue
         for path in views.save_plot(chosen, plot, max_clicks, out or runs / "plots"):
             click.echo(str(path))
@@ -111,6 +113,12 @@ def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Ru
         if view not in PAPER or names:
             raise
         return [], []
+
+
+def _in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
+    """Return the chosen runs as they were named, which tells whose clicks pictures are of."""
+    found = [run for name in names for run in views.choose([name], runs)[0]]
+    return list({run.path.resolve(): run for run in found}.values())
 
 
 def _check(view: str | None, form: str, max_clicks: int, count: int) -> None:
@@ -152,7 +160,8 @@ def _pictures(chosen: list[Run], place: Path, asked: Asked) -> None:
             f"{'' if side.exact else ' (not as recorded)'}"
             for side in scene.sides
         )
-        click.echo(f"{scene.key} after {len(scene.sides[0].clicks)} clicks: {'; '.join(sides)}")
+        click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
+    click.echo(caption(found))
     click.echo(str(views.save_pictures(found, place)))
 
 
