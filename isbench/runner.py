@@ -22,6 +22,7 @@ from isbench.engine import check_answers, play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Lost, Play, play_in_processes
+from isbench.processor import processor
 from isbench.records import Trajectories
 from isbench.registry import check_card, load_model, source_of
 from isbench.types import (
@@ -93,7 +94,7 @@ def run(
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check(rules, workers)
     check_card(model)
-    model = _fitted(weights.prepared(model) if model.runtime is None else model, dataset)
+    model = fitted(weights.prepared(model) if model.runtime is None else model, dataset)
     files = digests(dataset)
     content = fingerprint(dataset, files) if files else None
     out, spec = Path(out), specify(model, dataset, rules, content)
@@ -147,6 +148,7 @@ def surroundings() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
@@ -242,7 +244,7 @@ def _check(rules: Rules, workers: int) -> None:
         raise IsbenchError(f"stop_iou is {rules.stop_iou}; wanted above 0 (above 1 never stops)")
 
 
-def _fitted(model: Model, dataset: Dataset) -> Model:
+def fitted(model: Model, dataset: Dataset) -> Model:
     """Return the model with what its options leave to the data set filled in."""
     filled = {
         name: getattr(dataset, name)

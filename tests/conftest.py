@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from isbench.cli import main
+from isbench.paper import book
 
 REFERENCE = Path(__file__).parents[2] / "shared"
 
@@ -64,6 +65,12 @@ def folder_set(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def cheap_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave Table 4 out, whose networks take seconds to count."""
+    monkeypatch.setattr(book, "NUMBERS", (1, 2, 3))
+
+
+@pytest.fixture
 def isbench(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Return the command line as a function: arguments to exit code, output and errors."""
 
@@ -74,3 +81,36 @@ def isbench(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         return int(ended.value.code or 0), captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread, whose numbers are the same everywhere."""
+    import torch  # only the tests that ask for it wait for it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def toy_pack(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a training pack of 60 small images, one of which is broken."""
+    from tests.test_training_pack import write_pack
+
+    return f"pack:{write_pack(tmp_path_factory.mktemp('packs') / 'toy', broken=(7,))}"
+
+
+@pytest.fixture(scope="session")
+def whole(toy_pack: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a training that nobody stopped."""
+    import torch
+
+    from isbench.training import train
+    from tests.tiny import RECIPE, card
+
+    out = tmp_path_factory.mktemp("trainings") / "whole"
+    torch.set_num_threads(1)
+    assert train(card, RECIPE, toy_pack, out).complete
+    return out

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
-DISK = {"archives", "cli", "datasets", "fetch", "report", "store", "training", "weights", "nn"}
+DISK = {
+    "archives", "cli", "datasets", "fetch", "nn", "processor", "report", "store", "training",
+    "weights",
+}  # fmt: skip
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 
 

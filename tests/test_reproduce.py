@@ -1,9 +1,8 @@
-"""One command from records to tables, and back: what drifts is seen, what is sealed stays."""
+"""One command from records to tables: what is missing is played, what is sealed stays."""
 
 from __future__ import annotations
 
-import gzip
-import json
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,39 +12,23 @@ import pytest
 from isbench import replay, report, runner, store
 from isbench.cli import checking, machine, reproduce
 from isbench.datasets import load_dataset
-from isbench.paper import book, lineup, plan
+from isbench.paper import lineup, plan
 from isbench.paper.cells import Records
 from isbench.paper.rows import own
-from isbench.registry import load_model
-from isbench.types import Model, Rules, Spec
-from tests.test_paper import weights_file
+from isbench.processor import processor
+from isbench.types import Rules
+from tests.recorded import networked, sealed, small_card
 
 Isbench = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave Table 4 out, whose networks take seconds to count."""
-    monkeypatch.setattr(book, "NUMBERS", (1, 2, 3))
+pytestmark = pytest.mark.usefixtures("cheap_tables")
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Return a results folder with a whole run of the sample and its tables."""
+    """Return a results folder with a whole run of the sample."""
     folder = tmp_path / "results"
     runner.run("nearest", load_dataset("sample"), Rules(4, 1.01), out=folder)
-    reproduce.write(report.choose((), folder)[0], folder)
     return folder
-
-
-def sealed(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in store.find(folder)}
-
-
-def small_card(folder: Path) -> Model:
-    """Return ritm-mini with weights that come with it, cheap to play."""
-    card = load_model("ritm-mini", {"flip": "off", "longest_side": "64"})
-    return replace(card, bundled={"pack": weights_file(folder)})
 
 
 def test_tables_are_written_in_three_forms_from_records_alone(
@@ -64,96 +47,28 @@ def test_tables_are_written_in_three_forms_from_records_alone(
     assert sealed(results) == before
 
 
-def test_an_untouched_folder_has_no_drift(isbench: Isbench, results: Path) -> None:
-    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
-    for budget in ("ci", "full"):
-        code, printed, said = isbench(
-            "reproduce", "--check", "--budget", budget, "--results", results
-        )
-        assert (code, said) == (0, "")
-        assert "1 runs, 0 drifts" in printed
-    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
-
-
-def test_a_table_that_says_other_than_the_records_is_a_drift(
-    isbench: Isbench, results: Path
+def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
+    isbench: Isbench, tmp_path: Path
 ) -> None:
-    page = results / "TABLES.md"
-    page.write_text(page.read_text().replace("| 2.64 | 3.69 |", "| 2.63 | 3.69 |"))
-    code, _, said = isbench("reproduce", "--check", "--budget", "none", "--results", results)
-    assert code == 1
-    drifts = [line for line in said.splitlines() if line.startswith("drift: ")]
-    assert len(drifts) == 2
-    assert "TABLES.md has: | CDNet" in drifts[0]
-    page.unlink()
-    code, _, said = isbench("reproduce", "--check", "--budget", "none", "--results", results)
-    assert code == 1
-    assert "isbench reproduce" in said
-
-
-def moved(results: Path) -> store.Run:
-    """Change the first click of every game in the one sealed run, and return it."""
-    (path,) = store.find(results)
-    spec, *games = gzip.decompress(path.read_bytes()).splitlines()
-    records = [json.loads(game) for game in games]
-    for record in records:
-        record["clicks"][0][0] += 1
-    path.write_bytes(
-        gzip.compress(b"\n".join([spec, *(json.dumps(r).encode() for r in records), b""]))
-    )
-    return store.read(path)
-
-
-def test_a_game_that_goes_otherwise_is_a_drift_where_it_was_played(
-    isbench: Isbench, results: Path
-) -> None:
-    run = moved(results)
-    machine.note_machine(results, [run])
-    assert machine.machines(results) == {store.digest_in(run.path): machine.processor()}
-    code, _, said = isbench("reproduce", "--check", "--budget", "ci", "--results", results)
-    assert code == 1
-    assert said.count("click 1 was") == checking.DEPTHS["ci"].objects
-
-
-def test_elsewhere_games_may_change_as_long_as_noc_hardly_does(
-    isbench: Isbench, results: Path
-) -> None:
-    run = moved(results)
-    (results / machine.FILE).write_text(f"{store.digest_in(run.path)} another processor\n")
-    code, _, said = isbench("reproduce", "--check", "--budget", "ci", "--results", results)
-    assert code == 0
-    assert "within 2 clicks" in said
-    games = checking.replayed(run, load_dataset("sample"), checking.Depth(1, 4))
-    ended = replace(games[0].recorded, overlap=((1, 1),) * 4)
-    far = [checking.Replayed(ended, games[0].now)]
-    (drift,) = checking.judged(run, far, 2.0)
-    assert "NoC from 1.00 to 4.00, more than 2 clicks" in drift
-
-
-def test_a_run_that_cannot_be_replayed_is_named_and_skipped(
-    isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checking, "rebuilt", refusing)
-    code, _, said = isbench("reproduce", "--check", "--budget", "ci", "--results", results)
-    assert code == 0
-    assert "skipped: nearest on sample" in said
-    assert "not at hand" in said
-
-
-def refusing(spec: Spec) -> Model:
-    lineup.found_by(load_model("ritm-mini"), "ab" * 32)
-    raise AssertionError
-
-
-def test_who_played_is_noted_for_runs_of_this_machine_only(results: Path) -> None:
-    (run,) = report.choose((), results)[0]
-    machine.note_machine(results, [replace(run, meta=({"host": "elsewhere"},))])
-    machine.note_machine(results, [replace(run, meta=())])
+    results = tmp_path / "results"
+    run = networked(results)
+    runner.run("nearest", load_dataset("sample", limit=1), Rules(1, 1.01), out=results)
+    assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
+    noted = {store.digest_in(run.path): processor()}  # a run without a network is not of any
+    assert machine.machines(results) == noted
+    store.meta_path(run.path).unlink()
+    machine.note_machines(results, report.choose((), results)[0])
+    assert machine.machines(results) == noted
+    machine.note_machines(results, [])
     assert machine.machines(results) == {}
-    machine.note_machine(results, [run])
-    before = (results / machine.FILE).read_bytes()
-    machine.note_machine(results, [run])
-    assert (results / machine.FILE).read_bytes() == before
+
+
+def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
+    run = networked(tmp_path)
+    here = {"host": platform.node(), "processor": processor()}
+    for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
+        machine.note_machines(tmp_path, [replace(run, meta=meta)])
+        assert machine.machines(tmp_path) == {}
 
 
 def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
@@ -166,13 +81,13 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     task = task._replace(limit=1, rules=Rules(2))
     (run,) = reproduce._play([task], tmp_path / "results", 1, None)
     assert run.spec.weights == known[1].entrants[row].weights[0].digest  # type: ignore[union-attr]
-    assert machine.processor()
     before = sealed(tmp_path / "results")
     reproduce._play([task], tmp_path / "results", 1, None)
     assert sealed(tmp_path / "results") == before
     monkeypatch.setattr(replay, "load_model", lambda name: card)
-    games = checking.replayed(run, load_dataset("sample", limit=1), checking.Depth(1, 2))
-    assert list(checking.judged(run, games, None)) == []
+    depth, dataset = checking.Depth(1, 2), load_dataset("sample", limit=1)
+    games = checking.replayed(run, replay.rebuilt(run.spec), dataset, depth)
+    assert list(checking.judged(run, games, depth, True)) == []
 
 
 @pytest.mark.slow
@@ -193,6 +108,8 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
         (["--budget", "fulll"], "did you mean full?"),
         (["--workers", "0"], "workers is 0; wanted at least 1"),
         (["--check", "--results", "{}/none"], "isbench run"),
+        (["--check", "--table", "1"], "--check was given with --table"),
+        (["--check", "--workers", "2"], "--check was given with --workers"),
     ],
     ids=" ".join,
 )

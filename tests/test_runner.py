@@ -14,6 +14,7 @@ import pytest
 from isbench import store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
+from isbench.processor import processor
 from isbench.registry import load_model, source_of
 from isbench.runner import run
 from isbench.types import Game, Model, Rules, Sample, Spec, Trajectory
@@ -217,6 +218,7 @@ def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
     played = run(toys.card, toys.blobs(2), RULES, out=tmp_path)
     (session,) = played.meta
     assert session["workers"] == 1
+    assert session["processor"] == processor()
     assert session["versions"]["numpy"]
     assert set(played.seconds) == set(toys.blobs(2).keys)
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from difflib import SequenceMatcher
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import click
-import numpy as np
 
-from isbench import metrics, report
-from isbench.cli.machine import machines, processor
+from isbench import report
+from isbench.cli.machine import machines, on_processor
 from isbench.compare import title
 from isbench.datasets import load_dataset
 from isbench.datasets.content import fingerprint
-from isbench.errors import IsbenchError
+from isbench.drift import Replayed, beyond, changes
+from isbench.errors import IsbenchError, PredictorError
 from isbench.paper import book
-from isbench.replay import again, at_work, difference, drawn, rebuilt, shortened
+from isbench.processor import processor
+from isbench.replay import again, at_work, drawn, rebuilt, shortened
 from isbench.store import Run, digest_in
-from isbench.types import Dataset, Trajectory
+from isbench.types import Dataset, Model
 
-TOLERANCE = 2.0  # clicks of NoC over the replayed objects, on a processor of another type
+NEED_DATA = "ISBENCH_NEED_DATA"  # set where nothing may be lacking, as in CI
+_ABSENT = (ImportError, OSError)  # what a library or a file that is not here raises
 
 
 class Depth(NamedTuple):
@@ -34,72 +40,119 @@ class Depth(NamedTuple):
 DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10), "none": Depth(0, 0)}
 
 
+class Finding(NamedTuple):
+    """What came out about a run or a table."""
+
+    kind: str  # drift, within bounds, skipped, or replayed, of which nothing is said
+    text: str = ""
+    lacking: bool = False  # skipped since data, weights or a library are not at hand
+
+
 def check_records(results: Path, budget: str, data: Path | None) -> int:
-    """Print a line for each drift and each run that is skipped; return 1 if anything drifted."""
+    """Print a line for each finding and how many there are; return 1 if the check failed."""
     runs, notes = report.choose((), results)
+    found: Counter[str] = Counter()
+    for finding in _findings(runs, results, DEPTHS[budget], data):
+        found[finding.kind] += 1
+        found["lacking"] += finding.lacking
+        if finding.text:
+            click.echo(f"{finding.kind}: {finding.text}", err=True)
     for note in notes:
         click.echo(f"skipped: {note}", err=True)
-    count = 0
-    for drift in (*stale(runs, results / "TABLES.md"), *_strayed(runs, results, budget, data)):
-        click.echo(f"drift: {drift}", err=True)
-        count += 1
-    click.echo(f"{len(runs)} runs, {count} drift{'' if count == 1 else 's'}")
-    return 1 if count else 0
+    drifts = found["drift"]
+    click.echo(
+        f"{len(runs) + len(notes)} runs, {found['replayed']} replayed, "
+        f"{found['skipped'] + len(notes)} skipped, {drifts} drift{'' if drifts == 1 else 's'}"
+    )
+    needed = bool(os.environ.get(NEED_DATA)) and found["lacking"] > 0
+    if needed:
+        click.echo(
+            f"isbench: {found['lacking']} runs could not be replayed and {NEED_DATA} is set; name "
+            "the folder of the data sets by --data, fetch the weights, or unset it",
+            err=True,
+        )
+    return 1 if drifts or needed else 0
 
 
-def stale(runs: list[Run], path: Path) -> Iterator[str]:
-    """Yield where a page of tables differs from what the records give."""
-    wanted = book.text(book.sections(report.published(), runs)[0]).splitlines()
-    try:
-        found = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        yield f"cannot read {path} ({error.strerror or error}); write it by `isbench reproduce`"
-        return
-    signs = {"-": "has", "+": "lacks"}
-    for line in difflib.ndiff(found, wanted):
-        if line[0] in signs:
-            yield f"{path} {signs[line[0]]}: {line[2:]}"
+def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -> Iterator[Finding]:
+    for text in stale(runs, results):
+        yield Finding("drift", text)
+    if depth.objects:
+        noted, data_of = machines(results), cache(partial(_here, data=data))
+        for run in runs:
+            yield from _replayed(run, depth, data_of, _must_be_exact(run, noted))
 
 
-def _strayed(runs: list[Run], results: Path, budget: str, data: Path | None) -> Iterator[str]:
-    noted, here = machines(results), processor()
-    sets: dict[str, Dataset] = {}
-    for run in runs:
-        if not DEPTHS[budget].objects or (budget == "ci" and run.spec.dataset != "sample"):
-            continue
+def stale(runs: list[Run], results: Path) -> Iterator[str]:
+    """Yield where the files of tables differ from what the records give."""
+    for name, text in book.pages(report.published(), runs).items():
+        path, wanted = results / name, text.splitlines()
         try:
-            dataset = _data_of(run, sets, data)
-            moved = replayed(run, dataset, DEPTHS[budget])
-        except IsbenchError as error:
-            click.echo(f"skipped: {title(run)}: {error}", err=True)
+            found = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            reason = error.strerror or error
+            yield f"cannot read {path} ({reason}); write it by `isbench reproduce --budget none`"
             continue
-        on_cpu = run.spec.backend in (None, "eager-cpu")  # a graphics card is not noted
-        same = on_cpu and noted.get(digest_in(run.path)) == here
-        yield from judged(run, moved, None if same else TOLERANCE)
+        for _, a, b, c, d in SequenceMatcher(None, found, wanted, False).get_opcodes():
+            if found[a:b] != wanted[c:d]:
+                yield from (f"{path} has: {line}" for line in found[a:b])
+                yield from (f"{path} lacks: {line}" for line in wanted[c:d])
 
 
-def _data_of(run: Run, sets: dict[str, Dataset], data: Path | None) -> Dataset:
-    """Return a run's data set; raises IsbenchError unless it is here as it was played on."""
-    name = run.spec.dataset
-    if name not in sets:
-        sets[name] = load_dataset(name, data)
-    if fingerprint(sets[name]) != run.spec.fingerprint:
-        raise IsbenchError(f"the files of {name} that are here are not those it was played on")
-    return sets[name]
+class _Here(NamedTuple):
+    """A data set as it is on this machine."""
+
+    dataset: Dataset
+    content: str
 
 
-class Replayed(NamedTuple):
-    """A game as it was recorded and as it goes now, both as short."""
-
-    recorded: Trajectory
-    now: Trajectory
+def _here(name: str, data: Path | None) -> _Here:
+    dataset = load_dataset(name, data)
+    return _Here(dataset, fingerprint(dataset))
 
 
-def replayed(run: Run, dataset: Dataset, depth: Depth) -> list[Replayed]:
-    """Return some of a run's games, played again; raises IsbenchError where that cannot be."""
-    card = rebuilt(run.spec)
+def _must_be_exact(run: Run, noted: Mapping[str, str]) -> bool:
+    """Whether its games must go as recorded to the last pixel: only networks depend on where."""
+    if run.spec.backend is None:
+        return True
+    return on_processor(run) and noted.get(digest_in(run.path)) == processor()
+
+
+def _replayed(
+    run: Run, depth: Depth, data_of: Callable[[str], _Here], exact: bool
+) -> Iterator[Finding]:
+    """Yield what came out of playing some of a run's games again."""
+    try:
+        dataset, card = _played_on(run, data_of(run.spec.dataset)), rebuilt(run.spec)
+    except IsbenchError as error:
+        absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
+        yield Finding("skipped" if absent else "drift", f"{title(run)}: {error}", absent)
+        return
     if card.adaptive:
-        raise IsbenchError("the model learns from object to object, and all would be played again")
+        why = "the model learns from object to object, and all would be played again"
+        yield Finding("skipped", f"{title(run)}: {why}")
+        return
+    try:
+        games = replayed(run, card, dataset, depth)
+    except IsbenchError as error:  # the model is here: only a library that it asks for may lack
+        absent = isinstance(error.__cause__, _ABSENT) and not isinstance(error, PredictorError)
+        yield Finding("skipped" if absent else "drift", f"{title(run)}: {error}", absent)
+        return
+    yield Finding("replayed")
+    yield from judged(run, games, depth, exact)
+
+
+def _played_on(run: Run, here: _Here) -> Dataset:
+    """Return the data set; raises IsbenchError unless it is as the run was played on."""
+    if here.content != run.spec.fingerprint:
+        raise IsbenchError(
+            f"the files of {run.spec.dataset} that are here are not those it was played on"
+        )
+    return here.dataset
+
+
+def replayed(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
+    """Return some of a run's games, always the same ones, as they were and as they go now."""
     found = []
     keys = drawn([game.key for game in run.trajectories], depth.objects)
     with at_work(card) as predictor:
@@ -110,26 +163,14 @@ def replayed(run: Run, dataset: Dataset, depth: Depth) -> list[Replayed]:
     return found
 
 
-def judged(run: Run, games: list[Replayed], tolerance: float | None) -> Iterator[str]:
-    """Yield what drifted: every game that changed, or with a tolerance NoC beyond it."""
-    changed = [(game.recorded.key, difference(*game)) for game in games]
-    changed = [(key, how) for key, how in changed if how]
-    if tolerance is None:
-        yield from (f"{title(run)}, object {key}: {how}" for key, how in changed)
-        return
-    if not changed:
-        return
-    budget = max(len(game.recorded.clicks) for game in games)
-    target = min(0.90, run.spec.rules.stop_iou)
-    before, after = (
-        float(np.mean(metrics.clicks_to(metrics.curves(part, budget), target)))
-        for part in zip(*games, strict=True)
-    )
-    told = (
-        f"{title(run)}: {len(changed)} of {len(games)} games changed on another processor, NoC "
-        f"from {before:.2f} to {after:.2f}"
-    )
-    if abs(before - after) > tolerance:
-        yield f"{told}, more than {tolerance:g} clicks"
-    else:
-        click.echo(f"within {tolerance:g} clicks: {told}", err=True)
+def judged(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
+    """Yield what drifted: every game that changed, or only what is beyond the bounds."""
+    changed = list(changes(games))
+    clicks = min(depth.clicks, run.spec.rules.max_clicks)
+    drifts = changed if exact else list(beyond(games, replace(run.spec.rules, max_clicks=clicks)))
+    for text in drifts:
+        yield Finding("drift", f"{title(run)}, {text}")
+    if changed and not drifts:
+        yield Finding(
+            "within bounds", f"{title(run)}: {len(changed)} of {len(games)} games changed"
+        )

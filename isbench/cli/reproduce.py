@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,20 +9,18 @@ import click
 
 from isbench import report, runner, sheet, tables
 from isbench.cli.checking import check_records
-from isbench.cli.machine import note_machine
+from isbench.cli.machine import note_machines
 from isbench.cli.networks import Asked, with_network
 from isbench.cli.options import console, data_option
 from isbench.cli.progress import Reporter
+from isbench.cli.workers import processes, workers_option
 from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
-from isbench.html import page
 from isbench.paper import book, plan
-from isbench.paper.cells import lines
 from isbench.paper.plan import Plan, Task
 from isbench.store import Run
 
 BUDGETS = ("full", "ci", "none")
-_MOST_WORKERS = 8
 
 
 @click.command(short_help="Play what the paper's tables lack, and write them.")
@@ -34,7 +31,7 @@ _MOST_WORKERS = 8
     "--budget",
     default="full",
     show_default=True,
-    help="full; ci: a few objects of the sample; none: play nothing.",
+    help="full; ci: a few objects of the sample, with --check of every run; none: play nothing.",
 )
 @click.option(
     "--results",
@@ -46,9 +43,9 @@ _MOST_WORKERS = 8
 @click.option(
     "--check",
     is_flag=True,
-    help="Write nothing: compare TABLES.md with the records, and records with games played again.",
+    help="Write nothing: compare the tables with the records, and records with games played again.",
 )
-@click.option("--workers", type=int, help="Processes to play in; else one a core, 8 at most.")
+@workers_option
 @data_option
 def reproduce(
     numbers: tuple[int, ...],
@@ -62,7 +59,7 @@ def reproduce(
 
     Played is what this machine can: models without weights or with weights at hand, on the data
     sets that are here; what is left out is said. TABLES.md, tables.html and tables.csv hold every
-    table, from whatever is recorded.
+    table, from whatever is recorded; MACHINE holds which processor the runs were played on.
 
     \b
     Example:
@@ -71,6 +68,7 @@ def reproduce(
     """
     _refuse(numbers, budget, workers)
     if check:
+        _refuse_with_check(numbers, workers)
         return check_records(results, budget, data)
     chosen = tuple(dict.fromkeys(numbers)) or book.NUMBERS
     found, notes = _recorded(results)
@@ -79,9 +77,9 @@ def reproduce(
         for note in asked.left_out:
             click.echo(f"left out: {note}", err=True)
         played = _play(asked.tasks, results, workers, data)
-        note_machine(results, played)
         _show(played)
         found, notes = _recorded(results)
+    note_machines(results, found)
     for note in notes:
         click.echo(f"isbench: {note}", err=True)
     for path in write(found, results):
@@ -91,12 +89,7 @@ def reproduce(
 
 def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every form and return the files."""
-    sections, cells = book.sections(report.published(), runs)
-    texts = {
-        "TABLES.md": book.text(sections),
-        "tables.html": page("isbench: tables", book.LEAD, sections),
-        "tables.csv": lines(cells),
-    }
+    texts = book.pages(report.published(), runs)
     for name, text in texts.items():
         report.write_text(results / name, text)
     return tuple(results / name for name in texts)
@@ -110,6 +103,15 @@ def _refuse(numbers: Sequence[int], budget: str, workers: int | None) -> None:
         raise unknown("budget", budget, BUDGETS)
     if workers is not None and workers < 1:
         raise IsbenchError(f"workers is {workers}; wanted at least 1")
+
+
+def _refuse_with_check(numbers: Sequence[int], workers: int | None) -> None:
+    for option, given in (("--table", numbers), ("--workers", workers)):
+        if given:
+            raise IsbenchError(
+                f"--check was given with {option}; it is of every table and plays in one process: "
+                f"leave {option} out"
+            )
 
 
 def _recorded(results: Path) -> tuple[list[Run], list[str]]:
@@ -140,8 +142,7 @@ def _play(
                 continue
             reporter.note(f"{number} of {len(tasks)}: {card.name} on {task.dataset}")
             dataset = load_dataset(task.dataset, data, task.limit)
-            on_gpu = card.runtime is not None and card.runtime.device != "cpu"
-            count = workers or (1 if on_gpu else min(_MOST_WORKERS, os.cpu_count() or 1))
+            count = processes(workers, [card])
             played.append(
                 runner.run(card, dataset, task.rules, out=results, workers=count, watch=reporter)
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,12 @@ from isbench import presets, runner, sheet, tables
 from isbench.cli.networks import Asked, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
+from isbench.cli.workers import processes, workers_option
 from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.registry import load_model, with_options
 from isbench.types import Model, Rules
-
-_MOST_WORKERS = 8  # by default; each holds a model
 
 
 @click.command(short_help="Play models on data sets and print the table.")
@@ -57,9 +55,7 @@ _MOST_WORKERS = 8  # by default; each holds a model
 )
 @network_options
 @click.option("--limit", type=int, help="Play the first objects only.")
-@click.option(
-    "--workers", type=int, help="Processes to play in; else one a core, 8 at most, 1 with a GPU."
-)
+@workers_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
 @click.option(
     "--out",
@@ -121,7 +117,7 @@ def run(
     )
     if len(cards) * len(sets) > 1:
         list(map(runner.check, cards))  # what is wrong with the last is known before the first
-    count = _workers(cards) if workers is None else workers
+    count = processes(workers, cards)
     with Reporter() as reporter:
         runs = [
             runner.run(card, dataset, rules, out=out, workers=count, watch=reporter)
@@ -167,16 +163,3 @@ def _configured(cards: list[Model], settings: tuple[str, ...]) -> list[Model]:
             with_options(cards[0], {key: value})  # raises, naming the nearest option
         cards = [with_options(card, {key: value}) if card in having else card for card in cards]
     return cards
-
-
-def _workers(cards: list[Model]) -> int:
-    """Return how many processes play by default: one a core, or one for a GPU."""
-    if any(card.runtime is not None and card.runtime.device != "cpu" for card in cards):
-        return 1
-    return min(_MOST_WORKERS, _cores())
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from isbench import tables
-from isbench.html import Section
+from isbench.html import Section, page
 from isbench.paper import accuracy, costs
-from isbench.paper.cells import Cell, Records
+from isbench.paper.cells import Cell, Records, lines
 from isbench.paper.costs import Counted
 from isbench.paper.lineup import bundling, entrants
 from isbench.paper.printed import Figure
@@ -70,6 +70,16 @@ def sections(published: Sequence[Figure], runs: Sequence[Run]) -> tuple[list[Sec
             title = "Every run" if view == "noc" else ""
             found.append(Section(title, tables.sheet(frame, view)))
     return found, all_cells
+
+
+def pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
+    """Return every table in every form: the text of each file by its name."""
+    parts, cells = sections(published, runs)
+    return {
+        "TABLES.md": text(parts),
+        "tables.html": page("isbench: tables", LEAD, parts),
+        "tables.csv": lines(cells),
+    }
 
 
 def text(parts: Sequence[Section]) -> str:
