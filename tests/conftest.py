@@ -40,6 +40,18 @@ def golden() -> Callable[[str], Any]:
     return lambda name: json.loads((folder / name).read_text())
 
 
+@pytest.fixture(scope="session")
+def bs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of weights of ritm-mini."""
+    from safetensors.torch import save_file  # torch, which only tests of networks wait for
+
+    from tests.networks import network
+
+    path = tmp_path_factory.mktemp("weights") / "bs.safetensors"
+    save_file(network("ritm-mini").state_dict(), path)
+    return path
+
+
 def write_folder_set(root: Path, objects: int = 6, images: int | None = None) -> Path:
     """Write a `folder:` set of small pictures, each with a bright blob on noise."""
     images = objects if images is None else images

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -63,7 +66,12 @@ def train(
       isbench train ritm-mini --data pack:data/train --set steps=20000 --set batch=16
       torchrun --nproc-per-node 4 -m isbench train ritm-hrnet18 --data sbd
     """
-    model, chosen = _chosen(recipe, settings)
+    with _said_once():
+        _trained(*_chosen(recipe, settings), data, out, resume)
+
+
+def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
+    """Train, saying how it goes from the first of the processes."""
     folder = out or Path("runs") / "training" / model.name
     from isbench.training.loop import Verdict, events, outcome
     from isbench.training.session import opened
@@ -86,6 +94,17 @@ def train(
         click.echo(line)
     if not ended.complete:
         sys.exit(_STOPPED)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Let the first process of a training say what went wrong; the others know it too, and end."""
+    try:
+        yield
+    except IsbenchError as error:
+        if os.environ.get("RANK", "0") != "0":
+            sys.exit(error.exit_code)
+        raise
 
 
 def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]:

@@ -5,19 +5,23 @@ Lots are drawn by (seed, sample, click) and (seed, step), so that there is no ge
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
+from torch import nn
 
 from isbench.errors import IsbenchError
 from isbench.training.recipe import completed
 from isbench.training.weights import written
+from isbench.types import Scalar
 
 FILE = "training.pt"
+Options: TypeAlias = Mapping[str, Scalar]
 
 
 class Checkpoint(NamedTuple):
@@ -39,10 +43,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     written(path, lambda draft: torch.save(checkpoint._asdict(), draft))
 
 
-def load(path: Path, about: str) -> Checkpoint:
-    """Return the checkpoint of the same training.
+def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Checkpoint:
+    """Return the checkpoint of the same training; `network` builds a network by options.
 
-    Raises IsbenchError where there is none, it cannot be read, or it is of another training.
+    Options that change how the network is played, but not the network, may differ. Raises
+    IsbenchError where there is none, it cannot be read, or it is of another training.
     """
     if not path.is_file():
         raise IsbenchError(f"no checkpoint {path} to resume; leave --resume away to begin")
@@ -61,12 +66,30 @@ def load(path: Path, about: str) -> Checkpoint:
         pickle.UnpicklingError,
     ) as e:
         raise IsbenchError(f"checkpoint {path} is damaged: {e}; begin anew elsewhere") from e
+    if there["options"] != here["options"] and _same(network, there["options"], here["options"]):
+        there["options"] = here["options"]
     if differing := _differing(there, here):
         raise IsbenchError(
             f"{path.parent} holds another training: {'; '.join(differing)}; resume it as it was, "
             "or choose another --out"
         )
     return checkpoint
+
+
+def _same(network: Callable[[Options], nn.Module], one: Options, other: Options) -> bool:
+    """Whether both options make the same network, down to the last value of its modules."""
+    if one.keys() != other.keys():
+        return False
+    try:
+        return _bytes(network(one)) == _bytes(network(other))
+    except (AttributeError, TypeError, pickle.PicklingError):  # who cannot tell takes no risk
+        return False
+
+
+def _bytes(network: nn.Module) -> bytes:
+    kept = io.BytesIO()
+    torch.save(network, kept)
+    return kept.getvalue()
 
 
 def _differing(there: Any, here: Any, name: str = "") -> list[str]:

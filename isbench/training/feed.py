@@ -6,7 +6,7 @@ NumPy and OpenCV let other threads run while they work, so that threads do.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ def batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
 
 def ahead(
     make: Callable[[int], Batch], steps: range, threads: int, most: int = 4
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield `make(step)` for every step in order, up to `most` of them made ahead."""
     with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
         waiting: deque[Future[Batch]] = deque()

@@ -9,7 +9,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from math import isfinite
@@ -17,15 +17,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-from isbench.errors import IsbenchError
 from isbench.training import feed, schedule
 from isbench.training.feed import Batch
 from isbench.training.logbook import LOG, VALIDATION
 from isbench.training.optimiser import average, set_rate
 from isbench.training.recipe import Recipe
 from isbench.training.session import Session, opened, threads
-from isbench.training.step import take_step
-from isbench.training.validation import Scores, validate
+from isbench.training.step import diverged, take_step
+from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
 from isbench.types import Model
 
@@ -90,14 +89,17 @@ def events(session: Session) -> Iterator[Event]:
     """
     steps = range(session.step, session.total)
     batches = feed.ahead(partial(_batch, session), steps, threads(session.ranks))
-    with _stopping() as stopping:
+    with _stopping() as stopping, closing(batches):
         started = perf_counter()
-        for batch in batches:
+        for _ in steps:
+            with session.ranks.together():
+                batch = next(batches)
             waited = perf_counter() - started
             report, stop = _stepped(session, batch, stopping)
             report = report._replace(seconds=perf_counter() - started, waited=waited)
             session.tally.add(report.loss, report.iou, report.seconds)
-            verdict = _looked(session, batch, report, stop)
+            with session.ranks.together():
+                verdict = _looked(session, batch, report, stop)
             yield report
             if verdict is not None:
                 yield verdict
@@ -118,14 +120,11 @@ def _stepped(session: Session, batch: Batch, stopping: threading.Event) -> tuple
     learning_rate = session.recipe.learning_rate * factor
     set_rate(session.optimiser, learning_rate)
     found = take_step(session, batch)
-    session.step += 1
-    average(session.mean, session.network, session.recipe.ema, session.step)
     loss, iou, stop = session.ranks.mean([found.loss, found.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise IsbenchError(
-            f"the loss is {loss} at step {session.step}; the last checkpoint is kept: begin anew "
-            "with a lower learning_rate, or with gradient_clip"
-        )
+        raise diverged(f"the loss is {loss}", session)
+    session.step += 1
+    average(session.mean, session.network, session.recipe.ema, session.step)
     return Report(session.step, loss, iou, learning_rate, 0, found.network, 0), stop > 0
 
 
@@ -166,11 +165,10 @@ def _validated(session: Session) -> Verdict | None:
     """Play the held-out objects with the running mean, and write its weights; where one writes."""
     if session.logbook is None:
         return None
-    checks = session.recipe.checks
     figures: dict[str, float] = {}
     verdict = None
-    if checks.validation and checks.objects:
-        scores = validate(session.mean, session.held, checks, session.ranks.device)
+    if is_wanted(session):
+        scores = validate(session)
         figures = scores.figures()
         best = scores.noc[-1] < session.best
         verdict = Verdict(session.step, scores, best)

@@ -9,9 +9,10 @@ import copy
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from isbench.training.ranks import Ranks, joined
 from isbench.training.recipe import Recipe, check_recipe
 from isbench.training.samples import Sampler, sampler
 from isbench.training.sources import read
+from isbench.training.validation import check_playable, is_wanted
 from isbench.training.weights import Loaded, start_from
-from isbench.types import Dataset, Model
+from isbench.types import Dataset, Model, Scalar
 
 _MOST_THREADS = 8
 
@@ -67,9 +69,9 @@ class Session:
     mean: nn.Module  # the running mean, in eval mode
     optimiser: Optimizer
     scaler: torch.amp.GradScaler
-    logbook: Logbook | None  # of the process that writes
-    started_from: Loaded | None
-    about: str
+    about: str  # what decides the training, as JSON
+    logbook: Logbook | None = None  # of the process that writes
+    started_from: Loaded | None = None
     origin: str = ""  # the weights that it started from, and their digest
     tally: Tally = field(default_factory=Tally)
     step: int = 0  # steps that are done
@@ -106,35 +108,51 @@ def opened(
     cannot be read, a folder that cannot be written or holds a training that is not resumed.
     """
     check_recipe(recipe)
-    build = model.network
-    if build is None:
+    if model.network is None:
         raise IsbenchError(f"model {model.name} has no network to train")
-    corpus, held = split(read(data))
     with joined(recipe.batch) as ranks:
-        _claim(out, resume, ranks)
-        about = _about(model, recipe, corpus)
-        kept = checkpoints.load(out / checkpoints.FILE, about) if resume else None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            network: nn.Module = build(**model.options)
-        draw_weights(network, recipe.initial, recipe.seed)
-        warm = start_from(network, Path(recipe.init)) if recipe.init and kept is None else None
-        network = network.to(ranks.device)
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        played = some_of(held, recipe.checks.objects)
-        session = Session(
-            model, recipe, corpus, played, len(held.entries), out, ranks,
-            sampler(corpus, recipe), network, _answering(network, recipe, ranks),
-            copy.deepcopy(network).eval().requires_grad_(False), optimiser(network, recipe),
-            torch.amp.GradScaler(ranks.device.type, enabled=_scaled(recipe, ranks)),
-            Logbook(out, kept.step if kept else 0) if ranks.leads else None, warm, about,
-        )  # fmt: skip
-        if kept is not None:
-            _restore(session, kept)
-        elif recipe.init:
-            session.origin = f"{recipe.init} {file_digest(Path(recipe.init))}"
+        with ranks.together():
+            parts = split(read(data))
+            _claim(out, resume, ranks)
+            session = _fresh(model, recipe, parts, out, ranks)
+            if resume:
+                _restore(session)
+            elif recipe.init:
+                _warm(session, Path(recipe.init))
+            if ranks.leads and is_wanted(session):
+                check_playable(session)
+        session.answering = _shared(session.answering, ranks)
+        if ranks.leads:
+            session.logbook = Logbook(out, session.step)
         with _one_opencv_thread(), session.logbook or nullcontext():
             yield session
+
+
+def _fresh(
+    model: Model, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
+) -> Session:
+    """Return the session of this process before the first step, not yet tied to the others'."""
+    corpus, held = data
+    network = _drawn(model, recipe.seed, model.options)
+    draw_weights(network, recipe.initial, recipe.seed)
+    network = network.to(ranks.device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Session(
+        model, recipe, corpus, some_of(held, recipe.checks.objects), len(held.entries), out, ranks,
+        sampler(corpus, recipe), network, _answering(network, recipe),
+        copy.deepcopy(network).eval().requires_grad_(False), optimiser(network, recipe),
+        torch.amp.GradScaler(ranks.device.type, enabled=_scaled(recipe, ranks)),
+        _about(model, recipe, corpus),
+    )  # fmt: skip
+
+
+def _drawn(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
+    """Return a model's network under some options, its first values decided by the seed."""
+    assert model.network is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: nn.Module = model.network(**options)
+    return network
 
 
 @contextmanager
@@ -160,23 +178,38 @@ def _scaled(recipe: Recipe, ranks: Ranks) -> bool:
     return recipe.precision == "fp16" and ranks.device.type == "cuda"
 
 
-def _answering(network: nn.Module, recipe: Recipe, ranks: Ranks) -> nn.Module:
+def _answering(network: nn.Module, recipe: Recipe) -> nn.Module:
     answering: nn.Module = Answering(network)
     if recipe.compiled:
         answering.compile()
+    return answering
+
+
+def _shared(answering: nn.Module, ranks: Ranks) -> nn.Module:
+    """Return the network as all processes call it, its gradients the mean of theirs."""
     if ranks.world == 1:
         return answering
     # official networks hold parts that decide nothing, and so get no gradient
     return DistributedDataParallel(answering, find_unused_parameters=True)
 
 
-def _restore(session: Session, kept: Checkpoint) -> None:
+def _restore(session: Session) -> None:
+    """Set a session to where its checkpoint is."""
+    drawn = partial(_drawn, session.model, session.recipe.seed)
+    kept = checkpoints.load(session.out / checkpoints.FILE, session.about, drawn)
     session.network.load_state_dict(kept.network)
     session.mean.load_state_dict(kept.mean)
     session.optimiser.load_state_dict(dict(kept.optimiser))
     session.scaler.load_state_dict(dict(kept.scaler))
     session.step, session.best, session.tally = kept.step, kept.best, Tally(list(kept.sums))
     session.origin = kept.origin
+
+
+def _warm(session: Session, path: Path) -> None:
+    """Start a session from weights."""
+    session.started_from = start_from(session.network, path)
+    session.mean.load_state_dict(session.network.state_dict())
+    session.origin = f"{path} {file_digest(path)}"
 
 
 def _about(model: Model, recipe: Recipe, corpus: Corpus) -> str:

@@ -6,6 +6,7 @@ takes there but what this process waits for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from isbench.errors import IsbenchError
 from isbench.nn.compute import PRECISIONS
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.training.clicks import Points, next_click, trimmed, with_click
@@ -49,7 +51,10 @@ class Stopwatch:
 
 
 def take_step(session: Session, batch: Batch) -> Stepped:
-    """Change the weights by one batch; what draws from torch's generator depends on the step."""
+    """Change the weights by one batch; what draws from torch's generator depends on the step.
+
+    Raises IsbenchError, the weights as they were, where loss or gradient are no numbers.
+    """
     device, seed = session.ranks.device, session.recipe.seed
     lots = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -73,8 +78,9 @@ def _step(session: Session, batch: Batch) -> Stepped:
         if aux is not None:
             loss = loss + recipe.aux_weight * binary_cross_entropy(aux, target).mean()
         session.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    _move(session)
-    return Stepped(float(loss.detach()), mean_iou(main.detach(), target), watch.seconds)
+    value = float(loss.detach())
+    _move(session, value)
+    return Stepped(value, mean_iou(main.detach(), target), watch.seconds)
 
 
 def iterated(
@@ -96,6 +102,14 @@ def iterated(
             previous = torch.sigmoid(logits.float())
         points = _clicked(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
     return previous, points
+
+
+def diverged(what: str, session: Session) -> IsbenchError:
+    """Return the error for numbers of the step at hand that are none."""
+    return IsbenchError(
+        f"{what} at step {session.step + 1}; the last checkpoint is kept: begin anew with a lower "
+        "learning_rate, or with gradient_clip"
+    )
 
 
 def mean_iou(logits: Tensor, target: Tensor) -> float:
@@ -137,11 +151,14 @@ def _training(network: nn.Module, freeze_norm: bool) -> None:
                 module.eval()
 
 
-def _move(session: Session) -> None:
+def _move(session: Session, loss: float) -> None:
     recipe, scaler = session.recipe, session.scaler
-    if recipe.gradient_clip:
-        scaler.unscale_(session.optimiser)
-        nn.utils.clip_grad_norm_(session.network.parameters(), recipe.gradient_clip)
+    scaler.unscale_(session.optimiser)
+    longest = recipe.gradient_clip or math.inf
+    norm = float(nn.utils.clip_grad_norm_(session.network.parameters(), longest))
+    # what overflows in fp16 is the scale's fault: the scaler skips the step and lowers it
+    if not math.isfinite(norm) and not scaler.is_enabled():
+        raise diverged(f"the loss is {loss} and the norm of its gradient {norm}", session)
     scaler.step(session.optimiser)
     scaler.update()
     session.optimiser.zero_grad(set_to_none=True)

@@ -1,25 +1,30 @@
-"""How good a network is by now: a real run of it on a few held-out objects, by the engine."""
+"""How good a network is by now: games of the card with these weights, as `isbench run` plays it."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from isbench.engine import play
+from isbench.errors import IsbenchError
 from isbench.metrics import clicks_to, curves
-from isbench.nn.predictor import Passing, View, mask_guided
-from isbench.nn.zoom import Zoom
-from isbench.training.recipe import Checks
-from isbench.types import Dataset, Rules, Runtime
+from isbench.runner import build, check, fitted
+from isbench.training.weights import save_weights
+from isbench.types import Model, Rules, Runtime
+from isbench.weights import prepared
+
+if TYPE_CHECKING:
+    from isbench.training.session import Session
 
 TARGETS = (0.80, 0.85, 0.90)
 SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is told
-_THRESHOLD = 0.49
 
 
 class Scores(NamedTuple):
@@ -36,12 +41,28 @@ class Scores(NamedTuple):
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 
 
-def validate(network: nn.Module, dataset: Dataset, checks: Checks, device: torch.device) -> Scores:
-    """Play the data set's objects and return the scores; the network is left in eval mode."""
-    runtime = Runtime(device=str(device), threads=torch.get_num_threads())
-    view = View(Zoom(dataset.zoom_target), checks.flip, _THRESHOLD, runtime=runtime)
-    predictor = Passing(view, partial(mask_guided, network.eval()))
-    started = perf_counter()
+def is_wanted(session: Session) -> bool:
+    """Whether the recipe has validations at all."""
+    return bool(session.recipe.checks.validation and session.recipe.checks.objects)
+
+
+def check_playable(session: Session) -> None:
+    """Raise IsbenchError unless the card, with the weights of its network, answers a click."""
+    with _playable(session) as model:
+        try:
+            check(model)
+        except IsbenchError as error:
+            raise IsbenchError(
+                f"validation cannot play {model.name}: {error}; or train without validation by "
+                "checks.validation=0"
+            ) from error
+
+
+def validate(session: Session) -> Scores:
+    """Play the held-out objects of a session with its running mean and return the scores."""
+    started, checks, dataset = perf_counter(), session.recipe.checks, session.held
+    with _playable(session) as model:
+        predictor = build(model)
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)
     iou = curves([game.trajectory for game in games], checks.clicks)
@@ -52,3 +73,13 @@ def validate(network: nn.Module, dataset: Dataset, checks: Checks, device: torch
         len(iou),
         perf_counter() - started,
     )
+
+
+@contextmanager
+def _playable(session: Session) -> Iterator[Model]:
+    """Yield the card with the running mean as its weights: in a file, as they ship."""
+    runtime = Runtime(device=str(session.ranks.device), threads=torch.get_num_threads())
+    with TemporaryDirectory(prefix=".validation-", dir=session.out) as folder:
+        path = Path(folder) / "mean.safetensors"
+        save_weights(session.mean, path, {})
+        yield fitted(prepared(session.model, str(path), runtime), session.held)
