@@ -25,7 +25,7 @@ from isbench.training.recipe import (
     Weighted,
     check_recipe,
     completed,
-    shorter,
+    of_length,
 )
 from isbench.training.settings import keys, with_settings
 
@@ -51,7 +51,7 @@ IMAGES = 8498  # of SBD's train split
         ("views.scale", "0.5,2", Range(0.5, 2)),
         ("views.shares", "ccp:0.2", (Weighted("ccp", 0.2),)),
         ("lots.iterative", "2", 2),
-        ("checks.flip", "on", True),
+        ("checks.objects", "5", 5),
     ],
 )
 def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) -> None:
@@ -84,6 +84,8 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("lots.depth", "0.5", "at least 1"),
         ("views.shares", "ccp:-1", r"views\.shares is -1"),
         ("betas", "0.9,1.5", r"betas is .*below 1"),
+        ("milestones", "100,200", "none beyond the length"),
+        ("milestones", "9,5", "milestones is .*growing"),
     ],
 )
 def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, message: str) -> None:
@@ -93,9 +95,20 @@ def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, messa
 
 def test_setting_steps_unsets_epochs_and_the_other_way_round() -> None:
     assert with_settings(PAPER, {"steps": "9"}).epochs == 0
-    assert with_settings(shorter(PAPER, 9), {"epochs": "2"}).steps == 0
+    assert with_settings(of_length(PAPER, steps=9), {"epochs": "2"}).steps == 0
     with pytest.raises(IsbenchError, match="either steps or epochs"):
         with_settings(PAPER, {"steps": "9", "epochs": "2"})
+
+
+def test_another_length_moves_the_milestones_along_unless_they_are_given_too() -> None:
+    short = with_settings(PAPER, {"steps": "1200"})
+    assert short.milestones == (1000, 1150)
+    for step, factor in ((999, 1), (1000, 0.1), (1149, 0.1), (1150, 0.01)):
+        assert schedule.rate(short, step, IMAGES) == pytest.approx(factor)
+    assert with_settings(PAPER, {"epochs": "12"}).milestones == (10, 12)
+    given = {"milestones": "7,9", "steps": "10"}
+    assert with_settings(PAPER, given).milestones == (7, 9)
+    assert with_settings(short, {"epochs": "120"}) == PAPER
 
 
 def test_whole_and_around_share_one_chance() -> None:
@@ -104,7 +117,7 @@ def test_whole_and_around_share_one_chance() -> None:
 
 
 def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
-    assert PAPER.text() == replace(PAPER).text() != shorter(PAPER, 3).text()
+    assert PAPER.text() == replace(PAPER).text() != of_length(PAPER, steps=3).text()
     assert json.loads(PAPER.text())["milestones"] == [100, 115]
     assert "checks" not in PAPER.deciding()
 
@@ -124,7 +137,7 @@ def test_recipes_load_no_torch() -> None:
 def test_epochs_are_as_long_as_the_data_unless_said_otherwise() -> None:
     assert PAPER.total(IMAGES) == 120 * (IMAGES // 28)
     assert replace(PAPER, epoch_samples=2800).total(IMAGES) == 120 * 100
-    assert shorter(PAPER, 17).total(IMAGES) == 17
+    assert of_length(PAPER, steps=17).total(IMAGES) == 17
 
 
 def test_the_papers_schedule_falls_at_its_epochs() -> None:

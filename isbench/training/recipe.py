@@ -100,7 +100,6 @@ class Checks:
     validation: int = 2000  # steps between two validations; 0 for none
     objects: int = 40  # of a validation
     clicks: int = 20  # of its games
-    flip: bool = False  # whether validation averages over the mirrored image
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Recipe:
     weight_decay: float = 0.0
     multipliers: tuple[Weighted, ...] = ()  # of the learning rate; the longest prefix counts
     schedule: str = "steps"
-    milestones: tuple[int, ...] = ()  # of "steps": a tenth from here on, in epochs or steps
+    milestones: tuple[int, ...] = ()  # of "steps": a tenth from here on, in what the length is in
     warmup: float = 0.0  # share of the schedule; of "one-cycle" and "cosine"
     gradient_clip: float = 0.0  # largest norm; 0 for any
     ema: float = 0.0  # decay of the averaged weights; 0 for none
@@ -208,6 +207,7 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
     }
     starts = [crop.start for crop in recipe.crops]
     sides = [side for crop in recipe.crops for side in crop[:2]]
+    milestones = list(recipe.milestones)
     return [
         *((name, value, 0 <= value <= 1, "0 to 1") for name, value in chances.items()),
         *((name, value, value in known, f"one of {', '.join(known)}")
@@ -218,6 +218,9 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          views.whole + views.around <= 1, "at most 1"),
         ("epochs", recipe.epochs, (recipe.epochs > 0) != (recipe.steps > 0),
          "either steps or epochs above 0"),
+        ("milestones", recipe.milestones, milestones == sorted(milestones)
+         and all(0 <= one <= (recipe.steps or recipe.epochs) for one in milestones),
+         "growing numbers, none beyond the length"),
         ("betas", recipe.betas, all(0 <= one < 1 for one in vars(recipe.betas).values()),
          "two numbers from 0 on, below 1"),
         ("learning_rate", recipe.learning_rate,
@@ -241,6 +244,8 @@ _VIEW_CHANCES = (
 _LOT_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 
 
-def shorter(recipe: Recipe, steps: int) -> Recipe:
-    """Return the recipe for a trial of so many steps; its schedule shrinks with it."""
-    return replace(recipe, steps=steps, epochs=0)
+def of_length(recipe: Recipe, *, steps: int = 0, epochs: int = 0) -> Recipe:
+    """Return the recipe in so many steps or epochs; milestones keep their share of it."""
+    old, new = recipe.steps or recipe.epochs, steps or epochs
+    milestones = tuple(-(-milestone * new // old) for milestone in recipe.milestones)
+    return replace(recipe, steps=steps, epochs=epochs, milestones=milestones)

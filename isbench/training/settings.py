@@ -8,20 +8,23 @@ from typing import Any
 
 from isbench.errors import IsbenchError, unknown
 from isbench.registry import SWITCHES
-from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe
+from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, of_length
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     """Return the recipe with values set from text, `views.whole` reaching into a part of it.
 
     Crops are written `128x128,192x192@0.4`, multipliers and shares `name:0.1,other:1`, ranges
-    `0.75,1.4`, milestones `100,115`. Setting `steps` or `epochs` sets the other to 0. Raises
-    IsbenchError for an unknown key, a value of another kind, or a recipe that cannot be followed.
+    `0.75,1.4`, milestones `100,115`. Setting `steps` or `epochs` sets the other to 0, and moves the
+    milestones along unless they are set too. Raises IsbenchError for an unknown key, a value of
+    another kind, or a recipe that cannot be followed.
     """
+    lengths = [key for key in ("steps", "epochs") if key in settings]
+    if len(lengths) == 1:
+        (key,) = lengths
+        recipe = of_length(recipe, **{key: getattr(_with_one(recipe, key, settings[key]), key)})
     for key, text in settings.items():
         recipe = _with_one(recipe, key, text)
-    if ("steps" in settings) != ("epochs" in settings):
-        recipe = replace(recipe, epochs=0) if "steps" in settings else replace(recipe, steps=0)
     check_recipe(recipe)
     return recipe
 
