@@ -172,3 +172,14 @@ def test_faults_of_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="in none of the pack's tars"):
         entries[1].load()
     assert entries[0].load().image.shape == (HEIGHT, WIDTH, 3)  # a grey picture
+
+
+def test_a_tar_that_is_gone_is_a_fault_of_its_images(tmp_path: Path) -> None:
+    root = write_pack(tmp_path / "toy", images=3)
+    gallery = Gallery(pack.read(root).entries)
+    (root / "all.tar").unlink()
+    assert gallery.picture(0) is None
+    assert "cannot be read from" in gallery.faults["toy/img/000.png"]
+    (root / "all.tar").mkdir()
+    with pytest.raises(IsbenchError, match=r"all\.tar is no readable tar"):
+        pack.read(root)

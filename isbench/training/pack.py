@@ -45,8 +45,13 @@ class _Files:
         member = self.members.get(name)
         if member is None:
             raise IsbenchError(f"{name} is in none of the pack's tars")
-        with member.tar.open("rb", buffering=0) as file:
-            data = os.pread(file.fileno(), member.size, member.offset)
+        try:
+            with member.tar.open("rb", buffering=0) as file:
+                data = os.pread(file.fileno(), member.size, member.offset)
+        except OSError as error:
+            raise IsbenchError(
+                f"{name} cannot be read from {member.tar}: {error.strerror or error}"
+            ) from error
         return np.frombuffer(data, np.uint8)
 
 
