@@ -141,12 +141,6 @@ def test_a_pack_is_read_by_its_form_or_its_path(tmp_path: Path) -> None:
     assert sources.read(str(root)).digest == sources.read(f"pack:{root}").digest
 
 
-@pytest.mark.parametrize("name", ["grabcut", "berkeley", "davis", "sbd-train", "sample"])
-def test_nothing_is_trained_on_what_is_for_evaluation(name: str) -> None:
-    with pytest.raises(IsbenchError, match="for evaluation"):
-        sources.read(name)
-
-
 def test_unknown_data_get_the_nearest_form() -> None:
     with pytest.raises(IsbenchError, match="did you mean pack:PATH"):
         sources.read("pakc:here")

@@ -18,10 +18,11 @@ from isbench.datasets.coco import Outline, outlined
 from isbench.datasets.pictures import check_size, read_image
 from isbench.errors import IsbenchError
 from isbench.training.corpus import Corpus, Entry, Packed, Picture, packed
+from isbench.training.reserved import check_pictures
 from isbench.types import Mask
 
 _SAME = 0.8  # IoU from which two objects are one
-_FOLDERS = ("", "train2017", "val2017")  # where an image may lie
+_FOLDERS = ("", "train2017")  # where an image may lie
 
 
 class Drawn(NamedTuple):
@@ -36,7 +37,8 @@ def read(images: Path, annotations: Sequence[Path]) -> Corpus:
     """Return the images of all files, each with the objects of all of them.
 
     Images that are not there are left out and counted in the notes. Raises IsbenchError for a file
-    that is not in COCO's or LVIS's format, and where no image is there at all.
+    that is not in COCO's or LVIS's format, for images that are for evaluation, and where no image
+    is there at all.
     """
     drawn: dict[str, list[Drawn]] = {}
     for number, path in enumerate(annotations):
@@ -120,6 +122,7 @@ def _annotations(path: Path, number: int) -> list[Drawn]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         kind = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({kind})") from error
+    check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
     if not drawn:
         raise IsbenchError(f"{path} has no annotation of an image that it lists")
     return drawn

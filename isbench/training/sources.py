@@ -18,6 +18,7 @@ from isbench.metrics import image_of
 from isbench.nn.zoom import bounds
 from isbench.training import pack
 from isbench.training.corpus import Corpus, Entry, Picture, packed
+from isbench.training.reserved import TRAINED, check_name, check_pictures, check_place
 from isbench.types import Dataset, Mask
 
 FORMS = ("pack:PATH", "sbd", "coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]", "folder:PATH")
@@ -30,23 +31,21 @@ def read(data: str) -> Corpus:
     Raises IsbenchError for an unknown name, one that is for evaluation only, and data that are not
     there or not in their layout.
     """
-    form, colon, place = data.partition(":")
-    if colon and form in _READERS:
-        return _READERS[form](place)
     if data == "sbd":
         return _sbd()
-    if data in ENTRIES:
-        raise IsbenchError(
-            f"data set {data} is for evaluation: nothing is ever trained on it; wanted "
-            f"{' or '.join(FORMS)}"
-        )
-    if "/" in data or Path(data).expanduser().exists():
-        return pack.read(Path(data).expanduser())
-    raise unknown("training data", data, FORMS)
+    check_name(data)
+    form, colon, place = data.partition(":")
+    if not (colon and form in _READERS):
+        if "/" not in data and not Path(data).expanduser().exists():
+            raise unknown("training data", data, FORMS)
+        form, place = "pack", data
+    corpus = _READERS[form](place)
+    check_pictures(data, (entry.name for entry in corpus.entries))
+    return corpus
 
 
 def _pack(place: str) -> Corpus:
-    return pack.read(Path(place).expanduser())
+    return pack.read(_allowed(place))
 
 
 def _coco(place: str) -> Corpus:
@@ -55,16 +54,23 @@ def _coco(place: str) -> Corpus:
     images, *annotations = place.split(",")
     if not annotations:
         raise IsbenchError(f"training data 'coco:{place}'; wanted {FORMS[2]}")
-    return instances.read(Path(images).expanduser(), [Path(a).expanduser() for a in annotations])
+    return instances.read(_allowed(images), [_allowed(path) for path in annotations])
 
 
 def _folder(place: str) -> Corpus:
+    _allowed(place)
     return of_dataset(load_dataset(f"folder:{place}"), "folder")
 
 
 def _sbd() -> Corpus:
-    dataset = load_dataset("sbd-train", data_folder())
-    return of_dataset(dataset, "sbd", fills_its_box, ENTRIES["sbd-train"].licence)
+    dataset = load_dataset(TRAINED, data_folder())
+    return of_dataset(dataset, "sbd", fills_its_box, ENTRIES[TRAINED].licence)
+
+
+def _allowed(place: str) -> Path:
+    path = Path(place).expanduser()
+    check_place(path)
+    return path
 
 
 _READERS: dict[str, Callable[[str], Corpus]] = {"pack": _pack, "coco": _coco, "folder": _folder}
