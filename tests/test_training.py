@@ -111,38 +111,6 @@ def test_images_that_cannot_be_used_are_named_at_the_end(toy_pack: str, tmp_path
     assert list(ended.faults) == ["toy/img/007.png"]
 
 
-def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, freeze_norm=True), toy_pack, tmp_path)
-    stored = torch.load(tmp_path / "training.pt", weights_only=True)["network"]
-    assert not stored["norm.running_mean"].any()
-    assert (stored["norm.weight"] != 1).any()
-
-
-def test_bf16_trains_too(toy_pack: str, tmp_path: Path) -> None:
-    assert train(card, replace(RECIPE, precision="bf16", steps=2), toy_pack, tmp_path).complete
-
-
-def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
-    plan = replace(RECIPE, learning_rate=1e30, gradient_clip=0.0, steps=20)
-    with pytest.raises(
-        IsbenchError, match=r"the loss is .* at step \d+; the last checkpoint is kept"
-    ):
-        train(card, plan, toy_pack, tmp_path)
-
-
-def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: Path) -> None:
-    plan = replace(RECIPE, gradient_clip=0.0, checks=Checks(validation=0))
-    with opened(card, plan, toy_pack, tmp_path) as session:
-        before = {key: value.clone() for key, value in session.network.state_dict().items()}
-        session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
-        with pytest.raises(IsbenchError, match=r"the norm of its gradient (inf|nan) at step 1;"):
-            list(events(session))
-        for net in (session.network, session.mean):
-            for name, parameter in net.named_parameters():
-                assert torch.equal(parameter, before[name])
-    assert not (tmp_path / "training.pt").exists()
-
-
 @pytest.mark.parametrize("option", ["flip", "zoom_target", "threshold"])
 def test_how_a_card_is_played_may_change_before_a_training_goes_on(
     option: str, toy_pack: str, tmp_path: Path

@@ -9,6 +9,8 @@ import copy
 import json
 import math
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -141,7 +143,7 @@ def _fresh(
         model, recipe, corpus, some_of(held, recipe.checks.objects), len(held.entries), out, ranks,
         sampler(corpus, recipe), network, _answering(network, recipe),
         copy.deepcopy(network).eval().requires_grad_(False), optimiser(network, recipe),
-        torch.amp.GradScaler(ranks.device.type, enabled=_scaled(recipe, ranks)),
+        torch.amp.GradScaler(ranks.device.type, enabled=recipe.precision == "fp16"),
         _about(model, recipe, corpus),
     )  # fmt: skip
 
@@ -174,13 +176,15 @@ def threads(ranks: Ranks) -> int:
     return max(1, min(_MOST_THREADS, cores // ranks.world - 1))
 
 
-def _scaled(recipe: Recipe, ranks: Ranks) -> bool:
-    return recipe.precision == "fp16" and ranks.device.type == "cuda"
-
-
 def _answering(network: nn.Module, recipe: Recipe) -> nn.Module:
     answering: nn.Module = Answering(network)
     if recipe.compiled:
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if shutil.which(compiler) is None:
+            raise IsbenchError(
+                f"compiled=on needs a C++ compiler and there is no {compiler}; install it, name "
+                "another by CXX, or leave compiled off"
+            )
         answering.compile()
     return answering
 
