@@ -22,8 +22,13 @@ from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import Lots, recipes
 from isbench.types import File, Model
 
-# trained by this project on its pack of pictures; a card of how is in the file
-_PACK = {"pack": Path(__file__).parent / "weights" / "ritm-mini.safetensors"}
+# trained by this project on its pack of pictures; a card of how is in each file
+_FOLDER = Path(__file__).parent / "weights"
+_PACK = {
+    "pack": _FOLDER / "ritm-mini.safetensors",
+    "ablation-bs": _FOLDER / "ablation-bs.safetensors",
+}
+_FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version comes without trained ones"
 _VERSION = f"torch {version('torch')}"
 # the schedule by which the CSFPN paper trained RITM's ResNet-101 and its own
@@ -133,6 +138,9 @@ cdnet_r34 = _cdnet(34, "its authors' are on Google Drive, linked in the README o
 cdnet_r50 = _cdnet(50, "its authors released those of ResNet-34 only")
 
 
+_BUNDLED = {"": _PACK, "-fdm": _FDM}  # of the mini trunk, by what is added to it
+
+
 def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
     where = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
     diffused = f" with FDM at {where}" if where else ""
@@ -142,7 +150,7 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
         partial(baseline.build, depth, parts),
         {**OPTIONS, **({"joined": False} if depth else SIDES)},
         partial(baseline.network, depth, parts),
-        bundled={} if depth or suffix else _PACK,
+        bundled=_BUNDLED.get(suffix, {}) if depth is None else {},
         unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
         recipe=_ON_DEEPLAB if depth else recipes.MINI,
         summary=f"Table 4's baseline on {trunk}{diffused}",

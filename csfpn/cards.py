@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from csfpn.network import Graphs
@@ -41,7 +42,10 @@ _DEEPLAB = Graphs(reduction=4)
 _MINI = Form(Mini, Graphs(heads=1, reduction=4, light=True, out=32))
 _LIGHT = Form(partial(deeplab, 50, 128), Graphs(heads=1, reduction=4, light=True), False)
 _CSFP = {"g2l": False}
-_UNTRAINED = "this version comes without trained ones"
+# trained by this project on its pack of pictures; a card of how is in each file
+_FOLDER = Path(__file__).parent / "weights"
+_HSGM = {"ablation-hsgm": _FOLDER / "ablation-hsgm.safetensors"}
+_BUNDLED = {**_HSGM, "ablation-sgm": _FOLDER / "ablation-sgm.safetensors"}
 
 # what propagates is new, and learns at the full rate wherever the trunk does not
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
@@ -79,7 +83,7 @@ mini = _card(
     _MINI,
     options=SIDES,
     recipe=recipes.MINI,
-    unreleased=_UNTRAINED,
+    bundled=_BUNDLED,
 )
 baseline_r50 = _card(
     "baseline-r50-csfp",
@@ -94,5 +98,5 @@ baseline_mini = _card(
     _MINI,
     options={**SIDES, **_CSFP},
     recipe=recipes.MINI,
-    unreleased=_UNTRAINED,
+    bundled=_HSGM,
 )
