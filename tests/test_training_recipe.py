@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from isbench.errors import IsbenchError
-from isbench.training import schedule
+from isbench.registry import load_model
+from isbench.training import recipes, schedule
 from isbench.training.optimiser import average, draw_weights, multiplier, optimiser, set_rate
 from isbench.training.recipe import (
     SCHEDULES,
@@ -109,6 +112,22 @@ def test_another_length_moves_the_milestones_along_unless_they_are_given_too() -
     given = {"milestones": "7,9", "steps": "10"}
     assert with_settings(PAPER, given).milestones == (7, 9)
     assert with_settings(short, {"epochs": "120"}) == PAPER
+
+
+def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    found = {}
+    for name in ("csfpn-hrnet18", "ritm-hrnet18"):
+        (line,) = re.findall(rf"^    isbench train {name} (.* --set .*)$", page, re.MULTILINE)
+        settings = dict(pair.split("=", 1) for pair in re.findall(r"--set (\S+)", line))
+        found[name] = load_model(name).recipe, with_settings(load_model(name).recipe, settings)
+    own, chosen = found["csfpn-hrnet18"]
+    coco = {"batch": 32, "epochs": 55, "milestones": (50, 53), "multipliers": own.multipliers}
+    assert chosen == replace(recipes.RITM, **coco)
+    own, chosen = found["ritm-hrnet18"]
+    seen = {"mirrored": 0.3333, "upended": 0.3333}
+    sbd = {"epochs": 220, "milestones": (200, 215), "multipliers": own.multipliers}
+    assert chosen == replace(recipes.CSFPN, **sbd, views=replace(recipes.SBD_VIEWS, **seen))
 
 
 def test_whole_and_around_share_one_chance() -> None:

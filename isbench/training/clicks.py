@@ -3,7 +3,7 @@
 Arrays in, arrays out; every function takes the generator of its lots. Points are (2K, 3) float32
 as in `isbench.nn.clickmaps`: K positive places, then K negative ones, unused ones -1; first clicks
 fill a half from its start, later ones from its end, over what is there [RITM, arXiv:2102.06583].
-Differs from RITM: ignored pixels count as no error, and are never clicked.
+What differs from RITM's clicks is listed in docs/training.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The recipes that cards share: the papers' and that of the light models. No torch.
 
 Of the papers only what they state, and what their released configurations hold, is here; a backbone
-with ImageNet's weights, which all of them start from, is the user's to give (`init=FILE`).
+with ImageNet's weights, which all of them start from, is the user's to give (`init=FILE`). What
+differs from them is listed in docs/training.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ HRNET_RATES = (
 )
 DEEPLAB_RATES = (Weighted("feature_extractor.backbone.", 0.1),)
 
-SBD_VIEWS = Views(scale=Range(0.75, 1.25), upended=0.5, quarters=0.75, least_area=80)
+# one of three flips with chance 1/2; none to three quarter turns, likewise with 1/2 [RITM's code]
+SBD_VIEWS = Views(
+    scale=Range(0.75, 1.25), mirrored=1 / 3, upended=1 / 3, quarters=3 / 8, least_area=80
+)
 COCO_VIEWS = Views(scale=Range(0.75, 1.40), turned=0.0, least_area=1000)
 
 # RITM on COCO and LVIS: 230 epochs of 30,000 samples [Sofiiuk 2021 and its code]
