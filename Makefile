@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(READY)  ## play the bundled sample, print the table, draw the curves
-	$(BIN)/isbench run --model nearest --model grabcut --model ritm-mini --dataset sample --stop-iou 1.01 --out runs
+	$(BIN)/isbench run --model nearest --model grabcut --model csfpn-mini --dataset sample --stop-iou 1.01 --out runs
 	$(BIN)/isbench report runs/sample --plot iou_k --out runs/plots
 
 test: $(READY)  ## the test suite

@@ -45,7 +45,11 @@ _CSFP = {"g2l": False}
 # trained by this project on its pack of pictures; a card of how is in each file
 _FOLDER = Path(__file__).parent / "weights"
 _HSGM = {"ablation-hsgm": _FOLDER / "ablation-hsgm.safetensors"}
-_BUNDLED = {**_HSGM, "ablation-sgm": _FOLDER / "ablation-sgm.safetensors"}
+_BUNDLED = {
+    "pack": _FOLDER / "csfpn-mini.safetensors",
+    **_HSGM,
+    "ablation-sgm": _FOLDER / "ablation-sgm.safetensors",
+}
 
 # what propagates is new, and learns at the full rate wherever the trunk does not
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
