@@ -38,7 +38,7 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
     ("model", "asked", "said"),
     [
         ("ritm-hrnet18", None, "has the weights sbd, cocolvis"),
-        ("csfpn-mini", None, "comes without trained ones"),
+        ("baseline-mini-fdm2", None, "comes without trained ones"),
         ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
         ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
         ("cdnet-r34", None, "on Google Drive"),

@@ -64,7 +64,10 @@ def _ablated(part: str, model: str, *off: str) -> Row:
 
     Only weights of one budget, from one beginning, can be compared: those of these names alone.
     """
-    return Row("", "", "", model, tuple((key, "off") for key in off), f"ablation-{part}")
+    options = [(key, "off") for key in off]
+    if model == "csfpn-mini":
+        options.append(("overview", "256"))  # as the base segmenter has it
+    return Row("", "", "", model, tuple(options), f"ablation-{part}")
 
 
 _BS = _ablated("bs", "ritm-mini")
