@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 import pytest
 
 from isbench.cli import cli
@@ -57,9 +58,44 @@ def test_the_committed_tables_are_those_of_the_committed_runs() -> None:
     assert list(stale(runs, ROOT / "results")) == []
 
 
+ROWS = {
+    "BS": "ritm-mini (weights=ablation-bs)",
+    "BS+FDM": "baseline-mini-fdm (weights=ablation-fdm)",
+    "BS+SGM": "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
+    "BS+SGM+HSGM": "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
+    "BS+SGM+HSGM+G2L": "csfpn-mini (overview=256, weights=ablation-hsgm)",
+}
+FIGURE = re.compile(r"(grabcut|berkeley|davis)(?: noc@(85|90))?", re.IGNORECASE)
+
+
+def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
+    cells = pd.read_csv(ROOT / "results" / "tables.csv", dtype={"table": str})
+    measured = {
+        (cell.model, cell.dataset, cell.metric): cell.measured
+        for cell in cells[cells.table.isin(["1", "3"]) & (cells.max_clicks == 20)].itertuples()
+    }
+    seen = 0
+    for table in re.findall(
+        r"(?:^\|.*\n)+", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE
+    ):
+        head, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
+        for name, *figures in rows:
+            model = ROWS.get(name, name.strip("`"))
+            for column, figure in zip(head[1:], figures, strict=True):
+                if (known := FIGURE.match(column)) and (model, "grabcut", "noc@90") in measured:
+                    metric = f"noc@{known[2] or 90}"
+                    assert figure == f"{measured[model, known[1].lower(), metric]:.2f}", (
+                        name,
+                        column,
+                    )
+                    seen += 1
+    assert seen == 4 * 5 + 3 * 5
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None:
-    for line in re.findall(r"^    (isbench .*)$", page.read_text(), re.MULTILINE):
+    whole = re.sub(r"\\\n +", "", page.read_text())  # a line that goes on in the next
+    for line in re.findall(r"^    (isbench .*)$", whole, re.MULTILINE):
         words = shlex.split(line, comments=True)[1:]
         command: click.Command | None = cli
         context = click.Context(cli)
