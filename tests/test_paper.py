@@ -214,9 +214,9 @@ def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
     assert [row[3] for row in sheet.rows[4:]] == [
         "ritm-mini (weights=ablation-bs)",
         "baseline-mini-fdm (weights=ablation-fdm)",
-        "csfpn-mini (hsgm=off, g2l=off, weights=ablation-sgm)",
-        "csfpn-mini (g2l=off, weights=ablation-hsgm)",
-        "csfpn-mini (weights=ablation-hsgm)",
+        "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
+        "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
+        "csfpn-mini (overview=256, weights=ablation-hsgm)",
     ]
 
 
