@@ -6,6 +6,7 @@ Not here: what is played and where it goes (`runner`).
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from time import perf_counter
 from traceback import format_exc
 from typing import NamedTuple, TypeAlias
 
@@ -22,7 +24,14 @@ from isbench.types import Game
 # Plays objects by key and yields their games in the same order; built once in each worker.
 Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
 
+# Plays hands of keys by what the first makes, in at most so many processes, None for as many as fit
+Executor: TypeAlias = Callable[
+    [Callable[[], Play], Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]
+]
+
 _READY = "ready"
+_MOST = 8  # processes by default; each holds a model
+_START = 3.0  # seconds that a process may take to import what it plays with
 DEATHS = 3  # of workers at the same object before it is given up
 
 
@@ -43,6 +52,38 @@ class _Worker:
     pipe: Connection
     keys: deque[str] = field(default_factory=deque)  # dealt and not yet returned
     ready: bool = False  # it has built what it plays with
+
+
+def play_here(
+    make_play: Callable[[], Play], hands: Iterable[Sequence[str]], workers: int | None
+) -> Iterator[Game | Lost]:
+    """Play hands of keys on this machine, in so many processes, and yield games as they come in.
+
+    None begins in this one, and goes on in one a core once that is sure to end sooner.
+    """
+    if workers is not None and workers > 1:
+        yield from play_in_processes(make_play, hands, workers)
+        return
+    most = 1 if workers == 1 else min(_MOST, cores())
+    started = perf_counter()
+    play, left = make_play(), deque(hands)
+    start = _START + perf_counter() - started
+    done, started = 0, perf_counter()
+    while left:
+        for game in play(left.popleft()):
+            done += 1
+            yield game
+        ahead = sum(map(len, left)) * (perf_counter() - started) / max(done, 1)
+        if ahead * (1 - 1 / most) > 2 * start:
+            yield from play_in_processes(make_play, left, most)
+            return
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def play_in_processes(

@@ -41,15 +41,16 @@ def rebuilt(spec: Spec) -> Model:
     card = replace(load_model(spec.model), options=dict(spec.options))
     if spec.weights is None or card.network is None:
         return card
-    from isbench.nn import compute  # torch, which only networks wait for
+    from isbench.nn import backends, compute  # torch, which only networks wait for
 
-    kind = (spec.backend or "").rpartition("-")[2]
+    backend, _, kind = (spec.backend or "eager-cpu").rpartition("-")
     runtime = Runtime(
         weights=() if spec.weights == "random" else found_by(card, spec.weights),
         digest=spec.weights,
-        device=compute.device(kind or "cpu"),
+        device=compute.device(kind),
         precision=compute.precision(spec.precision or "fp32"),
         threads=spec.threads,
+        backend=backends.chosen(backend, kind, spec.precision or "fp32"),
     )
     return replace(card, runtime=runtime)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
@@ -21,10 +22,11 @@ from isbench.datasets.pictures import DECODER, witnessed
 from isbench.engine import check_answers, play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
-from isbench.pool import Lost, Play, play_in_processes
+from isbench.pool import Executor, Lost, Play, play_here
 from isbench.processor import processor
 from isbench.records import Trajectories
 from isbench.registry import check_card, load_model, source_of
+from isbench.store import Shard
 from isbench.types import (
     Click,
     Dataset,
@@ -45,6 +47,7 @@ THREADS = 1  # of OpenCV in each process; recorded, since some models' masks dep
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
 BATCH = 8  # objects on the table where there is a GPU to be kept busy
 _HAND = 8  # objects of one image that a worker is dealt at a time
+_HANDS_OF_GPU = 8  # times as many as are on its table
 PACKAGES = ("isbench", "numpy", "opencv-python-headless", "pillow", "scipy", "torch")
 
 
@@ -80,19 +83,22 @@ def run(
     rules: Rules = Rules(),
     *,
     out: Path | str = "runs",
-    workers: int = 1,
+    workers: int | None = 1,
     watch: Watch = Silent(),
+    executor: Executor = play_here,
+    shard: Shard | None = None,
 ) -> store.Run:
     """Play what is not recorded yet and return the whole run, its file sealed.
 
-    A sealed run of the same or of longer games answers without playing. With more than one worker
-    the objects are played in processes: `model` and `dataset.load` must then be picklable, and a
-    script must guard its entry by `if __name__ == "__main__"`. Raises IsbenchError for bad input,
-    PredictorError when the model breaks its contract or kills its workers.
+    A sealed run of the same or of longer games answers without playing. With workers but 1 (None:
+    as many as end soonest) the objects are played in processes: `model` and `dataset.load` must
+    then be picklable, and a script must guard its entry by `if __name__ == "__main__"`. Of a
+    `shard` only the objects are played that are its own; `merge` joins shards. Raises IsbenchError
+    for bad input, PredictorError when the model breaks its contract or kills its workers.
     """
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
-    _check(rules, workers)
+    _check(rules, workers, shard)
     check_card(model)
     model = fitted(weights.prepared(model) if model.runtime is None else model, dataset)
     files = digests(dataset)
@@ -105,16 +111,20 @@ def run(
             return answered
     check(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
-    with _threads(THREADS), store.opened(out, spec) as file:
+    if shard is not None and model.adaptive:
+        raise IsbenchError(f"model {model.name} learns from object to object: it has no shards")
+    if model.adaptive:
+        workers, executor = 1, play_here
+    with _threads(THREADS), store.opened(out, spec, shard) as file:
         if file is not None:
-            _fill(
-                file,
-                _Table(model, dataset, rules, at_start),
-                out,
-                1 if model.adaptive else workers,
-                watch,
-            )
-    return store.read(store.place(out, spec))
+            table = _Table(model, dataset, rules, at_start)
+            crew = {**surroundings(), "workers": workers or "auto"}
+            warnings = list(_warnings(out, dataset, spec))
+            file.session({**crew, "started": _now(), "warnings": warnings})
+            for warning in warnings:
+                watch.note(warning)
+            _fill(file, table, _share(dataset, shard), partial(executor, workers=workers), watch)
+    return store.read(store.place(out, spec, shard))
 
 
 def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
@@ -137,7 +147,7 @@ def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = 
         preset=presets.name_of(rules),
         preset_digest=presets.digest_of(rules),
         rules=rules,
-        backend=runtime.backend if runtime else None,
+        backend=runtime.computed if runtime else None,
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
     )
@@ -177,11 +187,15 @@ class _Table:
         predictor = build(self.model)
         return lambda keys: self._games(predictor, keys)
 
-    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+    @property
+    def batch(self) -> int:
+        """How many objects are played side by side."""
         runtime = self.model.runtime
-        batch = 1 if runtime is None or runtime.device == "cpu" else BATCH
+        return 1 if runtime is None or runtime.device == "cpu" else BATCH
+
+    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
         with _named(self.model.name):
-            yield from play(predictor, map(self._load, keys), self.rules, batch)
+            yield from play(predictor, map(self._load, keys), self.rules, self.batch)
 
     def _load(self, key: str) -> Sample:
         """Return an object, once sure that its files are what the run's fingerprint says."""
@@ -235,9 +249,11 @@ def check(model: Model) -> None:
         check_answers(answers, [("of the trial", (side, side))])
 
 
-def _check(rules: Rules, workers: int) -> None:
-    if workers < 1:
+def _check(rules: Rules, workers: int | None, shard: Shard | None) -> None:
+    if workers is not None and workers < 1:
         raise IsbenchError(f"workers is {workers}; wanted at least 1")
+    if shard is not None and not 1 <= shard.number <= shard.of:
+        raise IsbenchError(f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more")
     if rules.max_clicks < 1:
         raise IsbenchError(f"max_clicks is {rules.max_clicks}; wanted at least 1")
     if not rules.stop_iou > 0:  # nan too
@@ -254,22 +270,32 @@ def fitted(model: Model, dataset: Dataset) -> Model:
     return replace(model, options={**model.options, **filled})
 
 
-def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Watch) -> None:
-    """Play the objects that the file lacks, and seal it."""
+def _share(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
+    """Return the keys of a shard, those of one image in the same; all keys of the whole."""
+    if shard is None:
+        return dataset.keys
+    images = [tuple(group) for _, group in groupby(dataset.keys, key=image_of)]
+    return [key for image in images[shard.number - 1 :: shard.of] for key in image]
+
+
+def _fill(
+    file: store.RunFile,
+    table: _Table,
+    keys: Sequence[str],
+    deal: Callable[..., Iterator[Game | Lost]],
+    watch: Watch,
+) -> None:
+    """Play those of the keys that the file lacks, and seal it."""
     dataset, spec = table.dataset, file.spec
     strange = file.recorded.keys() - set(dataset.keys)
     if strange:
         raise IsbenchError(
             f"{file.path} has object {min(strange)} that {dataset.name} has not; move the file away"
         )
-    warnings = list(_warnings(out, dataset, spec))
-    file.session({**surroundings(), "started": _now(), "workers": workers, "warnings": warnings})
-    for warning in warnings:
-        watch.note(warning)
     before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
-    watch.started(spec, len(dataset.keys), before)
+    watch.started(spec, len(keys), before)
     lost = []
-    for game in _games(table, file.recorded.keys(), workers):
+    for game in deal(table, _hands(keys, file.recorded, table)):
         if isinstance(game, Lost):
             lost.append(game)
             watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
@@ -286,20 +312,25 @@ def _fill(file: store.RunFile, table: _Table, out: Path, workers: int, watch: Wa
     file.seal()
 
 
-def _games(table: _Table, recorded: Container[str], workers: int) -> Iterator[Game | Lost]:
-    if table.model.adaptive:  # what it has learned is in no file: play from the start again
-        return table()(table.dataset.keys)
-    keys = [key for key in table.dataset.keys if key not in recorded]
-    if workers == 1:
-        return table()(keys)
-    return play_in_processes(table, _hands(keys), min(workers, len(keys)))
+def _hands(keys: Sequence[str], recorded: Container[str], table: _Table) -> Iterator[Sequence[str]]:
+    """Yield what is to be played in hands: objects of one image, which is then decoded once.
+
+    A GPU is dealt more at a time, since it plays several side by side; a model that learns is dealt
+    all, since what it has learned is in no file.
+    """
+    if table.model.adaptive:
+        yield keys
+        return
+    left = [key for key in keys if key not in recorded]
+    if table.batch > 1:
+        yield from _parted(left, _HANDS_OF_GPU * table.batch)
+        return
+    for _, group in groupby(left, key=image_of):
+        yield from _parted(list(group), _HAND)
 
 
-def _hands(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the keys in hands of one image each, so that it is decoded and encoded once."""
-    for _, group in groupby(keys, key=image_of):
-        image = list(group)
-        yield from (image[start : start + _HAND] for start in range(0, len(image), _HAND))
+def _parted(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -29,6 +29,14 @@ from isbench.errors import IsbenchError
 from isbench.types import Game, Rules, Spec, Trajectory
 
 SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
+_SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # ends the name of a shard, before its suffix
+
+
+class Shard(NamedTuple):
+    """A part of a run that one of several machines plays."""
+
+    number: int  # from 1 on
+    of: int
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,11 @@ def digest(spec: Spec) -> str:
     return sha256(records.line(records.spec_record(spec))).hexdigest()[:12]
 
 
-def place(out: Path, spec: Spec) -> Path:
-    """Return the sealed file of a spec under the results folder."""
+def place(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
+    """Return the sealed file of a spec, or of a shard of it, under the results folder."""
     dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
-    return out / dataset / f"{model}-{digest(spec)}{SEALED}"
+    part = f".{shard.number}-of-{shard.of}" if shard else ""
+    return out / dataset / f"{model}-{digest(spec)}{part}{SEALED}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,10 @@ class RunFile:
         """Note who plays from here on: host, versions, warnings."""
         _append(self._meta, records.line({"session": dict(facts)}), self.path)
 
+    def note(self, lines: bytes) -> None:
+        """Take over what others noted of machines and times."""
+        _append(self._meta, lines, self.path)
+
     def append(self, game: Game) -> None:
         """Record a game; raises IsbenchError, the file left whole, when the disk refuses it."""
         trajectory = game.trajectory
@@ -81,30 +94,35 @@ class RunFile:
 
     def seal(self) -> Path:
         """Write the sorted, compressed file under its final name and drop the open one."""
-        draft = self._sealed.with_name(self._sealed.name + ".tmp")
-        try:
-            with draft.open("wb") as file:
-                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    packed.write(records.line(records.spec_record(self.spec)))
-                    packed.writelines(self.recorded[key] for key in sorted(self.recorded))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._sealed)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise _disk_error(self.path, error) from error
+        seal(self._sealed, self.spec, self.recorded)
         self.path.unlink()
         return self._sealed
 
 
+def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
+    """Write a run's lines by key, sorted and compressed, whole or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        with draft.open("wb") as file:
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                packed.write(records.line(records.spec_record(spec)))
+                packed.writelines(lines[key] for key in sorted(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _disk_error(path, error) from error
+
+
 @contextmanager
-def opened(out: Path, spec: Spec) -> Iterator[RunFile | None]:
-    """Open the run of a spec for playing, alone; None when it is sealed already.
+def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
+    """Open the run of a spec, or a shard of it, for playing, alone; None when it is sealed already.
 
     Raises IsbenchError when another process plays it, the folder cannot be written, or a line
     before the last is damaged.
     """
-    sealed = place(out, spec)
+    sealed = place(out, spec, shard)
     lock_path = _beside(sealed, ".lock")
     lock = FileLock(lock_path)
     try:
@@ -162,8 +180,9 @@ def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
 
 def read(path: Path) -> Run:
     """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
-    complete = path.name.endswith(SEALED)
-    data = _unpacked(path) if complete else _whole_lines(path)
+    sealed = path.name.endswith(SEALED)
+    complete = sealed and shard_in(path) is None
+    data = _unpacked(path) if sealed else _whole_lines(path)
     spec, trajectories = records.parsed(path, data)
     if complete and keys_digest(trajectories.keys) != spec.keys:
         raise IsbenchError(
@@ -175,17 +194,30 @@ def read(path: Path) -> Run:
 
 
 def find(out: Path) -> list[Path]:
-    """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet."""
+    """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet.
+
+    Shards are not among them.
+    """
     sealed = set(out.rglob(f"*{SEALED}"))
     opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
-    return sorted(
-        sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
-    )
+    files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
+    return sorted(path for path in files if shard_in(path) is None)
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the sealed shards below a folder, sorted."""
+    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_in(path))
+
+
+def shard_in(path: Path) -> Shard | None:
+    """Return which shard a file's name says that it holds, None for a whole run."""
+    found = _SHARD.search(_beside(path, "").name)
+    return Shard(int(found[1]), int(found[2])) if found else None
 
 
 def digest_in(path: Path) -> str:
     """Return the digest in a run file's name."""
-    return _beside(path, "").name.rpartition("-")[2]
+    return _SHARD.sub("", _beside(path, "").name).rpartition("-")[2]
 
 
 def meta_path(path: Path) -> Path:

@@ -100,11 +100,12 @@ class Runtime:
     device: str = "cpu"
     precision: str = "fp32"  # or bf16, fp16: of what autocast lowers
     threads: int = 1  # of each process
+    backend: str = "eager"
 
     @property
-    def backend(self) -> str:
-        """Return what computes: the way and the kind of device."""
-        return f"eager-{self.device.partition(':')[0]}"
+    def computed(self) -> str:
+        """Return what computes: the backend and the kind of device."""
+        return f"{self.backend}-{self.device.partition(':')[0]}"
 
 
 @dataclass(frozen=True)

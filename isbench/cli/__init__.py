@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Train a model's network by its recipe.",
     "report": "Print tables and draw plots of runs.",
     "reproduce": "Play what the paper's tables lack, and write them.",
+    "merge": "Join shards that several machines played.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",
     "datasets": "Show what data sets there are.",

@@ -43,7 +43,7 @@ def note_machines(results: Path, runs: Sequence[Run]) -> None:
 
 def on_processor(run: Run) -> bool:
     """Whether a run is of a network that a processor computed, not a graphics card."""
-    return run.spec.backend == "eager-cpu"
+    return (run.spec.backend or "").endswith("-cpu")
 
 
 def _played_on(run: Run) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from isbench import runner
 from isbench.errors import IsbenchError
 from isbench.types import File, Model, Runtime
 from isbench.weights import prepared
@@ -22,6 +24,7 @@ class Asked(NamedTuple):
     device: str
     precision: str
     threads: int
+    backend: str
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +49,12 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Of networks: fp32, bf16, fp16.",
             ),
             click.option(
+                "--backend",
+                default="auto",
+                show_default=True,
+                help="Of networks: auto, eager, openvino, compile.",
+            ),
+            click.option(
                 "--threads",
                 type=int,
                 default=1,
@@ -62,15 +71,16 @@ def with_network(card: Model, asked: Asked) -> Model:
     """Return a card ready to be built: where it has a network, with its weights and runtime."""
     if card.network is None:
         return card
-    from isbench.nn import compute  # torch takes a second: only who has a network waits for it
+    from isbench.nn import (
+        backends,
+        compute,
+    )  # torch takes a second: only who has a network waits for it
 
     if asked.threads < 1:
         raise IsbenchError(f"threads is {asked.threads}; wanted at least 1")
-    runtime = Runtime(
-        device=compute.device(asked.device),
-        precision=compute.precision(asked.precision),
-        threads=asked.threads,
-    )
+    device, precision = compute.device(asked.device), compute.precision(asked.precision)
+    backend = backends.chosen(asked.backend, device, precision)
+    runtime = Runtime(device=device, precision=precision, threads=asked.threads, backend=backend)
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -86,4 +96,18 @@ def with_network(card: Model, asked: Asked) -> Model:
                 tasks[file.name] = bar.add_task(file.name, total=total)
             bar.update(tasks[file.name], completed=done, total=total)
 
-        return prepared(card, asked.weights, runtime, progress)
+        made = prepared(card, asked.weights, runtime, progress)
+    return made if asked.backend != "auto" or backend == "eager" else _exact(made)
+
+
+def _exact(card: Model) -> Model:
+    """Return the card as it is if its backend answers as PyTorch does, else with PyTorch itself."""
+    from isbench.nn.backends import Inexact
+
+    assert card.runtime is not None
+    try:
+        runner.build(card)
+    except Inexact as error:
+        click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
+        return replace(card, runtime=replace(card.runtime, backend="eager"))
+    return card

@@ -52,7 +52,7 @@ def reproduce(
     budget: str,
     results: Path,
     check: bool,
-    workers: int | None,
+    workers: str,
     data: Path | None,
 ) -> int:
     """Play what is missing for the tables of the CSFPN paper, and write them beside the runs.
@@ -66,7 +66,8 @@ def reproduce(
       isbench reproduce --table 1 --data ../data
       isbench reproduce --check --budget ci
     """
-    _refuse(numbers, budget, workers)
+    _refuse(numbers, budget)
+    processes(workers, ())
     if check:
         _refuse_with_check(numbers, workers)
         return check_records(results, budget, data)
@@ -95,18 +96,16 @@ def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     return tuple(results / name for name in texts)
 
 
-def _refuse(numbers: Sequence[int], budget: str, workers: int | None) -> None:
+def _refuse(numbers: Sequence[int], budget: str) -> None:
     for number in numbers:
         if number not in book.NUMBERS:
             raise unknown("table of the paper", str(number), map(str, book.NUMBERS))
     if budget not in BUDGETS:
         raise unknown("budget", budget, BUDGETS)
-    if workers is not None and workers < 1:
-        raise IsbenchError(f"workers is {workers}; wanted at least 1")
 
 
-def _refuse_with_check(numbers: Sequence[int], workers: int | None) -> None:
-    for option, given in (("--table", numbers), ("--workers", workers)):
+def _refuse_with_check(numbers: Sequence[int], workers: str) -> None:
+    for option, given in (("--table", numbers), ("--workers", workers != "auto")):
         if given:
             raise IsbenchError(
                 f"--check was given with {option}; it is of every table and plays in one process: "
@@ -127,15 +126,13 @@ def _planned(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | 
     return plan.full(records, lambda name: find_folder(name, data) is not None)
 
 
-def _play(
-    tasks: Sequence[Task], results: Path, workers: int | None, data: Path | None
-) -> list[Run]:
+def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None) -> list[Run]:
     played = []
     with Reporter() as reporter:
         for number, task in enumerate(tasks, start=1):
             card = task.entrant.card
             try:
-                card = with_network(card, Asked(task.weights, "auto", "fp32", 1))
+                card = with_network(card, Asked(task.weights, "auto", "fp32", 1, "eager"))
                 runner.build(card)
             except IsbenchError as error:  # a library that this machine lacks
                 reporter.note(f"left out: {error}")

@@ -13,11 +13,13 @@ from isbench import presets, runner, sheet, tables
 from isbench.cli.networks import Asked, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
-from isbench.cli.workers import processes, workers_option
+from isbench.cli.workers import processes, sharded, workers_option
 from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
+from isbench.pool import Executor, play_here
 from isbench.registry import load_model, with_options
+from isbench.store import Run
 from isbench.types import Model, Rules
 
 
@@ -56,6 +58,20 @@ from isbench.types import Model, Rules
 @network_options
 @click.option("--limit", type=int, help="Play the first objects only.")
 @workers_option
+@click.option("--shard", metavar="K/N", help="Play part K of N only; `isbench merge` joins them.")
+@click.option(
+    "--executor",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Who plays: processes of this machine, or a Ray cluster.",
+)
+@click.option(
+    "--address",
+    default="auto",
+    show_default=True,
+    help="Of the Ray cluster; local: one of this machine alone.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
 @click.option(
     "--out",
@@ -77,8 +93,12 @@ def run(
     device: str,
     precision: str,
     threads: int,
+    backend: str,
     limit: int | None,
-    workers: int | None,
+    workers: str,
+    shard: str | None,
+    executor: str,
+    address: str,
     seed: int,
     out: Path,
     data: Path | None,
@@ -107,7 +127,7 @@ def run(
         seed=seed,
     )
     cards = _configured([load_model(name) for name in dict.fromkeys(models)], settings)
-    asked = Asked(weights, device, precision, threads)
+    asked = Asked(weights, device, precision, threads, backend)
     if weights is not None and all(card.network is None for card in cards):
         raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
     # who lacks both weights and data hears of both at once
@@ -117,13 +137,32 @@ def run(
     )
     if len(cards) * len(sets) > 1:
         list(map(runner.check, cards))  # what is wrong with the last is known before the first
-    count = processes(workers, cards)
+    part = sharded(shard)
+    count, deal = _crew(executor, address, workers, cards)
     with Reporter() as reporter:
         runs = [
-            runner.run(card, dataset, rules, out=out, workers=count, watch=reporter)
+            runner.run(
+                card,
+                dataset,
+                rules,
+                out=out,
+                workers=count,
+                watch=reporter,
+                executor=deal,
+                shard=part,
+            )
             for dataset in sets
             for card in cards
         ]
+    if part is None:
+        _show(runs, max_clicks)
+        return
+    for one in runs:
+        click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
+    click.echo("`isbench merge` joins the parts once all are played")
+
+
+def _show(runs: Sequence[Run], max_clicks: int) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
     whole = tables.sheet(tables.frame(runs, max_clicks), "all")
@@ -134,6 +173,19 @@ def run(
         terminal.print(tables.FULL_GAMES)
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
+
+
+def _crew(
+    executor: str, address: str, workers: str, cards: Sequence[Model]
+) -> tuple[int | None, Executor]:
+    """Return how many workers play, None for as many as fit, and who deals to them."""
+    count = processes(workers, cards)
+    if executor == "processes":
+        return count, play_here
+    from isbench.cluster import Ray  # a large library, which few need
+
+    on_gpu = any(card.runtime is not None and card.runtime.device != "cpu" for card in cards)
+    return None if workers == "auto" else count, Ray(address, gpus=int(on_gpu))
 
 
 def _gathered(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:

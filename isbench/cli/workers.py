@@ -1,31 +1,40 @@
-"""How many processes play: what was asked for, else what the machine and the models bear."""
+"""How many processes play, where, and which part: the options that say so, and what they mean."""
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Sequence
 
 import click
 
+from isbench.errors import IsbenchError
+from isbench.store import Shard
 from isbench.types import Model
 
-_MOST = 8  # by default; each holds a model
-
 workers_option = click.option(
-    "--workers", type=int, help="Processes to play in; else one a core, 8 at most, 1 with a GPU."
+    "--workers",
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="Processes to play in; auto: as many as end soonest, 1 with a GPU.",
 )
 
 
-def processes(asked: int | None, cards: Sequence[Model]) -> int:
-    """Return how many processes play the cards."""
-    if asked is not None:
-        return asked
-    if any(card.runtime is not None and card.runtime.device != "cpu" for card in cards):
-        return 1
-    return min(_MOST, _cores())
+def processes(asked: str, cards: Sequence[Model]) -> int | None:
+    """Return how many processes play the cards, None for as many as end soonest."""
+    if asked == "auto":
+        on_gpu = (card.runtime is not None and card.runtime.device != "cpu" for card in cards)
+        return 1 if any(on_gpu) else None
+    if not asked.isdecimal() or int(asked) < 1:
+        raise IsbenchError(f"workers is {asked}; wanted at least 1, or auto")
+    return int(asked)
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def sharded(text: str | None) -> Shard | None:
+    """Return the shard that a text like 1/4 names, None for the whole."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise IsbenchError(f"shard is {text}; wanted 1/4 to 4/4 for the parts of four machines")
+    return Shard(int(found[1]), int(found[2]))

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from isbench.errors import IsbenchError, unknown
+from isbench.nn.backends import Computed, accelerated
 from isbench.nn.checkpoint import load_weights
 from isbench.types import Runtime
 
@@ -23,7 +24,7 @@ _SEED = 0  # of weights that are drawn
 
 def ready(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
-) -> nn.Module:
+) -> Computed:
     """Return a network for inference: its weights loaded, or drawn where the runtime has none.
 
     It is number `number` of the `of` networks of a model, which take the runtime's files in order.
@@ -39,7 +40,9 @@ def ready(
             raise IsbenchError(f"weights {path} changed after the run began; run it again")
     made.requires_grad_(False)
     made = made.eval().to(runtime.device)
-    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with computing(runtime):
+        return accelerated(made, runtime)
 
 
 def _file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
