@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from baselines.fdm import Diffused, Fdm, near
 from baselines.pdm import Pdm
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Unfit
 from isbench.nn.clickmaps import disks
 from isbench.nn.compute import ready
 from isbench.nn.deeplab import DeepLab, SeparableHead
@@ -120,7 +120,11 @@ def network(depth: int, **options: Any) -> CDNet:
 def build(depth: int, *, runtime: Runtime, **options: Any) -> Passing:
     """Return the predictor of a card."""
     made = ready(partial(network, depth), runtime)
-    assert isinstance(made, CDNet)
+    if not isinstance(made, CDNet):
+        raise Unfit(
+            f"backend {runtime.backend} computes a whole network, and CDNet is asked for parts of "
+            "its own: play with --backend eager"
+        )
     if options["size"] < 1:
         raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
     chosen = view({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
@@ -141,4 +145,5 @@ def diffusing(
     logits = yield Look(network, inputs, table)
     probability = torch.sigmoid(network.refined(inputs, table, logits))
     box = fresh or state.box
-    return concluded(state, pasted(probability, box or whole, shape), box, view.threshold)
+    answer = pasted(probability, box or whole, shape)
+    return (yield from concluded(view, state, answer, box))

@@ -17,14 +17,14 @@ import torch
 
 from csfpn.network import Csfpn, Graphs
 from isbench.errors import IsbenchError
+from isbench.nn.backends import Computed
 from isbench.nn.compute import ready
 from isbench.nn.predictor import (
-    Network,
+    Glance,
     Passes,
     Passing,
     State,
     View,
-    certain,
     concluded,
     mask_guided,
     pasted,
@@ -81,7 +81,7 @@ def build(form: Form, *, runtime: Runtime, **options: Any) -> Passing:
 
 
 def global_to_local(
-    networks: tuple[Network, Network],
+    networks: tuple[Computed, Computed],
     released: bool,
     view: View,
     state: State,
@@ -94,11 +94,12 @@ def global_to_local(
     answer = yield from view.looked(overall, inputs, clicks, None)
     box, fresh = state.box, None
     if zoom is not None:
-        fresh = zoom.box(certain(answer, zoom.threshold), clicks, state.box)
+        (certain,) = yield Glance((answer[0, 0] > zoom.threshold,))
+        fresh = zoom.box(certain, clicks, state.box)
         box = fresh or state.box
     if fresh is not None or released:
         inputs = torch.cat([pixels, answer], dim=1)
         answer = yield from view.looked(detail, inputs, clicks, fresh)
         if box is not None:
             answer = pasted(answer, box, state.probability.shape)
-    return concluded(state, answer, box, view.threshold)
+    return (yield from concluded(view, state, answer, box))

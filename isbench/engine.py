@@ -5,9 +5,12 @@ Nothing here knows a model, a data set or a disk.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from traceback import format_exc
@@ -15,7 +18,7 @@ from zlib import crc32
 
 import numpy as np
 
-from isbench.clicker import CLICKERS, Clicker
+from isbench.clicker import CLICKERS
 from isbench.ending import over
 from isbench.errors import IsbenchError, PredictorError, unknown
 from isbench.types import (
@@ -33,39 +36,75 @@ from isbench.types import (
     Turn,
 )
 
+_CLICKING = 4  # threads that score and click where objects are played side by side
+
 
 def play(
     predictor: Predictor, samples: Iterable[Sample], rules: Rules = Rules(), batch: int = 1
 ) -> Iterator[Game]:
     """Play every sample to its end and yield the games as they finish.
 
-    At most `batch` objects are on the table at once; each round the predictor answers them all in
-    one call. On a CPU the batch never changes a trajectory. Seconds are measured with batch 1 only
-    and cover `predict` alone. Raises PredictorError naming the object when an answer breaks the
-    contract, IsbenchError for a sample the rules reject.
+    With `batch` 1 objects are played one after the other, and the seconds of `predict` noted. With
+    more, two tables of at most so many objects take turns: the predictor, always in one thread of
+    its own, answers all of one in one call while those of the other are scored, clicked and
+    replaced. On a CPU neither changes a trajectory. Raises PredictorError naming the object when an
+    answer breaks the contract, IsbenchError for a sample the rules reject.
     """
     if rules.clicker not in CLICKERS:
         raise unknown("clicker", rules.clicker, CLICKERS)
-    clicker = CLICKERS[rules.clicker]
-    seats = _seats(predictor, samples, rules)
-    table = list(islice(seats, batch))
-    while table:
-        for seat in table:
-            seat.clicks.append(_next_click(clicker, seat, rules.seed))
-        turns = [Turn(seat.state, tuple(seat.clicks)) for seat in table]
-        with _blamed(table[0].sample.key):
+    guest, seats = _Guest(predictor), map(partial(_seat, rules), samples)
+    if batch == 1:
+        yield from _one_by_one(guest, seats, rules)
+    else:
+        yield from _side_by_side(guest, seats, rules, batch)
+
+
+def _one_by_one(guest: _Guest, seats: Iterable[_Seat], rules: Rules) -> Iterator[Game]:
+    for seat in seats:
+        guest.greet([seat])
+        while not seat.overlap or not over(seat.overlap, rules):
+            _click(rules, seat)
             started = perf_counter()
-            answers = predictor.predict(turns)
-            seconds = perf_counter() - started
-        check_answers(answers, [(seat.sample.key, seat.sample.truth.shape) for seat in table])
-        for seat, answer in zip(table, answers, strict=True):
-            seat.mask, seat.state = answer
-            seat.overlap.append(_overlap(answer.mask, seat.sample))
-            if batch == 1:
-                seat.seconds.append(seconds)
-        yield from (_game(seat) for seat in table if over(seat.overlap, rules))
-        table = [seat for seat in table if not over(seat.overlap, rules)]
-        table.extend(islice(seats, batch - len(table)))
+            answers = guest.answers([seat])
+            seat.seconds.append(perf_counter() - started)
+            _take(answers, [seat])
+            _score(seat)
+        yield _game(seat)
+
+
+def _side_by_side(
+    guest: _Guest, seats: Iterator[_Seat], rules: Rules, batch: int
+) -> Iterator[Game]:
+    with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(_CLICKING) as clicking:
+        ahead = _ahead(seats, batch)
+        asked: deque[tuple[list[_Seat], Future[Sequence[Prediction]]]] = deque()
+
+        def ask(table: list[_Seat]) -> None:
+            table.extend(islice(ahead, batch - len(table)))
+            list(clicking.map(partial(_click, rules), table))
+            if table:
+                asked.append((table, asking.submit(guest.both, table)))
+
+        ask([])
+        ask([])
+        while asked:
+            table, answers = asked.popleft()
+            _take(answers.result(), table)
+            list(clicking.map(_score, table))
+            done = [seat for seat in table if over(seat.overlap, rules)]
+            ask([seat for seat in table if not over(seat.overlap, rules)])
+            yield from map(_game, done)
+
+
+def _ahead(seats: Iterator[_Seat], count: int) -> Iterator[_Seat]:
+    """Yield the seats, so many of which are loaded ahead by a thread."""
+    with ThreadPoolExecutor(1) as loading:
+        loaded: deque[Future[_Seat | None]] = deque()
+        load = partial(next, seats, None)
+        loaded.extend(loading.submit(load) for _ in range(count))
+        while (seat := loaded.popleft().result()) is not None:
+            loaded.append(loading.submit(load))
+            yield seat
 
 
 @dataclass
@@ -73,30 +112,55 @@ class _Seat:
     """One object on the table; the only thing here that changes."""
 
     sample: Sample
-    state: State
     mask: Mask
+    state: State = None
+    greeted: bool = False
     clicks: list[Click] = field(default_factory=list)
     overlap: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
 
-def _seats(predictor: Predictor, samples: Iterable[Sample], rules: Rules) -> Iterator[_Seat]:
+def _seat(rules: Rules, sample: Sample) -> _Seat:
+    _check(sample)
+    if rules.reject_empty and not sample.truth.any():
+        raise IsbenchError(
+            f"object {sample.key} has no scored pixel; the strict preset refuses it: "
+            "mend its mask, or use --preset ritm-2021"
+        )
+    blank = np.zeros(sample.truth.shape, dtype=bool)
+    return _Seat(sample, blank if sample.initial is None else sample.initial)
+
+
+@dataclass
+class _Guest:
+    """The predictor, and the image it was shown last: objects of one image share one array."""
+
+    predictor: Predictor
     image: Image | None = None
     encoded: Encoded = None
-    for sample in samples:
-        _check(sample)
-        if rules.reject_empty and not sample.truth.any():
-            raise IsbenchError(
-                f"object {sample.key} has no scored pixel; the strict preset refuses it: "
-                "mend its mask, or use --preset ritm-2021"
-            )
-        with _blamed(sample.key):
-            if sample.image is not image:  # the objects of one image share one array
-                image, encoded = sample.image, predictor.begin(sample.image)
-            state = predictor.start(encoded, sample.initial)
-        blank = np.zeros(sample.truth.shape, dtype=bool)
-        mask = blank if sample.initial is None else sample.initial
-        yield _Seat(sample, state, mask)
+
+    def both(self, table: Sequence[_Seat]) -> Sequence[Prediction]:
+        """Greet a table and have it answered."""
+        self.greet(table)
+        return self.answers(table)
+
+    def greet(self, table: Sequence[_Seat]) -> None:
+        """Show the predictor each object that it does not know yet."""
+        for seat in table:
+            if seat.greeted:
+                continue
+            sample = seat.sample
+            with _blamed(sample.key):
+                if sample.image is not self.image:
+                    self.image, self.encoded = sample.image, self.predictor.begin(sample.image)
+                seat.state = self.predictor.start(self.encoded, sample.initial)
+            seat.greeted = True
+
+    def answers(self, table: Sequence[_Seat]) -> Sequence[Prediction]:
+        """Return what the predictor answers to the clicks of each object."""
+        turns = [Turn(seat.state, tuple(seat.clicks)) for seat in table]
+        with _blamed(table[0].sample.key):
+            return self.predictor.predict(turns)
 
 
 def _check(sample: Sample) -> None:
@@ -127,10 +191,28 @@ def _blamed(key: str) -> Iterator[None]:
         raise blamed from error
 
 
-def _next_click(clicker: Clicker, seat: _Seat, seed: int) -> Click:
+def _click(rules: Rules, seat: _Seat) -> None:
+    """Click where the mask is most wrong."""
+    sample = seat.sample
     # lots depend on the object and the click alone, so neither order nor sharding changes a game
-    rng = np.random.default_rng([seed, crc32(seat.sample.key.encode()), len(seat.clicks)])
-    return clicker(seat.mask, seat.sample.truth, seat.sample.ignore, seat.clicks, rng)
+    rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(seat.clicks)])
+    clicker = CLICKERS[rules.clicker]
+    seat.clicks.append(clicker(seat.mask, sample.truth, sample.ignore, seat.clicks, rng))
+
+
+def _take(answers: Sequence[Prediction], table: Sequence[_Seat]) -> None:
+    """Put the answers on the table, once they are what the contract says."""
+    check_answers(answers, [(seat.sample.key, seat.sample.truth.shape) for seat in table])
+    for seat, answer in zip(table, answers, strict=True):
+        seat.mask, seat.state = answer
+
+
+def _score(seat: _Seat) -> None:
+    """Count (intersection, union) in pixels, ignored ones left out."""
+    truth = seat.sample.truth
+    scored = seat.mask > seat.sample.ignore
+    overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
+    seat.overlap.append(overlap)
 
 
 def check_answers(
@@ -156,15 +238,6 @@ def check_answers(
             raise PredictorError(
                 f"object {key}: predict returned a mask of {kind}; wanted shape {shape} of bool"
             )
-
-
-def _overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
-    """Return (intersection, union) in pixels, ignored ones left out."""
-    scored = mask > sample.ignore
-    return (
-        int(np.count_nonzero(scored & sample.truth)),
-        int(np.count_nonzero(scored | sample.truth)),
-    )
 
 
 def _game(seat: _Seat) -> Game:

@@ -25,6 +25,10 @@ class PredictorError(IsbenchError):
     details = ""
 
 
+class Unfit(IsbenchError):
+    """A backend that cannot answer as a network does."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> IsbenchError:
     """Return the error for a name that is not in `known`, with the nearest one that is."""
     names = sorted(known)

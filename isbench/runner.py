@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -11,7 +11,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -45,6 +45,8 @@ from isbench.types import (
 THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
 # options of these values are replaced by what the data set says
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
+Hands: TypeAlias = Iterable[Sequence[str]]
+
 BATCH = 8  # objects on the table where there is a GPU to be kept busy
 _HAND = 8  # objects of one image that a worker is dealt at a time
 _HANDS_OF_GPU = 8  # times as many as are on its table
@@ -123,7 +125,7 @@ def run(
             file.session({**crew, "started": _now(), "warnings": warnings})
             for warning in warnings:
                 watch.note(warning)
-            _fill(file, table, _share(dataset, shard), partial(executor, workers=workers), watch)
+            _fill(file, table, _share(dataset, shard), partial(_dealt, executor, workers), watch)
     return store.read(store.place(out, spec, shard))
 
 
@@ -270,6 +272,12 @@ def fitted(model: Model, dataset: Dataset) -> Model:
     return replace(model, options={**model.options, **filled})
 
 
+def _dealt(
+    executor: Executor, workers: int | None, make_play: Callable[[], Play], hands: Hands
+) -> Iterator[Game | Lost]:
+    return executor(make_play, hands, workers)
+
+
 def _share(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     """Return the keys of a shard, those of one image in the same; all keys of the whole."""
     if shard is None:
@@ -282,7 +290,7 @@ def _fill(
     file: store.RunFile,
     table: _Table,
     keys: Sequence[str],
-    deal: Callable[..., Iterator[Game | Lost]],
+    deal: Callable[[Callable[[], Play], Hands], Iterator[Game | Lost]],
     watch: Watch,
 ) -> None:
     """Play those of the keys that the file lacks, and seal it."""

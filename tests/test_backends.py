@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Unfit
 from isbench.nn import backends, openvino
-from isbench.nn.backends import Inexact, accelerated, chosen
+from isbench.nn.backends import accelerated, chosen
 from isbench.nn.clickmaps import points
-from isbench.nn.folded import fold
 from isbench.registry import load_model
 from isbench.types import Runtime
 
-NETWORKS = ("ritm-mini", "csfpn-mini", "baseline-mini-fdm")
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 
@@ -55,8 +52,19 @@ def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
     return torch.rand(2, 4, *size, generator=lots), points(places).repeat(2, 1, 1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("backend", ["eager", pytest.param("openvino", marks=needs_openvino)])
+SLOW = [pytest.mark.slow, needs_openvino]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param("csfpn-mini", "openvino", marks=needs_openvino),
+        pytest.param("baseline-mini-fdm", "openvino", marks=SLOW),
+        pytest.param("ritm-hrnet18s", "openvino", marks=SLOW),
+        pytest.param("ritm-r34", "openvino", marks=SLOW),
+        pytest.param("ritm-mini", "compile", marks=pytest.mark.slow),
+    ],
+)
 def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
     plain, fast = network(name), accelerated(network(name), Runtime(backend=backend))
     for size in SIZES:
@@ -67,36 +75,15 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
 
 
-def test_every_norm_after_a_convolution_is_folded() -> None:
-    made = network("ritm-mini")
-    norms = sum(isinstance(part, nn.BatchNorm2d) for part in made.modules())
-    with torch.inference_mode():
-        wanted = made(*given((64, 80), 3))
-        assert fold(made, partial(made, *given((64, 80), 1))) == norms
-        found = made(*given((64, 80), 3))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in made.modules())
-
-
-class Shared(nn.Module):
-    """A convolution used twice, only once before a norm: folding it would change the other use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 1)
-        self.norm = nn.BatchNorm2d(4)
+class Fickle(nn.Module):
+    """Answers otherwise while it is traced."""
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        return (self.norm(self.conv(inputs)) + self.conv(inputs))[:, :1]
+        return inputs[:, :1] + float(torch.jit.is_tracing())
 
 
-def test_a_convolution_that_is_used_twice_is_left_alone() -> None:
-    made = Shared().eval()
-    assert fold(made, partial(made, *given((8, 8), 1))) == 0
-
-
-class Fickle(nn.Module):
-    """Answers otherwise once it was called."""
+class Lawless(nn.Module):
+    """Answers otherwise at every call, which no tracer takes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,9 +94,21 @@ class Fickle(nn.Module):
         return inputs[:, :1] + self.calls
 
 
+@needs_openvino
+def test_a_network_that_cannot_be_traced_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"OpenVINO cannot take this network .* --backend eager"):
+        accelerated(Lawless(), Runtime(backend="openvino"))
+
+
+@needs_openvino
 def test_a_backend_that_answers_otherwise_is_refused() -> None:
-    with pytest.raises(Inexact, match=r"backend eager gives logits .* off; wanted 1e-04"):
-        accelerated(Fickle(), Runtime())
+    with pytest.raises(Unfit, match=r"backend openvino gives logits .* off; wanted 1e-04"):
+        accelerated(Fickle(), Runtime(backend="openvino"))
+
+
+def test_the_measure_is_the_network_itself() -> None:
+    made = network("ritm-mini")
+    assert accelerated(made, Runtime()) is made
 
 
 @needs_openvino
@@ -132,7 +131,9 @@ def test_a_cache_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path / "file")
-    with pytest.raises(IsbenchError, match=r"cannot keep what OpenVINO compiles .* --backend eager"):
+    with pytest.raises(
+        IsbenchError, match=r"cannot keep what OpenVINO compiles .* --backend eager"
+    ):
         accelerated(network("ritm-mini"), Runtime(backend="openvino"))
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from isbench import runner
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Unfit
 from isbench.types import File, Model, Runtime
 from isbench.weights import prepared
 
@@ -102,12 +102,10 @@ def with_network(card: Model, asked: Asked) -> Model:
 
 def _exact(card: Model) -> Model:
     """Return the card as it is if its backend answers as PyTorch does, else with PyTorch itself."""
-    from isbench.nn.backends import Inexact
-
     assert card.runtime is not None
     try:
         runner.build(card)
-    except Inexact as error:
+    except Unfit as error:
         click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
         return replace(card, runtime=replace(card.runtime, backend="eager"))
     return card

@@ -25,6 +25,19 @@ _SEED = 0  # of weights that are drawn
 def ready(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
 ) -> Computed:
+    """Return a network as the runtime's backend computes it; see `loaded`.
+
+    Raises Unfit where the backend does not answer as the network does.
+    """
+    made = loaded(network, runtime, number, of)
+    made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with computing(runtime):
+        return accelerated(made, runtime)
+
+
+def loaded(
+    network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
+) -> nn.Module:
     """Return a network for inference: its weights loaded, or drawn where the runtime has none.
 
     It is number `number` of the `of` networks of a model, which take the runtime's files in order.
@@ -39,10 +52,7 @@ def ready(
         if load_weights(made, path) != wanted:
             raise IsbenchError(f"weights {path} changed after the run began; run it again")
     made.requires_grad_(False)
-    made = made.eval().to(runtime.device)
-    made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with computing(runtime):
-        return accelerated(made, runtime)
+    return made.eval().to(runtime.device)
 
 
 def _file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:

@@ -22,7 +22,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Unfit
 from isbench.nn.clickmaps import points
 from isbench.types import Runtime
 
@@ -98,15 +98,31 @@ def _keep(network: nn.Module, found: Path) -> None:
 
 
 def _traced(network: nn.Module) -> Any:
-    import openvino
+    """Return the network as a graph for any size of crop and number of clicks.
 
-    image = torch.rand(2, 4, _ROWS, _COLS)
+    The front end is asked itself: `openvino.convert_model` would report its use over the network.
+    """
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    image = torch.rand(2, 4, _ROWS, _COLS, generator=torch.Generator().manual_seed(0))
     clicks = points([(50.0, 60.0, True), (100.0, 200.0, False), (20.0, 30.0, True)])
-    shapes = [openvino.PartialShape([-1, 4, -1, -1]), openvino.PartialShape([-1, -1, 3])]
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes that decide a branch: see _ROWS
         example = image, clicks.repeat(2, 1, 1)
-        return openvino.convert_model(network, example_input=example, input=shapes)
+        try:
+            decoder = TorchScriptPythonDecoder(network, example_input=example)
+            front = FrontEndManager().load_by_framework("pytorch")
+            made = front.convert(front.load(decoder))
+        except RuntimeError as error:  # of torch's tracer, or of the front end's converter
+            raise Unfit(
+                f"OpenVINO cannot take this network ({str(error).strip().splitlines()[0]}): play "
+                "with --backend eager"
+            ) from error
+    shapes = openvino.PartialShape([-1, 4, -1, -1]), openvino.PartialShape([-1, -1, 3])
+    made.reshape(dict(zip(made.inputs, shapes, strict=True)))
+    return made
 
 
 def _key(network: nn.Module) -> str:

@@ -1,8 +1,9 @@
 """How networks of the RITM family answer a click: zoom in, mirror, threshold (arXiv:2102.06583).
 
-An answer is written as a generator that yields the passes it needs, one after the other, and is
-sent the logits of each; `answered` computes the passes. So a system is read top to bottom, and how
-passes are computed (one by one on a CPU, equal shapes stacked on a GPU) is written once.
+An answer is written as a generator that yields what it needs, one thing after the other: a pass,
+whose logits it is sent, or a mask that it wants to see. `answered` serves many answers at once. So
+a system is read top to bottom, and how passes are computed (one by one on a CPU, equal shapes
+stacked on a GPU) and masks brought from a GPU (all in one copy) is written once.
 
 A pass sees a crop of the image and a map of probabilities, and its mirror image; their logits are
 averaged. Its probabilities are pasted into zeros: what is outside the crop is background.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,18 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from isbench.errors import IsbenchError
+from isbench.nn.backends import Computed
 from isbench.nn.clickmaps import mirrored, points
 from isbench.nn.compute import computing
 from isbench.nn.stem import raised
 from isbench.nn.zoom import Box, Zoom, into
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
-
-
-class Network(Protocol):
-    """RGB in [0, 1] and probabilities, (B, 4, H, W), and (B, 2K, 3) points to logits."""
-
-    def __call__(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        """Return the logits (B, 1, H, W)."""
 
 
 class Picture(NamedTuple):
@@ -46,24 +41,34 @@ class State(NamedTuple):
 
     picture: Picture
     probability: Tensor  # (1, 1, h, w), of the last answer
+    certain: Mask  # (h, w), where it is above the zoom's threshold
     box: Box | None  # the last crop
 
 
 class Look(NamedTuple):
     """A pass that an answer needs."""
 
-    network: Network
+    network: Computed
     inputs: Tensor  # (1, 4, h, w)
     clicks: Tensor  # (1, 2K, 3)
 
 
-Passes: TypeAlias = Generator[Look, Tensor, Prediction]
+class Glance(NamedTuple):
+    """Masks that an answer wants to see; it is sent them as (h, w) bool arrays."""
+
+    masks: tuple[Tensor, ...]  # each (h, w) bool
+
+
+Passes: TypeAlias = Generator[Look | Glance, Any, Prediction]
 
 
 def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
     """Return the image as a tensor, scaled down if a side exceeds `longest_side`, 0 for never."""
     height, width = image.shape[:2]
-    pixels = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None].float() / 255
+    values = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None]
+    if device.startswith("cuda"):  # a quarter of the bytes, sent while the GPU goes on
+        values = values.pin_memory().to(device, non_blocking=True)
+    pixels = values.float() / 255
     scale = longest_side / max(height, width) if longest_side else 1.0
     if scale < 1:
         size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -78,13 +83,15 @@ def _rescaled(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def begun(picture: Picture, initial: Mask | None) -> State:
+def begun(picture: Picture, initial: Mask | None, sure: float) -> State:
     """Return the state before the first click; an initial mask counts as certain."""
     rows, cols = picture.pixels.shape[-2:]
     if initial is None:
-        return State(picture, picture.pixels.new_zeros(1, 1, rows, cols), None)
+        blank = picture.pixels.new_zeros(1, 1, rows, cols)
+        return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
-    return State(picture, _rescaled(mask, (rows, cols)), None)
+    probability = _rescaled(mask, (rows, cols))
+    return State(picture, probability, (probability[0, 0] > sure).cpu().numpy(), None)
 
 
 def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
@@ -95,11 +102,11 @@ def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
     return tuple(Click(c.row * rows // height, c.col * cols // width, c.positive) for c in clicks)
 
 
-def concluded(state: State, probability: Tensor, box: Box | None, threshold: float) -> Prediction:
-    """Return the answer: what is likelier than `threshold`, at the image's own size."""
+def concluded(view: View, state: State, probability: Tensor, box: Box | None) -> Passes:
+    """Return the answer: what is likelier than the view's threshold, at the image's own size."""
     whole = _rescaled(probability, state.picture.shape)
-    mask = (whole[0, 0] > threshold).cpu().numpy()
-    return Prediction(mask, State(state.picture, probability, box))
+    mask, certain = yield Glance((whole[0, 0] > view.threshold, probability[0, 0] > view.sure))
+    return Prediction(mask, State(state.picture, probability, certain, box))
 
 
 def crop(
@@ -117,11 +124,6 @@ def pasted(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
-def certain(probability: Tensor, threshold: float) -> Mask:
-    """Return where a (1, 1, h, w) map exceeds the threshold, (h, w) bool."""
-    return (probability[0, 0] > threshold).cpu().numpy()
-
-
 def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
     """Compute the passes of every game and return their answers.
 
@@ -129,21 +131,44 @@ def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Predictio
     passes of one shape are computed together; without, one by one, since a CPU's numbers depend on
     the batch.
     """
-    waiting = {k: next(game) for k, game in enumerate(games)}
+    waiting: dict[int, Look | Glance] = {k: next(game) for k, game in enumerate(games)}
     answers: dict[int, Prediction] = {}
     while waiting:
         groups: dict[object, list[int]] = {}
-        for k, look in waiting.items():
-            groups.setdefault((id(look.network), look.inputs.shape) if stack else k, []).append(k)
+        for k, need in waiting.items():
+            groups.setdefault(_kind(need, k, stack), []).append(k)
         for group in groups.values():
-            logits = _logits([waiting[k] for k in group], flip)
-            for k, one in zip(group, logits.chunk(len(group)), strict=True):
+            for k, given in zip(group, _served([waiting[k] for k in group], flip), strict=True):
                 try:
-                    waiting[k] = games[k].send(one)
+                    waiting[k] = games[k].send(given)
                 except StopIteration as end:
                     answers[k] = end.value
                     del waiting[k]
     return [answers[k] for k in range(len(games))]
+
+
+def _kind(need: Look | Glance, game: int, stack: bool) -> object:
+    """Return what is alike of needs that are served together."""
+    if isinstance(need, Glance):
+        return Glance
+    return (id(need.network), need.inputs.shape) if stack else game
+
+
+def _served(needs: Sequence[Look | Glance], flip: bool) -> Sequence[Any]:
+    """Return what needs of one kind ask for."""
+    if isinstance(needs[0], Look):
+        looks = [need for need in needs if isinstance(need, Look)]
+        return _logits(looks, flip).chunk(len(looks))
+    wanted = [need.masks for need in needs if isinstance(need, Glance)]
+    flat = torch.cat([mask.flatten() for masks in wanted for mask in masks]).cpu().numpy()
+    start, found = 0, []
+    for masks in wanted:
+        seen = []
+        for mask in masks:
+            seen.append(flat[start : start + mask.numel()].reshape(mask.shape))
+            start += mask.numel()
+        found.append(seen)
+    return found
 
 
 def _logits(looks: Sequence[Look], flip: bool) -> Tensor:
@@ -182,13 +207,18 @@ class View:
     longest_side: int = 0  # of the image as networks see it; 0: as it is
     runtime: Runtime = _CPU
 
+    @property
+    def sure(self) -> float:
+        """Return above which probability a pixel has a say in where to zoom in."""
+        return self.zoom.threshold if self.zoom else self.threshold
+
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
         return seen(image, self.runtime.device, self.longest_side)
 
     def looked(
-        self, network: Network, inputs: Tensor, clicks: Sequence[Click], box: Box | None
-    ) -> Generator[Look, Tensor, Tensor]:
+        self, network: Computed, inputs: Tensor, clicks: Sequence[Click], box: Box | None
+    ) -> Generator[Look | Glance, Any, Tensor]:
         """Look at a box of the inputs, or at all of them; return (1, 1, h, w) probabilities there.
 
         Those of a box are of the size that the network saw, those of the whole of its own.
@@ -250,7 +280,7 @@ class Passing:
 
     def start(self, encoded: Picture, initial: Mask | None) -> State:
         """Return the state before the first click."""
-        return begun(encoded, initial)
+        return begun(encoded, initial, self.view.sure)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
@@ -261,7 +291,7 @@ class Passing:
         return self.answer(self.view, turn.state, placed(turn.clicks, turn.state.picture))
 
 
-def mask_guided(network: Network, view: View, state: State, clicks: tuple[Click, ...]) -> Passes:
+def mask_guided(network: Computed, view: View, state: State, clicks: tuple[Click, ...]) -> Passes:
     """Answer as a network does that takes its own last answer back as an input [RITM].
 
     As in the original, an answer without object makes the next pass see the whole image while the
@@ -273,11 +303,11 @@ def mask_guided(network: Network, view: View, state: State, clicks: tuple[Click,
     box = fresh or state.box
     if box is not None:
         probability = pasted(probability, box, state.probability.shape)
-    return concluded(state, probability, box, view.threshold)
+    return (yield from concluded(view, state, probability, box))
 
 
 def zoomed(view: View, state: State, clicks: tuple[Click, ...]) -> Box | None:
     """Return the crop that the last answer asks for, None for the whole image."""
     if view.zoom is None:
         return None
-    return view.zoom.box(certain(state.probability, view.zoom.threshold), clicks, state.box)
+    return view.zoom.box(state.certain, clicks, state.box)

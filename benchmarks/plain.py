@@ -1,0 +1,207 @@
+"""A plain evaluator, as papers' repositories have them: what isbench is timed and tested against.
+
+One object after the other, its image decoded anew; a network as PyTorch builds it, called with a
+crop and its mirror image as a batch of two, on all threads; whole frames wherever a frame is
+touched. It is written from the protocol and shares no code with isbench but the networks and the
+readers of data sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from isbench.types import Dataset, Rules, Sample
+
+Array = np.ndarray[Any, Any]
+Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Clicked = tuple[int, int, bool]
+
+
+class Played(NamedTuple):
+    """A game, and where its seconds went."""
+
+    key: str
+    clicks: tuple[Clicked, ...]
+    overlap: tuple[tuple[int, int], ...]
+    model: tuple[float, ...]  # seconds of each answer
+    clicker: float
+    loading: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a card says of how its network is asked."""
+
+    zoom_target: int = 400
+    overview: int = 0
+    threshold: float = 0.49
+    g2l: bool = False
+
+
+def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> Iterator[Played]:
+    """Play a data set, by the rules of ritm-2021."""
+    for key in dataset.keys:
+        started = perf_counter()
+        sample = dataset.load(key)
+        yield _game(network, sample, rules, options, perf_counter() - started)
+
+
+def _game(
+    network: Logits, sample: Sample, rules: Rules, options: Options, loading: float
+) -> Played:
+    answer = (_GlobalToLocal if options.g2l else _ZoomIn)(network, sample.image, options)
+    mask = np.zeros(sample.truth.shape, bool)
+    clicks: list[Clicked] = []
+    overlap: list[tuple[int, int]] = []
+    seconds: list[float] = []
+    clicker = 0.0
+    for _ in range(rules.max_clicks):
+        started = perf_counter()
+        clicks.append(_next_click(mask, sample, clicks))
+        clicked = perf_counter()
+        with torch.no_grad():
+            mask = answer(clicks)
+        answered = perf_counter()
+        kept = ~sample.ignore
+        both = int(np.logical_and(mask, sample.truth)[kept].sum())
+        either = int(np.logical_or(mask, sample.truth)[kept].sum())
+        overlap.append((both, either))
+        clicker += clicked - started + perf_counter() - answered
+        seconds.append(answered - clicked)
+        if either and both / either >= rules.stop_iou:
+            break
+    return Played(sample.key, tuple(clicks), tuple(overlap), tuple(seconds), clicker, loading)
+
+
+def _next_click(mask: Array, sample: Sample, clicks: list[Clicked]) -> Clicked:
+    """Return the pixel deepest inside the missing or the false part, of the float distances."""
+    kept = ~sample.ignore
+    depths = []
+    for wrong in (sample.truth & ~mask & kept, ~sample.truth & mask & kept):
+        framed = np.pad(wrong, 1).astype(np.uint8)
+        depth = cv2.distanceTransform(framed, cv2.DIST_L2, 0)[1:-1, 1:-1]
+        for row, col, _ in clicks:
+            depth[row, col] = 0
+        depths.append(depth)
+    missing, false = depths
+    positive = bool(missing.max() > false.max())
+    depth = missing if positive else false
+    rows, cols = np.where(depth == depth.max())
+    return int(rows[0]), int(cols[0]), positive
+
+
+class _Answer:
+    def __init__(self, network: Logits, image: Array, options: Options) -> None:
+        self.network, self.options = network, options
+        self.image = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 255
+        self.probability = torch.zeros(1, 1, *image.shape[:2])
+        self.box: tuple[int, int, int, int] | None = None  # top, bottom, left, right, all inside
+
+    def _seen(
+        self, clicks: list[Clicked], box: tuple[int, int, int, int], longer: int
+    ) -> torch.Tensor:
+        """Return the probabilities of a box that the network sees with this longer side."""
+        top, bottom, left, right = box
+        inputs = torch.cat([self.image, self.probability], 1)
+        inputs = inputs[:, :, top : bottom + 1, left : right + 1]
+        height, width = inputs.shape[2:]
+        scale = longer / max(height, width) if longer else 1.0
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        inputs = F.interpolate(inputs, size, mode="bilinear", align_corners=True)
+        halves: dict[bool, list[list[float]]] = {True: [], False: []}
+        for order, (row, col, positive) in enumerate(clicks):
+            at = [(row - top) * size[0] / height, (col - left) * size[1] / width, order]
+            halves[positive].append(at)
+        places = max(1, *map(len, halves.values()))
+        table = [h + [[-1.0] * 3] * (places - len(h)) for h in halves.values()]
+        points = torch.tensor(table, dtype=torch.float32).reshape(1, -1, 3)
+        mirror = points.clone()
+        mirror[..., 1] = torch.where(
+            points[..., 2] < 0, points[..., 1], size[1] - 1 - points[..., 1]
+        )
+        logits = self.network(
+            torch.cat([inputs, inputs.flip(3)]), torch.cat([points, mirror])
+        ).float()
+        return torch.sigmoid((logits[:1] + logits[1:].flip(3)) / 2)
+
+    def _whole(self, clicks: list[Clicked]) -> torch.Tensor:
+        height, width = self.image.shape[2:]
+        seen = self._seen(clicks, (0, height - 1, 0, width - 1), self.options.overview)
+        return F.interpolate(seen, (height, width), mode="bilinear", align_corners=True)
+
+    def _inside(self, clicks: list[Clicked], box: tuple[int, int, int, int]) -> torch.Tensor:
+        return self._pasted(self._seen(clicks, box, self.options.zoom_target), box)
+
+    def _pasted(self, seen: torch.Tensor, box: tuple[int, int, int, int]) -> torch.Tensor:
+        top, bottom, left, right = box
+        size = bottom - top + 1, right - left + 1
+        whole = torch.zeros_like(self.probability)
+        whole[:, :, top : bottom + 1, left : right + 1] = F.interpolate(
+            seen, size, mode="bilinear", align_corners=True
+        )
+        return whole
+
+    def _around(
+        self, clicks: list[Clicked], least: int, probability: torch.Tensor
+    ) -> tuple[int, int, int, int] | None:
+        """Return the object's box, 1.4 times as large, None if there is no object."""
+        object_mask = (probability[0, 0] > 0.5).numpy()
+        if not object_mask.any():
+            return None
+        for row, col, positive in clicks:
+            if positive:
+                object_mask[row, col] = True
+        box: list[int] = []
+        for places, length in zip(np.where(object_mask), object_mask.shape, strict=True):
+            first, last = int(places.min()), int(places.max())
+            half = max(1.4 * (last - first + 1), least) / 2
+            centre = (first + last) / 2
+            box += [max(0, round(centre - half)), min(length - 1, round(centre + half))]
+        return box[0], box[1], box[2], box[3]
+
+
+class _ZoomIn(_Answer):
+    """From the second click on the object's surroundings, renewed when they no longer fit."""
+
+    def __call__(self, clicks: list[Clicked]) -> Array:
+        fresh = self._around(clicks, 200, self.probability) if len(clicks) > 1 else None
+        if fresh is not None and (self.box is None or self._outgrown(clicks, fresh)):
+            self.box = fresh
+        if fresh is not None:
+            assert self.box is not None
+            self.probability = self._inside(clicks, self.box)
+        else:
+            whole = self._whole(clicks)
+            self.probability = whole if self.box is None else self._pasted(whole, self.box)
+        return np.asarray((self.probability[0, 0] > self.options.threshold).numpy())
+
+    def _outgrown(self, clicks: list[Clicked], fresh: tuple[int, int, int, int]) -> bool:
+        assert self.box is not None
+        top, bottom, left, right = self.box
+        if any(p and not (top <= r < bottom and left <= c < right) for r, c, p in clicks):
+            return True
+        alike = 1.0
+        for at in (0, 2):
+            (a, b), (c, d) = fresh[at : at + 2], self.box[at : at + 2]
+            common = max(0, min(b, d) - max(a, c) + 1)
+            alike *= common / (max(b, d) - min(a, c) + 1)
+        return alike < 0.5
+
+
+class _GlobalToLocal(_Answer):
+    """The whole image first, then the surroundings of what was found, at every click."""
+
+    def __call__(self, clicks: list[Clicked]) -> Array:
+        self.probability = self._whole(clicks)
+        box = self._around(clicks, 0, self.probability)
+        if box is not None:
+            self.probability = self._inside(clicks, box)
+        return np.asarray((self.probability[0, 0] > self.options.threshold).numpy())
