@@ -98,7 +98,6 @@ def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[
     cv2.setNumThreads(way.threads)
     card = runner.fitted(card, dataset)
     options = card.options
-    wanted = {k: options[k] for k in plain.Options.__dataclass_fields__ if k in options}
     sizes: dict[str, int] = {}
     network = loaded(partial(card.network, **options), card.runtime)
 
@@ -108,9 +107,8 @@ def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[
         return network(inputs, clicks)
 
     clock, games, seconds, other = Clock(), {}, [], {"clicker": 0.0, "loading": 0.0}
-    asked = plain.Options(**{**wanted, "zoom_target": options["zoom_target"] or 400})
     started = perf_counter()
-    for game in plain.play(called, dataset, rules, asked):
+    for game in plain.play(called, dataset, rules, plain.options(options)):
         clock.ends.append((perf_counter(), len(game.clicks)))
         games[game.key] = [list(click) for click in game.clicks]
         seconds += game.model

@@ -8,7 +8,7 @@ readers of data sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -51,12 +51,19 @@ def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> I
     for key in dataset.keys:
         started = perf_counter()
         sample = dataset.load(key)
-        yield _game(network, sample, rules, options, perf_counter() - started)
+        yield game(network, sample, rules, options, perf_counter() - started)
 
 
-def _game(
-    network: Logits, sample: Sample, rules: Rules, options: Options, loading: float
+def options(card: Mapping[str, Any]) -> Options:
+    """Return what a card's options say, those that the data set fills in filled in."""
+    wanted = {name: card[name] for name in Options.__dataclass_fields__ if name in card}
+    return Options(**{**wanted, "zoom_target": card["zoom_target"] or 400})
+
+
+def game(
+    network: Logits, sample: Sample, rules: Rules, options: Options, loading: float = 0.0
 ) -> Played:
+    """Play an object; `loading` is how long it took to load."""
     answer = (_GlobalToLocal if options.g2l else _ZoomIn)(network, sample.image, options)
     mask = np.zeros(sample.truth.shape, bool)
     clicks: list[Clicked] = []

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from csfpn.network import Csfpn, Graphs
 from isbench.errors import IsbenchError
 from isbench.nn.backends import Computed
@@ -89,17 +87,15 @@ def global_to_local(
 ) -> Passes:
     """Answer by a pass over the whole image, and one over the box of what that found."""
     overall, detail = networks
-    zoom, pixels = view.zoom, state.picture.pixels
-    inputs = torch.cat([pixels, state.probability], dim=1)
-    answer = yield from view.looked(overall, inputs, clicks, None)
+    zoom, picture = view.zoom, state.picture
+    answer = yield from view.looked(overall, picture, state.probability, clicks, None)
     box, fresh = state.box, None
     if zoom is not None:
         (certain,) = yield Glance((answer[0, 0] > zoom.threshold,))
         fresh = zoom.box(certain, clicks, state.box)
         box = fresh or state.box
     if fresh is not None or released:
-        inputs = torch.cat([pixels, answer], dim=1)
-        answer = yield from view.looked(detail, inputs, clicks, fresh)
+        answer = yield from view.looked(detail, picture, answer, clicks, fresh)
         if box is not None:
             answer = pasted(answer, box, state.probability.shape)
     return (yield from concluded(view, state, answer, box))

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import perf_counter
@@ -48,6 +49,7 @@ class Lost(NamedTuple):
 
 @dataclass
 class _Worker:
+    number: int  # from 0 on, no two alike at a time
     process: BaseProcess
     pipe: Connection
     keys: deque[str] = field(default_factory=deque)  # dealt and not yet returned
@@ -129,7 +131,8 @@ def _deal(
     """Hire as many workers as there is work for, and give a hand to each that has none."""
     idle = sum(not worker.keys for worker in crew)
     for _ in range(min(workers - len(crew), len(waiting) - idle)):
-        crew.append(_hired(make_play))
+        free = next(n for n in count() if n not in {worker.number for worker in crew})
+        crew.append(_hired(make_play, free))
     for worker in crew:
         if waiting and not worker.keys:
             worker.keys.extend(waiting.popleft())
@@ -156,13 +159,13 @@ def _buried(
         waiting.appendleft(tuple(worker.keys))
 
 
-def _hired(make_play: Callable[[], Play]) -> _Worker:
+def _hired(make_play: Callable[[], Play], number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # threads and fork do not mix
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, make_play), daemon=True)
+    process = context.Process(target=_work, args=(theirs, make_play, number), daemon=True)
     process.start()
     theirs.close()  # so that the worker's death is the end of the file here
-    return _Worker(process, ours)
+    return _Worker(number, process, ours)
 
 
 def _received(worker: _Worker) -> Game | str | None:
@@ -187,8 +190,18 @@ def _check_sendable(make_play: Callable[[], Play]) -> None:
         ) from error
 
 
-def _work(pipe: Connection, make_play: Callable[[], Play]) -> None:
+def number() -> int:
+    """Return which of the workers this process is, from 0 on; 0 where there are none."""
+    return _number
+
+
+_number = 0  # set once, by the worker itself
+
+
+def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
     """Play hands until the parent closes the pipe or is gone."""
+    global _number
+    _number = number
     with suppress(EOFError, OSError, KeyboardInterrupt):
         try:
             play = make_play()

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import cv2
 import numpy as np
 
-from isbench import datasets, presets, store, weights
+from isbench import datasets, pool, presets, store, weights
 from isbench.datasets.content import digests, fingerprint, keys_digest
 from isbench.datasets.pictures import DECODER, witnessed
 from isbench.engine import check_answers, play
@@ -186,6 +186,10 @@ class _Table:
 
     def __call__(self) -> Play:
         cv2.setNumThreads(THREADS)
+        if self.model.runtime is not None:
+            from isbench.nn.compute import settle  # torch, which only networks wait for
+
+            settle(self.model.runtime.device, pool.number())
         predictor = build(self.model)
         return lambda keys: self._games(predictor, keys)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -109,6 +111,36 @@ def test_an_image_is_encoded_once_for_all_its_objects() -> None:
     predictor = Counting()
     assert len(list(play(predictor, shared, Rules(2)))) == 3
     assert predictor.begun == 1
+
+
+class Watchful(toys.Disks):
+    """Notes which threads call it."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def begin(self, image: Image) -> tuple[int, ...]:
+        self.threads.add(threading.get_ident())
+        return super().begin(image)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        self.threads.add(threading.get_ident())
+        return super().predict(turns)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_a_predictor_is_called_by_one_thread_only(batch: int) -> None:
+    Watchful.threads.clear()
+    assert len(list(play(Watchful(), SAMPLES, Rules(3, 1.01), batch))) == len(SAMPLES)
+    assert len(Watchful.threads) == 1
+
+
+def test_what_cannot_be_loaded_ends_the_games_side_by_side_too() -> None:
+    def samples() -> Iterator[Sample]:
+        yield from SAMPLES[:2]
+        raise IsbenchError("torn image")
+
+    with pytest.raises(IsbenchError, match="torn image"):
+        list(play(toys.Disks(), samples(), Rules(3, 1.01), batch=2))
 
 
 def test_a_correction_task_starts_from_the_initial_mask() -> None:

@@ -24,7 +24,8 @@ from isbench.engine import play
 from isbench.nn.clickmaps import disks, mirrored, points
 from isbench.nn.hrnet import W18, W18S, W32, HRNet
 from isbench.nn.mini import Mini
-from isbench.nn.predictor import Passing, State, View, mask_guided
+from isbench.nn.predictor import Passing, State, View, crop, mask_guided
+from isbench.nn.predictor import seen as seen_by_networks
 from isbench.nn.trunk import deeplab
 from isbench.nn.zoom import Box, Zoom, overlap
 from isbench.types import Click, Prediction, Rules, Turn
@@ -205,6 +206,29 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
         assert (None if state.box is None else list(state.box)) == box
         assert overlapped[0] / overlapped[1] == pytest.approx(iou, abs=1e-3)
         assert float(state.probability.mean()) == pytest.approx(mean, abs=1e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, 39)] * 2, *[st.integers(0, 59)] * 2, *[st.integers(1, 90)] * 2),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_kept_crops_are_what_all_channels_resized_at_once_are(
+    cuts: list[tuple[int, ...]],
+) -> None:
+    lots = np.random.default_rng(0)
+    shown = seen_by_networks(lots.integers(0, 256, (40, 60, 3), np.uint8), "cpu")
+    for top, bottom, left, right, rows, cols in [*cuts, *cuts]:
+        box = Box(*sorted((top, bottom)), *sorted((left, right)))
+        last = torch.from_numpy(lots.random((1, 1, 40, 60), np.float32))
+        joined = torch.cat([shown.pixels, last], dim=1)
+        wanted, _ = crop(joined, (), box, (rows, cols))
+        found = shown.with_map(last, box, (rows, cols))
+        assert torch.equal(found, wanted)
+        found.fill_(0)  # whoever has it may write into it
 
 
 CLICK = st.builds(Click, st.integers(0, 19), st.integers(0, 29), st.booleans())

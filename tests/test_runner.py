@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from isbench import store
+from isbench import pool, store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
 from isbench.processor import processor
@@ -93,6 +93,15 @@ def test_an_object_that_kills_three_workers_is_named_and_the_rest_goes_on(tmp_pa
     run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=(again := Listening()))
     assert again.resumed == 6
     assert sorted(again.games) == ["image001#0", "image001#1", "image001#2"]
+
+
+def test_workers_are_numbered_and_a_new_one_takes_a_dead_ones_number(tmp_path: Path) -> None:
+    hands = [[str(k)] for k in range(12)]
+    games = list(pool.play_in_processes(partial(toys.numbered, tmp_path), hands, 2))
+    rows = {game.trajectory.clicks[0].row for game in games if isinstance(game, Game)}
+    assert len(games) == 12
+    assert (tmp_path / "dead").read_text() in ("0", "1")
+    assert rows == {0, 1}
 
 
 def test_a_second_run_plays_nothing(tmp_path: Path) -> None:

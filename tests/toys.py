@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isbench.types import Dataset, Image, Mask, Model, Prediction, Sample, Trajectory, Turn
+from isbench import pool
+from isbench.types import (
+    Click,
+    Dataset,
+    Game,
+    Image,
+    Mask,
+    Model,
+    Prediction,
+    Sample,
+    Trajectory,
+    Turn,
+)
 
 
 @dataclass(frozen=True)
@@ -174,3 +186,18 @@ def stillborn(folder: str) -> Disks:
 
 
 lambda_card = Model(name="by-lambda", build=lambda: Disks(3))
+
+
+def numbered(folder: Path) -> Any:
+    """Return how to play games of one click, in the row of the worker's number; the first dies."""
+
+    def play(keys: Sequence[str]) -> Iterator[Game]:
+        for key in keys:
+            time.sleep(0.02)
+            click = Click(pool.number(), 0, True)
+            if key == "3" and not (folder / "dead").exists():
+                (folder / "dead").write_text(str(pool.number()))
+                os._exit(7)
+            yield Game(Trajectory(key, (click,), ((1, 1),)), ())
+
+    return play

@@ -16,15 +16,19 @@ workers_option = click.option(
     default="auto",
     show_default=True,
     metavar="N|auto",
-    help="Processes to play in; auto: as many as end soonest, 1 with a GPU.",
+    help="Processes to play in; auto: as many as end soonest, 1 for each GPU.",
 )
 
 
 def processes(asked: str, cards: Sequence[Model]) -> int | None:
     """Return how many processes play the cards, None for as many as end soonest."""
     if asked == "auto":
-        on_gpu = (card.runtime is not None and card.runtime.device != "cpu" for card in cards)
-        return 1 if any(on_gpu) else None
+        devices = {card.runtime.device for card in cards if card.runtime is not None} - {"cpu"}
+        if not devices:
+            return None
+        from isbench.nn.compute import places  # loaded already: there are networks
+
+        return min(map(places, devices))
     if not asked.isdecimal() or int(asked) < 1:
         raise IsbenchError(f"workers is {asked}; wanted at least 1, or auto")
     return int(asked)

@@ -87,6 +87,17 @@ def _lowered(runtime: Runtime) -> AbstractContextManager[object]:
     return torch.autocast(runtime.device.partition(":")[0], PRECISIONS[runtime.precision])
 
 
+def settle(device: str, worker: int) -> None:
+    """Give a worker a GPU: where it is not said which, the workers take them in turn."""
+    if device == "cuda":
+        torch.cuda.set_device(worker % torch.cuda.device_count())
+
+
+def places(device: str) -> int:
+    """Return how many workers a device has room for: one on each GPU where none is named."""
+    return torch.cuda.device_count() if device == "cuda" else 1
+
+
 def device(name: str) -> str:
     """Return the device for a name, `auto` being the fastest there is; refuse one that is not."""
     kind, _, number = name.partition(":")

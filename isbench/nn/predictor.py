@@ -12,7 +12,7 @@ averaged. Its probabilities are pasted into zeros: what is outside the crop is b
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,12 +28,44 @@ from isbench.nn.stem import raised
 from isbench.nn.zoom import Box, Zoom, into
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
+_CUTS = 2  # the whole image and the last crop
 
-class Picture(NamedTuple):
-    """An image as networks see it."""
 
-    pixels: Tensor  # (1, 3, h, w), RGB in [0, 1], on the device
+@dataclass(frozen=True)
+class Picture:
+    """An image as networks see it, and its crops as long as they are asked for again."""
+
+    canvas: Tensor  # (1, 4, h, w), on the device: RGB in [0, 1], and a blank map
     shape: tuple[int, int]  # rows and columns of the image itself
+    _cuts: dict[tuple[Box, tuple[int, int]], Tensor] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> Tensor:
+        """Return RGB in [0, 1], (1, 3, h, w)."""
+        return self.canvas[:, :3]
+
+    def with_map(self, x: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
+        """Return a box of the image and of a (1, 1, h, w) map, (1, 4, *size).
+
+        To the last bit what resizing all four channels at once gives; the image's are kept.
+        """
+        made = self._cut(box, size).clone()
+        made[:, 3:] = raised(_within(x, box), size)
+        return made
+
+    def _cut(self, box: Box, size: tuple[int, int]) -> Tensor:
+        # with its blank channel: PyTorch resizes three channels by another routine than four
+        cut = self._cuts.pop((box, size), None)
+        if cut is None:
+            cut = raised(_within(self.canvas, box), size)
+        self._cuts[box, size] = cut  # the last to go
+        for old in list(self._cuts)[:-_CUTS]:
+            del self._cuts[old]
+        return cut
+
+
+def _within(x: Tensor, box: Box) -> Tensor:
+    return x[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
 
 
 class State(NamedTuple):
@@ -73,7 +105,7 @@ def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
     if scale < 1:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-    return Picture(pixels.to(device), (height, width))
+    return Picture(F.pad(pixels, (0, 0, 0, 0, 0, 1)).to(device), (height, width))
 
 
 def _rescaled(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -113,8 +145,7 @@ def crop(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return a box of the inputs, resized, and the clicks as points of it."""
-    cut = inputs[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
-    return raised(cut, size), points(into(clicks, box, size)).to(inputs.device)
+    return raised(_within(inputs, box), size), points(into(clicks, box, size)).to(inputs.device)
 
 
 def pasted(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
@@ -193,6 +224,18 @@ def _joined(tables: Sequence[Tensor]) -> Tensor:
     return torch.stack([half.reshape(2 * most, 3) for half in filled])
 
 
+def _look(
+    network: Computed,
+    picture: Picture,
+    previous: Tensor,
+    clicks: Sequence[Click],
+    box: Box,
+    size: tuple[int, int],
+) -> Look:
+    inputs = picture.with_map(previous, box, size)
+    return Look(network, inputs, points(into(clicks, box, size)).to(inputs.device))
+
+
 _CPU = Runtime()
 
 
@@ -217,20 +260,26 @@ class View:
         return seen(image, self.runtime.device, self.longest_side)
 
     def looked(
-        self, network: Computed, inputs: Tensor, clicks: Sequence[Click], box: Box | None
+        self,
+        network: Computed,
+        picture: Picture,
+        previous: Tensor,
+        clicks: Sequence[Click],
+        box: Box | None,
     ) -> Generator[Look | Glance, Any, Tensor]:
-        """Look at a box of the inputs, or at all of them; return (1, 1, h, w) probabilities there.
+        """Look at a box of the picture, or at all of it, and at the map of the previous answer.
 
-        Those of a box are of the size that the network saw, those of the whole of its own.
+        Returns (1, 1, h, w) probabilities: those of a box of the size that the network saw, those
+        of the whole of its own.
         """
         if box is not None and self.zoom is not None:
-            size = self.zoom.size(box)
-            logits = yield Look(network, *crop(inputs, clicks, box, size))
+            logits = yield _look(network, picture, previous, clicks, box, self.zoom.size(box))
             return torch.sigmoid(logits)
-        whole = Box(0, inputs.shape[-2] - 1, 0, inputs.shape[-1] - 1)
-        size = Zoom(self.overview).size(whole) if self.overview else (whole.height, whole.width)
-        logits = yield Look(network, *crop(inputs, clicks, whole, size))
-        return raised(torch.sigmoid(logits), inputs.shape[-2:])
+        rows, cols = previous.shape[-2:]
+        whole = Box(0, rows - 1, 0, cols - 1)
+        size = Zoom(self.overview).size(whole) if self.overview else (rows, cols)
+        logits = yield _look(network, picture, previous, clicks, whole, size)
+        return raised(torch.sigmoid(logits), (rows, cols))
 
     def answers(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the answers of games, computed as the runtime says."""
@@ -298,8 +347,7 @@ def mask_guided(network: Computed, view: View, state: State, clicks: tuple[Click
     answer still goes to the last crop.
     """
     fresh = zoomed(view, state, clicks)
-    inputs = torch.cat([state.picture.pixels, state.probability], dim=1)
-    probability = yield from view.looked(network, inputs, clicks, fresh)
+    probability = yield from view.looked(network, state.picture, state.probability, clicks, fresh)
     box = fresh or state.box
     if box is not None:
         probability = pasted(probability, box, state.probability.shape)
