@@ -40,7 +40,8 @@ fix: $(READY)  ## mend format and what lint can mend
 tables: $(READY)  ## write results/TABLES.md, tables.html and tables.csv anew from the committed runs
 	$(BIN)/isbench reproduce --budget none
 
-bench: $(READY)  ## the clicker against a straightforward one, networks, propagation against diffusion
+bench: $(READY)  ## whole games and the clicker against plain ones, networks, propagation against diffusion
+	$(BIN)/python -m benchmarks.evaluate --dataset sample --model csfpn-mini
 	$(BIN)/python benchmarks/clicker.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/propagation.py

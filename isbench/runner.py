@@ -50,7 +50,15 @@ Hands: TypeAlias = Iterable[Sequence[str]]
 BATCH = 8  # objects on the table where there is a GPU to be kept busy
 _HAND = 8  # objects of one image that a worker is dealt at a time
 _HANDS_OF_GPU = 8  # times as many as are on its table
-PACKAGES = ("isbench", "numpy", "opencv-python-headless", "pillow", "scipy", "torch")
+PACKAGES = (
+    "isbench",
+    "numpy",
+    "opencv-python-headless",
+    "openvino",
+    "pillow",
+    "scipy",
+    "torch",
+)
 
 
 class Watch(Protocol):

@@ -16,8 +16,8 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = {
-    "archives", "cli", "datasets", "fetch", "nn", "processor", "report", "store", "training",
-    "weights",
+    "archives", "cli", "datasets", "fetch", "merge", "nn", "processor", "report", "store",
+    "training", "weights",
 }  # fmt: skip
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 

@@ -20,13 +20,6 @@ SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is compiled out of the user's cache."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: folder)
-
-
 def network(name: str) -> nn.Module:
     """Return a network with made-up weights none of which is without effect."""
     card = load_model(name)

@@ -11,6 +11,7 @@ import click
 import pandas as pd
 import pytest
 
+from benchmarks.evaluate import shown
 from isbench.cli import cli
 from isbench.cli.checking import stale
 from isbench.report import choose
@@ -90,6 +91,11 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
                     )
                     seen += 1
     assert seen == 4 * 5 + 3 * 5
+
+
+def test_the_measured_table_is_the_recorded_one() -> None:
+    recorded = shown(pd.read_csv(ROOT / "results" / "performance.csv"))
+    assert recorded in (ROOT / "docs" / "performance.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

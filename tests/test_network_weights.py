@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from isbench import store, weights
 from isbench.errors import IsbenchError
+from isbench.nn import openvino
 from isbench.registry import load_model, with_options
 from isbench.runner import build
 from isbench.training.weights import read_card
@@ -201,3 +202,19 @@ def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() ->
     assert lot == torch.rand(1)
     for again, before in zip(masks(drawn("csfpn-mini"), one((24, 32))), first, strict=True):
         assert (again == before).all()
+
+
+@pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+def test_a_network_that_the_fastest_backend_cannot_take_is_played_without(
+    isbench: Isbench, folder_set: Path, tmp_path: Path
+) -> None:
+    asked = ["--dataset", f"folder:{folder_set}", "--max-clicks", 1, "--weights", "random"]
+    asked += ["--model", "cdnet-r34", "--set", "size=64"]
+    code, _, said = isbench("run", *asked, "--out", tmp_path)
+    assert code == 0
+    assert "cdnet-r34: backend openvino computes a whole network" in said
+    (path,) = store.find(tmp_path)
+    assert store.read(path).spec.backend == "eager-cpu"
+    code, _, said = isbench("run", *asked, "--backend", "openvino", "--out", tmp_path / "other")
+    assert code == 2
+    assert said.strip().count("\n") == 0

@@ -185,7 +185,8 @@ def _crew(
     from isbench.cluster import Ray  # a large library, which few need
 
     on_gpu = any(card.runtime is not None and card.runtime.device != "cpu" for card in cards)
-    return None if workers == "auto" else count, Ray(address, gpus=int(on_gpu))
+    threads = max((card.runtime.threads for card in cards if card.runtime is not None), default=1)
+    return None if workers == "auto" else count, Ray(address, threads, int(on_gpu))
 
 
 def _gathered(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
