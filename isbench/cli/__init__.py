@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Train a model's network by its recipe.",
     "report": "Print tables and draw plots of runs.",
     "reproduce": "Play what the paper's tables lack, and write them.",
+    "predict": "Segment an image by clicks that are given.",
     "merge": "Join shards that several machines played.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",

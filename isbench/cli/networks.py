@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from isbench import runner
+from isbench.datasets import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
-from isbench.types import File, Model, Runtime
+from isbench.registry import with_options
+from isbench.types import Dataset, File, Model, Runtime, Sample
 from isbench.weights import prepared
 
 
@@ -109,3 +111,26 @@ def _exact(card: Model) -> Model:
         click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
         return replace(card, runtime=replace(card.runtime, backend="eager"))
     return card
+
+
+def for_photographs(card: Model) -> Model:
+    """Return the card, what its options leave to the data filled in as for sets of one's own."""
+
+    def load(key: str) -> Sample:
+        raise KeyError(key)
+
+    return runner.fitted(card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE))
+
+
+def configured(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:
+    """Return the cards with each setting on every card that has such an option."""
+    cards = list(cards)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
+        having = [card for card in cards if key in card.options]
+        if not having:
+            with_options(cards[0], {key: value})  # raises, naming the nearest option
+        cards = [with_options(card, {key: value}) if card in having else card for card in cards]
+    return cards

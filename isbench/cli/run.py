@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from isbench import presets, runner, sheet, tables
-from isbench.cli.networks import Asked, network_options, with_network
+from isbench.cli.networks import Asked, configured, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import processes, sharded, workers_option
@@ -18,7 +18,7 @@ from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.pool import Executor, play_here
-from isbench.registry import load_model, with_options
+from isbench.registry import load_model
 from isbench.store import Run
 from isbench.types import Model, Rules
 
@@ -126,7 +126,7 @@ def run(
         clicker=clicker or fixed.clicker,
         seed=seed,
     )
-    cards = _configured([load_model(name) for name in dict.fromkeys(models)], settings)
+    cards = configured([load_model(name) for name in dict.fromkeys(models)], settings)
     asked = Asked(weights, device, precision, threads, backend)
     if weights is not None and all(card.network is None for card in cards):
         raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
@@ -203,16 +203,3 @@ def _gathered(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
     if faults:
         raise IsbenchError("; and ".join(dict.fromkeys(faults)))
     return found
-
-
-def _configured(cards: list[Model], settings: tuple[str, ...]) -> list[Model]:
-    """Return the cards with each setting on every card that has such an option."""
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
-        having = [card for card in cards if key in card.options]
-        if not having:
-            with_options(cards[0], {key: value})  # raises, naming the nearest option
-        cards = [with_options(card, {key: value}) if card in having else card for card in cards]
-    return cards

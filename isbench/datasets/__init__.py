@@ -17,7 +17,7 @@ __all__ = ["ENTRIES", "find_folder", "load_dataset"]
 ENTRIES: Mapping[str, Entry] = {"sample": SAMPLE, **CATALOGUE}
 FORMS = ("folder:PATH", "coco:IMAGES_DIR,ANNOTATIONS.json")
 _PACKAGE = Path(__file__).parent
-_LONGEST_SIDE = 1024  # of one's own photographs as networks see them: 12 megapixels take 24 GB
+LONGEST_SIDE = 1024  # of one's own photographs as networks see them: 12 megapixels take 24 GB
 
 
 def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
@@ -59,7 +59,7 @@ def _load(name: str, data: Path | None) -> Dataset:
     if colon and form == "folder":
         path = Path(place).expanduser()
         read = folder.read(f"folder:{path.resolve().name}", path)
-        return replace(read, longest_side=_LONGEST_SIDE)
+        return replace(read, longest_side=LONGEST_SIDE)
     if colon and form == "coco":
         return _load_coco(name, place)
     if name not in ENTRIES:

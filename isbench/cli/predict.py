@@ -1,0 +1,112 @@
+"""`isbench predict`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+
+from isbench.cli.networks import (
+    Asked,
+    configured,
+    for_photographs,
+    network_options,
+    with_network,
+)
+from isbench.cli.options import complete_models
+from isbench.datasets.pictures import read_image
+from isbench.errors import IsbenchError
+from isbench.masks import save
+from isbench.registry import load_model
+from isbench.replay import at_work, masks
+from isbench.types import Click, Image, Sample
+
+_CLICK = re.compile(r"(\d+),(\d+),([+-])")
+
+
+@click.command(short_help="Segment an image by clicks that are given.")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--clicks",
+    "text",
+    required=True,
+    metavar='"ROW,COL,+ ROW,COL,-"',
+    help="Clicks in order: row and column from 0 at the upper left, + on the object, - off it.",
+)
+@click.option(
+    "--model",
+    default="csfpn-mini",
+    show_default=True,
+    shell_complete=complete_models,
+    help="Model.",
+)
+@network_options
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the model.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the mask goes: .png, or .json for COCO RLE; else NAME.mask.png, here.",
+)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def predict(
+    image: Path,
+    text: str,
+    model: str,
+    weights: str | None,
+    device: str,
+    precision: str,
+    threads: int,
+    backend: str,
+    settings: tuple[str, ...],
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Segment IMAGE by clicks, given one after the other as a person would, and write the mask.
+
+    The mask is white where the object is; as JSON it is COCO's run lengths.
+
+    \b
+    Example:
+      isbench predict photo.jpg --clicks "120,80,+ 30,40,-" --out mask.png
+    """
+    place = out or Path(f"{image.stem}.mask.png")
+    if place.exists() and not force:
+        raise IsbenchError(f"{place} is there already; write over it by --force, or name --out")
+    pixels = read_image(image)
+    clicks = parsed(text, pixels, image)
+    (card,) = configured([load_model(model)], settings)
+    card = for_photographs(with_network(card, Asked(weights, device, precision, threads, backend)))
+    blank = np.zeros(pixels.shape[:2], bool)
+    with at_work(card) as predictor:
+        started = perf_counter()
+        *_, mask = masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
+        seconds = (perf_counter() - started) / len(clicks)
+    save(mask, place, force)
+    count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
+    click.echo(
+        f"{place}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
+        f"{len(clicks)} click{'s' * (len(clicks) > 1)}, {seconds:.2f} s a click"
+    )
+
+
+def parsed(text: str, image: Image, path: Path) -> list[Click]:
+    """Return the clicks of a text; raises IsbenchError for what is none, or outside the image."""
+    clicks = []
+    for word in text.split():
+        found = _CLICK.fullmatch(word)
+        if found is None:
+            raise IsbenchError(f"click {word!r}; wanted row,col,+ or row,col,- as in 120,80,+")
+        row, col = int(found[1]), int(found[2])
+        height, width = image.shape[:2]
+        if row >= height or col >= width:
+            raise IsbenchError(
+                f"click {word} is outside {path}; wanted a row of 0 to {height - 1} and a column "
+                f"of 0 to {width - 1}"
+            )
+        clicks.append(Click(row, col, found[3] == "+"))
+    if not clicks:
+        raise IsbenchError("no clicks; wanted at least one, as in --clicks 120,80,+")
+    return clicks

@@ -1,0 +1,52 @@
+"""Masks as files: PNG that any viewer shows, and COCO's run lengths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from isbench.errors import IsbenchError
+from isbench.types import Mask
+
+
+def rle(mask: Mask) -> dict[str, Any]:
+    """Return a (H, W) bool mask as COCO writes it: `size`, and `counts` as text."""
+    from pycocotools import mask as coco  # takes long to import
+
+    packed = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": list(mask.shape), "counts": packed["counts"].decode("ascii")}
+
+
+def unpacked(packed: Mapping[str, Any]) -> Mask:
+    """Return the mask of COCO's run lengths; raises ValueError for broken ones."""
+    from isbench.datasets.coco import Outline, outlined
+
+    height, width = packed["size"]
+    return outlined(Outline("", height, width, packed))
+
+
+def png(mask: Mask) -> bytes:
+    """Return a mask as a PNG of one channel, 255 where it is true."""
+    _, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
+    return bytes(data)
+
+
+def save(mask: Mask, path: Path, force: bool = False) -> None:
+    """Write a mask as its suffix says; raises IsbenchError for another, and where it cannot."""
+    kinds: Mapping[str, Callable[[Mask], bytes]]
+    kinds = {".png": png, ".json": lambda mask: json.dumps(rle(mask)).encode()}
+    if path.suffix.lower() not in kinds:
+        raise IsbenchError(f"{path} ends in {path.suffix or 'nothing'}; wanted .png or .json")
+    if path.exists() and not force:
+        raise IsbenchError(f"{path} is there already; write over it by --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if force else "xb") as file:
+            file.write(kinds[path.suffix.lower()](mask))
+    except OSError as error:
+        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
