@@ -1,4 +1,4 @@
-"""Masks as files: PNG that any viewer shows, and COCO's run lengths."""
+"""Masks as bytes: PNG that any viewer shows, and COCO's run lengths."""
 
 from __future__ import annotations
 
@@ -36,17 +36,10 @@ def png(mask: Mask) -> bytes:
     return bytes(data)
 
 
-def save(mask: Mask, path: Path, force: bool = False) -> None:
-    """Write a mask as its suffix says; raises IsbenchError for another, and where it cannot."""
+def encoded(mask: Mask, path: Path) -> bytes:
+    """Return a mask as the path's suffix says; raises IsbenchError for another."""
     kinds: Mapping[str, Callable[[Mask], bytes]]
     kinds = {".png": png, ".json": lambda mask: json.dumps(rle(mask)).encode()}
     if path.suffix.lower() not in kinds:
         raise IsbenchError(f"{path} ends in {path.suffix or 'nothing'}; wanted .png or .json")
-    if path.exists() and not force:
-        raise IsbenchError(f"{path} is there already; write over it by --force")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb" if force else "xb") as file:
-            file.write(kinds[path.suffix.lower()](mask))
-    except OSError as error:
-        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
+    return kinds[path.suffix.lower()](mask)

@@ -88,11 +88,16 @@ def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step, its folder made; raises IsbenchError when the disk refuses."""
+    """Write a text file as `write_bytes` does, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one step, its folder made; raises IsbenchError when the disk refuses."""
     draft = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(data)
         draft.replace(path)
     except OSError as error:
         raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error

@@ -19,9 +19,10 @@ from isbench.cli.networks import (
 from isbench.cli.options import complete_models
 from isbench.datasets.pictures import read_image
 from isbench.errors import IsbenchError
-from isbench.masks import save
+from isbench.masks import encoded
 from isbench.registry import load_model
 from isbench.replay import at_work, masks
+from isbench.report import write_bytes
 from isbench.types import Click, Image, Sample
 
 _CLICK = re.compile(r"(\d+),(\d+),([+-])")
@@ -75,6 +76,7 @@ def predict(
     place = out or Path(f"{image.stem}.mask.png")
     if place.exists() and not force:
         raise IsbenchError(f"{place} is there already; write over it by --force, or name --out")
+    encoded(np.zeros((1, 1), bool), place)  # a suffix that does not do is known before the work
     pixels = read_image(image)
     clicks = parsed(text, pixels, image)
     (card,) = configured([load_model(model)], settings)
@@ -84,7 +86,7 @@ def predict(
         started = perf_counter()
         *_, mask = masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
         seconds = (perf_counter() - started) / len(clicks)
-    save(mask, place, force)
+    write_bytes(place, encoded(mask, place))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(
         f"{place}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
