@@ -6,7 +6,7 @@ Nothing here knows a model, a data set or a disk.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 from traceback import format_exc
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from isbench.clicker import CLICKERS
 from isbench.ending import over
 from isbench.errors import IsbenchError, PredictorError, unknown
+from isbench.masks import rle
 from isbench.types import (
     Click,
     Encoded,
@@ -40,9 +42,13 @@ _CLICKING = 4  # threads that score and click where objects are played side by s
 
 
 def play(
-    predictor: Predictor, samples: Iterable[Sample], rules: Rules = Rules(), batch: int = 1
+    predictor: Predictor,
+    samples: Iterable[Sample],
+    rules: Rules = Rules(),
+    batch: int = 1,
+    keep_masks: bool = False,
 ) -> Iterator[Game]:
-    """Play every sample to its end and yield the games as they finish.
+    """Play every sample to its end and yield the games as they finish, with their masks if asked.
 
     With `batch` 1 objects are played one after the other, and the seconds of `predict` noted. With
     more, two tables of at most so many objects take turns: the predictor, always in one thread of
@@ -52,7 +58,7 @@ def play(
     """
     if rules.clicker not in CLICKERS:
         raise unknown("clicker", rules.clicker, CLICKERS)
-    guest, seats = _Guest(predictor), map(partial(_seat, rules), samples)
+    guest, seats = _Guest(predictor), map(partial(_seat, rules, keep_masks), samples)
     if batch == 1:
         yield from _one_by_one(guest, seats, rules)
     else:
@@ -118,9 +124,10 @@ class _Seat:
     clicks: list[Click] = field(default_factory=list)
     overlap: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    masks: list[Mapping[str, Any]] | None = None  # None: not kept
 
 
-def _seat(rules: Rules, sample: Sample) -> _Seat:
+def _seat(rules: Rules, keep_masks: bool, sample: Sample) -> _Seat:
     _check(sample)
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
@@ -128,7 +135,8 @@ def _seat(rules: Rules, sample: Sample) -> _Seat:
             "mend its mask, or use --preset ritm-2021"
         )
     blank = np.zeros(sample.truth.shape, dtype=bool)
-    return _Seat(sample, blank if sample.initial is None else sample.initial)
+    start = blank if sample.initial is None else sample.initial
+    return _Seat(sample, start, masks=[] if keep_masks else None)
 
 
 @dataclass
@@ -208,11 +216,13 @@ def _take(answers: Sequence[Prediction], table: Sequence[_Seat]) -> None:
 
 
 def _score(seat: _Seat) -> None:
-    """Count (intersection, union) in pixels, ignored ones left out."""
+    """Count (intersection, union) in pixels, ignored ones left out; keep the mask if asked."""
     truth = seat.sample.truth
     scored = seat.mask > seat.sample.ignore
     overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
     seat.overlap.append(overlap)
+    if seat.masks is not None:
+        seat.masks.append(rle(seat.mask))
 
 
 def check_answers(
@@ -242,4 +252,5 @@ def check_answers(
 
 def _game(seat: _Seat) -> Game:
     clicks, overlap = tuple(seat.clicks), tuple(seat.overlap)
-    return Game(Trajectory(seat.sample.key, clicks, overlap), tuple(seat.seconds))
+    trajectory = Trajectory(seat.sample.key, clicks, overlap)
+    return Game(trajectory, tuple(seat.seconds), tuple(seat.masks or ()))

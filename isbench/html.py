@@ -36,13 +36,17 @@ p { color: var(--quiet); max-width: 60rem; margin: .4rem 0; font-size: 13px; }
 
 def page(title: str, lead: str, sections: Iterable[Section]) -> str:
     """Return the page."""
-    body = "\n".join(line for section in sections for line in _section(section))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n{body}\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n{tables(sections)}\n</body>\n</html>\n"
     )
+
+
+def tables(sections: Iterable[Section]) -> str:
+    """Return the sheets as parts of a page."""
+    return "\n".join(line for section in sections for line in _section(section))
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isbench import metrics
+from isbench.outlines import scored
 from isbench.scenes import Scene, Side, caption
 from isbench.store import Run
 from isbench.tables import full_games, labels
@@ -45,6 +46,25 @@ def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
     for panel in figure.axes:
         panel.set_xticks([1, *range(step, longest + 1, step)])
         panel.set(xlabel="clicks k", ylabel="mean IoU@k", ylim=(0, 1))
+        panel.grid(alpha=0.3)
+        panel.legend(loc="lower right", fontsize=8, frameon=False)
+    return figure
+
+
+def biou_k(runs: Sequence[Run], values: Sequence[metrics.Floats]) -> Figure:
+    """Return the mean boundary IoU after each click, (N, K) values a run, as `iou_k` draws IoU."""
+    found = {id(run): value for run, value in zip(runs, values, strict=True)}
+
+    def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
+        kept, images = scored(run, found[id(run)])
+        clicks = np.arange(1, kept.shape[1] + 1)
+        low, high = metrics.bootstrap(kept, images)
+        panel.plot(clicks, kept.mean(axis=0), color=colour, label=label)
+        panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
+
+    figure = _panels(runs, draw)
+    for panel in figure.axes:
+        panel.set(xlabel="clicks k", ylabel="mean boundary IoU@k", ylim=(0, 1))
         panel.grid(alpha=0.3)
         panel.legend(loc="lower right", fontsize=8, frameon=False)
     return figure

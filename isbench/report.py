@@ -79,6 +79,14 @@ def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> 
     )
 
 
+def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) -> list[Path]:
+    """Draw the curves of boundary IoU and write them as PNG and SVG; return the files."""
+    from isbench.plots import biou_k
+
+    paths = [folder / f"biou_k.{kind}" for kind in ("png", "svg")]
+    return _saved(paths, biou_k, runs, values)
+
+
 def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
     """Draw scenes side by side and write them as one PNG; return the file."""
     from isbench.plots import side_by_side

@@ -97,13 +97,15 @@ def run(
     watch: Watch = Silent(),
     executor: Executor = play_here,
     shard: Shard | None = None,
+    save_masks: bool = False,
 ) -> store.Run:
     """Play what is not recorded yet and return the whole run, its file sealed.
 
     A sealed run of the same or of longer games answers without playing. With workers but 1 (None:
     as many as end soonest) the objects are played in processes: `model` and `dataset.load` must
     then be picklable, and a script must guard its entry by `if __name__ == "__main__"`. Of a
-    `shard` only the objects are played that are its own; `merge` joins shards. Raises IsbenchError
+    `shard` only the objects are played that are its own; `merge` joins shards. `save_masks` keeps
+    the masks of what is played in a file beside the run. Raises IsbenchError
     for bad input, PredictorError when the model breaks its contract or kills its workers.
     """
     model = load_model(model) if isinstance(model, str) else model
@@ -127,7 +129,7 @@ def run(
         workers, executor = 1, play_here
     with _threads(THREADS), store.opened(out, spec, shard) as file:
         if file is not None:
-            table = _Table(model, dataset, rules, at_start)
+            table = _Table(model, dataset, rules, at_start, save_masks)
             crew = {**surroundings(), "workers": workers or "auto"}
             warnings = list(_warnings(out, dataset, spec))
             file.session({**crew, "started": _now(), "warnings": warnings})
@@ -186,11 +188,12 @@ class _Table:
     dataset: Dataset
     rules: Rules
     files: Mapping[Path, str]  # sha256 of each when the run began
+    save_masks: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.place or self.model
         chosen = self.model.options, self.model.runtime
-        return _sent, (card, chosen, self.dataset, self.rules, self.files)
+        return _sent, (card, chosen, self.dataset, self.rules, self.files, self.save_masks)
 
     def __call__(self) -> Play:
         cv2.setNumThreads(THREADS)
@@ -209,7 +212,8 @@ class _Table:
 
     def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
         with _named(self.model.name):
-            yield from play(predictor, map(self._load, keys), self.rules, self.batch)
+            samples = map(self._load, keys)
+            yield from play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     def _load(self, key: str) -> Sample:
         """Return an object, once sure that its files are what the run's fingerprint says."""

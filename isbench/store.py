@@ -29,6 +29,7 @@ from isbench.errors import IsbenchError
 from isbench.types import Game, Rules, Spec, Trajectory
 
 SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
+_MASKS = ".masks"  # a line a game, each begun by its line break: a torn one harms no other
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # ends the name of a shard, before its suffix
 
 
@@ -88,9 +89,20 @@ class RunFile:
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
             _append(self._meta, records.line({"key": trajectory.key, "seconds": times}), self.path)
+        if game.masks:  # before the game: what is recorded with masks has them
+            self._keep(trajectory.key, game.masks)
         line = records.line(records.trajectory_record(trajectory))
         _append(self._file, line, self.path)
         self.recorded[trajectory.key] = line
+
+    def _keep(self, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
+        counts = [mask["counts"] for mask in masks]
+        line = records.line({"key": key, "size": masks[0]["size"], "masks": counts})
+        try:
+            with _beside(self._sealed, _MASKS).open("ab") as file:
+                file.write(b"\n" + line.rstrip(b"\n"))
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
 
     def seal(self) -> Path:
         """Write the sorted, compressed file under its final name and drop the open one."""
@@ -158,6 +170,7 @@ def _forgotten(file: RunFile) -> None:
     if not file.recorded:
         file.path.unlink(missing_ok=True)
         meta_path(file.path).unlink(missing_ok=True)
+        _beside(file.path, _MASKS).unlink(missing_ok=True)
 
 
 def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
@@ -223,6 +236,23 @@ def digest_in(path: Path) -> str:
 def meta_path(path: Path) -> Path:
     """Return the file of times and versions beside a run's file."""
     return _beside(path, META)
+
+
+def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the masks that were saved with a run, by key, as COCO's run lengths of each click."""
+    try:
+        lines = _beside(path, _MASKS).read_bytes().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+            size = record["size"]
+            found[record["key"]] = [{"size": size, "counts": one} for one in record["masks"]]
+        except (ValueError, KeyError, TypeError):
+            continue  # torn: the game is played again for its masks
+    return found
 
 
 def _beside(path: Path, suffix: str) -> Path:

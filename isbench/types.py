@@ -151,10 +151,11 @@ class Trajectory:
 
 
 class Game(NamedTuple):
-    """A trajectory and the seconds `predict` took for each click; empty when not measured."""
+    """A trajectory, the seconds `predict` took for each click, and its masks; empty if not kept."""
 
     trajectory: Trajectory
     seconds: tuple[float, ...]
+    masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO's run lengths
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,40 @@ from rich import box
 from rich.table import Table
 
 from isbench import compare as comparison
-from isbench.cli.options import console, runs_option
+from isbench.cli.options import console, data_option, runs_option
+from isbench.errors import IsbenchError
 from isbench.report import choose_one
+from isbench.store import Run
 
 
 @click.command(short_help="Compare two runs object by object.")
 @click.argument("run_a")
 @click.argument("run_b")
 @click.option("--worst", type=int, default=10, show_default=True, help="Objects to list.")
+@click.option(
+    "--html",
+    "place",
+    type=click.Path(path_type=Path),
+    help="Write one page to look at: clicks against clicks, and both models side by side.",
+)
+@click.option(
+    "--pictures",
+    type=int,
+    default=40,
+    show_default=True,
+    help="Objects that the page shows, those that differ most first; 0 for none.",
+)
+@data_option
 @runs_option("Folder that runs are looked up in.")
-def compare(run_a: str, run_b: str, worst: int, runs: Path) -> None:
+def compare(
+    run_a: str,
+    run_b: str,
+    worst: int,
+    place: Path | None,
+    pictures: int,
+    data: Path | None,
+    runs: Path,
+) -> None:
     """Compare two runs over the same objects: whether and where A needs fewer clicks than B.
 
     RUN_A and RUN_B are run files or beginnings of digests.
@@ -26,8 +50,20 @@ def compare(run_a: str, run_b: str, worst: int, runs: Path) -> None:
     \b
     Example:
       isbench compare 3f2a 91bc
+      isbench compare 3f2a 91bc --html compared.html
     """
+    if pictures < 0:
+        raise IsbenchError(f"pictures is {pictures}; wanted 0 or more")
     a, b = choose_one(run_a, runs), choose_one(run_b, runs)
+    _print(a, b, worst)
+    if place is not None:
+        from isbench.cli.pages import write_page
+
+        clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
+        write_page(place, [a, b], clicks, pictures, data, pair=True)
+
+
+def _print(a: Run, b: Run, worst: int) -> None:
     result = comparison.compare(a, b)
     terminal = console()
     terminal.print(f"A  {comparison.title(a)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from isbench.metrics import clicks_to, curves
 from isbench.types import Game, Spec, Trajectory
 
+T = TypeVar("T")
 _EVERY = 10.0  # seconds between two lines
 
 
@@ -95,3 +97,27 @@ class Reporter:
     def _say(self, text: str) -> None:
         if self._bar.disable:
             click.echo(text, err=True)
+
+
+def tracked(things: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Yield the things, and show how many are done and the time left."""
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    begun = said = monotonic()
+    with bar:
+        task = bar.add_task(label, total=total)
+        for done, thing in enumerate(things, start=1):
+            yield thing
+            bar.update(task, completed=done)
+            if bar.disable and monotonic() - said > _EVERY:
+                said = monotonic()
+                left = (total - done) * (said - begun) / done
+                click.echo(f"{label}: {done}/{total}, {left:.0f} s left", err=True)

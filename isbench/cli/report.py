@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import click
 
+from isbench import outlines, tables
 from isbench import report as views
-from isbench import tables
 from isbench.cli.options import console, data_option, runs_option
 from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
+from isbench.metrics import Floats
 from isbench.paper import book
 from isbench.paper.cells import lines
 from isbench.scenes import caption, scenes
@@ -22,14 +23,19 @@ from isbench.store import Run
 
 PAPER = tuple(map(str, book.NUMBERS))  # the CSFPN paper's tables
 PICTURES = "pictures"
+BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks: saved, or computed again
 
 
 class Asked(NamedTuple):
-    """What pictures are asked for."""
+    """What is asked for."""
 
+    runs: Path
     data: Path | None
     max_clicks: int
+    out: Path
+    place: Path | None
     objects: int
+    pictures: int
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -37,7 +43,8 @@ class Asked(NamedTuple):
 @click.option(
     "--table",
     "view",
-    help=f"Table to print: {', '.join(tables.VIEWS)}, or 1 to 4 of the CSFPN paper. [default: noc]",
+    help=f"Table to print: {', '.join((*tables.VIEWS, BOUNDARY))}, or 1 to 4 of the CSFPN paper. "
+    "[default: noc]",
 )
 @click.option(
     "--format",
@@ -50,7 +57,21 @@ class Asked(NamedTuple):
     "--plot",
     "plots",
     multiple=True,
-    help="Plot to draw: iou_k, noc_hist, pictures of two runs. Repeatable.",
+    help="Plot to draw: iou_k, biou_k, noc_hist, pictures of two runs. Repeatable.",
+)
+@click.option(
+    "--html",
+    "place",
+    type=click.Path(path_type=Path),
+    help="Write one page to look at, with plots, objects and masks.",
+)
+@click.option(
+    "--pictures",
+    "album",
+    type=int,
+    default=200,
+    show_default=True,
+    help="Objects that the page shows, the worst first, 25 MB at most; 0 for none.",
 )
 @click.option(
     "--max-clicks", type=int, default=20, show_default=True, help="Count games up to this click."
@@ -68,6 +89,8 @@ def report(
     view: str | None,
     form: str,
     plots: tuple[str, ...],
+    place: Path | None,
+    album: int,
     max_clicks: int,
     out: Path | None,
     count: int,
@@ -78,7 +101,8 @@ def report(
 
     RUN is a run's file, a folder of runs or the beginning of a digest; none means every run.
     Pictures are of the objects where two runs differ most after --max-clicks clicks: both models
-    answer the clicks of the run that is named first.
+    answer the clicks of the run that is named first. Masks that `run --save-masks` did not keep are
+    computed again, which takes as long as playing.
 
     \b
     Example:
@@ -86,23 +110,63 @@ def report(
       isbench report --plot iou_k --plot noc_hist
       isbench report --table 1 --format markdown
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
+      isbench report runs/davis --html report.html --pictures 40
     """
-    _check(view, form, max_clicks, count)
+    asked = Asked(runs, data, max_clicks, out or runs / "plots", place, count, album)
+    _check(view, form, asked)
     chosen, notes = _runs(names, runs, view)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
     for note in (*notes, *_remarks(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
+    if place is not None:
+        from isbench.cli.pages import write_page
+
+        write_page(place, chosen, max_clicks, album, data)
+    boundaries: list[Floats] = []
+    if view == BOUNDARY or BOUNDARIES in plots:
+        boundaries = _boundaries(chosen, asked)
     for plot in plots:
-        if plot == PICTURES:
-            pair = _in_order(names, runs) or chosen
-            _pictures(pair, out or runs / "plots", Asked(data, max_clicks, count))
-            continue
-        for path in views.save_plot(chosen, plot, max_clicks, out or runs / "plots"):
-            click.echo(str(path))
-    if view in PAPER:
+        _plot(plot, names, chosen, boundaries, asked)
+    if view is not None or not (plots or place):
+        _table(view or "noc", form, chosen, boundaries, max_clicks)
+
+
+def _plot(
+    plot: str, names: tuple[str, ...], chosen: list[Run], boundaries: list[Floats], asked: Asked
+) -> None:
+    """Draw a plot and print where it is."""
+    if plot == PICTURES:
+        _pictures(_in_order(names, asked.runs) or chosen, asked)
+        return
+    if plot == BOUNDARIES:
+        paths = views.save_boundaries(chosen, boundaries, asked.out)
+    else:
+        paths = views.save_plot(chosen, plot, asked.max_clicks, asked.out)
+    for path in paths:
+        click.echo(str(path))
+
+
+def _table(
+    view: str, form: str, chosen: list[Run], boundaries: list[Floats], max_clicks: int
+) -> None:
+    if view == BOUNDARY:
+        _print(outlines.sheet(chosen, boundaries), form)
+    elif view in PAPER:
         _print_paper(int(view), chosen, form)
-    elif view is not None or not plots:
-        _print_runs(chosen, view or "noc", form, max_clicks)
+    else:
+        _print_runs(chosen, view, form, max_clicks)
+
+
+def _boundaries(chosen: list[Run], asked: Asked) -> list[Floats]:
+    """Return the boundary IoU after each click of each run."""
+    from isbench.cli.pages import boundaries
+
+    return [
+        outlines.curves(
+            boundaries(run, asked.data), min(asked.max_clicks, run.spec.rules.max_clicks)
+        )
+        for run in chosen
+    ]
 
 
 def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Run], list[str]]:
@@ -121,14 +185,19 @@ def _in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
     return list({run.path.resolve(): run for run in found}.values())
 
 
-def _check(view: str | None, form: str, max_clicks: int, count: int) -> None:
-    if view is not None and view not in (*tables.VIEWS, *PAPER):
-        raise unknown("table", view, (*tables.VIEWS, *PAPER))
+def _check(view: str | None, form: str, asked: Asked) -> None:
+    known = (*tables.VIEWS, BOUNDARY, *PAPER)
+    if view is not None and view not in known:
+        raise unknown("table", view, known)
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
-    for name, number in (("max-clicks", max_clicks), ("objects", count)):
-        if number < 1:
-            raise IsbenchError(f"{name} is {number}; wanted at least 1")
+    for name, number, least in (
+        ("max-clicks", asked.max_clicks, 1),
+        ("objects", asked.objects, 1),
+        ("pictures", asked.pictures, 0),
+    ):
+        if number < least:
+            raise IsbenchError(f"{name} is {number}; wanted at least {least}")
 
 
 def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -147,7 +216,7 @@ def _print_paper(number: int, runs: list[Run], form: str) -> None:
         _print(sheet, form)
 
 
-def _pictures(chosen: list[Run], place: Path, asked: Asked) -> None:
+def _pictures(chosen: list[Run], asked: Asked) -> None:
     """Draw where two runs differ most, and print how close each comes."""
     if len({run.spec.dataset for run in chosen}) != 1:
         names = ", ".join(sorted({run.spec.dataset for run in chosen}))
@@ -162,7 +231,7 @@ def _pictures(chosen: list[Run], place: Path, asked: Asked) -> None:
         )
         click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
     click.echo(caption(found))
-    click.echo(str(views.save_pictures(found, place)))
+    click.echo(str(views.save_pictures(found, asked.out)))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, max_clicks: int) -> None:

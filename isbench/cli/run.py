@@ -72,6 +72,11 @@ from isbench.types import Model, Rules
     show_default=True,
     help="Of the Ray cluster; local: one of this machine alone.",
 )
+@click.option(
+    "--save-masks",
+    is_flag=True,
+    help="Keep every mask beside the run, for reports; else they are computed again.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
 @click.option(
     "--out",
@@ -99,6 +104,7 @@ def run(
     shard: str | None,
     executor: str,
     address: str,
+    save_masks: bool,
     seed: int,
     out: Path,
     data: Path | None,
@@ -150,6 +156,7 @@ def run(
                 watch=reporter,
                 executor=deal,
                 shard=part,
+                save_masks=save_masks,
             )
             for dataset in sets
             for card in cards

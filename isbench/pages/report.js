@@ -1,0 +1,341 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+// Okabe and Ito's colours, told apart by colour-blind eyes too
+const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+const POSITIVE = "#009E73", NEGATIVE = "#D55E00", PAGE = 100;
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function drawn(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const text = (x, y, words, anchor = "middle") =>
+  drawn("text", { x, y, "text-anchor": anchor }, String(words));
+
+// ---- plots ------------------------------------------------------------------------------------
+
+const WIDTH = 460, HEIGHT = 300, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 40;
+
+function frame(xs, ys, xTitle, yTitle) {
+  const x = (v) => LEFT + ((v - xs[0]) / (xs[1] - xs[0] || 1)) * (WIDTH - LEFT - RIGHT);
+  const y = (v) => HEIGHT - BOTTOM - ((v - ys[0]) / (ys[1] - ys[0] || 1)) * (HEIGHT - TOP - BOTTOM);
+  const picture = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, role: "img" });
+  for (let k = 0; k <= 5; k++) {
+    const at = ys[0] + ((ys[1] - ys[0]) * k) / 5;
+    picture.append(
+      drawn("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(at), y2: y(at) }),
+      text(LEFT - 6, y(at) + 4, +at.toFixed(2), "end"),
+    );
+  }
+  const step = Math.max(1, Math.ceil((xs[1] - xs[0]) / 10));
+  for (let at = xs[0]; at <= xs[1]; at += step) picture.append(text(x(at), HEIGHT - BOTTOM + 16, at));
+  picture.append(
+    drawn("line", {
+      class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM,
+    }),
+    text((LEFT + WIDTH) / 2, HEIGHT - 6, xTitle),
+    text(LEFT, TOP - 2, yTitle, "start"),
+  );
+  return { picture, x, y };
+}
+
+function legend(labels) {
+  const line = element("figcaption");
+  labels.forEach((label, k) => {
+    const mark = element("span", { style: `color:${COLOURS[k % COLOURS.length]}` }, "■ ");
+    line.append(mark, `${label}   `);
+  });
+  return line;
+}
+
+function titled(title, picture, labels) {
+  picture.append(drawn("title", {}, title));
+  return element("figure", {}, element("h3", {}, title), picture, legend(labels));
+}
+
+function curves(chart) {
+  const clicks = chart.lines[0].mean.length;
+  const { picture, x, y } = frame([1, Math.max(2, clicks)], [0, 1], "clicks", "");
+  chart.lines.forEach((line, k) => {
+    const colour = COLOURS[k % COLOURS.length];
+    const places = (values) =>
+      values.flatMap((v, n) => (v === null ? [] : [`${x(n + 1)},${y(v)}`]));
+    const band = [...places(line.high), ...places(line.low).reverse()].join(" ");
+    const way = places(line.mean).join(" ");
+    picture.append(
+      drawn("polygon", { points: band, fill: colour, opacity: 0.18 }),
+      drawn("polyline", {
+        points: way, fill: "none", stroke: colour, "stroke-width": 2,
+        "stroke-dasharray": line.dashed ? "6 4" : "none",
+      }),
+    );
+  });
+  return titled(chart.title, picture, chart.lines.map((line) => line.label));
+}
+
+function bars(chart) {
+  const count = chart.lines[0].counts.length;
+  const most = Math.max(1, ...chart.lines.flatMap((line) => line.counts));
+  const { picture, x, y } = frame([1, count + 1], [0, most], "clicks", "objects");
+  const width = (x(2) - x(1)) / (chart.lines.length + 0.5);
+  chart.lines.forEach((line, k) =>
+    line.counts.forEach((v, n) =>
+      picture.append(
+        drawn("rect", {
+          x: x(n + 1) + k * width, width, y: y(v), height: y(0) - y(v),
+          fill: COLOURS[k % COLOURS.length],
+        }),
+      ),
+    ),
+  );
+  return titled(chart.title, picture, chart.lines.map((line) => line.label));
+}
+
+function scatter(chart) {
+  const { picture, x, y } = frame([0, chart.most], [0, chart.most], chart.x, chart.y);
+  picture.append(
+    drawn("line", { class: "axis", x1: x(0), y1: y(0), x2: x(chart.most), y2: y(chart.most),
+      "stroke-dasharray": "4 4" }),
+  );
+  for (const [a, b, count] of chart.points) {
+    const dot = drawn("circle", {
+      cx: x(a), cy: y(b), r: Math.min(14, 2 + 1.5 * Math.sqrt(count)), fill: COLOURS[0], opacity: 0.6,
+    });
+    dot.append(drawn("title", {}, `${count} objects: ${a} and ${b} clicks`));
+    picture.append(dot);
+  }
+  picture.append(drawn("title", {}, chart.title));
+  const told = element("figcaption", {}, chart.told);
+  return element("figure", {}, element("h3", {}, chart.title), picture, told);
+}
+
+const DRAW = { curves, bars, scatter };
+for (const chart of data.charts) document.getElementById("charts").append(DRAW[chart.kind](chart));
+
+// ---- the list of objects ------------------------------------------------------------------------
+
+const state = { set: 0, sort: data.sort, down: true, words: "", size: "", page: 0 };
+const SIZES = {
+  "": [0, 2], "under 1 % of the image": [0, 0.01], "1 to 10 %": [0.01, 0.1], "over 10 %": [0.1, 2],
+};
+let chosen = null;
+
+function columns(set) {
+  const found = [{ name: "object", of: (o) => o.key }];
+  if (set.objects.some((o) => o.size !== null)) {
+    found.push({ name: "size", of: (o) => o.size, shown: (v) => `${(100 * v).toFixed(1)} %` });
+  }
+  set.runs.forEach((k, n) => {
+    found.push({ name: `NoC@90 ${data.runs[k].label}`, of: (o) => o.noc[n], figure: true });
+    found.push({
+      name: `last IoU ${data.runs[k].label}`, of: (o) => o.iou[n], figure: true,
+      shown: (v) => v.toFixed(4),
+    });
+  });
+  found.push({ name: "worst", of: worst, figure: true, shown: (v) => v.toFixed(2) });
+  if (set.runs.length > 1) {
+    found.push({ name: "disagreement", of: disagreement, figure: true, shown: (v) => v.toFixed(2) });
+  }
+  return found;
+}
+
+const mean = (values) => values.reduce((a, b) => a + (b ?? 0), 0) / values.length;
+const worst = (o) => mean(o.noc) - mean(o.iou);
+const disagreement = (o) => Math.max(...o.noc) - Math.min(...o.noc);
+
+function listed() {
+  const set = data.sets[state.set], head = columns(set);
+  const by = head.find((column) => column.name === state.sort) ?? head.at(-1);
+  const [least, most] = SIZES[state.size];
+  const found = set.objects.filter(
+    (o) => o.key.toLowerCase().includes(state.words) &&
+      (state.size === "" || (o.size !== null && o.size >= least && o.size < most)) &&
+      (!state.pictured || o.picture !== null),
+  );
+  const order = (a, b) => (a > b || b === null) - (a < b || a === null);
+  found.sort((a, b) => (state.down ? -1 : 1) * order(by.of(a), by.of(b)) || order(a.key, b.key));
+  return { set, head, found };
+}
+
+function show() {
+  const { set, head, found } = listed();
+  const pages = Math.max(1, Math.ceil(found.length / PAGE));
+  state.page = Math.min(state.page, pages - 1);
+  const titles = head.map((column) => {
+    const now = column.name === state.sort;
+    const arrow = now ? (state.down ? " ▼" : " ▲") : "";
+    const press = () => {
+      state.down = now ? !state.down : column.name !== "object";
+      state.sort = column.name;
+      show();
+      document.querySelector(`#list th[aria-sort] button`)?.focus();
+    };
+    const sorted = now ? (state.down ? "descending" : "ascending") : null;
+    return element("th", { class: column.figure ? "figure" : null, scope: "col", "aria-sort": sorted },
+      element("button", { type: "button", onclick: press }, column.name + arrow));
+  });
+  document.querySelector("#list thead").replaceChildren(element("tr", {}, ...titles));
+  const rows = found.slice(state.page * PAGE, (state.page + 1) * PAGE).map((o) => {
+    const cells = head.map((column) => {
+      const value = column.of(o);
+      const words = value === null ? "" : column.shown ? column.shown(value) : String(value);
+      return element("td", { class: column.figure ? "figure" : null }, words);
+    });
+    const open = () => { openObject(o); document.getElementById("object").scrollIntoView(); };
+    const row = element("tr", {
+      tabindex: o.picture === null ? null : 0, class: o.picture === null ? null : "has",
+      onclick: o.picture === null ? () => {} : open,
+      onkeydown: (event) => { if (event.key === "Enter" && o.picture !== null) open(); },
+    }, ...cells);
+    if (o === chosen) row.classList.add("now");
+    return row;
+  });
+  document.querySelector("#list tbody").replaceChildren(...rows);
+  const pictured = set.objects.filter((o) => o.picture !== null).length;
+  document.getElementById("count").textContent =
+    `${found.length} of ${set.objects.length} objects; ${pictured} have pictures: click a row, or ` +
+    `press Enter on it. ${data.told}`;
+  const go = (by) => () => { state.page += by; show(); };
+  document.getElementById("pages").replaceChildren(
+    element("button", { type: "button", onclick: go(-1), disabled: state.page === 0 }, "previous"),
+    element("button", { type: "button", onclick: go(1), disabled: state.page === pages - 1 }, "next"),
+    `page ${state.page + 1} of ${pages}`,
+  );
+}
+
+function controls() {
+  const change = (key, read) => (event) => { state[key] = read(event.target); state.page = 0; show(); };
+  const sets = data.sets.map((set, k) => element("option", { value: k }, set.name));
+  const sizes = Object.keys(SIZES).map((name) => element("option", { value: name }, name || "any"));
+  const place = document.getElementById("controls");
+  if (data.sets.length > 1) {
+    const pick = change("set", (t) => +t.value);
+    place.append(element("label", {}, "Data set ", element("select", { onchange: pick }, ...sets)));
+  }
+  const type = change("words", (t) => t.value.toLowerCase());
+  place.append(
+    element("label", {}, "Name has ", element("input", { id: "words", type: "search", oninput: type })));
+  if (data.sets.some((set) => set.objects.some((o) => o.size !== null))) {
+    const pick = change("size", (t) => t.value);
+    place.append(element("label", {}, "Size ", element("select", { onchange: pick }, ...sizes)));
+  }
+  const tick = change("pictured", (t) => t.checked);
+  place.append(
+    element("label", {}, element("input", { type: "checkbox", onchange: tick }), " with pictures only"));
+}
+
+// ---- one object -----------------------------------------------------------------------------------
+
+// COCO's run lengths: groups of five bits, differences from the fourth on, column by column
+function unpacked(counts, rows, cols) {
+  const mask = new Uint8Array(rows * cols), runs = [];
+  let at = 0, inside = 0, value = 0, shift = 0;
+  for (const letter of counts) {
+    const group = letter.charCodeAt(0) - 48;
+    value |= (group & 31) << shift;
+    shift += 5;
+    if (group & 32) continue;
+    if (group & 16) value -= 2 ** shift;
+    if (runs.length > 2) value += runs[runs.length - 2];
+    runs.push(value);
+    for (let end = at + value; at < end; at++) {
+      if (inside) mask[(at % rows) * cols + Math.floor(at / rows)] = 1;
+    }
+    inside = 1 - inside;
+    value = shift = 0;
+  }
+  return mask;
+}
+
+function openObject(object) {
+  chosen = object;
+  show();
+  const picture = data.pictures[object.picture];
+  const most = Math.max(...picture.games.map((game) => game.masks.length));
+  const slider = document.getElementById("slider");
+  slider.max = most;
+  slider.value = most;
+  document.getElementById("object").hidden = false;
+  document.getElementById("object-title").textContent = object.key;
+  const image = new Image();
+  image.onload = () => paint(object, picture, image);
+  image.src = picture.image;
+  for (const id of ["slider", "show-truth", "show-mask"]) {
+    document.getElementById(id).oninput = () => paint(object, picture, image);
+  }
+}
+
+function paint(object, picture, image) {
+  const click = +document.getElementById("slider").value;
+  document.getElementById("slider-value").textContent = ` ${click} `;
+  const set = data.sets[state.set];
+  const sides = picture.games.map((game, n) => {
+    const count = Math.min(click, game.masks.length);
+    const canvas = element("canvas", {
+      width: picture.cols, height: picture.rows, role: "img",
+      "aria-label": `mask of ${data.runs[set.runs[n]].label} after ${count} clicks`,
+    });
+    fill(canvas.getContext("2d"), picture, image, game, count);
+    const ended = count < click ? ", where its game ended" : "";
+    const exact = game.exact ? "" : "; computed again, not as recorded";
+    const words = `after ${count} click${count > 1 ? "s" : ""}${ended}: IoU ` +
+      `${told(game.iou[count - 1])}, boundary IoU ${told(game.boundary[count - 1])}${exact}`;
+    const name = data.runs[set.runs[n]].label;
+    return element("figure", {}, element("h3", {}, name), canvas, element("figcaption", {}, words));
+  });
+  document.getElementById("sides").replaceChildren(...sides);
+}
+
+const told = (value) => (value === null ? "none" : value.toFixed(4));
+
+function fill(brush, picture, image, game, count) {
+  const { rows, cols } = picture;
+  brush.drawImage(image, 0, 0, cols, rows);
+  const pixels = brush.getImageData(0, 0, cols, rows);
+  const mask = unpacked(game.masks[count - 1], rows, cols);
+  const truth = unpacked(picture.truth, rows, cols);
+  const masked = document.getElementById("show-mask").checked;
+  const outlined = document.getElementById("show-truth").checked;
+  for (let at = 0; at < mask.length; at++) {
+    const col = at % cols;
+    const edge = truth[at] && (!truth[at - 1] || !truth[at + 1] || !truth[at - cols] ||
+      !truth[at + cols] || col === 0 || col === cols - 1);
+    if (outlined && edge) pixels.data.set([255, 255, 255], 4 * at);
+    else if (masked && mask[at]) {
+      [0, 114, 178].forEach((value, k) => {
+        pixels.data[4 * at + k] = 0.45 * pixels.data[4 * at + k] + 0.55 * value;
+      });
+    }
+  }
+  brush.putImageData(pixels, 0, 0);
+  game.clicks.slice(0, count).forEach(([row, col, positive], n) => {
+    const last = n === count - 1;
+    brush.beginPath();
+    brush.arc(col, row, last ? 7 : 5, 0, 2 * Math.PI);
+    brush.fillStyle = positive ? POSITIVE : NEGATIVE;
+    brush.fill();
+    brush.lineWidth = last ? 3 : 1.5;
+    brush.strokeStyle = "#ffffff";
+    brush.stroke();
+    brush.fillStyle = "#ffffff";
+    brush.fillRect(col - 3, row - 0.75, 6, 1.5);
+    if (positive) brush.fillRect(col - 0.75, row - 3, 1.5, 6);
+  });
+}
+
+controls();
+show();
+const first = data.sets.length ? listed().found.find((o) => o.picture !== null) : undefined;
+if (first) openObject(first);
