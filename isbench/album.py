@@ -125,7 +125,7 @@ def page(
         "sets": sets,
         "charts": charts,
         "pictures": album.pictures,
-        "sort": "disagreement" if pair else "worst",
+        "sort": "disagreement" if pair else "mean NoC@90",
         "told": told,
     }
     folder = files("isbench") / "pages"
@@ -187,8 +187,11 @@ def _charts(runs: Sequence[Run], names: Sequence[str], max_clicks: int) -> Itera
         lines = []
         for k in members:
             noc, _ = _figures(runs[k], most)
-            counts = np.bincount(noc[~np.isnan(noc)].astype(int), minlength=most + 1)[1:]
-            lines.append({"label": names[k], "counts": counts.tolist()})
+            never = metrics.failed(metrics.curves(runs[k].trajectories, most), TARGET)
+            reached = noc[~np.isnan(noc) & ~never].astype(int)
+            counts = np.bincount(reached, minlength=most + 1)[1:]
+            told = f"{names[k]}, {np.count_nonzero(never)} never"
+            lines.append({"label": told, "counts": counts.tolist()})
         yield {"kind": "bars", "title": f"NoC@90 on {dataset}", "lines": lines}
 
 

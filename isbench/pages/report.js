@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 // Okabe and Ito's colours, told apart by colour-blind eyes too
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
-const POSITIVE = "#009E73", NEGATIVE = "#D55E00", PAGE = 100;
+const POSITIVE = "#009E73", NEGATIVE = "#D55E00", PAGE = 25;
 
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -87,7 +87,8 @@ function curves(chart) {
 
 function bars(chart) {
   const count = chart.lines[0].counts.length;
-  const most = Math.max(1, ...chart.lines.flatMap((line) => line.counts));
+  // five whole steps
+  const most = 5 * Math.ceil(Math.max(1, ...chart.lines.flatMap((line) => line.counts)) / 5);
   const { picture, x, y } = frame([1, count + 1], [0, most], "clicks", "objects");
   const width = (x(2) - x(1)) / (chart.lines.length + 0.5);
   chart.lines.forEach((line, k) =>
@@ -144,7 +145,7 @@ function columns(set) {
       shown: (v) => v.toFixed(4),
     });
   });
-  found.push({ name: "worst", of: worst, figure: true, shown: (v) => v.toFixed(2) });
+  found.push({ name: WORST, of: (o) => mean(o.noc), figure: true, shown: (v) => v.toFixed(2) });
   if (set.runs.length > 1) {
     found.push({ name: "disagreement", of: disagreement, figure: true, shown: (v) => v.toFixed(2) });
   }
@@ -152,7 +153,7 @@ function columns(set) {
 }
 
 const mean = (values) => values.reduce((a, b) => a + (b ?? 0), 0) / values.length;
-const worst = (o) => mean(o.noc) - mean(o.iou);
+const WORST = "mean NoC@90";
 const disagreement = (o) => Math.max(...o.noc) - Math.min(...o.noc);
 
 function listed() {
@@ -165,7 +166,9 @@ function listed() {
       (!state.pictured || o.picture !== null),
   );
   const order = (a, b) => (a > b || b === null) - (a < b || a === null);
-  found.sort((a, b) => (state.down ? -1 : 1) * order(by.of(a), by.of(b)) || order(a.key, b.key));
+  found.sort((a, b) =>
+    (state.down ? -1 : 1) * order(by.of(a), by.of(b)) || order(mean(a.iou), mean(b.iou)) ||
+    order(a.key, b.key));
   return { set, head, found };
 }
 
