@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
-from importlib.resources import files
 from string import Template
 from typing import Any
 
@@ -107,12 +106,14 @@ def page(
     album: Album,
     sizes: Mapping[tuple[str, str], float],
     told: str,
+    template: Mapping[str, str],
     pair: bool = False,
 ) -> str:
     """Return the page as one file of HTML that asks for no other.
 
-    `sizes` has the share of the image that an object takes, `told` says what the pictures are; for
-    a `pair` the page begins with where two runs differ.
+    `sizes` has the share of the image that an object takes, `told` says what the pictures are,
+    `template` has the page's own parts by their suffix; for a `pair` the page begins with where two
+    runs differ.
     """
     names = labels(runs)
     sets = list(_sets(runs, max_clicks, album, sizes))
@@ -128,13 +129,11 @@ def page(
         "sort": "disagreement" if pair else "mean NoC@90",
         "told": told,
     }
-    folder = files("isbench") / "pages"
-    style, script = ((folder / f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    return Template((folder / "report.html").read_text("utf-8")).substitute(
+    return Template(template["html"]).substitute(
         title=escape(title),
         lead=escape(_lead(runs)),
-        style=style,
-        script=script,
+        style=template["css"],
+        script=template["js"],
         tables=html.tables([html.Section("Tables", _table(runs, max_clicks))]),
         provenance="\n".join(_provenance(run, name) for run, name in zip(runs, names, strict=True)),
         # no tag can end the script that holds it

@@ -67,6 +67,12 @@ def choose_one(name: str, out: Path) -> Run:
     return runs[0]
 
 
+def template(name: str) -> dict[str, str]:
+    """Return the parts of a page by their suffix: html, css, js."""
+    folder = files("isbench") / "pages"
+    return {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+
+
 def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
     """Draw a plot and write it as PNG and SVG; return the files."""
     from isbench.plots import ALIASES, PLOTS  # only who wants pictures waits for matplotlib

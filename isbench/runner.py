@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -23,10 +21,10 @@ from isbench.engine import check_answers, play
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Executor, Lost, Play, play_here
-from isbench.processor import processor
 from isbench.records import Trajectories
 from isbench.registry import check_card, load_model, source_of
 from isbench.store import Shard
+from isbench.surroundings import surroundings
 from isbench.types import (
     Click,
     Dataset,
@@ -50,15 +48,6 @@ Hands: TypeAlias = Iterable[Sequence[str]]
 BATCH = 8  # objects on the table where there is a GPU to be kept busy
 _HAND = 8  # objects of one image that a worker is dealt at a time
 _HANDS_OF_GPU = 8  # times as many as are on its table
-PACKAGES = (
-    "isbench",
-    "numpy",
-    "opencv-python-headless",
-    "openvino",
-    "pillow",
-    "scipy",
-    "torch",
-)
 
 
 class Watch(Protocol):
@@ -163,17 +152,6 @@ def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = 
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
     )
-
-
-def surroundings() -> dict[str, Any]:
-    """Return the machine and the versions that play, for the record's meta file."""
-    return {
-        "host": platform.node(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
 
 
 @dataclass(frozen=True)
@@ -390,13 +368,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _now() -> str:

@@ -21,6 +21,7 @@ from isbench.errors import IsbenchError
 from isbench.masks import unpacked
 from isbench.registry import load_model, with_options
 from isbench.replay import overlap
+from isbench.report import template
 from isbench.runner import run
 from isbench.store import Run
 from isbench.types import Dataset, Rules
@@ -126,7 +127,9 @@ def test_a_page_asks_for_no_other_file(isbench: Isbench, runs: list[Run], tmp_pa
 def test_names_from_the_data_are_no_tags(runs: list[Run], sample: Dataset) -> None:
     nasty = "</script><b>&"
     spec = replace(runs[0].spec, model=nasty, dataset=nasty)
-    text = album.page(nasty, [replace(runs[0], spec=spec)], 5, Album(), {}, nasty)
+    text = album.page(
+        nasty, [replace(runs[0], spec=spec)], 5, Album(), {}, nasty, template("report")
+    )
     assert nasty not in text
     assert "<b>" not in text
 

@@ -15,7 +15,7 @@ from isbench.datasets.pictures import DECODER
 from isbench.datasets.place import VARIABLE, data_folder
 from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
-from isbench.runner import surroundings
+from isbench.surroundings import surroundings
 
 
 @click.command(short_help="Show versions and data, and what is missing.")

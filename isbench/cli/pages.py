@@ -13,7 +13,7 @@ from isbench.answers import Answered, answered, check_data
 from isbench.cli.progress import tracked
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.report import write_text
+from isbench.report import template, write_text
 from isbench.store import Run
 from isbench.types import Dataset
 
@@ -43,7 +43,7 @@ def write_page(
         except IsbenchError as error:
             told = f"No pictures: {error}"
             click.echo(f"isbench: {place} has no pictures: {error}", err=True)
-    write_text(place, page(title, runs, max_clicks, album, sizes, told, pair))
+    write_text(place, page(title, runs, max_clicks, album, sizes, told, template("report"), pair))
     click.echo(str(place))
 
 
