@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "Print tables and draw plots of runs.",
     "reproduce": "Play what the paper's tables lack, and write them.",
     "predict": "Segment an image by clicks that are given.",
+    "demo": "Segment images by hand on a local page.",
     "merge": "Join shards that several machines played.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha256
@@ -133,6 +133,18 @@ def read_bytes(path: Path) -> bytes:
     if seen is not None:
         seen[path] = sha256(data).hexdigest()
     return data
+
+
+def described(data: bytes) -> tuple[str, int] | None:
+    """Return the format and the pixels of a picture by its header, None for what is none."""
+    with suppress(Exception), Pillow.open(io.BytesIO(data)) as picture:  # it raises many kinds
+        return str(picture.format), picture.size[0] * picture.size[1]
+    return None
+
+
+def decoded(data: bytes) -> Image | str:
+    """Return the image of a file's bytes as `read_image` does, or what is wrong with it."""
+    return _decoded(data)
 
 
 @lru_cache(maxsize=_KEPT)

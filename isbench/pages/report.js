@@ -290,7 +290,7 @@ function paint(object, picture, image) {
       width: picture.cols, height: picture.rows, role: "img",
       "aria-label": `mask of ${data.runs[set.runs[n]].label} after ${count} clicks`,
     });
-    fill(canvas.getContext("2d"), picture, image, game, count);
+    fill(canvas.getContext("2d", { willReadFrequently: true }), picture, image, game, count);
     const ended = count < click ? ", where its game ended" : "";
     const exact = game.exact ? "" : "; computed again, not as recorded";
     const words = `after ${count} click${count > 1 ? "s" : ""}${ended}: IoU ` +
