@@ -48,6 +48,7 @@ def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
 SLOW = [pytest.mark.slow, needs_openvino]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch.compile's own
 @pytest.mark.parametrize(
     ("name", "backend"),
     [

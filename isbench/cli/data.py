@@ -15,6 +15,9 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option
 from isbench.datasets import ENTRIES, find_folder, load_dataset
 from isbench.datasets.catalogue import Entry
+from isbench.datasets.own import add as keep
+from isbench.datasets.own import own_sets
+from isbench.datasets.own import remove as forget
 from isbench.datasets.place import data_folder
 from isbench.datasets.verify import verify as look_at
 from isbench.errors import IsbenchError, unknown
@@ -48,6 +51,8 @@ def list_(data: Path | None) -> None:
         table.add_column(head, no_wrap=True)
     for name in ENTRIES:
         table.add_row(name, str(find_folder(name, data) or "missing"))
+    for name, place in own_sets(data).items():
+        table.add_row(name, place)
     terminal.print(table)
 
 
@@ -120,6 +125,46 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     from isbench.archives import install
 
     click.echo(f"{name} is in {install(name, _downloadable(name), source, data_folder(data))}")
+
+
+@data.command()
+@click.argument("name")
+@click.argument("place", metavar="folder:PATH|coco:IMAGES_DIR,ANNOTATIONS.json")
+@data_option
+def add(name: str, place: str, data: Path | None) -> None:
+    """Give pictures of your own a name that works wherever a data set's does.
+
+    Every object is read first; the name is kept in the data folder, the pictures stay where they
+    are.
+
+    \b
+    Example:
+      isbench data add desk folder:~/pictures/desk
+      isbench run --model csfpn-mini --dataset desk
+    """
+    verdict = look_at(load_dataset(place, data))
+    if verdict.faults:
+        raise IsbenchError(
+            f"{place} was not added: {len(verdict.faults)} objects cannot be read, the first: "
+            f"{verdict.faults[0]}"
+        )
+    kept = keep(name, place, ENTRIES, data)
+    click.echo(f"{name}: {kept}")
+    click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
+    click.echo(f"  fingerprint {verdict.fingerprint}")
+
+
+@data.command()
+@click.argument("name")
+@data_option
+def remove(name: str, data: Path | None) -> None:
+    """Forget a name that `isbench data add` gave; the pictures stay.
+
+    \b
+    Example:
+      isbench data remove desk
+    """
+    forget(name, data)
 
 
 @data.command()

@@ -53,5 +53,6 @@ def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> l
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
     from isbench.datasets import ENTRIES, FORMS
+    from isbench.datasets.own import own_sets
 
-    return [name for name in (*ENTRIES, *FORMS) if name.startswith(incomplete)]
+    return [name for name in (*ENTRIES, *own_sets(), *FORMS) if name.startswith(incomplete)]

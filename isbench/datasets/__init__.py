@@ -8,6 +8,7 @@ from pathlib import Path
 
 from isbench.datasets import folder
 from isbench.datasets.catalogue import CATALOGUE, SAMPLE, Entry
+from isbench.datasets.own import own_sets
 from isbench.datasets.place import data_folder
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Dataset
@@ -21,7 +22,7 @@ LONGEST_SIDE = 1024  # of one's own photographs as networks see them: 12 megapix
 
 
 def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
-    """Return the data set of a name of `ENTRIES`, of `folder:PATH` or of `coco:IMAGES,JSON`.
+    """Return the data set of `ENTRIES`, one's own, or at `folder:PATH` or `coco:IMAGES,JSON`.
 
     `data` is the folder of the data sets, else ISBENCH_DATA, else the user's own; `limit` keeps the
     first objects only. Objects are listed here and loaded later, one at a time. Raises IsbenchError
@@ -62,8 +63,11 @@ def _load(name: str, data: Path | None) -> Dataset:
         return replace(read, longest_side=LONGEST_SIDE)
     if colon and form == "coco":
         return _load_coco(name, place)
+    mine = {} if name in ENTRIES else own_sets(data)
+    if name in mine:
+        return replace(_load(mine[name], data), name=name)
     if name not in ENTRIES:
-        raise unknown("data set", name, [*ENTRIES, *FORMS])
+        raise unknown("data set", name, [*ENTRIES, *mine, *FORMS])
     entry, found = ENTRIES[name], find_folder(name, data)
     if found is None:
         raise IsbenchError(
