@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from isbench import checklist as checklists
 from isbench import outlines, tables
 from isbench import report as views
 from isbench.cli.options import console, data_option, runs_option
@@ -60,6 +61,9 @@ class Asked(NamedTuple):
     help="Plot to draw: iou_k, biou_k, noc_hist, pictures of two runs. Repeatable.",
 )
 @click.option(
+    "--checklist", is_flag=True, help="Print what a paper should state of each run, filled in."
+)
+@click.option(
     "--html",
     "place",
     type=click.Path(path_type=Path),
@@ -89,6 +93,7 @@ def report(
     view: str | None,
     form: str,
     plots: tuple[str, ...],
+    checklist: bool,
     place: Path | None,
     album: int,
     max_clicks: int,
@@ -110,6 +115,7 @@ def report(
       isbench report --plot iou_k --plot noc_hist
       isbench report --table 1 --format markdown
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
+      isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
     asked = Asked(runs, data, max_clicks, out or runs / "plots", place, count, album)
@@ -127,7 +133,9 @@ def report(
         boundaries = _boundaries(chosen, asked)
     for plot in plots:
         _plot(plot, names, chosen, boundaries, asked)
-    if view is not None or not (plots or place):
+    if checklist:
+        _print(checklists.sheet(chosen, max_clicks), form)
+    if view is not None or not (plots or place or checklist):
         _table(view or "noc", form, chosen, boundaries, max_clicks)
 
 
