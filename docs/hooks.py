@@ -1,0 +1,44 @@
+"""What the site is made of beside the pages here: the README, and the files that pages link to.
+
+Links are written for whoever reads the files where they lie; here they are turned to the site's.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[1]
+# the file in the repository -> its place on the site
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "results/TABLES.md": "TABLES.md",
+    "results/training/held_out.csv": "held_out.csv",
+}
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages from outside this folder, and one a module of the public interface."""
+    for source, place in PAGES.items():
+        path = str(ROOT / source)
+        files.append(File.generated(config, place, abs_src_path=path))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Turn the links of a page to where things are on the site."""
+    place = page.file.src_uri
+    source = next((key for key, value in PAGES.items() if value == place), f"docs/{place}")
+
+    def turned(found: re.Match[str]) -> str:
+        target = (ROOT / source).parent / found[1]
+        own = target.resolve().relative_to(ROOT).as_posix()
+        return f"]({PAGES.get(own, own.removeprefix('docs/'))}"
+
+    return _LINK.sub(turned, markdown)
