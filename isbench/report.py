@@ -68,9 +68,10 @@ def choose_one(name: str, out: Path) -> Run:
 
 
 def template(name: str) -> dict[str, str]:
-    """Return the parts of a page by their suffix: html, css, js."""
+    """Return the parts of a page by their suffix: html, css, js, the last with what pages share."""
     folder = files("isbench") / "pages"
-    return {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    parts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    return {**parts, "js": (folder / "masks.js").read_text("utf-8") + parts["js"]}
 
 
 def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:

@@ -109,6 +109,8 @@ def run(
         answered = store.covering(out, spec)
         if answered is not None:
             watch.note(f"answered by {answered.path}, nothing to play")
+            if save_masks and not store.saved_masks(answered.path):
+                watch.note("it was played without --save-masks: reports compute its masks again")
             return answered
     check(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}

@@ -14,7 +14,13 @@ from isbench.nn import backends, openvino
 from isbench.nn.backends import accelerated, chosen
 from isbench.nn.clickmaps import points
 from isbench.registry import load_model
+from isbench.testing import check_predictor
 from isbench.types import Runtime
+from isbench.weights import prepared
+from tests.synthetic import POINTS, picture
+from tests.test_nn import DEEP, check, golden
+from tests.test_nn import NETWORKS as GOLDEN
+from tests.test_nn import ready as filled_in
 
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
@@ -65,6 +71,34 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
                 wanted, found = plain(*given(size, clicks)), fast(*given(size, clicks))
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
+def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
+    check_predictor(prepared(load_model(name), runtime=Runtime(backend="openvino")))
+
+
+@needs_openvino
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "atol"),
+    [
+        ("ritm_hrnet18s_ocr48", DEEP),
+        ("ritm_deeplab_r50_dh128_prevmask", DEEP),
+        (
+            "ritm_hrnet18_ocr64",
+            1.5e-3,
+        ),  # see DEEP: another library of convolutions rounds otherwise
+    ],
+)
+def test_a_backend_answers_as_the_official_networks(name: str, atol: float) -> None:
+    wanted = golden("ritm")[name]
+    network = filled_in(GOLDEN[name]())
+    fast = openvino.Compiled(network, Runtime(backend="openvino"))
+    with torch.inference_mode():
+        main = fast(picture(wanted["in_ch"], 64, 96), POINTS)
+    check(main, wanted["instances"], atol=atol)
 
 
 class Small(nn.Module):

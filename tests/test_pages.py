@@ -26,6 +26,7 @@ from isbench.runner import run
 from isbench.store import Run
 from isbench.types import Dataset, Rules
 from tests.browser import chromium, complaints
+from tests.test_runner import Listening
 
 Isbench = Callable[..., tuple[int, str, str]]
 RULES = Rules(5, 1.01)
@@ -74,6 +75,13 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
         assert kept.path.read_bytes() == plain.path.read_bytes()
         assert set(store.saved_masks(kept.path)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
+
+
+def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> None:
+    watch = Listening()
+    for save in (False, True):
+        run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
+    assert watch.notes[-1].startswith("it was played without --save-masks")
 
 
 def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:

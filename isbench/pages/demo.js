@@ -1,4 +1,3 @@
-"use strict";
 const $ = (id) => document.getElementById(id);
 const models = JSON.parse($("models").textContent), images = JSON.parse($("images").textContent);
 const POSITIVE = "#009E73", NEGATIVE = "#D55E00", MASK = [0, 114, 178];
@@ -6,27 +5,6 @@ const canvas = $("canvas"), brush = canvas.getContext("2d", { willReadFrequently
 let image = null, picture = null, clicks = [], answer = null, asked = 0;
 
 function tell(words) { $("told").textContent = words; }
-
-// COCO's run lengths: groups of five bits, differences from the fourth on, column by column
-function unpacked({ size: [rows, cols], counts }) {
-  const mask = new Uint8Array(rows * cols), runs = [];
-  let at = 0, inside = 0, value = 0, shift = 0;
-  for (const letter of counts) {
-    const group = letter.charCodeAt(0) - 48;
-    value |= (group & 31) << shift;
-    shift += 5;
-    if (group & 32) continue;
-    if (group & 16) value -= 2 ** shift;
-    if (runs.length > 2) value += runs[runs.length - 2];
-    runs.push(value);
-    for (let end = at + value; at < end; at++) {
-      if (inside) mask[(at % rows) * cols + Math.floor(at / rows)] = 1;
-    }
-    inside = 1 - inside;
-    value = shift = 0;
-  }
-  return mask;
-}
 
 function paint() {
   if (picture === null) return;

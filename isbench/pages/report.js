@@ -1,4 +1,3 @@
-"use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 // Okabe and Ito's colours, told apart by colour-blind eyes too
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
@@ -241,27 +240,6 @@ function controls() {
 
 // ---- one object -----------------------------------------------------------------------------------
 
-// COCO's run lengths: groups of five bits, differences from the fourth on, column by column
-function unpacked(counts, rows, cols) {
-  const mask = new Uint8Array(rows * cols), runs = [];
-  let at = 0, inside = 0, value = 0, shift = 0;
-  for (const letter of counts) {
-    const group = letter.charCodeAt(0) - 48;
-    value |= (group & 31) << shift;
-    shift += 5;
-    if (group & 32) continue;
-    if (group & 16) value -= 2 ** shift;
-    if (runs.length > 2) value += runs[runs.length - 2];
-    runs.push(value);
-    for (let end = at + value; at < end; at++) {
-      if (inside) mask[(at % rows) * cols + Math.floor(at / rows)] = 1;
-    }
-    inside = 1 - inside;
-    value = shift = 0;
-  }
-  return mask;
-}
-
 function openObject(object) {
   chosen = object;
   show();
@@ -307,8 +285,8 @@ function fill(brush, picture, image, game, count) {
   const { rows, cols } = picture;
   brush.drawImage(image, 0, 0, cols, rows);
   const pixels = brush.getImageData(0, 0, cols, rows);
-  const mask = unpacked(game.masks[count - 1], rows, cols);
-  const truth = unpacked(picture.truth, rows, cols);
+  const mask = unpacked({ size: [rows, cols], counts: game.masks[count - 1] });
+  const truth = unpacked({ size: [rows, cols], counts: picture.truth });
   const masked = document.getElementById("show-mask").checked;
   const outlined = document.getElementById("show-truth").checked;
   for (let at = 0; at < mask.length; at++) {
