@@ -66,6 +66,22 @@ def test_many_workers_are_one_worker_byte_for_byte(tmp_path: Path, workers: int)
     assert many.read_bytes() == one.read_bytes()
 
 
+@pytest.mark.parametrize(("start", "helped"), [(60.0, False), (0.0, True)])
+def test_as_many_workers_as_end_soonest_are_one_worker_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: float, helped: bool
+) -> None:
+    monkeypatch.setattr(pool, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "_START", start)
+    hired = []
+    hire = pool._hired
+    monkeypatch.setattr(pool, "_hired", lambda *given: hired.append(given) or hire(*given))
+    data = toys.blobs(14)
+    one = run(toys.slow_card, data, RULES, out=tmp_path / "one").path
+    auto = run(toys.slow_card, data, RULES, out=tmp_path / "auto", workers=None).path
+    assert auto.read_bytes() == one.read_bytes()
+    assert bool(hired) == helped
+
+
 def deadly(folder: Path, times: int) -> Model:
     """Return a model that kills its worker at the second image of a set, `times` times."""
     (folder / "parent").write_text(str(os.getpid()))
