@@ -13,11 +13,11 @@ from isbench import metrics, store
 from isbench.metrics import Floats
 from isbench.sheet import Sheet
 from isbench.store import Run
-from isbench.tables import IOU_AT, labels
+from isbench.tables import IOU_AT, full_games, labels
 
 NOTE = (
     "BIoU@k: mean boundary IoU after k clicks, within 2 % of the image's diagonal of an outline "
-    "(Cheng et al. 2021), [95 % interval over images]; a game's last mask is held to the end"
+    "(Cheng et al. 2021), [95 % interval over images]; from full games only, as IoU@k"
 )
 
 
@@ -38,7 +38,7 @@ def sheet(runs: Sequence[Run], values: Sequence[Floats]) -> Sheet:
         low, high = metrics.bootstrap(kept, images)
         cells = [
             f"{kept[:, k - 1].mean():.4f} [{low[k - 1]:.4f}, {high[k - 1]:.4f}]"
-            if k <= found.shape[1]
+            if full_games(run) and k <= found.shape[1]
             else ""
             for k in IOU_AT
         ]

@@ -32,10 +32,7 @@ def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
         iou = metrics.curves(run.trajectories, budget)
         clicks = np.arange(1, budget + 1)
         images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
-        if full_games(run):
-            style = "-"
-        else:
-            style, label = "--", f"{label}, stopped at {run.spec.rules.stop_iou:g}: last IoU held"
+        style, label = _ended(run, label, "IoU")
         low, high = metrics.bootstrap(iou, images)
         panel.plot(clicks, iou.mean(axis=0), style, color=colour, label=label)
         panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -58,8 +55,9 @@ def biou_k(runs: Sequence[Run], values: Sequence[metrics.Floats]) -> Figure:
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
         kept, images = scored(run, found[id(run)])
         clicks = np.arange(1, kept.shape[1] + 1)
+        style, label = _ended(run, label, "mask")
         low, high = metrics.bootstrap(kept, images)
-        panel.plot(clicks, kept.mean(axis=0), color=colour, label=label)
+        panel.plot(clicks, kept.mean(axis=0), style, color=colour, label=label)
         panel.fill_between(clicks, low, high, color=colour, alpha=0.15, linewidth=0)
 
     figure = _panels(runs, draw)
@@ -149,6 +147,13 @@ def _picture(panel: Axes, scene: Scene, side: Side) -> None:
         fontsize=8,
     )
     panel.set_axis_off()
+
+
+def _ended(run: Run, label: str, held: str) -> tuple[str, str]:
+    """Return the style and label of a curve: games that stopped early hold what they ended with."""
+    if full_games(run):
+        return "-", label
+    return "--", f"{label}, stopped at {run.spec.rules.stop_iou:g}: last {held} held"
 
 
 def _longest(runs: Sequence[Run], max_clicks: int) -> int:
