@@ -165,6 +165,21 @@ def test_without_the_data_there_is_a_page_without_pictures(
     assert data_of(place)["pictures"] == []
 
 
+def test_a_folder_is_found_again_by_its_parent(
+    isbench: Isbench, folder_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = ["--model", "nearest", "--max-clicks", 2, "--out", tmp_path / "runs"]
+    assert isbench("run", "--dataset", f"folder:{folder_set}", *played)[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    asked = ["report", tmp_path / "runs", "--html", tmp_path / "r.html"]
+    code, _, said = isbench(*asked)
+    assert code == 0
+    assert "has no pictures" in said
+    assert isbench(*asked, "--data", folder_set.parent)[0] == 0
+    assert len(data_of(tmp_path / "r.html")["pictures"]) == 6
+
+
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
     games = list(answered(runs[0], sample, sample.keys))
     values = outlines.curves((one.boundary for one in games), 5)

@@ -59,6 +59,8 @@ def _load(name: str, data: Path | None) -> Dataset:
     form, colon, place = name.partition(":")
     if colon and form == "folder":
         path = Path(place).expanduser()
+        if data is not None and not path.is_dir() and (data / place).is_dir():
+            path = data / place  # records have the folder's name alone
         read = folder.read(f"folder:{path.resolve().name}", path)
         return replace(read, longest_side=LONGEST_SIDE)
     if colon and form == "coco":
