@@ -31,15 +31,20 @@ class Answered(NamedTuple):
         return tuple(boundary_iou(mask, truth, ignore) for mask in self.masks)
 
 
-def answered(run: Run, dataset: Dataset, keys: Sequence[str]) -> Iterator[Answered]:
-    """Yield the games of these objects with their masks, in the order of the keys.
+def answered(
+    run: Run, dataset: Dataset, keys: Sequence[str], max_clicks: int
+) -> Iterator[Answered]:
+    """Yield the games of these objects, up to so many clicks, with their masks, in the keys' order.
 
     The model is built at the first game without saved masks. Raises IsbenchError where the data are
     not those that were played, and for a model or weights that are not at hand.
     """
     check_data(run, dataset)
     saved = store.saved_masks(run.path)
-    games = {game.key: game for game in run.trajectories}
+    games = {
+        game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
+        for game in run.trajectories
+    }
     with ExitStack() as stack:
         predictor: Predictor | None = None
         for key in keys:

@@ -56,10 +56,10 @@ def data_of(page: Path) -> dict[str, Any]:
 
 
 def test_saved_masks_are_those_that_are_played_again(sample: Dataset, runs: list[Run]) -> None:
-    saved = list(answered(runs[0], sample, sample.keys))
+    saved = list(answered(runs[0], sample, sample.keys, 5))
     assert all(one.exact for one in saved)
     bare = replace(runs[0], path=runs[0].path.with_name("elsewhere-0.jsonl.gz"))
-    for one, again in zip(saved, answered(bare, sample, sample.keys), strict=True):
+    for one, again in zip(saved, answered(bare, sample, sample.keys, 5), strict=True):
         assert len(one.masks) == len(one.game.clicks)
         assert all(np.array_equal(a, b) for a, b in zip(one.masks, again.masks, strict=True))
         assert [overlap(mask, one.sample) for mask in one.masks] == list(one.game.overlap)
@@ -90,7 +90,7 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
     assert len(store.saved_masks(played.path)) == len(sample.keys) - 1
-    assert all(one.exact for one in answered(played, sample, sample.keys))
+    assert all(one.exact for one in answered(played, sample, sample.keys, 5))
 
 
 def test_every_object_is_on_the_page_once_with_the_masks_of_its_game(
@@ -145,7 +145,7 @@ def test_names_from_the_data_are_no_tags(runs: list[Run], sample: Dataset) -> No
 def test_pictures_keep_to_their_limit(
     runs: list[Run], sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    games = list(answered(runs[0], sample, sample.keys))
+    games = list(answered(runs[0], sample, sample.keys, 5))
     one = len(json.dumps(album.picture(games[:1])))
     monkeypatch.setattr(album, "LIMIT", one)
     filled = Album()
@@ -181,7 +181,7 @@ def test_a_folder_is_found_again_by_its_parent(
 
 
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
-    games = list(answered(runs[0], sample, sample.keys))
+    games = list(answered(runs[0], sample, sample.keys, 5))
     values = outlines.curves((one.boundary for one in games), 5)
     for row, one in zip(values, games, strict=True):
         wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
@@ -201,6 +201,16 @@ def test_boundaries_are_printed_and_drawn(
     assert code == 0, said
     assert "BIoU@5" in out
     assert {path.name for path in tmp_path.iterdir()} == {"biou_k.png", "biou_k.svg"}
+
+
+def test_runs_over_other_objects_share_no_page(
+    isbench: Isbench, runs: list[Run], tmp_path: Path
+) -> None:
+    fewer = run(load_model("nearest"), load_dataset("sample", limit=3), RULES, out=tmp_path)
+    asked = ["report", runs[1].path, fewer.path, "--html", tmp_path / "r.html"]
+    code, _, said = isbench(*asked)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the runs over sample are not of the same objects" in said
 
 
 def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
@@ -223,7 +233,7 @@ def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_
 def test_runs_over_other_data_are_not_answered(runs: list[Run], sample: Dataset) -> None:
     other = replace(sample, name="other")
     with pytest.raises(IsbenchError, match="was not played on the files of sample"):
-        next(answered(runs[0], other, sample.keys))
+        next(answered(runs[0], other, sample.keys, 5))
 
 
 @pytest.mark.slow

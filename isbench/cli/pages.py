@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -16,8 +15,6 @@ from isbench.errors import IsbenchError
 from isbench.report import template, write_text
 from isbench.store import Run
 from isbench.types import Dataset
-
-T = TypeVar("T")
 
 
 def write_page(
@@ -32,6 +29,12 @@ def write_page(
 
     Where data or a model are not at hand, the page has no pictures and says why.
     """
+    for name, members in _by_dataset(runs).items():
+        if len({run.spec.keys for run in members}) > 1:
+            raise IsbenchError(
+                f"the runs over {name} are not of the same objects, and a page lists them side by "
+                "side: name those that are"
+            )
     title = "Interactive segmentation"
     if pair:
         title = f"Comparison of {' and '.join(run.spec.model for run in runs)}"
@@ -56,19 +59,14 @@ def _fill(
     order: Callable[[Sequence[Run], int], list[str]],
 ) -> str:
     """Put the first objects of each data set into the album; return what there is in words."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.spec.dataset, []).append(run)
+    groups = _by_dataset(runs)
     share = max(1, count // len(groups))
     for name, members in groups.items():
-        if len({run.spec.keys for run in members}) > 1:
-            raise IsbenchError(f"the runs over {name} have other objects; wanted the same")
         dataset = _loaded(members[0], data)
         keys = order(members, max_clicks)[:share]
-        games = zip(*(answered(run, dataset, keys) for run in members), strict=True)
+        games = zip(*(answered(run, dataset, keys, max_clicks) for run in members), strict=True)
         for both in tracked(games, len(keys), f"pictures of {name}"):
-            cut = [one._replace(masks=one.masks[:max_clicks]) for one in both]
-            if not album.add(name, cut):
+            if not album.add(name, both):
                 return (
                     f"There is room for the first {len(album.pictures)} of the {count} pictures "
                     "asked for."
@@ -78,22 +76,28 @@ def _fill(
 
 def _sizes(runs: Sequence[Run], data: Path | None) -> Iterator[tuple[tuple[str, str], float]]:
     """Yield each object's share of its image."""
-    for name in dict.fromkeys(run.spec.dataset for run in runs):
-        run = next(run for run in runs if run.spec.dataset == name)
+    for name, (run, *_) in _by_dataset(runs).items():
         dataset = _loaded(run, data)
         check_data(run, dataset)
         for key in tracked(dataset.keys, len(dataset.keys), f"objects of {name}"):
             yield (name, key), float(dataset.load(key).truth.mean())
 
 
+def _by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.spec.dataset, []).append(run)
+    return groups
+
+
 def _loaded(run: Run, data: Path | None) -> Dataset:
     return load_dataset(run.spec.dataset, data, run.spec.limit)
 
 
-def boundaries(run: Run, data: Path | None) -> Iterable[tuple[float, ...]]:
-    """Yield the boundary IoU after each click of every game of a run, in order."""
+def boundaries(run: Run, data: Path | None, max_clicks: int) -> Iterable[tuple[float, ...]]:
+    """Yield the boundary IoU after each of the clicks of every game of a run, in order."""
     dataset = _loaded(run, data)
     keys = [game.key for game in run.trajectories]
     label = f"boundaries of {run.spec.model} on {run.spec.dataset}"
-    games: Iterable[Answered] = tracked(answered(run, dataset, keys), len(keys), label)
+    games: Iterable[Answered] = tracked(answered(run, dataset, keys, max_clicks), len(keys), label)
     return (one.boundary for one in games)

@@ -169,12 +169,11 @@ def _boundaries(chosen: list[Run], asked: Asked) -> list[Floats]:
     """Return the boundary IoU after each click of each run."""
     from isbench.cli.pages import boundaries
 
-    return [
-        outlines.curves(
-            boundaries(run, asked.data), min(asked.max_clicks, run.spec.rules.max_clicks)
-        )
-        for run in chosen
-    ]
+    found = []
+    for run in chosen:
+        clicks = min(asked.max_clicks, run.spec.rules.max_clicks)
+        found.append(outlines.curves(boundaries(run, asked.data, clicks), clicks))
+    return found
 
 
 def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Run], list[str]]:
