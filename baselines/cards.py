@@ -11,11 +11,13 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from baselines import baseline, cdnet, ritm
 from baselines.baseline import Parts
 from isbench.nn.hrnet import W18, W18S, W32, HRNet, Sizes
+from isbench.nn.lite import SIDES as LITE_SIDES
+from isbench.nn.lite import LiteTrunk
 from isbench.nn.mini import SIDES, Mini
 from isbench.nn.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
@@ -115,6 +117,14 @@ ritm_mini = _ritm(
     options=SIDES,
     bundled=_PACK,
     recipe=recipes.MINI,
+)
+ritm_lite = _ritm(
+    "lite",
+    "EfficientNet-Lite0 (BS of Table 3)",
+    cast("Callable[[], Trunk]", LiteTrunk),  # `Trunk` is part of what identifies recorded runs
+    options=LITE_SIDES,
+    unreleased=_UNTRAINED,
+    recipe=recipes.LITE,
 )
 
 

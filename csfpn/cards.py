@@ -7,18 +7,21 @@ the released modules' defaults on Table 4's baseline (width 128) and on RITM's R
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from csfpn.network import Graphs
 from csfpn.predictor import SWITCHES, Form, build, network
 from isbench.nn.hrnet import W18, HRNet
+from isbench.nn.lite import SIDES as LITE_SIDES
+from isbench.nn.lite import LiteTrunk
 from isbench.nn.mini import SIDES, Mini
 from isbench.nn.predictor import OPTIONS
-from isbench.nn.trunk import deeplab
+from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import Weighted, recipes
 from isbench.types import Model
 
@@ -40,6 +43,10 @@ def _card(name: str, what: str, form: Form, **more: Any) -> Model:
 
 _DEEPLAB = Graphs(reduction=4)
 _MINI = Form(Mini, Graphs(heads=1, reduction=4, light=True, out=32))
+# `Trunk` is part of what identifies recorded runs
+_LITE = Form(
+    cast("Callable[[], Trunk]", LiteTrunk), Graphs(heads=1, reduction=4, light=True, out=32)
+)
 _LIGHT = Form(partial(deeplab, 50, 128), Graphs(heads=1, reduction=4, light=True), False)
 _CSFP = {"g2l": False}
 # the first of two passes a click finds the box of the second: of 256, 320 and 400 pixels this gave
@@ -91,6 +98,14 @@ mini = _card(
     options={**SIDES, **_OVERVIEW},
     recipe=recipes.MINI,
     bundled=_BUNDLED,
+)
+lite = _card(
+    "csfpn-lite",
+    "EfficientNet-Lite0",
+    _LITE,
+    options={**LITE_SIDES, **_OVERVIEW},
+    recipe=recipes.LITE,
+    unreleased="this version comes without trained ones",
 )
 baseline_r50 = _card(
     "baseline-r50-csfp",

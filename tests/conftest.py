@@ -11,9 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from isbench.cli import main
 from isbench.paper import book
+
+# machines differ in speed: no test fails for being slow
+settings.register_profile("isbench", deadline=None)
+settings.load_profile("isbench")
 
 REFERENCE = Path(__file__).parents[2] / "shared"
 

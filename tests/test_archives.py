@@ -203,7 +203,7 @@ PARTS = st.sampled_from(["..", ".", "", "a", "b.c", "...", "C:", "é", "~", " ",
     names=st.lists(st.lists(PARTS, min_size=1, max_size=5).map("/".join), min_size=1, max_size=3),
     kind=st.sampled_from(["zip", "tar"]),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_whatever_names_an_archive_holds_nothing_leaves_the_folder(
     names: list[str], kind: str
 ) -> None:
@@ -267,7 +267,7 @@ def test_an_archive_that_was_cut_short_gives_all_or_nothing(tmp_path: Path, kind
     kind=st.sampled_from(sorted(PACKS)),
     damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_whatever_bytes_are_damaged_the_error_is_one_a_person_can_act_on(
     kind: str, damage: list[tuple[float, int]]
 ) -> None:

@@ -115,7 +115,7 @@ def dense(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:
     return torch.stack(signs, dim=1).reshape(*weights.shape[:2], *query.shape[1:])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SEED, st.tuples(*[st.integers(1, 9)] * 2), st.sampled_from([1, 4, 8]), st.integers(1, 3))
 def test_attention_is_the_dense_one_and_so_are_its_gradients(
     seed: int, size: tuple[int, int], channels: int, batch: int
@@ -155,7 +155,7 @@ def test_without_clicks_and_gate_every_cell_receives_the_same() -> None:
     assert torch.allclose(features, x + shift, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SEED, st.lists(CLICK, max_size=6))
 def test_diffusion_does_not_care_where_cells_lie(seed: int, clicks: list[Click]) -> None:
     fdm, rng = ready(Fdm(8, 4, gated=False)), torch.Generator().manual_seed(seed)
@@ -202,7 +202,7 @@ def spread(clicks: list[Click], logits: Tensor) -> Tensor:
     return Pdm()(picture(3, *MAP), logits, disks(points(clicks), MAP, 5))  # type: ignore[no-any-return]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(SEED, st.lists(SPOT, max_size=5))
 def test_object_and_background_diffuse_alike(seed: int, clicks: list[Click]) -> None:
     logits = 2 * torch.randn(1, 1, *MAP, generator=torch.Generator().manual_seed(seed))
@@ -210,7 +210,7 @@ def test_object_and_background_diffuse_alike(seed: int, clicks: list[Click]) -> 
     torch.testing.assert_close(spread(turned, -logits), -spread(clicks, logits))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(SEED, st.lists(SPOT, max_size=4), SPOT)
 def test_a_click_is_felt_no_further_than_five_steps_of_eight_pixels(
     seed: int, clicks: list[Click], click: Click

@@ -153,7 +153,7 @@ def questions(draw: st.DrawFn, longest: int = 90) -> Question:
 # `centre`
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(questions())
 def test_centre_is_the_reference(question: Question) -> None:
     assert centre(*question, lots()) == reference(question)
@@ -195,7 +195,6 @@ def test_centre_tells_the_deeper_of_two_bands_in_any_directions(
         assert centre(*question, lots()) == reference(question)
 
 
-@settings(deadline=None)
 @given(questions(longest=30))
 def test_a_click_is_on_a_wrong_pixel_of_its_sign_or_first_and_negative(question: Question) -> None:
     click = centre(*question, lots())
@@ -229,7 +228,6 @@ def test_threads_never_move_a_click(
         assert clicks[0] == clicks[1]
 
 
-@settings(deadline=None)
 @given(questions(longest=30))
 def test_the_roles_exchanged_turn_the_sign_unless_both_parts_are_equally_deep(
     question: Question,
@@ -245,7 +243,7 @@ def test_the_roles_exchanged_turn_the_sign_unless_both_parts_are_equally_deep(
 
 
 @pytest.mark.parametrize("clicker", CLICKERS.values(), ids=CLICKERS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(question=questions(longest=30))
 def test_nothing_that_a_clicker_is_given_is_written_to(
     clicker: Callable[..., Click], question: Question
@@ -258,7 +256,7 @@ def test_nothing_that_a_clicker_is_given_is_written_to(
 
 
 @pytest.mark.parametrize("clicker", CLICKERS.values(), ids=CLICKERS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(question=questions(longest=30))
 def test_read_only_and_strided_frames_are_as_good(
     clicker: Callable[..., Click], question: Question
@@ -320,7 +318,6 @@ def test_centre_draws_no_lots() -> None:
 # `largest` and `random`
 
 
-@settings(deadline=None)
 @given(questions(longest=30))
 def test_largest_is_the_centre_of_the_largest_component(question: Question) -> None:
     assert largest(*question, lots()) == reference_largest(question)
@@ -348,7 +345,6 @@ def test_largest_by_hand(question: Question, wanted: tuple[int, int, bool]) -> N
     assert largest(*question, lots()) == Click(*wanted)
 
 
-@settings(deadline=None)
 @given(questions(longest=30), st.integers(0, 2**32))
 def test_random_clicks_a_wrong_pixel_of_its_sign(question: Question, seed: int) -> None:
     click = random(*question, lots(seed))
@@ -360,7 +356,7 @@ def test_random_clicks_a_wrong_pixel_of_its_sign(question: Question, seed: int) 
 
 
 @pytest.mark.parametrize("clicker", CLICKERS.values(), ids=CLICKERS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(question=questions(longest=30), seed=st.integers(0, 2**32))
 def test_the_same_generator_gives_the_same_click(
     clicker: Callable[..., Click], question: Question, seed: int

@@ -50,9 +50,9 @@ def test_a_machine_that_dies_costs_its_unfinished_objects_only(
     data, watch = toys.blobs(24), Killing(cluster, 5)
     executor = Ray(cluster.address)
     path = run(
-        toys.slow_card, data, RULES, out=tmp_path / "ray", workers=2, watch=watch, executor=executor
+        toys.card, data, RULES, out=tmp_path / "ray", workers=2, watch=watch, executor=executor
     )
-    whole = run(toys.slow_card, data, RULES, out=tmp_path / "one")
+    whole = run(toys.card, data, RULES, out=tmp_path / "one")
     assert path.path.read_bytes() == whole.path.read_bytes()
     assert sorted(watch.games) == sorted(data.keys)
 

@@ -31,6 +31,7 @@ from isbench.replay import overlap
 from isbench.runner import build
 from isbench.types import Click, Rules, Sample
 from tests.browser import chromium, complaints
+from tests.waiting import HUNG, wait_until
 
 Isbench = Callable[..., tuple[int, str, str]]
 PHOTO = next((Path(__file__).parents[1] / "isbench/datasets/sample/images").glob("astronaut.*"))
@@ -46,7 +47,7 @@ def demo(*words: str) -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.send_signal(signal.SIGINT)
-        code = server.wait(20)
+        code = server.wait(HUNG)
         assert server.stdout is not None
         server.stdout.close()
     assert code == 0
@@ -62,9 +63,10 @@ def asked(url: str, data: bytes | None = None, host: str | None = None) -> tuple
     request = urllib.request.Request(url, data)
     if host is not None:
         request.add_header("Host", host)
-    for _ in range(100):
+    began = time.monotonic()
+    while time.monotonic() - began < HUNG:
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=HUNG) as response:
                 return response.status, response.read(), response.headers
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers
@@ -215,11 +217,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         canvas = browser.find_element("id", "canvas")
 
         def wait(words: str) -> None:
-            for _ in range(200):
-                if words in browser.find_element("id", "told").text:
-                    return
-                time.sleep(0.1)
-            raise TimeoutError(words)
+            wait_until(lambda: words in browser.find_element("id", "told").text)
 
         def click(number: int) -> None:
             row, col, positive = game.trajectory.clicks[number]

@@ -23,7 +23,7 @@ def games(samples: list[Sample], rules: Rules, batch: int = 1) -> dict[str, obje
     return {g.trajectory.key: g.trajectory for g in play(toys.Disks(), samples, rules, batch)}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     batch=st.integers(1, 12),
     max_clicks=st.integers(1, 12),
@@ -48,7 +48,7 @@ def test_another_seed_changes_the_games_of_a_clicker_that_draws_lots() -> None:
     assert one != other
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(short=st.integers(1, 10), stop=st.sampled_from([0.2, 0.5, 0.8]))
 def test_a_shorter_game_is_the_beginning_of_a_longer_one(short: int, stop: float) -> None:
     full = games(SAMPLES, Rules(10, 1.01))

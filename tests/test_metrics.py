@@ -72,7 +72,7 @@ def test_the_area_lies_between_the_lowest_and_the_highest_iou(iou: np.ndarray) -
     assert (area <= iou.max(axis=1) + 1e-9).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 20), min_size=4, max_size=40), st.integers(0, 5))
 def test_the_interval_is_repeatable_and_within_the_values(values: list[int], seed: int) -> None:
     column = np.array(values, dtype=float)[:, None]
@@ -119,7 +119,7 @@ def test_the_p_value_is_that_of_all_sign_flips() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=2, max_size=12))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_swapping_the_runs_swaps_the_comparison(pairs: list[tuple[int, int]]) -> None:
     a, b = np.array(pairs, dtype=float).T
     clusters = [str(k) for k in range(len(pairs))]

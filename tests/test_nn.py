@@ -34,13 +34,16 @@ from tests.synthetic import POINTS, filled, picture
 GOLDEN = Path(__file__).parent / "golden"
 
 
-# Synthetic weights blow up the activations of the deepest HRNet, and with them the rounding of
-# single precision: thread counts, convolution libraries and double precision differ by up to 3e-4
-# of its output's range (CSFPN: 1.5e-3). With one thread and AVX-512, as the golden values were
-# made, all agree to the tolerance of `check`; only other processors are granted more.
-SAME_ROUNDING = torch.backends.cpu.get_cpu_capability() == "AVX512"
-DEEP = 1e-5 if SAME_ROUNDING else 3e-4
-DEEPER = 1e-5 if SAME_ROUNDING else 1.5e-3
+# Largest error over the output's range. Synthetic weights blow the rounding of single precision up
+# in the deep HRNets: with AVX-512, AVX2 or neither, and one or two threads, answers were seen to
+# differ by a third of what is allowed here; all others stay below 2e-6.
+ROUNDING = 1e-5
+BLOWN_UP = {
+    "ritm_hrnet18s_ocr48": 3e-5,
+    "ritm_hrnet32_ocr128": 1e-4,
+    "ritm_hrnet18_ocr64": 5e-4,
+    "csfpn_hrnet18_ocr64": 4e-3,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -71,16 +74,15 @@ def ready(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def check(x: Tensor, wanted: dict[str, Any], rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    """Compare within the tolerances; one above the usual is of the output's range."""
-    if atol > 1e-5:
-        atol *= max(1.0, -wanted["min"], wanted["max"])
+def check(x: Tensor, wanted: dict[str, Any], tolerance: float = ROUNDING) -> None:
+    """Compare with golden values; the tolerance is a share of their range."""
+    largest = tolerance * (wanted["max"] - wanted["min"])
     assert list(x.shape) == wanted["shape"]
     values = x.flatten()[wanted["flat_idx"]].tolist()
-    assert values == pytest.approx(wanted["values"], rel=rtol, abs=atol)
+    assert values == pytest.approx(wanted["values"], rel=0, abs=largest)
     figures = {"mean": x.mean(), "std": x.std(), "min": x.min(), "max": x.max()}
     for name, figure in figures.items():
-        assert float(figure) == pytest.approx(wanted[name], rel=rtol, abs=atol), name
+        assert float(figure) == pytest.approx(wanted[name], rel=0, abs=largest), name
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -101,12 +103,13 @@ def test_ritm_networks_answer_as_the_official_ones(name: str) -> None:
     wanted = golden("ritm")[name]
     network = ready(NETWORKS[name]())
     assert sum(parameter.numel() for parameter in network.parameters()) == wanted["params"]
-    inputs, atol = picture(wanted["in_ch"], 64, 96), DEEP if "hrnet18_" in name else 1e-5
+    tolerance = BLOWN_UP.get(name, ROUNDING)
     with torch.inference_mode():
-        main, aux = network.both(inputs, POINTS)  # type: ignore[operator]
-        if "hrnet" in name:
-            check(aux, wanted["instances_aux"], atol=atol)
-    check(main, wanted["instances"], atol=atol)
+        main, aux = network.both(picture(wanted["in_ch"], 64, 96), POINTS)  # type: ignore[operator]
+    check(main, wanted["instances"], tolerance)
+    assert (aux is not None) == ("hrnet" in name)
+    if aux is not None:
+        check(aux, wanted["instances_aux"], tolerance)
 
 
 def test_sgm_alone_answers_as_the_released_one() -> None:
@@ -139,8 +142,8 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
             main, aux = network.both(picture(4, 64, 96), clicks)
         assert aux is not None
         wanted = golden("csfpn")[name]
-        check(main, wanted["instances"], atol=DEEPER)
-        check(aux, wanted["instances_aux"], atol=DEEPER)
+        check(main, wanted["instances"], BLOWN_UP["csfpn_hrnet18_ocr64"])
+        check(aux, wanted["instances_aux"], BLOWN_UP["csfpn_hrnet18_ocr64"])
 
 
 @pytest.mark.parametrize("case", golden("zoomin_ritm"), ids=str)
@@ -208,7 +211,7 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
         assert float(state.probability.mean()) == pytest.approx(mean, abs=1e-4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(*[st.integers(0, 39)] * 2, *[st.integers(0, 59)] * 2, *[st.integers(1, 90)] * 2),
@@ -237,7 +240,7 @@ CLICK = st.builds(Click, st.integers(0, 19), st.integers(0, 29), st.booleans())
 PLACE = st.tuples(st.floats(-8, 28, width=32), st.floats(-8, 38, width=32), st.booleans())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(CLICK, PLACE), max_size=8), st.sampled_from([1.0, 3.0, 5.0, 24.0]))
 def test_a_disk_is_what_lies_within_its_radius(
     clicks: list[tuple[float, float, bool]], radius: float
@@ -253,7 +256,7 @@ def test_a_disk_is_what_lies_within_its_radius(
         assert (slow == wanted).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(CLICK, max_size=8))
 def test_the_mirrored_clicks_draw_the_mirrored_maps(clicks: list[Click]) -> None:
     table = points(clicks)
@@ -284,7 +287,7 @@ def propagated(clicks: Tensor) -> tuple[Tensor, Tensor]:
 INSIDE = st.builds(Click, st.integers(0, 63), st.integers(0, 95), st.booleans())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(INSIDE, max_size=6),
     st.sampled_from([(-1.0, 5.0), (5.0, -3.0), (64.0, 5.0), (5.0, 96.0), (-9.0, -9.0), (200, 300)]),
@@ -298,7 +301,7 @@ def test_a_click_outside_the_crop_changes_nothing(
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(INSIDE, min_size=2, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_clicks_changes_nothing(clicks: list[Click], lots: Any) -> None:
     shuffled = list(clicks)
@@ -360,7 +363,7 @@ def open_csfpn(released: bool = False) -> nn.Module:
     return network
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(INSIDE, min_size=2, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], lots: Any) -> None:
     shuffled = list(clicks)

@@ -190,7 +190,7 @@ def test_a_picture_that_was_cut_short_is_refused_or_read_whole(tmp_path: Path, f
     reader=st.sampled_from(sorted(READERS)),
     damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_picture_is_read_or_refused_and_raises_nothing_else(
     format: str, reader: str, damage: list[tuple[float, int]]
 ) -> None:

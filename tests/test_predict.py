@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from isbench.datasets import load_dataset
@@ -23,7 +23,6 @@ Isbench = Callable[..., tuple[int, str, str]]
 PHOTO = next((Path(__file__).parents[1] / "isbench/datasets/sample/images").glob("astronaut.*"))
 
 
-@settings(deadline=None)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=30)))
 def test_a_mask_comes_back_as_it_was_written(mask: Mask) -> None:
     assert np.array_equal(unpacked(json.loads(json.dumps(rle(mask)))), mask)

@@ -60,7 +60,7 @@ def test_nothing_but_the_sealed_file_and_its_meta_is_left(tmp_path: Path) -> Non
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_file_torn_at_any_byte_is_completed_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

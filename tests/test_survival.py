@@ -8,22 +8,50 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from isbench import store
 from tests.conftest import write_folder_set
+from tests.toys import GATE, GATE_AT
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-SLOW_TOY = "tests.toys:slow_card"
+TOY = "tests.toys:gated_card"
 
 
 def command(data: Path, out: Path, *more: str, before: str = "") -> list[str]:
     code = f"{before}\nfrom isbench.cli import main\nif __name__ == '__main__': main()"
-    options = ("run", "--model", SLOW_TOY, "--dataset", f"folder:{data}", "--stop-iou", "1.01")
+    options = ("run", "--model", TOY, "--dataset", f"folder:{data}", "--stop-iou", "1.01")
     limits = ("--max-clicks", "5", "--out", str(out))
     return [sys.executable, "-c", code, *options, *limits, *more]
+
+
+def started(arguments: list[str], gate: Path | None = None, at: int = 40) -> subprocess.Popen[str]:
+    """Start a run; with a gate, each process of it waits there after so many answers."""
+    gated = {}
+    if gate is not None:
+        gate.touch()
+        gated = {GATE: str(gate), GATE_AT: str(at)}
+    return subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        env={**os.environ, **gated},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def recorded(out: Path) -> int:
+    """Return the bytes that unfinished runs have on disk."""
+    return sum(path.stat().st_size for path in list(out.rglob("*.jsonl")))
+
+
+def grown(out: Path, before: int) -> bool:
+    return recorded(out) > before
 
 
 def finished(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -52,62 +80,39 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "games"), [("1", 6), ("2", 6)])
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_kill_at_any_moment_and_the_same_command_gives_the_same_bytes(
-    data: Path, whole: bytes, tmp_path: Path, workers: str, games: int
+    data: Path, whole: bytes, tmp_path: Path, workers: str
 ) -> None:
     lots = random.Random(int(workers))
-    kills = 0
-    for number in range(games):
-        out = tmp_path / str(number)
-        for _ in range(40):
-            process = subprocess.Popen(
-                command(data, out, "--workers", workers),
-                cwd=ROOT,
-                stderr=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            recorded = sum(path.stat().st_size for path in out.rglob("*.jsonl"))
-            until = time.monotonic() + lots.uniform(0.0, 0.9)
-            while process.poll() is None and time.monotonic() < until:
-                now = sum(path.stat().st_size for path in list(out.rglob("*.jsonl")))
-                if now == recorded:  # let the draw fall on the playing, not on the start-up
-                    until = max(until, time.monotonic() + 0.02)
-                time.sleep(0.005)
-            if process.poll() is not None:
-                break
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
+    for number in range(6):
+        out, gate = tmp_path / str(number), tmp_path / "gate"
+        for _ in range(4):
+            before = recorded(out)
+            # it cannot end: each process waits after 60 of 300 answers at most
+            process = started(command(data, out, "--workers", workers), gate, lots.randrange(6, 60))
+            if lots.random() < 0.8:  # let the kill fall on the playing, not on the start-up
+                wait_until(partial(grown, out, before), process)
+            time.sleep(lots.uniform(0, 0.1))
+            process.kill()
+            process.communicate()
         assert finished(command(data, out, "--workers", workers)).returncode == 0
         assert sealed(out) == whole
         assert not [path for path in out.rglob("*.tmp") if path.is_file()]
-    assert kills >= 2 * games
 
 
 def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(data, tmp_path / "out", "--workers", "2"),
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    process = started(command(data, tmp_path / "out", "--workers", "2"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         process.kill()
-        process.wait()
+        process.communicate()
         pytest.skip("this system does not list a process's children in /proc")
-    until = time.monotonic() + 20
-    while len(children.read_text().split()) < 2 and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: len(children.read_text().split()) >= 2, process)
     workers = children.read_text().split()
     process.kill()
-    process.wait()
-    while any(map(_lives, workers)) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert workers
-    assert not any(map(_lives, workers))
+    process.communicate()
+    wait_until(lambda: not any(map(_lives, workers)))
 
 
 def _lives(pid: str) -> bool:
@@ -137,35 +142,24 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
 
 
 def test_a_second_run_at_the_same_time_is_refused(data: Path, whole: bytes, tmp_path: Path) -> None:
-    first = subprocess.Popen(
-        command(data, tmp_path, "--workers", "1"),
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 20
-    while not list(tmp_path.rglob("*.jsonl")) and time.monotonic() < until:
-        time.sleep(0.005)
-    os.kill(first.pid, signal.SIGSTOP)  # it holds its lock as long as it takes
-    second = finished(command(data, tmp_path, "--workers", "1"))
-    os.kill(first.pid, signal.SIGCONT)
+    out, gate = tmp_path / "out", tmp_path / "gate"
+    first = started(command(data, out, "--workers", "1"), gate)
+    wait_until(lambda: recorded(out), first)
+    second = finished(command(data, out, "--workers", "1"))
+    gate.unlink()
     assert second.returncode == 2
     assert "is being played by another process" in second.stderr.splitlines()[-1]
-    assert first.wait() == 0
-    assert sealed(tmp_path) == whole
+    first.communicate()
+    assert first.returncode == 0
+    assert sealed(out) == whole
 
 
 def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(data, tmp_path, "--workers", "2"), cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not any(
-        path.stat().st_size > 2_000 for path in tmp_path.rglob("*.jsonl")
-    ):
-        time.sleep(0.005)
+    out = tmp_path / "out"
+    process = started(command(data, out, "--workers", "2"), tmp_path / "gate")
+    wait_until(lambda: recorded(out) > 2_000, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "the same command goes on from there" in errors.splitlines()[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from isbench.errors import IsbenchError
 from isbench.training import train
 from isbench.training.loop import WEIGHTS
 from tests.tiny import CARD, RECIPE, STEADY, card, rows
+from tests.waiting import HUNG, wait_until
 
 ROOT = Path(__file__).parents[1]
 FROZEN = {"freeze_norm": "on", "steps": "6", "checks.validation": "0", "checks.log": "1"}
@@ -47,7 +47,7 @@ def test_two_processes_are_one_with_the_double_batch(toy_pack: str, tmp_path: Pa
     for processes in (0, 2):
         out = tmp_path / str(processes)
         started = _started(STEADY, "--data", toy_pack, "--out", out, *settings, processes=processes)
-        said, _ = started.communicate(timeout=120)
+        said, _ = started.communicate(timeout=HUNG)
         assert started.returncode == 0, said
         assert said.count("done: weights are in") == 1
     one, two = (
@@ -68,7 +68,7 @@ def test_what_one_process_cannot_do_ends_all_of_them_in_one_line(
     settings += ["--set", "checks.checkpoint=2"]
     (tmp_path / "training.pt.tmp").mkdir()  # the first process cannot write a checkpoint
     started = _started(STEADY, "--data", toy_pack, "--out", tmp_path, *settings, processes=2)
-    said, _ = started.communicate(timeout=120)
+    said, _ = started.communicate(timeout=HUNG)
     assert started.returncode != 0
     assert said.count("cannot write") == 1, said
     assert "exitcode  : 2" in said  # of a process; torchrun itself ends by 1
@@ -98,7 +98,7 @@ def test_all_processes_raise_the_error_of_one(tmp_path: Path) -> None:
     run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [sys.executable, *run, str(tmp_path / "alone.py")],
-        capture_output=True, text=True, timeout=120, cwd=ROOT,
+        capture_output=True, text=True, timeout=HUNG, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert sorted(done.stdout.splitlines()) == [f"{k} hears of rank 1 alone" for k in (0, 1)]
@@ -109,15 +109,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(toy_pack: str, tmp_pat
     settings = ("--set", "steps=60", "--set", "checks.validation=0")
     killed, calm = tmp_path / "killed", tmp_path / "calm"
     started = _started(CARD, "--data", toy_pack, "--out", killed, *settings)
-    deadline = time.monotonic() + 60
-    while not (killed / "training.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until((killed / "training.pt").exists, started)
     started.kill()
     started.communicate()
-    assert (killed / "training.pt").exists()
     for out, more in ((killed, ["--resume"]), (calm, [])):
         ended = _started(CARD, "--data", toy_pack, "--out", out, *settings, *more)
-        said, _ = ended.communicate(timeout=120)
+        said, _ = ended.communicate(timeout=HUNG)
         assert ended.returncode == 0, said
     assert (killed / WEIGHTS).read_bytes() == (calm / WEIGHTS).read_bytes()
     assert rows(killed / "log.csv") == rows(calm / "log.csv")

