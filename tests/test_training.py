@@ -162,7 +162,7 @@ def test_a_training_leaves_the_surroundings_as_they_were(toy_pack: str, tmp_path
 
 
 @pytest.mark.slow
-def test_two_minutes_of_training_beat_the_nearest_click(real_data: Path, tmp_path: Path) -> None:
+def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Path) -> None:
     parts = tuple(Weighted(name, 0.0) for name in ("ccp", "carparts"))
     smoke = replace(
         RECIPE, steps=400, batch=8, crops=(Crop(96, 96),), learning_rate=2e-3, ema=0.98,
