@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from baselines import baseline, cdnet, ritm
 from baselines.baseline import Parts
@@ -32,7 +32,7 @@ _PACK = {
 }
 _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version comes without trained ones"
-_VERSION = f"torch {version('torch')}"
+_LIBRARIES = {"torch": version("torch").partition("+")[0]}
 # the schedule by which the CSFPN paper trained RITM's ResNet-101 and its own
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
 
@@ -47,7 +47,7 @@ def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Mode
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
-        version=_VERSION,
+        libraries=_LIBRARIES,
         **more,
     )
 
@@ -121,7 +121,7 @@ ritm_mini = _ritm(
 ritm_lite = _ritm(
     "lite",
     "EfficientNet-Lite0 (BS of Table 3)",
-    cast("Callable[[], Trunk]", LiteTrunk),  # `Trunk` is part of what identifies recorded runs
+    LiteTrunk,
     options=LITE_SIDES,
     unreleased=_UNTRAINED,
     recipe=recipes.LITE,
@@ -140,7 +140,7 @@ def _cdnet(depth: int, unreleased: str) -> Model:
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
         licence="MIT",
-        version=_VERSION,
+        libraries=_LIBRARIES,
     )
 
 
@@ -166,7 +166,7 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
         summary=f"Table 4's baseline on {trunk}{diffused}",
         source="BMVC 2023",
         licence="MIT",
-        version=_VERSION,
+        libraries=_LIBRARIES,
     )
 
 

@@ -106,5 +106,5 @@ card = Model(
     summary="OpenCV's GrabCut seeded by clicks",
     source="doi:10.1145/1015706.1015720",
     licence="MIT; OpenCV Apache-2.0",
-    version=f"opencv {cv2.__version__}",
+    libraries={"opencv": cv2.__version__},
 )

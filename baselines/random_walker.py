@@ -81,5 +81,5 @@ card = Model(
     summary="scikit-image's random walker seeded by clicks",
     source="doi:10.1109/TPAMI.2006.233",
     licence="MIT; scikit-image BSD-3-Clause",
-    version=f"scikit-image {version('scikit-image')}",
+    libraries={"scikit-image": version("scikit-image")},
 )

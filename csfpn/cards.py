@@ -7,12 +7,11 @@ the released modules' defaults on Table 4's baseline (width 128) and on RITM's R
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from csfpn.network import Graphs
 from csfpn.predictor import SWITCHES, Form, build, network
@@ -21,7 +20,7 @@ from isbench.nn.lite import SIDES as LITE_SIDES
 from isbench.nn.lite import LiteTrunk
 from isbench.nn.mini import SIDES, Mini
 from isbench.nn.predictor import OPTIONS
-from isbench.nn.trunk import Trunk, deeplab
+from isbench.nn.trunk import deeplab
 from isbench.training import Weighted, recipes
 from isbench.types import Model
 
@@ -36,17 +35,14 @@ def _card(name: str, what: str, form: Form, **more: Any) -> Model:
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),
         licence="MIT",
-        version=f"torch {version('torch')}",
+        libraries={"torch": version("torch").partition("+")[0]},
         **more,
     )
 
 
 _DEEPLAB = Graphs(reduction=4)
 _MINI = Form(Mini, Graphs(heads=1, reduction=4, light=True, out=32))
-# `Trunk` is part of what identifies recorded runs
-_LITE = Form(
-    cast("Callable[[], Trunk]", LiteTrunk), Graphs(heads=1, reduction=4, light=True, out=32)
-)
+_LITE = Form(LiteTrunk, Graphs(heads=1, reduction=4, light=True, out=32))
 _LIGHT = Form(partial(deeplab, 50, 128), Graphs(heads=1, reduction=4, light=True), False)
 _CSFP = {"g2l": False}
 # the first of two passes a click finds the box of the second: of 256, 320 and 400 pixels this gave

@@ -75,7 +75,7 @@ def _notes(a: Run, b: Run) -> Iterator[str]:
     one, other = asdict(a.spec), asdict(b.spec)
     one.update(one.pop("rules"))
     other.update(other.pop("rules"))
-    models = {"model", "source", "code", "options", "model_version", "weights"}
+    models = {"model", "version", "libraries", "options", "weights"}
     asked = {"preset_digest", "limit"}
     for what in one:
         telling = what not in asked and (what not in models or a.spec.model == b.spec.model)

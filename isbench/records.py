@@ -12,7 +12,8 @@ from isbench.ending import length
 from isbench.errors import IsbenchError
 from isbench.types import Click, Rules, Spec, Trajectory
 
-FORMAT = 1
+FORMAT = 2
+_LIBRARIES = ("opencv", "scikit-image", "torch")  # that 0.1 wrote as a model's version
 
 
 def line(record: Mapping[str, Any]) -> bytes:
@@ -93,21 +94,37 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
 
 def parsed_spec(path: Path, first: bytes) -> Spec:
     """Return the spec of a file's first line; raises IsbenchError for another format or kind."""
+    version = format_of(path, first)
     try:
         record = json.loads(first)
-        version = record["isbench"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
-    if version != FORMAT:
-        raise IsbenchError(
-            f"{path} is of format {version}; this isbench reads format {FORMAT}: "
-            "use the isbench that wrote it, or play it anew"
-        )
-    try:
-        fields = record["spec"]
+        fields = record["spec"] if version == FORMAT else _convert(record["spec"])
         return Spec(**{**fields, "rules": Rules(**fields["rules"])})
     except (KeyError, TypeError) as error:
         raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
+
+
+def format_of(path: Path, first: bytes) -> int:
+    """Return the format of a run file by its first line; IsbenchError for any but 1 and FORMAT."""
+    try:
+        version: int = json.loads(first)["isbench"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
+    if version not in (1, FORMAT):
+        raise IsbenchError(
+            f"{path} is of format {version}; this isbench reads formats 1 and {FORMAT}: "
+            "use the isbench that wrote it, or run it again"
+        )
+    return version
+
+
+def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a spec that isbench 0.1 wrote, whose identity held the model's code."""
+    kept = {name: value for name, value in fields.items() if name not in ("source", "code")}
+    said = kept.pop("model_version")
+    library, _, number = said.partition(" ")
+    known = library in _LIBRARIES and number
+    libraries = {library: number.partition("+")[0]} if known else {}
+    return {**kept, "version": "1" if known or not said else said, "libraries": libraries}
 
 
 def _parsed_trajectory(record: Any) -> Trajectory:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Model, Scalar
@@ -24,7 +19,6 @@ GROUP = "isbench.models"
 SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
     "off": False, "false": False, "no": False, "0": False
 }  # fmt: skip
-_NETWORKS = "isbench.nn"
 
 
 def model_names() -> tuple[str, ...]:
@@ -60,6 +54,10 @@ def check_card(model: Model) -> None:
         raise IsbenchError(
             f"a model is named {model.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
         )
+    if not isinstance(model.version, str) or not model.version:
+        raise IsbenchError(
+            f"model {model.name} has version {model.version!r}; wanted a text such as '1'"
+        )
     for key, value in model.options.items():
         finite = isinstance(value, (bool, int, str)) or (
             isinstance(value, float) and math.isfinite(value)
@@ -69,60 +67,6 @@ def check_card(model: Model) -> None:
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a text, so that it can be recorded"
             )
-
-
-def source_of(model: Model) -> tuple[str, str | None]:
-    """Return the module that builds a model and a digest of its code, None if it has no file.
-
-    Of a network the digest covers the modules that one imports as well, those of its own package
-    and of `isbench.nn`. Comments, docstrings and layout are left out: they decide no mask.
-    """
-    build: Any = model.build
-    while isinstance(build, partial):
-        build = build.func
-    name = getattr(build, "__module__", None) or type(build).__module__
-    tree = _code(name)
-    if tree is None:
-        return name, None
-    if model.network is None:
-        return name, _digest([tree])
-    packages = {name.partition(".")[0], _NETWORKS} - {"isbench"}
-    trees, waiting = {name: tree}, [tree]
-    while waiting:
-        for module in _imports(waiting.pop()):
-            ours = any(f"{module}.".startswith(f"{package}.") for package in packages)
-            if ours and module not in trees and (found := _code(module)) is not None:
-                trees[module] = found
-                waiting.append(found)
-    return name, _digest([trees[module] for module in sorted(trees)])
-
-
-def _code(module: str) -> ast.Module | None:
-    """Return the code of an imported module without its docstrings, None if it has no file."""
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (KeyError, OSError, TypeError, SyntaxError):
-        return None
-    for node in ast.walk(tree):
-        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        if isinstance(node, documented) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def _imports(tree: ast.Module) -> set[str]:
-    """Return what a module imports by name, be it modules or what is in them."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
-def _digest(trees: Sequence[ast.Module]) -> str:
-    return sha256("\n".join(map(ast.unparse, trees)).encode()).hexdigest()[:12]
 
 
 def _point(name: str) -> EntryPoint:

@@ -1,6 +1,6 @@
-"""Recorded games played again: the model rebuilt, its masks, and whether they are the recorded.
+"""Masks of recorded clicks computed again: the model rebuilt from a run, its predictor and masks.
 
-Not here: what is compared for which runs (`isbench reproduce --check`).
+Not here: whether games are still as recorded (`replay_check`).
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
-from itertools import takewhile
 
 import cv2
 import numpy as np
 
-from isbench import store
-from isbench.engine import check_answers, play
+from isbench.engine import check_answers
 from isbench.paper.lineup import found_by
 from isbench.registry import load_model
 from isbench.runner import THREADS, build
@@ -24,11 +21,9 @@ from isbench.types import (
     Mask,
     Model,
     Predictor,
-    Rules,
     Runtime,
     Sample,
     Spec,
-    Trajectory,
     Turn,
 )
 
@@ -83,49 +78,3 @@ def overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
         int(np.count_nonzero(scored & sample.truth)),
         int(np.count_nonzero(scored | sample.truth)),
     )
-
-
-def again(predictor: Predictor, sample: Sample, rules: Rules) -> Trajectory:
-    """Return the object's game as it goes now."""
-    (game,) = play(predictor, [sample], rules)
-    return game.trajectory
-
-
-def shortened(recorded: Trajectory, rules: Rules, clicks: int) -> tuple[Trajectory, Rules]:
-    """Return a game as if at most so many clicks had been allowed, and the rules that say so."""
-    shorter = replace(rules, max_clicks=min(clicks, rules.max_clicks))
-    return store.cut(recorded, shorter), shorter
-
-
-def difference(recorded: Trajectory, replayed: Trajectory) -> str:
-    """Return in words where a game left its record, '' where it did not."""
-    if recorded == replayed:
-        return ""
-    pairs = zip(recorded.clicks, replayed.clicks, strict=False)
-    for number, (then, now) in enumerate(pairs, start=1):
-        if then != now:
-            return f"click {number} was {_told(then)} and is {_told(now)}"
-        was, is_now = (game.overlap[number - 1] for game in (recorded, replayed))
-        if was != is_now:
-            return f"after click {number} IoU was {_iou(was)} and is {_iou(is_now)}"
-    return f"it took {len(recorded.clicks)} clicks and takes {len(replayed.clicks)}"
-
-
-def shared(recorded: Sequence[Click], now: Sequence[Click]) -> int:
-    """Return with how many clicks both begin that are the same."""
-    pairs = zip(recorded, now, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def drawn(keys: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return so many of the keys, the same ones every time: those whose sha256 come first."""
-    return tuple(sorted(keys, key=lambda key: sha256(key.encode()).hexdigest())[:count])
-
-
-def _told(click: Click) -> str:
-    sign = "positive" if click.positive else "negative"
-    return f"{sign} at ({click.row}, {click.col})"
-
-
-def _iou(pair: tuple[int, int]) -> str:
-    return f"{pair[0]}/{pair[1]}"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -18,13 +19,15 @@ from isbench import datasets, pool, presets, store, weights
 from isbench.datasets.content import digests, fingerprint, keys_digest
 from isbench.datasets.pictures import DECODER, witnessed
 from isbench.engine import check_answers, play
+from isbench.environment import describe_environment
 from isbench.errors import IsbenchError, PredictorError
 from isbench.metrics import image_of
 from isbench.pool import Executor, Lost, Play, play_here
+from isbench.recheck import recheck
 from isbench.records import Trajectories
-from isbench.registry import check_card, load_model, source_of
+from isbench.registry import check_card, load_model
+from isbench.source import digest_source
 from isbench.store import Shard
-from isbench.surroundings import surroundings
 from isbench.types import (
     Click,
     Dataset,
@@ -40,6 +43,7 @@ from isbench.types import (
     Turn,
 )
 
+RECHECKED = 2  # recorded games that are played again where the model's code has changed
 THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
 # options of these values are replaced by what the data set says
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
@@ -87,6 +91,7 @@ def run(
     executor: Executor = play_here,
     shard: Shard | None = None,
     save_masks: bool = False,
+    rechecked: int = RECHECKED,
 ) -> store.Run:
     """Play what is not recorded yet and return the whole run, its file sealed.
 
@@ -94,8 +99,10 @@ def run(
     as many as end soonest) the objects are played in processes: `model` and `dataset.load` must
     then be picklable, and a script must guard its entry by `if __name__ == "__main__"`. Of a
     `shard` only the objects are played that are its own; `merge` joins shards. `save_masks` keeps
-    the masks of what is played in a file beside the run. Raises IsbenchError
-    for bad input, PredictorError when the model breaks its contract or kills its workers.
+    the masks of what is played in a file beside the run. Where a record was made by other code of
+    the model, `rechecked` of its games are played again first. Raises IsbenchError for bad input
+    and for such a game that changed, PredictorError when the model breaks its contract or kills its
+    workers.
     """
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
@@ -105,13 +112,15 @@ def run(
     files = digests(dataset)
     content = fingerprint(dataset, files) if files else None
     out, spec = Path(out), specify(model, dataset, rules, content)
-    if not model.adaptive:
-        answered = store.covering(out, spec)
-        if answered is not None:
-            watch.note(f"answered by {answered.path}, nothing to play")
-            if save_masks and not store.saved_masks(answered.path):
-                watch.note("it was played without --save-masks: reports compute its masks again")
-            return answered
+    sources = digest_source(model)
+    check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
+    answered = None if model.adaptive else store.covering(out, spec)
+    if answered is not None:
+        watch.note(f"answered by {answered.path}, nothing to play")
+        check_again(answered)
+        if save_masks and not store.saved_masks(answered.path):
+            watch.note("it was played without --save-masks: reports compute its masks again")
+        return answered
     check(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     if shard is not None and model.adaptive:
@@ -120,8 +129,9 @@ def run(
         workers, executor = 1, play_here
     with _threads(THREADS), store.opened(out, spec, shard) as file:
         if file is not None:
+            check_again(store.read(file.path))
             table = _Table(model, dataset, rules, at_start, save_masks)
-            crew = {**surroundings(), "workers": workers or "auto"}
+            crew = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
             warnings = list(_warnings(out, dataset, spec))
             file.session({**crew, "started": _now(), "warnings": warnings})
             for warning in warnings:
@@ -130,16 +140,34 @@ def run(
     return store.read(store.place(out, spec, shard))
 
 
+def _recheck(
+    model: Model,
+    dataset: Dataset,
+    sources: Mapping[str, str],
+    objects: int,
+    watch: Watch,
+    recorded: store.Run,
+) -> None:
+    """Play some recorded games again where other code of the model recorded them."""
+    if model.adaptive:  # a game depends on all before it
+        return
+    with _threads(THREADS):
+        note = recheck(recorded, sources, dataset, partial(build, model), objects)
+    if note:
+        watch.note(note)
+
+
 def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
     """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
-    source, code = source_of(model)
     runtime = model.runtime
+    libraries = dict(model.libraries)
+    if runtime is not None and runtime.backend == "openvino":
+        libraries["openvino"] = version("openvino")
     return Spec(
         model=model.name,
-        source=source,
-        code=code,
+        version=model.version,
+        libraries=libraries,
         options=dict(model.options),
-        model_version=model.version,
         weights=runtime.digest if runtime else None,
         dataset=dataset.name,
         limit=dataset.limit,

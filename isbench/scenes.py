@@ -15,7 +15,8 @@ from isbench.boundary import boundary_iou
 from isbench.compare import title
 from isbench.datasets.content import fingerprint
 from isbench.errors import IsbenchError
-from isbench.replay import at_work, masks, overlap, rebuilt, shared
+from isbench.replay import at_work, masks, overlap, rebuilt
+from isbench.replay_check import count_shared_clicks
 from isbench.store import Run
 from isbench.tables import labels
 from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
@@ -141,7 +142,7 @@ def _known(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
     That is everything of the first run, and of the second until its own clicks were others.
     """
     game = pair.games[number]
-    return game.overlap[: shared(game.clicks, pair.asked)]
+    return game.overlap[: count_shared_clicks(game.clicks, pair.asked)]
 
 
 def _side(

@@ -29,7 +29,7 @@ from isbench.errors import IsbenchError
 from isbench.types import Game, Rules, Spec, Trajectory
 
 SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
-_MASKS = ".masks"  # a line a game, each begun by its line break: a torn one harms no other
+MASKS = ".masks"  # a line a game, each begun by its line break: a torn one harms no other
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # ends the name of a shard, before its suffix
 
 
@@ -99,7 +99,7 @@ class RunFile:
         counts = [mask["counts"] for mask in masks]
         line = records.line({"key": key, "size": masks[0]["size"], "masks": counts})
         try:
-            with _beside(self._sealed, _MASKS).open("ab") as file:
+            with beside(self._sealed, MASKS).open("ab") as file:
                 file.write(b"\n" + line.rstrip(b"\n"))
         except OSError as error:
             raise _disk_error(self.path, error) from error
@@ -109,6 +109,16 @@ class RunFile:
         seal(self._sealed, self.spec, self.recorded)
         self.path.unlink()
         return self._sealed
+
+
+def add_session(path: Path, facts: Mapping[str, Any]) -> None:
+    """Note a session in the meta file of a run that is not being played."""
+    meta = meta_path(path)
+    try:
+        with meta.open("ab", buffering=0) as file:
+            _append(file, records.line({"session": dict(facts)}), meta)
+    except OSError as error:
+        raise _disk_error(meta, error) from error
 
 
 def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
@@ -135,7 +145,7 @@ def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFil
     before the last is damaged.
     """
     sealed = place(out, spec, shard)
-    lock_path = _beside(sealed, ".lock")
+    lock_path = beside(sealed, ".lock")
     lock = FileLock(lock_path)
     try:
         sealed.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +160,7 @@ def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFil
     try:
         if sealed.exists():
             # a process killed right after sealing left its open file
-            _beside(sealed, OPEN).unlink(missing_ok=True)
+            beside(sealed, OPEN).unlink(missing_ok=True)
             yield None
             return
         with ExitStack() as files:
@@ -170,12 +180,12 @@ def _forgotten(file: RunFile) -> None:
     if not file.recorded:
         file.path.unlink(missing_ok=True)
         meta_path(file.path).unlink(missing_ok=True)
-        _beside(file.path, _MASKS).unlink(missing_ok=True)
+        beside(file.path, MASKS).unlink(missing_ok=True)
 
 
 def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     """Read what is recorded, cut a torn last line, and write the spec into a new file."""
-    path = _beside(sealed, OPEN)
+    path = beside(sealed, OPEN)
     whole = _whole_lines(path)
     recorded: dict[str, bytes] = {}
     if whole:
@@ -224,24 +234,24 @@ def shards(folder: Path) -> list[Path]:
 
 def shard_in(path: Path) -> Shard | None:
     """Return which shard a file's name says that it holds, None for a whole run."""
-    found = _SHARD.search(_beside(path, "").name)
+    found = _SHARD.search(beside(path, "").name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
 
 def digest_in(path: Path) -> str:
     """Return the digest in a run file's name."""
-    return _SHARD.sub("", _beside(path, "").name).rpartition("-")[2]
+    return _SHARD.sub("", beside(path, "").name).rpartition("-")[2]
 
 
 def meta_path(path: Path) -> Path:
     """Return the file of times and versions beside a run's file."""
-    return _beside(path, META)
+    return beside(path, META)
 
 
 def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Return the masks that were saved with a run, by key, as COCO's run lengths of each click."""
     try:
-        lines = _beside(path, _MASKS).read_bytes().splitlines()
+        lines = beside(path, MASKS).read_bytes().splitlines()
     except OSError:
         return {}
     found = {}
@@ -255,7 +265,7 @@ def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     return found
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
     """Return the file of the same run with another suffix."""
     return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + suffix)
 
@@ -285,7 +295,7 @@ def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
     These are what a user means to resume after the data, the decoder or the machine changed.
     """
     fields = (
-        "code", "model_version", "objects", "keys", "fingerprint", "decoder",
+        "version", "libraries", "objects", "keys", "fingerprint", "decoder",
         "weights", "backend", "precision", "threads",
     )  # fmt: skip
     same = {name: getattr(spec, name) for name in fields}

@@ -99,8 +99,7 @@ def _asked(run: Run) -> dict[str, object]:
     facts = {
         name: getattr(spec, name)
         for name in (
-            "source",
-            "model_version",
+            "version",
             "weights",
             "backend",
             "precision",
@@ -110,7 +109,8 @@ def _asked(run: Run) -> dict[str, object]:
             "decoder",
         )
     }
-    return {**asdict(spec.rules), **facts, **options}
+    libraries = {f"library_{name}": version for name, version in spec.libraries.items()}
+    return {**asdict(spec.rules), **facts, **libraries, **options}
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -149,7 +149,7 @@ def _settings(run: Run) -> dict[str, object]:
     spec, rules = run.spec, run.spec.rules
     named = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
     ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
-    versions = {"source": spec.source, "code": spec.code, "version": spec.model_version}
+    versions = {"version": spec.version, **spec.libraries}
     network = {
         "weights": spec.weights and spec.weights[:12],
         "backend": spec.backend,

@@ -124,7 +124,8 @@ class Model:
     summary: str = ""
     source: str = ""  # paper or documentation
     licence: str = ""
-    version: str = ""  # of whatever else decides its masks, such as a library
+    version: str = "1"  # of its behaviour: another one whenever its masks change
+    libraries: Mapping[str, str] = field(default_factory=dict)  # versions that decide its masks
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: played serially, in order
 
@@ -160,13 +161,15 @@ class Game(NamedTuple):
 
 @dataclass(frozen=True)
 class Spec:
-    """All that decides the numbers of a run; its digest names the run's file."""
+    """What identifies a run, all that decides its numbers; its digest names the run's file.
+
+    The model's code is not part of it: a change that changes masks is a new `version`.
+    """
 
     model: str
-    source: str  # the module that builds it
-    code: str | None  # digest of that module without comments; None if it has no file
+    version: str  # of the model's behaviour, as its card says
+    libraries: Mapping[str, str]  # versions of what decides the model's masks, by name
     options: Mapping[str, Scalar]
-    model_version: str
     weights: str | None  # sha256; None for a model without weights
     dataset: str
     limit: int | None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.registry import load_model, model_names, source_of, with_options
+from isbench.registry import load_model, model_names, with_options
 from isbench.runner import build
 from isbench.testing import check_predictor
 from isbench.types import Image, Model, Prediction, Turn
@@ -142,20 +140,3 @@ def test_a_model_that_refuses_its_options_says_so() -> None:
 def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
         load_model(name)
-
-
-def test_the_code_of_a_network_is_that_of_all_its_parts() -> None:
-    first, second = (source_of(load_model(name))[1] for name in ("csfpn-mini", "csfpn-r50"))
-    assert first == second  # one predictor, one network, sizes in the cards
-    assert first != source_of(load_model("ritm-mini"))[1]
-    module = sys.modules["isbench.nn.zoom"]
-    code = inspect.getsource(module)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            inspect,
-            "getsource",
-            lambda m, get=inspect.getsource: get(m) + "\nX = 1" * (m is module),
-        )
-        assert source_of(load_model("csfpn-mini"))[1] != first
-        assert source_of(load_model("grabcut"))[1] == source_of(load_model("grabcut"))[1]
-    assert code == inspect.getsource(module)

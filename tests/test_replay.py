@@ -16,7 +16,8 @@ from isbench import store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.registry import load_model
-from isbench.replay import again, at_work, difference, drawn, masks, overlap, rebuilt, shortened
+from isbench.replay import at_work, masks, overlap, rebuilt
+from isbench.replay_check import describe_difference, pick_keys, play_again, shorten
 from isbench.runner import run
 from isbench.scenes import apart, averages, caption, scenes
 from isbench.store import Run
@@ -48,17 +49,17 @@ def test_a_network_with_drawn_weights_replays_too(tmp_path: Path) -> None:
     (one,) = FEW.keys[:1]
     played = run(card, replace(FEW, keys=(one,), limit=1), Rules(2, 1.01), out=tmp_path)
     with at_work(rebuilt(played.spec)) as predictor:
-        now = again(predictor, FEW.load(one), played.spec.rules)
-    assert difference(played.trajectories[0], now) == ""
+        now = play_again(predictor, FEW.load(one), played.spec.rules)
+    assert describe_difference(played.trajectories[0], now) == ""
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 8), st.integers(0, 5))
 def test_a_shortened_game_is_the_game_under_shorter_rules(clicks: int, number: int) -> None:
     sample, predictor = toys.blob(number), toys.Disks()
-    whole = again(predictor, sample, Rules(8, 0.95))
-    short, rules = shortened(whole, Rules(8, 0.95), clicks)
-    assert again(predictor, sample, rules) == short
+    whole = play_again(predictor, sample, Rules(8, 0.95))
+    short, rules = shorten(whole, Rules(8, 0.95), clicks)
+    assert play_again(predictor, sample, rules) == short
 
 
 @pytest.mark.parametrize(
@@ -74,16 +75,16 @@ def test_a_difference_is_told_where_it_begins(
     now: tuple[list[Click], list[tuple[int, int]]], said: str
 ) -> None:
     recorded = Trajectory("a#1", (Click(1, 2, True),), ((3, 4),))
-    told = difference(recorded, Trajectory("a#1", tuple(now[0]), tuple(now[1])))
+    told = describe_difference(recorded, Trajectory("a#1", tuple(now[0]), tuple(now[1])))
     assert told.startswith(said)
     assert bool(told) == bool(said)
 
 
 def test_the_objects_that_are_drawn_do_not_depend_on_the_order() -> None:
     keys = [f"image#{k}" for k in range(9)]
-    assert drawn(keys, 3) == drawn(keys[::-1], 3)
-    assert len(set(drawn(keys, 3))) == 3
-    assert drawn(keys, 99) == drawn(keys, 9)
+    assert pick_keys(keys, 3) == pick_keys(keys[::-1], 3)
+    assert len(set(pick_keys(keys, 3))) == 3
+    assert pick_keys(keys, 99) == pick_keys(keys, 9)
 
 
 def test_a_model_or_weights_that_are_not_at_hand_are_named(pair: list[Run]) -> None:

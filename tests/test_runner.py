@@ -16,7 +16,7 @@ from isbench import pool, store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
 from isbench.processor import processor
-from isbench.registry import load_model, source_of
+from isbench.registry import load_model
 from isbench.runner import run
 from isbench.types import Game, Model, Rules, Sample, Spec, Trajectory
 from tests import toys
@@ -249,32 +249,6 @@ def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
     assert session["processor"] == processor()
     assert session["versions"]["numpy"]
     assert set(played.seconds) == set(toys.blobs(2).keys)
-
-
-def test_a_model_of_the_same_name_is_not_answered_for(tmp_path: Path) -> None:
-    class Other(toys.Disks):
-        pass
-
-    Other.__module__ = "somewhere.else"
-    one = run(toys.card, toys.blobs(3), RULES, out=tmp_path)
-    two = run(replace(toys.card, build=Other), toys.blobs(3), RULES, out=tmp_path)
-    assert one.path != two.path
-
-
-def test_edited_code_is_another_run_and_an_edited_comment_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    code = "from tests.toys import Disks as D\nfrom isbench import Model\n"
-    code += "class E(D):\n    'Says.'\n    size = 1\ncard = Model('edited', E)\n"
-    digests = []
-    for number, text in enumerate(
-        (code, code.replace("Says", "Said") + "# more\n", code.replace("size = 1", "size = 2"))
-    ):
-        (tmp_path / f"edited{number}.py").write_text(text)
-        digests.append(source_of(load_model(f"edited{number}:card"))[1])
-    assert digests[0] == digests[1]
-    assert digests[0] != digests[2]
 
 
 def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     first, rest = path.read_bytes().split(b"\n", 1)
     record = json.loads(first) | {"isbench": 99}
     path.write_bytes(json.dumps(record).encode() + b"\n" + rest)
-    with pytest.raises(IsbenchError, match="of format 99; this isbench reads format 1"):
+    with pytest.raises(IsbenchError, match="of format 99; this isbench reads formats 1 and 2"):
         store.read(path)
 
 
@@ -252,9 +252,8 @@ def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, click
         {"limit": 1},
         {"fingerprint": "other"},
         {"keys": "other"},
-        {"source": "another.module"},
-        {"code": "other"},
-        {"model_version": "2"},
+        {"version": "2"},
+        {"libraries": {"torch": "3.0"}},
     ],
     ids=str,
 )

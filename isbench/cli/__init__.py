@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "Segment an image by clicks that are given.",
     "demo": "Segment images by hand on a local page.",
     "merge": "Join shards that several machines played.",
+    "migrate": "Convert run files of isbench 0.1.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",
     "datasets": "Show what data sets there are.",

@@ -18,23 +18,16 @@ from isbench.cli.machine import machines, on_processor
 from isbench.compare import title
 from isbench.datasets import load_dataset
 from isbench.datasets.content import fingerprint
-from isbench.drift import Replayed, beyond, changes
 from isbench.errors import IsbenchError, PredictorError
 from isbench.paper import book
 from isbench.processor import processor
-from isbench.replay import again, at_work, drawn, rebuilt, shortened
+from isbench.replay import at_work, rebuilt
+from isbench.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
 from isbench.store import Run, digest_in
 from isbench.types import Dataset, Model
 
 NEED_DATA = "ISBENCH_NEED_DATA"  # set where nothing may be lacking, as in CI
 _ABSENT = (ImportError, OSError)  # what a library or a file that is not here raises
-
-
-class Depth(NamedTuple):
-    """How much of a run is played again."""
-
-    objects: int
-    clicks: int
 
 
 DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10), "none": Depth(0, 0)}
@@ -153,21 +146,17 @@ def _played_on(run: Run, here: _Here) -> Dataset:
 
 def replayed(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
     """Return some of a run's games, always the same ones, as they were and as they go now."""
-    found = []
-    keys = drawn([game.key for game in run.trajectories], depth.objects)
     with at_work(card) as predictor:
-        for game in run.trajectories:
-            if game.key in keys:
-                short, rules = shortened(game, run.spec.rules, depth.clicks)
-                found.append(Replayed(short, again(predictor, dataset.load(game.key), rules)))
-    return found
+        return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 
 def judged(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
     """Yield what drifted: every game that changed, or only what is beyond the bounds."""
-    changed = list(changes(games))
+    changed = list(list_changes(games))
     clicks = min(depth.clicks, run.spec.rules.max_clicks)
-    drifts = changed if exact else list(beyond(games, replace(run.spec.rules, max_clicks=clicks)))
+    drifts = (
+        changed if exact else list(list_excess(games, replace(run.spec.rules, max_clicks=clicks)))
+    )
     for text in drifts:
         yield Finding("drift", f"{title(run)}, {text}")
     if changed and not drifts:

@@ -13,9 +13,9 @@ from isbench.cli.options import data_option
 from isbench.datasets import ENTRIES, find_folder
 from isbench.datasets.pictures import DECODER
 from isbench.datasets.place import VARIABLE, data_folder
+from isbench.environment import describe_environment
 from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
-from isbench.surroundings import surroundings
 
 
 @click.command(short_help="Show versions and data, and what is missing.")
@@ -27,7 +27,7 @@ def doctor(data: Path | None) -> None:
     Example:
       isbench doctor
     """
-    facts = surroundings()
+    facts = describe_environment()
     click.echo(f"python {facts['python']} on {facts['machine']}, {platform.release()}")
     for package, version in facts["versions"].items():
         click.echo(f"  {package} {version or 'not installed'}")

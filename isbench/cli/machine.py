@@ -37,8 +37,20 @@ def note_machines(results: Path, runs: Sequence[Run]) -> None:
         if on_processor(run) and name:
             noted[digest] = name
     if noted != known:
-        text = "".join(f"{digest} {name}\n" for digest, name in sorted(noted.items()))
-        write_text(results / FILE, text)
+        _write(results, noted)
+
+
+def rename_machines(results: Path, renamed: Mapping[str, str]) -> None:
+    """Keep the notes of runs whose digests changed, by old digest."""
+    known = machines(results)
+    noted = {renamed.get(digest, digest): name for digest, name in known.items()}
+    if noted != known:
+        _write(results, noted)
+
+
+def _write(results: Path, noted: Mapping[str, str]) -> None:
+    text = "".join(f"{digest} {name}\n" for digest, name in sorted(noted.items()))
+    write_text(results / FILE, text)
 
 
 def on_processor(run: Run) -> bool:

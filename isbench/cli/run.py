@@ -77,6 +77,13 @@ from isbench.types import Model, Rules
     is_flag=True,
     help="Keep every mask beside the run, for reports; else they are computed again.",
 )
+@click.option(
+    "--recheck",
+    type=click.IntRange(min=0),
+    default=runner.RECHECKED,
+    show_default=True,
+    help="Recorded games to play again where the model's code has changed since; 0: trust it.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
 @click.option(
     "--out",
@@ -105,6 +112,7 @@ def run(
     executor: str,
     address: str,
     save_masks: bool,
+    recheck: int,
     seed: int,
     out: Path,
     data: Path | None,
@@ -157,6 +165,7 @@ def run(
                 executor=deal,
                 shard=part,
                 save_masks=save_masks,
+                rechecked=recheck,
             )
             for dataset in sets
             for card in cards

@@ -10,6 +10,7 @@ from torch import Tensor
 from isbench.nn.clickmaps import disks
 from isbench.nn.deeplab import DeepLab, SeparableHead
 from isbench.nn.hrnet import HRNet
+from isbench.nn.lite import LiteTrunk
 from isbench.nn.mini import Mini
 from isbench.nn.ocr import Logits
 from isbench.nn.resnet import BasicBlock, Block, Bottleneck, ResNet
@@ -18,7 +19,7 @@ from isbench.nn.stem import raised
 RADIUS = 5.0  # of the disks around clicks, in pixels of the input
 
 # Each has `stem` (at stride 2), `body` (at stride 4), and the channels of both.
-Trunk: TypeAlias = HRNet | DeepLab | Mini
+Trunk: TypeAlias = HRNet | DeepLab | LiteTrunk | Mini
 
 
 # block, and how many in the third layer

@@ -1,0 +1,34 @@
+"""`isbench migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from isbench.cli.machine import rename_machines
+from isbench.errors import IsbenchError
+
+
+@click.command(short_help="Convert run files of isbench 0.1.")
+@click.argument("runs", type=click.Path(path_type=Path))
+def migrate(runs: Path) -> None:
+    """Convert run files that isbench 0.1 wrote to the current format.
+
+    Every run below the folder RUNS gets a new first line and file name; its games are not changed.
+
+    \b
+    Example:
+      isbench migrate runs
+    """
+    from isbench import store
+    from isbench.migrate import migrate as convert
+
+    if not runs.is_dir():
+        raise IsbenchError(f"there is no folder {runs}; name one with run files")
+    renamed = {}
+    for old, new in convert(runs):
+        renamed[store.digest_in(old)] = store.digest_in(new)
+        click.echo(f"{old} -> {new.name}")
+    rename_machines(runs, renamed)
+    click.echo(f"{len(renamed)} run file{'' if len(renamed) == 1 else 's'} converted")

@@ -1,0 +1,67 @@
+"""Digests of the code that builds a model: what tells that a record may be out of date.
+
+They identify no run: a change of code that changes masks is a new `version` on the card. The
+modules of the model's own package and of `isbench.nn` that its builder reaches are digested,
+without comments and docstrings.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from isbench.types import Model
+
+_NETWORKS = "isbench.nn"
+
+
+def digest_source(model: Model) -> dict[str, str]:
+    """Return 12 hex digits by module name, empty where the builder's module has no file."""
+    build: Any = model.build
+    while isinstance(build, partial):
+        build = build.func
+    name = getattr(build, "__module__", None) or type(build).__module__
+    packages = {name.partition(".")[0], _NETWORKS} - {"isbench"}
+    digests: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in digests or not _is_within(module, packages):
+            continue
+        tree = _parse(module)
+        if tree is not None:
+            digests[module] = sha256(ast.unparse(tree).encode()).hexdigest()[:12]
+            waiting += _imports(tree)
+    return dict(sorted(digests.items()))
+
+
+def _is_within(module: str, packages: set[str]) -> bool:
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
+
+
+def _parse(module: str) -> ast.Module | None:
+    """Return the code of an imported module without docstrings, None if it has no file."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return None
+    for node in ast.walk(tree):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Return the modules and names of modules that a module imports, in full."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
