@@ -23,7 +23,9 @@ TOY = "tests.toys:gated_card"
 
 
 def command(data: Path, out: Path, *more: str, before: str = "") -> list[str]:
-    code = f"{before}\nfrom isbench.cli import main\nif __name__ == '__main__': main()"
+    # a shell lets what it runs in the background ignore Ctrl-C
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeding}\n{before}\nfrom isbench.cli import main\nif __name__ == '__main__': main()"
     options = ("run", "--model", TOY, "--dataset", f"folder:{data}", "--stop-iou", "1.01")
     limits = ("--max-clicks", "5", "--out", str(out))
     return [sys.executable, "-c", code, *options, *limits, *more]
