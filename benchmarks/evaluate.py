@@ -33,7 +33,7 @@ import pandas as pd
 import torch
 
 from benchmarks import plain
-from isbench import engine, runner
+from isbench import engine, job, runner, spec
 from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
 from isbench.nn import openvino
@@ -96,7 +96,7 @@ def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[
     assert card.network is not None
     torch.set_num_threads(way.threads)
     cv2.setNumThreads(way.threads)
-    card = runner.fitted(card, dataset)
+    card = spec.fitted(card, dataset)
     options = card.options
     sizes: dict[str, int] = {}
     network = loaded(partial(card.network, **options), card.runtime)
@@ -143,8 +143,8 @@ def play_in_the_open(card: Model, dataset: Dataset, rules: Rules) -> dict[str, A
             other[name] += perf_counter() - started
 
     cv2.setNumThreads(1)
-    card = runner.fitted(card, dataset)
-    predictor, clock, games, seconds = runner.build(card), Clock(), {}, []
+    card = spec.fitted(card, dataset)
+    predictor, clock, games, seconds = job.build(card), Clock(), {}, []
     engine.CLICKERS = {"centre": partial(timed, "clicker", CLICKERS["centre"])}
     started = perf_counter()
     for game in engine.play(

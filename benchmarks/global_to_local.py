@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.trials import CLICKS, OBJECTS, TARGETS
 from csfpn.predictor import PAPER
-from isbench import runner
+from isbench import job, spec
 from isbench.engine import play
 from isbench.metrics import clicks_to, curves, paired
 from isbench.nn.backends import Computed
@@ -56,7 +56,7 @@ def box_only(made: Computed, view: View, state: State, clicks: tuple[Click, ...]
 
 def played(card: Model, way: str, held: Dataset) -> NDArray[np.float64]:
     """Return the IoU after each click of a game an object, (N, CLICKS)."""
-    predictor = runner.build(card)
+    predictor = job.build(card)
     if way == "box":
         assert card.network is not None
         assert card.runtime is not None
@@ -85,7 +85,7 @@ def main() -> None:
         for way, overview in CASES:
             options = {"overview": str(overview), "g2l": "off" if way == "off" else "on"}
             model = with_options(load_model(given.model), options)
-            card = runner.fitted(prepared(model, given.weights, runtime), held)
+            card = spec.fitted(prepared(model, given.weights, runtime), held)
             iou = played(card, way, held)
             nocs = [clicks_to(iou, target).astype(float) for target in TARGETS]
             off = nocs[-1] if way == "off" else off

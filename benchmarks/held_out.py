@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from isbench import runner
+from isbench import job, spec
 from isbench.engine import play
 from isbench.metrics import clicks_to, curves
 from isbench.registry import load_model, with_options
@@ -43,8 +43,8 @@ PLAYED = (
 
 def scores(name: str, weights: str, options: dict[str, str], held: Dataset) -> list[float]:
     """Return NoC at each of TARGETS and the mean IoU after each of SHOWN clicks."""
-    card = runner.fitted(prepared(with_options(load_model(name), options), weights), held)
-    games = play(runner.build(card), map(held.load, held.keys), Rules(20, max(TARGETS)))
+    card = spec.fitted(prepared(with_options(load_model(name), options), weights), held)
+    games = play(job.build(card), map(held.load, held.keys), Rules(20, max(TARGETS)))
     iou = curves([game.trajectory for game in games], 20)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
     nocs = [float(clicks_to(iou, target).mean()) for target in TARGETS]

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench import runner
+from isbench import job, spec
 from isbench.engine import play
 from isbench.metrics import bootstrap, clicks_to, curves, paired
 from isbench.registry import load_model, with_options
@@ -40,8 +40,8 @@ def played(path: Path, held: Dataset, options: dict[str, str]) -> NDArray[np.flo
     """Return the IoU after each click of a game an object, (N, CLICKS)."""
     model = with_options(load_model(read_card(path)["model"]), options)
     runtime = Runtime(backend="openvino", threads=2)
-    card = runner.fitted(prepared(model, str(path), runtime), held)
-    games = play(runner.build(card), map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
+    card = spec.fitted(prepared(model, str(path), runtime), held)
+    games = play(job.build(card), map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
     return curves([game.trajectory for game in games], CLICKS)
 
 

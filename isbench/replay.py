@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from isbench.engine import check_answers
+from isbench.job import THREADS, build
 from isbench.paper.lineup import found_by
 from isbench.registry import load_model
-from isbench.runner import THREADS, build
 from isbench.types import (
     Click,
     Mask,

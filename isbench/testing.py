@@ -8,8 +8,8 @@ import numpy as np
 
 from isbench.engine import check_answers
 from isbench.errors import PredictorError
+from isbench.job import build
 from isbench.registry import load_model
-from isbench.runner import build
 from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
 from isbench.weights import RANDOM, prepared
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from isbench import weights
+from isbench.job import build
 from isbench.nn.predictor import Passing
 from isbench.registry import load_model, with_options
-from isbench.runner import build
 from isbench.types import Click, Model, Sample, Turn
 
 SMALL = {"zoom_target": "48"}

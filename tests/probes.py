@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from isbench import masks
 from isbench.errors import IsbenchError
+from isbench.job import build
 from isbench.registry import load_model, model_names, with_options
-from isbench.runner import build
 from isbench.types import Click, Image, Mask, Model, Turn
 from isbench.weights import prepared
 from tests.networks import SMALL

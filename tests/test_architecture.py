@@ -16,7 +16,7 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = {
-    "archives", "cli", "datasets", "fetch", "merge", "nn", "processor", "report", "store",
+    "archives", "cli", "datasets", "fetch", "merge", "migrate", "nn", "processor", "report", "store",
     "training", "weights",
 }  # fmt: skip
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}

@@ -16,8 +16,9 @@ import pytest
 
 from isbench import cli, store
 from isbench.cli import COMMANDS
-from isbench.runner import Silent, run, specify
+from isbench.runner import Silent, run
 from isbench.sheet import terminal
+from isbench.spec import specify
 from isbench.types import Game, Rules
 from tests import toys
 from tests.conftest import write_folder_set

@@ -25,10 +25,10 @@ from isbench.datasets import load_dataset
 from isbench.demo import UPLOAD, Refused, Table, opened
 from isbench.engine import play
 from isbench.errors import IsbenchError
+from isbench.job import build
 from isbench.masks import unpacked
 from isbench.registry import load_model
 from isbench.replay import overlap
-from isbench.runner import build
 from isbench.types import Click, Rules, Sample
 from tests.browser import chromium, complaints
 from tests.waiting import HUNG, wait_until

@@ -15,10 +15,10 @@ import torch
 from csfpn.predictor import PAPER, RELEASED, global_to_local
 from isbench import weights
 from isbench.errors import IsbenchError
+from isbench.job import build
 from isbench.nn.predictor import Passing, View
 from isbench.nn.zoom import Box, Zoom
 from isbench.registry import load_model, with_options
-from isbench.runner import build
 from isbench.types import Click, Model, Turn
 from tests.networks import SMALL, drawn, masks, one
 

@@ -15,8 +15,9 @@ from isbench import store
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.registry import load_model
-from isbench.runner import run, specify
+from isbench.runner import run
 from isbench.source import digest_source
+from isbench.spec import specify
 from isbench.types import Game, Model, Rules
 from isbench.weights import prepared
 from tests import toys

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from isbench.errors import IsbenchError, PredictorError
+from isbench.job import build
 from isbench.registry import load_model, model_names, with_options
-from isbench.runner import build
 from isbench.testing import check_predictor
 from isbench.types import Image, Model, Prediction, Turn
 from tests import toys

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 from isbench import store, weights
 from isbench.errors import IsbenchError
+from isbench.job import build
 from isbench.nn import openvino
 from isbench.registry import load_model, with_options
-from isbench.runner import build
 from isbench.training.weights import read_card
 from isbench.types import File
 from tests.networks import drawn, masks, network, one

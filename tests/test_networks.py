@@ -16,12 +16,13 @@ import torch
 from baselines import cdnet
 from isbench import weights
 from isbench.engine import play
+from isbench.job import build
 from isbench.nn.clickmaps import mirrored
 from isbench.nn.predictor import Passing, View, answered, crop, mask_guided
 from isbench.nn.stem import raised
 from isbench.nn.zoom import Box
 from isbench.registry import load_model, with_options
-from isbench.runner import Silent, build, run
+from isbench.runner import Silent, run
 from isbench.types import Click, Rules, Runtime, Turn
 from tests import toys
 from tests.networks import SMALL, drawn, masks, one, played_by

@@ -29,8 +29,8 @@ from isbench.paper.rows import ABLATION, QUESTIONS, RULES, TABLE4, Question, Row
 from isbench.plots import ALIASES, PLOTS, iou_k
 from isbench.registry import load_model
 from isbench.report import published
-from isbench.runner import specify
 from isbench.sheet import Sheet
+from isbench.spec import specify
 from isbench.store import Run
 from isbench.types import File, Game, Model, Rules, Runtime
 from tests import toys

@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor
 
 from benchmarks import plain
-from isbench import runner
+from isbench import runner, spec
 from isbench.datasets import load_dataset
 from isbench.nn import openvino
 from isbench.nn.compute import loaded
@@ -54,7 +54,7 @@ def test_isbench_plays_its_games(name: str, backend: str, tmp_path: Path) -> Non
     card = prepared(load_model(name), runtime=Runtime(backend=backend))
     assert card.runtime is not None
     assert card.network is not None
-    options = runner.fitted(card, dataset).options
+    options = spec.fitted(card, dataset).options
     network = loaded(partial(card.network, **options), card.runtime)
     wanted = [
         plain.game(network, dataset.load(key), rules, plain.options(options))

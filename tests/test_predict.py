@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from isbench.datasets import load_dataset
 from isbench.engine import play
+from isbench.job import build
 from isbench.masks import png, rle, unpacked
 from isbench.registry import load_model
-from isbench.runner import build
 from isbench.types import Mask, Rules
 
 Isbench = Callable[..., tuple[int, str, str]]

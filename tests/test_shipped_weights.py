@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from isbench import runner
+from isbench import job
 from isbench.cli.train import _chosen
 from isbench.datasets.content import file_digest
 from isbench.registry import load_model, model_names, with_options
@@ -42,7 +42,7 @@ MADE = {
 @pytest.mark.parametrize(("name", "weights"), SHIPPED)
 def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
     card = with_options(load_model(name), NEEDED.get(weights, {}))
-    runner.check(prepared(card, weights))
+    job.check(prepared(card, weights))
     assert card.bundled[weights].stat().st_size <= MOST
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from isbench import store
 from isbench.errors import IsbenchError
-from isbench.runner import specify
+from isbench.spec import specify
 from isbench.types import Dataset, Game, Rules, Spec, Trajectory
 from tests import toys
 

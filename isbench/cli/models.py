@@ -9,7 +9,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench import runner
+from isbench import spec
 from isbench.cli.options import console
 from isbench.errors import IsbenchError
 from isbench.registry import load_model, model_names
@@ -60,7 +60,7 @@ def models(costs: bool, size: str | None) -> None:
 
 def _shown(key: str, value: Scalar) -> str:
     """Return an option's default as one would type it, or what it stands for."""
-    if runner.LEFT_TO_DATA.get(key) == value:
+    if spec.LEFT_TO_DATA.get(key) == value:
         return "the data set's"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 

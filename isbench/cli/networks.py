@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from isbench import runner
+from isbench import job, spec
 from isbench.datasets import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
 from isbench.registry import with_options
@@ -106,7 +106,7 @@ def _exact(card: Model) -> Model:
     """Return the card as it is if its backend answers as PyTorch does, else with PyTorch itself."""
     assert card.runtime is not None
     try:
-        runner.build(card)
+        job.build(card)
     except Unfit as error:
         click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
         return replace(card, runtime=replace(card.runtime, backend="eager"))
@@ -119,7 +119,7 @@ def for_photographs(card: Model) -> Model:
     def load(key: str) -> Sample:
         raise KeyError(key)
 
-    return runner.fitted(card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE))
+    return spec.fitted(card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE))
 
 
 def configured(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from isbench import report, runner, sheet, tables
+from isbench import job, report, runner, sheet, tables
 from isbench.cli.checking import check_records
 from isbench.cli.machine import note_machines
 from isbench.cli.networks import Asked, with_network
@@ -133,7 +133,7 @@ def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None)
             card = task.entrant.card
             try:
                 card = with_network(card, Asked(task.weights, "auto", "fp32", 1, "eager"))
-                runner.build(card)
+                job.build(card)
             except IsbenchError as error:  # a library that this machine lacks
                 reporter.note(f"left out: {error}")
                 continue

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from isbench import presets, runner, sheet, tables
+from isbench import job, presets, runner, sheet, tables
 from isbench.cli.networks import Asked, configured, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
@@ -150,7 +150,7 @@ def run(
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
     if len(cards) * len(sets) > 1:
-        list(map(runner.check, cards))  # what is wrong with the last is known before the first
+        list(map(job.check, cards))  # what is wrong with the last is known before the first
     part = sharded(shard)
     count, deal = _crew(executor, address, workers, cards)
     with Reporter() as reporter:

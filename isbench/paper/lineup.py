@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.fetch import mismatch
 from isbench.paper.rows import Row
 from isbench.registry import load_model, model_names, with_options
-from isbench.runner import LEFT_TO_DATA
+from isbench.spec import LEFT_TO_DATA
 from isbench.types import File, Model, Scalar
 from isbench.weights import weights_folder
 

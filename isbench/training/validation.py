@@ -14,8 +14,9 @@ import torch
 
 from isbench.engine import play
 from isbench.errors import IsbenchError
+from isbench.job import build, check
 from isbench.metrics import clicks_to, curves
-from isbench.runner import build, check, fitted
+from isbench.spec import fitted
 from isbench.training.weights import save_weights
 from isbench.types import Model, Rules, Runtime
 from isbench.weights import prepared
