@@ -24,6 +24,8 @@ from tests.networks import SMALL
 from tests.synthetic import filled
 
 GOLDEN = Path(__file__).parent / "golden" / "probes.json"
+# synthetic weights blow its rounding up, and a box that follows it would follow the processor
+STEADY = {"csfpn-hrnet18": {"zoom": "off"}}
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
 
 
@@ -40,6 +42,7 @@ def loaded(name: str, folder: Path, threshold: float | None = None) -> Model:
     if card.network is None:
         return card
     options = {key: value for key, value in SMALL.items() if key in card.options}
+    options |= STEADY.get(name, {})
     if threshold is not None:
         options["threshold"] = str(threshold)
     card = with_options(card, options)
