@@ -15,7 +15,7 @@ from tests import probes
 
 GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
 # of the pixels of a network's mask, on processors that round otherwise
-ROUNDING = 0.02
+ROUNDING = 0.05
 
 
 def test_every_installed_model_is_on_record() -> None:
