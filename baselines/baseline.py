@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from baselines.fdm import Fdm, near
-from isbench.nn.compute import ready
-from isbench.nn.deeplab import DeepLab
-from isbench.nn.mini import Mini
-from isbench.nn.ocr import Logits
-from isbench.nn.predictor import Passing, mask_guided, view
+from isbench.nn.backbones.deeplab import DeepLab
+from isbench.nn.backbones.mini import Mini
+from isbench.nn.backbones.ocr import Logits
+from isbench.nn.inference.predictor import Passing, mask_guided, view
+from isbench.nn.inference.zoom_in import Zoom
+from isbench.nn.runtime.compute import ready
 from isbench.nn.stem import conv1s, input_fusion, normalised, raised
 from isbench.nn.trunk import deeplab, head_for, logits_of, maps
-from isbench.nn.zoom import Zoom
 from isbench.types import Runtime
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from baselines import baseline, cdnet, ritm
 from baselines.baseline import Parts
-from isbench.nn.hrnet import W18, W18S, W32, HRNet, Sizes
-from isbench.nn.lite import SIDES as LITE_SIDES
-from isbench.nn.lite import LiteTrunk
-from isbench.nn.mini import SIDES, Mini
-from isbench.nn.predictor import OPTIONS
+from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet, Sizes
+from isbench.nn.backbones.lite import SIDES as LITE_SIDES
+from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.mini import SIDES, Mini
+from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import Lots, recipes
 from isbench.types import File, Model

@@ -1,8 +1,8 @@
 """CDNet (Chen et al. 2021): features diffuse within the network, the answer after it.
 
 Written from a description of the paper and its code; its ResNet-34, the only one released, is equal
-to the official network under synthetic weights (tests/test_cdnet.py). Attribute names are the keys
-of the official checkpoints. The ResNet-50 of Table 1 is the same on that trunk.
+to the official network under synthetic weights (tests/baselines/test_cdnet.py). Attribute names are
+the keys of the official checkpoints. The ResNet-50 of Table 1 is the same on that trunk.
 
 Differs: see `baselines.fdm`; the latent answers, which only training needs, are computed on demand.
 """
@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from baselines.fdm import Diffused, Fdm, near
 from baselines.pdm import Pdm
 from isbench.errors import IsbenchError, Unfit
+from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
+from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import disks
-from isbench.nn.compute import ready
-from isbench.nn.deeplab import DeepLab, SeparableHead
-from isbench.nn.ocr import Logits
-from isbench.nn.predictor import (
+from isbench.nn.inference.predictor import (
     OPTIONS,
     Look,
     Passes,
@@ -35,9 +34,10 @@ from isbench.nn.predictor import (
     view,
     zoomed,
 )
+from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.runtime.compute import ready
 from isbench.nn.stem import conv1s, normalised, raised
 from isbench.nn.trunk import RADIUS, deeplab, maps
-from isbench.nn.zoom import Box, Zoom
 from isbench.types import Click, Runtime
 
 # the box is renewed at every click, and what it holds is resized to a square

@@ -1,8 +1,8 @@
 """CDNet's feature diffusion (Chen et al. 2021): clicked cells lend their features to alike ones.
 
 Written from a description of variant 3 of the released module, to which it is equal under synthetic
-weights (tests/test_cdnet.py); attribute names are the keys of its checkpoints. Does not know what
-network it stands in.
+weights (tests/baselines/test_cdnet.py); attribute names are the keys of its checkpoints. Does not
+know what network it stands in.
 
 Differs: each sign is an attention of its own whose keys are scaled, so that no matrix of cells by
 cells is kept; queries meet keys twice for it, where the released code multiplies them once. `inner`
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.clickmaps import disks
-from isbench.nn.deeplab import Separable
 from isbench.nn.stem import raised
 
 RADIUS = 24.0  # of the disks that diffuse, in pixels of the input

@@ -1,6 +1,6 @@
 """Pixel diffusion of CDNet (Chen et al. 2021): an answer goes where neighbours have like colours.
 
-Nothing here is learned. Equal to the official module (tests/test_cdnet.py).
+Nothing here is learned. Equal to the official module (tests/baselines/test_cdnet.py).
 """
 
 from __future__ import annotations

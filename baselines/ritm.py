@@ -1,9 +1,10 @@
 """RITM (Sofiiuk et al. 2021, arXiv:2102.06583): clicks and last answer as maps, one network.
 
-Written from the paper; equal to the official networks under synthetic weights (tests/test_nn.py).
+Written from the paper; equal to the official networks under synthetic weights
+(tests/nn/test_nn.py).
 Attribute names are the keys of the official checkpoints. Differs: what the official networks
-compute without effect (see `isbench.nn.ocr`) is not computed. `ritm-mini` is this project's, with
-RITM's every rule around another trunk; the paper's Table 3 calls such a network BS.
+compute without effect (see `isbench.nn.backbones.ocr`) is not computed. `ritm-mini` is this
+project's, with RITM's every rule around another trunk; the paper's Table 3 calls it BS.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from isbench.nn.compute import ready
-from isbench.nn.ocr import Logits
-from isbench.nn.predictor import Passing, mask_guided, view
+from isbench.nn.backbones.ocr import Logits
+from isbench.nn.inference.predictor import Passing, mask_guided, view
+from isbench.nn.inference.zoom_in import Zoom
+from isbench.nn.runtime.compute import ready
 from isbench.nn.stem import conv1s, normalised
 from isbench.nn.trunk import Trunk, head_for, logits_of, maps, rough
-from isbench.nn.zoom import Zoom
 from isbench.types import Runtime
 
 

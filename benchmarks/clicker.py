@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.clicker import centre
 from isbench.datasets import load_dataset
-from isbench.engine import play
-from isbench.registry import load_model
+from isbench.evaluation.clicker import centre
+from isbench.evaluation.engine import play
+from isbench.models.registry import load_model
 from isbench.types import (
     Click,
     Dataset,

@@ -33,17 +33,17 @@ import pandas as pd
 import torch
 
 from benchmarks import plain
-from isbench import engine, job, runner, spec
-from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
-from isbench.nn import openvino
-from isbench.nn.compute import loaded
-from isbench.nn.cost import cost
-from isbench.pool import cores
-from isbench.processor import processor
-from isbench.registry import load_model
+from isbench.evaluation import engine, job, runner, spec
+from isbench.evaluation.clicker import CLICKERS
+from isbench.evaluation.executors.processes import cores
+from isbench.models.registry import load_model
+from isbench.models.weights import prepared
+from isbench.nn.runtime import openvino
+from isbench.nn.runtime.compute import loaded
+from isbench.nn.runtime.cost import cost
+from isbench.storage.environment import processor
 from isbench.types import Dataset, Game, Model, Rules, Runtime
-from isbench.weights import prepared
 
 
 class Way(NamedTuple):

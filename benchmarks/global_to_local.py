@@ -21,17 +21,26 @@ from numpy.typing import NDArray
 
 from benchmarks.trials import CLICKS, OBJECTS, TARGETS
 from csfpn.predictor import PAPER
-from isbench import job, spec
-from isbench.engine import play
+from isbench.evaluation import job, spec
+from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves, paired
-from isbench.nn.backends import Computed
-from isbench.nn.compute import ready
-from isbench.nn.predictor import Glance, Passes, Passing, State, View, concluded, pasted, view
-from isbench.registry import load_model, with_options
+from isbench.models.registry import load_model, with_options
+from isbench.models.weights import prepared
+from isbench.nn.inference.predictor import (
+    Glance,
+    Passes,
+    Passing,
+    State,
+    View,
+    concluded,
+    pasted,
+    view,
+)
+from isbench.nn.runtime.backends import Computed
+from isbench.nn.runtime.compute import ready
 from isbench.training.corpus import some_of, split
 from isbench.training.sources import read
 from isbench.types import Click, Dataset, Model, Rules, Runtime
-from isbench.weights import prepared
 
 SHOWN = (1, 2, 3, 5, 10)
 CASES = (

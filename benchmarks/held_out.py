@@ -16,16 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from isbench import job, spec
-from isbench.engine import play
+from isbench.evaluation import job, spec
+from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
-from isbench.registry import load_model, with_options
+from isbench.models.registry import load_model, with_options
+from isbench.models.weights import prepared
 from isbench.training.corpus import some_of, split
 from isbench.training.recipes import MINI
 from isbench.training.sources import read
 from isbench.training.validation import SHOWN, TARGETS
 from isbench.types import Dataset, Rules
-from isbench.weights import prepared
 
 PLAYED = (
     ("ritm-mini", "pack", {}),

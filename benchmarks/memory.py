@@ -31,7 +31,7 @@ def write_set(root: Path, objects: int) -> None:
 
 def play(root: Path, out: Path) -> None:
     from isbench import Rules, load_dataset, run
-    from isbench.tables import figures
+    from isbench.reporting.tables import figures
 
     played = run("nearest", load_dataset(f"folder:{root}"), Rules(stop_iou=1.01), out=out)
     figures(played)

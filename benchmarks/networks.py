@@ -13,9 +13,9 @@ from functools import partial
 
 import torch
 
+from isbench.models.registry import load_model
 from isbench.nn.clickmaps import points
-from isbench.nn.compute import computing, ready
-from isbench.registry import load_model
+from isbench.nn.runtime.compute import computing, ready
 from isbench.types import Click, Runtime
 
 CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))

@@ -16,11 +16,11 @@ from time import process_time
 
 import torch
 
-from isbench.registry import load_model
+from isbench.models.registry import load_model
 from isbench.training import Checks, Crop, Range, Recipe, Views
-from isbench.training.feed import batch
 from isbench.training.loop import Report, events
-from isbench.training.session import Session, opened
+from isbench.training.prefetch import batch
+from isbench.training.training_run import Session, opened
 from isbench.types import Model
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
@@ -68,7 +68,7 @@ def main() -> None:
 def plain() -> Model:
     """Return a card for RITM's network on the mini trunk."""
     from baselines.ritm import Ritm
-    from isbench.nn.mini import Mini
+    from isbench.nn.backbones.mini import Mini
 
     def network() -> Ritm:
         return Ritm(Mini())

@@ -21,16 +21,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench import job, spec
-from isbench.engine import play
+from isbench.evaluation import job, spec
+from isbench.evaluation.engine import play
 from isbench.metrics import bootstrap, clicks_to, curves, paired
-from isbench.registry import load_model, with_options
+from isbench.models.registry import load_model, with_options
+from isbench.models.weights import prepared
 from isbench.training.corpus import some_of, split
 from isbench.training.loop import WEIGHTS
 from isbench.training.sources import read
 from isbench.training.weights import read_card
 from isbench.types import Dataset, Rules, Runtime
-from isbench.weights import prepared
 
 OBJECTS, CLICKS = 120, 20
 TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)

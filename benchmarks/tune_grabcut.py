@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from baselines.grabcut import GrabCut
-from isbench.engine import play
+from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
 from isbench.types import Rules, Sample
 

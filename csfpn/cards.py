@@ -15,11 +15,11 @@ from typing import Any
 
 from csfpn.network import Graphs
 from csfpn.predictor import SWITCHES, Form, build, network
-from isbench.nn.hrnet import W18, HRNet
-from isbench.nn.lite import SIDES as LITE_SIDES
-from isbench.nn.lite import LiteTrunk
-from isbench.nn.mini import SIDES, Mini
-from isbench.nn.predictor import OPTIONS
+from isbench.nn.backbones.hrnet import W18, HRNet
+from isbench.nn.backbones.lite import SIDES as LITE_SIDES
+from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.mini import SIDES, Mini
+from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import deeplab
 from isbench.training import Weighted, recipes
 from isbench.types import Model

@@ -1,7 +1,7 @@
 """CSFPN's network (BMVC 2023): RITM's, with click-guided propagation between trunk and head.
 
 Written from the paper; on HRNet equal to the released network under synthetic weights
-(tests/test_nn.py). Attribute names are the keys of that code, where the graphs are parts of the
+(tests/nn/test_nn.py). Attribute names are the keys of that code, where the graphs are parts of the
 feature extractor. Of the DeepLabV3+ and the mini versions no code was ever released.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from csfpn.propagation import Hsgm, Sgm, cells
-from isbench.nn.ocr import Logits
+from isbench.nn.backbones.ocr import Logits
 from isbench.nn.stem import conv1s, normalised
 from isbench.nn.trunk import Trunk, head_for, logits_of, maps, rough
 

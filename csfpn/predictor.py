@@ -15,9 +15,7 @@ from typing import Any
 
 from csfpn.network import Csfpn, Graphs
 from isbench.errors import IsbenchError
-from isbench.nn.backends import Computed
-from isbench.nn.compute import ready
-from isbench.nn.predictor import (
+from isbench.nn.inference.predictor import (
     Glance,
     Passes,
     Passing,
@@ -28,8 +26,10 @@ from isbench.nn.predictor import (
     pasted,
     view,
 )
+from isbench.nn.inference.zoom_in import Zoom
+from isbench.nn.runtime.backends import Computed
+from isbench.nn.runtime.compute import ready
 from isbench.nn.trunk import Trunk
-from isbench.nn.zoom import Zoom
 from isbench.types import Click, Runtime
 
 PAPER = Zoom(after=0, least=0, keep_iou=1.0)

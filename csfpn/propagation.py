@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from isbench.nn.deeplab import Separable
+from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.stem import raised
 
 

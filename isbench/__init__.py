@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
-    from isbench.engine import play
     from isbench.errors import IsbenchError, PredictorError
-    from isbench.registry import load_model
-    from isbench.runner import run
-    from isbench.store import Run, read
+    from isbench.evaluation.engine import play
+    from isbench.evaluation.runner import run
+    from isbench.models.registry import load_model
+    from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
         Dataset,
@@ -37,16 +37,16 @@ _PLACES = {
     "Predictor": "types",
     "PredictorError": "errors",
     "Rules": "types",
-    "Run": "store",
+    "Run": "storage.store",
     "Sample": "types",
     "Spec": "types",
     "Trajectory": "types",
     "Turn": "types",
     "load_dataset": "datasets",
-    "load_model": "registry",
-    "play": "engine",
-    "read": "store",
-    "run": "runner",
+    "load_model": "models.registry",
+    "play": "evaluation.engine",
+    "read": "storage.store",
+    "run": "evaluation.runner",
 }
 
 __all__ = [

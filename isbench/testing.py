@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isbench.engine import check_answers
 from isbench.errors import PredictorError
-from isbench.job import build
-from isbench.registry import load_model
+from isbench.evaluation.engine import check_answers
+from isbench.evaluation.job import build
+from isbench.models.registry import load_model
+from isbench.models.weights import RANDOM, prepared
 from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
-from isbench.weights import RANDOM, prepared
 
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from isbench.cli import main
-from isbench.paper import book
+from isbench.papers import all_tables
 
 # machines differ in speed: no test fails for being slow
 settings.register_profile("isbench", deadline=None)
@@ -61,7 +61,7 @@ def bs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of weights of ritm-mini."""
     from safetensors.torch import save_file  # torch, which only tests of networks wait for
 
-    from tests.networks import network
+    from tests.support.networks import network
 
     path = tmp_path_factory.mktemp("weights") / "bs.safetensors"
     save_file(network("ritm-mini").state_dict(), path)
@@ -95,7 +95,7 @@ def folder_set(tmp_path: Path) -> Path:
 @pytest.fixture
 def cheap_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave Table 4 out, whose networks take seconds to count."""
-    monkeypatch.setattr(book, "NUMBERS", (1, 2, 3))
+    monkeypatch.setattr(all_tables, "NUMBERS", (1, 2, 3))
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def toy_pack(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a training pack of 60 small images, one of which is broken."""
-    from tests.test_training_pack import write_pack
+    from tests.training.test_pack import write_pack
 
     return f"pack:{write_pack(tmp_path_factory.mktemp('packs') / 'toy', broken=(7,))}"
 
@@ -136,7 +136,7 @@ def whole(toy_pack: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from isbench.training import train
-    from tests.tiny import RECIPE, card
+    from tests.support.tiny import RECIPE, card
 
     out = tmp_path_factory.mktemp("trainings") / "whole"
     torch.set_num_threads(1)

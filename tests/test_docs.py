@@ -14,7 +14,7 @@ import pytest
 from benchmarks.evaluate import shown
 from isbench.cli import cli
 from isbench.cli.checking import stale
-from isbench.report import choose
+from isbench.reporting.writer import choose
 from isbench.testing import check_predictor
 
 ROOT = Path(__file__).parents[1]

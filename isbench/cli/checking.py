@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 import click
 
-from isbench import report
-from isbench.cli.machine import machines, on_processor
-from isbench.compare import title
+from isbench.cli.processors import machines, on_processor
 from isbench.datasets import load_dataset
-from isbench.datasets.content import fingerprint
+from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError, PredictorError
-from isbench.paper import book
-from isbench.processor import processor
-from isbench.replay import at_work, rebuilt
-from isbench.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
-from isbench.store import Run, digest_in
+from isbench.evaluation.replay import at_work, rebuilt
+from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
+from isbench.papers import all_tables
+from isbench.reporting import writer
+from isbench.reporting.compare import title
+from isbench.storage.environment import processor
+from isbench.storage.store import Run, digest_in
 from isbench.types import Dataset, Model
 
 NEED_DATA = "ISBENCH_NEED_DATA"  # set where nothing may be lacking, as in CI
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 def check_records(results: Path, budget: str, data: Path | None) -> int:
     """Print a line for each finding and how many there are; return 1 if the check failed."""
-    runs, notes = report.choose((), results)
+    runs, notes = writer.choose((), results)
     found: Counter[str] = Counter()
     for finding in _findings(runs, results, DEPTHS[budget], data):
         found[finding.kind] += 1
@@ -78,7 +78,7 @@ def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -
 
 def stale(runs: list[Run], results: Path) -> Iterator[str]:
     """Yield where the files of tables differ from what the records give."""
-    for name, text in book.pages(report.published(), runs).items():
+    for name, text in all_tables.pages(writer.published(), runs).items():
         path, wanted = results / name, text.splitlines()
         try:
             found = path.read_text(encoding="utf-8").splitlines()

@@ -8,11 +8,11 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench import compare as comparison
 from isbench.cli.options import console, data_option, runs_option
 from isbench.errors import IsbenchError
-from isbench.report import choose_one
-from isbench.store import Run
+from isbench.reporting import compare as comparison
+from isbench.reporting.writer import choose_one
+from isbench.storage.store import Run
 
 
 @click.command(short_help="Compare two runs object by object.")
@@ -57,7 +57,7 @@ def compare(
     a, b = choose_one(run_a, runs), choose_one(run_b, runs)
     _print(a, b, worst)
     if place is not None:
-        from isbench.cli.pages import write_page
+        from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
         write_page(place, [a, b], clicks, pictures, data, pair=True)

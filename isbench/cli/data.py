@@ -15,10 +15,10 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option
 from isbench.datasets import ENTRIES, find_folder, load_dataset
 from isbench.datasets.catalogue import Entry
-from isbench.datasets.own import add as keep
-from isbench.datasets.own import own_sets
-from isbench.datasets.own import remove as forget
-from isbench.datasets.place import data_folder
+from isbench.datasets.data_root import data_folder
+from isbench.datasets.user_datasets import add as keep
+from isbench.datasets.user_datasets import own_sets
+from isbench.datasets.user_datasets import remove as forget
 from isbench.datasets.verify import verify as look_at
 from isbench.errors import IsbenchError, unknown
 
@@ -122,7 +122,7 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     Example:
       isbench data import sbd ~/Downloads/benchmark.tgz
     """
-    from isbench.archives import install
+    from isbench.files.archives import install
 
     click.echo(f"{name} is in {install(name, _downloadable(name), source, data_folder(data))}")
 
@@ -179,8 +179,8 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
       isbench data get grabcut
       isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
     """
-    from isbench.archives import Unusable, install, place
-    from isbench.fetch import fetch
+    from isbench.files.archives import Unusable, install, place
+    from isbench.files.download import fetch
 
     entry, root = _downloadable(name), data_folder(data)
     if (found := find_folder(name, data)) is not None:

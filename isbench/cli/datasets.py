@@ -10,7 +10,7 @@ from rich.table import Table
 
 from isbench.cli.options import console, data_option
 from isbench.datasets import ENTRIES, FORMS, find_folder
-from isbench.datasets.own import own_sets
+from isbench.datasets.user_datasets import own_sets
 
 
 @click.command(short_help="Show what data sets there are.")

@@ -18,11 +18,11 @@ from isbench.cli.networks import (
     with_network,
 )
 from isbench.cli.options import complete_models
-from isbench.datasets.pictures import read_image
+from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
-from isbench.registry import load_model
-from isbench.replay import at_work
-from isbench.report import template
+from isbench.evaluation.replay import at_work
+from isbench.models.registry import load_model
+from isbench.reporting.writer import template
 
 
 @click.command(short_help="Segment images by hand on a local page.")
@@ -64,7 +64,7 @@ def demo(
     try:
         import uvicorn
 
-        from isbench.demo import Table, application
+        from isbench.demo.server import Table, application
     except ImportError as error:
         raise IsbenchError(f"demo lacks {error.name}: pip install 'isbench[demo]'") from error
     asked = Asked(weights, device, precision, threads, backend)

@@ -11,11 +11,11 @@ import cv2
 
 from isbench.cli.options import data_option
 from isbench.datasets import ENTRIES, find_folder
-from isbench.datasets.pictures import DECODER
-from isbench.datasets.place import VARIABLE, data_folder
-from isbench.environment import describe_environment
+from isbench.datasets.data_root import VARIABLE, data_folder
+from isbench.datasets.image_io import DECODER
 from isbench.errors import IsbenchError
-from isbench.registry import load_model, model_names
+from isbench.models.registry import load_model, model_names
+from isbench.storage.environment import describe_environment
 
 
 @click.command(short_help="Show versions and data, and what is missing.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isbench.merge import merge as joined
+from isbench.storage.merge import merge as joined
 
 
 @click.command(short_help="Join shards that several machines played.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.machine import rename_machines
+from isbench.cli.processors import rename_machines
 from isbench.errors import IsbenchError
 
 
@@ -21,8 +21,8 @@ def migrate(runs: Path) -> None:
     Example:
       isbench migrate runs
     """
-    from isbench import store
-    from isbench.migrate import migrate as convert
+    from isbench.storage import store
+    from isbench.storage.migrate import migrate as convert
 
     if not runs.is_dir():
         raise IsbenchError(f"there is no folder {runs}; name one with run files")

@@ -9,12 +9,12 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench import spec
 from isbench.cli.options import console
 from isbench.errors import IsbenchError
-from isbench.registry import load_model, model_names
+from isbench.evaluation import spec
+from isbench.models.registry import load_model, model_names
+from isbench.models.weights import names
 from isbench.types import Scalar
-from isbench.weights import names
 
 _SIZE = "320x480"
 
@@ -74,7 +74,12 @@ def _parsed(text: str) -> tuple[int, int]:
 
 def _costs(size: tuple[int, int]) -> tuple[Table, str]:
     """Return the table of costs, and what is counted."""
-    from isbench.nn.cost import COUNTED, PARTS, REST, cost  # torch, which --help does not wait for
+    from isbench.nn.runtime.cost import (  # torch, which --help does not wait for
+        COUNTED,
+        PARTS,
+        REST,
+        cost,
+    )
 
     parts = (REST, *PARTS)
     table = Table(box=box.SIMPLE_HEAD)

@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from isbench import job, spec
 from isbench.datasets import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
-from isbench.registry import with_options
+from isbench.evaluation import job, spec
+from isbench.models.registry import with_options
+from isbench.models.weights import prepared
 from isbench.types import Dataset, File, Model, Runtime, Sample
-from isbench.weights import prepared
 
 
 class Asked(NamedTuple):
@@ -73,10 +73,10 @@ def with_network(card: Model, asked: Asked) -> Model:
     """Return a card ready to be built: where it has a network, with its weights and runtime."""
     if card.network is None:
         return card
-    from isbench.nn import (
+    from isbench.nn.runtime import (  # torch takes a second: only who has a network waits for it
         backends,
         compute,
-    )  # torch takes a second: only who has a network waits for it
+    )
 
     if asked.threads < 1:
         raise IsbenchError(f"threads is {asked.threads}; wanted at least 1")

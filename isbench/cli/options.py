@@ -45,7 +45,7 @@ def console() -> Console:
 
 def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of an installed model."""
-    from isbench.registry import model_names  # completion answers while a person types
+    from isbench.models.registry import model_names  # completion answers while a person types
 
     return [name for name in model_names() if name.startswith(incomplete)]
 
@@ -53,6 +53,6 @@ def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> l
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
     from isbench.datasets import ENTRIES, FORMS
-    from isbench.datasets.own import own_sets
+    from isbench.datasets.user_datasets import own_sets
 
     return [name for name in (*ENTRIES, *own_sets(), *FORMS) if name.startswith(incomplete)]

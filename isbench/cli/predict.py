@@ -17,12 +17,12 @@ from isbench.cli.networks import (
     with_network,
 )
 from isbench.cli.options import complete_models
-from isbench.datasets.pictures import read_image
+from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
-from isbench.masks import encoded
-from isbench.registry import load_model
-from isbench.replay import at_work, masks
-from isbench.report import write_bytes
+from isbench.evaluation.replay import at_work, masks
+from isbench.models.registry import load_model
+from isbench.reporting.writer import write_bytes
+from isbench.storage.masks import encoded
 from isbench.types import Click, Image, Sample
 
 _CLICK = re.compile(r"(\d+),(\d+),([+-])")

@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import click
 
-from isbench import checklist as checklists
-from isbench import outlines, tables
-from isbench import report as views
 from isbench.cli.options import console, data_option, runs_option
 from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import Floats
-from isbench.paper import book
-from isbench.paper.cells import lines
-from isbench.scenes import caption, scenes
-from isbench.sheet import FORMATS, Sheet, csv, latex, markdown, terminal
-from isbench.store import Run
+from isbench.papers import all_tables
+from isbench.papers.cells import lines
+from isbench.reporting import boundary_tables, tables
+from isbench.reporting import checklist as checklists
+from isbench.reporting import writer as views
+from isbench.reporting.qualitative import caption, scenes
+from isbench.reporting.text_table import FORMATS, Sheet, csv, latex, markdown, terminal
+from isbench.storage.store import Run
 
-PAPER = tuple(map(str, book.NUMBERS))  # the CSFPN paper's tables
+PAPER = tuple(map(str, all_tables.NUMBERS))  # the CSFPN paper's tables
 PICTURES = "pictures"
 BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks: saved, or computed again
 
@@ -125,7 +125,7 @@ def report(
     for note in (*notes, *_remarks(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
     if place is not None:
-        from isbench.cli.pages import write_page
+        from isbench.cli.html_pages import write_page
 
         write_page(place, chosen, max_clicks, album, data)
     boundaries: list[Floats] = []
@@ -158,7 +158,7 @@ def _table(
     view: str, form: str, chosen: list[Run], boundaries: list[Floats], max_clicks: int
 ) -> None:
     if view == BOUNDARY:
-        _print(outlines.sheet(chosen, boundaries), form)
+        _print(boundary_tables.sheet(chosen, boundaries), form)
     elif view in PAPER:
         _print_paper(int(view), chosen, form)
     else:
@@ -167,12 +167,12 @@ def _table(
 
 def _boundaries(chosen: list[Run], asked: Asked) -> list[Floats]:
     """Return the boundary IoU after each click of each run."""
-    from isbench.cli.pages import boundaries
+    from isbench.cli.html_pages import boundaries
 
     found = []
     for run in chosen:
         clicks = min(asked.max_clicks, run.spec.rules.max_clicks)
-        found.append(outlines.curves(boundaries(run, asked.data, clicks), clicks))
+        found.append(boundary_tables.curves(boundaries(run, asked.data, clicks), clicks))
     return found
 
 
@@ -216,7 +216,9 @@ def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
 
 
 def _print_paper(number: int, runs: list[Run], form: str) -> None:
-    sheet, cells = book.paper_table(number, book.records(number, views.published(), runs))
+    sheet, cells = all_tables.paper_table(
+        number, all_tables.records(number, views.published(), runs)
+    )
     if form == "csv" and number != 4:  # a figure a line; Table 4 is of costs first
         click.echo(lines(cells), nl=False)
     else:

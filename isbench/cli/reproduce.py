@@ -7,18 +7,19 @@ from pathlib import Path
 
 import click
 
-from isbench import job, report, runner, sheet, tables
 from isbench.cli.checking import check_records
-from isbench.cli.machine import note_machines
 from isbench.cli.networks import Asked, with_network
 from isbench.cli.options import console, data_option
+from isbench.cli.processors import note_machines
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import processes, workers_option
 from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
-from isbench.paper import book, plan
-from isbench.paper.plan import Plan, Task
-from isbench.store import Run
+from isbench.evaluation import job, runner
+from isbench.papers import all_tables, plan
+from isbench.papers.plan import Plan, Task
+from isbench.reporting import tables, text_table, writer
+from isbench.storage.store import Run
 
 BUDGETS = ("full", "ci", "none")
 
@@ -71,7 +72,7 @@ def reproduce(
     if check:
         _refuse_with_check(numbers, workers)
         return check_records(results, budget, data)
-    chosen = tuple(dict.fromkeys(numbers)) or book.NUMBERS
+    chosen = tuple(dict.fromkeys(numbers)) or all_tables.NUMBERS
     found, notes = _recorded(results)
     if budget != "none":
         asked = _planned(chosen, budget, found, data)
@@ -90,16 +91,16 @@ def reproduce(
 
 def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every form and return the files."""
-    texts = book.pages(report.published(), runs)
+    texts = all_tables.pages(writer.published(), runs)
     for name, text in texts.items():
-        report.write_text(results / name, text)
+        writer.write_text(results / name, text)
     return tuple(results / name for name in texts)
 
 
 def _refuse(numbers: Sequence[int], budget: str) -> None:
     for number in numbers:
-        if number not in book.NUMBERS:
-            raise unknown("table of the paper", str(number), map(str, book.NUMBERS))
+        if number not in all_tables.NUMBERS:
+            raise unknown("table of the paper", str(number), map(str, all_tables.NUMBERS))
     if budget not in BUDGETS:
         raise unknown("budget", budget, BUDGETS)
 
@@ -115,12 +116,12 @@ def _refuse_with_check(numbers: Sequence[int], workers: str) -> None:
 
 def _recorded(results: Path) -> tuple[list[Run], list[str]]:
     """Return the finished runs of a folder, none where it has none, and notes on the others."""
-    return report.choose((), results) if report.has_finished(results) else ([], [])
+    return writer.choose((), results) if writer.has_finished(results) else ([], [])
 
 
 def _planned(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
-    published = report.published()
-    records = {number: book.records(number, published, runs) for number in numbers}
+    published = writer.published()
+    records = {number: all_tables.records(number, published, runs) for number in numbers}
     if budget == "ci":
         return plan.small(records)
     return plan.full(records, lambda name: find_folder(name, data) is not None)
@@ -152,5 +153,5 @@ def _show(runs: Sequence[Run]) -> None:
         return
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    for table in sheet.terminal(tables.sheet(tables.frame(runs), "noc"), width):
+    for table in text_table.terminal(tables.sheet(tables.frame(runs), "noc"), width):
         terminal.print(table)

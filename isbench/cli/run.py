@@ -9,17 +9,19 @@ from typing import Any
 
 import click
 
-from isbench import job, presets, runner, sheet, tables
+from isbench import protocol
 from isbench.cli.networks import Asked, configured, network_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import processes, sharded, workers_option
-from isbench.clicker import CLICKERS
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
-from isbench.pool import Executor, play_here
-from isbench.registry import load_model
-from isbench.store import Run
+from isbench.evaluation import job, runner
+from isbench.evaluation.clicker import CLICKERS
+from isbench.evaluation.executors.processes import Executor, play_here
+from isbench.models.registry import load_model
+from isbench.reporting import tables, text_table
+from isbench.storage.store import Run
 from isbench.types import Model, Rules
 
 
@@ -127,7 +129,7 @@ def run(
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
-    fixed = presets.preset(preset)
+    fixed = protocol.preset(preset)
     if clicker is not None and clicker not in CLICKERS:
         raise unknown("clicker", clicker, CLICKERS)
     if seed < 0:
@@ -182,7 +184,7 @@ def _show(runs: Sequence[Run], max_clicks: int) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
     whole = tables.sheet(tables.frame(runs, max_clicks), "all")
-    for table in sheet.terminal(whole, width):
+    for table in text_table.terminal(whole, width):
         terminal.print(table)
     terminal.print(tables.LEGEND)
     if any(not tables.full_games(one) for one in runs):
@@ -198,7 +200,7 @@ def _crew(
     count = processes(workers, cards)
     if executor == "processes":
         return count, play_here
-    from isbench.cluster import Ray  # a large library, which few need
+    from isbench.evaluation.executors.ray_cluster import Ray  # a large library, which few need
 
     on_gpu = any(card.runtime is not None and card.runtime.device != "cpu" for card in cards)
     threads = max((card.runtime.threads for card in cards if card.runtime is not None), default=1)

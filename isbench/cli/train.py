@@ -17,14 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from isbench.cli.options import complete_models
 from isbench.errors import IsbenchError
-from isbench.registry import load_model, model_names, with_options
+from isbench.models.registry import load_model, model_names, with_options
 from isbench.training.recipe import Recipe
 from isbench.training.settings import with_settings
 from isbench.types import Model
 
 if TYPE_CHECKING:  # torch is imported once a training begins
     from isbench.training.loop import Outcome, Report, Verdict
-    from isbench.training.session import Session
+    from isbench.training.training_run import Session
 
 _EVERY = 10.0  # seconds between two lines in a pipe
 _SMOOTHED = 0.95  # weight of what was shown before
@@ -74,7 +74,7 @@ def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: 
     """Train, saying how it goes from the first of the processes."""
     folder = out or Path("runs") / "training" / model.name
     from isbench.training.loop import Verdict, events, outcome
-    from isbench.training.session import opened
+    from isbench.training.training_run import opened
 
     with opened(model, chosen, data, folder, resume) as session:
         if not session.ranks.leads:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from isbench.errors import IsbenchError
-from isbench.store import Shard
+from isbench.storage.store import Shard
 from isbench.types import Model
 
 workers_option = click.option(
@@ -26,7 +26,7 @@ def processes(asked: str, cards: Sequence[Model]) -> int | None:
         devices = {card.runtime.device for card in cards if card.runtime is not None} - {"cpu"}
         if not devices:
             return None
-        from isbench.nn.compute import places  # loaded already: there are networks
+        from isbench.nn.runtime.compute import places  # loaded already: there are networks
 
         return min(map(places, devices))
     if not asked.isdecimal() or int(asked) < 1:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from isbench.datasets import folder
 from isbench.datasets.catalogue import CATALOGUE, SAMPLE, Entry
-from isbench.datasets.own import own_sets
-from isbench.datasets.place import data_folder
+from isbench.datasets.data_root import data_folder
+from isbench.datasets.user_datasets import own_sets
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Dataset
 

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from isbench.datasets.pictures import check_size, read_image
+from isbench.datasets.image_io import check_size, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 

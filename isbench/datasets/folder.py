@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from isbench.datasets.image_io import check_mask, check_size, read_image, read_labels
 from isbench.datasets.pairs import by_stem, in_order
-from isbench.datasets.pictures import check_mask, check_size, read_image, read_labels
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 

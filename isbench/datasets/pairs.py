@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.datasets.pictures import SUFFIXES, check_size, read_colours, read_image
+from isbench.datasets.image_io import SUFFIXES, check_size, read_colours, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 

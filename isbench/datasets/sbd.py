@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from isbench.datasets.image_io import check_size, read_bytes, read_image
 from isbench.datasets.lists import check_there, instances, read_list
-from isbench.datasets.pictures import check_size, read_bytes, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 

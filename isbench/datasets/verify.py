@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isbench.datasets.content import fingerprint
+from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset

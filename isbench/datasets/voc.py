@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from isbench.datasets.image_io import check_size, read_image, read_indices
 from isbench.datasets.lists import VOID, check_there, instances, read_list
-from isbench.datasets.pictures import check_size, read_image, read_indices
 from isbench.types import Dataset, Sample
 
 

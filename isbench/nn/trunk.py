@@ -7,13 +7,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
+from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.mini import Mini
+from isbench.nn.backbones.ocr import Logits
+from isbench.nn.backbones.resnet import BasicBlock, Block, Bottleneck, ResNet
 from isbench.nn.clickmaps import disks
-from isbench.nn.deeplab import DeepLab, SeparableHead
-from isbench.nn.hrnet import HRNet
-from isbench.nn.lite import LiteTrunk
-from isbench.nn.mini import Mini
-from isbench.nn.ocr import Logits
-from isbench.nn.resnet import BasicBlock, Block, Bottleneck, ResNet
 from isbench.nn.stem import raised
 
 RADIUS = 5.0  # of the disks around clicks, in pixels of the input

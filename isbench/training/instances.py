@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isbench.datasets.coco import Outline, outlined
-from isbench.datasets.pictures import check_size, read_image
+from isbench.datasets.image_io import check_size, read_image
 from isbench.errors import IsbenchError
 from isbench.training.corpus import Corpus, Entry, Packed, Picture, packed
-from isbench.training.reserved import check_pictures
+from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
 _SAME = 0.8  # IoU from which two objects are one

@@ -17,13 +17,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-from isbench.training import feed, schedule
-from isbench.training.feed import Batch
-from isbench.training.logbook import LOG, VALIDATION
+from isbench.training import prefetch, schedule
 from isbench.training.optimiser import average, set_rate
+from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
-from isbench.training.session import Session, opened, threads
 from isbench.training.step import diverged, take_step
+from isbench.training.training_log import LOG, VALIDATION
+from isbench.training.training_run import Session, opened, threads
 from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
 from isbench.types import Model
@@ -88,7 +88,7 @@ def events(session: Session) -> Iterator[Event]:
     SIGTERM or Ctrl-C ends it after the step, with a checkpoint written; a second one at once.
     """
     steps = range(session.step, session.total)
-    batches = feed.ahead(partial(_batch, session), steps, threads(session.ranks))
+    batches = prefetch.ahead(partial(_batch, session), steps, threads(session.ranks))
     with _stopping() as stopping, closing(batches):
         started = perf_counter()
         for _ in steps:
@@ -111,7 +111,7 @@ def events(session: Session) -> Iterator[Event]:
 def _batch(session: Session, step: int) -> Batch:
     recipe = session.recipe
     size = schedule.size(recipe, step, len(session.corpus.entries))
-    return feed.batch(session.sampler, session.ranks.part(step, recipe.batch), size)
+    return prefetch.batch(session.sampler, session.ranks.part(step, recipe.batch), size)
 
 
 def _stepped(session: Session, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:

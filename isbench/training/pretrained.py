@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from isbench.datasets.content import file_digest
+from isbench.datasets.fingerprints import file_digest
 from isbench.errors import IsbenchError
-from isbench.nn.lite import EfficientNetLite
+from isbench.nn.backbones.lite import EfficientNetLite
 
 IMAGENET = "imagenet"
 _LICENCE = "Apache-2.0"

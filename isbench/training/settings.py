@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
-from isbench.registry import SWITCHES
+from isbench.models.registry import SWITCHES
 from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, of_length
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from isbench.datasets import ENTRIES, load_dataset
-from isbench.datasets.place import data_folder
+from isbench.datasets.data_root import data_folder
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import image_of
-from isbench.nn.zoom import bounds
+from isbench.nn.inference.zoom_in import bounds
 from isbench.training import pack
 from isbench.training.corpus import Corpus, Entry, Picture, packed
-from isbench.training.reserved import TRAINED, check_name, check_pictures, check_place
+from isbench.training.leakage import TRAINED, check_name, check_pictures, check_place
 from isbench.types import Dataset, Mask
 
 FORMS = ("pack:PATH", "sbd", "coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]", "folder:PATH")

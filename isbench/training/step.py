@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError
-from isbench.nn.compute import PRECISIONS
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
+from isbench.nn.runtime.compute import PRECISIONS
 from isbench.training.clicks import Points, next_click, trimmed, with_click
-from isbench.training.feed import Batch
+from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
-from isbench.training.session import Session
+from isbench.training.training_run import Session
 
 _STEP, _CLICK = 1, 2  # what lots are drawn for
 

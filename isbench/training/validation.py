@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from isbench.engine import play
 from isbench.errors import IsbenchError
-from isbench.job import build, check
+from isbench.evaluation.engine import play
+from isbench.evaluation.job import build, check
+from isbench.evaluation.spec import fitted
 from isbench.metrics import clicks_to, curves
-from isbench.spec import fitted
+from isbench.models.weights import prepared
 from isbench.training.weights import save_weights
 from isbench.types import Model, Rules, Runtime
-from isbench.weights import prepared
 
 if TYPE_CHECKING:
-    from isbench.training.session import Session
+    from isbench.training.training_run import Session
 
 TARGETS = (0.80, 0.85, 0.90)
 SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is told

@@ -1,6 +1,6 @@
 """Weights out of a training, in half the bytes and with a card; and weights to start one from.
 
-Reading them for play, strictly, is `isbench.nn.checkpoint`'s.
+Reading them for play, strictly, is `isbench.nn.runtime.checkpoint`'s.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The local page to segment images by hand."""

@@ -1,0 +1,1 @@
+"""Games: the engine, the clicker, runs and their jobs, and games played again."""

@@ -1,0 +1,1 @@
+"""Where games are played: local processes, or a Ray cluster."""

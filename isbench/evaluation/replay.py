@@ -1,0 +1,80 @@
+"""Masks of recorded clicks computed again: the model rebuilt from a run, its predictor and masks.
+
+Not here: whether games are still as recorded (`replay_check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from isbench.evaluation.engine import check_answers
+from isbench.evaluation.job import THREADS, build
+from isbench.models.registry import load_model
+from isbench.papers.candidates import found_by
+from isbench.types import (
+    Click,
+    Mask,
+    Model,
+    Predictor,
+    Runtime,
+    Sample,
+    Spec,
+    Turn,
+)
+
+
+def rebuilt(spec: Spec) -> Model:
+    """Return the card of a run with its options, weights, device and precision.
+
+    Raises IsbenchError for a model, weights or a device that is not at hand.
+    """
+    card = replace(load_model(spec.model), options=dict(spec.options))
+    if spec.weights is None or card.network is None:
+        return card
+    from isbench.nn.runtime import backends, compute  # torch, which only networks wait for
+
+    backend, _, kind = (spec.backend or "eager-cpu").rpartition("-")
+    runtime = Runtime(
+        weights=() if spec.weights == "random" else found_by(card, spec.weights),
+        digest=spec.weights,
+        device=compute.device(kind),
+        precision=compute.precision(spec.precision or "fp32"),
+        threads=spec.threads,
+        backend=backends.chosen(backend, kind, spec.precision or "fp32"),
+    )
+    return replace(card, runtime=runtime)
+
+
+@contextmanager
+def at_work(card: Model) -> Iterator[Predictor]:
+    """Build a card's predictor and lend it, on as many threads as runs are played on."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(THREADS)
+    try:
+        yield build(card)
+    finally:
+        cv2.setNumThreads(before)
+
+
+def masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
+    """Yield the model's mask after each of the clicks, (H, W) each."""
+    state = predictor.start(predictor.begin(sample.image), sample.initial)
+    for count in range(1, len(clicks) + 1):
+        answers = predictor.predict([Turn(state, tuple(clicks[:count]))])
+        check_answers(answers, [(sample.key, sample.truth.shape)])
+        mask, state = answers[0]
+        yield mask
+
+
+def overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
+    """Return (intersection, union) of mask and truth in pixels, ignored ones left out."""
+    scored = mask & ~sample.ignore
+    return (
+        int(np.count_nonzero(scored & sample.truth)),
+        int(np.count_nonzero(scored | sample.truth)),
+    )

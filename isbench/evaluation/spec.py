@@ -1,0 +1,53 @@
+"""From a model, a data set and rules to the Spec that identifies a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+
+from isbench import protocol
+from isbench.datasets.fingerprints import fingerprint, keys_digest
+from isbench.datasets.image_io import DECODER
+from isbench.evaluation.job import THREADS
+from isbench.types import Dataset, Model, Rules, Scalar, Spec
+
+# options of these values are replaced by what the data set says
+LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
+
+
+def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
+    """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
+    runtime = model.runtime
+    libraries = dict(model.libraries)
+    if runtime is not None and runtime.backend == "openvino":
+        libraries["openvino"] = version("openvino")
+    return Spec(
+        model=model.name,
+        version=model.version,
+        libraries=libraries,
+        options=dict(model.options),
+        weights=runtime.digest if runtime else None,
+        dataset=dataset.name,
+        limit=dataset.limit,
+        objects=len(dataset.keys),
+        keys=keys_digest(dataset.keys),
+        fingerprint=fingerprint(dataset) if content is None else content,
+        decoder=DECODER,
+        preset=protocol.name_of(rules),
+        preset_digest=protocol.digest_of(rules),
+        rules=rules,
+        backend=runtime.computed if runtime else None,
+        precision=runtime.precision if runtime else None,
+        threads=runtime.threads if runtime else THREADS,
+    )
+
+
+def fitted(model: Model, dataset: Dataset) -> Model:
+    """Return the model with what its options leave to the data set filled in."""
+    filled = {
+        name: getattr(dataset, name)
+        for name, left in LEFT_TO_DATA.items()
+        if model.options.get(name) == left
+    }
+    return replace(model, options={**model.options, **filled})

@@ -1,0 +1,1 @@
+"""Files in general: downloads and archives."""

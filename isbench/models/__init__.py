@@ -1,0 +1,1 @@
+"""Models by name, their weights and the digests of their code."""

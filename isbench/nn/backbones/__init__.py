@@ -1,0 +1,1 @@
+"""Backbones and trunks of networks, named as the official checkpoints name them."""

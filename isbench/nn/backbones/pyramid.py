@@ -1,0 +1,37 @@
+"""A light decoder over a backbone's scales, coarse to fine (Lin et al., arXiv:1612.03144)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from isbench.nn.backbones.deeplab import Separable
+from isbench.nn.stem import raised
+
+
+class Pyramid(nn.Module):
+    """Maps at strides 4, 8, ... to one map (B, channels, H/4, W/4).
+
+    The mean of the coarsest map starts it; each scale then adds its own map to the raised sum and
+    smooths it.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.context = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[-1], channels, 1), nn.ReLU()
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
+        self.smooth = nn.ModuleList(Separable(channels, channels) for _ in widths)
+
+    def forward(
+        self, scales: Sequence[Tensor], coarse: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the finest map; `coarse` may change the one at stride 8 on the way."""
+        y: Tensor = self.context(scales[-1])  # (B, channels, 1, 1)
+        for k in reversed(range(len(scales))):
+            y = self.smooth[k](raised(y, scales[k].shape[-2:]) + self.laterals[k](scales[k]))
+            if k == 1 and coarse is not None:
+                y = coarse(y)
+        return y

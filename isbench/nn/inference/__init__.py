@@ -1,0 +1,1 @@
+"""How networks of the RITM family answer a click."""

@@ -1,0 +1,1 @@
+"""How networks are computed: backends, devices, checkpoints, costs."""

@@ -1,0 +1,109 @@
+"""Tables 1 to 3 of the paper: clicks and failures, the paper's figure and ours in each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from isbench import metrics
+from isbench.papers.cells import Cell, Records, cells, provenance, text
+from isbench.papers.rows import QUESTIONS, STEPS, Question
+from isbench.reporting.text_table import Sheet
+from isbench.storage.store import Run
+
+_NAMES = {
+    "grabcut": "GrabCut",
+    "berkeley": "Berkeley",
+    "coco-mval-seen": "COCO_MVal seen",
+    "coco-mval-unseen": "COCO_MVal unseen",
+    "coco-mval": "COCO_MVal",
+    "davis": "DAVIS",
+    "sbd": "SBD",
+}
+_READING = (
+    "A cell is the paper's figure, then ours: paper / measured. Without a measured one it is the "
+    "paper's alone; a dash stands where the paper prints none; what neither has is blank."
+)
+_COUNTING = (
+    "Measured are whole sets by the rules of ritm-2021, with the options of the model's card, and "
+    "with the very weights that a row names: a published row is measured with its authors' weights "
+    "only, rows without a system are this project's."
+)
+_NOTES = {
+    1: (
+        "NoC_20 at the IoU of each column.",
+        "COCO_MVal without seen or unseen: the paper prints one figure across both columns.",
+    ),
+    2: (
+        "DAVIS. NoF counts objects that took all the clicks, those solved at the last one "
+        "included, as RITM's evaluator does (docs/protocol.md).",
+    ),
+    3: (
+        "NoC_20@90 [95 % interval over images]. The paper names neither metric nor backbone beside "
+        "its table; its text says NoC@90. Rows without a system are this project's small networks "
+        "in the paper's order: the base segmenter, that with CDNet's FDM, +SGM, +HSGM, +G2L. They "
+        "test the order, not the figures, and count only weights of one budget, from one "
+        "beginning, which are named ablation-*.",
+    ),
+}
+
+
+def table(number: int, records: Records) -> tuple[Sheet, list[Cell]]:
+    """Return Table 1, 2 or 3 as a sheet, and its cells; `records` hold the table's rows."""
+    questions, found, rows = QUESTIONS[number], [], []
+    told: list[str] = []
+    for row in records.entrants:
+        line = cells(number, row, questions, records)
+        name = "" if records.entrants[row] is None else row.name
+        shown = (text(cell, interval=number == 3) for cell in line)
+        rows.append((row.system, row.backbone, row.trained_on, name, *shown))
+        told += provenance(row, line, records)
+        found += line
+    if number == 3:
+        told += _steps(found)
+    heads = ("System", "Backbone", "Trained on", "Model", *(_head(number, q) for q in questions))
+    notes = (_READING, *_NOTES[number], _COUNTING, *told)
+    figures = (*[False] * 4, *[True] * len(questions))
+    return Sheet(heads, tuple(rows), figures, notes=notes), found
+
+
+def _head(number: int, question: Question) -> str:
+    metric = question.metric.replace("noc", "NoC").replace("nof", "NoF")
+    if number == 2:
+        return metric.replace("@", f"_{question.max_clicks}@")
+    return f"{_NAMES[question.dataset]} {metric}"
+
+
+def _steps(found: Sequence[Cell]) -> Iterator[str]:
+    """Yield what each part of the ablation changed, paired over the objects of a set."""
+    for question in QUESTIONS[3]:
+        here = {cell.row: cell for cell in found if cell.question == question}
+        for before, after in STEPS:
+            if before in here and after in here:
+                yield from _step(here[before], here[after])
+
+
+def _step(before: Cell, after: Cell) -> Iterator[str]:
+    a, b = before.found.run, after.found.run
+    if a is None or b is None or a.spec.fingerprint != b.spec.fingerprint:
+        return
+    noc_a, noc_b = (_noc(run, before.question) for run in (a, b))
+    images = [metrics.image_of(key) for key in sorted(noc_a)]
+    first, second = ([noc[key] for key in sorted(noc_a)] for noc in (noc_a, noc_b))
+    d = metrics.paired(_floats(second), _floats(first), images)
+    interval = f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else ""
+    yield (
+        f"{_NAMES[before.question.dataset]}: {after.row.name} less {before.row.name} is "
+        f"{d.mean:+.2f}{interval} clicks, paired, p {d.p_value:.4f}."
+    )
+
+
+def _noc(run: Run, question: Question) -> dict[str, int]:
+    iou = metrics.curves(run.trajectories, question.max_clicks)
+    clicks = metrics.clicks_to(iou, question.target)
+    return {game.key: int(count) for game, count in zip(run.trajectories, clicks, strict=True)}
+
+
+def _floats(values: Sequence[int]) -> metrics.Floats:
+    return np.asarray(values, dtype=np.float64)

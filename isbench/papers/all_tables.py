@@ -1,0 +1,90 @@
+"""All tables of a folder of runs, one after the other: the paper's, then every whole run's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from isbench.papers import accuracy, costs
+from isbench.papers.candidates import bundling, entrants
+from isbench.papers.cells import Cell, Records, lines
+from isbench.papers.costs import Counted
+from isbench.papers.published import Figure
+from isbench.papers.rows import rows_of
+from isbench.reporting import tables
+from isbench.reporting.html_tables import Section, page
+from isbench.reporting.text_table import Sheet, markdown
+from isbench.storage.store import Run
+
+NUMBERS = (1, 2, 3, 4)
+TITLES: Mapping[int, str] = {
+    1: "Table 1: clicks to an IoU",
+    2: "Table 2: failures and long games on DAVIS",
+    3: "Table 3: the ablation of CSFPN",
+    4: "Table 4: what propagation costs",
+}
+LEAD = (
+    "Made by `make tables` from the runs in this folder; docs/protocol.md says what each figure "
+    "is, docs/results.md what they show and what they cannot."
+)
+
+
+def records(number: int, published: Sequence[Figure], runs: Sequence[Run]) -> Records:
+    """Return what a table of the paper is made of."""
+    return Records(published, entrants(list(rows_of(number, published, bundling()))), runs)
+
+
+def paper_table(number: int, known: Records) -> tuple[Sheet, list[Cell]]:
+    """Return a table of the paper, and its cells."""
+    if number != 4:
+        return accuracy.table(number, known)
+    return costs.table4(counted(known), known)
+
+
+def counted(known: Records) -> Mapping[str, Counted]:
+    """Return what the networks of Table 4 cost, by the rows' names."""
+    from isbench.nn.runtime.cost import cost  # torch, which no other table waits for
+
+    found = {}
+    for row, entrant in known.entrants.items():
+        assert entrant is not None
+        assert entrant.card.network is not None
+        network = partial(entrant.card.network, **entrant.card.options)
+        at_size, at_flops = cost(network, costs.SIZE).whole, cost(network, costs.FLOPS_SIZE).whole
+        flops = costs.PER_MAC * at_flops.macs
+        found[row.name] = Counted(at_size.parameters, at_size.macs, flops)
+    return found
+
+
+def sections(published: Sequence[Figure], runs: Sequence[Run]) -> tuple[list[Section], list[Cell]]:
+    """Return every table, and the cells of the paper's; of runs only whole ones are listed."""
+    found, all_cells = [], []
+    for number in NUMBERS:
+        sheet, cells = paper_table(number, records(number, published, runs))
+        found.append(Section(TITLES[number], sheet))
+        all_cells += cells
+    whole = [run for run in runs if run.spec.limit is None]
+    if whole:
+        frame = tables.frame(whole)
+        for view in ("noc", "nof", "iou"):
+            title = "Every run" if view == "noc" else ""
+            found.append(Section(title, tables.sheet(frame, view)))
+    return found, all_cells
+
+
+def pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
+    """Return every table in every form: the text of each file by its name."""
+    parts, cells = sections(published, runs)
+    return {
+        "TABLES.md": text(parts),
+        "tables.html": page("isbench: tables", LEAD, parts),
+        "tables.csv": lines(cells),
+    }
+
+
+def text(parts: Sequence[Section]) -> str:
+    """Return the tables as one markdown page."""
+    pages = (
+        f"{f'## {part.title}' if part.title else ''}\n\n{markdown(part.sheet)}" for part in parts
+    )
+    return "\n".join([f"# Tables\n\n{LEAD}\n", *(page.lstrip() for page in pages)])

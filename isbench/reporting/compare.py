@@ -1,0 +1,84 @@
+"""Two runs over the same objects, compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isbench import metrics
+from isbench.errors import IsbenchError
+from isbench.reporting.tables import NOC_TARGETS
+from isbench.storage import store
+from isbench.storage.store import Run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs differ in: a row a figure, and the objects that differ most, worst first."""
+
+    rows: tuple[tuple[str, tuple[float, float], metrics.Difference], ...]
+    differing: tuple[tuple[str, int, int], ...]  # key, clicks of A and of B
+    notes: tuple[str, ...]
+
+
+def compare(a: Run, b: Run) -> Comparison:
+    """Compare NoC in pairs over the clicks and targets that both runs can answer.
+
+    Raises IsbenchError when the runs are not over the same objects, or share no target.
+    """
+    games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
+    games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
+    if games_a.keys() != games_b.keys():
+        raise IsbenchError(
+            f"runs {title(a)} and {title(b)} have {len(games_a.keys() & games_b.keys())} objects "
+            f"in common of {len(games_a)} and {len(games_b)}; wanted the same objects"
+        )
+    for what in ("dataset", "fingerprint"):
+        if getattr(a.spec, what) != getattr(b.spec, what):
+            raise IsbenchError(
+                f"runs {title(a)} and {title(b)} are over different data ({what} "
+                f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same"
+            )
+    stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
+    targets = [target for target in NOC_TARGETS if target <= stop]
+    if not targets:
+        raise IsbenchError(f"a run stopped at IoU {stop:g}; wanted 0.80 or more to compare NoC")
+    keys = sorted(games_a)
+    budget = min(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
+    iou_a = metrics.curves([games_a[key] for key in keys], budget)
+    iou_b = metrics.curves([games_b[key] for key in keys], budget)
+    images = [metrics.image_of(key) for key in keys]
+    rows = []
+    for target in targets:
+        noc_a, noc_b = metrics.clicks_to(iou_a, target), metrics.clicks_to(iou_b, target)
+        difference = metrics.paired(noc_a.astype(float), noc_b.astype(float), images)
+        name = f"NoC_{budget}@{100 * target:.0f}"
+        rows.append((name, (float(noc_a.mean()), float(noc_b.mean())), difference))
+    return Comparison(tuple(rows), _differing(keys, noc_a, noc_b), tuple(_notes(a, b)))
+
+
+def title(run: Run) -> str:
+    """Return a run in words."""
+    return f"{run.spec.model} on {run.spec.dataset} ({store.digest_in(run.path)})"
+
+
+def _differing(
+    keys: list[str], a: NDArray[np.int64], b: NDArray[np.int64]
+) -> tuple[tuple[str, int, int], ...]:
+    order = sorted(range(len(keys)), key=lambda k: (-abs(int(a[k]) - int(b[k])), keys[k]))
+    return tuple((keys[k], int(a[k]), int(b[k])) for k in order if a[k] != b[k])
+
+
+def _notes(a: Run, b: Run) -> Iterator[str]:
+    one, other = asdict(a.spec), asdict(b.spec)
+    one.update(one.pop("rules"))
+    other.update(other.pop("rules"))
+    models = {"model", "version", "libraries", "options", "weights"}
+    asked = {"preset_digest", "limit"}
+    for what in one:
+        telling = what not in asked and (what not in models or a.spec.model == b.spec.model)
+        if telling and one[what] != other[what]:
+            yield f"{what} differs: {one[what]} and {other[what]}"

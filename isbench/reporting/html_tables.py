@@ -1,0 +1,65 @@
+"""Sheets as one page of HTML that needs no other file, readable by day and by night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import NamedTuple
+
+from isbench.reporting.text_table import Sheet
+
+
+class Section(NamedTuple):
+    """A sheet under its title; no title goes on with the one before."""
+
+    title: str
+    sheet: Sheet
+
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #d5d9de; --stripe: #f4f6f8; --quiet: #57606a; }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #3a4048; --stripe: #1c2127; --quiet: #a0a8b2; }
+  body { background: #12161b; color: #e3e7ec; }
+}
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; }
+body { padding: 0 1rem; }
+div { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; }
+th { vertical-align: bottom; }
+tbody tr:nth-child(even) { background: var(--stripe); }
+.figure { text-align: right; }
+p { color: var(--quiet); max-width: 60rem; margin: .4rem 0; font-size: 13px; }
+"""
+
+
+def page(title: str, lead: str, sections: Iterable[Section]) -> str:
+    """Return the page."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n{tables(sections)}\n</body>\n</html>\n"
+    )
+
+
+def tables(sections: Iterable[Section]) -> str:
+    """Return the sheets as parts of a page."""
+    return "\n".join(line for section in sections for line in _section(section))
+
+
+def _section(section: Section) -> Iterator[str]:
+    sheet = section.sheet
+    if section.title:
+        yield f"<h2>{escape(section.title)}</h2>"
+    yield f"<div><table>\n<thead>{_row('th', sheet.heads, sheet)}</thead>\n<tbody>"
+    yield from (_row("td", row, sheet) for row in sheet.rows)
+    yield "</tbody>\n</table></div>"
+    yield from (f"<p>{escape(note)}</p>" for note in sheet.notes)
+
+
+def _row(tag: str, row: Iterable[str], sheet: Sheet) -> str:
+    classes = (' class="figure"' if figure else "" for figure in sheet.figures)
+    pairs = zip(row, classes, strict=True)
+    return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in pairs)}</tr>"

@@ -1,0 +1,162 @@
+"""Chooses runs by name and writes views of them: tables to text, plots to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from isbench.errors import IsbenchError, unknown
+from isbench.papers.published import Figure, figures
+from isbench.reporting.qualitative import Scene
+from isbench.storage import store
+from isbench.storage.store import Run
+
+
+def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
+    """Return the complete runs that the names stand for, and notes on those left out.
+
+    A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
+    every run below `out`. Raises IsbenchError for a name that stands for nothing.
+    """
+    found = [path for name in names for path in _paths(name, out)] if names else store.find(out)
+    if not found:
+        raise IsbenchError(f"no run below {out}; `isbench run` makes one")
+    paths = {path.resolve(): path for path in found}
+    runs, notes = [], []
+    for path in paths.values():
+        try:
+            run = store.read(path)
+        except IsbenchError as error:
+            if names:
+                raise
+            notes.append(f"left out: {error}")
+            continue
+        if run.complete:
+            runs.append(run)
+        else:
+            notes.append(
+                f"{path} is left out: it is not finished ({len(run.trajectories)} objects so far); "
+                "the command that began it goes on from there"
+            )
+    if not runs:
+        raise IsbenchError(
+            f"no finished run among {', '.join(names) or out}; `isbench run` makes one"
+        )
+    return sorted(runs, key=_order), notes
+
+
+def has_finished(out: Path) -> bool:
+    """Whether there is a sealed run below a folder."""
+    return any(path.name.endswith(store.SEALED) for path in store.find(out))
+
+
+def published() -> tuple[Figure, ...]:
+    """Return the figures that the CSFPN paper prints."""
+    return figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())
+
+
+def choose_one(name: str, out: Path) -> Run:
+    """Return the one complete run a name stands for; raises IsbenchError if there are more."""
+    runs, _ = choose([name], out)
+    if len(runs) > 1:
+        raise IsbenchError(
+            f"{name} stands for {len(runs)} runs; wanted one: name its file or digest"
+        )
+    return runs[0]
+
+
+def template(name: str) -> dict[str, str]:
+    """Return the parts of a page, `report` or `demo`, by their suffix: html, css, js.
+
+    The script begins with the decoder of masks that both pages share.
+    """
+    shared = files("isbench.reporting") / "assets"
+    folder = files("isbench.demo") / "assets" if name == "demo" else shared
+    parts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    return {**parts, "js": (shared / "masks.js").read_text("utf-8") + parts["js"]}
+
+
+def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
+    """Draw a plot and write it as PNG and SVG; return the files."""
+    from isbench.reporting.plots import (  # only who wants pictures waits for matplotlib
+        ALIASES,
+        PLOTS,
+    )
+
+    name = ALIASES.get(plot, plot)
+    if name not in PLOTS:
+        raise unknown("plot", plot, PLOTS)
+    return _saved(
+        [folder / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
+    )
+
+
+def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) -> list[Path]:
+    """Draw the curves of boundary IoU and write them as PNG and SVG; return the files."""
+    from isbench.reporting.plots import biou_k
+
+    paths = [folder / f"biou_k.{kind}" for kind in ("png", "svg")]
+    return _saved(paths, biou_k, runs, values)
+
+
+def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
+    """Draw scenes side by side and write them as one PNG; return the file."""
+    from isbench.reporting.plots import side_by_side
+
+    (path,) = _saved([folder / "pictures.png"], side_by_side, scenes)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as `write_bytes` does, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one step, its folder made; raises IsbenchError when the disk refuses."""
+    draft = path.with_name(f"{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _saved(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
+    """Draw a figure and write it to every path, by its suffix."""
+    import matplotlib
+
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        # the same runs, the same file; a name with dollars is no formula
+        with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
+            figure = draw(*drawn)
+            for path in paths:
+                told = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
+                figure.savefig(path, **told)
+    except OSError as error:
+        raise IsbenchError(f"cannot write {paths[0].parent}: {error.strerror or error}") from error
+    return paths
+
+
+def _paths(name: str, out: Path) -> list[Path]:
+    path = Path(name)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = store.find(path)
+        if not found:
+            raise IsbenchError(f"no run below {path}; `isbench run` makes one")
+        return found
+    found = [file for file in store.find(out) if store.digest_in(file).startswith(name)]
+    if not found:
+        known = sorted(store.digest_in(file) for file in store.find(out))
+        raise unknown(f"run below {out}", name, known)
+    return found
+
+
+def _order(run: Run) -> tuple[str, str, str]:
+    return run.spec.dataset, run.spec.model, store.digest(run.spec)

@@ -1,0 +1,1 @@
+"""What is recorded: run files, their lines, and the environment they were played in."""

@@ -1,0 +1,142 @@
+"""Lines of a run file: specs and trajectories to JSON and back. No files are opened here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from isbench.errors import IsbenchError
+from isbench.protocol import length
+from isbench.types import Click, Rules, Spec, Trajectory
+
+FORMAT = 2
+_LIBRARIES = ("opencv", "scikit-image", "torch")  # that 0.1 wrote as a model's version
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a line of canonical JSON: the same record, the same bytes."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def spec_record(spec: Spec) -> dict[str, Any]:
+    """Return the record of a file's first line."""
+    return {"isbench": FORMAT, "spec": asdict(spec)}
+
+
+def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the record of a game."""
+    return {
+        "key": trajectory.key,
+        "clicks": [[row, col, int(positive)] for row, col, positive in trajectory.clicks],
+        "overlap": trajectory.overlap,
+    }
+
+
+@dataclass(frozen=True)
+class Trajectories(Sequence[Trajectory]):
+    """Trajectories as the lines they were read from, parsed when asked for.
+
+    A line takes a tenth of the memory of its values, so that runs of many objects stay small.
+    """
+
+    keys: tuple[str, ...]
+    lines: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Trajectory: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trajectories: ...
+    def __getitem__(self, index: int | slice) -> Trajectory | Trajectories:
+        """Return one trajectory, or the trajectories of a slice."""
+        if isinstance(index, slice):
+            return Trajectories(self.keys[index], self.lines[index])
+        return _parsed_trajectory(json.loads(self.lines[index]))
+
+
+def recorded(trajectories: Iterable[Trajectory]) -> Trajectories:
+    """Return trajectories as their lines."""
+    lines = {one.key: line(trajectory_record(one)) for one in trajectories}
+    return Trajectories(tuple(lines), tuple(lines.values()))
+
+
+def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
+    """Return the spec and the trajectories of a file's whole lines, every one checked.
+
+    `path` is named in the IsbenchError that a damaged line raises.
+    """
+    lines = data.splitlines(keepends=True)
+    if not lines:
+        raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
+    spec = parsed_spec(path, lines[0])
+    keys: dict[str, None] = {}
+    for number, text in enumerate(lines[1:], start=2):
+        try:
+            game = _parsed_trajectory(json.loads(text))
+            if game.key in keys:
+                raise ValueError(f"object {game.key} stands in an earlier line too")
+            if length(game.overlap, spec.rules) != len(game.overlap):
+                raise ValueError(f"the game of {game.key} does not end where its rules say")
+        except (ValueError, KeyError, TypeError) as error:
+            raise IsbenchError(
+                f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
+                "have its object played again, or move the file away"
+            ) from error
+        keys[game.key] = None
+    return spec, Trajectories(tuple(keys), tuple(lines[1:]))
+
+
+def parsed_spec(path: Path, first: bytes) -> Spec:
+    """Return the spec of a file's first line; raises IsbenchError for another format or kind."""
+    version = format_of(path, first)
+    try:
+        record = json.loads(first)
+        fields = record["spec"] if version == FORMAT else _convert(record["spec"])
+        return Spec(**{**fields, "rules": Rules(**fields["rules"])})
+    except (KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
+
+
+def format_of(path: Path, first: bytes) -> int:
+    """Return the format of a run file by its first line; IsbenchError for any but 1 and FORMAT."""
+    try:
+        version: int = json.loads(first)["isbench"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
+    if version not in (1, FORMAT):
+        raise IsbenchError(
+            f"{path} is of format {version}; this isbench reads formats 1 and {FORMAT}: "
+            "use the isbench that wrote it, or run it again"
+        )
+    return version
+
+
+def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a spec that isbench 0.1 wrote, whose identity held the model's code."""
+    kept = {name: value for name, value in fields.items() if name not in ("source", "code")}
+    said = kept.pop("model_version")
+    library, _, number = said.partition(" ")
+    known = library in _LIBRARIES and number
+    libraries = {library: number.partition("+")[0]} if known else {}
+    return {**kept, "version": "1" if known or not said else said, "libraries": libraries}
+
+
+def _parsed_trajectory(record: Any) -> Trajectory:
+    clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
+    overlap = tuple((first, second) for first, second in record["overlap"])
+    numbers = [number for pair in (*clicks, *overlap) for number in pair]
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("wanted whole numbers from 0 on")
+    if len(clicks) != len(overlap) or not clicks:
+        raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
+    if any(intersection > union for intersection, union in overlap):
+        raise ValueError("an intersection is larger than its union")
+    if not isinstance(record["key"], str):
+        raise TypeError("a key is not a text")
+    return Trajectory(record["key"], clicks, overlap)

@@ -1,0 +1,395 @@
+"""Runs on disk: one file a run, a line a game, append-only while it is played, sealed at its end.
+
+`<out>/<dataset>/<model>-<digest>.jsonl` holds the Spec on line 1 and then a trajectory a line. When
+all are in, it is sorted by key, compressed and renamed to `.jsonl.gz`; the same games give the same
+bytes. Times, host and versions go to `.meta.jsonl` beside it, which decides nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from isbench.datasets.fingerprints import keys_digest
+from isbench.errors import IsbenchError
+from isbench.protocol import length
+from isbench.storage import records
+from isbench.types import Game, Rules, Spec, Trajectory
+
+SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
+MASKS = ".masks"  # a line a game, each begun by its line break: a torn one harms no other
+_SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # ends the name of a shard, before its suffix
+
+
+class Shard(NamedTuple):
+    """A part of a run that one of several machines plays."""
+
+    number: int  # from 1 on
+    of: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was read: what was asked, the games by key, and how long clicks took."""
+
+    spec: Spec
+    trajectories: Sequence[Trajectory]  # sorted by key when sealed
+    complete: bool
+    path: Path
+    seconds: Mapping[str, Sequence[float]]  # key -> seconds a click, where measured
+    meta: tuple[Mapping[str, Any], ...]  # one entry a session: host, versions, warnings
+
+
+def digest(spec: Spec) -> str:
+    """Return the spec's identity: 12 hex digits of the sha256 of its line."""
+    return sha256(records.line(records.spec_record(spec))).hexdigest()[:12]
+
+
+def place(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
+    """Return the sealed file of a spec, or of a shard of it, under the results folder."""
+    dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
+    part = f".{shard.number}-of-{shard.of}" if shard else ""
+    return out / dataset / f"{model}-{digest(spec)}{part}{SEALED}"
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A run that is being played, alone; made by `opened`."""
+
+    path: Path
+    recorded: dict[str, bytes]  # key -> line
+    _sealed: Path
+    spec: Spec
+    _file: BinaryIO
+    _meta: BinaryIO
+
+    def session(self, facts: Mapping[str, Any]) -> None:
+        """Note who plays from here on: host, versions, warnings."""
+        _append(self._meta, records.line({"session": dict(facts)}), self.path)
+
+    def note(self, lines: bytes) -> None:
+        """Take over what others noted of machines and times."""
+        _append(self._meta, lines, self.path)
+
+    def append(self, game: Game) -> None:
+        """Record a game; raises IsbenchError, the file left whole, when the disk refuses it."""
+        trajectory = game.trajectory
+        if game.seconds:
+            times = [round(seconds, 6) for seconds in game.seconds]
+            _append(self._meta, records.line({"key": trajectory.key, "seconds": times}), self.path)
+        if game.masks:  # before the game: what is recorded with masks has them
+            self._keep(trajectory.key, game.masks)
+        line = records.line(records.trajectory_record(trajectory))
+        _append(self._file, line, self.path)
+        self.recorded[trajectory.key] = line
+
+    def _keep(self, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
+        counts = [mask["counts"] for mask in masks]
+        line = records.line({"key": key, "size": masks[0]["size"], "masks": counts})
+        try:
+            with beside(self._sealed, MASKS).open("ab") as file:
+                file.write(b"\n" + line.rstrip(b"\n"))
+        except OSError as error:
+            raise _disk_error(self.path, error) from error
+
+    def seal(self) -> Path:
+        """Write the sorted, compressed file under its final name and drop the open one."""
+        seal(self._sealed, self.spec, self.recorded)
+        self.path.unlink()
+        return self._sealed
+
+
+def add_session(path: Path, facts: Mapping[str, Any]) -> None:
+    """Note a session in the meta file of a run that is not being played."""
+    meta = meta_path(path)
+    try:
+        with meta.open("ab", buffering=0) as file:
+            _append(file, records.line({"session": dict(facts)}), meta)
+    except OSError as error:
+        raise _disk_error(meta, error) from error
+
+
+def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
+    """Write a run's lines by key, sorted and compressed, whole or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        with draft.open("wb") as file:
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                packed.write(records.line(records.spec_record(spec)))
+                packed.writelines(lines[key] for key in sorted(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _disk_error(path, error) from error
+
+
+@contextmanager
+def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
+    """Open the run of a spec, or a shard of it, for playing, alone; None when it is sealed already.
+
+    Raises IsbenchError when another process plays it, the folder cannot be written, or a line
+    before the last is damaged.
+    """
+    sealed = place(out, spec, shard)
+    lock_path = beside(sealed, ".lock")
+    lock = FileLock(lock_path)
+    try:
+        sealed.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IsbenchError(
+            f"run {digest(spec)} ({spec.model} on {spec.dataset}) is being played by another "
+            f"process into {sealed.parent}; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise _disk_error(sealed.parent, error) from error
+    try:
+        if sealed.exists():
+            # a process killed right after sealing left its open file
+            beside(sealed, OPEN).unlink(missing_ok=True)
+            yield None
+            return
+        with ExitStack() as files:
+            file = _begun(sealed, spec, files)
+            files.callback(_forgotten, file)
+            yield file
+    finally:
+        # another may hold this very file open and wait its turn: away with it only once its run is
+        # sealed, when whoever comes finds nothing left to play
+        if sealed.exists():
+            lock_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _forgotten(file: RunFile) -> None:
+    """Take away the files of a run of which nothing came to be recorded."""
+    if not file.recorded:
+        file.path.unlink(missing_ok=True)
+        meta_path(file.path).unlink(missing_ok=True)
+        beside(file.path, MASKS).unlink(missing_ok=True)
+
+
+def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
+    """Read what is recorded, cut a torn last line, and write the spec into a new file."""
+    path = beside(sealed, OPEN)
+    whole = _whole_lines(path)
+    recorded: dict[str, bytes] = {}
+    if whole:
+        found, trajectories = records.parsed(path, whole)
+        if digest(found) != digest(spec):
+            raise IsbenchError(f"{path} holds another run than its name says; move it away")
+        recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
+    file = files.enter_context(_openable(path, len(whole)))
+    if not whole:
+        _append(file, records.line(records.spec_record(spec)), path)
+    meta = meta_path(sealed)
+    times = files.enter_context(_openable(meta, len(_whole_lines(meta))))
+    return RunFile(path, recorded, sealed, spec, file, times)
+
+
+def read(path: Path) -> Run:
+    """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
+    sealed = path.name.endswith(SEALED)
+    complete = sealed and shard_in(path) is None
+    data = _unpacked(path) if sealed else _whole_lines(path)
+    spec, trajectories = records.parsed(path, data)
+    if complete and keys_digest(trajectories.keys) != spec.keys:
+        raise IsbenchError(
+            f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} that "
+            "were played); restore it, or play it anew"
+        )
+    seconds, sessions = _read_meta(path)
+    return Run(spec, trajectories, complete, path, seconds, sessions)
+
+
+def find(out: Path) -> list[Path]:
+    """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet.
+
+    Shards are not among them.
+    """
+    sealed = set(out.rglob(f"*{SEALED}"))
+    opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
+    files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
+    return sorted(path for path in files if shard_in(path) is None)
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the sealed shards below a folder, sorted."""
+    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_in(path))
+
+
+def shard_in(path: Path) -> Shard | None:
+    """Return which shard a file's name says that it holds, None for a whole run."""
+    found = _SHARD.search(beside(path, "").name)
+    return Shard(int(found[1]), int(found[2])) if found else None
+
+
+def digest_in(path: Path) -> str:
+    """Return the digest in a run file's name."""
+    return _SHARD.sub("", beside(path, "").name).rpartition("-")[2]
+
+
+def meta_path(path: Path) -> Path:
+    """Return the file of times and versions beside a run's file."""
+    return beside(path, META)
+
+
+def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the masks that were saved with a run, by key, as COCO's run lengths of each click."""
+    try:
+        lines = beside(path, MASKS).read_bytes().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+            size = record["size"]
+            found[record["key"]] = [{"size": size, "counts": one} for one in record["masks"]]
+        except (ValueError, KeyError, TypeError):
+            continue  # torn: the game is played again for its masks
+    return found
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the file of the same run with another suffix."""
+    return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + suffix)
+
+
+def covering(out: Path, spec: Spec) -> Run | None:
+    """Return a sealed run of longer games of the same spec, cut to what the spec asks.
+
+    Play does not know its own end, so a game that goes on longer begins with the shorter one.
+    """
+    for path, other in _neighbours(out, spec):
+        if path.name.endswith(SEALED) and _covers(other, spec):
+            longer = read(path)
+            games = records.recorded(cut(one, spec.rules) for one in longer.trajectories)
+            return replace(longer, spec=spec, trajectories=games)
+    return None
+
+
+def cut(trajectory: Trajectory, rules: Rules) -> Trajectory:
+    """Return the game as shorter rules would have played it."""
+    end = length(trajectory.overlap, rules)
+    return Trajectory(trajectory.key, trajectory.clicks[:end], trajectory.overlap[:end])
+
+
+def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
+    """Return the open runs of the same question whose surroundings differ, and in what.
+
+    These are what a user means to resume after the data, the decoder or the machine changed.
+    """
+    fields = (
+        "version", "libraries", "objects", "keys", "fingerprint", "decoder",
+        "weights", "backend", "precision", "threads",
+    )  # fmt: skip
+    same = {name: getattr(spec, name) for name in fields}
+    found = []
+    for path, other in _neighbours(out, spec):
+        differing = tuple(name for name in fields if getattr(other, name) != same[name])
+        if not path.name.endswith(SEALED) and differing and replace(other, **same) == spec:
+            found.append((path, differing))
+    return found
+
+
+def _neighbours(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
+    """Yield the readable runs of the same data set by file and spec, reading line 1 only."""
+    for path in find(place(out, spec).parent):
+        try:
+            with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
+                yield path, records.parsed_spec(path, file.readline())
+        except (OSError, EOFError, zlib.error, IsbenchError):
+            continue  # damaged: it answers nothing here, and `report` names it
+
+
+def _covers(longer: Spec, spec: Spec) -> bool:
+    rules, asked = longer.rules, spec.rules
+    same = replace(rules, max_clicks=asked.max_clicks, stop_iou=asked.stop_iou)
+    return (
+        replace(longer, rules=same) == spec
+        and rules.max_clicks >= asked.max_clicks
+        and rules.stop_iou >= asked.stop_iou
+    )
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _read_meta(
+    path: Path,
+) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
+    seconds: dict[str, Sequence[float]] = {}
+    sessions: list[Mapping[str, Any]] = []
+    try:
+        lines = meta_path(path).read_bytes().splitlines()
+    except OSError:
+        return seconds, ()
+    for line in lines:
+        try:
+            record = json.loads(line)
+            if "session" in record:
+                sessions.append(dict(record["session"]))
+            else:
+                seconds[record["key"]] = array("d", record["seconds"])
+        except (ValueError, KeyError, TypeError):
+            continue  # times decide nothing: a torn line is a game without times
+    return seconds, tuple(sessions)
+
+
+def _openable(path: Path, size: int) -> BinaryIO:
+    """Open a file for appending after its first `size` bytes, the rest cut off."""
+    try:
+        file = open(path, "ab", buffering=0)  # noqa: SIM115  (`opened` closes it)
+        file.truncate(size)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    return file
+
+
+def _whole_lines(path: Path) -> bytes:
+    """Return a file up to its last line break: a process that was killed tears the rest."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _append(file: BinaryIO, line: bytes, path: Path) -> None:
+    size = os.fstat(file.fileno()).st_size
+    try:
+        while line:  # a full disk takes a part first and says so at the rest
+            line = line[file.write(line) :]
+    except OSError as error:
+        file.truncate(size)
+        raise _disk_error(path, error) from error
+
+
+def _disk_error(path: Path, error: OSError) -> IsbenchError:
+    return IsbenchError(
+        f"cannot write {path}: {error.strerror or error}; what was recorded is kept: make room or "
+        "choose another --out, and the same command goes on from there"
+    )

@@ -1,0 +1,132 @@
+"""One command from records to tables: what is missing is played, what is sealed stays."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from isbench.cli import checking, processors, reproduce
+from isbench.datasets import load_dataset
+from isbench.evaluation import replay, runner
+from isbench.papers import candidates, plan
+from isbench.papers.cells import Records
+from isbench.papers.rows import own
+from isbench.reporting import writer
+from isbench.storage import store
+from isbench.storage.environment import processor
+from isbench.types import Rules
+from tests.support.recorded import networked, sealed, small_card
+
+Isbench = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("cheap_tables")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Return a results folder with a whole run of the sample."""
+    folder = tmp_path / "results"
+    runner.run("nearest", load_dataset("sample"), Rules(4, 1.01), out=folder)
+    return folder
+
+
+def test_tables_are_written_in_three_forms_from_records_alone(
+    isbench: Isbench, results: Path
+) -> None:
+    before = sealed(results)
+    code, printed, _ = isbench("reproduce", "--budget", "none", "--results", results)
+    assert code == 0
+    assert printed.split() == [
+        str(results / f"{n}") for n in ("TABLES.md", "tables.html", "tables.csv")
+    ]
+    text = (results / "TABLES.md").read_text()
+    assert text.index("## Table 1") < text.index("## Table 3") < text.index("NoC@80")
+    assert (results / "tables.html").read_text().startswith("<!doctype html>")
+    assert (results / "tables.csv").read_text().startswith("table,system,")
+    assert sealed(results) == before
+
+
+def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
+    isbench: Isbench, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run = networked(results)
+    runner.run("nearest", load_dataset("sample", limit=1), Rules(1, 1.01), out=results)
+    assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
+    noted = {store.digest_in(run.path): processor()}  # a run without a network is not of any
+    assert processors.machines(results) == noted
+    store.meta_path(run.path).unlink()
+    processors.note_machines(results, writer.choose((), results)[0])
+    assert processors.machines(results) == noted
+    processors.note_machines(results, [])
+    assert processors.machines(results) == {}
+
+
+def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
+    run = networked(tmp_path)
+    here = {"host": platform.node(), "processor": processor()}
+    for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
+        processors.note_machines(tmp_path, [replace(run, meta=meta)])
+        assert processors.machines(tmp_path) == {}
+
+
+def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, (row,) = small_card(tmp_path), own("ritm-mini")
+    known = {1: Records((), {row: candidates.entered(card, row)}, [])}
+    asked = plan.small(known)
+    (task,) = asked.tasks
+    task = task._replace(limit=1, rules=Rules(2))
+    (run,) = reproduce._play([task], tmp_path / "results", "1", None)
+    assert run.spec.weights == known[1].entrants[row].weights[0].digest  # type: ignore[union-attr]
+    before = sealed(tmp_path / "results")
+    reproduce._play([task], tmp_path / "results", "1", None)
+    assert sealed(tmp_path / "results") == before
+    monkeypatch.setattr(replay, "load_model", lambda name: card)
+    depth, dataset = checking.Depth(1, 2), load_dataset("sample", limit=1)
+    games = checking.replayed(run, replay.rebuilt(run.spec), dataset, depth)
+    assert list(checking.judged(run, games, depth, True)) == []
+
+
+@pytest.mark.slow
+def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path) -> None:
+    code, printed, said = isbench("reproduce", "--budget", "ci", "--results", tmp_path)
+    assert code == 0
+    assert "left out: " in said
+    assert "nearest (limit=4)" in printed
+    assert "limit=4" not in (tmp_path / "TABLES.md").read_text()
+    played = filter(processors.on_processor, writer.choose((), tmp_path)[0])
+    assert set(processors.machines(tmp_path)) == {store.digest_in(run.path) for run in played}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--table", "5"], "no table of the paper named '5'"),
+        (["--table", "one"], "'one'"),
+        (["--budget", "fulll"], "did you mean full?"),
+        (["--workers", "0"], "workers is 0; wanted at least 1"),
+        (["--check", "--results", "{}/none"], "isbench run"),
+        (["--check", "--table", "1"], "--check was given with --table"),
+        (["--check", "--workers", "2"], "--check was given with --workers"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    isbench: Isbench, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    code, _, errors = isbench("reproduce", *(a.replace("{}", str(tmp_path)) for a in arguments))
+    assert code == 2
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_said(isbench: Isbench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, errors = isbench("reproduce", "--budget", "none", "--results", tmp_path / "file" / "x")
+    assert code == 2
+    assert "cannot write" in errors

@@ -1,0 +1,178 @@
+"""CSFPN at work: its switches, and the whole picture before the enlarged box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from csfpn.predictor import PAPER, RELEASED, global_to_local
+from isbench.errors import IsbenchError
+from isbench.evaluation.job import build
+from isbench.models import weights
+from isbench.models.registry import load_model, with_options
+from isbench.nn.inference.predictor import Passing, View
+from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.types import Click, Model, Turn
+from tests.support.networks import SMALL, drawn, masks, one
+
+
+def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
+    off = {"sgm": "off", "hsgm": "off", "g2l": "off"}
+    cards = [
+        weights.prepared(with_options(load_model(name), {**SMALL, **options}), str(bs))
+        for name, options in (("csfpn-mini", off), ("ritm-mini", {}), ("baseline-mini", {}))
+    ]
+    answers = [masks(card, one((40, 60))) for card in cards]
+    for csfpn, ritm, baseline in zip(*answers, strict=True):
+        assert (csfpn == ritm).all()
+        assert (csfpn == baseline).all()
+
+
+def test_the_switches_choose_how_to_zoom() -> None:
+    def way(card: Model) -> tuple[Any, Any]:
+        built: Any = build(card)
+        return built.answer.func, replace(built.view.zoom, target=400)
+
+    assert way(drawn("csfpn-mini")) == (global_to_local, PAPER)
+    assert way(drawn("csfpn-hrnet18", released="on")) == (global_to_local, RELEASED)
+    assert way(drawn("csfpn-mini", g2l="off")) == way(drawn("ritm-mini"))
+
+
+class Pass(NamedTuple):
+    """What a stand-in network was shown."""
+
+    network: str
+    size: tuple[int, int]
+    previous: torch.Tensor  # (h, w)
+
+
+class Stub:
+    """A network that calls `answer` for its logits and remembers its passes in `seen`."""
+
+    def __init__(self, name: str, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.name, self.answer = name, answer
+
+    def __call__(self, inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+        seen.append(Pass(self.name, tuple(inputs.shape[-2:]), inputs[0, 3]))  # type: ignore[arg-type]
+        return self.answer(inputs)
+
+
+seen: list[Pass] = []
+
+
+def like_bright(logit: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda inputs: logit * (2 * (inputs[:, :1] > 0.5).float() - 1)
+
+
+def nothing(inputs: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(inputs[:, :1], -8.0)
+
+
+def g2l(
+    whole: Callable[[torch.Tensor], torch.Tensor], view: View, released: bool = False
+) -> tuple[Passing, Any]:
+    """Return global to local around stand-ins, and its state on an image with a bright box."""
+    pair = Stub("whole", whole), Stub("crop", like_bright(4.0))
+    predictor = Passing(view, partial(global_to_local, pair, released))
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[20:30, 30:50] = 255
+    seen.clear()
+    return predictor, predictor.start(predictor.begin(image), None)
+
+
+ON_OBJECT = (Click(25, 40, True),)
+
+
+def crops(zoom: Zoom) -> View:
+    return View(replace(zoom, target=48), flip=False)
+
+
+def test_global_to_local_looks_at_the_whole_and_then_at_the_enlarged_box() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    # rows 20..29 about 24.5 by 1.4 * 10, columns 30..49 about 39.5 by 1.4 * 20, even rounding
+    assert list(answer.state.box) == [18, 32, 26, 54]
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80)), ("crop", (25, 48))]
+    assert answer.mask[20:30, 30:50].all()
+    assert not answer.mask[:18].any()
+
+
+def test_the_pass_over_the_crop_is_given_the_first_ones_map() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    state = predictor.predict([Turn(state, ON_OBJECT)])[0].state
+    predictor.predict([Turn(state, (*ON_OBJECT, Click(0, 0, False)))])
+    first_whole, first_crop, second_whole, second_crop = (one.previous for one in seen)
+    assert first_whole.max() == 0
+    # sigmoid(8), the whole pass's, in both crops; sigmoid(4), the answer, in the second whole pass
+    assert float(first_crop.max()) == pytest.approx(0.99966, abs=1e-4)
+    assert float(second_crop.max()) == pytest.approx(0.99966, abs=1e-4)
+    assert float(second_whole.max()) == pytest.approx(0.98201, abs=1e-4)
+
+
+def test_the_box_is_renewed_at_every_click() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    first = predictor.predict([Turn(state, ON_OBJECT)])[0].state
+    further = (*ON_OBJECT, Click(31, 52, True))  # inside the first box
+    second = predictor.predict([Turn(first, further)])[0].state
+    assert list(second.box) == [17, 34, 25, 57]  # rows 20..31, columns 30..52
+
+
+def test_released_boxes_are_larger_around_smaller_objects() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(RELEASED), released=True)
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    ratio = 2.5 - 4 * (9 * 19 / (60 * 80)) ** 0.5
+    rows, cols = ratio * 10 / 2, ratio * 20 / 2
+    wanted = [24.5 - rows, 24.5 + rows, 39.5 - cols, 39.5 + cols]
+    assert list(answer.state.box) == [round(edge) for edge in wanted]
+
+
+def test_where_the_whole_shows_no_object_its_answer_stands() -> None:
+    predictor, state = g2l(nothing, crops(PAPER))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert [one.network for one in seen] == ["whole"]
+    assert answer.state.box is None
+    assert not answer.mask.any()
+
+
+def test_released_looks_again_at_all_and_answers_into_its_last_box() -> None:
+    predictor, state = g2l(nothing, crops(RELEASED), released=True)
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80)), ("crop", (60, 80))]
+    assert answer.mask[20:30, 30:50].all()  # no box yet: the answer is the crop network's
+    stale = state._replace(box=Box(10, 39, 20, 59))
+    answer = predictor.predict([Turn(stale, ON_OBJECT)])[0]
+    assert answer.state.box == stale.box
+    assert not answer.mask[:10].any()  # the whole picture was pasted into the box
+    assert answer.mask[10:40, 20:60].any()
+
+
+def test_an_overview_is_of_its_size_and_its_answer_of_the_images() -> None:
+    predictor, state = g2l(like_bright(8.0), replace(crops(PAPER), overview=40))
+    answer = predictor.predict([Turn(state, ON_OBJECT)])[0]
+    assert seen[0].size == (30, 40)
+    assert answer.mask.shape == (60, 80)
+    assert answer.mask[22:28, 32:48].all()
+
+
+def test_without_zoom_the_whole_is_looked_at_alone() -> None:
+    predictor, state = g2l(like_bright(8.0), View(None, flip=False))
+    predictor.predict([Turn(state, ON_OBJECT)])
+    assert [(one.network, one.size) for one in seen] == [("whole", (60, 80))]
+
+
+def test_released_takes_two_networks_and_all_switches() -> None:
+    card = with_options(load_model("csfpn-hrnet18"), {"released": "on", **SMALL})
+    predictor: Any = build(weights.prepared(card, "random"))
+    first, second = predictor.answer.args[0]
+    assert first is not second
+    assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
+    assert masks(weights.prepared(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
+    with pytest.raises(IsbenchError, match="leave sgm, hsgm, g2l on"):
+        build(weights.prepared(with_options(card, {"sgm": "off"}), "random"))

@@ -1,0 +1,271 @@
+"""The demo: who is answered, what is refused, and a person's clicks in a real browser."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+
+from isbench.datasets import load_dataset
+from isbench.demo.server import UPLOAD, Refused, Table, opened
+from isbench.errors import IsbenchError
+from isbench.evaluation.engine import play
+from isbench.evaluation.job import build
+from isbench.evaluation.replay import overlap
+from isbench.models.registry import load_model
+from isbench.storage.masks import unpacked
+from isbench.types import Click, Rules, Sample
+from tests.support.browser import chromium, complaints
+from tests.support.waiting import HUNG, wait_until
+
+Isbench = Callable[..., tuple[int, str, str]]
+PHOTO = next((Path(__file__).parents[2] / "isbench/datasets/sample/images").glob("astronaut.*"))
+
+
+@contextmanager
+def demo(*words: str) -> Iterator[str]:
+    """Serve the demo and lend its address."""
+    command = [sys.executable, "-m", "isbench", "demo", "--port", "0", "--no-browser", *words]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.send_signal(signal.SIGINT)
+        code = server.wait(HUNG)
+        assert server.stdout is not None
+        server.stdout.close()
+    assert code == 0
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with demo("--model", "nearest", str(PHOTO)) as found:
+        yield found
+
+
+def asked(url: str, data: bytes | None = None, host: str | None = None) -> tuple[int, bytes, Any]:
+    request = urllib.request.Request(url, data)
+    if host is not None:
+        request.add_header("Host", host)
+    began = time.monotonic()
+    while time.monotonic() - began < HUNG:
+        try:
+            with urllib.request.urlopen(request, timeout=HUNG) as response:
+                return response.status, response.read(), response.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), error.headers
+        except urllib.error.URLError:  # the server is not up yet
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def first_image(address: str) -> str:
+    _, page, _ = asked(address)
+    images = page.decode().partition('id="images">')[2].partition("</script>")[0]
+    return str(json.loads(images)[0]["id"])
+
+
+def answer(address: str, **question: Any) -> tuple[int, bytes]:
+    status, body, _ = asked(f"{address}answers", json.dumps(question).encode())
+    return status, body
+
+
+def test_only_who_has_the_address_is_answered(address: str) -> None:
+    assert asked(address)[0] == 200
+    root = address.rpartition("/")[0].rpartition("/")[0]
+    for path in ("/", "/x/", "/demo.js", "/images", f"/{'a' * 32}/"):
+        assert asked(root + path)[0] == 404
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example"):
+        assert asked(address, host=host)[0] == 400
+    assert address.startswith("http://127.0.0.1:")
+
+
+def test_no_path_is_opened(address: str) -> None:
+    for path in ("images/../../pyproject.toml", "images/%2e%2e%2fpyproject.toml", "images/etc"):
+        assert asked(address + path)[0] == 404
+    for image in ("../pyproject.toml", "/etc/passwd", str(PHOTO)):
+        assert answer(address, image=image, model="nearest", clicks=[[1, 1, 1]])[0] == 404
+
+
+def test_pages_may_load_from_the_server_alone(address: str) -> None:
+    headers = asked(address)[2]
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_clicks_are_answered_as_in_a_game(address: str) -> None:
+    dataset = load_dataset("sample")
+    sample = dataset.load(next(key for key in dataset.keys if key.startswith("astronaut")))
+    (game,) = play(build(load_model("nearest")), [sample], Rules(4, 1.01))
+    image = first_image(address)
+    clicks = [[*click[:2], int(click[2])] for click in game.trajectory.clicks]
+    # forwards, back as by undo, and forwards again
+    for count in (1, 2, 3, 4, 2, 1, 4):
+        status, body = answer(address, image=image, model="nearest", clicks=clicks[:count])
+        assert status == 200
+        found = overlap(unpacked(json.loads(body)["mask"]), sample)
+        assert found == game.trajectory.overlap[count - 1]
+
+
+def test_another_click_after_undo_is_another_game() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    table = Table({"nearest": build(load_model("nearest"))})
+    place = table.show("a", image)
+    a, b, c = Click(3, 3, True), Click(10, 20, True), Click(15, 5, False)
+    for clicks in ([a, b], [a, c], [c], [a, b, c], [a]):
+        mask, _ = table.answer(place, "nearest", clicks)
+        fresh = Table({"nearest": build(load_model("nearest"))})
+        wanted, _ = fresh.answer(fresh.show("a", image), "nearest", clicks)
+        assert np.array_equal(mask, wanted)
+
+
+def test_old_pictures_make_room() -> None:
+    table = Table({"nearest": build(load_model("nearest"))})
+    places = [table.show(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
+    with pytest.raises(Refused, match="no longer here"):
+        table.answer(places[0], "nearest", [Click(0, 0, True)])
+    table.answer(places[-1], "nearest", [Click(0, 0, True)])
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"clicks": [[0, 9999, 1]]}, b"outside"),
+        ({"clicks": [[-1, 0, 1]]}, b"outside"),
+        ({"clicks": []}, b"wanted 1 to"),
+        ({"clicks": [[0, 0, 1]] * 501}, b"wanted 1 to"),
+        ({"clicks": [[0, 0]]}, b"wanted image, model and clicks"),
+        ({"clicks": "abc"}, b"wanted image, model and clicks"),
+        ({"clicks": [[0, 0, 1]], "model": "csfpn-r101"}, b"no model named"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused(
+    address: str, question: dict[str, Any], said: bytes
+) -> None:
+    whole = {"image": first_image(address), "model": "nearest", **question}
+    status, body = answer(address, **whole)
+    assert status in (400, 404)
+    assert said in body
+
+
+def test_uploads_are_looked_at_first(address: str) -> None:
+    _, data = cv2.imencode(".png", np.full((30, 40, 3), 99, np.uint8))
+    status, body, _ = asked(f"{address}images", bytes(data))
+    assert status == 200
+    assert json.loads(body)["rows"] == 30
+    place = json.loads(body)["id"]
+    assert asked(f"{address}images/{place}")[2]["Content-Type"] == "image/jpeg"
+    for wrong, code in ((b"no picture", 415), (b"<svg/>", 415), (bytes(UPLOAD + 1), 413)):
+        status, said, _ = asked(f"{address}images", wrong)
+        assert status == code
+        assert said
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    made = BytesIO()
+    Image.new("1", (40_000, 2_000)).save(made, "PNG")
+    with pytest.raises(Refused, match="pixels are too many"):
+        opened(made.getvalue())
+
+
+def test_what_cannot_be_served_is_one_line(isbench: Isbench, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for words, said in (
+            (["--port", port], f"port {port} of this machine cannot be had"),
+            (["--port", 99999], "port 99999"),
+            ([tmp_path / "none.jpg"], "cannot read"),
+            (["--model", "nearst"], "did you mean nearest"),
+        ):
+            code, _, error = isbench("demo", "--model", "nearest", "--no-browser", *words)
+            assert (code, error.count("\n")) == (2, 1), error
+            assert said in error
+
+
+@pytest.mark.slow
+def test_a_person_segments_a_photo(tmp_path: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    dataset = load_dataset("sample")
+    sample = dataset.load(next(key for key in dataset.keys if key.startswith("astronaut")))
+    (game,) = play_by_csfpn(sample)
+    words = ("--model", "csfpn-mini", "--model", "nearest", str(PHOTO))
+    with demo(*words) as address, chromium(tmp_path / "profile", 700, 700) as browser:
+        browser.get(address)
+        canvas = browser.find_element("id", "canvas")
+
+        def wait(words: str) -> None:
+            wait_until(lambda: words in browser.find_element("id", "told").text)
+
+        def click(number: int) -> None:
+            row, col, positive = game.trajectory.clicks[number]
+            box = browser.execute_script(
+                "const b = arguments[0].getBoundingClientRect(); return [b.width, b.height]", canvas
+            )
+            rows, cols = sample.truth.shape
+            assert box[1] < rows  # the picture is shown smaller than it is
+            x, y = (
+                (col + 0.5) * box[0] / cols - box[0] / 2,
+                (row + 0.5) * box[1] / rows - box[1] / 2,
+            )
+            chain = ActionChains(browser).move_to_element_with_offset(canvas, round(x), round(y))
+            (chain.click() if positive else chain.context_click()).perform()
+
+        def mask() -> Any:
+            packed = browser.execute_script("return answer.rle")
+            return unpacked(packed)
+
+        wait("Click on what you want")
+        click(0)
+        wait("1 click,")
+        first = mask()
+        click(1)
+        wait("2 clicks,")
+        second = mask()
+        both, either = overlap(second, sample)
+        assert both / either > 0.8
+        browser.save_screenshot(str(tmp_path / "demo.png"))
+        ActionChains(browser).send_keys("z").perform()
+        wait("1 click, as before")
+        assert np.array_equal(mask(), first)
+        browser.find_element("id", "reset").click()
+        wait("Click on what you want")
+        assert not browser.find_element("id", "png").is_enabled()
+        assert complaints(browser) == []
+
+
+def play_by_csfpn(sample: Sample) -> Any:
+    from isbench.models.weights import prepared
+
+    card = prepared(load_model("csfpn-mini"))
+    return list(play(build(card), [sample], Rules(2, 1.01)))
+
+
+def test_the_picture_of_a_file_is_that_of_the_readers() -> None:
+    from isbench.datasets.image_io import read_image
+
+    assert np.array_equal(opened(PHOTO.read_bytes()), read_image(PHOTO))
+    with pytest.raises(IsbenchError):
+        read_image(PHOTO.with_name("none.png"))

@@ -1,0 +1,174 @@
+"""What identifies a run: what decides its masks, and neither more nor less."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import baselines
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError
+from isbench.evaluation.runner import run
+from isbench.evaluation.spec import specify
+from isbench.models.registry import load_model
+from isbench.models.source import digest_source
+from isbench.models.weights import prepared
+from isbench.storage import store
+from isbench.types import Game, Model, Rules
+from tests.support import toys
+
+Isbench = Callable[..., tuple[int, str, str]]
+RULES = Rules(4, 1.01)
+FEW = load_dataset("sample", limit=2)
+
+
+class Listening:
+    """A watch that remembers what was said and played."""
+
+    def __init__(self) -> None:
+        self.games: list[Game] = []
+        self.notes: list[str] = []
+
+    def started(self, *_: object) -> None:
+        pass
+
+    def played(self, game: Game) -> None:
+        self.games.append(game)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a stranger's package: a copy of GrabCut and of the resampling that it shares."""
+    folder = tmp_path / "place" / "stranger"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    for name in ("grabcut", "working_size"):
+        text = Path(baselines.__file__).with_name(f"{name}.py").read_text()
+        (folder / f"{name}.py").write_text(text.replace("baselines", "stranger"))
+    monkeypatch.syspath_prepend(str(folder.parent))
+    return folder
+
+
+def imported(folder: Path) -> Model:
+    """Return the package's card as a new process would import it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "stranger"]:
+        del sys.modules[name]
+    for cache in folder.rglob("*.pyc"):
+        cache.unlink()
+    return load_model("stranger.grabcut:card")
+
+
+def edited(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_resampling_that_changed_in_another_module_is_not_answered_by_an_old_record(
+    package: Path, tmp_path: Path
+) -> None:
+    first = run(imported(package), FEW, RULES, out=tmp_path / "runs")
+    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    with pytest.raises(IsbenchError, match="bump the card's version") as refused:
+        run(imported(package), FEW, RULES, out=tmp_path / "runs")
+    assert "stranger.working_size" in str(refused.value)
+    assert any(key in str(refused.value) for key in FEW.keys)
+    edited(package / "grabcut.py", 'name="grabcut"', 'name="grabcut", version="2"')
+    second = run(imported(package), FEW, RULES, out=tmp_path / "runs")
+    assert second.path != first.path
+    assert first.path.exists()
+
+
+def test_code_that_changed_without_changing_masks_is_checked_once_and_answers(
+    package: Path, tmp_path: Path
+) -> None:
+    first = run(imported(package), FEW, RULES, out=tmp_path)
+    with (package / "working_size.py").open("a") as file:
+        file.write("\n\ndef unused() -> int:\n    return 1\n")
+    checked, known = Listening(), Listening()
+    again = run(imported(package), FEW, RULES, out=tmp_path, watch=checked)
+    assert again.path == first.path
+    assert checked.games == known.games == []
+    assert any("2 games were played again, alike" in note for note in checked.notes)
+    run(imported(package), FEW, RULES, out=tmp_path, watch=known)
+    assert not any("played again" in note for note in known.notes)
+
+
+def test_a_comment_or_docstring_is_no_change(package: Path) -> None:
+    before = digest_source(imported(package))
+    assert set(before) == {"stranger.grabcut", "stranger.working_size"}
+    with (package / "working_size.py").open("a") as file:
+        file.write("# more\n")
+    assert digest_source(imported(package)) == before
+
+
+def test_an_unfinished_run_is_not_continued_by_code_that_plays_otherwise(
+    package: Path, tmp_path: Path
+) -> None:
+    card = imported(package)
+    half = run(card, FEW, RULES, out=tmp_path / "whole")
+    with store.opened(tmp_path / "runs", half.spec) as file:
+        assert file is not None
+        file.append(Game(half.trajectories[0], ()))
+    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    with pytest.raises(IsbenchError, match="bump the card's version"):
+        run(imported(package), FEW, RULES, out=tmp_path / "runs")
+    (left,) = store.find(tmp_path / "runs")
+    assert list(store.read(left).trajectories) == [half.trajectories[0]]
+
+
+def test_what_is_rechecked_can_be_chosen(package: Path, tmp_path: Path, isbench: Isbench) -> None:
+    run(imported(package), FEW, RULES, out=tmp_path)
+    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    imported(package)
+    words = ("--model", "stranger.grabcut:card", "--dataset", "sample", "--limit", 2, "--out")
+    ends = ("--stop-iou", 1.01, "--max-clicks", 4)
+    code, _, said = isbench("run", *words, tmp_path, *ends)
+    assert (code, said.count("bump the card's version")) == (2, 1)
+    code, printed, _ = isbench("run", *words, tmp_path, *ends, "--recheck", 0)
+    assert code == 0
+    assert "grabcut" in printed
+
+
+def test_an_unused_function_in_a_trunk_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = prepared(load_model("ritm-mini", {"flip": "off", "longest_side": "64"}), "random")
+    one = replace(FEW, keys=FEW.keys[:1], limit=1)
+    before, sources = run(card, one, Rules(2, 1.01), out=tmp_path), digest_source(card)
+    trunk, get = sys.modules["isbench.nn.trunk"], inspect.getsource
+    more = "\n\ndef unused():\n    return 1\n"
+    monkeypatch.setattr(inspect, "getsource", lambda m: get(m) + more * (m is trunk))
+    assert digest_source(card) != sources
+    assert specify(card, one, Rules(2, 1.01)) == before.spec
+    listening = Listening()
+    assert run(card, one, Rules(2, 1.01), out=tmp_path, watch=listening).path == before.path
+    assert listening.games == []
+    assert any("1 games were played again, alike" in note for note in listening.notes)
+
+
+def test_the_code_of_a_network_is_that_of_all_its_parts() -> None:
+    sources = digest_source(load_model("csfpn-mini"))
+    assert {"csfpn.predictor", "csfpn.propagation", "isbench.nn.inference.zoom_in"} <= set(sources)
+    assert not any(name.startswith("baselines") for name in sources)
+    assert sources == digest_source(load_model("csfpn-r50"))  # sizes are in the cards
+
+
+def test_a_model_of_the_same_name_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+    run(toys.card, toys.blobs(3), RULES, out=tmp_path)
+
+    class Other(toys.Disks):
+        def __init__(self, radius: int) -> None:
+            super().__init__(radius + 3)
+
+    Other.__module__ = "somewhere.else"
+    with pytest.raises(IsbenchError, match="bump the card's version"):
+        run(replace(toys.card, build=Other), toys.blobs(3), RULES, out=tmp_path)

@@ -1,0 +1,68 @@
+"""The plain evaluator of benchmarks/plain.py plays the original games, and isbench plays its."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from benchmarks import plain
+from isbench.datasets import load_dataset
+from isbench.evaluation import runner, spec
+from isbench.models.registry import load_model
+from isbench.models.weights import prepared
+from isbench.nn.runtime import openvino
+from isbench.nn.runtime.compute import loaded
+from isbench.types import Rules, Runtime
+from tests.nn.test_nn import golden, probe
+
+BACKENDS = [
+    "eager",
+    pytest.param(
+        "openvino", marks=pytest.mark.skipif(not openvino.installed(), reason="no openvino")
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "game", [g for g in golden("predictor_probe") if g["flip"]], ids=lambda g: str(g["id"])
+)
+def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> None:
+    dataset = load_dataset(game["dataset"].lower(), real_data)
+    key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
+
+    def network(inputs: Tensor, clicks: Tensor) -> Tensor:
+        return probe(inputs, clicks)
+
+    rules, options = Rules(len(game["steps"]), 1.01), plain.Options(game["target_size"])
+    played = plain.game(network, dataset.load(key), rules, options)
+    for step, click, (both, either) in zip(
+        game["steps"], played.clicks, played.overlap, strict=True
+    ):
+        row, col, positive, iou, _, _ = step
+        assert click == (row, col, bool(positive))
+        assert both / either == pytest.approx(iou, abs=1e-3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
+def test_isbench_plays_its_games(name: str, backend: str, tmp_path: Path) -> None:
+    rules, dataset = Rules(4, 1.01), load_dataset("sample", limit=3)
+    card = prepared(load_model(name), runtime=Runtime(backend=backend))
+    assert card.runtime is not None
+    assert card.network is not None
+    options = spec.fitted(card, dataset).options
+    network = loaded(partial(card.network, **options), card.runtime)
+    wanted = [
+        plain.game(network, dataset.load(key), rules, plain.options(options))
+        for key in dataset.keys
+    ]
+    played = runner.run(card, dataset, rules, out=tmp_path)
+    for game, trajectory in zip(wanted, played.trajectories, strict=True):
+        assert trajectory.key == game.key
+        assert [tuple(click) for click in trajectory.clicks] == list(game.clicks)
+        for ours, its in zip(trajectory.overlap, game.overlap, strict=True):
+            assert ours == pytest.approx(its, abs=3)  # pixels at the threshold

@@ -1,0 +1,310 @@
+"""Resumed = whole, many workers = one, and what happens when workers die or data change."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError, PredictorError
+from isbench.evaluation.executors import processes
+from isbench.evaluation.runner import run
+from isbench.models.registry import load_model
+from isbench.storage import store
+from isbench.storage.environment import processor
+from isbench.types import Game, Model, Rules, Sample, Spec, Trajectory
+from tests.conftest import write_folder_set
+from tests.support import toys
+
+RULES = Rules(max_clicks=5, stop_iou=1.01)
+
+
+class Listening:
+    """A watch that remembers, and may stop the run after some games."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.games: list[str] = []
+        self.notes: list[str] = []
+        self.resumed = 0
+        self._stop_after = stop_after
+
+    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+        self.resumed = len(recorded)
+
+    def played(self, game: Game) -> None:
+        self.games.append(game.trajectory.key)
+        if len(self.games) == self._stop_after:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 9])
+def test_a_resumed_run_is_the_whole_run_byte_for_byte(tmp_path: Path, stop_after: int) -> None:
+    data = toys.blobs(10)
+    whole = run(toys.card, data, RULES, out=tmp_path / "whole").path
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.card, data, RULES, out=tmp_path / "part", watch=Listening(stop_after))
+    listening = Listening()
+    resumed = run(toys.card, data, RULES, out=tmp_path / "part", watch=listening).path
+    assert listening.resumed == stop_after
+    assert len(listening.games) == 10 - stop_after
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_many_workers_are_one_worker_byte_for_byte(tmp_path: Path, workers: int) -> None:
+    data = toys.blobs(14)
+    one = run(toys.card, data, RULES, out=tmp_path / "one").path
+    many = run(toys.card, data, RULES, out=tmp_path / "many", workers=workers).path
+    assert many.read_bytes() == one.read_bytes()
+
+
+@pytest.mark.parametrize(("start", "helped"), [(60.0, False), (-1.0, True)])
+def test_as_many_workers_as_end_soonest_are_one_worker_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: float, helped: bool
+) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "_START", start)
+    # a clock that ticks when it is looked at: each step takes a second, building one
+    monkeypatch.setattr(processes, "perf_counter", itertools.count().__next__)
+    hired = []
+    hire = processes._hired
+    monkeypatch.setattr(processes, "_hired", lambda *given: hired.append(given) or hire(*given))
+    data = toys.blobs(14)
+    one = run(toys.card, data, RULES, out=tmp_path / "one").path
+    auto = run(toys.card, data, RULES, out=tmp_path / "auto", workers=None).path
+    assert auto.read_bytes() == one.read_bytes()
+    assert bool(hired) == helped
+
+
+def deadly(folder: Path, times: int) -> Model:
+    """Return a model that kills its worker at the second image of a set, `times` times."""
+    (folder / "parent").write_text(str(os.getpid()))
+    image_sum = int(toys.blob(3).image.sum())
+    build = partial(toys.Deadly, image_sum=image_sum, times=times, folder=str(folder))
+    return replace(toys.deadly, name="disks", build=build)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_dies_costs_its_unfinished_object_only(tmp_path: Path, times: int) -> None:
+    data = toys.blobs(9)
+    card = deadly(tmp_path, times)
+    mortal = run(card, data, RULES, out=tmp_path / "mortal", workers=2).path
+    whole = run(replace(toys.card, options={}), data, RULES, out=tmp_path / "whole").path
+    assert len(list(tmp_path.glob("death*"))) == times
+    assert mortal.read_bytes() == whole.read_bytes()
+
+
+def test_an_object_that_kills_three_workers_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    # every object of the second image kills: three objects, three deaths each
+    card, data, listening = deadly(tmp_path, 9), toys.blobs(9), Listening()
+    with pytest.raises(PredictorError, match="died again and again at image001#0, image001#1"):
+        run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=listening)
+    assert sorted(listening.games) == [key for key in data.keys if "image001" not in key]
+    run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=(again := Listening()))
+    assert again.resumed == 6
+    assert sorted(again.games) == ["image001#0", "image001#1", "image001#2"]
+
+
+def test_workers_are_numbered_and_a_new_one_takes_a_dead_ones_number(tmp_path: Path) -> None:
+    hands = [[str(k)] for k in range(12)]
+    games = list(processes.play_in_processes(partial(toys.numbered, tmp_path), hands, 2))
+    rows = {game.trajectory.clicks[0].row for game in games if isinstance(game, Game)}
+    assert len(games) == 12
+    assert (tmp_path / "dead").read_text() in ("0", "1")
+    assert rows == {0, 1}
+
+
+def test_a_second_run_plays_nothing(tmp_path: Path) -> None:
+    first = run(toys.card, toys.blobs(4), RULES, out=tmp_path)
+    second = run(toys.card, toys.blobs(4), RULES, out=tmp_path, watch=(listening := Listening()))
+    assert second == first
+    assert listening.games == []
+
+
+def test_full_games_answer_a_shorter_question_without_playing(tmp_path: Path) -> None:
+    run(toys.card, toys.blobs(6), RULES, out=tmp_path / "full")
+    asked = Rules(max_clicks=3, stop_iou=0.7)
+    answered = run(toys.card, toys.blobs(6), asked, out=tmp_path / "full", watch=(w := Listening()))
+    played = run(toys.card, toys.blobs(6), asked, out=tmp_path / "played")
+    assert w.games == []
+    assert answered.trajectories == played.trajectories
+    assert answered.spec == played.spec
+
+
+def test_an_adaptive_model_plays_in_order_from_the_start(tmp_path: Path) -> None:
+    data = toys.blobs(6)
+    whole = run(toys.learner, data, RULES, out=tmp_path / "whole", workers=3).path
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.learner, data, RULES, out=tmp_path / "part", watch=Listening(3))
+    resumed = run(toys.learner, data, RULES, out=tmp_path / "part").path
+    assert resumed.read_bytes() == whole.read_bytes()
+    shorter = run(toys.learner, data, replace(RULES, max_clicks=2), out=tmp_path / "whole")
+    assert shorter.path != whole
+
+
+def test_an_unfinished_run_over_changed_data_is_reported_and_kept(
+    tmp_path: Path, folder_set: Path
+) -> None:
+    data, out = load_dataset(f"folder:{folder_set}"), tmp_path / "runs"
+    with pytest.raises(KeyboardInterrupt):
+        run(toys.card, data, RULES, out=out, watch=Listening(2))
+    (kept,) = store.find(out)
+    before = kept.read_bytes()
+    mask = folder_set / "masks" / "picture00003__1.png"
+    mask.write_bytes((folder_set / "masks" / "picture00002__1.png").read_bytes())
+    run(toys.card, load_dataset(f"folder:{folder_set}"), RULES, out=out, watch=(w := Listening()))
+    assert any("begun under another fingerprint" in note for note in w.notes)
+    assert kept.read_bytes() == before
+
+
+class Meddling(Listening):
+    """Changes a file of the data set while it is played."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def played(self, game: Game) -> None:
+        super().played(game)
+        if len(self.games) == 1:
+            self._file.write_bytes(self._file.read_bytes() + b" ")
+
+
+@pytest.mark.parametrize("workers", [1])
+def test_no_game_is_recorded_on_data_that_changed_during_the_run(
+    tmp_path: Path, folder_set: Path, workers: int
+) -> None:
+    data, out = load_dataset(f"folder:{folder_set}"), tmp_path / "runs"
+    whole = run(toys.card, data, RULES, out=tmp_path / "whole").path
+    late = folder_set / "masks" / "picture00003__1.png"
+    kept = late.read_bytes()
+    with pytest.raises(IsbenchError, match=r"picture00003__1\.png changed after the run began"):
+        run(toys.card, data, RULES, out=out, workers=workers, watch=Meddling(late))
+    (left,) = store.find(out)
+    assert not store.read(left).complete
+    late.write_bytes(kept)
+    resumed = run(toys.card, data, RULES, out=out, workers=workers).path
+    assert resumed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unreadable_image_ends_the_run_and_keeps_what_was_played(
+    tmp_path: Path, workers: int
+) -> None:
+    root = write_folder_set(tmp_path / "set", objects=6)
+    (root / "images" / "picture00005.png").write_bytes(b"not a picture")
+    data, out = load_dataset(f"folder:{root}"), tmp_path / "runs"
+    with pytest.raises(IsbenchError, match=r"picture00005\.png cannot be read as a picture"):
+        run(toys.card, data, RULES, out=out, workers=workers)
+    (left,) = store.find(out)
+    assert len(store.read(left).trajectories) >= (5 if workers == 1 else 1)
+
+
+def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:
+    with pytest.raises(PredictorError, match="model wrong-shape: object image000#0"):
+        run(toys.shape_card, toys.blobs(3), RULES, out=tmp_path)
+    assert store.find(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "workers", "said"),
+    [
+        (Rules(max_clicks=0), 1, "max_clicks is 0; wanted at least 1"),
+        (Rules(stop_iou=0), 1, "stop_iou is 0; wanted above 0"),
+        (Rules(stop_iou=float("nan")), 1, "stop_iou is nan"),
+        (Rules(), 0, "workers is 0; wanted at least 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    tmp_path: Path, rules: Rules, workers: int, said: str
+) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        run(toys.card, toys.blobs(2), rules, out=tmp_path, workers=workers)
+
+
+def test_a_zoom_target_of_zero_is_the_data_sets(tmp_path: Path) -> None:
+    class Zooming(toys.Disks):
+        def __init__(self, zoom_target: int) -> None:
+            super().__init__()
+
+    for given, recorded in ((0, 600), (448, 448)):
+        card = Model("zooming", Zooming, {"zoom_target": given})
+        data = replace(toys.blobs(1), zoom_target=600)
+        assert run(card, data, RULES, out=tmp_path).spec.options == {"zoom_target": recorded}
+
+
+def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
+    played = run(toys.card, toys.blobs(2), RULES, out=tmp_path)
+    (session,) = played.meta
+    assert session["workers"] == 1
+    assert session["processor"] == processor()
+    assert session["versions"]["numpy"]
+    assert set(played.seconds) == set(toys.blobs(2).keys)
+
+
+def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: Path) -> None:
+    def inverted(key: str) -> Sample:
+        sample = toys.load_blob(key)
+        return replace(sample, truth=~sample.truth & ~sample.ignore)
+
+    data = toys.blobs(4)
+    runs = [
+        run(toys.card, one, RULES, out=tmp_path)
+        for one in (data, replace(data, load=inverted), replace(data, keys=data.keys[1:3]))
+    ]
+    assert len({one.path for one in runs}) == 3
+    assert [len(one.trajectories) for one in runs] == [4, 4, 2]
+
+
+def test_a_build_that_cannot_be_sent_to_workers_is_said_in_one_line(tmp_path: Path) -> None:
+    card = Model("local", lambda: toys.Disks())
+    with pytest.raises(IsbenchError, match="cannot be sent to worker processes"):
+        run(card, toys.blobs(4), RULES, out=tmp_path, workers=2)
+    assert store.find(tmp_path) == []
+
+
+def test_a_card_found_by_name_may_build_by_a_lambda(tmp_path: Path) -> None:
+    card = load_model("tests.support.toys:lambda_card")
+    many = run(card, toys.blobs(6), RULES, out=tmp_path / "many", workers=2)
+    one = run(card, toys.blobs(6), RULES, out=tmp_path / "one")
+    assert many.path.read_bytes() == one.path.read_bytes()
+
+
+def test_a_worker_that_dies_before_it_can_play_ends_the_run_at_once(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    card = replace(toys.card, build=partial(toys.stillborn, str(tmp_path)), options={})
+    with pytest.raises(PredictorError, match="died before it could play"):
+        run(card, toys.blobs(9), RULES, out=tmp_path / "runs", workers=2)
+    assert len(list(tmp_path.glob("death*"))) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a b", {}), ("[red]", {}), ("ok", {"x": float("nan")}), ("ok", {"x": (1, 2)}), (3, {})],
+)
+def test_a_card_that_cannot_be_recorded_is_refused(
+    tmp_path: Path, name: Any, options: dict[str, Any]
+) -> None:
+    with pytest.raises(IsbenchError, match="wanted"):
+        run(Model(name, toys.Disks, options), toys.blobs(2), RULES, out=tmp_path)
+
+
+def test_the_last_object_that_kills_its_workers_does_not_kill_the_run(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    build = partial(
+        toys.Deadly, image_sum=int(toys.blob(0).image.sum()), times=99, folder=str(tmp_path)
+    )
+    card = replace(toys.deadly, build=build)
+    with pytest.raises(PredictorError, match="died again and again at image000#0"):
+        run(card, toys.blobs(1), RULES, out=tmp_path / "runs", workers=2)
+    assert len(list(tmp_path.glob("death*"))) == 3

@@ -1,0 +1,142 @@
+"""Every registered model keeps the contract; the contract's check catches who does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isbench.errors import IsbenchError, PredictorError
+from isbench.evaluation.job import build
+from isbench.models.registry import load_model, model_names, with_options
+from isbench.testing import check_predictor
+from isbench.types import Image, Model, Prediction, Turn
+from tests.support import toys
+
+OURS = [name for name in model_names() if not name.startswith("toy-")]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_model_keeps_the_contract(name: str) -> None:
+    card = load_model(name)
+    small = {"zoom_target": 64, "size": 64}  # the crops of networks: the trial images are small
+    check_predictor(
+        replace(card, options={key: small.get(key, value) for key, value in card.options.items()})
+    )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_card_says_what_it_is(name: str) -> None:
+    card = load_model(name)
+    assert card.name == name
+    assert card.summary
+    assert card.source
+    assert card.licence
+
+
+class Mutating(toys.Disks):
+    """Writes into the state it was given."""
+
+    def _answer(self, turn: Turn) -> Prediction:
+        answer = super()._answer(turn)
+        turn.state[:] = ~turn.state
+        return answer
+
+
+class Forgetful(toys.Broken):
+    """Counts its calls instead of the clicks."""
+
+    calls = 0
+
+    def predict(self, turns: Sequence[Turn]) -> Any:
+        self.calls += 1
+        return [Prediction(np.full(t.state.shape[:2], self.calls % 2 == 0), t.state) for t in turns]
+
+
+class Painting(toys.Broken):
+    """Paints on the image."""
+
+    def begin(self, image: Image) -> Image:
+        image = image.view()
+        image.flags.writeable = True
+        image[:] = 0
+        return image
+
+
+class Crowded(toys.Disks):
+    """Mixes up the turns of one call."""
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        answers = super().predict(turns)
+        first = answers[0]
+        return [
+            a._replace(mask=first.mask) if a.mask.shape == first.mask.shape else a for a in answers
+        ]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        Mutating,
+        lambda: Forgetful(None),
+        Crowded,
+        lambda: toys.Broken(toys.wrong_shape),
+        lambda: toys.Broken(toys.wrong_dtype),
+        lambda: toys.Broken(toys.too_few),
+    ],
+)
+def test_the_check_catches_a_broken_contract(build: Any) -> None:
+    with pytest.raises(PredictorError, match="model bad"):
+        check_predictor(Model("bad", build))
+
+
+def test_images_cannot_be_painted_on() -> None:
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        check_predictor(Model("painting", lambda: Painting(None)))
+
+
+def test_the_check_passes_a_good_model() -> None:
+    check_predictor(toys.card)
+
+
+def test_options_are_read_as_their_defaults_are() -> None:
+    card = Model("m", toys.Disks, {"on": False, "count": 1, "share": 0.5, "word": "a"})
+    given = {"on": "on", "count": "7", "share": "2", "word": "b"}
+    assert with_options(card, given).options == {"on": True, "count": 7, "share": 2.0, "word": "b"}
+    assert isinstance(with_options(card, given).options["share"], float)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"raduis": "3"}, "did you mean radius"),
+        ({"radius": "big"}, "option radius of disks is 'big'; wanted a whole number"),
+        ({"radius": "2.5"}, "wanted a whole number"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        with_options(toys.card, given)
+
+
+def test_a_model_that_refuses_its_options_says_so() -> None:
+    with pytest.raises(IsbenchError, match=r"grabcut cannot be built.*seed above 0"):
+        build(load_model("grabcut", {"seed": "-1"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("grabcutt", "no model named 'grabcutt'; did you mean grabcut"),
+        ("no.such.module:card", "cannot be imported: ModuleNotFoundError"),
+        ("tests.support.toys:nothing", "cannot be imported: AttributeError"),
+        ("tests.support.toys:not_a_card", "is a int; wanted an isbench.Model"),
+        ("tests.support.toys:", "wanted a name or package.module:card"),
+    ],
+)
+def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        load_model(name)

@@ -1,0 +1,35 @@
+"""A model whose masks change has another version: masks of one picture are on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isbench.models.registry import model_names
+from isbench.storage.masks import unpacked
+from tests.support import probes
+
+GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
+# of the pixels of a network's mask, on processors that round otherwise
+ROUNDING = 0.05
+
+
+def test_every_installed_model_is_on_record() -> None:
+    assert set(GOLDEN) == set(model_names())
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_masks_of_a_version_never_change(name: str, tmp_path: Path) -> None:
+    wanted = GOLDEN[name]
+    card = probes.loaded(name, tmp_path, wanted["threshold"])
+    assert card.version == wanted["version"], "run python -m tests.support.probes"
+    mask, _ = probes.answered(card)
+    recorded = unpacked({"size": mask.shape, "counts": wanted["mask"]})
+    assert recorded.any()
+    assert not recorded.all()
+    share = np.count_nonzero(mask ^ recorded) / mask.size
+    assert share <= (0 if card.network is None else ROUNDING), "its version must change with them"

@@ -1,0 +1,104 @@
+"""The weights that come with isbench: small, with a card, of their network, and made as told."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from isbench.cli.train import _chosen
+from isbench.datasets.fingerprints import file_digest
+from isbench.evaluation import job
+from isbench.models.registry import load_model, model_names, with_options
+from isbench.models.weights import prepared
+from isbench.training.recipe import completed
+from isbench.training.weights import read_card
+
+ROOT = Path(__file__).parents[2]
+MOST, MOST_IN_ALL = 6e6, 30e6  # bytes
+NEEDED = {"ablation-sgm": {"hsgm": "off"}}  # options without which weights do not fit
+SHIPPED = [
+    (name, weights)
+    for name in model_names()
+    if name.endswith(("-mini", "-mini-fdm", "-mini-csfp"))
+    for weights in load_model(name).bundled
+]
+# what docs/training.md calls the folder of a training -> the model and the name of its weights
+MADE = {
+    "pack": ("ritm-mini", "pack"),
+    "bs": ("ritm-mini", "ablation-bs"),
+    "fdm": ("baseline-mini-fdm", "ablation-fdm"),
+    "sgm": ("csfpn-mini", "ablation-sgm"),
+    "hsgm": ("csfpn-mini", "ablation-hsgm"),
+    "csfpn": ("csfpn-mini", "pack"),
+}
+
+
+@pytest.mark.parametrize(("name", "weights"), SHIPPED)
+def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
+    card = with_options(load_model(name), NEEDED.get(weights, {}))
+    job.check(prepared(card, weights))
+    assert card.bundled[weights].stat().st_size <= MOST
+
+
+def test_they_are_small_together() -> None:
+    files = {load_model(name).bundled[weights] for name, weights in SHIPPED}
+    assert sum(file.stat().st_size for file in files) <= MOST_IN_ALL
+
+
+@pytest.mark.parametrize(("name", "weights"), MADE.values())
+def test_the_card_tells_of_the_data(name: str, weights: str) -> None:
+    card = read_card(load_model(name).bundled[weights])
+    assert card["data"].startswith("pack:train ")
+    assert "held-out images left out" in card["data"]
+    assert set(json.loads(card["sources"])) > {"coco", "duts", "ecssd"}
+    assert card["steps"] == " of ".join(2 * [card["steps"].partition(" ")[0]])
+
+
+def commands() -> dict[str, list[str]]:
+    """Return the documented trainings by the folder they write."""
+    page = (ROOT / "docs/training.md").read_text().split("## The weights that come with")[1]
+    block = page.split("\n\n    ")[1].split("\n\n")[0].replace("\\\n", " ")
+    lines = [line.split("#")[0] for line in block.splitlines()]
+    known = {"P": "pack:data/train", "B": "baselines/weights/ritm-mini.safetensors"}
+    (shared,) = re.findall(r'A="(.*)"', block)
+    text = "\n".join(lines).replace("$A", shared)
+    for name, value in known.items():
+        text = text.replace(f"${name}", value)
+    found = [shlex.split(line) for line in text.splitlines() if "isbench train" in line]
+    return {Path(line[line.index("--out") + 1]).name: line for line in found}
+
+
+@pytest.mark.parametrize("folder", MADE)
+def test_the_documented_command_is_the_recipe_on_the_card(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    name, weights = MADE[folder]
+    line = commands()[folder]
+    settings = [value for key, value in itertools.pairwise(line) if key == "--set"]
+    model, recipe = _chosen(line[2], tuple(settings))
+    card = read_card(load_model(name).bundled[weights])
+    assert model.name == name == card["model"]
+    asked, stored = recipe.deciding(), completed(json.loads(card["recipe"]))
+    start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
+    assert asked == {key: value for key, value in stored.items() if key in asked}
+    if start:  # where it lay is not what it was
+        assert card["origin"].split()[-1] == file_digest(Path(start))
+
+
+def test_the_figures_that_choices_were_made_by_are_on_record() -> None:
+    with (ROOT / "results/training/held_out.csv").open() as file:
+        lines = {
+            (row["model"], row["weights"], row["options"]): row for row in csv.DictReader(file)
+        }
+    tried = [float(lines["csfpn-mini", "pack", option]["noc90"]) for option in (
+        "", "overview=256", "overview=400"
+    )]  # fmt: skip
+    assert load_model("csfpn-mini").options["overview"] == 320
+    assert tried[0] == min(tried)

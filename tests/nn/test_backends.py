@@ -1,0 +1,203 @@
+"""Every backend answers as the network does, at every size and number of clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from isbench.errors import IsbenchError, Unfit
+from isbench.models.registry import load_model
+from isbench.models.weights import prepared
+from isbench.nn.clickmaps import points
+from isbench.nn.runtime import backends, openvino
+from isbench.nn.runtime.backends import accelerated, chosen
+from isbench.testing import check_predictor
+from isbench.types import Runtime
+from tests.nn.test_nn import BLOWN_UP, ROUNDING, check, golden
+from tests.nn.test_nn import NETWORKS as GOLDEN
+from tests.nn.test_nn import ready as filled_in
+from tests.support.synthetic import POINTS, picture
+
+SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
+needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+
+
+def network(name: str) -> nn.Module:
+    """Return a network with made-up weights none of which is without effect."""
+    card = load_model(name)
+    assert card.network is not None
+    torch.manual_seed(0)
+    made: nn.Module = card.network(**card.options).eval().requires_grad_(False)
+    for part in made.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.5, 1.5)
+            part.weight.uniform_(0.5, 1.5)
+            part.bias.normal_(0, 0.1)
+    for key, value in made.named_parameters():
+        if key.endswith("gamma"):
+            value.fill_(0.7)
+    return made
+
+
+def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
+    lots = torch.Generator().manual_seed(clicks)
+    at = torch.rand(clicks, 2, generator=lots) * torch.tensor(size)
+    places = [(float(row), float(col), k % 3 != 1) for k, (row, col) in enumerate(at)]
+    return torch.rand(2, 4, *size, generator=lots), points(places).repeat(2, 1, 1)
+
+
+SLOW = [pytest.mark.slow, needs_openvino]
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        pytest.param("csfpn-mini", "openvino", marks=needs_openvino),
+        pytest.param("csfpn-lite", "openvino", marks=SLOW),
+        pytest.param("baseline-mini-fdm", "openvino", marks=SLOW),
+        pytest.param("ritm-hrnet18s", "openvino", marks=SLOW),
+        pytest.param("ritm-r34", "openvino", marks=SLOW),
+    ],
+)
+def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
+    plain, fast = network(name), accelerated(network(name), Runtime(backend=backend))
+    for size in SIZES:
+        for clicks in (1, 4, 23):
+            with torch.inference_mode():
+                wanted, found = plain(*given(size, clicks)), fast(*given(size, clicks))
+            scale = max(1.0, wanted.abs().max().item())
+            assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
+def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
+    check_predictor(prepared(load_model(name), runtime=Runtime(backend="openvino")))
+
+
+@needs_openvino
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ritm_hrnet18s_ocr48", "ritm_deeplab_r50_dh128_prevmask", "ritm_hrnet18_ocr64"]
+)
+def test_a_backend_answers_as_the_official_networks(name: str) -> None:
+    wanted = golden("ritm")[name]
+    network = filled_in(GOLDEN[name]())
+    fast = openvino.Compiled(network, Runtime(backend="openvino"))
+    with torch.inference_mode():
+        main = fast(picture(wanted["in_ch"], 64, 96), POINTS)
+    check(main, wanted["instances"], BLOWN_UP.get(name, ROUNDING))
+
+
+class Small(nn.Module):
+    """As little as can be computed wrongly: PyTorch's compiler takes minutes for a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.norm(self.conv(inputs))))
+        return logits + clicks[..., 0].amax(dim=1)[:, None, None, None] / 100
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch.compile's own
+def test_a_compiled_network_answers_as_the_network_does() -> None:
+    torch.manual_seed(0)
+    made = Small().eval().requires_grad_(False)
+    fast = accelerated(made, Runtime(backend="compile"))
+    for size in SIZES[:3]:
+        with torch.inference_mode():
+            wanted, found = made(*given(size, 4)), fast(*given(size, 4))
+        assert (found - wanted).abs().max().item() <= backends.TOLERANCE
+
+
+class Fickle(nn.Module):
+    """Answers otherwise while it is traced."""
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        return inputs[:, :1] + float(torch.jit.is_tracing())
+
+
+class Lawless(nn.Module):
+    """Answers otherwise at every call, which no tracer takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+        self.calls += 1
+        return inputs[:, :1] + self.calls
+
+
+@needs_openvino
+def test_a_network_that_cannot_be_traced_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"OpenVINO cannot take this network .* --backend eager"):
+        accelerated(Lawless(), Runtime(backend="openvino"))
+
+
+@needs_openvino
+def test_a_backend_that_answers_otherwise_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"backend openvino gives logits .* off; wanted 1e-04"):
+        accelerated(Fickle(), Runtime(backend="openvino"))
+
+
+def test_the_measure_is_the_network_itself() -> None:
+    made = network("ritm-mini")
+    assert accelerated(made, Runtime()) is made
+
+
+@needs_openvino
+def test_what_is_compiled_is_kept_and_found_by_its_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path)
+    runtime, made = Runtime(backend="openvino"), network("ritm-mini")
+    for _ in range(2):
+        accelerated(made, runtime)
+    assert len(list(kept(tmp_path))) == 1
+    next(made.parameters()).mul_(2)
+    accelerated(made, runtime)
+    assert len(list(kept(tmp_path))) == 2
+
+
+@needs_openvino
+def test_a_cache_that_cannot_be_written_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path / "file")
+    with pytest.raises(
+        IsbenchError, match=r"cannot keep what OpenVINO compiles .* --backend eager"
+    ):
+        accelerated(network("ritm-mini"), Runtime(backend="openvino"))
+
+
+def kept(folder: Path) -> Iterator[Path]:
+    return (folder / "openvino").iterdir()
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "precision", "found"),
+    [("eager", "cpu", "fp32", "eager"), ("auto", "cuda:0", "fp32", "eager")],
+)
+def test_which_backend_is_chosen(asked: str, device: str, precision: str, found: str) -> None:
+    assert chosen(asked, device, precision) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "said"),
+    [("opnvino", "cpu", "openvino"), ("openvino", "cuda", "openvino")],
+)
+def test_a_backend_that_is_not_there_is_refused(asked: str, device: str, said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        chosen(asked, device, "fp32")

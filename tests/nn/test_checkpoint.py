@@ -1,0 +1,134 @@
+"""Weights load whole and strictly, and nothing in a file is run."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from isbench.errors import IsbenchError
+from isbench.nn.backbones.deeplab import SeparableHead
+from isbench.nn.runtime.checkpoint import load_weights
+from tests.support.synthetic import filled
+
+
+def head(width: int = 8) -> nn.Module:
+    return SeparableHead(width)
+
+
+def weights() -> dict[str, Tensor]:
+    return filled(head().state_dict())
+
+
+def save_ritm(path: Path) -> None:
+    """Write the container of RITM, ClickSEG and CSFPN."""
+    config = {
+        "class": "isegm.model.is_hrnet_model.HRNetModel",
+        "params": {
+            "norm_layer": {
+                "type": "class",
+                "value": "torch.nn.modules.batchnorm.BatchNorm2d",
+                "specified": False,
+            },
+            "norm_mean_std": {"type": "builtin", "value": ([0.485], [0.229]), "specified": False},
+        },
+    }
+    torch.save({"state_dict": OrderedDict(weights()), "config": config}, path)
+
+
+@pytest.mark.parametrize("kind", ["ritm", "flat", "safetensors"])
+def test_every_kind_of_file_loads_whole(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")
+    if kind == "ritm":
+        save_ritm(path)
+    elif kind == "flat":
+        torch.save(weights(), path)
+    else:
+        save_file(weights(), path)
+    network = head()
+    assert load_weights(network, path) == sha256(path.read_bytes()).hexdigest()
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, weights()[key])
+
+
+class Code:
+    """Runs when it is unpickled, unless nobody runs it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise AssertionError('code in a file was run')",))
+
+
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
+    for name, write in (
+        ("torch.pth", lambda path: torch.save({"state_dict": Code()}, path)),
+        ("plain.pkl", lambda path: path.write_bytes(pickle.dumps(Code()))),
+    ):
+        write(tmp_path / name)
+        with pytest.raises(IsbenchError, match=r"they are not run|damaged"):
+            load_weights(head(), tmp_path / name)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_truncated_file_is_refused(tmp_path: Path, share: float, suffix: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        save_ritm(path)
+    else:
+        save_file(weights(), path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(IsbenchError, match=r"damaged|not run"):
+        load_weights(head(), path)
+
+
+def test_weights_of_another_network_are_refused_with_the_first_keys(tmp_path: Path) -> None:
+    torch.save(weights(), tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match=r"in another shape layers\.0\.body\.0\.weight"):
+        load_weights(head(16), tmp_path / "w.pth")
+    other = nn.Sequential(head())
+    with pytest.raises(
+        IsbenchError, match=r"they lack 0\.layers.* and \d+ more; they have besides"
+    ):
+        load_weights(other, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("change", ["lacks", "besides"])
+def test_half_matching_weights_change_nothing(tmp_path: Path, change: str) -> None:
+    state = weights()
+    if change == "lacks":
+        state.popitem()
+    else:
+        state["extra"] = torch.zeros(1)
+    torch.save(state, tmp_path / "w.pth")
+    network = head()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(IsbenchError, match="of another network"):
+        load_weights(network, tmp_path / "w.pth")
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_found_at_load(tmp_path: Path, number: float) -> None:
+    state = weights()
+    state["layers.2.bias"][0] = number
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match=r"not finite, in layers\.2\.bias"):
+        load_weights(head(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("stored", [[], {}, {"a": 1}, 5, {"state_dict": {}}])
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, stored: object) -> None:
+    torch.save(stored, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match="hold no state dict"):
+        load_weights(head(), tmp_path / "w.pth")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IsbenchError, match=r"cannot read .*none\.pth"):
+        load_weights(head(), tmp_path / "none.pth")

@@ -1,0 +1,129 @@
+"""What networks cost, and Table 4 of the paper beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from isbench.models.registry import load_model, model_names
+from isbench.nn.runtime.cost import PARTS, REST, Cost, cost
+from isbench.papers.cells import Records
+from isbench.papers.costs import Counted, table4
+from isbench.papers.published import figures
+from isbench.papers.rows import TABLE4
+from isbench.reporting.writer import published
+
+NETWORKS = [name for name in model_names() if load_model(name).network is not None]
+Isbench = Callable[..., tuple[int, str, str]]
+
+
+def counted(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost:
+    card = load_model(name, options)
+    assert card.network is not None
+    return cost(partial(card.network, **card.options), size)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_parts_of_a_network_are_all_of_it(name: str) -> None:
+    found = counted(name, (64, 96))
+    assert sum(part.parameters for part in found.parts.values()) == found.whole.parameters
+    assert sum(part.macs for part in found.parts.values()) == found.whole.macs
+    assert found.parts.keys() <= {REST, *PARTS}
+    assert all(part.macs >= 0 and part.parameters >= 0 for part in found.parts.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gmac"),
+    [  # counted in the official networks, f_pixel and f_object of OCR left out of the GMAC
+        ("baseline-r50", 31_405_842, 81.470),
+        ("ritm-r50", 31_405_858, 81.472),
+        ("ritm-r34", 23_350_930, 58.624),
+        ("ritm-r101", 58_440_866, 146.983),
+        ("ritm-hrnet18s", 4_220_047, None),
+        ("ritm-hrnet18", 10_032_019, None),
+        ("ritm-hrnet32", 30_951_363, None),
+        ("csfpn-hrnet18", 12_062_603, None),
+        ("csfpn-r50", 31_964_710, None),
+        ("csfpn-r101", 60_377_766, None),
+        ("cdnet-r34", 23_465_815, None),
+    ],
+)
+def test_networks_cost_what_the_official_ones_do(
+    name: str, parameters: int, gmac: float | None
+) -> None:
+    found = counted(name).whole
+    assert found.parameters == parameters
+    if gmac is not None:
+        assert found.macs / 1e9 == pytest.approx(gmac, abs=5e-4)
+
+
+def test_the_baseline_with_clicks_joined_to_the_colours_has_fbrs_parameters() -> None:
+    assert counted("baseline-r50", joined="on").whole.parameters == 31_396_604
+
+
+def test_sparse_graphs_add_little_and_dense_diffusion_at_high_resolution_more_than_all() -> None:
+    base = counted("baseline-r50").whole.macs
+    assert 1 < counted("baseline-r50-csfp").whole.macs / base < 1.05
+    assert 1 < counted("baseline-r50-fdm").whole.macs / base < 1.05
+    assert counted("baseline-r50-fdm2").whole.macs / base > 2
+
+
+@pytest.mark.parametrize("name", ["csfpn-mini", "ritm-mini", "baseline-mini-fdm2"])
+def test_a_mini_has_at_most_three_million_parameters(name: str) -> None:
+    assert counted(name).whole.parameters <= 3_000_000
+
+
+def test_a_switch_takes_its_part_away() -> None:
+    whole = counted("csfpn-mini").parts
+    assert "SGM" not in counted("csfpn-mini", sgm="off").parts
+    assert "HSGM" not in counted("csfpn-mini", hsgm="off").parts
+    assert {"SGM", "HSGM"} <= whole.keys()
+
+
+def test_costs_are_printed(isbench: Isbench) -> None:
+    code, out, _ = isbench("models", "--cost", "--size", "64x96")
+    assert code == 0
+    assert "31,405,842" in out
+    assert "multiply-adds of convolutions and matrix products" in out
+
+
+@pytest.mark.parametrize("size", ["64", "0x5", "64x", "axb", "-3x4", "64x96x3"])
+def test_a_size_that_is_none_is_refused(isbench: Isbench, size: str) -> None:
+    code, _, said = isbench("models", "--cost", "--size", size)
+    assert code == 2
+    assert "wanted rows x columns" in said
+
+
+def test_the_published_figures_are_all_read() -> None:
+    found = published()
+    assert {figure.table for figure in found} == {1, 2, 3, 4}
+    assert len({(f.table, f.system, f.model, f.trained_on) for f in found if f.table == 1}) == 16
+    cross = [figure for figure in found if figure.value is None]
+    assert {figure.system for figure in cross} == {"Baseline*+FDM low+high"}
+
+
+def test_a_figure_that_is_not_there_is_blank() -> None:
+    text = "table,system,model,backbone,trained_on,weights,dataset,max_clicks,metric,value,note\n"
+    (figure,) = figures(f"{text}4,S,s,,SBD,sbd,davis,20,noc@85,,a cross\n")
+    assert figure.value is None
+    costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
+    sheet, cells = table4(costs, Records(published(), dict.fromkeys(TABLE4), []))
+    assert all(cell.ours is None for cell in cells)
+    nocs = [row[sheet.heads.index("NoC@90")] for row in sheet.rows]
+    assert set(nocs) == {""}
+
+
+def test_table_4_is_printed_without_any_run(isbench: Isbench) -> None:
+    code, out, said = isbench("report", "--table", "4", "--format", "markdown", "--runs", "none")
+    assert code == 0, said
+    for figure in ("31,405,842", "31,396,604", "81.470", "508.72", "1510.16", "not reproduced"):
+        assert figure in out
+
+
+def test_table_4_needs_no_finished_run(isbench: Isbench, tmp_path: Path) -> None:
+    (tmp_path / "davis").mkdir()
+    (tmp_path / "davis" / "nearest-0123456789ab.jsonl").write_text("")
+    assert isbench("report", "--table", "4", "--runs", tmp_path)[0] == 0

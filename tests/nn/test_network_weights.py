@@ -1,0 +1,221 @@
+"""Which weights a network plays with: found by name or file, hashed, or refused in a line."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from isbench.errors import IsbenchError
+from isbench.evaluation.job import build
+from isbench.models import weights
+from isbench.models.registry import load_model, with_options
+from isbench.nn.runtime import openvino
+from isbench.storage import store
+from isbench.training.weights import read_card
+from isbench.types import File
+from tests.support.networks import drawn, masks, network, one
+from tests.support.serving import Page, serving
+
+Isbench = Callable[..., tuple[int, str, str]]
+
+
+def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: Isbench) -> None:
+    code, _, said = isbench("run", "--model", "csfpn-r101", "--dataset", "sbd", "--data", "none")
+    assert code == 2
+    assert "its authors never released any" in said
+    assert "--weights FILE" in said
+    assert "isbench data get sbd" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        ("ritm-hrnet18", None, "has the weights sbd, cocolvis"),
+        ("baseline-mini-fdm2", None, "comes without trained ones"),
+        ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
+        ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
+        ("cdnet-r34", None, "on Google Drive"),
+    ],
+)
+def test_weights_that_are_not_there_are_refused(model: str, asked: str | None, said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        weights.prepared(load_model(model), asked)
+
+
+def test_published_weights_are_fetched_by_name_and_hashed(
+    tmp_path: Path, bs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with serving() as server:
+        file = File("bs.safetensors", (server.add("/bs", Page(bs.read_bytes())),))
+        card = replace(load_model("ritm-mini"), bundled={}, weights={"bs": file})
+        runtime = weights.prepared(card).runtime  # the only published ones need not be named
+    assert runtime is not None
+    assert runtime.weights == (tmp_path / "bs.safetensors",)
+    assert runtime.digest == sha256(bs.read_bytes()).hexdigest()
+
+
+def test_a_file_of_weights_is_hashed_into_the_record(
+    isbench: Isbench, bs: Path, folder_set: Path, tmp_path: Path
+) -> None:
+    asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 2]
+    asked += ["--set", "zoom_target=0", "--backend", "eager"]  # 0: as the data set says
+    code, _, said = isbench("run", "--model", "ritm-mini", "--weights", bs, *asked)
+    assert code == 0, said
+    (path,) = store.find(tmp_path)
+    spec = store.read(path).spec
+    assert spec.weights == sha256(bs.read_bytes()).hexdigest()
+    assert (spec.backend, spec.precision, spec.threads) == ("eager-cpu", "fp32", 1)
+    assert spec.options["longest_side"] == 1024
+    assert spec.options["zoom_target"] == 400
+
+
+def test_random_weights_are_told_in_the_table(
+    isbench: Isbench, folder_set: Path, tmp_path: Path
+) -> None:
+    asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 1]
+    code, out, _ = isbench("run", "--model", "ritm-mini", "--weights", "random", *asked)
+    assert code == 0
+    assert "weights=random" in out
+
+
+@pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
+def test_weights_that_come_with_a_card_are_taken_unless_others_are_asked_for(name: str) -> None:
+    card = weights.prepared(load_model(name))
+    assert card.runtime is not None
+    (path,) = card.runtime.weights
+    assert card.runtime.digest == sha256(path.read_bytes()).hexdigest()
+    assert path.stat().st_size <= 6_000_000
+    assert read_card(path)["model"] == "ritm-mini"
+    assert weights.prepared(card, "random").runtime != card.runtime
+
+
+def refused(isbench: Isbench, path: Path, *more: str, model: str = "ritm-mini") -> str:
+    code, _, said = isbench(
+        "run", "--model", model, "--weights", path, "--dataset", "sample", "--limit", 1, *more
+    )
+    assert code == 2
+    assert len(said.strip().splitlines()) == 1, said
+    return said
+
+
+def test_weights_of_another_model_are_refused_by_their_keys(isbench: Isbench, bs: Path) -> None:
+    assert "lack feature_extractor.att.atts.0.gamma" in refused(isbench, bs, model="csfpn-mini")
+    assert "of another network" in refused(isbench, bs, model="ritm-hrnet18s")
+
+
+def test_damaged_weights_are_refused(isbench: Isbench, bs: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(bs.read_bytes()[:1000])
+    assert "damaged or no checkpoint" in refused(isbench, torn)
+
+
+def test_weights_that_hold_code_are_refused_and_not_run(isbench: Isbench, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "ran",)
+
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"state_dict": Evil()}, protocol=2))
+    assert "more than tensors and plain values" in refused(isbench, path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Path) -> None:
+    state = network("ritm-mini").state_dict()
+    state["head.layers.2.bias"][:] = float("nan")
+    path = tmp_path / "nan.safetensors"
+    save_file(state, path)
+    assert "not finite, in head.layers.2.bias" in refused(isbench, path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--device", "cuda:99"], "device cuda:99 is not on this machine"),
+        (["--device", "cdua"], "did you mean cuda"),
+        (["--precision", "fp61"], "did you mean fp16"),
+        (["--threads", "0"], "threads is 0; wanted at least 1"),
+        (["--set", "threshold=1.5"], "threshold is 1.5; wanted above 0 and below 1"),
+        (["--set", "zoom_target=-3"], "zoom_target is -3; wanted 0 pixels or more"),
+    ],
+)
+def test_what_a_network_cannot_be_run_with_is_refused(
+    isbench: Isbench, bs: Path, words: list[str], said: str
+) -> None:
+    assert said in refused(isbench, bs, *words)
+
+
+def test_weights_for_a_model_without_a_network_are_refused(isbench: Isbench) -> None:
+    assert "nearest has no network" in refused(isbench, Path("random"), model="nearest")
+
+
+def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
+    path = tmp_path / "one.safetensors"
+    save_file(network("csfpn-hrnet18").state_dict(), path)
+    card = with_options(load_model("csfpn-hrnet18"), {"released": "on"})
+    with pytest.raises(IsbenchError, match="wanted --weights FILE,FILE"):
+        build(weights.prepared(card, str(path)))
+    assert "+" in weights.prepared(card, f"{path},{path}").runtime.digest  # type: ignore[union-attr]
+    with pytest.raises(IsbenchError, match="of 1 network and was given 2 files"):
+        build(weights.prepared(load_model("ritm-mini"), f"{bs},{bs}"))
+
+
+def test_a_file_with_a_comma_in_its_name_is_one_file(tmp_path: Path, bs: Path) -> None:
+    path = tmp_path / "a,b.safetensors"
+    path.write_bytes(bs.read_bytes())
+    build(weights.prepared(load_model("ritm-mini"), str(path)))
+
+
+def test_weights_that_change_after_they_were_hashed_are_refused(tmp_path: Path, bs: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(bs.read_bytes())
+    card = weights.prepared(load_model("ritm-mini"), str(path))
+    save_file(network("baseline-mini").state_dict() | {"head.layers.2.bias": torch.ones(1)}, path)
+    with pytest.raises(IsbenchError, match="changed after the run began"):
+        build(card)
+
+
+def test_what_is_wrong_with_the_last_model_is_known_before_the_first_plays(
+    isbench: Isbench, bs: Path, tmp_path: Path
+) -> None:
+    said = refused(isbench, bs, "--model", "csfpn-mini", "--out", str(tmp_path / "runs"))
+    assert "of another network" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() -> None:
+    torch.manual_seed(3)
+    first = masks(drawn("csfpn-mini"), one((24, 32)))
+    lot = torch.rand(1)
+    torch.manual_seed(3)
+    assert lot == torch.rand(1)
+    for again, before in zip(masks(drawn("csfpn-mini"), one((24, 32))), first, strict=True):
+        assert (again == before).all()
+
+
+@pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+def test_a_network_that_the_fastest_backend_cannot_take_is_played_without(
+    isbench: Isbench, folder_set: Path, tmp_path: Path
+) -> None:
+    asked = ["--dataset", f"folder:{folder_set}", "--max-clicks", 1, "--weights", "random"]
+    asked += ["--model", "cdnet-r34", "--set", "size=64"]
+    code, _, said = isbench("run", *asked, "--out", tmp_path)
+    assert code == 0
+    assert "cdnet-r34: backend openvino computes a whole network" in said
+    (path,) = store.find(tmp_path)
+    assert store.read(path).spec.backend == "eager-cpu"
+    code, _, said = isbench("run", *asked, "--backend", "openvino", "--out", tmp_path / "other")
+    assert code == 2
+    assert said.strip().count("\n") == 0

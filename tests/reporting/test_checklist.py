@@ -1,0 +1,68 @@
+"""The checklist: what a run tells, filled in; what it does not, blank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from isbench import protocol
+from isbench.datasets import load_dataset
+from isbench.datasets.fingerprints import fingerprint
+from isbench.evaluation.runner import run
+from isbench.models.registry import load_model
+from isbench.reporting import checklist
+from isbench.reporting.tables import figures
+from isbench.storage import store
+from isbench.storage.store import Run
+from isbench.types import Rules
+
+Isbench = Callable[..., tuple[int, str, str]]
+
+
+def items(played: Run) -> dict[str, str]:
+    return {row[0]: row[1] for row in checklist.sheet([played]).rows}
+
+
+def test_what_a_run_tells_is_filled_in(tmp_path: Path) -> None:
+    dataset = load_dataset("sample", limit=5)
+    played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)
+    told, row = items(played), figures(played, 4)
+    assert told["data set"].startswith("sample: 5 objects on ")
+    assert told["data set"].endswith("the first 5 only")
+    assert told["fingerprint of the data"] == fingerprint(dataset)
+    assert protocol.digest_of(played.spec.rules) in told["protocol"]
+    assert told["games end"] == "at IoU 0.85"
+    assert told["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
+    assert told["NoF@85, never reached"] == str(row["nof@85"])
+    assert told["seconds a click"] == f"{row['seconds_per_click']:.4f}"
+    assert told["digest of the run"] == store.digest(played.spec)
+    assert told["versions"].startswith("isbench ")
+
+
+def test_what_it_does_not_tell_is_blank(tmp_path: Path) -> None:
+    dataset = load_dataset("sample", limit=2)
+    played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)
+    told = items(replace(played, meta=(), seconds={}))
+    for item in (
+        "NoC@90 [95 % interval]",  # the games ended before
+        "NoF@90, never reached",
+        "sha256 of the weights",
+        "zoom-in",
+        "mirror image (flip)",
+        "seconds a click",
+        "hardware",
+        "versions",
+    ):
+        assert told[item] == ""
+
+
+def test_it_is_printed_for_papers(isbench: Isbench, tmp_path: Path) -> None:
+    dataset = load_dataset("sample", limit=2)
+    for model in ("nearest", "grabcut"):
+        run(load_model(model), dataset, Rules(2), out=tmp_path)
+    for form, mark in (("markdown", "| State | "), ("latex", "\\begin{tabular}{lll}")):
+        code, out, _ = isbench("report", "--runs", tmp_path, "--checklist", "--format", form)
+        assert code == 0
+        assert mark in out
+        assert out.count("digest of the run") == 1

@@ -1,0 +1,272 @@
+"""The pages of reports and comparisons: what is in them, and how they behave in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError
+from isbench.evaluation.replay import overlap
+from isbench.evaluation.runner import run
+from isbench.metrics.boundary import boundary_iou
+from isbench.models.registry import load_model, with_options
+from isbench.reporting import boundary_tables, html_report
+from isbench.reporting.html_report import Album
+from isbench.reporting.recorded_masks import answered
+from isbench.reporting.writer import template
+from isbench.storage import store
+from isbench.storage.masks import unpacked
+from isbench.storage.store import Run
+from isbench.types import Dataset, Rules
+from tests.evaluation.test_runner import Listening
+from tests.support.browser import chromium, complaints
+
+Isbench = Callable[..., tuple[int, str, str]]
+RULES = Rules(5, 1.01)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Dataset:
+    return load_dataset("sample", limit=6)
+
+
+@pytest.fixture(scope="module")
+def runs(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """Return two runs, the first with its masks saved, the second without."""
+    out = tmp_path_factory.mktemp("runs")
+    card = load_model("nearest")
+    weak = with_options(load_model("grabcut"), {"iterations": "1"})
+    return [
+        run(card, sample, RULES, out=out, save_masks=True),
+        run(weak, sample, RULES, out=out),
+    ]
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def test_saved_masks_are_those_that_are_played_again(sample: Dataset, runs: list[Run]) -> None:
+    saved = list(answered(runs[0], sample, sample.keys, 5))
+    assert all(one.exact for one in saved)
+    bare = replace(runs[0], path=runs[0].path.with_name("elsewhere-0.jsonl.gz"))
+    for one, again in zip(saved, answered(bare, sample, sample.keys, 5), strict=True):
+        assert len(one.masks) == len(one.game.clicks)
+        assert all(np.array_equal(a, b) for a, b in zip(one.masks, again.masks, strict=True))
+        assert [overlap(mask, one.sample) for mask in one.masks] == list(one.game.overlap)
+
+
+def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset) -> None:
+    plain = run(load_model("nearest"), sample, RULES, out=tmp_path / "plain")
+    for workers in (1, 2):
+        kept = run(
+            load_model("nearest"), sample, RULES, out=tmp_path / str(workers), workers=workers,
+            save_masks=True,
+        )  # fmt: skip
+        assert kept.path.read_bytes() == plain.path.read_bytes()
+        assert set(store.saved_masks(kept.path)) == set(sample.keys)
+        assert store.find(tmp_path / str(workers)) == [kept.path]
+
+
+def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> None:
+    watch = Listening()
+    for save in (False, True):
+        run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
+    assert watch.notes[-1].startswith("it was played without --save-masks")
+
+
+def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:
+    played = run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=True)
+    (file,) = tmp_path.rglob("*.masks")
+    lines = file.read_bytes().split(b"\n")
+    file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
+    assert len(store.saved_masks(played.path)) == len(sample.keys) - 1
+    assert all(one.exact for one in answered(played, sample, sample.keys, 5))
+
+
+def test_every_object_is_on_the_page_once_with_the_masks_of_its_game(
+    isbench: Isbench, runs: list[Run], sample: Dataset, tmp_path: Path
+) -> None:
+    place = tmp_path / "report.html"
+    paths = [one.path for one in runs]
+    code, _, said = isbench("report", *paths, "--html", place, "--pictures", 4)
+    assert code == 0, said
+    found = data_of(place)
+    (objects,) = (one["objects"] for one in found["sets"])
+    assert sorted(one["key"] for one in objects) == sorted(sample.keys)
+    pictured = {one["key"]: one["picture"] for one in objects if one["picture"] is not None}
+    assert len(pictured) == 4
+    assert sorted(pictured.values()) == [0, 1, 2, 3]
+    for key, at in pictured.items():
+        picture, shown = found["pictures"][at], sample.load(key)
+        for game, played in zip(picture["games"], found["sets"][0]["runs"], strict=True):
+            label = found["runs"][played]["label"]
+            whole = next(one for one in runs if label.startswith(one.spec.model))
+            trajectory = next(one for one in whole.trajectories if one.key == key)
+            assert game["exact"]
+            assert game["iou"] == [round(i / u, 4) for i, u in trajectory.overlap]
+            size = {"size": [picture["rows"], picture["cols"]]}
+            mask = unpacked({**size, "counts": game["masks"][-1]})
+            truth = unpacked({**size, "counts": picture["truth"]})
+            small = np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth)
+            assert small == pytest.approx(game["iou"][-1], abs=0.03)  # it is shown smaller
+        assert shown.truth.mean() == pytest.approx(
+            next(one["size"] for one in objects if one["key"] == key), abs=1e-5
+        )
+
+
+def test_a_page_asks_for_no_other_file(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
+    place = tmp_path / "report.html"
+    assert isbench("report", runs[0].path, "--html", place, "--pictures", 1)[0] == 0
+    text = re.sub(r'<script type="application/json".*?</script>', "", place.read_text())
+    text = text.replace("http://www.w3.org/2000/svg", "")  # a name, not a place
+    assert not re.search(r"https?://|src=|@import|url\(", text)
+
+
+def test_names_from_the_data_are_no_tags(runs: list[Run], sample: Dataset) -> None:
+    nasty = "</script><b>&"
+    spec = replace(runs[0].spec, model=nasty, dataset=nasty)
+    text = html_report.page(
+        nasty, [replace(runs[0], spec=spec)], 5, Album(), {}, nasty, template("report")
+    )
+    assert nasty not in text
+    assert "<b>" not in text
+
+
+def test_pictures_keep_to_their_limit(
+    runs: list[Run], sample: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    games = list(answered(runs[0], sample, sample.keys, 5))
+    one = len(json.dumps(html_report.picture(games[:1])))
+    monkeypatch.setattr(html_report, "LIMIT", one)
+    filled = Album()
+    assert filled.add("sample", games[:1])
+    assert not filled.add("sample", games[1:2])
+    assert len(filled.pictures) == 1
+
+
+def test_without_the_data_there_is_a_page_without_pictures(
+    isbench: Isbench, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isbench.reporting.recorded_masks.fingerprint", lambda dataset: "others")
+    place = tmp_path / "report.html"
+    code, _, said = isbench("report", runs[0].path, "--html", place)
+    assert code == 0
+    assert "has no pictures: run" in said
+    assert data_of(place)["pictures"] == []
+
+
+def test_a_folder_is_found_again_by_its_parent(
+    isbench: Isbench, folder_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = ["--model", "nearest", "--max-clicks", 2, "--out", tmp_path / "runs"]
+    assert isbench("run", "--dataset", f"folder:{folder_set}", *played)[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    asked = ["report", tmp_path / "runs", "--html", tmp_path / "r.html"]
+    code, _, said = isbench(*asked)
+    assert code == 0
+    assert "has no pictures" in said
+    assert isbench(*asked, "--data", folder_set.parent)[0] == 0
+    assert len(data_of(tmp_path / "r.html")["pictures"]) == 6
+
+
+def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
+    games = list(answered(runs[0], sample, sample.keys, 5))
+    values = boundary_tables.curves((one.boundary for one in games), 5)
+    for row, one in zip(values, games, strict=True):
+        wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
+        assert row.tolist() == wanted
+    sheet = boundary_tables.sheet(runs[:1], [values])
+    at = sheet.heads.index("BIoU@5")
+    assert sheet.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
+    short = replace(runs[0], spec=replace(runs[0].spec, rules=Rules(5, 0.9)))
+    assert (
+        boundary_tables.sheet([short], [values]).rows[0][at] == ""
+    )  # what comes later is not known
+
+
+def test_boundaries_are_printed_and_drawn(
+    isbench: Isbench, runs: list[Run], tmp_path: Path
+) -> None:
+    asked = ["--table", "biou", "--plot", "biou_k", "--format", "markdown", "--out", tmp_path]
+    code, out, said = isbench("report", *(one.path for one in runs), *asked)
+    assert code == 0, said
+    assert "BIoU@5" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"biou_k.png", "biou_k.svg"}
+
+
+def test_runs_over_other_objects_share_no_page(
+    isbench: Isbench, runs: list[Run], tmp_path: Path
+) -> None:
+    fewer = run(load_model("nearest"), load_dataset("sample", limit=3), RULES, out=tmp_path)
+    asked = ["report", runs[1].path, fewer.path, "--html", tmp_path / "r.html"]
+    code, _, said = isbench(*asked)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "the runs over sample are not of the same objects" in said
+
+
+def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    paths = [one.path for one in runs]
+    for words, told in (
+        (
+            ["report", paths[0], "--html", tmp_path / "file" / "r.html", "--pictures", 0],
+            "cannot write",
+        ),
+        (["report", "feedfeed", "--runs", paths[0].parent, "--html", "r.html"], "no run below"),
+        (["report", paths[0], "--html", "r.html", "--pictures", -1], "pictures is -1"),
+        (["compare", *paths, "--html", tmp_path / "r.html", "--pictures", -1], "pictures is -1"),
+    ):
+        code, _, said = isbench(*words)
+        assert (code, said.count("\n")) == (2, 1), said
+        assert told in said
+
+
+def test_runs_over_other_data_are_not_answered(runs: list[Run], sample: Dataset) -> None:
+    other = replace(sample, name="other")
+    with pytest.raises(IsbenchError, match="was not played on the files of sample"):
+        next(answered(runs[0], other, sample.keys, 5))
+
+
+@pytest.mark.slow
+def test_a_page_in_a_browser(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
+    place = tmp_path / "compared.html"
+    paths = [one.path for one in runs]
+    assert isbench("compare", *paths, "--html", place, "--pictures", 3)[0] == 0
+    with chromium(tmp_path / "profile") as browser:
+        browser.get(place.as_uri())
+
+        def find(selector: str) -> list[Any]:
+            return list(browser.find_elements("css selector", selector))
+
+        assert find("#charts h3")[0].text == "NoC@90, object by object"
+        names = [one.text for one in find("#list tbody td:first-child")]
+        assert len(names) == 6
+        find("#list th button")[0].click()  # by name, upwards
+        assert [one.text for one in find("#list tbody td:first-child")] == sorted(names)
+        find("#list th button")[0].click()
+        assert [one.text for one in find("#list tbody td:first-child")] == sorted(names)[::-1]
+        find("#words")[0].send_keys(names[0])
+        assert [one.text for one in find("#list tbody td:first-child")] == [names[0]]
+        find("#list tbody tr.has")[0].click()
+        assert find("#object-title")[0].text == names[0]
+        assert len(find("#sides canvas")) == 2
+        before = browser.execute_script("return document.querySelector('canvas').toDataURL()")
+        slider = find("#slider")[0]
+        slider.send_keys("\ue011")  # Home: the first click
+        assert slider.get_attribute("value") == "1"
+        assert "after 1 click:" in find("#sides figcaption")[0].text
+        after = browser.execute_script("return document.querySelector('canvas').toDataURL()")
+        assert before != after
+        assert complaints(browser) == []

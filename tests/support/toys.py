@@ -1,0 +1,215 @@
+"""Small models and in-memory data for tests of the machinery; worker processes import them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isbench.evaluation.executors import processes
+from isbench.types import (
+    Click,
+    Dataset,
+    Game,
+    Image,
+    Mask,
+    Model,
+    Prediction,
+    Sample,
+    Trajectory,
+    Turn,
+)
+
+
+@dataclass(frozen=True)
+class Disks:
+    """Draws a disk of its sign around every click, later ones on top: ten lines of model."""
+
+    radius: int = 4
+
+    def begin(self, image: Image) -> tuple[int, ...]:
+        return image.shape[:2]
+
+    def start(self, encoded: tuple[int, ...], initial: Mask | None) -> Mask:
+        return np.zeros(encoded, bool) if initial is None else initial
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        return [self._answer(turn) for turn in turns]
+
+    def _answer(self, turn: Turn) -> Prediction:
+        mask = turn.state.copy()
+        rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
+        click = turn.clicks[-1]
+        near = (rows - click.row) ** 2 + (cols - click.col) ** 2 <= self.radius**2
+        mask[near] = click.positive
+        return Prediction(mask, mask)
+
+
+class Broken:
+    """Answers with whatever it was told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def begin(self, image: Image) -> Image:
+        return image
+
+    def start(self, encoded: Image, initial: Mask | None) -> Image:
+        return encoded
+
+    def predict(self, turns: Sequence[Turn]) -> Any:
+        return self.answer(turns)
+
+
+@dataclass(frozen=True)
+class Deadly(Disks):
+    """Kills its process at the objects of one image: `times` times in all, counted in a folder."""
+
+    image_sum: int = 0
+    times: int = 0
+    folder: str = ""
+
+    def begin(self, image: Image) -> tuple[int, ...]:
+        if int(image.sum()) == self.image_sum and os.getpid() != int(
+            Path(self.folder, "parent").read_text()
+        ):
+            died = len(list(Path(self.folder).glob("death*")))
+            if died < self.times:
+                Path(self.folder, f"death{died}").touch()
+                os._exit(7)
+        return super().begin(image)
+
+
+class Learner:
+    """Adaptive: its disks grow with every object it has seen."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def begin(self, image: Image) -> tuple[int, ...]:
+        return image.shape[:2]
+
+    def start(self, encoded: tuple[int, ...], initial: Mask | None) -> tuple[Any, Disks]:
+        self.seen += 1
+        return np.zeros(encoded, bool), Disks(1 + self.seen)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        answers = []
+        for (mask, disks), clicks in turns:
+            answer = disks.predict([Turn(mask, clicks)])[0]
+            answers.append(Prediction(answer.mask, (answer.mask, disks)))
+        return answers
+
+
+def wrong_shape(turns: Sequence[Turn]) -> list[Prediction]:
+    return [Prediction(np.zeros((3, 3), bool), None) for _ in turns]
+
+
+def wrong_dtype(turns: Sequence[Turn]) -> list[Prediction]:
+    return [Prediction(np.zeros(turn.state.shape[:2], np.uint8), None) for turn in turns]
+
+
+def too_few(turns: Sequence[Turn]) -> list[Prediction]:
+    return []
+
+
+def no_prediction(turns: Sequence[Turn]) -> list[Any]:
+    return [np.zeros(turn.state.shape[:2], bool) for turn in turns]
+
+
+def raising(turns: Sequence[Turn]) -> list[Prediction]:
+    raise ZeroDivisionError("one divided by zero")
+
+
+card = Model(name="disks", build=Disks, options={"radius": 4})
+deadly = Model(name="deadly", build=Deadly)
+learner = Model(name="learner", build=Learner, adaptive=True)
+shape_card = Model(name="wrong-shape", build=lambda: Broken(wrong_shape))
+dtype_card = Model(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
+few_card = Model(name="too-few", build=lambda: Broken(too_few))
+bare_card = Model(name="no-prediction", build=lambda: Broken(no_prediction))
+raising_card = Model(name="raising", build=lambda: Broken(raising))
+not_a_card = 3
+
+
+def blob(number: int) -> Sample:
+    """Return one of any number of small objects, three an image."""
+    image = np.random.default_rng(number // 3).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    rng = np.random.default_rng([7, number])
+    rows, cols = np.ogrid[:20, :30]
+    row, col, height, width = rng.integers([4, 5, 3, 3], [16, 25, 8, 12])
+    truth = ((rows - row) / height) ** 2 + ((cols - col) / width) ** 2 <= 1
+    ignore = rng.random((20, 30)) < 0.03
+    return Sample(f"image{number // 3:03d}#{number % 3}", image, truth & ~ignore, ignore)
+
+
+def load_blob(key: str) -> Sample:
+    image, _, number = key.removeprefix("image").partition("#")
+    return blob(3 * int(image) + int(number))
+
+
+def blobs(count: int) -> Dataset:
+    """Return a data set made in memory, picklable."""
+    return Dataset("blobs", tuple(blob(number).key for number in range(count)), load_blob)
+
+
+def trajectory(key: str, ious: Sequence[float], scale: int = 1000) -> Trajectory:
+    """Return a trajectory that has these IoUs, its clicks made up."""
+    from isbench.types import Click
+
+    clicks = tuple(Click(k, k, k % 2 == 0) for k in range(len(ious)))
+    return Trajectory(key, clicks, tuple((round(scale * iou), scale) for iou in ious))
+
+
+GATE, GATE_AT = "ISBENCH_TEST_GATE", "ISBENCH_TEST_GATE_AT"
+
+
+@dataclass(frozen=True)
+class Gated(Disks):
+    """Stops before an answer as long as the file is there that the environment names.
+
+    So a run is as far as a test wants it, on a slow machine as on a fast one.
+    """
+
+    answers: list[int] = field(default_factory=lambda: [0])  # given in this process
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        gate, at = os.environ.get(GATE, ""), int(os.environ.get(GATE_AT, "40"))
+        while self.answers[0] >= at and gate and Path(gate).exists():
+            time.sleep(0.005)
+        self.answers[0] += len(turns)
+        return super().predict(turns)
+
+
+gated_card = Model(name="gated", build=Gated)
+
+
+def stillborn(folder: str) -> Disks:
+    """End the process that builds it, but the test's own."""
+    if os.getpid() != int(Path(folder, "parent").read_text()):
+        Path(folder, f"death{os.getpid()}").touch()
+        os._exit(7)
+    return Disks()
+
+
+lambda_card = Model(name="by-lambda", build=lambda: Disks(3))
+
+
+def numbered(folder: Path) -> Any:
+    """Return how to play games of one click, in the row of the worker's number; the first dies."""
+
+    def play(keys: Sequence[str]) -> Iterator[Game]:
+        for key in keys:
+            time.sleep(0.02)
+            click = Click(processes.number(), 0, True)
+            if key == "3" and not (folder / "dead").exists():
+                (folder / "dead").write_text(str(processes.number()))
+                os._exit(7)
+            yield Game(Trajectory(key, (click,), ((1, 1),)), ())
+
+    return play

@@ -1,0 +1,247 @@
+"""Laws of recipes, their settings and schedules."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from isbench.errors import IsbenchError
+from isbench.models.registry import load_model
+from isbench.training import recipes, schedule
+from isbench.training.optimiser import average, draw_weights, multiplier, optimiser, set_rate
+from isbench.training.recipe import (
+    SCHEDULES,
+    Crop,
+    Range,
+    Recipe,
+    Views,
+    Weighted,
+    check_recipe,
+    completed,
+    of_length,
+)
+from isbench.training.settings import keys, with_settings
+
+PAPER = Recipe(epochs=120, milestones=(100, 115))
+IMAGES = 8498  # of SBD's train split
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("steps", "7", 7),
+        ("learning_rate", "1e-3", 1e-3),
+        ("freeze_norm", "on", True),
+        ("compiled", "no", False),
+        ("schedule", "one-cycle", "one-cycle"),
+        ("crops", "128x160", (Crop(128, 160),)),
+        ("crops", "64x64,96x128@0.5", (Crop(64, 64), Crop(96, 128, 0.5))),
+        ("milestones", "10,20", (10, 20)),
+        ("milestones", "", ()),
+        ("multipliers", "a.b:0.1,a:2", (Weighted("a.b", 0.1), Weighted("a", 2))),
+        ("betas", "0.5,0.9", Range(0.5, 0.9)),
+        ("views.whole", "0.25", 0.25),
+        ("views.scale", "0.5,2", Range(0.5, 2)),
+        ("views.shares", "ccp:0.2", (Weighted("ccp", 0.2),)),
+        ("lots.iterative", "2", 2),
+        ("checks.objects", "5", 5),
+    ],
+)
+def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) -> None:
+    assert keys(with_settings(PAPER, {key: text}))[key] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("step", "7", "did you mean steps"),
+        ("views.hole", "1", r"did you mean views\.whole"),
+        ("views", "1", "no setting of a recipe named 'views'"),
+        ("steps", "7.5", "wanted a whole number"),
+        ("learning_rate", "fast", "wanted a number"),
+        ("learning_rate", "nan", "learning_rate is nan"),
+        ("freeze_norm", "maybe", "wanted on or off"),
+        ("crops", "128", "wanted ROWSxCOLS"),
+        ("crops", "128x128@0.5", "starts growing from 0"),
+        ("crops", "8x128", "sides from 32"),
+        ("betas", "1", "two numbers"),
+        ("views.shares", "ccp", "NAME:FACTOR"),
+        ("views.whole", "1.5", "wanted 0 to 1"),
+        ("views.scale", "2,1", r"views\.scale"),
+        ("schedule", "cosin", "one of constant"),
+        ("epochs", "0", "either steps or epochs"),
+        ("lots.iterative", "25", r"0 to lots\.places"),
+        ("batch", "0", "at least 1"),
+        ("seed", "-1", "at least 0"),
+        ("weight_decay", "-1", "at least 0"),
+        ("lots.depth", "0.5", "at least 1"),
+        ("views.shares", "ccp:-1", r"views\.shares is -1"),
+        ("betas", "0.9,1.5", r"betas is .*below 1"),
+        ("milestones", "100,200", "none beyond the length"),
+        ("milestones", "9,5", "milestones is .*growing"),
+    ],
+)
+def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, message: str) -> None:
+    with pytest.raises(IsbenchError, match=message):
+        with_settings(PAPER, {key: text})
+
+
+def test_setting_steps_unsets_epochs_and_the_other_way_round() -> None:
+    assert with_settings(PAPER, {"steps": "9"}).epochs == 0
+    assert with_settings(of_length(PAPER, steps=9), {"epochs": "2"}).steps == 0
+    with pytest.raises(IsbenchError, match="either steps or epochs"):
+        with_settings(PAPER, {"steps": "9", "epochs": "2"})
+
+
+def test_another_length_moves_the_milestones_along_unless_they_are_given_too() -> None:
+    short = with_settings(PAPER, {"steps": "1200"})
+    assert short.milestones == (1000, 1150)
+    for step, factor in ((999, 1), (1000, 0.1), (1149, 0.1), (1150, 0.01)):
+        assert schedule.rate(short, step, IMAGES) == pytest.approx(factor)
+    assert with_settings(PAPER, {"epochs": "12"}).milestones == (10, 12)
+    given = {"milestones": "7,9", "steps": "10"}
+    assert with_settings(PAPER, given).milestones == (7, 9)
+    assert with_settings(short, {"epochs": "120"}) == PAPER
+
+
+def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    found = {}
+    for name in ("csfpn-hrnet18", "ritm-hrnet18"):
+        (line,) = re.findall(rf"^    isbench train {name} (.* --set .*)$", page, re.MULTILINE)
+        settings = dict(pair.split("=", 1) for pair in re.findall(r"--set (\S+)", line))
+        found[name] = load_model(name).recipe, with_settings(load_model(name).recipe, settings)
+    own, chosen = found["csfpn-hrnet18"]
+    coco = {"batch": 32, "epochs": 55, "milestones": (50, 53), "multipliers": own.multipliers}
+    assert chosen == replace(recipes.RITM, **coco)
+    own, chosen = found["ritm-hrnet18"]
+    seen = {"mirrored": 0.3333, "upended": 0.3333}
+    sbd = {"epochs": 220, "milestones": (200, 215), "multipliers": own.multipliers}
+    assert chosen == replace(recipes.CSFPN, **sbd, views=replace(recipes.SBD_VIEWS, **seen))
+
+
+def test_whole_and_around_share_one_chance() -> None:
+    with pytest.raises(IsbenchError, match="at most 1"):
+        check_recipe(replace(PAPER, views=Views(whole=0.6, around=0.6)))
+
+
+def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
+    assert PAPER.text() == replace(PAPER).text() != of_length(PAPER, steps=3).text()
+    assert json.loads(PAPER.text())["milestones"] == [100, 115]
+    assert "checks" not in PAPER.deciding()
+
+
+def test_an_older_recipe_is_completed_with_defaults() -> None:
+    stored = PAPER.deciding()
+    del stored["ema"], stored["views"]["grey"]
+    assert completed(stored) == PAPER.deciding()
+
+
+def test_recipes_load_no_torch() -> None:
+    code = "import sys, isbench.training, isbench.training.settings; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_epochs_are_as_long_as_the_data_unless_said_otherwise() -> None:
+    assert PAPER.total(IMAGES) == 120 * (IMAGES // 28)
+    assert replace(PAPER, epoch_samples=2800).total(IMAGES) == 120 * 100
+    assert of_length(PAPER, steps=17).total(IMAGES) == 17
+
+
+def test_the_papers_schedule_falls_at_its_epochs() -> None:
+    epoch = PAPER.per_epoch(IMAGES)
+    for number, factor in ((0, 1), (99, 1), (100, 0.1), (114, 0.1), (115, 0.01), (119, 0.01)):
+        for step in (number * epoch, (number + 1) * epoch - 1):
+            assert schedule.rate(PAPER, step, IMAGES) == pytest.approx(factor)
+
+
+@given(st.sampled_from(SCHEDULES), st.integers(2, 500), st.floats(0, 0.9))
+def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) -> None:
+    plan = Recipe(steps=steps, schedule=kind, warmup=warmup, milestones=(steps // 2,))
+    rates = [schedule.rate(plan, step, 1) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    peak = rates.index(max(rates))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    if kind in ("one-cycle", "cosine"):
+        assert abs(peak - warmup * steps) <= 1
+
+
+def test_crops_grow_at_their_shares() -> None:
+    plan = Recipe(steps=10, crops=(Crop(64, 64), Crop(96, 96, 0.35), Crop(128, 160, 0.8)))
+    sizes = [schedule.size(plan, step, 1) for step in range(10)]
+    assert sizes == [(64, 64)] * 4 + [(96, 96)] * 4 + [(128, 160)] * 2
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+
+
+def test_the_longest_prefix_of_a_name_decides_its_rate() -> None:
+    factors = (Weighted("a.", 0.1), Weighted("a.b.", 1.0))
+    names = ("a.c.weight", "a.b.weight", "ab.weight")
+    assert [multiplier(name, factors) for name in names] == [0.1, 1.0, 1.0]
+
+
+def test_every_parameter_is_moved_at_its_rate() -> None:
+    net = network()
+    plan = replace(PAPER, multipliers=(Weighted("0.", 0.1), Weighted("2.bias", 3.0)))
+    stepping = optimiser(net, plan)
+    set_rate(stepping, 2.0)
+    rates = {id(p): group["lr"] for group in stepping.param_groups for p in group["params"]}
+    found = {name: rates[id(p)] for name, p in net.named_parameters()}
+    assert found == {
+        "0.weight": pytest.approx(0.2),
+        "0.bias": pytest.approx(0.2),
+        "1.weight": 2.0,
+        "1.bias": 2.0,
+        "2.weight": 2.0,
+        "2.bias": pytest.approx(6.0),
+    }
+    with pytest.raises(IsbenchError, match="beginning of no parameter's name"):
+        optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
+
+
+def test_weights_are_drawn_by_the_seed() -> None:
+    nets = [network() for _ in range(3)]
+    for net, seed in zip(nets, (0, 0, 1), strict=True):
+        draw_weights(net, "gluon", seed)
+    first, again, other = (net[0].weight for net in nets)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not nets[0][0].bias.any()
+    wide = nn.Conv2d(64, 64, 3)
+    draw_weights(wide, "gluon", 0)
+    assert wide.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+    before = wide.weight.clone()
+    draw_weights(wide, "torch", 0)
+    assert torch.equal(wide.weight, before)
+
+
+@given(st.floats(0, 0.999), st.integers(1, 10_000))
+def test_the_running_mean_moves_by_its_decay(decay: float, step: int) -> None:
+    mean, net = network(), network()
+    net[1].num_batches_tracked.fill_(9)
+    old = mean[0].weight.detach().clone()
+    average(mean, net, decay, step)
+    kept = min(decay, (1 + step) / (10 + step))
+    wanted = kept * old + (1 - kept) * net[0].weight
+    assert torch.allclose(mean[0].weight, wanted, atol=1e-6)
+    assert mean[1].num_batches_tracked.item() == 9
+
+
+def test_no_decay_is_the_network_itself() -> None:
+    mean, net = network(), network()
+    average(mean, net, 0.0, 1)
+    assert all(map(torch.equal, mean.state_dict().values(), net.state_dict().values()))

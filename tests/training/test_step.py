@@ -1,0 +1,94 @@
+"""A step: in every precision, compiled, with frozen norms, and never by numbers that are none."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from isbench.errors import IsbenchError
+from isbench.training import Checks, Crop, train
+from isbench.training.loop import events
+from isbench.training.training_run import opened
+from tests.support.tiny import RECIPE, card
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> None:
+    train(card, replace(RECIPE, freeze_norm=True), toy_pack, tmp_path)
+    stored = torch.load(tmp_path / "training.pt", weights_only=True)["network"]
+    assert not stored["norm.running_mean"].any()
+    assert (stored["norm.weight"] != 1).any()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precisions_train_too(precision: str, toy_pack: str, tmp_path: Path) -> None:
+    plan = replace(RECIPE, precision=precision, checks=Checks(validation=0))
+    with opened(card, plan, toy_pack, tmp_path) as session:
+        before = session.network.first.weight.detach().clone()
+        assert len(list(events(session))) == 9
+        assert session.scaler.is_enabled() == (precision == "fp16")
+        assert not torch.equal(session.network.first.weight, before)
+
+
+def test_a_step_that_overflows_in_fp16_is_left_out_and_the_scale_lowered(
+    toy_pack: str, tmp_path: Path
+) -> None:
+    plan = replace(RECIPE, precision="fp16", checks=Checks(validation=0))
+    with opened(card, plan, toy_pack, tmp_path) as session:
+        before, scale = session.network.first.weight.detach().clone(), session.scaler.get_scale()
+        session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
+        next(events(session))
+        assert torch.equal(session.network.first.weight, before)
+        assert session.scaler.get_scale() < scale
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, of itself
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_takes_the_same_steps(toy_pack: str, tmp_path: Path) -> None:
+    few = {"steps": 3, "crops": (Crop(32, 32),), "learning_rate": 1e-4}
+    plan = replace(RECIPE, checks=Checks(validation=0), **few)
+    losses = []
+    for compiled in (False, True):
+        with opened(
+            card, replace(plan, compiled=compiled), toy_pack, tmp_path / str(compiled)
+        ) as s:
+            s.network.drop.p = 0.0  # a compiled network draws other lots
+            losses.append([event.loss for event in events(s)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_compiling_without_a_compiler_is_refused_at_the_start(
+    toy_pack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        IsbenchError, match=r"compiled=on needs a C\+\+ compiler .*no-such-compiler"
+    ):
+        train(card, replace(RECIPE, compiled=True), toy_pack, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
+    plan = replace(RECIPE, learning_rate=1e30, gradient_clip=0.0, steps=20)
+    with pytest.raises(
+        IsbenchError, match=r"the loss is .* at step \d+; the last checkpoint is kept"
+    ):
+        train(card, plan, toy_pack, tmp_path)
+
+
+def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: Path) -> None:
+    plan = replace(RECIPE, gradient_clip=0.0, checks=Checks(validation=0))
+    with opened(card, plan, toy_pack, tmp_path) as session:
+        before = {key: value.clone() for key, value in session.network.state_dict().items()}
+        session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
+        with pytest.raises(IsbenchError, match=r"the norm of its gradient (inf|nan) at step 1;"):
+            list(events(session))
+        for net in (session.network, session.mean):
+            for name, parameter in net.named_parameters():
+                assert torch.equal(parameter, before[name])
+    assert not (tmp_path / "training.pt").exists()

@@ -1,0 +1,187 @@
+"""The loop: a resumed training is the whole one, and it learns."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from baselines.nearest import card as nearest
+from baselines.ritm import Ritm
+from isbench.errors import IsbenchError
+from isbench.evaluation.engine import play
+from isbench.metrics import curves
+from isbench.nn.backbones.mini import Mini
+from isbench.nn.inference.predictor import Passing, View, mask_guided
+from isbench.training import Checks, Crop, Lots, Outcome, Views, Weighted, train
+from isbench.training.loop import BEST, WEIGHTS, Report, events
+from isbench.training.training_run import opened
+from isbench.types import Model, Predictor, Rules
+from tests.support.tiny import RECIPE, build, card, rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def same_training(one: Path, other: Path) -> bool:
+    left, right = (torch.load(p / "training.pt", weights_only=True) for p in (one, other))
+    tensors = all(
+        torch.equal(left[part][key], right[part][key])
+        for part in ("network", "mean")
+        for key in left[part]
+    )
+    moments = all(
+        torch.equal(left["optimiser"]["state"][k][m], right["optimiser"]["state"][k][m])
+        for k in left["optimiser"]["state"]
+        for m in ("exp_avg", "exp_avg_sq")
+    )
+    logs = all(rows(one / name) == rows(other / name) for name in ("log.csv", "validation.csv"))
+    files = all((one / n).read_bytes() == (other / n).read_bytes() for n in (WEIGHTS, BEST))
+    return tensors and moments and logs and files
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 5), (8,)])
+def test_a_resumed_training_is_the_whole_one(
+    stops: tuple[int, ...], toy_pack: str, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "resumed"
+    for number, stop in enumerate(stops):
+        with opened(card, RECIPE, toy_pack, out, resume=number > 0) as session:
+            for event in events(session):
+                if isinstance(event, Report) and event.step == stop:
+                    break
+            session.checkpoint()
+    assert train(card, RECIPE, toy_pack, out, resume=True) == Outcome(9, True, {})
+    assert same_training(whole, out)
+
+
+def test_a_training_again_is_the_same(toy_pack: str, whole: Path, tmp_path: Path) -> None:
+    train(card, RECIPE, toy_pack, tmp_path)
+    assert same_training(whole, tmp_path)
+
+
+def test_another_seed_is_another_training(toy_pack: str, whole: Path, tmp_path: Path) -> None:
+    train(card, replace(RECIPE, seed=1), toy_pack, tmp_path)
+    assert rows(tmp_path / "log.csv") != rows(whole / "log.csv")
+
+
+def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_path: Path) -> None:
+    train(card, replace(RECIPE, checks=Checks(validation=0)), toy_pack, tmp_path)
+    one, other = (torch.load(p / "training.pt", weights_only=True) for p in (whole, tmp_path))
+    assert all(torch.equal(one["mean"][key], other["mean"][key]) for key in one["mean"])
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(),
+    reason="signals reach the main thread",
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_after_the_step_and_loses_nothing(
+    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path
+) -> None:
+    before = signal.getsignal(number)
+    with opened(card, RECIPE, toy_pack, tmp_path) as session:
+        for event in events(session):
+            if isinstance(event, Report) and event.step == 5:
+                assert signal.getsignal(number) != before
+                signal.raise_signal(number)
+        assert session.step == 6
+    assert signal.getsignal(number) == before
+    assert train(card, RECIPE, toy_pack, tmp_path, resume=True).complete
+    assert same_training(whole, tmp_path)
+
+
+def test_a_training_learns(toy_pack: str, tmp_path: Path) -> None:
+    plan = replace(RECIPE, steps=60, checks=Checks(log=20, validation=0))
+    train(card, plan, toy_pack, tmp_path)
+    losses = [float(row["loss"]) for row in rows(tmp_path / "log.csv")]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_images_that_cannot_be_used_are_named_at_the_end(toy_pack: str, tmp_path: Path) -> None:
+    ended = train(card, replace(RECIPE, steps=30, checks=Checks(validation=0)), toy_pack, tmp_path)
+    assert ended.complete
+    assert list(ended.faults) == ["toy/img/007.png"]
+
+
+@pytest.mark.parametrize("option", ["flip", "zoom_target", "threshold"])
+def test_how_a_card_is_played_may_change_before_a_training_goes_on(
+    option: str, toy_pack: str, tmp_path: Path
+) -> None:
+    short = replace(RECIPE, checks=Checks(validation=0))
+    with opened(card, short, toy_pack, tmp_path) as session:
+        next(events(session))
+        session.checkpoint()
+    other = {**card.options, "flip": True, "zoom_target": 64, "threshold": 0.3}
+    changed = replace(card, options={**card.options, option: other[option]})
+    with opened(changed, short, toy_pack, tmp_path, resume=True) as session:
+        assert session.step == 1
+    changed = replace(changed, options={**changed.options, "dropout": 0.5})
+    refused = r"options\.dropout is 0\.1 there and 0\.5 here"
+    with (
+        pytest.raises(IsbenchError, match=refused),
+        opened(changed, short, toy_pack, tmp_path, resume=True),
+    ):
+        pass
+
+
+def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
+    (tmp_path / "training.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(IsbenchError, match="is damaged"):
+        train(card, RECIPE, toy_pack, tmp_path, resume=True)
+
+
+def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
+    with pytest.raises(IsbenchError, match="has no network to train"):
+        train(Model("bare", build=build), RECIPE, toy_pack, tmp_path)
+
+
+def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(card, RECIPE, toy_pack, tmp_path)
+    board = EventAccumulator(str(tmp_path / "board")).Reload()
+    assert {"log/loss", "log/iou", "validation/noc90"} <= set(board.Tags()["scalars"])
+    assert board.Tags()["images"] == ["samples"]
+
+
+def test_a_training_leaves_the_surroundings_as_they_were(toy_pack: str, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before, threads = torch.get_rng_state(), cv2.getNumThreads()
+    train(card, RECIPE, toy_pack, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert cv2.getNumThreads() == threads
+
+
+@pytest.mark.slow
+def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Path) -> None:
+    parts = tuple(Weighted(name, 0.0) for name in ("ccp", "carparts"))
+    smoke = replace(
+        RECIPE, steps=400, batch=8, crops=(Crop(96, 96),), learning_rate=2e-3, ema=0.98,
+        views=Views(whole=0.8, around=0.1, shares=parts), lots=Lots(single=0.4, centred=0.5),
+        checks=Checks(validation=0, objects=20),
+    )  # fmt: skip
+    model = Model("smoke", build=build, network=lambda **_: Ritm(Mini()))
+    with opened(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
+
+        def iou(predictor: Predictor) -> NDArray[np.float64]:
+            """Return the mean IoU of held-out objects after each of 10 clicks."""
+            samples = map(session.held.load, session.held.keys)
+            games = play(predictor, samples, Rules(max_clicks=10))
+            return curves([game.trajectory for game in games], 10).mean(axis=0)
+
+        # images as large as those it was trained on: it has no time to learn more scales
+        network = Passing(View(flip=False, longest_side=96), partial(mask_guided, session.mean))
+        drawn, simple = iou(network), iou(nearest.build())
+        for _ in events(session):
+            pass
+        trained = iou(network)
+    assert trained.mean() > simple.mean() + 0.1 > drawn.mean() + 0.1, (trained, simple, drawn)

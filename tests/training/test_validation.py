@@ -1,0 +1,103 @@
+"""Validation is what `isbench run` gives on the held-out objects, and it disturbs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from isbench.errors import IsbenchError
+from isbench.evaluation import runner
+from isbench.metrics import clicks_to, curves
+from isbench.models.weights import prepared
+from isbench.training import Checks
+from isbench.training.loop import WEIGHTS, Verdict, events
+from isbench.training.training_run import Session, opened
+from isbench.training.validation import TARGETS, validate
+from isbench.types import Model, Rules
+from tests.support.tiny import RECIPE, card
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) -> None:
+    with opened(card, RECIPE, toy_pack, tmp_path) as session:
+        verdicts = [event for event in events(session) if isinstance(event, Verdict)]
+        assert not {k.partition("#")[0] for k in session.held.keys} & {
+            one.name for one in session.corpus.entries
+        }
+    assert [one.step for one in verdicts] == [4, 8, 9]
+    for one in verdicts:
+        assert one.scores.objects == 2
+        assert all(1 <= noc <= 3 for noc in one.scores.noc)
+        assert all(0 <= iou <= 1 for iou in one.scores.iou)
+    assert verdicts[0].best
+
+
+@contextmanager
+def opened_with(model: Model, data: str, out: Path) -> Iterator[Session]:
+    checks = Checks(validation=9, objects=3, clicks=4)
+    with opened(model, replace(RECIPE, checks=checks), data, out) as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"flip": True, "zoom_target": 96},
+        {"overview": 24, "threshold": 0.4},
+        {"zoom": False, "longest_side": 32},
+        {"zoom_target": 0, "longest_side": -1},
+    ],
+)
+def test_validation_is_what_a_run_gives_with_the_weights_that_ship(
+    options: dict[str, float], toy_pack: str, tmp_path: Path
+) -> None:
+    model = replace(card, options={**card.options, **options})
+    with opened_with(model, toy_pack, tmp_path / "training") as session:
+        (verdict,) = (event for event in events(session) if isinstance(event, Verdict))
+        played = prepared(model, str(tmp_path / "training" / WEIGHTS))
+        recorded = runner.run(played, session.held, Rules(4, TARGETS[-1]), out=tmp_path)
+        iou = curves(recorded.trajectories, 4)
+    assert verdict.scores.noc == tuple(clicks_to(iou, target).mean() for target in TARGETS)
+    assert verdict.scores.iou[:3] == pytest.approx(iou[:, :3].mean(axis=0), abs=1e-12)
+
+
+def test_the_cards_own_answer_is_what_is_validated(toy_pack: str, tmp_path: Path) -> None:
+    scores = []
+    for threshold in (0.01, 0.99):
+        model = replace(card, options={**card.options, "threshold": threshold})
+        with opened_with(model, toy_pack, tmp_path / str(threshold)) as session:
+            scores.append(validate(session).iou[0])
+    assert scores[0] != scores[1]
+
+
+def test_validation_leaves_the_training_as_it_was(toy_pack: str, tmp_path: Path) -> None:
+    with opened_with(card, toy_pack, tmp_path) as session:
+        session.network.train()
+        lots, state = torch.get_rng_state(), session.network.state_dict()
+        before = {key: value.clone() for key, value in state.items()}
+        validate(session)
+        assert torch.equal(torch.get_rng_state(), lots)
+        assert all(module.training for module in session.network.modules())
+        assert all(torch.equal(value, before[key]) for key, value in state.items())
+        assert [one.name for one in tmp_path.iterdir()] in ([], ["board"])
+
+
+def test_a_card_that_cannot_be_played_is_told_before_the_first_step(
+    toy_pack: str, tmp_path: Path
+) -> None:
+    model = replace(card, options={**card.options, "threshold": 2.0})
+    message = "validation cannot play tiny: option threshold is 2.0.* checks.validation=0"
+    with (
+        pytest.raises(IsbenchError, match=message),
+        opened_with(model, toy_pack, tmp_path / "first"),
+    ):
+        pass
+    silent = replace(RECIPE, steps=1, checks=Checks(validation=0))
+    with opened(model, silent, toy_pack, tmp_path / "second") as session:
+        assert len(list(events(session))) == 1
