@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.fdm import Fdm, near
+from baselines.fdm import Fdm, click_proximity
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.ocr import Logits
-from isbench.nn.inference.predictor import Passing, mask_guided, view
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import ready
-from isbench.nn.stem import conv1s, input_fusion, normalised, raised
-from isbench.nn.trunk import deeplab, head_for, logits_of, maps
+from isbench.nn.runtime.compute import build_network
+from isbench.nn.stem import conv1s, input_fusion, normalize, resize_bilinear
+from isbench.nn.trunk import compute_logits, deeplab, guidance_maps, make_head
 from isbench.types import Runtime
 
 
@@ -56,7 +56,7 @@ class Baseline(nn.Module):
         self.feature_extractor = trunk
         self.fdm_low = _diffusion(trunk.channels, parts.inner) if parts.low else None
         self.fdm_high = _diffusion(trunk.channels, parts.inner) if parts.high else None
-        self.head = head_for(trunk)
+        self.head = make_head(trunk)
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer at the inputs' size; these trunks have no auxiliary one."""
@@ -64,11 +64,11 @@ class Baseline(nn.Module):
         low = self._stem(inputs, clicks)  # (B, L, H/2, W/2)
         features = trunk.body(low, _diffusing(self.fdm_low, clicks, size))  # (B, C, H/4, W/4)
         if diffuse := _diffusing(self.fdm_high, clicks, size):
-            features = diffuse(raised(features, low.shape[-2:]))  # (B, C, H/2, W/2)
-        return logits_of(trunk, self.head, features, None, size)
+            features = diffuse(resize_bilinear(features, low.shape[-2:]))  # (B, C, H/2, W/2)
+        return compute_logits(trunk, self.head, features, None, size)
 
     def _stem(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        image, drawn = normalised(inputs[:, :3]), maps(inputs, clicks, self.previous_mask)
+        image, drawn = normalize(inputs[:, :3]), guidance_maps(inputs, clicks, self.previous_mask)
         if self.joined:
             fused = self.rgb_conv(torch.cat([image, drawn], dim=1))
             return self.feature_extractor.stem(fused, None)
@@ -89,10 +89,10 @@ def _diffusing(
     """Return what a module does to a map of an input of the size `full`; None without one."""
     if fdm is None:
         return None
-    return lambda x: fdm(x, near(clicks, full, x.shape[-2:])).features
+    return lambda x: fdm(x, click_proximity(clicks, full, x.shape[-2:])).features
 
 
-def network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
+def make_network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
     """Return the network of a card; no depth stands for the mini trunk."""
     parts = replace(parts, joined=options.get("joined", False))
     if depth is None:
@@ -100,7 +100,9 @@ def network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
     return Baseline(deeplab(depth, 128), parts, previous_mask=False)
 
 
-def build(depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any) -> Passing:
+def build_predictor(
+    depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any
+) -> CropPredictor:
     """Return the predictor of a card, which answers as RITM does."""
-    made = ready(partial(network, depth, parts, **options), runtime)
-    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))
+    made = build_network(partial(make_network, depth, parts, **options), runtime)
+    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))

@@ -21,7 +21,7 @@ from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import SIDES, Mini
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
-from isbench.training import Lots, recipes
+from isbench.training import ClickSampling, recipes
 from isbench.types import File, Model
 
 # trained by this project on its pack of pictures; a card of how is in each file
@@ -41,9 +41,9 @@ def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Mode
     own = {"previous_mask": True, **more.pop("options", {})}
     return Model(
         f"ritm-{name}",
-        partial(ritm.build, trunk),
+        partial(ritm.build_predictor, trunk),
         {**OPTIONS, **own},
-        partial(ritm.network, trunk),
+        partial(ritm.make_network, trunk),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
@@ -92,7 +92,9 @@ ritm_hrnet18_baseline = _ritm(
     _hrnet(W18),
     options={"previous_mask": False},
     weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
-    recipe=replace(recipes.RITM, epochs=120, milestones=(100, 115), lots=Lots(iterative=0)),
+    recipe=replace(
+        recipes.RITM, epochs=120, milestones=(100, 115), lots=ClickSampling(iterative=0)
+    ),
 )
 ritm_hrnet32 = _ritm(
     "hrnet32",
@@ -106,7 +108,7 @@ ritm_r34 = _ritm(
     "DeepLabV3+, ResNet-34",
     partial(deeplab, 34, 128),
     options={"previous_mask": False},
-    recipe=replace(_ON_DEEPLAB, lots=Lots(iterative=0)),
+    recipe=replace(_ON_DEEPLAB, lots=ClickSampling(iterative=0)),
 )
 ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_ON_DEEPLAB)
 ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), recipe=_ON_DEEPLAB)
@@ -132,9 +134,9 @@ def _cdnet(depth: int, unreleased: str) -> Model:
     options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
     return Model(
         f"cdnet-r{depth}",
-        partial(cdnet.build, depth),
+        partial(cdnet.build_predictor, depth),
         {**options, "threshold": 0.50, "size": 384},
-        partial(cdnet.network, depth),
+        partial(cdnet.make_network, depth),
         unreleased=unreleased,
         recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
@@ -157,9 +159,9 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
     trunk = f"ResNet-{depth}" if depth else "the mini trunk"
     return Model(
         f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
-        partial(baseline.build, depth, parts),
+        partial(baseline.build_predictor, depth, parts),
         {**OPTIONS, **({"joined": False} if depth else SIDES)},
-        partial(baseline.network, depth, parts),
+        partial(baseline.make_network, depth, parts),
         bundled=_BUNDLED.get(suffix, {}) if depth is None else {},
         unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
         recipe=_ON_DEEPLAB if depth else recipes.MINI,

@@ -15,29 +15,29 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from baselines.fdm import Diffused, Fdm, near
+from baselines.fdm import Diffused, Fdm, click_proximity
 from baselines.pdm import Pdm
 from isbench.errors import IsbenchError, Unfit
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.ocr import Logits
-from isbench.nn.clickmaps import disks
+from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.predictor import (
     OPTIONS,
-    Look,
+    CropPredictor,
+    ForwardRequest,
+    InferenceConfig,
     Passes,
-    Passing,
     State,
-    View,
-    concluded,
-    crop,
-    pasted,
-    view,
-    zoomed,
+    choose_crop,
+    conclude,
+    crop_inputs,
+    make_config,
+    paste,
 )
 from isbench.nn.inference.zoom_in import Box, Zoom
-from isbench.nn.runtime.compute import ready
-from isbench.nn.stem import conv1s, normalised, raised
-from isbench.nn.trunk import RADIUS, deeplab, maps
+from isbench.nn.runtime.compute import build_network
+from isbench.nn.stem import conv1s, normalize, resize_bilinear
+from isbench.nn.trunk import RADIUS, deeplab, guidance_maps
 from isbench.types import Click, Runtime
 
 # the box is renewed at every click, and what it holds is resized to a square
@@ -72,7 +72,9 @@ class CDNet(nn.Module):
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W), not refined."""
-        return raised(self.head(self._diffused(inputs, clicks).features), inputs.shape[-2:])
+        return resize_bilinear(
+            self.head(self._diffused(inputs, clicks).features), inputs.shape[-2:]
+        )
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer, and the gate as the auxiliary one, at the inputs' size.
@@ -88,11 +90,11 @@ class CDNet(nn.Module):
         features, gate = self._diffused(inputs, clicks)
         assert gate is not None
         main, latents = self.head(features), self.latent_head(features)
-        return Answers(*(raised(x, inputs.shape[-2:]) for x in (main, gate, latents)))
+        return Answers(*(resize_bilinear(x, inputs.shape[-2:]) for x in (main, gate, latents)))
 
     def refined(self, image: Tensor, clicks: Tensor, logits: Tensor) -> Tensor:
         """Return logits (B, 1, H, W) diffused along RGB in [0, 1], a fourth channel ignored."""
-        drawn = disks(clicks, (image.shape[-2], image.shape[-1]), RADIUS)
+        drawn = draw_disks(clicks, (image.shape[-2], image.shape[-1]), RADIUS)
         refined: Tensor = self.PDM(image[:, :3], logits, drawn)
         return refined
 
@@ -103,23 +105,23 @@ class CDNet(nn.Module):
         gates = []
 
         def diffuse(x: Tensor) -> Tensor:
-            diffused: Diffused = fdm(x, near(clicks, size, x.shape[-2:]))
+            diffused: Diffused = fdm(x, click_proximity(clicks, size, x.shape[-2:]))
             gates.append(diffused.gate)
             return diffused.features
 
-        extra = self.maps_transform(maps(inputs, clicks, previous_mask=False))
-        features = trunk.body(trunk.stem(normalised(inputs[:, :3]), extra), diffuse)
+        extra = self.maps_transform(guidance_maps(inputs, clicks, previous_mask=False))
+        features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra), diffuse)
         return Diffused(features, gates[0])
 
 
-def network(depth: int, **options: Any) -> CDNet:
+def make_network(depth: int, **options: Any) -> CDNet:
     """Return the network of a card."""
     return CDNet(deeplab(depth, 128))
 
 
-def build(depth: int, *, runtime: Runtime, **options: Any) -> Passing:
+def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card."""
-    made = ready(partial(network, depth), runtime)
+    made = build_network(partial(make_network, depth), runtime)
     if not isinstance(made, CDNet):
         raise Unfit(
             f"backend {runtime.backend} computes a whole network, and CDNet is asked for parts of "
@@ -127,23 +129,23 @@ def build(depth: int, *, runtime: Runtime, **options: Any) -> Passing:
         )
     if options["size"] < 1:
         raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
-    chosen = view({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
-    return Passing(chosen, partial(diffusing, made, options["size"]))
+    chosen = make_config({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
+    return CropPredictor(chosen, partial(answer_diffusing, made, options["size"]))
 
 
-def diffusing(
-    network: CDNet, size: int, view: View, state: State, clicks: tuple[Click, ...]
+def answer_diffusing(
+    network: CDNet, size: int, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
     """Answer by a pass over a square of `size` pixels, diffused along colours.
 
     As in RITM's code, an answer without object makes the next pass see the whole image while the
     answer still goes to the last crop.
     """
-    shape, fresh = state.probability.shape, zoomed(view, state, clicks)
+    shape, fresh = state.probability.shape, choose_crop(view, state, clicks)
     whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
-    inputs, table = crop(state.picture.pixels, clicks, fresh or whole, (size, size))
-    logits = yield Look(network, inputs, table)
+    inputs, table = crop_inputs(state.picture.pixels, clicks, fresh or whole, (size, size))
+    logits = yield ForwardRequest(network, inputs, table)
     probability = torch.sigmoid(network.refined(inputs, table, logits))
     box = fresh or state.box
-    answer = pasted(probability, box or whole, shape)
-    return (yield from concluded(view, state, answer, box))
+    answer = paste(probability, box or whole, shape)
+    return (yield from conclude(view, state, answer, box))

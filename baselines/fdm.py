@@ -18,19 +18,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isbench.nn.backbones.deeplab import Separable
-from isbench.nn.clickmaps import disks
-from isbench.nn.stem import raised
+from isbench.nn.clickmaps import draw_disks
+from isbench.nn.stem import resize_bilinear
 
 RADIUS = 24.0  # of the disks that diffuse, in pixels of the input
 SURE = 0.8  # a cell whose gate is above it diffuses as a clicked one does
 
 
-def near(clicks: Tensor, full: tuple[int, int], size: torch.Size | tuple[int, int]) -> Tensor:
+def click_proximity(
+    clicks: Tensor, full: tuple[int, int], size: torch.Size | tuple[int, int]
+) -> Tensor:
     """Return how much of cells is clicked, (B, 2, *size) in [0, 1]: positive, negative.
 
     Clicks are (B, 2K, 3) points in the frame of an input of the size `full`.
     """
-    return raised(disks(clicks, full, RADIUS), size)
+    return resize_bilinear(draw_disks(clicks, full, RADIUS), size)
 
 
 class Diffused(NamedTuple):
@@ -76,14 +78,14 @@ class Fdm(nn.Module):
             gate = self.gate_head_pos(x)
             open_to = torch.cat([gate, 1 - gate], dim=1).detach()  # (B, 2, h, w)
             weights = weights + (open_to > SURE).to(x.dtype)
-        spread = attended(self.t(x), self.p(x), self.g(x), weights)  # (B, 2, D, h, w)
+        spread = attend(self.t(x), self.p(x), self.g(x), weights)  # (B, 2, D, h, w)
         if open_to is not None:
             spread = spread * open_to[:, :, None]
         positive, negative = spread.unbind(dim=1)
         return Diffused(x + self.bn(self.z(positive)) + self.bn2(self.z2(negative)), gate)
 
 
-def attended(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:
     """Return the mean of values (B, S, D, h, w) by softmax over keys of query . key * weight.
 
     Query, key and value are (B, D, h, w), weights (B, S, h, w), one map for each of S signs. A

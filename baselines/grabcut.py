@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from baselines.working_size import clicks_at, enlarged, resized, shrunk
+from baselines.working_size import enlarge, resize, scale_clicks, shrink
 from isbench.types import Click, Image, Mask, Model, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures: it needs as many pixels to start from
@@ -48,13 +48,13 @@ class GrabCut:
 
     def begin(self, image: Image) -> tuple[Image, tuple[int, int]]:
         """Return the image at working size, and its own size."""
-        return shrunk(image, self.longer_side), (image.shape[0], image.shape[1])
+        return shrink(image, self.longer_side), (image.shape[0], image.shape[1])
 
     def start(self, encoded: tuple[Image, tuple[int, int]], initial: Mask | None) -> _State:
         """Return the state before the first click."""
         small, shape = encoded
         mask = np.zeros(shape, bool) if initial is None else initial
-        return _State(small, shape, resized(mask, small.shape), 0)
+        return _State(small, shape, resize(mask, small.shape), 0)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn by itself."""
@@ -62,9 +62,9 @@ class GrabCut:
 
     def _answer(self, turn: Turn) -> Prediction:
         state: _State = turn.state
-        clicks = tuple(clicks_at(turn.clicks, state.shape, state.small.shape))
+        clicks = tuple(scale_clicks(turn.clicks, state.shape, state.small.shape))
         mask = self._cut(state, clicks)
-        full = enlarged(mask, state.shape, turn.clicks)
+        full = enlarge(mask, state.shape, turn.clicks)
         return Prediction(full, state._replace(mask=mask, seen=len(clicks)))
 
     def _cut(self, state: _State, clicks: Sequence[Click]) -> Mask:
@@ -84,10 +84,10 @@ class GrabCut:
             cv2.grabCut(
                 state.small, labels, no_box, *models, self.iterations, cv2.GC_INIT_WITH_MASK
             )
-        return _tidied((labels & 1).astype(bool), clicks)
+        return _tidy((labels & 1).astype(bool), clicks)
 
 
-def _tidied(mask: Mask, clicks: Sequence[Click]) -> Mask:
+def _tidy(mask: Mask, clicks: Sequence[Click]) -> Mask:
     """Keep the parts that hold a positive click and fill the holes that hold no negative one."""
     _, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
     held = {parts[c.row, c.col] for c in clicks if c.positive and mask[c.row, c.col]}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import random_walker
 
-from baselines.working_size import clicks_at, enlarged, shrunk
+from baselines.working_size import enlarge, scale_clicks, shrink
 from isbench.types import Click, Image, Mask, Model, Prediction, Turn
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is what it decides
@@ -44,7 +44,7 @@ class RandomWalker:
 
     def begin(self, image: Image) -> _State:
         """Return the image at working size, and its own size."""
-        return _State(shrunk(image, self.longer_side), (image.shape[0], image.shape[1]))
+        return _State(shrink(image, self.longer_side), (image.shape[0], image.shape[1]))
 
     def start(self, encoded: _State, initial: Mask | None) -> _State:
         """Return the state, which never changes: the clicks alone decide."""
@@ -61,7 +61,7 @@ class RandomWalker:
         if mask.any():  # without a seed of the object there is nothing to walk to
             labels = random_walker(state.small, seeds, beta=self.beta, mode="bf", channel_axis=-1)
             mask = labels == _OBJECT
-        return Prediction(enlarged(mask, state.shape, turn.clicks), state)
+        return Prediction(enlarge(mask, state.shape, turn.clicks), state)
 
     def _seeds(self, state: _State, clicks: Sequence[Click]) -> NDArray[np.uint8]:
         height, width = state.small.shape[:2]
@@ -69,7 +69,7 @@ class RandomWalker:
         if all(click.positive for click in clicks):
             seeds[[0, -1], :] = seeds[:, [0, -1]] = _BACKGROUND
         radius = max(1, round(self.seed * max(height, width)))
-        for row, col, positive in clicks_at(clicks, state.shape, seeds.shape):
+        for row, col, positive in scale_clicks(clicks, state.shape, seeds.shape):
             cv2.circle(seeds, (col, row), radius, _OBJECT if positive else _BACKGROUND, -1)
         return seeds
 

@@ -16,11 +16,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from isbench.nn.backbones.ocr import Logits
-from isbench.nn.inference.predictor import Passing, mask_guided, view
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import ready
-from isbench.nn.stem import conv1s, normalised
-from isbench.nn.trunk import Trunk, head_for, logits_of, maps, rough
+from isbench.nn.runtime.compute import build_network
+from isbench.nn.stem import conv1s, normalize
+from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
 from isbench.types import Runtime
 
 
@@ -32,27 +32,29 @@ class Ritm(nn.Module):
         self.previous_mask = previous_mask
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
         self.feature_extractor = trunk
-        self.head = head_for(trunk)
+        self.head = make_head(trunk)
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
         trunk = self.feature_extractor
-        extra = self.maps_transform(maps(inputs, clicks, self.previous_mask))
-        features = trunk.body(trunk.stem(normalised(inputs[:, :3]), extra))
+        extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
+        features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra))
         size = inputs.shape[-2], inputs.shape[-1]
-        return logits_of(trunk, self.head, features, rough(trunk, features), size)
+        return compute_logits(trunk, self.head, features, aux_logits(trunk, features), size)
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
         return self.both(inputs, clicks).main
 
 
-def network(trunk: Callable[[], Trunk], **options: Any) -> Ritm:
+def make_network(trunk: Callable[[], Trunk], **options: Any) -> Ritm:
     """Return the network of a card and its options."""
     return Ritm(trunk(), options["previous_mask"])
 
 
-def build(trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any) -> Passing:
+def build_predictor(
+    trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any
+) -> CropPredictor:
     """Return the predictor of a card: RITM's zoom-in, flip and threshold unless options differ."""
-    made = ready(partial(network, trunk, **options), runtime)
-    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))
+    made = build_network(partial(make_network, trunk, **options), runtime)
+    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isbench.types import Click, Image, Mask
 
 
-def shrunk(image: Image, longer_side: int) -> Image:
+def shrink(image: Image, longer_side: int) -> Image:
     """Return the image with its longer side at most `longer_side` pixels; never enlarged."""
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
@@ -21,7 +21,7 @@ def shrunk(image: Image, longer_side: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def clicks_at(
+def scale_clicks(
     clicks: Sequence[Click], shape: tuple[int, int], small: tuple[int, ...]
 ) -> Iterator[Click]:
     """Yield the clicks of an image of `shape` where they fall in one of shape `small`."""
@@ -30,16 +30,16 @@ def clicks_at(
         yield Click(int((row + 0.5) * rows), int((col + 0.5) * cols), positive)
 
 
-def resized(mask: Mask, shape: tuple[int, ...]) -> Mask:
+def resize(mask: Mask, shape: tuple[int, ...]) -> Mask:
     """Return the mask in another size, interpolated linearly and cut at one half."""
     levels: NDArray[np.float32] = mask.astype(np.float32)
     size = shape[1], shape[0]
     return np.greater(cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR), 0.5)
 
 
-def enlarged(mask: Mask, shape: tuple[int, int], clicks: Sequence[Click]) -> Mask:
+def enlarge(mask: Mask, shape: tuple[int, int], clicks: Sequence[Click]) -> Mask:
     """Return the mask in the image's size, each clicked pixel as it was clicked."""
-    full = resized(mask, shape)
+    full = resize(mask, shape)
     for row, col, positive in clicks:
         full[row, col] = positive
     return full

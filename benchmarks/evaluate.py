@@ -36,12 +36,12 @@ from benchmarks import plain
 from isbench.datasets import load_dataset
 from isbench.evaluation import engine, job, runner, spec
 from isbench.evaluation.clicker import CLICKERS
-from isbench.evaluation.executors.processes import cores
+from isbench.evaluation.executors.processes import count_cores
 from isbench.models.registry import load_model
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.nn.runtime import openvino
-from isbench.nn.runtime.compute import loaded
-from isbench.nn.runtime.cost import cost
+from isbench.nn.runtime.compute import load_network
+from isbench.nn.runtime.cost import count_cost
 from isbench.storage.environment import processor
 from isbench.types import Dataset, Game, Model, Rules, Runtime
 
@@ -79,7 +79,7 @@ class Clock(runner.Silent):
 
 def card_of(name: str, runtime: Runtime) -> Model:
     model = load_model(name)
-    return prepared(model, None if model.bundled else "random", runtime)
+    return load_weights(model, None if model.bundled else "random", runtime)
 
 
 def data_of(name: str, folder: Path | None, objects: int) -> Dataset:
@@ -96,10 +96,10 @@ def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[
     assert card.network is not None
     torch.set_num_threads(way.threads)
     cv2.setNumThreads(way.threads)
-    card = spec.fitted(card, dataset)
+    card = spec.with_dataset_defaults(card, dataset)
     options = card.options
     sizes: dict[str, int] = {}
-    network = loaded(partial(card.network, **options), card.runtime)
+    network = load_network(partial(card.network, **options), card.runtime)
 
     def called(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
         size = f"{inputs.shape[2]} {inputs.shape[3]}"
@@ -143,8 +143,8 @@ def play_in_the_open(card: Model, dataset: Dataset, rules: Rules) -> dict[str, A
             other[name] += perf_counter() - started
 
     cv2.setNumThreads(1)
-    card = spec.fitted(card, dataset)
-    predictor, clock, games, seconds = job.build(card), Clock(), {}, []
+    card = spec.with_dataset_defaults(card, dataset)
+    predictor, clock, games, seconds = job.build_predictor(card), Clock(), {}, []
     engine.CLICKERS = {"centre": partial(timed, "clicker", CLICKERS["centre"])}
     started = perf_counter()
     for game in engine.play(
@@ -194,8 +194,8 @@ def played(task: Sequence[Any]) -> dict[str, Any]:
 
 
 def ways(backend: str | None) -> list[Way]:
-    there = cores()
-    names = [backend] if backend else ["eager", *(["openvino"] if openvino.installed() else [])]
+    there = count_cores()
+    names = [backend] if backend else ["eager", *(["openvino"] if openvino.is_installed() else [])]
     made = [Way(None, 1, there)]
     for name in names:
         made += [Way(name, 1, 1), Way(name, 1, there), Way(name, there, 1)]
@@ -210,7 +210,7 @@ def flops(name: str, sizes: dict[str, int]) -> float:
     total = 0.0
     for size, count in sizes.items():
         rows, cols = map(int, size.split())
-        total += 4 * count * cost(network, (rows, cols)).whole.macs
+        total += 4 * count * count_cost(network, (rows, cols)).whole.macs
     return total
 
 
@@ -286,7 +286,7 @@ def main() -> None:
         for line in rows(model, dataset, options)
     ]
     table = pd.DataFrame(lines)
-    print(f"\n{processor()}, {cores()} cores, torch {torch.__version__}\n")
+    print(f"\n{processor()}, {count_cores()} cores, torch {torch.__version__}\n")
     print(shown(table))
     if options.out:
         table.to_csv(options.out, index=False, float_format="%.6g")

@@ -23,22 +23,22 @@ from benchmarks.trials import CLICKS, OBJECTS, TARGETS
 from csfpn.predictor import PAPER
 from isbench.evaluation import job, spec
 from isbench.evaluation.engine import play
-from isbench.metrics import clicks_to, curves, paired
+from isbench.metrics import clicks_to, compare_paired, curves
 from isbench.models.registry import load_model, with_options
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.nn.inference.predictor import (
-    Glance,
+    CropPredictor,
+    HostRequest,
+    InferenceConfig,
     Passes,
-    Passing,
     State,
-    View,
-    concluded,
-    pasted,
-    view,
+    conclude,
+    make_config,
+    paste,
 )
 from isbench.nn.runtime.backends import Computed
-from isbench.nn.runtime.compute import ready
-from isbench.training.corpus import some_of, split
+from isbench.nn.runtime.compute import build_network
+from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.sources import read
 from isbench.types import Click, Dataset, Model, Rules, Runtime
 
@@ -48,29 +48,33 @@ CASES = (
 )  # fmt: skip
 
 
-def box_only(made: Computed, view: View, state: State, clicks: tuple[Click, ...]) -> Passes:
+def box_only(
+    made: Computed, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
+) -> Passes:
     """Answer by a first pass that finds the box alone; the second sees the last answer."""
     answer = yield from view.looked(made, state.picture, state.probability, clicks, None)
     assert view.zoom is not None
-    (certain,) = yield Glance((answer[0, 0] > view.zoom.threshold,))
+    (certain,) = yield HostRequest((answer[0, 0] > view.zoom.threshold,))
     box = view.zoom.box(certain, clicks, state.box)
     if box is None:
-        return (yield from concluded(view, state, answer, state.box))
+        return (yield from conclude(view, state, answer, state.box))
     if not state.certain.any():  # before the second click there is no last answer
         state = state._replace(probability=answer)
     answer = yield from view.looked(made, state.picture, state.probability, clicks, box)
-    answer = pasted(answer, box, state.probability.shape)
-    return (yield from concluded(view, state, answer, box))
+    answer = paste(answer, box, state.probability.shape)
+    return (yield from conclude(view, state, answer, box))
 
 
 def played(card: Model, way: str, held: Dataset) -> NDArray[np.float64]:
     """Return the IoU after each click of a game an object, (N, CLICKS)."""
-    predictor = job.build(card)
+    predictor = job.build_predictor(card)
     if way == "box":
         assert card.network is not None
         assert card.runtime is not None
-        made = ready(partial(card.network, **card.options), card.runtime)
-        predictor = Passing(view(card.options, PAPER, card.runtime), partial(box_only, made))
+        made = build_network(partial(card.network, **card.options), card.runtime)
+        predictor = CropPredictor(
+            make_config(card.options, PAPER, card.runtime), partial(box_only, made)
+        )
     games = play(predictor, map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
     return curves([game.trajectory for game in games], CLICKS)
 
@@ -83,7 +87,7 @@ def main() -> None:
     parser.add_argument("--weights", default="pack")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    held = some_of(split(read(given.data))[1], OBJECTS)
+    held = pick_objects(split_held_out(read(given.data))[1], OBJECTS)
     clusters = [key.rpartition("#")[0] for key in held.keys]
     runtime = Runtime(backend="openvino", threads=2)
     off: NDArray[np.float64] | None = None
@@ -94,13 +98,13 @@ def main() -> None:
         for way, overview in CASES:
             options = {"overview": str(overview), "g2l": "off" if way == "off" else "on"}
             model = with_options(load_model(given.model), options)
-            card = spec.fitted(prepared(model, given.weights, runtime), held)
+            card = spec.with_dataset_defaults(load_weights(model, given.weights, runtime), held)
             iou = played(card, way, held)
             nocs = [clicks_to(iou, target).astype(float) for target in TARGETS]
             off = nocs[-1] if way == "off" else off
             assert off is not None
             found = [*(noc.mean() for noc in nocs), *(iou[:, k - 1].mean() for k in SHOWN)]
-            found += paired(nocs[-1], off, clusters)[:3] if way != "off" else ()
+            found += compare_paired(nocs[-1], off, clusters)[:3] if way != "off" else ()
             row = [given.model, given.weights, way, overview, *(f"{v:.4g}" for v in found)]
             lines.writerow(row)
             file.flush()

@@ -20,8 +20,8 @@ from isbench.evaluation import job, spec
 from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
 from isbench.models.registry import load_model, with_options
-from isbench.models.weights import prepared
-from isbench.training.corpus import some_of, split
+from isbench.models.weights import load_weights
+from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.recipes import MINI
 from isbench.training.sources import read
 from isbench.training.validation import SHOWN, TARGETS
@@ -43,8 +43,10 @@ PLAYED = (
 
 def scores(name: str, weights: str, options: dict[str, str], held: Dataset) -> list[float]:
     """Return NoC at each of TARGETS and the mean IoU after each of SHOWN clicks."""
-    card = spec.fitted(prepared(with_options(load_model(name), options), weights), held)
-    games = play(job.build(card), map(held.load, held.keys), Rules(20, max(TARGETS)))
+    card = spec.with_dataset_defaults(
+        load_weights(with_options(load_model(name), options), weights), held
+    )
+    games = play(job.build_predictor(card), map(held.load, held.keys), Rules(20, max(TARGETS)))
     iou = curves([game.trajectory for game in games], 20)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
     nocs = [float(clicks_to(iou, target).mean()) for target in TARGETS]
@@ -54,7 +56,7 @@ def scores(name: str, weights: str, options: dict[str, str], held: Dataset) -> l
 def main(data: str, path: Path) -> None:
     """Write the lines, and print them as they come."""
     cv2.setNumThreads(1)
-    held = some_of(split(read(data))[1], MINI.checks.objects)
+    held = pick_objects(split_held_out(read(data))[1], MINI.checks.objects)
     heads = [f"noc{100 * target:.0f}" for target in TARGETS] + [f"iou{k}" for k in SHOWN]
     with path.open("w", newline="") as file:
         lines = csv.writer(file)

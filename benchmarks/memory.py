@@ -31,10 +31,10 @@ def write_set(root: Path, objects: int) -> None:
 
 def play(root: Path, out: Path) -> None:
     from isbench import Rules, load_dataset, run
-    from isbench.reporting.tables import figures
+    from isbench.reporting.tables import compute_figures
 
     played = run("nearest", load_dataset(f"folder:{root}"), Rules(stop_iou=1.01), out=out)
-    figures(played)
+    compute_figures(played)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{len(played.trajectories):6d} objects  {peak:7.1f} MiB at the peak", flush=True)
 

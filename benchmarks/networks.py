@@ -14,8 +14,8 @@ from functools import partial
 import torch
 
 from isbench.models.registry import load_model
-from isbench.nn.clickmaps import points
-from isbench.nn.runtime.compute import computing, ready
+from isbench.nn.clickmaps import encode_points
+from isbench.nn.runtime.compute import build_network, inference
 from isbench.types import Click, Runtime
 
 CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))
@@ -33,10 +33,10 @@ def main() -> None:
     for name in options.models:
         card = load_model(name)
         assert card.network is not None, name
-        networks[name] = ready(partial(card.network, **card.options), runtime)
-    inputs, clicks = torch.rand(2, 4, *options.size), points(CLICKS).expand(2, -1, -1)
+        networks[name] = build_network(partial(card.network, **card.options), runtime)
+    inputs, clicks = torch.rand(2, 4, *options.size), encode_points(CLICKS).expand(2, -1, -1)
     least = dict.fromkeys(networks, float("inf"))
-    with computing(runtime):
+    with inference(runtime):
         for _ in range(1 + options.runs):  # the first is thrown away with every slower one
             for name, network in networks.items():
                 started = time.perf_counter()

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from baselines.fdm import Fdm
-from csfpn.propagation import Hsgm, Sgm, cells, gathered, spread
+from csfpn.propagation import Hsgm, Sgm, clicked_cells, gather, spread
 
 CHANNELS, LOW, REDUCTION = 128, 128, 4  # of Table 4's baseline on ResNet-50
 SIDES = (32, 48, 64, 96, 128, 192)  # of the square map at 1/2; N is its square
@@ -96,8 +96,8 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
     high, low = torch.rand(1, CHANNELS, half, half), torch.rand(1, LOW, side, side)
 
     def call() -> Tensor:
-        features = sgm(high, cells(table, (half, half), 4))
-        out: Tensor = hsgm(features, low, cells(table, (side, side), 2))
+        features = sgm(high, clicked_cells(table, (half, half), 4))
+        out: Tensor = hsgm(features, low, clicked_cells(table, (side, side), 2))
         return out
 
     return call
@@ -105,12 +105,12 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
 
 def attention(side: int, count: int) -> Callable[[], Any]:
     """Return the attention of HSGM by itself: what of its cost grows with the clicks."""
-    at = cells(clicks(count, side), (side, side), 2)
+    at = clicked_cells(clicks(count, side), (side, side), 2)
     query, value = (
         torch.rand(1, CHANNELS // REDUCTION, side, side),
         torch.rand(1, CHANNELS, side, side),
     )
-    key, clicked = gathered(query, at), gathered(value, at)
+    key, clicked = gather(query, at), gather(value, at)
     return lambda: spread(query, key, clicked, at.counts)
 
 

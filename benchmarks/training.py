@@ -17,14 +17,14 @@ from time import process_time
 import torch
 
 from isbench.models.registry import load_model
-from isbench.training import Checks, Crop, Range, Recipe, Views
+from isbench.training import Augmentation, Checks, Crop, Range, Recipe
 from isbench.training.loop import Report, events
-from isbench.training.prefetch import batch
-from isbench.training.training_run import Session, opened
+from isbench.training.prefetch import make_batch
+from isbench.training.training_run import TrainingRun, open_training
 from isbench.types import Model
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
-VIEWS = Views(whole=0.3, around=0.4, scale=Range(0.5, 1.5), pasted=0.2)
+VIEWS = Augmentation(whole=0.3, around=0.4, scale=Range(0.5, 1.5), pasted=0.2)
 UNTIMED = 5  # first steps: caches are cold
 SAMPLES = 100
 
@@ -50,7 +50,7 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        opened(model, recipe, options.data, Path(scratch, "out")) as session,
+        open_training(model, recipe, options.data, Path(scratch, "out")) as session,
     ):
         cost = sample_cost(session, options.size)
         reports = [event for event in events(session) if isinstance(event, Report)][UNTIMED:]
@@ -79,12 +79,12 @@ def plain() -> Model:
     return Model("ritm on mini", build=build, network=network, recipe=Recipe(steps=1, views=VIEWS))
 
 
-def sample_cost(session: Session, size: int) -> float:
+def sample_cost(session: TrainingRun, size: int) -> float:
     """Return the seconds of a core that a sample takes once its image is decoded."""
     numbers = range(SAMPLES)
-    batch(session.sampler, numbers, (size, size))
+    make_batch(session.sampler, numbers, (size, size))
     started = process_time()
-    batch(session.sampler, numbers, (size, size))
+    make_batch(session.sampler, numbers, (size, size))
     return (process_time() - started) / SAMPLES
 
 

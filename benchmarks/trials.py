@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from isbench.evaluation import job, spec
 from isbench.evaluation.engine import play
-from isbench.metrics import bootstrap, clicks_to, curves, paired
+from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
 from isbench.models.registry import load_model, with_options
-from isbench.models.weights import prepared
-from isbench.training.corpus import some_of, split
+from isbench.models.weights import load_weights
+from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
 from isbench.training.sources import read
 from isbench.training.weights import read_card
@@ -40,8 +40,8 @@ def played(path: Path, held: Dataset, options: dict[str, str]) -> NDArray[np.flo
     """Return the IoU after each click of a game an object, (N, CLICKS)."""
     model = with_options(load_model(read_card(path)["model"]), options)
     runtime = Runtime(backend="openvino", threads=2)
-    card = spec.fitted(prepared(model, str(path), runtime), held)
-    games = play(job.build(card), map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
+    card = spec.with_dataset_defaults(load_weights(model, str(path), runtime), held)
+    games = play(job.build_predictor(card), map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
     return curves([game.trajectory for game in games], CLICKS)
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     given = parser.parse_args()
     options = dict(one.split("=", 1) for one in given.options)
     cv2.setNumThreads(1)
-    held = some_of(split(read(given.data))[1], OBJECTS)
+    held = pick_objects(split_held_out(read(given.data))[1], OBJECTS)
     clusters = [key.rpartition("#")[0] for key in held.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
     new = not given.out.exists()
@@ -94,7 +94,7 @@ def main() -> None:
             first = first or (card["recipe"], nocs[:, -1])
             told = differing(card["recipe"], first[0])
             if nocs[:, -1] is not first[1] and folder != given.folders[0]:
-                found += paired(nocs[:, -1], first[1], clusters)[:3]
+                found += compare_paired(nocs[:, -1], first[1], clusters)[:3]
             row = [folder.name, card["model"], told, " ".join(given.options), card["samples"]]
             row += [f"{value:.4g}" for value in found]
             lines.writerow(row)

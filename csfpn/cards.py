@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from csfpn.network import Graphs
-from csfpn.predictor import SWITCHES, Form, build, network
+from csfpn.network import PropagationConfig
+from csfpn.predictor import SWITCHES, CsfpnConfig, build_predictor, make_network
 from isbench.nn.backbones.hrnet import W18, HRNet
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
 from isbench.nn.backbones.lite import LiteTrunk
@@ -25,12 +25,12 @@ from isbench.training import Weighted, recipes
 from isbench.types import Model
 
 
-def _card(name: str, what: str, form: Form, **more: Any) -> Model:
+def _card(name: str, what: str, form: CsfpnConfig, **more: Any) -> Model:
     return Model(
         name,
-        partial(build, form),
+        partial(build_predictor, form),
         {**OPTIONS, **SWITCHES, **more.pop("options", {})},
-        partial(network, form),
+        partial(make_network, form),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),
@@ -40,10 +40,12 @@ def _card(name: str, what: str, form: Form, **more: Any) -> Model:
     )
 
 
-_DEEPLAB = Graphs(reduction=4)
-_MINI = Form(Mini, Graphs(heads=1, reduction=4, light=True, out=32))
-_LITE = Form(LiteTrunk, Graphs(heads=1, reduction=4, light=True, out=32))
-_LIGHT = Form(partial(deeplab, 50, 128), Graphs(heads=1, reduction=4, light=True), False)
+_DEEPLAB = PropagationConfig(reduction=4)
+_MINI = CsfpnConfig(Mini, PropagationConfig(heads=1, reduction=4, light=True, out=32))
+_LITE = CsfpnConfig(LiteTrunk, PropagationConfig(heads=1, reduction=4, light=True, out=32))
+_LIGHT = CsfpnConfig(
+    partial(deeplab, 50, 128), PropagationConfig(heads=1, reduction=4, light=True), False
+)
 _CSFP = {"g2l": False}
 # the first of two passes a click finds the box of the second: of 256, 320 and 400 pixels this gave
 # the lowest NoC@90 on the 40 held-out objects
@@ -71,19 +73,19 @@ _ON_HRNET = replace(
 r50 = _card(
     "csfpn-r50",
     "DeepLabV3+, ResNet-50",
-    Form(partial(deeplab, 50, 128), _DEEPLAB),
+    CsfpnConfig(partial(deeplab, 50, 128), _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
 r101 = _card(
     "csfpn-r101",
     "DeepLabV3+, ResNet-101",
-    Form(partial(deeplab, 101, 256), _DEEPLAB),
+    CsfpnConfig(partial(deeplab, 101, 256), _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
 hrnet18 = _card(
     "csfpn-hrnet18",
     "HRNet-18 with OCR",
-    Form(partial(HRNet, W18), Graphs()),
+    CsfpnConfig(partial(HRNet, W18), PropagationConfig()),
     options={"released": False},
     recipe=_ON_HRNET,
 )

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from csfpn.propagation import Hsgm, Sgm, cells
+from csfpn.propagation import Hsgm, Sgm, clicked_cells
 from isbench.nn.backbones.ocr import Logits
-from isbench.nn.stem import conv1s, normalised
-from isbench.nn.trunk import Trunk, head_for, logits_of, maps, rough
+from isbench.nn.stem import conv1s, normalize
+from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
 
 
 @dataclass(frozen=True)
-class Graphs:
+class PropagationConfig:
     """Which graphs propagate the clicks, and how large they are."""
 
     sgm: bool = True
@@ -33,7 +33,7 @@ class Graphs:
 class Csfpn(nn.Module):
     """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits, on any trunk."""
 
-    def __init__(self, trunk: Trunk, graphs: Graphs, previous_mask: bool = True) -> None:
+    def __init__(self, trunk: Trunk, graphs: PropagationConfig, previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask, self.released = previous_mask, graphs.released
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
@@ -44,26 +44,26 @@ class Csfpn(nn.Module):
         if graphs.hsgm:
             low, out = trunk.low_channels, graphs.out
             trunk.upatt = Hsgm(channels, low, reduction, graphs.light, out)
-        self.head = head_for(trunk, graphs.out if graphs.hsgm else None)
+        self.head = make_head(trunk, graphs.out if graphs.hsgm else None)
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
         trunk = self.feature_extractor
         if self.released:
             clicks = _inside(clicks, _size(inputs))
-        extra = self.maps_transform(maps(inputs, clicks, self.previous_mask))
-        low = trunk.stem(normalised(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
+        extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
+        low = trunk.stem(normalize(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
         features = trunk.body(low)  # (B, C, H/4, W/4)
-        aux = rough(trunk, features)
+        aux = aux_logits(trunk, features)
         features = self._propagated(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
-        return logits_of(trunk, self.head, features, aux, _size(inputs))
+        return compute_logits(trunk, self.head, features, aux, _size(inputs))
 
     def _propagated(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
         graphs = dict(self.feature_extractor.named_children())
         if sgm := graphs.get("att"):
-            features = sgm(features, cells(clicks, _size(features), 4, self.released))
+            features = sgm(features, clicked_cells(clicks, _size(features), 4, self.released))
         if hsgm := graphs.get("upatt"):
-            features = hsgm(features, low, cells(clicks, _size(low), 2, self.released))
+            features = hsgm(features, low, clicked_cells(clicks, _size(low), 2, self.released))
         return features
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:

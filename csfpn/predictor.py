@@ -13,22 +13,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from csfpn.network import Csfpn, Graphs
+from csfpn.network import Csfpn, PropagationConfig
 from isbench.errors import IsbenchError
 from isbench.nn.inference.predictor import (
-    Glance,
+    CropPredictor,
+    HostRequest,
+    InferenceConfig,
     Passes,
-    Passing,
     State,
-    View,
-    concluded,
-    mask_guided,
-    pasted,
-    view,
+    answer_mask_guided,
+    conclude,
+    make_config,
+    paste,
 )
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.runtime.backends import Computed
-from isbench.nn.runtime.compute import ready
+from isbench.nn.runtime.compute import build_network
 from isbench.nn.trunk import Trunk
 from isbench.types import Click, Runtime
 
@@ -38,15 +38,15 @@ SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}  # of the paper's Table 3
 
 
 @dataclass(frozen=True)
-class Form:
+class CsfpnConfig:
     """A size of the network."""
 
     trunk: Callable[[], Trunk]
-    graphs: Graphs
+    graphs: PropagationConfig
     previous_mask: bool = True
 
 
-def network(form: Form, **options: Any) -> Csfpn:
+def make_network(form: CsfpnConfig, **options: Any) -> Csfpn:
     """Return the network of a card and its options."""
     graphs = replace(
         form.graphs,
@@ -57,31 +57,33 @@ def network(form: Form, **options: Any) -> Csfpn:
     return Csfpn(form.trunk(), graphs, form.previous_mask)
 
 
-def build(form: Form, *, runtime: Runtime, **options: Any) -> Passing:
+def build_predictor(form: CsfpnConfig, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card: global to local, or with g2l=off as RITM's.
 
     `released` needs two networks and takes two files of weights: of the pass over the whole image,
     and of the pass over the crop.
     """
-    make = partial(network, form, **options)
+    make = partial(make_network, form, **options)
     if options.get("released"):
         if not all(options[switch] for switch in SWITCHES):
             raise IsbenchError(
                 "released=on is the released pair of networks: leave sgm, hsgm, g2l on"
             )
-        pair = ready(make, runtime, 0, of=2), ready(make, runtime, 1, of=2)
-        return Passing(view(options, RELEASED, runtime), partial(global_to_local, pair, True))
-    made = ready(make, runtime)
+        pair = build_network(make, runtime, 0, of=2), build_network(make, runtime, 1, of=2)
+        return CropPredictor(
+            make_config(options, RELEASED, runtime), partial(answer_global_to_local, pair, True)
+        )
+    made = build_network(make, runtime)
     if options["g2l"]:
-        answer = partial(global_to_local, (made, made), False)
-        return Passing(view(options, PAPER, runtime), answer)
-    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))
+        answer = partial(answer_global_to_local, (made, made), False)
+        return CropPredictor(make_config(options, PAPER, runtime), answer)
+    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
 
 
-def global_to_local(
+def answer_global_to_local(
     networks: tuple[Computed, Computed],
     released: bool,
-    view: View,
+    view: InferenceConfig,
     state: State,
     clicks: tuple[Click, ...],
 ) -> Passes:
@@ -91,11 +93,11 @@ def global_to_local(
     answer = yield from view.looked(overall, picture, state.probability, clicks, None)
     box, fresh = state.box, None
     if zoom is not None:
-        (certain,) = yield Glance((answer[0, 0] > zoom.threshold,))
+        (certain,) = yield HostRequest((answer[0, 0] > zoom.threshold,))
         fresh = zoom.box(certain, clicks, state.box)
         box = fresh or state.box
     if fresh is not None or released:
         answer = yield from view.looked(detail, picture, answer, clicks, fresh)
         if box is not None:
-            answer = pasted(answer, box, state.probability.shape)
-    return (yield from concluded(view, state, answer, box))
+            answer = paste(answer, box, state.probability.shape)
+    return (yield from conclude(view, state, answer, box))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isbench.nn.backbones.deeplab import Separable
-from isbench.nn.stem import raised
+from isbench.nn.stem import resize_bilinear
 
 
 class Cells(NamedTuple):
@@ -30,7 +30,9 @@ class Cells(NamedTuple):
     counts: Tensor
 
 
-def cells(clicks: Tensor, size: tuple[int, int], stride: int, released: bool = False) -> Cells:
+def clicked_cells(
+    clicks: Tensor, size: tuple[int, int], stride: int, released: bool = False
+) -> Cells:
     """Return the cells of (B, M, 3) points on a map of `size` at `stride`.
 
     A point counts if it lies on the map. As in the released code, with `released` a point in the
@@ -45,7 +47,7 @@ def cells(clicks: Tensor, size: tuple[int, int], stride: int, released: bool = F
     return Cells(index.clamp(0, height * width - 1), counts)
 
 
-def gathered(x: Tensor, at: Cells) -> Tensor:
+def gather(x: Tensor, at: Cells) -> Tensor:
     """Return the features of the clicked cells, (B, C, M, 1) from (B, C, h, w)."""
     index = at.places[:, None].expand(-1, x.shape[1], -1)
     return x.flatten(2).gather(2, index)[..., None]
@@ -75,7 +77,7 @@ class _Head(nn.Module):
         self.value_conv = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, at: Cells) -> Tensor:
-        clicked = gathered(x, at)
+        clicked = gather(x, at)
         key, value = self.key_conv(clicked), self.value_conv(clicked)
         return self.gamma * spread(self.query_conv(x), key, value, at.counts)
 
@@ -121,13 +123,13 @@ class Hsgm(nn.Module):
         if isinstance(self.fusion, _Light):
             fused: Tensor = self.fusion(high, low)
         else:
-            fused = self.fusion(torch.cat([raised(high, size), low], dim=1))
-        query = raised(self.query_conv(high), size)
-        key, value = self.key_conv(sampled(high, at, size)), self.value_conv(gathered(fused, at))
+            fused = self.fusion(torch.cat([resize_bilinear(high, size), low], dim=1))
+        query = resize_bilinear(self.query_conv(high), size)
+        key, value = self.key_conv(sample(high, at, size)), self.value_conv(gather(fused, at))
         return fused + self.gamma * spread(query, key, value, at.counts)
 
 
-def sampled(x: Tensor, at: Cells, size: torch.Size) -> Tensor:
+def sample(x: Tensor, at: Cells, size: torch.Size) -> Tensor:
     """Return what `gathered` gives of x raised to `size`, without raising it."""
     height, width = size
     row = at.places.div(width, rounding_mode="floor") * (2 / max(height - 1, 1)) - 1
@@ -161,6 +163,6 @@ class _Light(nn.Module):
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         # one 1x1 convolution of both joined, its first half at 1/4
-        joined = raised(self.high(high), low.shape[-2:]) + self.low(low)
+        joined = resize_bilinear(self.high(high), low.shape[-2:]) + self.low(low)
         y: Tensor = self.smooth(torch.relu(self.norm(joined)))
         return y

@@ -44,14 +44,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 CUSTOM = "custom"  # rules that no preset stands for
 
 
-def preset(name: str) -> Preset:
+def find_preset(name: str) -> Preset:
     """Return the preset of this name; raises IsbenchError with the nearest name."""
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name]
 
 
-def name_of(rules: Rules) -> str:
+def preset_name(rules: Rules) -> str:
     """Return the name of the preset these rules follow, `CUSTOM` if of none."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     for name, one in PRESETS.items():
@@ -60,13 +60,13 @@ def name_of(rules: Rules) -> str:
     return CUSTOM
 
 
-def digest_of(rules: Rules) -> str:
+def preset_digest(rules: Rules) -> str:
     """Return 12 hex digits that change whenever what the preset fixes changes."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     return sha256(repr(fixed).encode()).hexdigest()[:12]
 
 
-def over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
+def is_over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
     """Whether a game with these (intersection, union) after each click is over."""
     intersection, union = overlap[-1]
     reached = union > 0 and intersection / union >= rules.stop_iou
@@ -74,9 +74,9 @@ def over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
     return reached or perfect or len(overlap) >= rules.max_clicks
 
 
-def length(overlap: Sequence[tuple[int, int]], rules: Rules) -> int | None:
+def count_clicks(overlap: Sequence[tuple[int, int]], rules: Rules) -> int | None:
     """Return after how many of these clicks the game was over, None if it still goes on."""
     for count in range(1, len(overlap) + 1):
-        if over(overlap[:count], rules):
+        if is_over(overlap[:count], rules):
             return count
     return None

@@ -8,9 +8,9 @@ import numpy as np
 
 from isbench.errors import PredictorError
 from isbench.evaluation.engine import check_answers
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models.registry import load_model
-from isbench.models.weights import RANDOM, prepared
+from isbench.models.weights import RANDOM, load_weights
 from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
 
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
@@ -26,8 +26,8 @@ def check_predictor(model: Model | str) -> None:
     """
     card = load_model(model) if isinstance(model, str) else model
     if card.runtime is None:
-        card = prepared(card, RANDOM)
-    predictor = build(card)
+        card = load_weights(card, RANDOM)
+    predictor = build_predictor(card)
     turns: list[Turn] = []
     first: list[Mask] = []
     for number, (rows, cols) in enumerate(_SIZES):
@@ -37,22 +37,22 @@ def check_predictor(model: Model | str) -> None:
         for click in _clicks(rows, cols):
             clicks = (*clicks, click)
             turns.append(Turn(state, clicks))
-            mask, state = _checked(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
+            mask, state = _check(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
             first.append(mask.copy())
         if not np.array_equal(image, _image(rows, cols, number)):
             raise PredictorError(f"model {card.name} changed the image it was given")
     for turn, mask in zip(turns, first, strict=True):
-        again = _checked(card, predictor.predict([turn]), [mask.shape])[0].mask
+        again = _check(card, predictor.predict([turn]), [mask.shape])[0].mask
         _same(card, again, mask, "when an earlier turn was played again")
-    company = _checked(card, predictor.predict(turns), [mask.shape for mask in first])
+    company = _check(card, predictor.predict(turns), [mask.shape for mask in first])
     for prediction, mask in zip(company, first, strict=True):
         _same(card, prediction.mask, mask, "when turns were played in one call")
     again_state: State = predictor.start(predictor.begin(_image(*_SIZES[0], 0)), None)
-    fresh = _checked(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
+    fresh = _check(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
     _same(card, fresh.mask, first[0], "when the game was begun again")
 
 
-def _checked(
+def _check(
     card: Model, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
 ) -> Sequence[Prediction]:
     try:

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.evaluate import shown
 from isbench.cli import cli
-from isbench.cli.checking import stale
-from isbench.reporting.writer import choose
+from isbench.cli.checking import list_stale
+from isbench.reporting.writer import choose_runs
 from isbench.testing import check_predictor
 
 ROOT = Path(__file__).parents[1]
@@ -54,9 +54,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_committed_tables_are_those_of_the_committed_runs() -> None:
-    runs, notes = choose([], ROOT / "results")
+    runs, notes = choose_runs([], ROOT / "results")
     assert notes == []
-    assert list(stale(runs, ROOT / "results")) == []
+    assert list(list_stale(runs, ROOT / "results")) == []
 
 
 ROWS = {

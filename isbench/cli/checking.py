@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 import click
 
-from isbench.cli.processors import machines, on_processor
+from isbench.cli.processors import is_on_processor, read_processors
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.replay import at_work, rebuilt
+from isbench.evaluation.replay import model_from_spec, open_predictor
 from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
 from isbench.papers import all_tables
 from isbench.reporting import writer
-from isbench.reporting.compare import title
+from isbench.reporting.compare import run_title
 from isbench.storage.environment import processor
-from isbench.storage.store import Run, digest_in
+from isbench.storage.store import Run, digest_of_path
 from isbench.types import Dataset, Model
 
 NEED_DATA = "ISBENCH_NEED_DATA"  # set where nothing may be lacking, as in CI
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 def check_records(results: Path, budget: str, data: Path | None) -> int:
     """Print a line for each finding and how many there are; return 1 if the check failed."""
-    runs, notes = writer.choose((), results)
+    runs, notes = writer.choose_runs((), results)
     found: Counter[str] = Counter()
     for finding in _findings(runs, results, DEPTHS[budget], data):
         found[finding.kind] += 1
@@ -68,17 +68,17 @@ def check_records(results: Path, budget: str, data: Path | None) -> int:
 
 
 def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -> Iterator[Finding]:
-    for text in stale(runs, results):
+    for text in list_stale(runs, results):
         yield Finding("drift", text)
     if depth.objects:
-        noted, data_of = machines(results), cache(partial(_here, data=data))
+        noted, data_of = read_processors(results), cache(partial(_load_here, data=data))
         for run in runs:
-            yield from _replayed(run, depth, data_of, _must_be_exact(run, noted))
+            yield from _replay(run, depth, data_of, _is_exact(run, noted))
 
 
-def stale(runs: list[Run], results: Path) -> Iterator[str]:
+def list_stale(runs: list[Run], results: Path) -> Iterator[str]:
     """Yield where the files of tables differ from what the records give."""
-    for name, text in all_tables.pages(writer.published(), runs).items():
+    for name, text in all_tables.make_pages(writer.read_published(), runs).items():
         path, wanted = results / name, text.splitlines()
         try:
             found = path.read_text(encoding="utf-8").splitlines()
@@ -99,43 +99,43 @@ class _Here(NamedTuple):
     content: str
 
 
-def _here(name: str, data: Path | None) -> _Here:
+def _load_here(name: str, data: Path | None) -> _Here:
     dataset = load_dataset(name, data)
     return _Here(dataset, fingerprint(dataset))
 
 
-def _must_be_exact(run: Run, noted: Mapping[str, str]) -> bool:
+def _is_exact(run: Run, noted: Mapping[str, str]) -> bool:
     """Whether its games must go as recorded to the last pixel: only networks depend on where."""
     if run.spec.backend is None:
         return True
-    return on_processor(run) and noted.get(digest_in(run.path)) == processor()
+    return is_on_processor(run) and noted.get(digest_of_path(run.path)) == processor()
 
 
-def _replayed(
+def _replay(
     run: Run, depth: Depth, data_of: Callable[[str], _Here], exact: bool
 ) -> Iterator[Finding]:
     """Yield what came out of playing some of a run's games again."""
     try:
-        dataset, card = _played_on(run, data_of(run.spec.dataset)), rebuilt(run.spec)
+        dataset, card = _check_dataset(run, data_of(run.spec.dataset)), model_from_spec(run.spec)
     except IsbenchError as error:
         absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
-        yield Finding("skipped" if absent else "drift", f"{title(run)}: {error}", absent)
+        yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
         return
     if card.adaptive:
         why = "the model learns from object to object, and all would be played again"
-        yield Finding("skipped", f"{title(run)}: {why}")
+        yield Finding("skipped", f"{run_title(run)}: {why}")
         return
     try:
-        games = replayed(run, card, dataset, depth)
+        games = replay_run(run, card, dataset, depth)
     except IsbenchError as error:  # the model is here: only a library that it asks for may lack
         absent = isinstance(error.__cause__, _ABSENT) and not isinstance(error, PredictorError)
-        yield Finding("skipped" if absent else "drift", f"{title(run)}: {error}", absent)
+        yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
         return
     yield Finding("replayed")
-    yield from judged(run, games, depth, exact)
+    yield from judge_games(run, games, depth, exact)
 
 
-def _played_on(run: Run, here: _Here) -> Dataset:
+def _check_dataset(run: Run, here: _Here) -> Dataset:
     """Return the data set; raises IsbenchError unless it is as the run was played on."""
     if here.content != run.spec.fingerprint:
         raise IsbenchError(
@@ -144,13 +144,13 @@ def _played_on(run: Run, here: _Here) -> Dataset:
     return here.dataset
 
 
-def replayed(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
+def replay_run(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
     """Return some of a run's games, always the same ones, as they were and as they go now."""
-    with at_work(card) as predictor:
+    with open_predictor(card) as predictor:
         return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 
-def judged(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
+def judge_games(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
     """Yield what drifted: every game that changed, or only what is beyond the bounds."""
     changed = list(list_changes(games))
     clicks = min(depth.clicks, run.spec.rules.max_clicks)
@@ -158,8 +158,8 @@ def judged(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterat
         changed if exact else list(list_excess(games, replace(run.spec.rules, max_clicks=clicks)))
     )
     for text in drifts:
-        yield Finding("drift", f"{title(run)}, {text}")
+        yield Finding("drift", f"{run_title(run)}, {text}")
     if changed and not drifts:
         yield Finding(
-            "within bounds", f"{title(run)}: {len(changed)} of {len(games)} games changed"
+            "within bounds", f"{run_title(run)}: {len(changed)} of {len(games)} games changed"
         )

@@ -11,7 +11,7 @@ from rich.table import Table
 from isbench.cli.options import console, data_option, runs_option
 from isbench.errors import IsbenchError
 from isbench.reporting import compare as comparison
-from isbench.reporting.writer import choose_one
+from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
 
 
@@ -54,7 +54,7 @@ def compare(
     """
     if pictures < 0:
         raise IsbenchError(f"pictures is {pictures}; wanted 0 or more")
-    a, b = choose_one(run_a, runs), choose_one(run_b, runs)
+    a, b = choose_run(run_a, runs), choose_run(run_b, runs)
     _print(a, b, worst)
     if place is not None:
         from isbench.cli.html_pages import write_page
@@ -66,8 +66,8 @@ def compare(
 def _print(a: Run, b: Run, worst: int) -> None:
     result = comparison.compare(a, b)
     terminal = console()
-    terminal.print(f"A  {comparison.title(a)}")
-    terminal.print(f"B  {comparison.title(b)}")
+    terminal.print(f"A  {comparison.run_title(a)}")
+    terminal.print(f"B  {comparison.run_title(b)}")
     for note in result.notes:
         terminal.print(f"note: {note}")
     table = Table(box=box.SIMPLE_HEAD)

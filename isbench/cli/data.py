@@ -17,7 +17,7 @@ from isbench.datasets import ENTRIES, find_folder, load_dataset
 from isbench.datasets.catalogue import Entry
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.user_datasets import add as keep
-from isbench.datasets.user_datasets import own_sets
+from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as forget
 from isbench.datasets.verify import verify as look_at
 from isbench.errors import IsbenchError, unknown
@@ -51,7 +51,7 @@ def list_(data: Path | None) -> None:
         table.add_column(head, no_wrap=True)
     for name in ENTRIES:
         table.add_row(name, str(find_folder(name, data) or "missing"))
-    for name, place in own_sets(data).items():
+    for name, place in list_user_datasets(data).items():
         table.add_row(name, place)
     terminal.print(table)
 

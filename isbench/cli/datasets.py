@@ -10,7 +10,7 @@ from rich.table import Table
 
 from isbench.cli.options import console, data_option
 from isbench.datasets import ENTRIES, FORMS, find_folder
-from isbench.datasets.user_datasets import own_sets
+from isbench.datasets.user_datasets import list_user_datasets
 
 
 @click.command(short_help="Show what data sets there are.")
@@ -34,7 +34,7 @@ def datasets(data: Path | None) -> None:
     terminal = console()
     terminal.print(table)
     terminal.print(f"and one's own: {', '.join(FORMS)}")
-    for name, place in own_sets(data).items():
+    for name, place in list_user_datasets(data).items():
         terminal.print(f"  {name}: {place}", soft_wrap=True)
     terminal.print(
         "a set that is not on disk: isbench data get NAME, isbench data import NAME PATH"

@@ -11,18 +11,18 @@ from pathlib import Path
 import click
 
 from isbench.cli.networks import (
-    Asked,
-    configured,
-    for_photographs,
+    NetworkOptions,
     network_options,
+    set_options,
     with_network,
+    with_photograph_size,
 )
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import at_work
+from isbench.evaluation.replay import open_predictor
 from isbench.models.registry import load_model
-from isbench.reporting.writer import template
+from isbench.reporting.writer import read_template
 
 
 @click.command(short_help="Segment images by hand on a local page.")
@@ -64,27 +64,29 @@ def demo(
     try:
         import uvicorn
 
-        from isbench.demo.server import Table, application
+        from isbench.demo.server import Table, make_application
     except ImportError as error:
         raise IsbenchError(f"demo lacks {error.name}: pip install 'isbench[demo]'") from error
-    asked = Asked(weights, device, precision, threads, backend)
+    asked = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
-    cards = configured([load_model(name) for name in dict.fromkeys(models)], settings)
+    cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
     with ExitStack() as stack:
         table = Table(
             {
-                card.name: stack.enter_context(at_work(for_photographs(with_network(card, asked))))
+                card.name: stack.enter_context(
+                    open_predictor(with_photograph_size(with_network(card, asked)))
+                )
                 for card in cards
             }
         )
         for name, image in pictures:
             table.show(name, image)
-        place, token = stack.enter_context(listening(port)), secrets.token_urlsafe(24)
+        place, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
         address = f"http://127.0.0.1:{place.getsockname()[1]}/{token}/"
         click.echo(f"{address}\npress Ctrl-C to end")
         if not no_browser:
             webbrowser.open(address)
-        app = application(table, token, template("demo"))
+        app = make_application(table, token, read_template("demo"))
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         try:
             uvicorn.Server(config).run(sockets=[place])
@@ -92,7 +94,7 @@ def demo(
             return
 
 
-def listening(port: int) -> socket.socket:
+def bind_port(port: int) -> socket.socket:
     """Return a socket of this machine's own; raises IsbenchError for a port that is taken."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.progress import tracked
+from isbench.cli.progress import track
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.reporting.html_report import Album, differing, page, worst
-from isbench.reporting.recorded_masks import Answered, answered, check_data
-from isbench.reporting.writer import template, write_text
+from isbench.reporting.html_report import (
+    ReportPictures,
+    differing_objects,
+    render_page,
+    worst_objects,
+)
+from isbench.reporting.recorded_masks import RecordedMasks, check_data, recompute_masks
+from isbench.reporting.writer import read_template, write_text
 from isbench.storage.store import Run
 from isbench.types import Dataset
 
@@ -38,20 +43,25 @@ def write_page(
     title = "Interactive segmentation"
     if pair:
         title = f"Comparison of {' and '.join(run.spec.model for run in runs)}"
-    album, sizes, told = Album(), {}, "No pictures were asked for."
+    album, sizes, told = ReportPictures(), {}, "No pictures were asked for."
     if count:
         try:
             sizes = dict(_sizes(runs, data))
-            told = _fill(album, runs, max_clicks, count, data, differing if pair else worst)
+            told = _fill(
+                album, runs, max_clicks, count, data, differing_objects if pair else worst_objects
+            )
         except IsbenchError as error:
             told = f"No pictures: {error}"
             click.echo(f"isbench: {place} has no pictures: {error}", err=True)
-    write_text(place, page(title, runs, max_clicks, album, sizes, told, template("report"), pair))
+    write_text(
+        place,
+        render_page(title, runs, max_clicks, album, sizes, told, read_template("report"), pair),
+    )
     click.echo(str(place))
 
 
 def _fill(
-    album: Album,
+    album: ReportPictures,
     runs: Sequence[Run],
     max_clicks: int,
     count: int,
@@ -64,8 +74,10 @@ def _fill(
     for name, members in groups.items():
         dataset = _loaded(members[0], data)
         keys = order(members, max_clicks)[:share]
-        games = zip(*(answered(run, dataset, keys, max_clicks) for run in members), strict=True)
-        for both in tracked(games, len(keys), f"pictures of {name}"):
+        games = zip(
+            *(recompute_masks(run, dataset, keys, max_clicks) for run in members), strict=True
+        )
+        for both in track(games, len(keys), f"pictures of {name}"):
             if not album.add(name, both):
                 return (
                     f"There is room for the first {len(album.pictures)} of the {count} pictures "
@@ -79,7 +91,7 @@ def _sizes(runs: Sequence[Run], data: Path | None) -> Iterator[tuple[tuple[str, 
     for name, (run, *_) in _by_dataset(runs).items():
         dataset = _loaded(run, data)
         check_data(run, dataset)
-        for key in tracked(dataset.keys, len(dataset.keys), f"objects of {name}"):
+        for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
             yield (name, key), float(dataset.load(key).truth.mean())
 
 
@@ -94,10 +106,12 @@ def _loaded(run: Run, data: Path | None) -> Dataset:
     return load_dataset(run.spec.dataset, data, run.spec.limit)
 
 
-def boundaries(run: Run, data: Path | None, max_clicks: int) -> Iterable[tuple[float, ...]]:
+def compute_boundaries(run: Run, data: Path | None, max_clicks: int) -> Iterable[tuple[float, ...]]:
     """Yield the boundary IoU after each of the clicks of every game of a run, in order."""
     dataset = _loaded(run, data)
     keys = [game.key for game in run.trajectories]
     label = f"boundaries of {run.spec.model} on {run.spec.dataset}"
-    games: Iterable[Answered] = tracked(answered(run, dataset, keys, max_clicks), len(keys), label)
+    games: Iterable[RecordedMasks] = track(
+        recompute_masks(run, dataset, keys, max_clicks), len(keys), label
+    )
     return (one.boundary for one in games)

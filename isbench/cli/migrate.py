@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.processors import rename_machines
+from isbench.cli.processors import rename_processors
 from isbench.errors import IsbenchError
 
 
@@ -28,7 +28,7 @@ def migrate(runs: Path) -> None:
         raise IsbenchError(f"there is no folder {runs}; name one with run files")
     renamed = {}
     for old, new in convert(runs):
-        renamed[store.digest_in(old)] = store.digest_in(new)
+        renamed[store.digest_of_path(old)] = store.digest_of_path(new)
         click.echo(f"{old} -> {new.name}")
-    rename_machines(runs, renamed)
+    rename_processors(runs, renamed)
     click.echo(f"{len(renamed)} run file{'' if len(renamed) == 1 else 's'} converted")

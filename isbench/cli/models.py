@@ -13,7 +13,7 @@ from isbench.cli.options import console
 from isbench.errors import IsbenchError
 from isbench.evaluation import spec
 from isbench.models.registry import load_model, model_names
-from isbench.models.weights import names
+from isbench.models.weights import weight_names
 from isbench.types import Scalar
 
 _SIZE = "320x480"
@@ -52,7 +52,7 @@ def models(costs: bool, size: str | None) -> None:
             table.add_row(name, str(error))
             continue
         options = ", ".join(f"{key}={_shown(key, value)}" for key, value in card.options.items())
-        weights = "" if card.network is None else ", ".join(names(card))
+        weights = "" if card.network is None else ", ".join(weight_names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
     terminal.print("and anyone's: --model package.module:card (see CONTRIBUTING.md)")
@@ -78,7 +78,7 @@ def _costs(size: tuple[int, int]) -> tuple[Table, str]:
         COUNTED,
         PARTS,
         REST,
-        cost,
+        count_cost,
     )
 
     parts = (REST, *PARTS)
@@ -90,7 +90,7 @@ def _costs(size: tuple[int, int]) -> tuple[Table, str]:
             card = load_model(name)
             if card.network is None:
                 continue
-            found = cost(partial(card.network, **card.options), size)
+            found = count_cost(partial(card.network, **card.options), size)
         except IsbenchError as error:  # one that cannot be imported
             table.add_row(name, str(error))
             continue

@@ -15,11 +15,11 @@ from isbench.datasets import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
 from isbench.evaluation import job, spec
 from isbench.models.registry import with_options
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.types import Dataset, File, Model, Runtime, Sample
 
 
-class Asked(NamedTuple):
+class NetworkOptions(NamedTuple):
     """The options as they were typed."""
 
     weights: str | None
@@ -69,7 +69,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def with_network(card: Model, asked: Asked) -> Model:
+def with_network(card: Model, asked: NetworkOptions) -> Model:
     """Return a card ready to be built: where it has a network, with its weights and runtime."""
     if card.network is None:
         return card
@@ -80,8 +80,8 @@ def with_network(card: Model, asked: Asked) -> Model:
 
     if asked.threads < 1:
         raise IsbenchError(f"threads is {asked.threads}; wanted at least 1")
-    device, precision = compute.device(asked.device), compute.precision(asked.precision)
-    backend = backends.chosen(asked.backend, device, precision)
+    device, precision = compute.parse_device(asked.device), compute.parse_precision(asked.precision)
+    backend = backends.choose_backend(asked.backend, device, precision)
     runtime = Runtime(device=device, precision=precision, threads=asked.threads, backend=backend)
     with Progress(
         TextColumn("{task.description}", markup=False),
@@ -98,7 +98,7 @@ def with_network(card: Model, asked: Asked) -> Model:
                 tasks[file.name] = bar.add_task(file.name, total=total)
             bar.update(tasks[file.name], completed=done, total=total)
 
-        made = prepared(card, asked.weights, runtime, progress)
+        made = load_weights(card, asked.weights, runtime, progress)
     return made if asked.backend != "auto" or backend == "eager" else _exact(made)
 
 
@@ -106,23 +106,25 @@ def _exact(card: Model) -> Model:
     """Return the card as it is if its backend answers as PyTorch does, else with PyTorch itself."""
     assert card.runtime is not None
     try:
-        job.build(card)
+        job.build_predictor(card)
     except Unfit as error:
         click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
         return replace(card, runtime=replace(card.runtime, backend="eager"))
     return card
 
 
-def for_photographs(card: Model) -> Model:
+def with_photograph_size(card: Model) -> Model:
     """Return the card, what its options leave to the data filled in as for sets of one's own."""
 
     def load(key: str) -> Sample:
         raise KeyError(key)
 
-    return spec.fitted(card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE))
+    return spec.with_dataset_defaults(
+        card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE)
+    )
 
 
-def configured(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:
+def set_options(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:
     """Return the cards with each setting on every card that has such an option."""
     cards = list(cards)
     for setting in settings:

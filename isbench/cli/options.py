@@ -53,6 +53,8 @@ def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> l
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
     from isbench.datasets import ENTRIES, FORMS
-    from isbench.datasets.user_datasets import own_sets
+    from isbench.datasets.user_datasets import list_user_datasets
 
-    return [name for name in (*ENTRIES, *own_sets(), *FORMS) if name.startswith(incomplete)]
+    return [
+        name for name in (*ENTRIES, *list_user_datasets(), *FORMS) if name.startswith(incomplete)
+    ]

@@ -10,19 +10,19 @@ import click
 import numpy as np
 
 from isbench.cli.networks import (
-    Asked,
-    configured,
-    for_photographs,
+    NetworkOptions,
     network_options,
+    set_options,
     with_network,
+    with_photograph_size,
 )
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import at_work, masks
+from isbench.evaluation.replay import open_predictor, replay_masks
 from isbench.models.registry import load_model
 from isbench.reporting.writer import write_bytes
-from isbench.storage.masks import encoded
+from isbench.storage.masks import encode_mask
 from isbench.types import Click, Image, Sample
 
 _CLICK = re.compile(r"(\d+),(\d+),([+-])")
@@ -76,17 +76,19 @@ def predict(
     place = out or Path(f"{image.stem}.mask.png")
     if place.exists() and not force:
         raise IsbenchError(f"{place} is there already; write over it by --force, or name --out")
-    encoded(np.zeros((1, 1), bool), place)  # a suffix that does not do is known before the work
+    encode_mask(np.zeros((1, 1), bool), place)  # a suffix that does not do is known before the work
     pixels = read_image(image)
-    clicks = parsed(text, pixels, image)
-    (card,) = configured([load_model(model)], settings)
-    card = for_photographs(with_network(card, Asked(weights, device, precision, threads, backend)))
+    clicks = parse_clicks(text, pixels, image)
+    (card,) = set_options([load_model(model)], settings)
+    card = with_photograph_size(
+        with_network(card, NetworkOptions(weights, device, precision, threads, backend))
+    )
     blank = np.zeros(pixels.shape[:2], bool)
-    with at_work(card) as predictor:
+    with open_predictor(card) as predictor:
         started = perf_counter()
-        *_, mask = masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
+        *_, mask = replay_masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
         seconds = (perf_counter() - started) / len(clicks)
-    write_bytes(place, encoded(mask, place))
+    write_bytes(place, encode_mask(mask, place))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(
         f"{place}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
@@ -94,7 +96,7 @@ def predict(
     )
 
 
-def parsed(text: str, image: Image, path: Path) -> list[Click]:
+def parse_clicks(text: str, image: Image, path: Path) -> list[Click]:
     """Return the clicks of a text; raises IsbenchError for what is none, or outside the image."""
     clicks = []
     for word in text.split():

@@ -17,7 +17,7 @@ from isbench.storage.store import Run
 FILE = "MACHINE"
 
 
-def machines(results: Path) -> Mapping[str, str]:
+def read_processors(results: Path) -> Mapping[str, str]:
     """Return the processor by a run's digest, of the runs of which it was noted."""
     try:
         lines = (results / FILE).read_text(encoding="utf-8").splitlines()
@@ -27,22 +27,22 @@ def machines(results: Path) -> Mapping[str, str]:
     return {digest: name for digest, space, name in parted if space}
 
 
-def note_machines(results: Path, runs: Sequence[Run]) -> None:
+def write_processors(results: Path, runs: Sequence[Run]) -> None:
     """Note the processors of the folder's runs, and forget those of runs that are gone."""
-    known = machines(results)
+    known = read_processors(results)
     noted = {}
     for run in runs:
-        digest = store.digest_in(run.path)
+        digest = store.digest_of_path(run.path)
         name = _played_on(run) or known.get(digest)
-        if on_processor(run) and name:
+        if is_on_processor(run) and name:
             noted[digest] = name
     if noted != known:
         _write(results, noted)
 
 
-def rename_machines(results: Path, renamed: Mapping[str, str]) -> None:
+def rename_processors(results: Path, renamed: Mapping[str, str]) -> None:
     """Keep the notes of runs whose digests changed, by old digest."""
-    known = machines(results)
+    known = read_processors(results)
     noted = {renamed.get(digest, digest): name for digest, name in known.items()}
     if noted != known:
         _write(results, noted)
@@ -53,7 +53,7 @@ def _write(results: Path, noted: Mapping[str, str]) -> None:
     write_text(results / FILE, text)
 
 
-def on_processor(run: Run) -> bool:
+def is_on_processor(run: Run) -> bool:
     """Whether a run is of a network that a processor computed, not a graphics card."""
     return (run.spec.backend or "").endswith("-cpu")
 

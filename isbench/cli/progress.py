@@ -99,7 +99,7 @@ class Reporter:
             click.echo(text, err=True)
 
 
-def tracked(things: Iterable[T], total: int, label: str) -> Iterator[T]:
+def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:
     """Yield the things, and show how many are done and the time left."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),

@@ -14,12 +14,19 @@ from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import Floats
 from isbench.papers import all_tables
-from isbench.papers.cells import lines
+from isbench.papers.cells import format_cells
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
-from isbench.reporting.qualitative import caption, scenes
-from isbench.reporting.text_table import FORMATS, Sheet, csv, latex, markdown, terminal
+from isbench.reporting.qualitative import make_caption, make_scenes
+from isbench.reporting.text_table import (
+    FORMATS,
+    TextTable,
+    format_csv,
+    format_latex,
+    format_markdown,
+    make_terminal_tables,
+)
 from isbench.storage.store import Run
 
 PAPER = tuple(map(str, all_tables.NUMBERS))  # the CSFPN paper's tables
@@ -27,7 +34,7 @@ PICTURES = "pictures"
 BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks: saved, or computed again
 
 
-class Asked(NamedTuple):
+class ReportOptions(NamedTuple):
     """What is asked for."""
 
     runs: Path
@@ -118,7 +125,7 @@ def report(
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
-    asked = Asked(runs, data, max_clicks, out or runs / "plots", place, count, album)
+    asked = ReportOptions(runs, data, max_clicks, out or runs / "plots", place, count, album)
     _check(view, form, asked)
     chosen, notes = _runs(names, runs, view)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
@@ -134,13 +141,17 @@ def report(
     for plot in plots:
         _plot(plot, names, chosen, boundaries, asked)
     if checklist:
-        _print(checklists.sheet(chosen, max_clicks), form)
+        _print(checklists.make_checklist(chosen, max_clicks), form)
     if view is not None or not (plots or place or checklist):
         _table(view or "noc", form, chosen, boundaries, max_clicks)
 
 
 def _plot(
-    plot: str, names: tuple[str, ...], chosen: list[Run], boundaries: list[Floats], asked: Asked
+    plot: str,
+    names: tuple[str, ...],
+    chosen: list[Run],
+    boundaries: list[Floats],
+    asked: ReportOptions,
 ) -> None:
     """Draw a plot and print where it is."""
     if plot == PICTURES:
@@ -158,28 +169,30 @@ def _table(
     view: str, form: str, chosen: list[Run], boundaries: list[Floats], max_clicks: int
 ) -> None:
     if view == BOUNDARY:
-        _print(boundary_tables.sheet(chosen, boundaries), form)
+        _print(boundary_tables.make_table(chosen, boundaries), form)
     elif view in PAPER:
         _print_paper(int(view), chosen, form)
     else:
         _print_runs(chosen, view, form, max_clicks)
 
 
-def _boundaries(chosen: list[Run], asked: Asked) -> list[Floats]:
+def _boundaries(chosen: list[Run], asked: ReportOptions) -> list[Floats]:
     """Return the boundary IoU after each click of each run."""
-    from isbench.cli.html_pages import boundaries
+    from isbench.cli.html_pages import compute_boundaries
 
     found = []
     for run in chosen:
         clicks = min(asked.max_clicks, run.spec.rules.max_clicks)
-        found.append(boundary_tables.curves(boundaries(run, asked.data, clicks), clicks))
+        found.append(
+            boundary_tables.boundary_curves(compute_boundaries(run, asked.data, clicks), clicks)
+        )
     return found
 
 
 def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Run], list[str]]:
     """Return the chosen runs; a table of the paper has its published figures without any."""
     try:
-        return views.choose(names, runs)
+        return views.choose_runs(names, runs)
     except IsbenchError:
         if view not in PAPER or names:
             raise
@@ -188,11 +201,11 @@ def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Ru
 
 def _in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
     """Return the chosen runs as they were named, which tells whose clicks pictures are of."""
-    found = [run for name in names for run in views.choose([name], runs)[0]]
+    found = [run for name in names for run in views.choose_runs([name], runs)[0]]
     return list({run.path.resolve(): run for run in found}.values())
 
 
-def _check(view: str | None, form: str, asked: Asked) -> None:
+def _check(view: str | None, form: str, asked: ReportOptions) -> None:
     known = (*tables.VIEWS, BOUNDARY, *PAPER)
     if view is not None and view not in known:
         raise unknown("table", view, known)
@@ -211,27 +224,27 @@ def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
     for run in runs:
         if not is_known(run.spec.dataset, run.spec.fingerprint):
             yield f"{run.path} was played on files of {run.spec.dataset} that are not known"
-    if needs_iou and not all(map(tables.full_games, runs)):
+    if needs_iou and not all(map(tables.has_full_games, runs)):
         yield tables.FULL_GAMES
 
 
 def _print_paper(number: int, runs: list[Run], form: str) -> None:
     sheet, cells = all_tables.paper_table(
-        number, all_tables.records(number, views.published(), runs)
+        number, all_tables.collect_records(number, views.read_published(), runs)
     )
     if form == "csv" and number != 4:  # a figure a line; Table 4 is of costs first
-        click.echo(lines(cells), nl=False)
+        click.echo(format_cells(cells), nl=False)
     else:
         _print(sheet, form)
 
 
-def _pictures(chosen: list[Run], asked: Asked) -> None:
+def _pictures(chosen: list[Run], asked: ReportOptions) -> None:
     """Draw where two runs differ most, and print how close each comes."""
     if len({run.spec.dataset for run in chosen}) != 1:
         names = ", ".join(sorted({run.spec.dataset for run in chosen}))
         raise IsbenchError(f"pictures show two runs over one data set, not {names}; name two")
     dataset = load_dataset(chosen[0].spec.dataset, asked.data)
-    found = list(scenes(chosen, dataset, asked.max_clicks, asked.objects))
+    found = list(make_scenes(chosen, dataset, asked.max_clicks, asked.objects))
     for scene in found:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
@@ -239,25 +252,28 @@ def _pictures(chosen: list[Run], asked: Asked) -> None:
             for side in scene.sides
         )
         click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
-    click.echo(caption(found))
+    click.echo(make_caption(found))
     click.echo(str(views.save_pictures(found, asked.out)))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
-    table = tables.frame(runs, max_clicks)
+    table = tables.make_frame(runs, max_clicks)
     if form == "csv":
-        click.echo(tables.csv(table), nl=False)  # every figure, not the view's alone
+        click.echo(tables.format_csv(table), nl=False)  # every figure, not the view's alone
     else:
         notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.sheet(table, view), notes=notes), form)
+        _print(replace(tables.make_table(table, view), notes=notes), form)
 
 
-def _print(sheet: Sheet, form: str) -> None:
+def _print(sheet: TextTable, form: str) -> None:
     if form != "rich":
-        click.echo({"markdown": markdown, "latex": latex, "csv": csv}[form](sheet), nl=False)
+        click.echo(
+            {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}[form](sheet),
+            nl=False,
+        )
         return
     screen = console()
-    for drawn in terminal(sheet, screen.width if screen.is_terminal else None):
+    for drawn in make_terminal_tables(sheet, screen.width if screen.is_terminal else None):
         screen.print(drawn)
     for note in sheet.notes:
         screen.print(note)

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from isbench.cli.checking import check_records
-from isbench.cli.networks import Asked, with_network
+from isbench.cli.networks import NetworkOptions, with_network
 from isbench.cli.options import console, data_option
-from isbench.cli.processors import note_machines
+from isbench.cli.processors import write_processors
 from isbench.cli.progress import Reporter
-from isbench.cli.workers import processes, workers_option
+from isbench.cli.workers import parse_workers, workers_option
 from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
@@ -68,7 +68,7 @@ def reproduce(
       isbench reproduce --check --budget ci
     """
     _refuse(numbers, budget)
-    processes(workers, ())
+    parse_workers(workers, ())
     if check:
         _refuse_with_check(numbers, workers)
         return check_records(results, budget, data)
@@ -81,7 +81,7 @@ def reproduce(
         played = _play(asked.tasks, results, workers, data)
         _show(played)
         found, notes = _recorded(results)
-    note_machines(results, found)
+    write_processors(results, found)
     for note in notes:
         click.echo(f"isbench: {note}", err=True)
     for path in write(found, results):
@@ -91,7 +91,7 @@ def reproduce(
 
 def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every form and return the files."""
-    texts = all_tables.pages(writer.published(), runs)
+    texts = all_tables.make_pages(writer.read_published(), runs)
     for name, text in texts.items():
         writer.write_text(results / name, text)
     return tuple(results / name for name in texts)
@@ -116,15 +116,15 @@ def _refuse_with_check(numbers: Sequence[int], workers: str) -> None:
 
 def _recorded(results: Path) -> tuple[list[Run], list[str]]:
     """Return the finished runs of a folder, none where it has none, and notes on the others."""
-    return writer.choose((), results) if writer.has_finished(results) else ([], [])
+    return writer.choose_runs((), results) if writer.has_finished(results) else ([], [])
 
 
 def _planned(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
-    published = writer.published()
-    records = {number: all_tables.records(number, published, runs) for number in numbers}
+    published = writer.read_published()
+    records = {number: all_tables.collect_records(number, published, runs) for number in numbers}
     if budget == "ci":
-        return plan.small(records)
-    return plan.full(records, lambda name: find_folder(name, data) is not None)
+        return plan.plan_small(records)
+    return plan.plan_all(records, lambda name: find_folder(name, data) is not None)
 
 
 def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None) -> list[Run]:
@@ -133,14 +133,14 @@ def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None)
         for number, task in enumerate(tasks, start=1):
             card = task.entrant.card
             try:
-                card = with_network(card, Asked(task.weights, "auto", "fp32", 1, "eager"))
-                job.build(card)
+                card = with_network(card, NetworkOptions(task.weights, "auto", "fp32", 1, "eager"))
+                job.build_predictor(card)
             except IsbenchError as error:  # a library that this machine lacks
                 reporter.note(f"left out: {error}")
                 continue
             reporter.note(f"{number} of {len(tasks)}: {card.name} on {task.dataset}")
             dataset = load_dataset(task.dataset, data, task.limit)
-            count = processes(workers, [card])
+            count = parse_workers(workers, [card])
             played.append(
                 runner.run(card, dataset, task.rules, out=results, workers=count, watch=reporter)
             )
@@ -153,5 +153,7 @@ def _show(runs: Sequence[Run]) -> None:
         return
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    for table in text_table.terminal(tables.sheet(tables.frame(runs), "noc"), width):
+    for table in text_table.make_terminal_tables(
+        tables.make_table(tables.make_frame(runs), "noc"), width
+    ):
         terminal.print(table)

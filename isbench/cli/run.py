@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from isbench import protocol
-from isbench.cli.networks import Asked, configured, network_options, with_network
+from isbench.cli.networks import NetworkOptions, network_options, set_options, with_network
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
-from isbench.cli.workers import processes, sharded, workers_option
+from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
@@ -129,7 +129,7 @@ def run(
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
-    fixed = protocol.preset(preset)
+    fixed = protocol.find_preset(preset)
     if clicker is not None and clicker not in CLICKERS:
         raise unknown("clicker", clicker, CLICKERS)
     if seed < 0:
@@ -142,19 +142,19 @@ def run(
         clicker=clicker or fixed.clicker,
         seed=seed,
     )
-    cards = configured([load_model(name) for name in dict.fromkeys(models)], settings)
-    asked = Asked(weights, device, precision, threads, backend)
+    cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
+    asked = NetworkOptions(weights, device, precision, threads, backend)
     if weights is not None and all(card.network is None for card in cards):
         raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
     # who lacks both weights and data hears of both at once
-    cards, sets = _gathered(
+    cards, sets = _collect(
         [partial(with_network, card, asked) for card in cards],
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
     if len(cards) * len(sets) > 1:
-        list(map(job.check, cards))  # what is wrong with the last is known before the first
-    part = sharded(shard)
-    count, deal = _crew(executor, address, workers, cards)
+        list(map(job.check_model, cards))  # what is wrong with the last is known before the first
+    part = parse_shard(shard)
+    count, deal = _choose_executor(executor, address, workers, cards)
     with Reporter() as reporter:
         runs = [
             runner.run(
@@ -183,21 +183,21 @@ def run(
 def _show(runs: Sequence[Run], max_clicks: int) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.sheet(tables.frame(runs, max_clicks), "all")
-    for table in text_table.terminal(whole, width):
+    whole = tables.make_table(tables.make_frame(runs, max_clicks), "all")
+    for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
     terminal.print(tables.LEGEND)
-    if any(not tables.full_games(one) for one in runs):
+    if any(not tables.has_full_games(one) for one in runs):
         terminal.print(tables.FULL_GAMES)
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
 
 
-def _crew(
+def _choose_executor(
     executor: str, address: str, workers: str, cards: Sequence[Model]
 ) -> tuple[int | None, Executor]:
     """Return how many workers play, None for as many as fit, and who deals to them."""
-    count = processes(workers, cards)
+    count = parse_workers(workers, cards)
     if executor == "processes":
         return count, play_here
     from isbench.evaluation.executors.ray_cluster import Ray  # a large library, which few need
@@ -207,7 +207,7 @@ def _crew(
     return None if workers == "auto" else count, Ray(address, threads, int(on_gpu))
 
 
-def _gathered(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
+def _collect(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
     """Return what each call of each group returns, or raise all that they raise as one error."""
     faults: list[str] = []
     found: list[list[Any]] = []

@@ -24,7 +24,7 @@ from isbench.types import Model
 
 if TYPE_CHECKING:  # torch is imported once a training begins
     from isbench.training.loop import Outcome, Report, Verdict
-    from isbench.training.training_run import Session
+    from isbench.training.training_run import TrainingRun
 
 _EVERY = 10.0  # seconds between two lines in a pipe
 _SMOOTHED = 0.95  # weight of what was shown before
@@ -73,10 +73,10 @@ def train(
 def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
     """Train, saying how it goes from the first of the processes."""
     folder = out or Path("runs") / "training" / model.name
-    from isbench.training.loop import Verdict, events, outcome
-    from isbench.training.training_run import opened
+    from isbench.training.loop import Verdict, events, summarize
+    from isbench.training.training_run import open_training
 
-    with opened(model, chosen, data, folder, resume) as session:
+    with open_training(model, chosen, data, folder, resume) as session:
         if not session.ranks.leads:
             for _ in events(session):
                 pass
@@ -89,7 +89,7 @@ def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: 
                     shown.validated(event)
                 else:
                     shown.stepped(event)
-        ended = outcome(session)
+        ended = summarize(session)
     for line in _closing(folder, ended, session.total):
         click.echo(line)
     if not ended.complete:
@@ -133,7 +133,7 @@ def _having_recipes() -> str:
     return f"there {'is one' if len(names) == 1 else 'are'}: {', '.join(names) or 'none'}"
 
 
-def _opening(session: Session) -> list[str]:
+def _opening(session: TrainingRun) -> list[str]:
     """Return what is about to be done, a line each."""
     recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
     counts = corpus.counts()
@@ -178,7 +178,7 @@ def _closing(out: Path, ended: Outcome, total: int) -> list[str]:
 class _Shown:
     """How a training goes, on a terminal as a bar, in a pipe as a line now and then."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: TrainingRun) -> None:
         self._total, self._begun, self._first = session.total, monotonic(), session.step
         self._batch, self._said = session.recipe.batch, monotonic()
         self._figures: dict[str, float] = {}

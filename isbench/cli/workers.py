@@ -20,21 +20,21 @@ workers_option = click.option(
 )
 
 
-def processes(asked: str, cards: Sequence[Model]) -> int | None:
+def parse_workers(asked: str, cards: Sequence[Model]) -> int | None:
     """Return how many processes play the cards, None for as many as end soonest."""
     if asked == "auto":
         devices = {card.runtime.device for card in cards if card.runtime is not None} - {"cpu"}
         if not devices:
             return None
-        from isbench.nn.runtime.compute import places  # loaded already: there are networks
+        from isbench.nn.runtime.compute import list_devices  # loaded already: there are networks
 
-        return min(map(places, devices))
+        return min(map(list_devices, devices))
     if not asked.isdecimal() or int(asked) < 1:
         raise IsbenchError(f"workers is {asked}; wanted at least 1, or auto")
     return int(asked)
 
 
-def sharded(text: str | None) -> Shard | None:
+def parse_shard(text: str | None) -> Shard | None:
     """Return the shard that a text like 1/4 names, None for the whole."""
     if text is None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from isbench.datasets import folder
 from isbench.datasets.catalogue import CATALOGUE, SAMPLE, Entry
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.user_datasets import own_sets
+from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Dataset
 
@@ -65,7 +65,7 @@ def _load(name: str, data: Path | None) -> Dataset:
         return replace(read, longest_side=LONGEST_SIDE)
     if colon and form == "coco":
         return _load_coco(name, place)
-    mine = {} if name in ENTRIES else own_sets(data)
+    mine = {} if name in ENTRIES else list_user_datasets(data)
     if name in mine:
         return replace(_load(mine[name], data), name=name)
     if name not in ENTRIES:

@@ -37,13 +37,13 @@ _SEEN = (
 )
 VOC_CLASSES = frozenset(_SEEN.split(", "))
 
-_GRABCUT = pairs.Layout("data_GT", "boundary_GT", pairs.trimap)
+_GRABCUT = pairs.Layout("data_GT", "boundary_GT", pairs.split_trimap)
 _BERKELEY = pairs.Layout(
-    "images", "masks", pairs.trimap, r"(?P<image>\d+)(?P<object>[a-z]?)", "NUMBER or NUMBERa"
+    "images", "masks", pairs.split_trimap, r"(?P<image>\d+)(?P<object>[a-z]?)", "NUMBER or NUMBERa"
 )
-_DAVIS = pairs.Layout("img", "gt", pairs.non_zero)
+_DAVIS = pairs.Layout("img", "gt", pairs.threshold_mask)
 _MVAL = pairs.Layout(
-    "img", "gt", pairs.non_zero, r"(?P<object>.+\d\d)_(?P<image>\d+)", "CLASSnn_IMAGEID"
+    "img", "gt", pairs.threshold_mask, r"(?P<object>.+\d\d)_(?P<image>\d+)", "CLASSnn_IMAGEID"
 )
 
 

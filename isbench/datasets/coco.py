@@ -40,7 +40,7 @@ class Coco:
         outline = self.outlines[key]
         image = read_image(self.images / outline.file)
         try:
-            truth = outlined(outline)
+            truth = decode_outline(outline)
         except Exception as error:  # pycocotools raises many kinds for a broken outline
             raise IsbenchError(
                 f"object {key} of {self.annotations} has a broken segmentation: {error}"
@@ -114,7 +114,7 @@ def _outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
     return outlines, tuple(f"{count} {what} left out" for what, count in left_out.items() if count)
 
 
-def outlined(outline: Outline) -> Mask:
+def decode_outline(outline: Outline) -> Mask:
     """Return the (H, W) mask; raises ValueError for run lengths that do not fill it exactly.
 
     pycocotools only traces polygons: its decoder fills what run lengths leave open with whatever

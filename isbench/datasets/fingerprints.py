@@ -12,9 +12,9 @@ from isbench.types import Dataset
 _BLOCK = 1 << 20
 
 
-def digests(dataset: Dataset) -> dict[str, str]:
+def digest_files(dataset: Dataset) -> dict[str, str]:
     """Return the sha256 of every file of the set by name; raises IsbenchError for one missing."""
-    return {name: file_digest(path) for name, path in dataset.files.items()}
+    return {name: digest_file(path) for name, path in dataset.files.items()}
 
 
 def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str:
@@ -25,14 +25,14 @@ def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str
     was made in memory every object is loaded and takes the place of a file.
     """
     if files is None:
-        files = digests(dataset) if dataset.files else _loaded(dataset)
+        files = digest_files(dataset) if dataset.files else _loaded(dataset)
     whole = sha256()
     for name in sorted(files):
         whole.update(f"{name} {files[name]}\n".encode())
     return whole.hexdigest()
 
 
-def keys_digest(keys: Iterable[str]) -> str:
+def digest_keys(keys: Iterable[str]) -> str:
     """Return 12 hex digits of the sha256 over the keys, sorted, a line each."""
     return sha256("".join(f"{key}\n" for key in sorted(keys)).encode()).hexdigest()[:12]
 
@@ -49,7 +49,7 @@ def _loaded(dataset: Dataset) -> dict[str, str]:
     return found
 
 
-def file_digest(path: Path) -> str:
+def digest_file(path: Path) -> str:
     """Return a file's sha256 in hex."""
     digest = sha256()
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from isbench.datasets.image_io import check_mask, check_size, read_image, read_labels
-from isbench.datasets.pairs import by_stem, in_order
+from isbench.datasets.pairs import match_by_order, match_by_stem
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 
@@ -39,7 +39,7 @@ def read(name: str, root: Path) -> Dataset:
     Raises IsbenchError for an image without a mask, a mask without an image, or two masks of one
     object.
     """
-    images, masks = by_stem(root, "images", "image"), by_stem(root, "masks", "mask")
+    images, masks = match_by_stem(root, "images", "image"), match_by_stem(root, "masks", "mask")
     files: dict[str, tuple[str, str]] = {}
     for stem, mask in masks.items():
         image, object_name = _owner(stem, images)
@@ -62,7 +62,7 @@ def read(name: str, root: Path) -> Dataset:
             f"image {root / images[stem]} has no mask: wanted {root / 'masks' / stem}.png "
             f"or {stem}__1.png; add it, or take the image away"
         )
-    files = in_order(files)
+    files = match_by_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
     return Dataset(name, tuple(files), Folder(root, files), used)
 

@@ -113,7 +113,7 @@ def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -
 
 
 @contextmanager
-def witnessed() -> Iterator[dict[Path, str]]:
+def record_reads() -> Iterator[dict[Path, str]]:
     """Yield a mapping that takes the sha256 of every file read meanwhile."""
     seen: dict[Path, str] = {}
     token = _WITNESS.set(seen)
@@ -135,14 +135,14 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def described(data: bytes) -> tuple[str, int] | None:
+def describe_image(data: bytes) -> tuple[str, int] | None:
     """Return the format and the pixels of a picture by its header, None for what is none."""
     with suppress(Exception), Pillow.open(io.BytesIO(data)) as picture:  # it raises many kinds
         return str(picture.format), picture.size[0] * picture.size[1]
     return None
 
 
-def decoded(data: bytes) -> Image | str:
+def decode_image(data: bytes) -> Image | str:
     """Return the image of a file's bytes as `read_image` does, or what is wrong with it."""
     return _decoded(data)
 

@@ -48,13 +48,13 @@ class Pairs:
         return Sample(key, image, truth, ignore)
 
 
-def trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+def split_trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
     """Read a mask whose 128 is not scored and whose object is brighter [GrabCut, Berkeley]."""
     level = colours[:, :, 0]  # the evaluators read the first channel only
     return level > 128, level == 128
 
 
-def non_zero(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+def threshold_mask(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
     """Read a mask whose object is anything that is not black [DAVIS, COCO_MVal]."""
     truth: Mask = np.asarray(colours.any(axis=2))
     return truth, np.zeros_like(truth)
@@ -68,8 +68,8 @@ def read(
     Raises IsbenchError for a stem that does not follow the layout, an image without a mask or a
     mask without an image.
     """
-    images = by_stem(root, layout.images, "image")
-    masks = by_stem(root, layout.masks, "mask")
+    images = match_by_stem(root, layout.images, "image")
+    masks = match_by_stem(root, layout.masks, "mask")
     for stem in images.keys() ^ masks.keys():
         here, missing = (images, "mask") if stem in images else (masks, "image")
         folder = layout.masks if stem in images else layout.images
@@ -87,12 +87,12 @@ def read(
         object_name = match.groupdict().get("object") or "1"
         if keep(object_name):
             files[f"{match['image']}#{object_name}"] = images[stem], masks[stem]
-    files = in_order(files)
+    files = match_by_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
     return Dataset(name, tuple(files), Pairs(root, files, layout.reading), used)
 
 
-def by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
+def match_by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
     """Return the pictures of a folder by stem, as posix paths from `root`.
 
     Raises IsbenchError when there are none, or two of one stem.
@@ -114,7 +114,7 @@ def by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
     return found
 
 
-def in_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+def match_by_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     """Return the files of each key, image by image, image 2 before image 10."""
 
     def place(key: str) -> tuple[_Natural, _Natural]:

@@ -14,7 +14,7 @@ FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def own_sets(data: Path | None = None) -> Mapping[str, str]:
+def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
     """Return what each name stands for: `folder:PATH` or `coco:IMAGES,JSON`, paths absolute."""
     path = data_folder(data) / FILE
     try:
@@ -38,13 +38,13 @@ def add(name: str, place: str, taken: Mapping[str, object], data: Path | None = 
     if name in taken:
         raise IsbenchError(f"{name} is a data set of isbench's own; choose another name")
     kept = _absolute(place)
-    _write({**own_sets(data), name: kept}, data)
+    _write({**list_user_datasets(data), name: kept}, data)
     return kept
 
 
 def remove(name: str, data: Path | None = None) -> None:
     """Forget a name; its files stay. Raises IsbenchError for a name that there is not."""
-    there = dict(own_sets(data))
+    there = dict(list_user_datasets(data))
     if name not in there:
         raise unknown("data set of your own", name, there)
     del there[name]

@@ -27,10 +27,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from isbench.datasets.image_io import decoded, described
+from isbench.datasets.image_io import decode_image, describe_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import check_answers
-from isbench.storage.masks import rle
+from isbench.storage.masks import encode_rle
 from isbench.types import Click, Image, Mask, Predictor, Turn
 
 HOSTS = ["127.0.0.1", "localhost"]  # another name for this machine may be somebody's trick
@@ -122,7 +122,7 @@ class Table:
         return self.images[place][1]
 
 
-def application(table: Table, token: str, template: Mapping[str, str]) -> Starlette:
+def make_application(table: Table, token: str, template: Mapping[str, str]) -> Starlette:
     """Return the server; every address begins with the token, and only this machine's are."""
 
     def page(request: Request) -> Response:
@@ -140,7 +140,7 @@ def application(table: Table, token: str, template: Mapping[str, str]) -> Starle
 
     async def upload(request: Request) -> Response:
         data = await _body(request, UPLOAD)
-        image = await run_in_threadpool(opened, data)
+        image = await run_in_threadpool(open_images, data)
         place = table.show("", image)
         return JSONResponse({"id": place, "rows": image.shape[0], "cols": image.shape[1]})
 
@@ -152,7 +152,7 @@ def application(table: Table, token: str, template: Mapping[str, str]) -> Starle
     async def answer(request: Request) -> Response:
         asked = _asked(await _body(request, 100_000), table)
         mask, seconds = await run_in_threadpool(table.answer, *asked)
-        return JSONResponse({"mask": rle(mask), "seconds": seconds})
+        return JSONResponse({"mask": encode_rle(mask), "seconds": seconds})
 
     routes = [
         Route(f"/{token}/", page),
@@ -172,16 +172,16 @@ def application(table: Table, token: str, template: Mapping[str, str]) -> Starle
     )
 
 
-def opened(data: bytes) -> Image:
+def open_images(data: bytes) -> Image:
     """Return the image of an uploaded file; raises Refused for what is none, or is too large."""
-    found = described(data)
+    found = describe_image(data)
     if found is None or found[0] not in KINDS:
         raise Refused(
             f"this is no picture that can be read; wanted {', '.join(sorted(KINDS))}", 415
         )
     if found[1] > PIXELS:
         raise Refused(f"{found[1]} pixels are too many; wanted {PIXELS} at most", 413)
-    image = decoded(data)
+    image = decode_image(data)
     if isinstance(image, str):
         raise Refused(f"the picture {image}", 415)
     return image

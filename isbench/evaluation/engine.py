@@ -21,8 +21,8 @@ import numpy as np
 
 from isbench.errors import IsbenchError, PredictorError, unknown
 from isbench.evaluation.clicker import CLICKERS
-from isbench.protocol import over
-from isbench.storage.masks import rle
+from isbench.protocol import is_over
+from isbench.storage.masks import encode_rle
 from isbench.types import (
     Click,
     Encoded,
@@ -58,17 +58,22 @@ def play(
     """
     if rules.clicker not in CLICKERS:
         raise unknown("clicker", rules.clicker, CLICKERS)
-    guest, seats = _Guest(predictor), map(partial(_seat, rules, keep_masks), samples)
+    guest, seats = (
+        _PredictorSession(predictor),
+        map(partial(_start_object, rules, keep_masks), samples),
+    )
     if batch == 1:
         yield from _one_by_one(guest, seats, rules)
     else:
         yield from _side_by_side(guest, seats, rules, batch)
 
 
-def _one_by_one(guest: _Guest, seats: Iterable[_Seat], rules: Rules) -> Iterator[Game]:
+def _one_by_one(
+    guest: _PredictorSession, seats: Iterable[_ActiveObject], rules: Rules
+) -> Iterator[Game]:
     for seat in seats:
         guest.greet([seat])
-        while not seat.overlap or not over(seat.overlap, rules):
+        while not seat.overlap or not is_over(seat.overlap, rules):
             _click(rules, seat)
             started = perf_counter()
             answers = guest.answers([seat])
@@ -79,13 +84,13 @@ def _one_by_one(guest: _Guest, seats: Iterable[_Seat], rules: Rules) -> Iterator
 
 
 def _side_by_side(
-    guest: _Guest, seats: Iterator[_Seat], rules: Rules, batch: int
+    guest: _PredictorSession, seats: Iterator[_ActiveObject], rules: Rules, batch: int
 ) -> Iterator[Game]:
     with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(_CLICKING) as clicking:
         ahead = _ahead(seats, batch)
-        asked: deque[tuple[list[_Seat], Future[Sequence[Prediction]]]] = deque()
+        asked: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
 
-        def ask(table: list[_Seat]) -> None:
+        def ask(table: list[_ActiveObject]) -> None:
             table.extend(islice(ahead, batch - len(table)))
             list(clicking.map(partial(_click, rules), table))
             if table:
@@ -97,15 +102,15 @@ def _side_by_side(
             table, answers = asked.popleft()
             _take(answers.result(), table)
             list(clicking.map(_score, table))
-            done = [seat for seat in table if over(seat.overlap, rules)]
-            ask([seat for seat in table if not over(seat.overlap, rules)])
+            done = [seat for seat in table if is_over(seat.overlap, rules)]
+            ask([seat for seat in table if not is_over(seat.overlap, rules)])
             yield from map(_game, done)
 
 
-def _ahead(seats: Iterator[_Seat], count: int) -> Iterator[_Seat]:
+def _ahead(seats: Iterator[_ActiveObject], count: int) -> Iterator[_ActiveObject]:
     """Yield the seats, so many of which are loaded ahead by a thread."""
     with ThreadPoolExecutor(1) as loading:
-        loaded: deque[Future[_Seat | None]] = deque()
+        loaded: deque[Future[_ActiveObject | None]] = deque()
         load = partial(next, seats, None)
         loaded.extend(loading.submit(load) for _ in range(count))
         while (seat := loaded.popleft().result()) is not None:
@@ -114,7 +119,7 @@ def _ahead(seats: Iterator[_Seat], count: int) -> Iterator[_Seat]:
 
 
 @dataclass
-class _Seat:
+class _ActiveObject:
     """One object on the table; the only thing here that changes."""
 
     sample: Sample
@@ -127,7 +132,7 @@ class _Seat:
     masks: list[Mapping[str, Any]] | None = None  # None: not kept
 
 
-def _seat(rules: Rules, keep_masks: bool, sample: Sample) -> _Seat:
+def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
     _check(sample)
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
@@ -136,23 +141,23 @@ def _seat(rules: Rules, keep_masks: bool, sample: Sample) -> _Seat:
         )
     blank = np.zeros(sample.truth.shape, dtype=bool)
     start = blank if sample.initial is None else sample.initial
-    return _Seat(sample, start, masks=[] if keep_masks else None)
+    return _ActiveObject(sample, start, masks=[] if keep_masks else None)
 
 
 @dataclass
-class _Guest:
+class _PredictorSession:
     """The predictor, and the image it was shown last: objects of one image share one array."""
 
     predictor: Predictor
     image: Image | None = None
     encoded: Encoded = None
 
-    def both(self, table: Sequence[_Seat]) -> Sequence[Prediction]:
+    def both(self, table: Sequence[_ActiveObject]) -> Sequence[Prediction]:
         """Greet a table and have it answered."""
         self.greet(table)
         return self.answers(table)
 
-    def greet(self, table: Sequence[_Seat]) -> None:
+    def greet(self, table: Sequence[_ActiveObject]) -> None:
         """Show the predictor each object that it does not know yet."""
         for seat in table:
             if seat.greeted:
@@ -164,7 +169,7 @@ class _Guest:
                 seat.state = self.predictor.start(self.encoded, sample.initial)
             seat.greeted = True
 
-    def answers(self, table: Sequence[_Seat]) -> Sequence[Prediction]:
+    def answers(self, table: Sequence[_ActiveObject]) -> Sequence[Prediction]:
         """Return what the predictor answers to the clicks of each object."""
         turns = [Turn(seat.state, tuple(seat.clicks)) for seat in table]
         with _blamed(table[0].sample.key):
@@ -199,7 +204,7 @@ def _blamed(key: str) -> Iterator[None]:
         raise blamed from error
 
 
-def _click(rules: Rules, seat: _Seat) -> None:
+def _click(rules: Rules, seat: _ActiveObject) -> None:
     """Click where the mask is most wrong."""
     sample = seat.sample
     # lots depend on the object and the click alone, so neither order nor sharding changes a game
@@ -208,21 +213,21 @@ def _click(rules: Rules, seat: _Seat) -> None:
     seat.clicks.append(clicker(seat.mask, sample.truth, sample.ignore, seat.clicks, rng))
 
 
-def _take(answers: Sequence[Prediction], table: Sequence[_Seat]) -> None:
+def _take(answers: Sequence[Prediction], table: Sequence[_ActiveObject]) -> None:
     """Put the answers on the table, once they are what the contract says."""
     check_answers(answers, [(seat.sample.key, seat.sample.truth.shape) for seat in table])
     for seat, answer in zip(table, answers, strict=True):
         seat.mask, seat.state = answer
 
 
-def _score(seat: _Seat) -> None:
+def _score(seat: _ActiveObject) -> None:
     """Count (intersection, union) in pixels, ignored ones left out; keep the mask if asked."""
     truth = seat.sample.truth
     scored = seat.mask > seat.sample.ignore
     overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
     seat.overlap.append(overlap)
     if seat.masks is not None:
-        seat.masks.append(rle(seat.mask))
+        seat.masks.append(encode_rle(seat.mask))
 
 
 def check_answers(
@@ -250,7 +255,7 @@ def check_answers(
             )
 
 
-def _game(seat: _Seat) -> Game:
+def _game(seat: _ActiveObject) -> Game:
     clicks, overlap = tuple(seat.clicks), tuple(seat.overlap)
     trajectory = Trajectory(seat.sample.key, clicks, overlap)
     return Game(trajectory, tuple(seat.seconds), tuple(seat.masks or ()))

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from isbench.datasets.image_io import witnessed
+from isbench.datasets.image_io import record_reads
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.engine import check_answers, play
 from isbench.evaluation.executors import processes
@@ -51,16 +51,18 @@ class Job:
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.place or self.model
         chosen = self.model.options, self.model.runtime
-        return _received, (card, chosen, self.dataset, self.rules, self.files, self.save_masks)
+        return _rebuild_job, (card, chosen, self.dataset, self.rules, self.files, self.save_masks)
 
     def __call__(self) -> Play:
         """Build the predictor in this process and return how to play keys with it."""
         cv2.setNumThreads(THREADS)
         if self.model.runtime is not None:
-            from isbench.nn.runtime.compute import settle  # torch, which only networks wait for
+            from isbench.nn.runtime.compute import (
+                assign_device,  # torch, which only networks wait for
+            )
 
-            settle(self.model.runtime.device, processes.number())
-        predictor = build(self.model)
+            assign_device(self.model.runtime.device, processes.worker_number())
+        predictor = build_predictor(self.model)
         return lambda keys: self._games(predictor, keys)
 
     @property
@@ -70,13 +72,13 @@ class Job:
         return 1 if runtime is None or runtime.device == "cpu" else BATCH
 
     def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        with named(self.model.name):
+        with name_model_in_errors(self.model.name):
             samples = map(self._load, keys)
             yield from play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     def _load(self, key: str) -> Sample:
         """Return an object, once sure that its files are what the run's fingerprint says."""
-        with witnessed() as seen:
+        with record_reads() as seen:
             sample = self.dataset.load(key)
         for path, digest in seen.items():
             if self.files.get(path, digest) != digest:
@@ -87,7 +89,7 @@ class Job:
         return sample
 
 
-def _received(
+def _rebuild_job(
     card: Model | str, chosen: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
 ) -> Job:
     """Return the job that a worker was sent."""
@@ -96,7 +98,7 @@ def _received(
     return Job(replace(model, options=options, runtime=runtime), *rest)
 
 
-def build(model: Model) -> Predictor:
+def build_predictor(model: Model) -> Predictor:
     """Return the model's predictor; raises IsbenchError when its options or libraries do not do."""
     try:
         if model.runtime is not None:
@@ -112,22 +114,22 @@ def build(model: Model) -> Predictor:
         ) from error
 
 
-def check(model: Model) -> None:
+def check_model(model: Model) -> None:
     """Build a network and let it answer once, so that what is wrong with it is known at the start.
 
     Raises IsbenchError for weights that do not fit, PredictorError for an answer that is none.
     """
     if model.network is None:
         return
-    predictor, side = build(model), 64
+    predictor, side = build_predictor(model), 64
     state = predictor.start(predictor.begin(np.zeros((side, side, 3), np.uint8)), None)
-    with named(model.name):
+    with name_model_in_errors(model.name):
         answers = predictor.predict([Turn(state, (Click(side // 2, side // 2, True),))])
         check_answers(answers, [("of the trial", (side, side))])
 
 
 @contextmanager
-def named(model: str) -> Iterator[None]:
+def name_model_in_errors(model: str) -> Iterator[None]:
     """Put the model's name before what a predictor did wrong."""
     try:
         yield

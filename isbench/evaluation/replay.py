@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from isbench.evaluation.engine import check_answers
-from isbench.evaluation.job import THREADS, build
+from isbench.evaluation.job import THREADS, build_predictor
 from isbench.models.registry import load_model
-from isbench.papers.candidates import found_by
+from isbench.papers.candidates import find_weights
 from isbench.types import (
     Click,
     Mask,
@@ -28,7 +28,7 @@ from isbench.types import (
 )
 
 
-def rebuilt(spec: Spec) -> Model:
+def model_from_spec(spec: Spec) -> Model:
     """Return the card of a run with its options, weights, device and precision.
 
     Raises IsbenchError for a model, weights or a device that is not at hand.
@@ -40,28 +40,28 @@ def rebuilt(spec: Spec) -> Model:
 
     backend, _, kind = (spec.backend or "eager-cpu").rpartition("-")
     runtime = Runtime(
-        weights=() if spec.weights == "random" else found_by(card, spec.weights),
+        weights=() if spec.weights == "random" else find_weights(card, spec.weights),
         digest=spec.weights,
-        device=compute.device(kind),
-        precision=compute.precision(spec.precision or "fp32"),
+        device=compute.parse_device(kind),
+        precision=compute.parse_precision(spec.precision or "fp32"),
         threads=spec.threads,
-        backend=backends.chosen(backend, kind, spec.precision or "fp32"),
+        backend=backends.choose_backend(backend, kind, spec.precision or "fp32"),
     )
     return replace(card, runtime=runtime)
 
 
 @contextmanager
-def at_work(card: Model) -> Iterator[Predictor]:
+def open_predictor(card: Model) -> Iterator[Predictor]:
     """Build a card's predictor and lend it, on as many threads as runs are played on."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(THREADS)
     try:
-        yield build(card)
+        yield build_predictor(card)
     finally:
         cv2.setNumThreads(before)
 
 
-def masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
+def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
     """Yield the model's mask after each of the clicks, (H, W) each."""
     state = predictor.start(predictor.begin(sample.image), sample.initial)
     for count in range(1, len(clicks) + 1):
@@ -71,7 +71,7 @@ def masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iter
         yield mask
 
 
-def overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
+def compute_overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
     """Return (intersection, union) of mask and truth in pixels, ignored ones left out."""
     scored = mask & ~sample.ignore
     return (

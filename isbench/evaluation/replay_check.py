@@ -63,7 +63,7 @@ def play_again(predictor: Predictor, sample: Sample, rules: Rules) -> Trajectory
 def shorten(recorded: Trajectory, rules: Rules, clicks: int) -> tuple[Trajectory, Rules]:
     """Return a game as if at most so many clicks had been allowed, and the rules that say so."""
     shorter = replace(rules, max_clicks=min(clicks, rules.max_clicks))
-    return store.cut(recorded, shorter), shorter
+    return store.shorten_game(recorded, shorter), shorter
 
 
 def pick_keys(keys: Sequence[str], count: int) -> tuple[str, ...]:

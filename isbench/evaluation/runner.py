@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from isbench import datasets
-from isbench.datasets.fingerprints import digests, fingerprint
+from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors.processes import Executor, Lost, Play, play_here
-from isbench.evaluation.job import THREADS, Job, build, check, opencv_threads
+from isbench.evaluation.job import THREADS, Job, build_predictor, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
-from isbench.evaluation.spec import fitted, specify
+from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
 from isbench.models import weights
 from isbench.models.registry import check_card, load_model
@@ -92,28 +92,30 @@ def run(
     """
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
-    _check(rules, workers, shard)
+    _check_arguments(rules, workers, shard)
     check_card(model)
-    model = fitted(weights.prepared(model) if model.runtime is None else model, dataset)
-    files = digests(dataset)
+    model = with_dataset_defaults(
+        weights.load_weights(model) if model.runtime is None else model, dataset
+    )
+    files = digest_files(dataset)
     content = fingerprint(dataset, files) if files else None
-    out, spec = Path(out), specify(model, dataset, rules, content)
+    out, spec = Path(out), make_spec(model, dataset, rules, content)
     sources = digest_source(model)
     check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
-    answered = None if model.adaptive else store.covering(out, spec)
+    answered = None if model.adaptive else store.find_longer_run(out, spec)
     if answered is not None:
         watch.note(f"answered by {answered.path}, nothing to play")
         check_again(answered)
-        if save_masks and not store.saved_masks(answered.path):
+        if save_masks and not store.read_saved_masks(answered.path):
             watch.note("it was played without --save-masks: reports compute its masks again")
         return answered
-    check(model)
+    check_model(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     if shard is not None and model.adaptive:
         raise IsbenchError(f"model {model.name} learns from object to object: it has no shards")
     if model.adaptive:
         workers, executor = 1, play_here
-    with opencv_threads(THREADS), store.opened(out, spec, shard) as file:
+    with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
         if file is not None:
             check_again(store.read(file.path))
             job = Job(model, dataset, rules, at_start, save_masks)
@@ -122,8 +124,14 @@ def run(
             file.session({**crew, "started": _now(), "warnings": warnings})
             for warning in warnings:
                 watch.note(warning)
-            _fill(file, job, _share(dataset, shard), partial(_dealt, executor, workers), watch)
-    return store.read(store.place(out, spec, shard))
+            _play_missing(
+                file,
+                job,
+                _keys_of_shard(dataset, shard),
+                partial(_execute, executor, workers),
+                watch,
+            )
+    return store.read(store.run_path(out, spec, shard))
 
 
 def _recheck(
@@ -138,12 +146,12 @@ def _recheck(
     if model.adaptive:  # a game depends on all before it
         return
     with opencv_threads(THREADS):
-        note = recheck(recorded, sources, dataset, partial(build, model), objects)
+        note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
     if note:
         watch.note(note)
 
 
-def _check(rules: Rules, workers: int | None, shard: Shard | None) -> None:
+def _check_arguments(rules: Rules, workers: int | None, shard: Shard | None) -> None:
     if workers is not None and workers < 1:
         raise IsbenchError(f"workers is {workers}; wanted at least 1")
     if shard is not None and not 1 <= shard.number <= shard.of:
@@ -154,13 +162,13 @@ def _check(rules: Rules, workers: int | None, shard: Shard | None) -> None:
         raise IsbenchError(f"stop_iou is {rules.stop_iou}; wanted above 0 (above 1 never stops)")
 
 
-def _dealt(
+def _execute(
     executor: Executor, workers: int | None, make_play: Callable[[], Play], hands: Hands
 ) -> Iterator[Game | Lost]:
     return executor(make_play, hands, workers)
 
 
-def _share(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
+def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     """Return the keys of a shard, those of one image in the same; all keys of the whole."""
     if shard is None:
         return dataset.keys
@@ -168,7 +176,7 @@ def _share(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     return [key for image in images[shard.number - 1 :: shard.of] for key in image]
 
 
-def _fill(
+def _play_missing(
     file: store.RunFile,
     job: Job,
     keys: Sequence[str],
@@ -185,7 +193,7 @@ def _fill(
     before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
     watch.started(spec, len(keys), before)
     lost = []
-    for game in deal(job, _hands(keys, file.recorded, job)):
+    for game in deal(job, _make_chunks(keys, file.recorded, job)):
         if isinstance(game, Lost):
             lost.append(game)
             watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
@@ -202,7 +210,9 @@ def _fill(
     file.seal()
 
 
-def _hands(keys: Sequence[str], recorded: Container[str], job: Job) -> Iterator[Sequence[str]]:
+def _make_chunks(
+    keys: Sequence[str], recorded: Container[str], job: Job
+) -> Iterator[Sequence[str]]:
     """Yield what is to be played in hands: objects of one image, which is then decoded once.
 
     A GPU is dealt more at a time, since it plays several side by side; a model that learns is dealt
@@ -213,13 +223,13 @@ def _hands(keys: Sequence[str], recorded: Container[str], job: Job) -> Iterator[
         return
     left = [key for key in keys if key not in recorded]
     if job.batch > 1:
-        yield from _parted(left, _HANDS_OF_GPU * job.batch)
+        yield from _split(left, _HANDS_OF_GPU * job.batch)
         return
     for _, group in groupby(left, key=image_of):
-        yield from _parted(list(group), _HAND)
+        yield from _split(list(group), _HAND)
 
 
-def _parted(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _split(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
@@ -230,7 +240,7 @@ def _warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:
             f"{str(spec.fingerprint)[:12]}); `isbench data verify {dataset.name}` tells more"
         )
     yield from dataset.notes
-    for path, differing in store.unlike(out, spec):
+    for path, differing in store.find_stale_runs(out, spec):
         yield (
             f"{path} was begun under another {', '.join(differing)}; it is left as it is, "
             "and this run starts anew"

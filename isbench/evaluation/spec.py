@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from isbench import protocol
-from isbench.datasets.fingerprints import fingerprint, keys_digest
+from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.job import THREADS
 from isbench.types import Dataset, Model, Rules, Scalar, Spec
@@ -16,7 +16,7 @@ from isbench.types import Dataset, Model, Rules, Scalar, Spec
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
 
 
-def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
+def make_spec(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
     """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
     runtime = model.runtime
     libraries = dict(model.libraries)
@@ -31,11 +31,11 @@ def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = 
         dataset=dataset.name,
         limit=dataset.limit,
         objects=len(dataset.keys),
-        keys=keys_digest(dataset.keys),
+        keys=digest_keys(dataset.keys),
         fingerprint=fingerprint(dataset) if content is None else content,
         decoder=DECODER,
-        preset=protocol.name_of(rules),
-        preset_digest=protocol.digest_of(rules),
+        preset=protocol.preset_name(rules),
+        preset_digest=protocol.preset_digest(rules),
         rules=rules,
         backend=runtime.computed if runtime else None,
         precision=runtime.precision if runtime else None,
@@ -43,7 +43,7 @@ def specify(model: Model, dataset: Dataset, rules: Rules, content: str | None = 
     )
 
 
-def fitted(model: Model, dataset: Dataset) -> Model:
+def with_dataset_defaults(model: Model, dataset: Dataset) -> Model:
     """Return the model with what its options leave to the data set filled in."""
     filled = {
         name: getattr(dataset, name)

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from isbench.datasets.catalogue import Entry
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
 _DEPTH = 4  # folders that an archive may wrap around a set
@@ -180,7 +180,7 @@ def _check_digest(entry: Entry, archive: Path) -> None:
     wanted = entry.archive.sha256 if entry.archive else None
     if wanted is None:
         return
-    found = file_digest(archive)
+    found = digest_file(archive)
     if found != wanted:
         raise Unusable(
             f"{archive} has sha256 {found}, the published archive {wanted}; fetch it anew, or "

@@ -59,7 +59,7 @@ def fetch(
     raise IsbenchError(f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy}")
 
 
-def mismatch(file: File, path: Path) -> str:
+def describe_mismatch(file: File, path: Path) -> str:
     """Return in words how a copy differs from what was published of the file, '' if it does not."""
     if file.size not in (None, _size(path)):
         return f"it has {_size(path)} bytes, wanted {file.size}"

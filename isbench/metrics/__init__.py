@@ -6,11 +6,11 @@ from isbench.metrics.clicks import (
     area,
     bootstrap,
     clicks_to,
+    compare_paired,
     curves,
-    failed,
-    failed_ritm,
+    find_failures,
+    find_failures_ritm,
     image_of,
-    paired,
 )
 
 __all__ = [
@@ -20,8 +20,8 @@ __all__ = [
     "bootstrap",
     "clicks_to",
     "curves",
-    "failed",
-    "failed_ritm",
+    "find_failures",
+    "find_failures_ritm",
     "image_of",
-    "paired",
+    "compare_paired",
 ]

@@ -13,12 +13,12 @@ from isbench.types import Mask
 SHARE = 0.02  # of the image's diagonal: how wide the band along an outline is
 
 
-def width_of(shape: tuple[int, ...], share: float = SHARE) -> int:
+def boundary_width(shape: tuple[int, ...], share: float = SHARE) -> int:
     """Return the width of the band in pixels for an image of this shape, at least 1."""
     return max(1, round(share * float(np.hypot(shape[0], shape[1]))))
 
 
-def band(mask: Mask, width: int) -> Mask:
+def boundary_band(mask: Mask, width: int) -> Mask:
     """Return the pixels of a mask within `width` of what is not in it, (H, W).
 
     Distance is the larger of rows and columns; outside the image is not in the mask. That is the
@@ -36,8 +36,8 @@ def boundary_iou(mask: Mask, truth: Mask, ignore: Mask, width: int | None = None
     nan where neither has a scored pixel near its outline. `width` is that of the image's diagonal
     unless given.
     """
-    reach = width_of(mask.shape) if width is None else width
+    reach = boundary_width(mask.shape) if width is None else width
     # what is not scored belongs to both or to neither, so that it draws no outline of its own
-    mine, wanted = (band(one | ignore, reach) & ~ignore & one for one in (mask, truth))
+    mine, wanted = (boundary_band(one | ignore, reach) & ~ignore & one for one in (mask, truth))
     union = np.count_nonzero(mine | wanted)
     return np.count_nonzero(mine & wanted) / union if union else float("nan")

@@ -38,12 +38,12 @@ def clicks_to(iou: Floats, target: float) -> NDArray[np.int64]:
     return np.where(reached.any(axis=1), first, iou.shape[1])
 
 
-def failed(iou: Floats, target: float) -> NDArray[np.bool_]:
+def find_failures(iou: Floats, target: float) -> NDArray[np.bool_]:
     """Return which objects never reached `target`, (N,) from (N, K): their count is NoF."""
     return np.logical_not((iou >= target).any(axis=1), dtype=bool)
 
 
-def failed_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
+def find_failures_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
     """Return which objects RITM counts as failed: those solved at the very last click too."""
     return np.equal(clicks_to(iou, target), iou.shape[1], dtype=bool)
 
@@ -97,7 +97,7 @@ class Difference(NamedTuple):
     losses: int
 
 
-def paired(
+def compare_paired(
     a: Floats, b: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 10_000
 ) -> Difference:
     """Compare two (N,) figures of the same objects, lower being better.

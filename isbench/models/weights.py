@@ -12,7 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError, unknown
 from isbench.files.download import fetch
 from isbench.types import File, Model, Runtime
@@ -23,7 +23,7 @@ RANDOM = "random"
 Progress = Callable[[File, int, int | None], None]
 
 
-def prepared(
+def load_weights(
     model: Model,
     weights: str | None = None,
     runtime: Runtime = Runtime(),
@@ -51,11 +51,11 @@ def prepared(
         paths = [Path(weights)]
     else:
         paths = [_path(model, name) for name in weights.split(",")]
-    digest = "+".join(map(file_digest, paths))
+    digest = "+".join(map(digest_file, paths))
     return replace(model, runtime=replace(runtime, weights=tuple(paths), digest=digest))
 
 
-def names(model: Model) -> tuple[str, ...]:
+def weight_names(model: Model) -> tuple[str, ...]:
     """Return the names that a model's weights go by."""
     return (*model.bundled, *model.weights, RANDOM)
 
@@ -87,8 +87,8 @@ def _path(model: Model, name: str) -> Path:
         return path
     if path.suffix or path.parent != Path():
         raise IsbenchError(f"there are no weights {name}; wanted a file, or one of {_known(model)}")
-    raise unknown(f"weights of {model.name}", name, names(model))
+    raise unknown(f"weights of {model.name}", name, weight_names(model))
 
 
 def _known(model: Model) -> str:
-    return ", ".join(names(model))
+    return ", ".join(weight_names(model))

@@ -11,7 +11,7 @@ from torch import Tensor
 from isbench.types import Click
 
 
-def points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Tensor:
+def encode_points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Tensor:
     """Return clicks as (1, 2K, 3) float32: K positive ones, then K negative ones.
 
     Each is (row, col, order), order counting from 0 through the game; K is the larger of the two
@@ -28,7 +28,7 @@ def points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Ten
     return table.reshape(1, 2 * places, 3)
 
 
-def mirrored(clicks: Tensor, width: int) -> Tensor:
+def mirror_points(clicks: Tensor, width: int) -> Tensor:
     """Return (B, 2K, 3) points of an image mirrored left to right; unused places stay unused."""
     flipped = clicks.clone()
     used = clicks[..., 2] >= 0  # a click above and left of a crop is one nevertheless
@@ -36,7 +36,7 @@ def mirrored(clicks: Tensor, width: int) -> Tensor:
     return flipped
 
 
-def disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
+def draw_disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
     """Return (B, 2, H, W) maps, 1 within `radius` pixels of a click: positive ones, negative ones.
 
     A place counts as unused if neither its row nor its column reaches 0. Only the windows around

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
 
 
-def normalised(image: Tensor) -> Tensor:
+def normalize(image: Tensor) -> Tensor:
     """Return RGB in [0, 1], (B, 3, H, W), with ImageNet's mean 0 and deviation 1."""
     mean = image.new_tensor(MEAN).view(1, 3, 1, 1)
     std = image.new_tensor(STD).view(1, 3, 1, 1)
@@ -48,14 +48,14 @@ def input_fusion(maps: int) -> nn.Sequential:
     )
 
 
-def added(x: Tensor, extra: Tensor | None) -> Tensor:
+def add_maps(x: Tensor, extra: Tensor | None) -> Tensor:
     """Add maps to the first channels of the stem, which may have more [RITM on ResNet v1s]."""
     if extra is None:
         return x
     return x + F.pad(extra, (0, 0, 0, 0, 0, x.shape[1] - extra.shape[1]))
 
 
-def raised(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+def resize_bilinear(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Resize bilinearly, corners aligned, as every network of the family does."""
     if x.shape[-2:] == tuple(size):
         return x

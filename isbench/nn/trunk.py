@@ -13,8 +13,8 @@ from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.backbones.resnet import BasicBlock, Block, Bottleneck, ResNet
-from isbench.nn.clickmaps import disks
-from isbench.nn.stem import raised
+from isbench.nn.clickmaps import draw_disks
+from isbench.nn.stem import resize_bilinear
 
 RADIUS = 5.0  # of the disks around clicks, in pixels of the input
 
@@ -36,13 +36,13 @@ def deeplab(depth: int, channels: int) -> DeepLab:
     return DeepLab(ResNet(block, (3, 4, third, 3)), channels)
 
 
-def maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:
+def guidance_maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:
     """Return what Conv1S takes: the last probabilities, if taken, and disks around clicks."""
-    drawn = disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
+    drawn = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
     return torch.cat([inputs[:, 3:], drawn], dim=1) if previous_mask else drawn
 
 
-def head_for(trunk: Trunk, channels: int | None = None) -> SeparableHead | None:
+def make_head(trunk: Trunk, channels: int | None = None) -> SeparableHead | None:
     """Return a new head; None for HRNet, which holds its own under the official keys.
 
     Its input has the trunk's channels unless others are given.
@@ -50,12 +50,12 @@ def head_for(trunk: Trunk, channels: int | None = None) -> SeparableHead | None:
     return None if isinstance(trunk, HRNet) else SeparableHead(channels or trunk.channels)
 
 
-def rough(trunk: Trunk, features: Tensor) -> Tensor | None:
+def aux_logits(trunk: Trunk, features: Tensor) -> Tensor | None:
     """Return the auxiliary logits of the trunk's features, None where there are none."""
     return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
 
 
-def logits_of(
+def compute_logits(
     trunk: Trunk,
     head: SeparableHead | None,
     features: Tensor,
@@ -69,4 +69,4 @@ def logits_of(
     else:
         assert head is not None
         main = head(features)
-    return Logits(raised(main, size), None if aux is None else raised(aux, size))
+    return Logits(resize_bilinear(main, size), None if aux is None else resize_bilinear(aux, size))

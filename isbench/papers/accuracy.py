@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from isbench import metrics
-from isbench.papers.cells import Cell, Records, cells, provenance, text
+from isbench.papers.cells import Cell, Records, describe_provenance, format_cell, make_cells
 from isbench.papers.rows import QUESTIONS, STEPS, Question
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.text_table import TextTable
 from isbench.storage.store import Run
 
 _NAMES = {
@@ -49,23 +49,23 @@ _NOTES = {
 }
 
 
-def table(number: int, records: Records) -> tuple[Sheet, list[Cell]]:
+def make_table(number: int, records: Records) -> tuple[TextTable, list[Cell]]:
     """Return Table 1, 2 or 3 as a sheet, and its cells; `records` hold the table's rows."""
     questions, found, rows = QUESTIONS[number], [], []
     told: list[str] = []
     for row in records.entrants:
-        line = cells(number, row, questions, records)
+        line = make_cells(number, row, questions, records)
         name = "" if records.entrants[row] is None else row.name
-        shown = (text(cell, interval=number == 3) for cell in line)
+        shown = (format_cell(cell, interval=number == 3) for cell in line)
         rows.append((row.system, row.backbone, row.trained_on, name, *shown))
-        told += provenance(row, line, records)
+        told += describe_provenance(row, line, records)
         found += line
     if number == 3:
         told += _steps(found)
     heads = ("System", "Backbone", "Trained on", "Model", *(_head(number, q) for q in questions))
     notes = (_READING, *_NOTES[number], _COUNTING, *told)
     figures = (*[False] * 4, *[True] * len(questions))
-    return Sheet(heads, tuple(rows), figures, notes=notes), found
+    return TextTable(heads, tuple(rows), figures, notes=notes), found
 
 
 def _head(number: int, question: Question) -> str:
@@ -91,7 +91,7 @@ def _step(before: Cell, after: Cell) -> Iterator[str]:
     noc_a, noc_b = (_noc(run, before.question) for run in (a, b))
     images = [metrics.image_of(key) for key in sorted(noc_a)]
     first, second = ([noc[key] for key in sorted(noc_a)] for noc in (noc_a, noc_b))
-    d = metrics.paired(_floats(second), _floats(first), images)
+    d = metrics.compare_paired(_floats(second), _floats(first), images)
     interval = f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else ""
     yield (
         f"{_NAMES[before.question.dataset]}: {after.row.name} less {before.row.name} is "

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from isbench.papers import accuracy, costs
-from isbench.papers.candidates import bundling, entrants
-from isbench.papers.cells import Cell, Records, lines
+from isbench.papers.candidates import find_candidates, list_bundling_models
+from isbench.papers.cells import Cell, Records, format_cells
 from isbench.papers.costs import Counted
 from isbench.papers.published import Figure
 from isbench.papers.rows import rows_of
 from isbench.reporting import tables
-from isbench.reporting.html_tables import Section, page
-from isbench.reporting.text_table import Sheet, markdown
+from isbench.reporting.html_tables import Section, render_page
+from isbench.reporting.text_table import TextTable, format_markdown
 from isbench.storage.store import Run
 
 NUMBERS = (1, 2, 3, 4)
@@ -29,62 +29,70 @@ LEAD = (
 )
 
 
-def records(number: int, published: Sequence[Figure], runs: Sequence[Run]) -> Records:
+def collect_records(number: int, published: Sequence[Figure], runs: Sequence[Run]) -> Records:
     """Return what a table of the paper is made of."""
-    return Records(published, entrants(list(rows_of(number, published, bundling()))), runs)
+    return Records(
+        published, find_candidates(list(rows_of(number, published, list_bundling_models()))), runs
+    )
 
 
-def paper_table(number: int, known: Records) -> tuple[Sheet, list[Cell]]:
+def paper_table(number: int, known: Records) -> tuple[TextTable, list[Cell]]:
     """Return a table of the paper, and its cells."""
     if number != 4:
-        return accuracy.table(number, known)
-    return costs.table4(counted(known), known)
+        return accuracy.make_table(number, known)
+    return costs.make_table4(count_costs(known), known)
 
 
-def counted(known: Records) -> Mapping[str, Counted]:
+def count_costs(known: Records) -> Mapping[str, Counted]:
     """Return what the networks of Table 4 cost, by the rows' names."""
-    from isbench.nn.runtime.cost import cost  # torch, which no other table waits for
+    from isbench.nn.runtime.cost import count_cost  # torch, which no other table waits for
 
     found = {}
     for row, entrant in known.entrants.items():
         assert entrant is not None
         assert entrant.card.network is not None
         network = partial(entrant.card.network, **entrant.card.options)
-        at_size, at_flops = cost(network, costs.SIZE).whole, cost(network, costs.FLOPS_SIZE).whole
+        at_size, at_flops = (
+            count_cost(network, costs.SIZE).whole,
+            count_cost(network, costs.FLOPS_SIZE).whole,
+        )
         flops = costs.PER_MAC * at_flops.macs
         found[row.name] = Counted(at_size.parameters, at_size.macs, flops)
     return found
 
 
-def sections(published: Sequence[Figure], runs: Sequence[Run]) -> tuple[list[Section], list[Cell]]:
+def make_sections(
+    published: Sequence[Figure], runs: Sequence[Run]
+) -> tuple[list[Section], list[Cell]]:
     """Return every table, and the cells of the paper's; of runs only whole ones are listed."""
     found, all_cells = [], []
     for number in NUMBERS:
-        sheet, cells = paper_table(number, records(number, published, runs))
+        sheet, cells = paper_table(number, collect_records(number, published, runs))
         found.append(Section(TITLES[number], sheet))
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
-        frame = tables.frame(whole)
+        frame = tables.make_frame(whole)
         for view in ("noc", "nof", "iou"):
             title = "Every run" if view == "noc" else ""
-            found.append(Section(title, tables.sheet(frame, view)))
+            found.append(Section(title, tables.make_table(frame, view)))
     return found, all_cells
 
 
-def pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
+def make_pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
     """Return every table in every form: the text of each file by its name."""
-    parts, cells = sections(published, runs)
+    parts, cells = make_sections(published, runs)
     return {
-        "TABLES.md": text(parts),
-        "tables.html": page("isbench: tables", LEAD, parts),
-        "tables.csv": lines(cells),
+        "TABLES.md": make_markdown(parts),
+        "tables.html": render_page("isbench: tables", LEAD, parts),
+        "tables.csv": format_cells(cells),
     }
 
 
-def text(parts: Sequence[Section]) -> str:
+def make_markdown(parts: Sequence[Section]) -> str:
     """Return the tables as one markdown page."""
     pages = (
-        f"{f'## {part.title}' if part.title else ''}\n\n{markdown(part.sheet)}" for part in parts
+        f"{f'## {part.title}' if part.title else ''}\n\n{format_markdown(part.sheet)}"
+        for part in parts
     )
     return "\n".join([f"# Tables\n\n{LEAD}\n", *(page.lstrip() for page in pages)])

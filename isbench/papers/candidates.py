@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isbench.datasets import ENTRIES
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.evaluation.spec import LEFT_TO_DATA
-from isbench.files.download import mismatch
+from isbench.files.download import describe_mismatch
 from isbench.models.registry import load_model, model_names, with_options
 from isbench.models.weights import weights_folder
 from isbench.papers.rows import Row
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """A card with a row's options, and the weights whose runs count for the row."""
 
     card: Model
@@ -49,28 +49,28 @@ class Entrant:
         return {**self.card.options, **left}
 
 
-def entrant(row: Row) -> Entrant | None:
+def find_candidate(row: Row) -> Candidate | None:
     """Return who plays for a row; None where isbench has no such model."""
     if row.model not in model_names():
         return None
-    return entered(with_options(load_model(row.model), dict(row.options)), row)
+    return make_candidate(with_options(load_model(row.model), dict(row.options)), row)
 
 
-def entered(card: Model, row: Row) -> Entrant:
+def make_candidate(card: Model, row: Row) -> Candidate:
     """Return a card as the row's entrant."""
     if card.network is None:
-        return Entrant(card)
-    known = {weights.name: weights for weights in at_hand(card)}
+        return Candidate(card)
+    known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
         counting = tuple(known[name] for name in (row.weights,) if name in known)
         why_not = "" if _playable(counting) else _lacking(card, row)
-        return Entrant(card, counting, why_not=why_not)
+        return Candidate(card, counting, why_not=why_not)
     counting = tuple(known[name] for name in list(card.bundled)[:1])
     why_not = "" if counting else "no weights of it come with isbench"
-    return Entrant(card, counting, any_trained=not counting, why_not=why_not)
+    return Candidate(card, counting, any_trained=not counting, why_not=why_not)
 
 
-def at_hand(card: Model) -> tuple[Weights, ...]:
+def list_weights(card: Model) -> tuple[Weights, ...]:
     """Return the weights of a card whose sha256 is known: bundled, fetched, or published with it.
 
     Raises IsbenchError for a bundled file that cannot be read, and for a fetched one that is not
@@ -81,19 +81,19 @@ def at_hand(card: Model) -> tuple[Weights, ...]:
     for name, file in card.weights.items():
         path = weights_folder() / file.name
         if path.is_file():
-            published.append(Weights(name, _fetched(card, name), path))
+            published.append(Weights(name, _digest_fetched(card, name), path))
         elif file.sha256:
             published.append(Weights(name, file.sha256, None))
     return (*bundled, *published)
 
 
-def found_by(card: Model, digest: str) -> tuple[Path, ...]:
+def find_weights(card: Model, digest: str) -> tuple[Path, ...]:
     """Return the files of a card's weights with these sha256, joined by "+"; IsbenchError if not.
 
     What goes by the digest of another card of the same network counts too.
     """
-    cards = [card, *filter(None, map(_loaded, model_names()))]
-    files = {w.digest: w.path for one in cards for w in at_hand(one) if w.path is not None}
+    cards = [card, *filter(None, map(_load, model_names()))]
+    files = {w.digest: w.path for one in cards for w in list_weights(one) if w.path is not None}
     wanted = digest.split("+")
     lacking = [part[:12] for part in wanted if part not in files]
     if lacking:
@@ -104,17 +104,17 @@ def found_by(card: Model, digest: str) -> tuple[Path, ...]:
     return tuple(files[part] for part in wanted)
 
 
-def bundling() -> tuple[str, ...]:
+def list_bundling_models() -> tuple[str, ...]:
     """Return the installed models that come with weights."""
-    return tuple(card.name for card in map(_loaded, model_names()) if card and card.bundled)
+    return tuple(card.name for card in map(_load, model_names()) if card and card.bundled)
 
 
-def entrants(rows: Sequence[Row]) -> Mapping[Row, Entrant | None]:
+def find_candidates(rows: Sequence[Row]) -> Mapping[Row, Candidate | None]:
     """Return who plays for each row."""
-    return {row: entrant(row) for row in rows}
+    return {row: find_candidate(row) for row in rows}
 
 
-def _loaded(name: str) -> Model | None:
+def _load(name: str) -> Model | None:
     try:
         return load_model(name)
     except IsbenchError:  # a stranger's card that cannot be imported is no row of ours
@@ -134,7 +134,7 @@ def _playable(weights: Sequence[Weights]) -> bool:
     return any(one.path is not None for one in weights)
 
 
-def _fetched(card: Model, name: str) -> str:
+def _digest_fetched(card: Model, name: str) -> str:
     """Return the sha256 of fetched weights; raises IsbenchError unless they are the published."""
     file = card.weights[name]
     path = weights_folder() / file.name
@@ -149,7 +149,7 @@ def _fetched(card: Model, name: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    return _hashed(path, *_as_it_is(path))
+    return _hash(path, *_as_it_is(path))
 
 
 def _as_it_is(path: Path) -> tuple[int, int]:
@@ -165,10 +165,10 @@ def _as_it_is(path: Path) -> tuple[int, int]:
 
 
 @cache
-def _hashed(path: Path, size: int, changed: int) -> str:
-    return file_digest(path)
+def _hash(path: Path, size: int, changed: int) -> str:
+    return digest_file(path)
 
 
 @cache
 def _differs(file: File, path: Path, size: int, changed: int) -> str:
-    return mismatch(file, path)
+    return describe_mismatch(file, path)

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from isbench.papers.candidates import Entrant
+from isbench.papers.candidates import Candidate
 from isbench.papers.published import Figure
 from isbench.papers.rows import Question, Row
-from isbench.papers.run_selection import Found, Measured, behind, differing, measured
+from isbench.papers.run_selection import Found, Measured, list_differences, measure, select_run
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -26,7 +26,7 @@ class Records:
     """All that the tables are made of."""
 
     published: Sequence[Figure]
-    entrants: Mapping[Row, Entrant | None]
+    entrants: Mapping[Row, Candidate | None]
     runs: Sequence[Run]
 
 
@@ -41,19 +41,19 @@ class Cell(NamedTuple):
     found: Found
 
 
-def cells(table: int, row: Row, questions: Sequence[Question], records: Records) -> list[Cell]:
+def make_cells(table: int, row: Row, questions: Sequence[Question], records: Records) -> list[Cell]:
     """Return a row's cells."""
     return [_cell(table, row, question, records) for question in questions]
 
 
 def _cell(table: int, row: Row, question: Question, records: Records) -> Cell:
     entrant = records.entrants.get(row)
-    found = Found(None) if entrant is None else behind(records.runs, entrant, question)
-    ours = None if found.run is None else measured(found.run, question)
-    return Cell(table, row, question, _printed(table, row, question, records), ours, found)
+    found = Found(None) if entrant is None else select_run(records.runs, entrant, question)
+    ours = None if found.run is None else measure(found.run, question)
+    return Cell(table, row, question, _find_printed(table, row, question, records), ours, found)
 
 
-def _printed(table: int, row: Row, question: Question, records: Records) -> float | None:
+def _find_printed(table: int, row: Row, question: Question, records: Records) -> float | None:
     if not row.system:
         return None
     for figure in records.published:
@@ -64,7 +64,7 @@ def _printed(table: int, row: Row, question: Question, records: Records) -> floa
     return None
 
 
-def text(cell: Cell, interval: bool = False) -> str:
+def format_cell(cell: Cell, interval: bool = False) -> str:
     """Return a cell as "printed / ours", as the printed figure alone, or blank."""
     digits = 0 if cell.question.metric.startswith("nof") else 2
     printed = "" if cell.printed is None else f"{cell.printed:.{digits}f}"
@@ -76,26 +76,26 @@ def text(cell: Cell, interval: bool = False) -> str:
     return f"{printed or NO_FIGURE} / {ours}"
 
 
-def provenance(row: Row, found: Sequence[Cell], records: Records) -> Iterator[str]:
+def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> Iterator[str]:
     """Yield how a row's figures were measured, and which cells are blank since runs collide."""
     runs = list({cell.found.run.path: cell.found.run for cell in found if cell.found.run}.values())
     if runs:
-        yield f"{row.name}: {'; '.join(_told(run, records.entrants.get(row)) for run in runs)}."
+        yield f"{row.name}: {'; '.join(_describe_run(run, records.entrants.get(row)) for run in runs)}."
     said = set()
     for cell in found:
         runs = list(cell.found.colliding)
-        digests = ", ".join(store.digest_in(run.path) for run in runs)
+        digests = ", ".join(store.digest_of_path(run.path) for run in runs)
         if runs and digests not in said:
             said.add(digests)
             yield (
                 f"{row.name} on {cell.question.dataset} is left blank: runs {digests} fit and "
-                f"differ in {', '.join(differing(runs))}; move all but one out of the folder."
+                f"differ in {', '.join(list_differences(runs))}; move all but one out of the folder."
             )
 
 
-def _told(run: Run, entrant: Entrant | None) -> str:
+def _describe_run(run: Run, entrant: Candidate | None) -> str:
     spec = run.spec
-    told = f"{spec.dataset} {len(run.trajectories)} objects, run {store.digest_in(run.path)}"
+    told = f"{spec.dataset} {len(run.trajectories)} objects, run {store.digest_of_path(run.path)}"
     if spec.weights is not None:
         names = {w.digest: w.name for w in entrant.weights} if entrant else {}
         name = names.get(spec.weights)
@@ -111,7 +111,7 @@ HEADS = (
 )  # fmt: skip
 
 
-def lines(found: Sequence[Cell]) -> str:
+def format_cells(found: Sequence[Cell]) -> str:
     """Return cells as csv, a line each with its head; what is missing is empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -126,5 +126,5 @@ def _line(cell: Cell) -> tuple[object, ...]:
     figures: tuple[object, ...] = (None, None, None) if cell.ours is None else cell.ours
     how: tuple[object, ...] = (None, None, None)
     if run is not None:
-        how = (len(run.trajectories), run.spec.weights, store.digest_in(run.path))
+        how = (len(run.trajectories), run.spec.weights, store.digest_of_path(run.path))
     return (*who, dataset, max_clicks, metric, cell.printed, *figures, *how)

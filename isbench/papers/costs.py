@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from isbench.papers.cells import Cell, Records, cells, provenance
+from isbench.papers.cells import Cell, Records, describe_provenance, make_cells
 from isbench.papers.rows import ABLATION, QUESTIONS, TABLE4
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.text_table import TextTable
 
 SIZE = (320, 480)  # rows and columns of the crops that the paper trains on
 # 960,000 pixels with the mirror image and two operations a multiply-add: no usual size fits the
@@ -49,7 +49,7 @@ _HEADS = (
 )  # fmt: skip
 
 
-def table4(costs: Mapping[str, Counted], records: Records) -> tuple[Sheet, list[Cell]]:
+def make_table4(costs: Mapping[str, Counted], records: Records) -> tuple[TextTable, list[Cell]]:
     """Return Table 4 and its cells of clicks; `costs` are by the rows' names."""
     printed = {(f.system, f.metric): f.value for f in records.published if f.table == 4}
     base, base_printed = costs[TABLE4[0].name], printed["Baseline*", "gflops"]
@@ -59,7 +59,7 @@ def table4(costs: Mapping[str, Counted], records: Records) -> tuple[Sheet, list[
         if row == ABLATION[0]:  # the small family is compared with its own baseline
             base = costs[row.name]
         counted, gflops = costs[row.name], printed.get((row.system, "gflops"))
-        line = cells(4, row, QUESTIONS[4], records)
+        line = make_cells(4, row, QUESTIONS[4], records)
         clicks = ((_text(c.printed, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in line)
         rows.append(
             (
@@ -75,10 +75,10 @@ def table4(costs: Mapping[str, Counted], records: Records) -> tuple[Sheet, list[
                 *(figure for pair in clicks for figure in pair),
             )
         )
-        told += provenance(row, line, records)
+        told += describe_provenance(row, line, records)
         found += line
     notes = (*_NOTES, *told)
-    return Sheet(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes), found
+    return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes), found
 
 
 def _over(value: float | None, base: float | None) -> str:

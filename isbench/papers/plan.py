@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from isbench.papers.candidates import Entrant
+from isbench.papers.candidates import Candidate
 from isbench.papers.cells import Records
 from isbench.papers.rows import QUESTIONS, RULES, Question, Row
-from isbench.papers.run_selection import behind
+from isbench.papers.run_selection import select_run
 from isbench.types import Rules
 
 SMALL = ("sample", 4)  # the data set that is always there, and how many of its objects CI plays
@@ -20,7 +20,7 @@ SMALL = ("sample", 4)  # the data set that is always there, and how many of its 
 class Task(NamedTuple):
     """A run to be played: a card with its options, weights by name, data and rules."""
 
-    entrant: Entrant
+    entrant: Candidate
     dataset: str
     rules: Rules
     limit: int | None = None
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def full(records: Mapping[int, Records], there: Callable[[str], bool]) -> Plan:
+def plan_all(records: Mapping[int, Records], there: Callable[[str], bool]) -> Plan:
     """Return what is missing for the tables that the records are of; `there` tells of data sets."""
     tasks: dict[tuple[object, ...], Task] = {}
     for number, known in records.items():
@@ -51,7 +51,7 @@ def full(records: Mapping[int, Records], there: Callable[[str], bool]) -> Plan:
     return Plan(tuple(tasks.values()), tuple(_left_out(records, there)))
 
 
-def small(records: Mapping[int, Records]) -> Plan:
+def plan_small(records: Mapping[int, Records]) -> Plan:
     """Return a few objects of the sample for every row that can be played: that it works at all."""
     dataset, limit = SMALL
     tasks: dict[tuple[object, ...], Task] = {}
@@ -69,7 +69,7 @@ def _missing(number: int, known: Records) -> Iterator[tuple[Row, Question]]:
         for question in QUESTIONS[number]:
             if entrant is None:
                 continue
-            found = behind(known.runs, entrant, question)
+            found = select_run(known.runs, entrant, question)
             if found.run is None and not found.colliding:
                 yield row, question
 

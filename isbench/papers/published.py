@@ -22,7 +22,7 @@ class Figure(NamedTuple):
     note: str
 
 
-def figures(text: str) -> tuple[Figure, ...]:
+def parse_figures(text: str) -> tuple[Figure, ...]:
     """Return the published figures of a csv text with the columns of `published/csfpn.csv`."""
     return tuple(
         Figure(

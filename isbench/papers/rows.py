@@ -44,7 +44,7 @@ class Question(NamedTuple):
         return int(self.metric.partition("@")[2]) / 100
 
 
-def own(*models: str) -> tuple[Row, ...]:
+def project_rows(*models: str) -> tuple[Row, ...]:
     """Return rows of this project."""
     return tuple(Row("", "", "", model) for model in models)
 
@@ -93,8 +93,8 @@ TABLE4 = (
 
 _NETWORKS = ("ritm-mini", "csfpn-mini")
 _OWN = {
-    1: own(*_NETWORKS, "grabcut", "random-walker", "nearest"),
-    2: own(*_NETWORKS),
+    1: project_rows(*_NETWORKS, "grabcut", "random-walker", "nearest"),
+    2: project_rows(*_NETWORKS),
     3: ABLATION,
 }
 
@@ -137,4 +137,4 @@ def rows_of(table: int, published: Sequence[Figure], bundling: Sequence[str] = (
     yield from _OWN[table]
     if table == 1:
         family = [name for name in bundling if name.startswith(("ritm-", "csfpn-"))]
-        yield from own(*(name for name in family if name not in _NETWORKS))
+        yield from project_rows(*(name for name in family if name not in _NETWORKS))

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from isbench.datasets import is_known
-from isbench.papers.candidates import Entrant
+from isbench.papers.candidates import Candidate
 from isbench.papers.rows import Question
 from isbench.reporting import tables
 from isbench.storage import store
@@ -37,15 +37,15 @@ class Measured(NamedTuple):
     high: float | None
 
 
-def behind(runs: Iterable[Run], entrant: Entrant, question: Question) -> Found:
+def select_run(runs: Iterable[Run], entrant: Candidate, question: Question) -> Found:
     """Return the run behind a cell."""
     fitting = [run for run in runs if fits(run, entrant, question)]
-    if len({store.digest(_as_if(run.spec)) for run in fitting}) > 1:
+    if len({store.spec_digest(_as_if(run.spec)) for run in fitting}) > 1:
         return Found(None, tuple(fitting))
     return Found(max(fitting, key=_length, default=None))
 
 
-def fits(run: Run, entrant: Entrant, question: Question) -> bool:
+def fits(run: Run, entrant: Candidate, question: Question) -> bool:
     """Whether a run is one of the row's model that can answer the question."""
     spec = run.spec
     return (
@@ -59,21 +59,21 @@ def fits(run: Run, entrant: Entrant, question: Question) -> bool:
     )
 
 
-def measured(run: Run, question: Question) -> Measured:
+def measure(run: Run, question: Question) -> Measured:
     """Return what a run answers; failures are counted as RITM's evaluator does, and the paper's."""
-    row = tables.figures(run, question.max_clicks)
+    row = tables.compute_figures(run, question.max_clicks)
     name = question.metric.replace("nof@", "nof_ritm@")
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     return Measured(_number(row[name]), _or_none(low), _or_none(high))
 
 
-def differing(runs: Sequence[Run]) -> tuple[str, ...]:
+def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return what colliding runs differ in, by the names of the spec's fields."""
     specs = [asdict(_as_if(run.spec)) for run in runs]
     return tuple(name for name in specs[0] if any(s[name] != specs[0][name] for s in specs))
 
 
-def _counts(spec: Spec, entrant: Entrant) -> bool:
+def _counts(spec: Spec, entrant: Candidate) -> bool:
     if entrant.card.network is None:
         return spec.weights is None
     if entrant.any_trained:

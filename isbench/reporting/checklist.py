@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from isbench import metrics
-from isbench.reporting.tables import figures, labels
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.tables import compute_figures, make_labels
+from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -16,20 +16,23 @@ NOTE = (
 )
 
 
-def sheet(runs: Sequence[Run], max_clicks: int = 20) -> Sheet:
+def make_checklist(runs: Sequence[Run], max_clicks: int = 20) -> TextTable:
     """Return an item a line and a column a run."""
     told = [_facts(run, max_clicks) for run in runs]
     rows = tuple((item, *(facts[item] for facts in told)) for item in told[0])
     heads = (
         "State",
-        *(f"{label} on {run.spec.dataset}" for run, label in zip(runs, labels(runs), strict=True)),
+        *(
+            f"{label} on {run.spec.dataset}"
+            for run, label in zip(runs, make_labels(runs), strict=True)
+        ),
     )
-    return Sheet(heads, rows, (False,) * len(heads), notes=(NOTE,))
+    return TextTable(heads, rows, (False,) * len(heads), notes=(NOTE,))
 
 
 def _facts(run: Run, max_clicks: int) -> dict[str, str]:
     spec, rules = run.spec, run.spec.rules
-    row = figures(run, max_clicks)
+    row = compute_figures(run, max_clicks)
     images = len({metrics.image_of(game.key) for game in run.trajectories})
     limit = "" if spec.limit is None else f", the first {spec.limit} only"
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
@@ -66,7 +69,7 @@ def _facts(run: Run, max_clicks: int) -> dict[str, str]:
         "hardware": _word(session.get("processor")),
         "versions": _versions(versions),
         "image decoder": spec.decoder,
-        "digest of the run": store.digest_in(run.path),
+        "digest of the run": store.digest_of_path(run.path),
     }
 
 

@@ -33,13 +33,13 @@ def compare(a: Run, b: Run) -> Comparison:
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
     if games_a.keys() != games_b.keys():
         raise IsbenchError(
-            f"runs {title(a)} and {title(b)} have {len(games_a.keys() & games_b.keys())} objects "
+            f"runs {run_title(a)} and {run_title(b)} have {len(games_a.keys() & games_b.keys())} objects "
             f"in common of {len(games_a)} and {len(games_b)}; wanted the same objects"
         )
     for what in ("dataset", "fingerprint"):
         if getattr(a.spec, what) != getattr(b.spec, what):
             raise IsbenchError(
-                f"runs {title(a)} and {title(b)} are over different data ({what} "
+                f"runs {run_title(a)} and {run_title(b)} are over different data ({what} "
                 f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same"
             )
     stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
@@ -54,15 +54,15 @@ def compare(a: Run, b: Run) -> Comparison:
     rows = []
     for target in targets:
         noc_a, noc_b = metrics.clicks_to(iou_a, target), metrics.clicks_to(iou_b, target)
-        difference = metrics.paired(noc_a.astype(float), noc_b.astype(float), images)
+        difference = metrics.compare_paired(noc_a.astype(float), noc_b.astype(float), images)
         name = f"NoC_{budget}@{100 * target:.0f}"
         rows.append((name, (float(noc_a.mean()), float(noc_b.mean())), difference))
     return Comparison(tuple(rows), _differing(keys, noc_a, noc_b), tuple(_notes(a, b)))
 
 
-def title(run: Run) -> str:
+def run_title(run: Run) -> str:
     """Return a run in words."""
-    return f"{run.spec.model} on {run.spec.dataset} ({store.digest_in(run.path)})"
+    return f"{run.spec.model} on {run.spec.dataset} ({store.digest_of_path(run.path)})"
 
 
 def _differing(

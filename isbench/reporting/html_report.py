@@ -19,11 +19,11 @@ import numpy as np
 from isbench import metrics
 from isbench.metrics import Floats
 from isbench.reporting import html_tables
-from isbench.reporting.recorded_masks import Answered
-from isbench.reporting.tables import frame, full_games, labels, sheet
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.recorded_masks import RecordedMasks
+from isbench.reporting.tables import has_full_games, make_frame, make_labels, make_table
+from isbench.reporting.text_table import TextTable
 from isbench.storage import store
-from isbench.storage.masks import rle
+from isbench.storage.masks import encode_rle
 from isbench.storage.store import Run
 from isbench.types import Image, Mask
 
@@ -33,16 +33,16 @@ TARGET = 0.9  # IoU of the NoC by which objects are listed
 
 
 @dataclass
-class Album:
+class ReportPictures:
     """The pictures of a page, up to LIMIT bytes."""
 
     pictures: list[dict[str, Any]] = field(default_factory=list)
     places: dict[tuple[str, str], int] = field(default_factory=dict)  # (data set, object) -> index
     size: int = 0
 
-    def add(self, dataset: str, games: Sequence[Answered]) -> bool:
+    def add(self, dataset: str, games: Sequence[RecordedMasks]) -> bool:
         """Add an object's picture with the games of every run; False if there is no room."""
-        made = picture(games)
+        made = encode_picture(games)
         size = len(json.dumps(made))
         if self.size + size > LIMIT:
             return False
@@ -52,7 +52,7 @@ class Album:
         return True
 
 
-def worst(runs: Sequence[Run], max_clicks: int) -> list[str]:
+def worst_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     """Return the objects of runs over one data set, those first that took the most clicks."""
     noc, last = zip(*(_figures(run, max_clicks) for run in runs), strict=True)
     score = np.nan_to_num(np.mean(noc, axis=0)) - np.nan_to_num(np.mean(last, axis=0))
@@ -60,7 +60,7 @@ def worst(runs: Sequence[Run], max_clicks: int) -> list[str]:
     return [keys[k] for k in np.lexsort((keys, -score))]
 
 
-def differing(runs: Sequence[Run], max_clicks: int) -> list[str]:
+def differing_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     """Return the objects of runs over one data set, those first at which clicks differ most."""
     noc, last = map(np.array, zip(*(_figures(run, max_clicks) for run in runs), strict=True))
     score = np.nan_to_num(np.ptp(noc, axis=0)) + np.nan_to_num(np.ptp(last, axis=0))
@@ -68,7 +68,7 @@ def differing(runs: Sequence[Run], max_clicks: int) -> list[str]:
     return [keys[k] for k in np.lexsort((keys, -score))]
 
 
-def picture(games: Sequence[Answered]) -> dict[str, Any]:
+def encode_picture(games: Sequence[RecordedMasks]) -> dict[str, Any]:
     """Return an object as the page draws it: image, truth, and each run's clicks and masks."""
     sample = games[0].sample
     height, width = sample.image.shape[:2]
@@ -101,11 +101,11 @@ def picture(games: Sequence[Answered]) -> dict[str, Any]:
     }
 
 
-def page(
+def render_page(
     title: str,
     runs: Sequence[Run],
     max_clicks: int,
-    album: Album,
+    album: ReportPictures,
     sizes: Mapping[tuple[str, str], float],
     told: str,
     template: Mapping[str, str],
@@ -117,7 +117,7 @@ def page(
     `template` has the page's own parts by their suffix; for a `pair` the page begins with where two
     runs differ.
     """
-    names = labels(runs)
+    names = make_labels(runs)
     sets = list(_sets(runs, max_clicks, album, sizes))
     charts = [
         *(_scatters(runs, names, max_clicks) if pair else ()),
@@ -136,7 +136,7 @@ def page(
         lead=escape(_lead(runs)),
         style=template["css"],
         script=template["js"],
-        tables=html_tables.tables([html_tables.Section("Tables", _table(runs, max_clicks))]),
+        tables=html_tables.render_tables([html_tables.Section("Tables", _table(runs, max_clicks))]),
         provenance="\n".join(_provenance(run, name) for run, name in zip(runs, names, strict=True)),
         # no tag can end the script that holds it
         data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
@@ -153,7 +153,10 @@ def _figures(run: Run, max_clicks: int) -> tuple[Floats, Floats]:
 
 
 def _sets(
-    runs: Sequence[Run], max_clicks: int, album: Album, sizes: Mapping[tuple[str, str], float]
+    runs: Sequence[Run],
+    max_clicks: int,
+    album: ReportPictures,
+    sizes: Mapping[tuple[str, str], float],
 ) -> Iterator[dict[str, Any]]:
     for name, members in _by_dataset(runs).items():
         noc, last = zip(*(_figures(runs[k], max_clicks) for k in members), strict=True)
@@ -188,7 +191,7 @@ def _charts(runs: Sequence[Run], names: Sequence[str], max_clicks: int) -> Itera
         lines = []
         for k in members:
             noc, _ = _figures(runs[k], most)
-            never = metrics.failed(metrics.curves(runs[k].trajectories, most), TARGET)
+            never = metrics.find_failures(metrics.curves(runs[k].trajectories, most), TARGET)
             reached = noc[~np.isnan(noc) & ~never].astype(int)
             counts = np.bincount(reached, minlength=most + 1)[1:]
             told = f"{names[k]}, {np.count_nonzero(never)} never"
@@ -200,7 +203,7 @@ def _curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
     """Return the mean IoU after each click and its 95 % interval, as `plots.iou_k` draws them."""
     iou = metrics.curves(run.trajectories, clicks)
     low, high = metrics.bootstrap(iou, [metrics.image_of(game.key) for game in run.trajectories])
-    full = full_games(run)
+    full = has_full_games(run)
     return {
         "label": label if full else f"{label}, stopped at {run.spec.rules.stop_iou:g}: last held",
         "dashed": not full,
@@ -229,8 +232,8 @@ def _scatters(
     }
 
 
-def _table(runs: Sequence[Run], max_clicks: int) -> Sheet:
-    return sheet(frame(runs, max_clicks), "all")
+def _table(runs: Sequence[Run], max_clicks: int) -> TextTable:
+    return make_table(make_frame(runs, max_clicks), "all")
 
 
 def _lead(runs: Sequence[Run]) -> str:
@@ -239,7 +242,7 @@ def _lead(runs: Sequence[Run]) -> str:
 
 
 def _provenance(run: Run, label: str) -> str:
-    facts: dict[str, object] = {"run": store.digest(run.spec), **asdict(run.spec)}
+    facts: dict[str, object] = {"run": store.spec_digest(run.spec), **asdict(run.spec)}
     for session in run.meta:
         facts.update({f"played on: {key}": value for key, value in session.items()})
     items = "".join(
@@ -269,4 +272,4 @@ def _jpeg(image: Image, size: tuple[int, int]) -> str:
 
 def _small(mask: Mask, size: tuple[int, int]) -> str:
     small = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
-    return str(rle(small > 0)["counts"])
+    return str(encode_rle(small > 0)["counts"])

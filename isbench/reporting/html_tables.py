@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import NamedTuple
 
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.text_table import TextTable
 
 
 class Section(NamedTuple):
     """A sheet under its title; no title goes on with the one before."""
 
     title: str
-    sheet: Sheet
+    sheet: TextTable
 
 
 _STYLE = """
@@ -34,17 +34,17 @@ p { color: var(--quiet); max-width: 60rem; margin: .4rem 0; font-size: 13px; }
 """
 
 
-def page(title: str, lead: str, sections: Iterable[Section]) -> str:
+def render_page(title: str, lead: str, sections: Iterable[Section]) -> str:
     """Return the page."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n{tables(sections)}\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>\n{render_tables(sections)}\n</body>\n</html>\n"
     )
 
 
-def tables(sections: Iterable[Section]) -> str:
+def render_tables(sections: Iterable[Section]) -> str:
     """Return the sheets as parts of a page."""
     return "\n".join(line for section in sections for line in _section(section))
 
@@ -59,7 +59,7 @@ def _section(section: Section) -> Iterator[str]:
     yield from (f"<p>{escape(note)}</p>" for note in sheet.notes)
 
 
-def _row(tag: str, row: Iterable[str], sheet: Sheet) -> str:
+def _row(tag: str, row: Iterable[str], sheet: TextTable) -> str:
     classes = (' class="figure"' if figure else "" for figure in sheet.figures)
     pairs = zip(row, classes, strict=True)
     return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in pairs)}</tr>"

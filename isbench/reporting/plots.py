@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isbench import metrics
-from isbench.reporting.boundary_tables import scored
-from isbench.reporting.qualitative import Scene, Side, caption
-from isbench.reporting.tables import full_games, labels
+from isbench.reporting.boundary_tables import with_boundary_iou
+from isbench.reporting.qualitative import Scene, Side, make_caption
+from isbench.reporting.tables import has_full_games, make_labels
 from isbench.storage.store import Run
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
@@ -53,7 +53,7 @@ def biou_k(runs: Sequence[Run], values: Sequence[metrics.Floats]) -> Figure:
     found = {id(run): value for run, value in zip(runs, values, strict=True)}
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
-        kept, images = scored(run, found[id(run)])
+        kept, images = with_boundary_iou(run, found[id(run)])
         clicks = np.arange(1, kept.shape[1] + 1)
         style, label = _ended(run, label, "mask")
         low, high = metrics.bootstrap(kept, images)
@@ -86,7 +86,7 @@ def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
         budget = min(max_clicks, run.spec.rules.max_clicks)
         target = min(0.90, run.spec.rules.stop_iou)
         iou = metrics.curves(run.trajectories, budget)
-        solved = metrics.clicks_to(iou, target)[~metrics.failed(iou, target)]
+        solved = metrics.clicks_to(iou, target)[~metrics.find_failures(iou, target)]
         heights = np.bincount(solved, minlength=budget + 1)[1:]
         width = 0.8 / rivals
         shift = (counts[run.path] + 0.5) * width - 0.4
@@ -126,7 +126,7 @@ def side_by_side(scenes: Sequence[Scene]) -> Figure:
     for scene, row in zip(scenes, panels, strict=True):
         for side, panel in zip(scene.sides, row, strict=True):
             _picture(panel, scene, side)
-    figure.suptitle(caption(scenes), fontsize=9)
+    figure.suptitle(make_caption(scenes), fontsize=9)
     return figure
 
 
@@ -151,7 +151,7 @@ def _picture(panel: Axes, scene: Scene, side: Side) -> None:
 
 def _ended(run: Run, label: str, held: str) -> tuple[str, str]:
     """Return the style and label of a curve: games that stopped early hold what they ended with."""
-    if full_games(run):
+    if has_full_games(run):
         return "-", label
     return "--", f"{label}, stopped at {run.spec.rules.stop_iou:g}: last {held} held"
 
@@ -174,7 +174,7 @@ def _panels(runs: Sequence[Run], draw: Callable[[Axes, Run, str, str], None]) ->
         if len({run.spec.model for run in here}) == len(here):  # a model's colour in every panel
             by_model = dict(zip(models, cycle(_COLOURS), strict=False))
             colours = [by_model[run.spec.model] for run in here]
-        for run, label, colour in zip(here, labels(here), colours, strict=True):
+        for run, label, colour in zip(here, make_labels(here), colours, strict=True):
             # matplotlib hides the label of what begins with a line
             draw(panel, run, colour, f" {label}" if label.startswith("_") else label)
         counts = sorted({len(run.trajectories) for run in here})

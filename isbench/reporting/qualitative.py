@@ -13,11 +13,11 @@ import numpy as np
 
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import at_work, masks, overlap, rebuilt
+from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics.boundary import boundary_iou
-from isbench.reporting.compare import title
-from isbench.reporting.tables import labels
+from isbench.reporting.compare import run_title
+from isbench.reporting.tables import make_labels
 from isbench.storage.store import Run
 from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
 
@@ -63,7 +63,9 @@ class Pair(NamedTuple):
         return self.games[0].clicks[: self.clicks]
 
 
-def scenes(runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int) -> Iterator[Scene]:
+def make_scenes(
+    runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int
+) -> Iterator[Scene]:
     """Yield the scenes of the `count` objects at which two runs' IoU differs most.
 
     The recorded IoU is compared after `max_clicks` clicks, or as many as both games have; what is
@@ -71,14 +73,19 @@ def scenes(runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int) -
     there are two runs over these very data, and for a model that is not at hand.
     """
     check_pair(runs, dataset)
-    chosen = apart(runs, max_clicks)[:count]
+    chosen = rank_by_distance(runs, max_clicks)[:count]
     samples = [dataset.load(pair.games[0].key) for pair in chosen]
     sides = []
-    for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)):
-        with at_work(rebuilt(run.spec)) as predictor:
+    for number, (run, label) in enumerate(zip(runs, make_labels(runs), strict=True)):
+        with open_predictor(model_from_spec(run.spec)) as predictor:
             sides.append(
                 [
-                    _side(label, sample, _known(pair, number), masks(predictor, sample, pair.asked))
+                    _side(
+                        label,
+                        sample,
+                        _known(pair, number),
+                        replay_masks(predictor, sample, pair.asked),
+                    )
                     for pair, sample in zip(chosen, samples, strict=True)
                 ]
             )
@@ -86,7 +93,7 @@ def scenes(runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int) -
         yield Scene(sample.key, sample.image, sample.truth, pair.asked, tuple(both))
 
 
-def averages(found: Sequence[Scene]) -> list[Average]:
+def average_scenes(found: Sequence[Scene]) -> list[Average]:
     """Return each model's mean figures over the scenes."""
     return [
         Average(
@@ -98,9 +105,9 @@ def averages(found: Sequence[Scene]) -> list[Average]:
     ]
 
 
-def caption(found: Sequence[Scene]) -> str:
+def make_caption(found: Sequence[Scene]) -> str:
     """Return in two lines what the scenes show, and the mean figures of each model."""
-    shown = averages(found)
+    shown = average_scenes(found)
     figures = "; ".join(
         f"{one.label} IoU {one.iou:.3f}, boundary IoU {one.boundary_iou:.3f}" for one in shown
     )
@@ -119,14 +126,16 @@ def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
     for run in runs:
         if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, content):
             raise IsbenchError(
-                f"run {title(run)} was not played on the files of {dataset.name} that are here; "
+                f"run {run_title(run)} was not played on the files of {dataset.name} that are here; "
                 "name their folder's parent by --data"
             )
     if a.spec.keys != b.spec.keys:
-        raise IsbenchError(f"runs {title(a)} and {title(b)} have other objects; wanted the same")
+        raise IsbenchError(
+            f"runs {run_title(a)} and {run_title(b)} have other objects; wanted the same"
+        )
 
 
-def apart(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
+def rank_by_distance(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
     """Return the games on each object, those first whose IoU is farthest apart."""
     pairs = []
     for games in zip(*(run.trajectories for run in runs), strict=True):
@@ -150,7 +159,7 @@ def _side(
 ) -> Side:
     """Return the side of a model that gave the answers, the last of them shown."""
     shown = list(answers)
-    found = tuple(overlap(answer, sample) for answer in shown)
+    found = tuple(compute_overlap(answer, sample) for answer in shown)
     return Side(
         label,
         shown[-1],

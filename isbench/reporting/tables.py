@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from isbench import metrics
-from isbench.reporting.text_table import Sheet
+from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -37,18 +37,18 @@ class Column:
     figure: bool = True  # set flush right
 
 
-def frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
+def make_frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
     """Return a row a run with every figure, nan where the run cannot give it.
 
     Games longer than `max_clicks` count up to there; `budget` is the clicks that were allowed.
     Intervals are 95 % bootstrap ones over images.
     """
-    table: pd.DataFrame = pd.DataFrame([figures(run, max_clicks) for run in runs])
-    table.insert(1, "label", labels(runs))
+    table: pd.DataFrame = pd.DataFrame([compute_figures(run, max_clicks) for run in runs])
+    table.insert(1, "label", make_labels(runs))
     return table
 
 
-def figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
+def compute_figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
     """Return the figures of one run by name."""
     rules = run.spec.rules
     budget = min(max_clicks, rules.max_clicks)
@@ -66,19 +66,19 @@ def figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
     }
     for target in NOF_TARGETS:
         known = target <= rules.stop_iou
-        never, late = metrics.failed(iou, target), metrics.failed_ritm(iou, target)
+        never, late = metrics.find_failures(iou, target), metrics.find_failures_ritm(iou, target)
         row[f"nof@{_percent(target)}"] = never.sum() if known else np.nan
         row[f"nof_ritm@{_percent(target)}"] = late.sum() if known else np.nan
     for k in IOU_AT:
-        known = full_games(run) and k <= budget
+        known = has_full_games(run) and k <= budget
         row[f"iou@{k}"] = iou[:, k - 1].mean() if known else np.nan
     row["clicks"] = sum(clicks)
     row["seconds_per_click"] = seconds_per_click(run, budget)
-    row["run"] = store.digest_in(run.path)
+    row["run"] = store.digest_of_path(run.path)
     return {**row, **_asked(run)}
 
 
-def full_games(run: Run) -> bool:
+def has_full_games(run: Run) -> bool:
     """Whether the games go on to their last click whatever the IoU, as IoU@k needs."""
     return run.spec.rules.stop_iou > 1
 
@@ -114,7 +114,7 @@ def _asked(run: Run) -> dict[str, object]:
     return {**asdict(spec.rules), **facts, **libraries, **options}
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def make_labels(runs: Sequence[Run]) -> list[str]:
     """Return each run's model, with whatever tells it from the other runs on its data set.
 
     Rules that are not a preset's, a limit and options in which runs of a model differ are named.
@@ -223,16 +223,16 @@ VIEWS: Mapping[str, tuple[Column, ...]] = {
 }
 
 
-def sheet(table: pd.DataFrame, view: str) -> Sheet:
+def make_table(table: pd.DataFrame, view: str) -> TextTable:
     """Return a view of a frame as text."""
     columns = VIEWS[view]
     records: list[dict[str, object]] = table.to_dict("records")  # type: ignore[assignment]
     rows = tuple(tuple(column.text(record) for column in columns) for record in records)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return Sheet(heads, rows, figures, turned=view == "all")
+    return TextTable(heads, rows, figures, turned=view == "all")
 
 
-def csv(table: pd.DataFrame) -> str:
+def format_csv(table: pd.DataFrame) -> str:
     """Return every figure at full precision, one row a run; missing ones are empty."""
     buffer = io.StringIO()
     table.to_csv(buffer, index=False)

@@ -14,7 +14,7 @@ FORMATS = ("rich", "markdown", "latex", "csv")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """A table as text; '' is a missing figure."""
 
     heads: tuple[str, ...]
@@ -24,7 +24,7 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
-def markdown(sheet: Sheet) -> str:
+def format_markdown(sheet: TextTable) -> str:
     """Return the sheet as a markdown table, its notes as paragraphs under it."""
     rule = ["---:" if figure else "---" for figure in sheet.figures]
     rows = ([cell.replace("|", "\\|") for cell in row] for row in sheet.rows)
@@ -32,7 +32,7 @@ def markdown(sheet: Sheet) -> str:
     return "\n".join([*lines, *(f"\n{note}" for note in sheet.notes)]) + "\n"
 
 
-def latex(sheet: Sheet) -> str:
+def format_latex(sheet: TextTable) -> str:
     """Return the sheet as a LaTeX tabular (package booktabs), its notes as comments."""
     lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (sheet.heads, *sheet.rows)]
     kinds = "".join("r" if figure else "l" for figure in sheet.figures)
@@ -41,14 +41,14 @@ def latex(sheet: Sheet) -> str:
     return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n{notes}"
 
 
-def csv(sheet: Sheet) -> str:
+def format_csv(sheet: TextTable) -> str:
     """Return the sheet as csv, without its notes."""
     buffer = io.StringIO()
     comma.writer(buffer, lineterminator="\n").writerows((sheet.heads, *sheet.rows))
     return buffer.getvalue()
 
 
-def terminal(sheet: Sheet, width: int | None = None) -> Iterable[Table]:
+def make_terminal_tables(sheet: TextTable, width: int | None = None) -> Iterable[Table]:
     """Yield the sheet as tables for a terminal of `width` characters, None for any.
 
     A sheet that is wider is turned: a row is a figure then and a column a row, as many a table as

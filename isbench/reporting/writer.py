@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
-from isbench.papers.published import Figure, figures
+from isbench.papers.published import Figure, parse_figures
 from isbench.reporting.qualitative import Scene
 from isbench.storage import store
 from isbench.storage.store import Run
 
 
-def choose(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
+def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
     """Return the complete runs that the names stand for, and notes on those left out.
 
     A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
@@ -52,14 +52,14 @@ def has_finished(out: Path) -> bool:
     return any(path.name.endswith(store.SEALED) for path in store.find(out))
 
 
-def published() -> tuple[Figure, ...]:
+def read_published() -> tuple[Figure, ...]:
     """Return the figures that the CSFPN paper prints."""
-    return figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())
+    return parse_figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())
 
 
-def choose_one(name: str, out: Path) -> Run:
+def choose_run(name: str, out: Path) -> Run:
     """Return the one complete run a name stands for; raises IsbenchError if there are more."""
-    runs, _ = choose([name], out)
+    runs, _ = choose_runs([name], out)
     if len(runs) > 1:
         raise IsbenchError(
             f"{name} stands for {len(runs)} runs; wanted one: name its file or digest"
@@ -67,7 +67,7 @@ def choose_one(name: str, out: Path) -> Run:
     return runs[0]
 
 
-def template(name: str) -> dict[str, str]:
+def read_template(name: str) -> dict[str, str]:
     """Return the parts of a page, `report` or `demo`, by their suffix: html, css, js.
 
     The script begins with the decoder of masks that both pages share.
@@ -88,7 +88,7 @@ def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> 
     name = ALIASES.get(plot, plot)
     if name not in PLOTS:
         raise unknown("plot", plot, PLOTS)
-    return _saved(
+    return _save(
         [folder / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
     )
 
@@ -98,14 +98,14 @@ def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) ->
     from isbench.reporting.plots import biou_k
 
     paths = [folder / f"biou_k.{kind}" for kind in ("png", "svg")]
-    return _saved(paths, biou_k, runs, values)
+    return _save(paths, biou_k, runs, values)
 
 
 def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
     """Draw scenes side by side and write them as one PNG; return the file."""
     from isbench.reporting.plots import side_by_side
 
-    (path,) = _saved([folder / "pictures.png"], side_by_side, scenes)
+    (path,) = _save([folder / "pictures.png"], side_by_side, scenes)
     return path
 
 
@@ -125,7 +125,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _saved(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
+def _save(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
     """Draw a figure and write it to every path, by its suffix."""
     import matplotlib
 
@@ -151,12 +151,12 @@ def _paths(name: str, out: Path) -> list[Path]:
         if not found:
             raise IsbenchError(f"no run below {path}; `isbench run` makes one")
         return found
-    found = [file for file in store.find(out) if store.digest_in(file).startswith(name)]
+    found = [file for file in store.find(out) if store.digest_of_path(file).startswith(name)]
     if not found:
-        known = sorted(store.digest_in(file) for file in store.find(out))
+        known = sorted(store.digest_of_path(file) for file in store.find(out))
         raise unknown(f"run below {out}", name, known)
     return found
 
 
 def _order(run: Run) -> tuple[str, str, str]:
-    return run.spec.dataset, run.spec.model, store.digest(run.spec)
+    return run.spec.dataset, run.spec.model, store.spec_digest(run.spec)

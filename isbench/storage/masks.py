@@ -14,7 +14,7 @@ from isbench.errors import IsbenchError
 from isbench.types import Mask
 
 
-def rle(mask: Mask) -> dict[str, Any]:
+def encode_rle(mask: Mask) -> dict[str, Any]:
     """Return a (H, W) bool mask as COCO writes it: `size`, and `counts` as text."""
     from pycocotools import mask as coco  # takes long to import
 
@@ -22,24 +22,24 @@ def rle(mask: Mask) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": packed["counts"].decode("ascii")}
 
 
-def unpacked(packed: Mapping[str, Any]) -> Mask:
+def decode_rle(packed: Mapping[str, Any]) -> Mask:
     """Return the mask of COCO's run lengths; raises ValueError for broken ones."""
-    from isbench.datasets.coco import Outline, outlined
+    from isbench.datasets.coco import Outline, decode_outline
 
     height, width = packed["size"]
-    return outlined(Outline("", height, width, packed))
+    return decode_outline(Outline("", height, width, packed))
 
 
-def png(mask: Mask) -> bytes:
+def encode_png(mask: Mask) -> bytes:
     """Return a mask as a PNG of one channel, 255 where it is true."""
     _, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
     return bytes(data)
 
 
-def encoded(mask: Mask, path: Path) -> bytes:
+def encode_mask(mask: Mask, path: Path) -> bytes:
     """Return a mask as the path's suffix says; raises IsbenchError for another."""
     kinds: Mapping[str, Callable[[Mask], bytes]]
-    kinds = {".png": png, ".json": lambda mask: json.dumps(rle(mask)).encode()}
+    kinds = {".png": encode_png, ".json": lambda mask: json.dumps(encode_rle(mask)).encode()}
     if path.suffix.lower() not in kinds:
         raise IsbenchError(f"{path} ends in {path.suffix or 'nothing'}; wanted .png or .json")
     return kinds[path.suffix.lower()](mask)

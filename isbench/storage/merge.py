@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from isbench.datasets.fingerprints import keys_digest
+from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
 from isbench.storage import store
 from isbench.storage.records import Trajectories
@@ -21,19 +21,19 @@ def merge(paths: Sequence[Path], out: Path) -> list[Path]:
     runs: dict[str, list[Run]] = {}
     for path in dict.fromkeys(_files(paths)):
         part = store.read(path)
-        runs.setdefault(store.digest(part.spec), []).append(part)
+        runs.setdefault(store.spec_digest(part.spec), []).append(part)
     if not runs:
         told = ", ".join(map(str, paths))
         raise IsbenchError(f"no shards in {told}; play some by `isbench run --shard 1/2`")
-    joined = [(parts, _joined(parts)) for parts in runs.values()]
-    return [_sealed(out, parts, lines) for parts, lines in joined]
+    joined = [(parts, _join(parts)) for parts in runs.values()]
+    return [_find_sealed(out, parts, lines) for parts, lines in joined]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from store.shards(path)
-        elif path.is_file() and path.name.endswith(store.SEALED) and store.shard_in(path):
+            yield from store.find_shards(path)
+        elif path.is_file() and path.name.endswith(store.SEALED) and store.shard_of_path(path):
             yield path
         else:
             raise IsbenchError(
@@ -42,7 +42,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             )
 
 
-def _joined(parts: Sequence[Run]) -> dict[str, bytes]:
+def _join(parts: Sequence[Run]) -> dict[str, bytes]:
     """Return the lines of all parts by key; raises unless they are those of the whole run."""
     lines: dict[str, bytes] = {}
     source: dict[str, Path] = {}
@@ -57,7 +57,7 @@ def _joined(parts: Sequence[Run]) -> dict[str, bytes]:
                 )
             source.setdefault(key, part.path)
     spec = parts[0].spec
-    if keys_digest(sorted(lines)) != spec.keys:
+    if digest_keys(sorted(lines)) != spec.keys:
         there = ", ".join(sorted({f"{n}/{of}" for n, of in map(_number, parts)}))
         raise IsbenchError(
             f"{spec.model} on {spec.dataset}: {len(lines)} of {spec.objects} objects are in the "
@@ -67,20 +67,20 @@ def _joined(parts: Sequence[Run]) -> dict[str, bytes]:
 
 
 def _number(part: Run) -> store.Shard:
-    shard = store.shard_in(part.path)
+    shard = store.shard_of_path(part.path)
     assert shard is not None
     return shard
 
 
-def _sealed(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
+def _find_sealed(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
     """Seal a run, and put what its shards noted of machines and times beside it."""
     spec = parts[0].spec
-    with store.opened(out, spec) as file:
+    with store.open_run(out, spec) as file:
         if file is not None:
             file.recorded.update(lines)
             file.note(b"".join(map(_notes, parts)))
             file.seal()
-    return store.place(out, spec)
+    return store.run_path(out, spec)
 
 
 def _notes(part: Run) -> bytes:

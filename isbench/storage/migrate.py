@@ -28,21 +28,21 @@ def migrate(folder: Path) -> Iterator[Migrated]:
     and times and masks beside it are renamed. Raises IsbenchError for a damaged file, and where the
     new name is taken by another run.
     """
-    for path in sorted([*store.find(folder), *store.shards(folder)]):
+    for path in sorted([*store.find(folder), *store.find_shards(folder)]):
         first, _, games = _read(path).partition(b"\n")
-        if records.format_of(path, first) == records.FORMAT:
+        if records.read_format(path, first) == records.FORMAT:
             continue
-        spec = records.parsed_spec(path, first)
-        data = records.line(records.spec_record(spec)) + games
-        new = store.place(path.parent.parent, spec, store.shard_in(path))
+        spec = records.parse_spec(path, first)
+        data = records.format_line(records.spec_record(spec)) + games
+        new = store.run_path(path.parent.parent, spec, store.shard_of_path(path))
         if not path.name.endswith(store.SEALED):
-            new = store.beside(new, store.OPEN)
+            new = store.companion_path(new, store.OPEN)
         if new.exists() and _read(new) != data:
             raise IsbenchError(f"{path} would become {new}, which is another run; move one away")
         _write(new, data)
         for suffix in (store.META, store.MASKS):
-            if (companion := store.beside(path, suffix)).exists():
-                companion.replace(store.beside(new, suffix))
+            if (companion := store.companion_path(path, suffix)).exists():
+                companion.replace(store.companion_path(new, suffix))
         path.unlink()
         yield Migrated(path, new)
 

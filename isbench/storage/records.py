@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, overload
 
 from isbench.errors import IsbenchError
-from isbench.protocol import length
+from isbench.protocol import count_clicks
 from isbench.types import Click, Rules, Spec, Trajectory
 
 FORMAT = 2
 _LIBRARIES = ("opencv", "scikit-image", "torch")  # that 0.1 wrote as a model's version
 
 
-def line(record: Mapping[str, Any]) -> bytes:
+def format_line(record: Mapping[str, Any]) -> bytes:
     """Return a record as a line of canonical JSON: the same record, the same bytes."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode() + b"\n"
@@ -57,16 +57,16 @@ class Trajectories(Sequence[Trajectory]):
         """Return one trajectory, or the trajectories of a slice."""
         if isinstance(index, slice):
             return Trajectories(self.keys[index], self.lines[index])
-        return _parsed_trajectory(json.loads(self.lines[index]))
+        return _parse_trajectory(json.loads(self.lines[index]))
 
 
-def recorded(trajectories: Iterable[Trajectory]) -> Trajectories:
+def to_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
     """Return trajectories as their lines."""
-    lines = {one.key: line(trajectory_record(one)) for one in trajectories}
+    lines = {one.key: format_line(trajectory_record(one)) for one in trajectories}
     return Trajectories(tuple(lines), tuple(lines.values()))
 
 
-def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
+def parse_run(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
     """Return the spec and the trajectories of a file's whole lines, every one checked.
 
     `path` is named in the IsbenchError that a damaged line raises.
@@ -74,14 +74,14 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
     lines = data.splitlines(keepends=True)
     if not lines:
         raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
-    spec = parsed_spec(path, lines[0])
+    spec = parse_spec(path, lines[0])
     keys: dict[str, None] = {}
     for number, text in enumerate(lines[1:], start=2):
         try:
-            game = _parsed_trajectory(json.loads(text))
+            game = _parse_trajectory(json.loads(text))
             if game.key in keys:
                 raise ValueError(f"object {game.key} stands in an earlier line too")
-            if length(game.overlap, spec.rules) != len(game.overlap):
+            if count_clicks(game.overlap, spec.rules) != len(game.overlap):
                 raise ValueError(f"the game of {game.key} does not end where its rules say")
         except (ValueError, KeyError, TypeError) as error:
             raise IsbenchError(
@@ -92,9 +92,9 @@ def parsed(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
     return spec, Trajectories(tuple(keys), tuple(lines[1:]))
 
 
-def parsed_spec(path: Path, first: bytes) -> Spec:
+def parse_spec(path: Path, first: bytes) -> Spec:
     """Return the spec of a file's first line; raises IsbenchError for another format or kind."""
-    version = format_of(path, first)
+    version = read_format(path, first)
     try:
         record = json.loads(first)
         fields = record["spec"] if version == FORMAT else _convert(record["spec"])
@@ -103,7 +103,7 @@ def parsed_spec(path: Path, first: bytes) -> Spec:
         raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
 
 
-def format_of(path: Path, first: bytes) -> int:
+def read_format(path: Path, first: bytes) -> int:
     """Return the format of a run file by its first line; IsbenchError for any but 1 and FORMAT."""
     try:
         version: int = json.loads(first)["isbench"]
@@ -127,7 +127,7 @@ def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "version": "1" if known or not said else said, "libraries": libraries}
 
 
-def _parsed_trajectory(record: Any) -> Trajectory:
+def _parse_trajectory(record: Any) -> Trajectory:
     clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
     overlap = tuple((first, second) for first, second in record["overlap"])
     numbers = [number for pair in (*clicks, *overlap) for number in pair]

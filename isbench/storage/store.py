@@ -22,9 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from isbench.datasets.fingerprints import keys_digest
+from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
-from isbench.protocol import length
+from isbench.protocol import count_clicks
 from isbench.storage import records
 from isbench.types import Game, Rules, Spec, Trajectory
 
@@ -52,16 +52,16 @@ class Run:
     meta: tuple[Mapping[str, Any], ...]  # one entry a session: host, versions, warnings
 
 
-def digest(spec: Spec) -> str:
+def spec_digest(spec: Spec) -> str:
     """Return the spec's identity: 12 hex digits of the sha256 of its line."""
-    return sha256(records.line(records.spec_record(spec))).hexdigest()[:12]
+    return sha256(records.format_line(records.spec_record(spec))).hexdigest()[:12]
 
 
-def place(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
+def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, under the results folder."""
     dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
-    return out / dataset / f"{model}-{digest(spec)}{part}{SEALED}"
+    return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RunFile:
 
     def session(self, facts: Mapping[str, Any]) -> None:
         """Note who plays from here on: host, versions, warnings."""
-        _append(self._meta, records.line({"session": dict(facts)}), self.path)
+        _append(self._meta, records.format_line({"session": dict(facts)}), self.path)
 
     def note(self, lines: bytes) -> None:
         """Take over what others noted of machines and times."""
@@ -88,18 +88,22 @@ class RunFile:
         trajectory = game.trajectory
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
-            _append(self._meta, records.line({"key": trajectory.key, "seconds": times}), self.path)
+            _append(
+                self._meta,
+                records.format_line({"key": trajectory.key, "seconds": times}),
+                self.path,
+            )
         if game.masks:  # before the game: what is recorded with masks has them
             self._keep(trajectory.key, game.masks)
-        line = records.line(records.trajectory_record(trajectory))
+        line = records.format_line(records.trajectory_record(trajectory))
         _append(self._file, line, self.path)
         self.recorded[trajectory.key] = line
 
     def _keep(self, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
         counts = [mask["counts"] for mask in masks]
-        line = records.line({"key": key, "size": masks[0]["size"], "masks": counts})
+        line = records.format_line({"key": key, "size": masks[0]["size"], "masks": counts})
         try:
-            with beside(self._sealed, MASKS).open("ab") as file:
+            with companion_path(self._sealed, MASKS).open("ab") as file:
                 file.write(b"\n" + line.rstrip(b"\n"))
         except OSError as error:
             raise _disk_error(self.path, error) from error
@@ -116,7 +120,7 @@ def add_session(path: Path, facts: Mapping[str, Any]) -> None:
     meta = meta_path(path)
     try:
         with meta.open("ab", buffering=0) as file:
-            _append(file, records.line({"session": dict(facts)}), meta)
+            _append(file, records.format_line({"session": dict(facts)}), meta)
     except OSError as error:
         raise _disk_error(meta, error) from error
 
@@ -127,7 +131,7 @@ def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
     try:
         with draft.open("wb") as file:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                packed.write(records.line(records.spec_record(spec)))
+                packed.write(records.format_line(records.spec_record(spec)))
                 packed.writelines(lines[key] for key in sorted(lines))
             file.flush()
             os.fsync(file.fileno())
@@ -138,21 +142,21 @@ def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
 
 
 @contextmanager
-def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
+def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
     """Open the run of a spec, or a shard of it, for playing, alone; None when it is sealed already.
 
     Raises IsbenchError when another process plays it, the folder cannot be written, or a line
     before the last is damaged.
     """
-    sealed = place(out, spec, shard)
-    lock_path = beside(sealed, ".lock")
+    sealed = run_path(out, spec, shard)
+    lock_path = companion_path(sealed, ".lock")
     lock = FileLock(lock_path)
     try:
         sealed.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise IsbenchError(
-            f"run {digest(spec)} ({spec.model} on {spec.dataset}) is being played by another "
+            f"run {spec_digest(spec)} ({spec.model} on {spec.dataset}) is being played by another "
             f"process into {sealed.parent}; wait for it, or choose another --out"
         ) from None
     except OSError as error:
@@ -160,12 +164,12 @@ def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFil
     try:
         if sealed.exists():
             # a process killed right after sealing left its open file
-            beside(sealed, OPEN).unlink(missing_ok=True)
+            companion_path(sealed, OPEN).unlink(missing_ok=True)
             yield None
             return
         with ExitStack() as files:
-            file = _begun(sealed, spec, files)
-            files.callback(_forgotten, file)
+            file = _begin(sealed, spec, files)
+            files.callback(_forget_empty, file)
             yield file
     finally:
         # another may hold this very file open and wait its turn: away with it only once its run is
@@ -175,39 +179,39 @@ def opened(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFil
         lock.release()
 
 
-def _forgotten(file: RunFile) -> None:
+def _forget_empty(file: RunFile) -> None:
     """Take away the files of a run of which nothing came to be recorded."""
     if not file.recorded:
         file.path.unlink(missing_ok=True)
         meta_path(file.path).unlink(missing_ok=True)
-        beside(file.path, MASKS).unlink(missing_ok=True)
+        companion_path(file.path, MASKS).unlink(missing_ok=True)
 
 
-def _begun(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
+def _begin(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
     """Read what is recorded, cut a torn last line, and write the spec into a new file."""
-    path = beside(sealed, OPEN)
-    whole = _whole_lines(path)
+    path = companion_path(sealed, OPEN)
+    whole = _read_whole_lines(path)
     recorded: dict[str, bytes] = {}
     if whole:
-        found, trajectories = records.parsed(path, whole)
-        if digest(found) != digest(spec):
+        found, trajectories = records.parse_run(path, whole)
+        if spec_digest(found) != spec_digest(spec):
             raise IsbenchError(f"{path} holds another run than its name says; move it away")
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
-    file = files.enter_context(_openable(path, len(whole)))
+    file = files.enter_context(_open_at(path, len(whole)))
     if not whole:
-        _append(file, records.line(records.spec_record(spec)), path)
+        _append(file, records.format_line(records.spec_record(spec)), path)
     meta = meta_path(sealed)
-    times = files.enter_context(_openable(meta, len(_whole_lines(meta))))
+    times = files.enter_context(_open_at(meta, len(_read_whole_lines(meta))))
     return RunFile(path, recorded, sealed, spec, file, times)
 
 
 def read(path: Path) -> Run:
     """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
     sealed = path.name.endswith(SEALED)
-    complete = sealed and shard_in(path) is None
-    data = _unpacked(path) if sealed else _whole_lines(path)
-    spec, trajectories = records.parsed(path, data)
-    if complete and keys_digest(trajectories.keys) != spec.keys:
+    complete = sealed and shard_of_path(path) is None
+    data = _unpack(path) if sealed else _read_whole_lines(path)
+    spec, trajectories = records.parse_run(path, data)
+    if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} that "
             "were played); restore it, or play it anew"
@@ -224,34 +228,34 @@ def find(out: Path) -> list[Path]:
     sealed = set(out.rglob(f"*{SEALED}"))
     opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
     files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
-    return sorted(path for path in files if shard_in(path) is None)
+    return sorted(path for path in files if shard_of_path(path) is None)
 
 
-def shards(folder: Path) -> list[Path]:
+def find_shards(folder: Path) -> list[Path]:
     """Return the sealed shards below a folder, sorted."""
-    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_in(path))
+    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_of_path(path))
 
 
-def shard_in(path: Path) -> Shard | None:
+def shard_of_path(path: Path) -> Shard | None:
     """Return which shard a file's name says that it holds, None for a whole run."""
-    found = _SHARD.search(beside(path, "").name)
+    found = _SHARD.search(companion_path(path, "").name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
 
-def digest_in(path: Path) -> str:
+def digest_of_path(path: Path) -> str:
     """Return the digest in a run file's name."""
-    return _SHARD.sub("", beside(path, "").name).rpartition("-")[2]
+    return _SHARD.sub("", companion_path(path, "").name).rpartition("-")[2]
 
 
 def meta_path(path: Path) -> Path:
     """Return the file of times and versions beside a run's file."""
-    return beside(path, META)
+    return companion_path(path, META)
 
 
-def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def read_saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Return the masks that were saved with a run, by key, as COCO's run lengths of each click."""
     try:
-        lines = beside(path, MASKS).read_bytes().splitlines()
+        lines = companion_path(path, MASKS).read_bytes().splitlines()
     except OSError:
         return {}
     found = {}
@@ -265,31 +269,33 @@ def saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     return found
 
 
-def beside(path: Path, suffix: str) -> Path:
+def companion_path(path: Path, suffix: str) -> Path:
     """Return the file of the same run with another suffix."""
     return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + suffix)
 
 
-def covering(out: Path, spec: Spec) -> Run | None:
+def find_longer_run(out: Path, spec: Spec) -> Run | None:
     """Return a sealed run of longer games of the same spec, cut to what the spec asks.
 
     Play does not know its own end, so a game that goes on longer begins with the shorter one.
     """
-    for path, other in _neighbours(out, spec):
+    for path, other in _read_specs(out, spec):
         if path.name.endswith(SEALED) and _covers(other, spec):
             longer = read(path)
-            games = records.recorded(cut(one, spec.rules) for one in longer.trajectories)
+            games = records.to_trajectories(
+                shorten_game(one, spec.rules) for one in longer.trajectories
+            )
             return replace(longer, spec=spec, trajectories=games)
     return None
 
 
-def cut(trajectory: Trajectory, rules: Rules) -> Trajectory:
+def shorten_game(trajectory: Trajectory, rules: Rules) -> Trajectory:
     """Return the game as shorter rules would have played it."""
-    end = length(trajectory.overlap, rules)
+    end = count_clicks(trajectory.overlap, rules)
     return Trajectory(trajectory.key, trajectory.clicks[:end], trajectory.overlap[:end])
 
 
-def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
+def find_stale_runs(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
     """Return the open runs of the same question whose surroundings differ, and in what.
 
     These are what a user means to resume after the data, the decoder or the machine changed.
@@ -300,19 +306,19 @@ def unlike(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
     )  # fmt: skip
     same = {name: getattr(spec, name) for name in fields}
     found = []
-    for path, other in _neighbours(out, spec):
+    for path, other in _read_specs(out, spec):
         differing = tuple(name for name in fields if getattr(other, name) != same[name])
         if not path.name.endswith(SEALED) and differing and replace(other, **same) == spec:
             found.append((path, differing))
     return found
 
 
-def _neighbours(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
+def _read_specs(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
     """Yield the readable runs of the same data set by file and spec, reading line 1 only."""
-    for path in find(place(out, spec).parent):
+    for path in find(run_path(out, spec).parent):
         try:
             with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
-                yield path, records.parsed_spec(path, file.readline())
+                yield path, records.parse_spec(path, file.readline())
         except (OSError, EOFError, zlib.error, IsbenchError):
             continue  # damaged: it answers nothing here, and `report` names it
 
@@ -327,7 +333,7 @@ def _covers(longer: Spec, spec: Spec) -> bool:
     )
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpack(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -357,7 +363,7 @@ def _read_meta(
     return seconds, tuple(sessions)
 
 
-def _openable(path: Path, size: int) -> BinaryIO:
+def _open_at(path: Path, size: int) -> BinaryIO:
     """Open a file for appending after its first `size` bytes, the rest cut off."""
     try:
         file = open(path, "ab", buffering=0)  # noqa: SIM115  (`opened` closes it)
@@ -367,7 +373,7 @@ def _openable(path: Path, size: int) -> BinaryIO:
     return file
 
 
-def _whole_lines(path: Path) -> bytes:
+def _read_whole_lines(path: Path) -> bytes:
     """Return a file up to its last line break: a process that was killed tears the rest."""
     try:
         data = path.read_bytes()

@@ -8,7 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from isbench.training.recipe import Checks, Crop, Lots, Range, Recipe, Views, Weighted
+from isbench.training.recipe import (
+    Augmentation,
+    Checks,
+    ClickSampling,
+    Crop,
+    Range,
+    Recipe,
+    Weighted,
+)
 
 if TYPE_CHECKING:
     from isbench.training.loop import Outcome, train
@@ -16,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Checks",
     "Crop",
-    "Lots",
+    "ClickSampling",
     "Outcome",
     "Range",
     "Recipe",
-    "Views",
+    "Augmentation",
     "Weighted",
     "train",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.nn.inference.zoom_in import Box
-from isbench.training.recipe import Range, Views
+from isbench.training.recipe import Augmentation, Range
 
 LARGEST = 2.5  # pixels of a view to a pixel of the image, at most, but for plain crops
 _ROAMING = 0.9  # how far from the middle of a crop the object may be, 1 being its edge
@@ -37,7 +37,7 @@ class Turn(NamedTuple):
     stretch: float  # rows are this much longer, and columns this much shorter
 
 
-def turn(views: Views, rng: np.random.Generator) -> Turn:
+def draw_turn(views: Augmentation, rng: np.random.Generator) -> Turn:
     """Draw how a view is turned."""
     turned, quartered = rng.random(2) < (views.turned, views.quarters)
     mirrored, upended = rng.random(2) < (views.mirrored, views.upended)
@@ -50,20 +50,24 @@ def turn(views: Views, rng: np.random.Generator) -> Turn:
     )
 
 
-def whole(
-    shape: tuple[int, int], size: tuple[int, int], views: Views, rng: np.random.Generator
+def view_whole(
+    shape: tuple[int, int], size: tuple[int, int], views: Augmentation, rng: np.random.Generator
 ) -> View:
     """Return the view of an image of `shape` fitted into `size`, or up to `jitter` larger."""
-    turned = turn(views, rng)
+    turned = draw_turn(views, rng)
     scale = min(LARGEST, _fitting(shape, size, turned) * math.exp(rng.uniform(0, views.jitter)))
-    return view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turned, size)
+    return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turned, size)
 
 
-def around(
-    box: Box, shape: tuple[int, int], size: tuple[int, int], views: Views, rng: np.random.Generator
+def view_around(
+    box: Box,
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    views: Augmentation,
+    rng: np.random.Generator,
 ) -> View:
     """Return a view of a box grown by a factor of `margin`, the box anywhere inside."""
-    turned, margin = turn(views, rng), _log_uniform(views.margin, rng)
+    turned, margin = draw_turn(views, rng), _log_uniform(views.margin, rng)
     sides = box.height, box.width
     scale = _fitting((margin * sides[0], margin * sides[1]), size, turned)
     scale = min(LARGEST, max(scale, _fitting(shape, size, turned)))
@@ -71,29 +75,31 @@ def around(
     slack = [(w - side) / 2 for w, side in zip(window, sides, strict=True)]
     middle = (box.top + box.bottom) / 2, (box.left + box.right) / 2
     centre = [m + rng.uniform(-1, 1) * max(0, s) for m, s in zip(middle, slack, strict=True)]
-    return view(_within((centre[0], centre[1]), window, shape), scale, turned, size)
+    return make_view(_within((centre[0], centre[1]), window, shape), scale, turned, size)
 
 
-def crop(
+def view_crop(
     place: tuple[int, int],
     shape: tuple[int, int],
     size: tuple[int, int],
-    views: Views,
+    views: Augmentation,
     rng: np.random.Generator,
 ) -> View:
     """Return a crop at a scale of `scale` that has the pixel `place` somewhere in it.
 
     It is never smaller than the whole image fitted into `size`: more would be emptiness.
     """
-    turned = turn(views, rng)
+    turned = draw_turn(views, rng)
     scale = max(_log_uniform(views.scale, rng), _fitting(shape, size, turned))
     window = _window(size, scale, turned)
     offset = rng.uniform(-_ROAMING / 2, _ROAMING / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
-    return view(_within(centre, window, shape), scale, turned, size)
+    return make_view(_within(centre, window, shape), scale, turned, size)
 
 
-def view(centre: tuple[float, float], scale: float, turned: Turn, size: tuple[int, int]) -> View:
+def make_view(
+    centre: tuple[float, float], scale: float, turned: Turn, size: tuple[int, int]
+) -> View:
     """Return the view with the image's pixel `centre` in its middle."""
     angle = math.radians(turned.degrees) + turned.quarters * math.pi / 2
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -105,7 +111,7 @@ def view(centre: tuple[float, float], scale: float, turned: Turn, size: tuple[in
     return View(matrix, size, scale)
 
 
-def warped(pixels: NDArray[np.uint8], seen: View, outside: tuple[int, ...]) -> NDArray[np.uint8]:
+def warp(pixels: NDArray[np.uint8], seen: View, outside: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return what a view shows of (H, W) or (H, W, 3) pixels, bilinearly; `outside` fills the rest.
 
     Where a view makes pixels less than half as large, their means are taken first.
@@ -128,7 +134,7 @@ def warped(pixels: NDArray[np.uint8], seen: View, outside: tuple[int, ...]) -> N
     return np.asarray(found, np.uint8)
 
 
-def leaves(seen: View, shape: tuple[int, int]) -> bool:
+def leaves_image(seen: View, shape: tuple[int, int]) -> bool:
     """Whether the view shows anything outside an image of `shape`."""
     rows, cols = seen.size[0] - 1, seen.size[1] - 1
     corners = np.array([[0, 0, rows, rows], [0, cols, 0, cols], [1, 1, 1, 1]])

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from isbench.errors import IsbenchError
-from isbench.training.recipe import completed
-from isbench.training.weights import written
+from isbench.training.recipe import fill_defaults
+from isbench.training.weights import write_atomically
 from isbench.types import Scalar
 
 FILE = "training.pt"
@@ -40,7 +40,7 @@ class Checkpoint(NamedTuple):
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
-    written(path, lambda draft: torch.save(checkpoint._asdict(), draft))
+    write_atomically(path, lambda draft: torch.save(checkpoint._asdict(), draft))
 
 
 def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Checkpoint:
@@ -55,7 +55,7 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
         stored = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
         there, here = json.loads(checkpoint.about), json.loads(about)
-        there["recipe"] = completed(there["recipe"])
+        there["recipe"] = fill_defaults(there["recipe"])
     except (
         OSError,
         EOFError,

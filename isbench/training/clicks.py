@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.training.recipe import Lots
+from isbench.training.recipe import ClickSampling
 from isbench.types import Mask
 
 Points = NDArray[np.float32]
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
     parts: tuple[Mask, ...]  # the objects that the target was merged from; one alone has one
 
 
-def first_clicks(scene: Scene, lots: Lots, rng: np.random.Generator) -> Points:
+def draw_first_clicks(scene: Scene, lots: ClickSampling, rng: np.random.Generator) -> Points:
     """Return the clicks that a sample starts with.
 
     With chance `single` that is one positive click; else there are k = 1, 2, ... positive ones with
@@ -45,36 +45,36 @@ def first_clicks(scene: Scene, lots: Lots, rng: np.random.Generator) -> Points:
     inside = [part for part in scene.parts if part.any()]
     single = rng.random() < lots.single
     deep = bool(inside) and rng.random() < lots.centred
-    positive = [_drawn(inner(scene.target == 1, lots.centre_depth), rng)] if deep else []
+    positive = [_draw(find_inner(scene.target == 1, lots.centre_depth), rng)] if deep else []
     if inside:
         count = 1 if single else _count(lots, rng, least=1)
-        positive += positives(inside[:1] if single else inside, count - deep, lots, rng)
+        positive += draw_positives(inside[:1] if single else inside, count - deep, lots, rng)
     count = 0 if single and inside else _count(lots, rng, least=0)
     points = np.full((2 * lots.places, 3), -1, np.float32)
     _put(points[: lots.places], positive)
-    _put(points[lots.places :], negatives(scene, count, lots, rng))
+    _put(points[lots.places :], draw_negatives(scene, count, lots, rng))
     if deep:
         points[0, 2] = FIRST
     return points
 
 
-def positives(
-    parts: Sequence[Mask], count: int, lots: Lots, rng: np.random.Generator
+def draw_positives(
+    parts: Sequence[Mask], count: int, lots: ClickSampling, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Return `count` pixels of the parts, or one a part if there are more parts.
 
     With chance `eroded` a part is worn off by three pixels first, if more than ten pixels remain.
     """
-    chosen = [_worn(part, rng.random() < lots.eroded) for part in parts]
-    found = [_drawn(part, rng) for part in chosen] if len(chosen) > 1 else []
+    chosen = [_erode(part, rng.random() < lots.eroded) for part in parts]
+    found = [_draw(part, rng) for part in chosen] if len(chosen) > 1 else []
     if len(found) < count:
         whole = np.logical_or.reduce(chosen)
-        found += _several(whole, count - len(found), rng)
+        found += _draw_several(whole, count - len(found), rng)
     return found
 
 
-def negatives(
-    scene: Scene, count: int, lots: Lots, rng: np.random.Generator
+def draw_negatives(
+    scene: Scene, count: int, lots: ClickSampling, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Return up to `count` background pixels: of anywhere, of other objects, of the near ring.
 
@@ -87,16 +87,16 @@ def negatives(
         return []
     weights = np.array([lots.background, lots.others, lots.ring])
     anywhere, other, near = rng.multinomial(count, weights / weights.sum())
-    found = _several(background, int(anywhere), rng)
+    found = _draw_several(background, int(anywhere), rng)
     others = scene.others & background
-    found += _several(others if others.any() else background, int(other), rng)
+    found += _draw_several(others if others.any() else background, int(other), rng)
     if near:
-        around = ring(scene.target) & background
-        found += _several(around if around.any() else background, int(near), rng)
+        around = find_ring(scene.target) & background
+        found += _draw_several(around if around.any() else background, int(near), rng)
     return found
 
 
-def ring(target: NDArray[np.int8]) -> Mask:
+def find_ring(target: NDArray[np.int8]) -> Mask:
     """Return the (H, W) pixels near the object: a tenth of the root of its area wide."""
     mask = (target == 1).view(np.uint8)
     steps = ceil(_RING * sqrt(int(np.count_nonzero(mask))))
@@ -104,7 +104,7 @@ def ring(target: NDArray[np.int8]) -> Mask:
     return np.asarray(wide > mask)
 
 
-def inner(mask: Mask, depth: float) -> Mask:
+def find_inner(mask: Mask, depth: float) -> Mask:
     """Return the pixels deeper inside than the deepest one by the divisor `depth`, or the deepest.
 
     Depth is OpenCV's distance (mask 5) to what is outside, the image's border included.
@@ -113,10 +113,10 @@ def inner(mask: Mask, depth: float) -> Mask:
     return np.asarray(deep > min(deep.max() / depth, deep.max() - 1e-6))
 
 
-def next_click(
+def draw_next_click(
     probability: NDArray[np.float32],
     target: NDArray[np.int8],
-    lots: Lots,
+    lots: ClickSampling,
     rng: np.random.Generator,
 ) -> tuple[int, int, bool] | None:
     """Return (row, col, positive) inside the deeper of both errors, None where nothing is wrong.
@@ -132,7 +132,7 @@ def next_click(
     peak = depths.max()
     if not peak:
         return None
-    row, col = _drawn(depths > min(peak / lots.depth, peak - 1e-6), rng)
+    row, col = _draw(depths > min(peak / lots.depth, peak - 1e-6), rng)
     return row, col, positive
 
 
@@ -146,7 +146,7 @@ def with_click(points: Points, click: tuple[int, int, bool] | None, number: int)
     return changed
 
 
-def trimmed(points: Points) -> Points:
+def trim_points(points: Points) -> Points:
     """Return (B, 2K', 3) points without the places that no sample of the batch uses.
 
     Networks draw every place, so that this saves most of the time it takes; K' is 1 or more, and
@@ -158,25 +158,25 @@ def trimmed(points: Points) -> Points:
     return np.asarray(halves[:, :, used].reshape(len(points), -1, 3), np.float32)
 
 
-def _count(lots: Lots, rng: np.random.Generator, least: int) -> int:
+def _count(lots: ClickSampling, rng: np.random.Generator, least: int) -> int:
     """Return a number from `least` to `places`, each `decay` times as likely as the one before."""
     numbers = np.arange(least, lots.places + 1)
     weights = lots.decay ** (numbers - least)
     return int(rng.choice(numbers, p=weights / weights.sum()))
 
 
-def _worn(part: Mask, wanted: bool) -> Mask:
+def _erode(part: Mask, wanted: bool) -> Mask:
     if not wanted:
         return part
     worn = cv2.erode(part.view(np.uint8), _CROSS, iterations=_EROSIONS, borderValue=0)
     return worn.view(np.bool_) if np.count_nonzero(worn) > _KEPT else part
 
 
-def _drawn(mask: Mask, rng: np.random.Generator) -> tuple[int, int]:
-    return _several(mask, 1, rng)[0]
+def _draw(mask: Mask, rng: np.random.Generator) -> tuple[int, int]:
+    return _draw_several(mask, 1, rng)[0]
 
 
-def _several(mask: Mask, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _draw_several(mask: Mask, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Return `count` pixels of a mask that has one, drawn with equal chances and put back."""
     if not count:
         return []

@@ -6,20 +6,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.training.recipe import Views
+from isbench.training.recipe import Augmentation
 
 
-def recoloured(
-    image: NDArray[np.uint8], views: Views, rng: np.random.Generator
+def jitter_colors(
+    image: NDArray[np.uint8], views: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return the (H, W, 3) image in other colours; each level of a channel goes to one level."""
     if rng.random() < views.grey:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-    return np.asarray(cv2.LUT(image, table(views, rng)), np.uint8)
+    return np.asarray(cv2.LUT(image, draw_table(views, rng)), np.uint8)
 
 
-def table(views: Views, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_table(views: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw the (1, 256, 3) table of levels."""
     levels = np.arange(256, dtype=np.float64)[:, None]
     if rng.random() < views.coloured:

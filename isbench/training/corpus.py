@@ -37,7 +37,7 @@ class Packed(NamedTuple):
         return np.unpackbits(self.bits, count=count).reshape(self.shape).view(np.bool_)
 
 
-def packed(mask: Mask) -> Packed:
+def pack_mask(mask: Mask) -> Packed:
     """Return a (H, W) mask at a bit a pixel."""
     return Packed(np.packbits(mask), (mask.shape[0], mask.shape[1]), int(np.count_nonzero(mask)))
 
@@ -89,7 +89,7 @@ def is_held_out(name: str) -> bool:
     return int(sha256(name.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
-def split(corpus: Corpus) -> tuple[Corpus, Corpus]:
+def split_held_out(corpus: Corpus) -> tuple[Corpus, Corpus]:
     """Return what is trained on and what is held out; raises IsbenchError if either is empty."""
     held = [is_held_out(one.name) for one in corpus.entries]
     parts = [
@@ -151,7 +151,7 @@ def as_dataset(corpus: Corpus) -> Dataset:
     return _playable(corpus, keys)
 
 
-def some_of(corpus: Corpus, count: int) -> Dataset:
+def pick_objects(corpus: Corpus, count: int) -> Dataset:
     """Return so many objects as a data set, each of another image; fewer if there are fewer.
 
     The images are those of the smallest sha256 of their names, and of each the object that its

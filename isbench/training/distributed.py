@@ -63,7 +63,7 @@ class Ranks(NamedTuple):
 
 
 @contextmanager
-def joined(batch: int) -> Iterator[Ranks]:
+def join_processes(batch: int) -> Iterator[Ranks]:
     """Join the processes that torchrun started, over gloo on CPUs and nccl on GPUs.
 
     Raises IsbenchError for a batch that does not divide among them, and for too few GPUs.

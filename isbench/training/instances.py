@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.datasets.coco import Outline, outlined
+from isbench.datasets.coco import Outline, decode_outline
 from isbench.datasets.image_io import check_size, read_image
 from isbench.errors import IsbenchError
-from isbench.training.corpus import Corpus, Entry, Packed, Picture, packed
+from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
@@ -83,15 +83,15 @@ class _Loading:
             if one.crowd:
                 ignore |= mask
             elif mask.any() and not _known(mask, one.file, objects):
-                objects.append((packed(mask), one.file))
+                objects.append((pack_mask(mask), one.file))
         if not objects:
             raise IsbenchError(f"image {self.path} has no object to train on")
         shown = tuple(one for one, _ in objects)
-        return Picture(image, shown, packed(ignore) if ignore.any() else None)
+        return Picture(image, shown, pack_mask(ignore) if ignore.any() else None)
 
     def _mask(self, one: Drawn) -> Mask:
         try:
-            return outlined(one.outline)
+            return decode_outline(one.outline)
         except Exception as error:  # pycocotools raises many kinds for a broken outline
             raise IsbenchError(f"image {self.path} has a broken outline: {error}") from error
 

@@ -18,12 +18,12 @@ from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
 from isbench.training import prefetch, schedule
-from isbench.training.optimiser import average, set_rate
+from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
-from isbench.training.step import diverged, take_step
+from isbench.training.step import divergence_error, take_step
 from isbench.training.training_log import LOG, VALIDATION
-from isbench.training.training_run import Session, opened, threads
+from isbench.training.training_run import TrainingRun, count_threads, open_training
 from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
 from isbench.types import Model
@@ -69,37 +69,37 @@ def train(model: Model, recipe: Recipe, data: str, out: Path, resume: bool = Fal
     the best validation, `log.csv` and `validation.csv`. Raises IsbenchError for anything that
     would keep it from its end, before the first step where that can be known.
     """
-    with opened(model, recipe, data, out, resume) as session:
+    with open_training(model, recipe, data, out, resume) as session:
         for _ in events(session):
             pass
-        return outcome(session)
+        return summarize(session)
 
 
-def outcome(session: Session) -> Outcome:
+def summarize(session: TrainingRun) -> Outcome:
     """Return how a session stands."""
     done = session.step >= session.total
     held = dict(note.split(": ", 1) for note in session.held.notes)
     return Outcome(session.step, done, held | session.sampler.gallery.faults)
 
 
-def events(session: Session) -> Iterator[Event]:
+def events(session: TrainingRun) -> Iterator[Event]:
     """Take the steps that are left, yielding what each did and what validations found.
 
     SIGTERM or Ctrl-C ends it after the step, with a checkpoint written; a second one at once.
     """
     steps = range(session.step, session.total)
-    batches = prefetch.ahead(partial(_batch, session), steps, threads(session.ranks))
+    batches = prefetch.prefetch(partial(_batch, session), steps, count_threads(session.ranks))
     with _stopping() as stopping, closing(batches):
         started = perf_counter()
         for _ in steps:
             with session.ranks.together():
                 batch = next(batches)
             waited = perf_counter() - started
-            report, stop = _stepped(session, batch, stopping)
+            report, stop = _step(session, batch, stopping)
             report = report._replace(seconds=perf_counter() - started, waited=waited)
             session.tally.add(report.loss, report.iou, report.seconds)
             with session.ranks.together():
-                verdict = _looked(session, batch, report, stop)
+                verdict = _check(session, batch, report, stop)
             yield report
             if verdict is not None:
                 yield verdict
@@ -108,27 +108,27 @@ def events(session: Session) -> Iterator[Event]:
             started = perf_counter()
 
 
-def _batch(session: Session, step: int) -> Batch:
+def _batch(session: TrainingRun, step: int) -> Batch:
     recipe = session.recipe
-    size = schedule.size(recipe, step, len(session.corpus.entries))
-    return prefetch.batch(session.sampler, session.ranks.part(step, recipe.batch), size)
+    size = schedule.crop_size(recipe, step, len(session.corpus.entries))
+    return prefetch.make_batch(session.sampler, session.ranks.part(step, recipe.batch), size)
 
 
-def _stepped(session: Session, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
+def _step(session: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
     """Take a step; all processes learn whether one of them is asked to stop."""
-    factor = schedule.rate(session.recipe, session.step, len(session.corpus.entries))
+    factor = schedule.rate_factor(session.recipe, session.step, len(session.corpus.entries))
     learning_rate = session.recipe.learning_rate * factor
     set_rate(session.optimiser, learning_rate)
     found = take_step(session, batch)
     loss, iou, stop = session.ranks.mean([found.loss, found.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise diverged(f"the loss is {loss}", session)
+        raise divergence_error(f"the loss is {loss}", session)
     session.step += 1
-    average(session.mean, session.network, session.recipe.ema, session.step)
+    update_mean(session.mean, session.network, session.recipe.ema, session.step)
     return Report(session.step, loss, iou, learning_rate, 0, found.network, 0), stop > 0
 
 
-def _looked(session: Session, batch: Batch, report: Report, stop: bool) -> Verdict | None:
+def _check(session: TrainingRun, batch: Batch, report: Report, stop: bool) -> Verdict | None:
     """Write down and validate what is due after a step."""
     checks, step, end = session.recipe.checks, session.step, session.step == session.total
     if session.logbook is not None and (step % checks.log == 0 or end):
@@ -137,13 +137,13 @@ def _looked(session: Session, batch: Batch, report: Report, stop: bool) -> Verdi
             session.logbook.picture(step, _shown(batch))
     verdict = None
     if end or (checks.validation and step % checks.validation == 0):
-        verdict = _validated(session)
+        verdict = _validate(session)
     if stop or end or step % checks.checkpoint == 0:
         session.checkpoint()
     return verdict
 
 
-def _log(session: Session, report: Report) -> None:
+def _log(session: TrainingRun, report: Report) -> None:
     assert session.logbook is not None
     loss, iou, seconds = session.tally.taken()
     figures = {
@@ -161,7 +161,7 @@ def _shown(batch: Batch) -> Any:
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
 
 
-def _validated(session: Session) -> Verdict | None:
+def _validate(session: TrainingRun) -> Verdict | None:
     """Play the held-out objects with the running mean, and write its weights; where one writes."""
     if session.logbook is None:
         return None
@@ -174,14 +174,14 @@ def _validated(session: Session) -> Verdict | None:
         verdict = Verdict(session.step, scores, best)
         session.logbook.row(VALIDATION, session.step, figures)
         session.best = min(session.best, scores.noc[-1])
-    written = card(session, figures)
+    written = make_card(session, figures)
     save_weights(session.mean, session.out / WEIGHTS, written)
     if verdict is not None and verdict.best:
         save_weights(session.mean, session.out / BEST, written)
     return verdict
 
 
-def card(session: Session, figures: dict[str, float]) -> dict[str, str]:
+def make_card(session: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
     """Return what to know about the weights of a session, as texts by name."""
     corpus = session.corpus
     counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}

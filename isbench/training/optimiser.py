@@ -33,7 +33,7 @@ def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
+def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     """Return Adam or AdamW over groups of parameters; each has its factor of the learning rate.
 
     Raises IsbenchError for a multiplier whose name is the beginning of no parameter's.
@@ -47,7 +47,7 @@ def optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
             )
     groups = defaultdict(list)
     for name, parameter in network.named_parameters():
-        groups[multiplier(name, recipe.multipliers)].append(parameter)
+        groups[rate_multiplier(name, recipe.multipliers)].append(parameter)
     kind = AdamW if recipe.optimiser == "adamw" else Adam
     return kind(
         [{"params": members, "factor": factor} for factor, members in groups.items()],
@@ -57,7 +57,7 @@ def optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     )
 
 
-def multiplier(name: str, multipliers: Sequence[Weighted]) -> float:
+def rate_multiplier(name: str, multipliers: Sequence[Weighted]) -> float:
     """Return a parameter's factor of the learning rate: that of the longest prefix of its name."""
     fitting = [one for one in multipliers if name.startswith(one.name)]
     return max(fitting, key=lambda one: len(one.name)).factor if fitting else 1.0
@@ -70,7 +70,7 @@ def set_rate(stepping: Optimizer, learning_rate: float) -> None:
 
 
 @torch.no_grad()
-def average(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_mean(mean: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move the running mean of a network's state towards what it is after a step, from 1 on.
 
     The decay grows with the steps to `decay`, so that the first values are soon forgotten; counts

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
-from isbench.training.corpus import Corpus, Entry, Packed, Picture, packed
+from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
 
 INDEX = "index.csv"
 _COLUMNS = {"source", "image", "mask"}
@@ -125,7 +125,7 @@ def _object(files: _Files, name: str, shape: tuple[int, ...]) -> Packed | None:
     mask = _decoded(files, name, cv2.IMREAD_GRAYSCALE)
     if mask.shape != shape:
         raise IsbenchError(f"mask {name} is {mask.shape} and its image {shape}")
-    return packed(mask > 0) if mask.any() else None
+    return pack_mask(mask > 0) if mask.any() else None
 
 
 def _decoded(files: _Files, name: str, flags: int) -> NDArray[np.uint8]:

@@ -26,14 +26,14 @@ class Batch(NamedTuple):
     points: Points  # (B, 2K, 3)
 
 
-def batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
+def make_batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
     """Return the samples of these numbers as arrays."""
     examples = [sampler.example(number, size) for number in numbers]
     images, targets, points = (np.stack(parts) for parts in zip(*examples, strict=True))
     return Batch(numbers, images, targets, points)
 
 
-def ahead(
+def prefetch(
     make: Callable[[int], Batch], steps: range, threads: int, most: int = 4
 ) -> Generator[Batch, None, None]:
     """Yield `make(step)` for every step in order, up to `most` of them made ahead."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.lite import EfficientNetLite
 
@@ -72,7 +72,7 @@ def find_imagenet(name: str) -> Pretrained:
             f"package {package} {installed.version} holds {len(paths)} weight files; wanted one: "
             "reinstall it"
         )
-    digest = file_digest(paths[0])
+    digest = digest_file(paths[0])
     origin = f"ImageNet weights of {package} {installed.version}, {_LICENCE}, sha256 {digest}"
     return Pretrained(paths[0], origin)
 

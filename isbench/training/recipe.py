@@ -43,7 +43,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Views:
+class Augmentation:
     """Which part of which image a sample shows, and how it is turned and coloured.
 
     A view is the whole image with chance `whole`, the surroundings of the object with chance
@@ -74,7 +74,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Lots:
+class ClickSampling:
     """How clicks are drawn for a sample; see `isbench.training.clicks`."""
 
     places: int = 24  # of each sign
@@ -131,8 +131,8 @@ class Recipe:
     initial: str = "gluon"  # how convolutions are drawn, or "torch" for as torch does
     init: str = ""  # file of weights to start from
     seed: int = 0
-    views: Views = Views()
-    lots: Lots = Lots()
+    views: Augmentation = Augmentation()
+    lots: ClickSampling = ClickSampling()
     checks: Checks = field(default=Checks())
 
     def total(self, images: int) -> int:
@@ -154,7 +154,7 @@ class Recipe:
         return values
 
 
-def completed(stored: dict[str, Any]) -> dict[str, Any]:
+def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
     """Return what decides the weights, what an older recipe lacks filled in with its default."""
     known = Recipe(steps=1).deciding()
     inner = {part: known[part] | stored.get(part, {}) for part in ("views", "lots")}
@@ -245,7 +245,7 @@ _VIEW_CHANCES = (
 _LOT_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 
 
-def of_length(recipe: Recipe, *, steps: int = 0, epochs: int = 0) -> Recipe:
+def with_length(recipe: Recipe, *, steps: int = 0, epochs: int = 0) -> Recipe:
     """Return the recipe in so many steps or epochs; milestones keep their share of it."""
     old, new = recipe.steps or recipe.epochs, steps or epochs
     milestones = tuple(-(-milestone * new // old) for milestone in recipe.milestones)

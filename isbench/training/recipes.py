@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isbench.training.recipe import Checks, Crop, Lots, Range, Recipe, Views, Weighted
+from isbench.training.recipe import (
+    Augmentation,
+    Checks,
+    ClickSampling,
+    Crop,
+    Range,
+    Recipe,
+    Weighted,
+)
 
 HRNET_RATES = (
     Weighted("feature_extractor.", 0.1),
@@ -19,10 +27,10 @@ HRNET_RATES = (
 DEEPLAB_RATES = (Weighted("feature_extractor.backbone.", 0.1),)
 
 # one of three flips with chance 1/2; none to three quarter turns, likewise with 1/2 [RITM's code]
-SBD_VIEWS = Views(
+SBD_VIEWS = Augmentation(
     scale=Range(0.75, 1.25), mirrored=1 / 3, upended=1 / 3, quarters=3 / 8, least_area=80
 )
-COCO_VIEWS = Views(scale=Range(0.75, 1.40), turned=0.0, least_area=1000)
+COCO_VIEWS = Augmentation(scale=Range(0.75, 1.40), turned=0.0, least_area=1000)
 
 # RITM on COCO and LVIS: 230 epochs of 30,000 samples [Sofiiuk 2021 and its code]
 RITM = Recipe(
@@ -42,7 +50,7 @@ CDNET = Recipe(
     batch=32,
     crops=(Crop(384, 384),),
     views=SBD_VIEWS,
-    lots=Lots(iterative=0),
+    lots=ClickSampling(iterative=0),
     multipliers=DEEPLAB_RATES,
 )
 # The light models, from scratch in hours on two cores: small crops first, whole images and objects
@@ -58,7 +66,7 @@ MINI = Recipe(
     warmup=0.08,
     gradient_clip=1.0,
     ema=0.999,
-    views=Views(
+    views=Augmentation(
         whole=0.25,
         around=0.35,
         margin=Range(1.1, 3.5),
@@ -79,7 +87,7 @@ MINI = Recipe(
             Weighted("horses", 0.7),
         ),
     ),
-    lots=Lots(single=0.35, centred=0.5),
+    lots=ClickSampling(single=0.35, centred=0.5),
     checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
 )
 # The models on EfficientNet-Lite: the backbone starts from ImageNet's weights and moves slower.

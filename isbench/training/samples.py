@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
-from isbench.nn.inference.zoom_in import bounds
+from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import augmentation
 from isbench.training.augmentation import View
-from isbench.training.clicks import Points, Scene, first_clicks
-from isbench.training.color_jitter import recoloured
+from isbench.training.clicks import Points, Scene, draw_first_clicks
+from isbench.training.color_jitter import jitter_colors
 from isbench.training.corpus import Corpus, Gallery, Packed, Picture
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
@@ -61,8 +61,8 @@ class Sampler:
         image, scene = self._shown(choice, size, rng)
         if rng.random() < self.recipe.views.pasted:
             image, scene = self._pasted(image, scene, rng)
-        image = recoloured(image, self.recipe.views, rng)
-        return Example(image, scene.target, first_clicks(scene, self.recipe.lots, rng))
+        image = jitter_colors(image, self.recipe.views, rng)
+        return Example(image, scene.target, draw_first_clicks(scene, self.recipe.lots, rng))
 
     def _picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):
@@ -96,7 +96,7 @@ class Sampler:
             scene = _scene(choice, seen)
             if np.count_nonzero(scene.target == 1) >= recipe.least_seen:
                 break
-        return augmentation.warped(choice.picture.image, seen, MEAN), scene
+        return augmentation.warp(choice.picture.image, seen, MEAN), scene
 
     def _view(
         self, mask: Mask, size: tuple[int, int], rng: np.random.Generator, whole: bool
@@ -104,12 +104,12 @@ class Sampler:
         recipe, shape = self.recipe.views, (mask.shape[0], mask.shape[1])
         lot = rng.random()
         if whole or lot < recipe.whole:
-            return augmentation.whole(shape, size, recipe, rng)
+            return augmentation.view_whole(shape, size, recipe, rng)
         if lot < recipe.whole + recipe.around:
-            return augmentation.around(bounds(mask), shape, size, recipe, rng)
+            return augmentation.view_around(bounding_box(mask), shape, size, recipe, rng)
         places = np.flatnonzero(mask)
         place = divmod(int(places[rng.integers(len(places))]), shape[1])
-        return augmentation.crop(place, shape, size, recipe, rng)
+        return augmentation.view_crop(place, shape, size, recipe, rng)
 
     def _pasted(
         self, image: NDArray[np.uint8], scene: Scene, rng: np.random.Generator
@@ -118,7 +118,7 @@ class Sampler:
         choice, size = self._choice(rng), (image.shape[0], image.shape[1])
         seen = self._view(np.logical_or.reduce(choice.parts), size, rng, whole=False)
         behind = _scene(choice, seen)
-        background = augmentation.warped(choice.picture.image, seen, MEAN)
+        background = augmentation.warp(choice.picture.image, seen, MEAN)
         mask = scene.target == 1
         soft = cv2.GaussianBlur(mask.view(np.uint8) * np.float32(1), (3, 3), 0)[:, :, None]
         joined = np.rint(image * soft + background * (1 - soft)).astype(np.uint8)
@@ -127,7 +127,7 @@ class Sampler:
         return joined, Scene(target, others, scene.parts)
 
 
-def sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
+def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
     """Return what makes the samples of a training on a corpus."""
     factors = [_share(recipe.views.shares, entry.source) for entry in corpus.entries]
     if not sum(factors) > 0:
@@ -155,10 +155,10 @@ def _scene(choice: _Choice, seen: View) -> Scene:
     shape = choice.picture.image.shape[:2]
     if choice.picture.ignore is not None:
         target[_seen(choice.picture.ignore.mask, seen)] = -1
-    if augmentation.leaves(seen, (shape[0], shape[1])):
+    if augmentation.leaves_image(seen, (shape[0], shape[1])):
         target[~_seen(np.ones(shape, dtype=bool), seen)] = -1
     return Scene(target, others & (target == 0), tuple(part & (target == 1) for part in parts))
 
 
 def _seen(mask: Mask, seen: View) -> Mask:
-    return np.asarray(augmentation.warped(mask.view(np.uint8) * np.uint8(255), seen, (0,)) > _HALF)
+    return np.asarray(augmentation.warp(mask.view(np.uint8) * np.uint8(255), seen, (0,)) > _HALF)

@@ -9,7 +9,7 @@ from isbench.training.recipe import Recipe
 _FIRST, _LAST = 1 / 25, 1e-4  # of the learning rate, at both ends of "one-cycle"
 
 
-def rate(recipe: Recipe, step: int, images: int) -> float:
+def rate_factor(recipe: Recipe, step: int, images: int) -> float:
     """Return the factor of the learning rate at a step, counted from 0.
 
     "one-cycle" rises from a 25th over the warm-up and falls to a 10,000th, both as cosines [Smith
@@ -31,7 +31,7 @@ def rate(recipe: Recipe, step: int, images: int) -> float:
     return _eased(1.0, _LAST if cycle else 0.0, fallen)
 
 
-def size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
+def crop_size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
     """Return rows and columns of the crops at a step."""
     share = step / recipe.total(images)
     rows, cols, _ = [crop for crop in recipe.crops if crop.start <= share][-1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from isbench.errors import IsbenchError, unknown
 from isbench.models.registry import SWITCHES
-from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, of_length
+from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, with_length
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
@@ -22,14 +22,14 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     lengths = [key for key in ("steps", "epochs") if key in settings]
     if len(lengths) == 1:
         (key,) = lengths
-        recipe = of_length(recipe, **{key: getattr(_with_one(recipe, key, settings[key]), key)})
+        recipe = with_length(recipe, **{key: getattr(_with_one(recipe, key, settings[key]), key)})
     for key, text in settings.items():
         recipe = _with_one(recipe, key, text)
     check_recipe(recipe)
     return recipe
 
 
-def keys(recipe: Recipe) -> dict[str, Any]:
+def list_settings(recipe: Recipe) -> dict[str, Any]:
     """Return every key that can be set, with its value."""
     found: dict[str, Any] = {}
     for one in fields(recipe):
@@ -43,7 +43,7 @@ def keys(recipe: Recipe) -> dict[str, Any]:
 
 
 def _with_one(recipe: Recipe, key: str, text: str) -> Recipe:
-    known = keys(recipe)
+    known = list_settings(recipe)
     if key not in known:
         raise unknown("setting of a recipe", key, known)
     try:

@@ -15,9 +15,9 @@ from isbench.datasets import ENTRIES, load_dataset
 from isbench.datasets.data_root import data_folder
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import image_of
-from isbench.nn.inference.zoom_in import bounds
+from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import pack
-from isbench.training.corpus import Corpus, Entry, Picture, packed
+from isbench.training.corpus import Corpus, Entry, Picture, pack_mask
 from isbench.training.leakage import TRAINED, check_name, check_pictures, check_place
 from isbench.types import Dataset, Mask
 
@@ -59,12 +59,12 @@ def _coco(place: str) -> Corpus:
 
 def _folder(place: str) -> Corpus:
     _allowed(place)
-    return of_dataset(load_dataset(f"folder:{place}"), "folder")
+    return read_dataset(load_dataset(f"folder:{place}"), "folder")
 
 
 def _sbd() -> Corpus:
     dataset = load_dataset(TRAINED, data_folder())
-    return of_dataset(dataset, "sbd", fills_its_box, ENTRIES[TRAINED].licence)
+    return read_dataset(dataset, "sbd", fills_its_box, ENTRIES[TRAINED].licence)
 
 
 def _allowed(place: str) -> Path:
@@ -76,7 +76,7 @@ def _allowed(place: str) -> Path:
 _READERS: dict[str, Callable[[str], Corpus]] = {"pack": _pack, "coco": _coco, "folder": _folder}
 
 
-def of_dataset(
+def read_dataset(
     dataset: Dataset, source: str, keep: Callable[[Mask], bool] = np.any, licence: str = ""
 ) -> Corpus:
     """Return the images of a data set for evaluation's layout, with the objects that are kept."""
@@ -94,7 +94,7 @@ def fills_its_box(mask: Mask) -> bool:
     """Whether a mask covers 8 % of its box or more: less is a ring, or bits far apart."""
     if not mask.any():
         return False
-    box = bounds(mask)
+    box = bounding_box(mask)
     return bool(np.count_nonzero(mask) >= _FULLNESS * box.height * box.width)
 
 
@@ -108,8 +108,8 @@ class _Loading:
 
     def __call__(self) -> Picture:
         samples = [self.dataset.load(key) for key in self.keys]
-        objects = tuple(packed(one.truth) for one in samples if self.keep(one.truth))
+        objects = tuple(pack_mask(one.truth) for one in samples if self.keep(one.truth))
         if not objects:
             raise IsbenchError(f"image {image_of(self.keys[0])} has no object to train on")
         ignore = np.logical_and.reduce([one.ignore for one in samples])
-        return Picture(samples[0].image, objects, packed(ignore) if ignore.any() else None)
+        return Picture(samples[0].image, objects, pack_mask(ignore) if ignore.any() else None)

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from isbench.errors import IsbenchError
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.nn.runtime.compute import PRECISIONS
-from isbench.training.clicks import Points, next_click, trimmed, with_click
+from isbench.training.clicks import Points, draw_next_click, trim_points, with_click
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
-from isbench.training.training_run import Session
+from isbench.training.training_run import TrainingRun
 
 _STEP, _CLICK = 1, 2  # what lots are drawn for
 
@@ -50,7 +50,7 @@ class Stopwatch:
         self.seconds += perf_counter() - started
 
 
-def take_step(session: Session, batch: Batch) -> Stepped:
+def take_step(session: TrainingRun, batch: Batch) -> Stepped:
     """Change the weights by one batch; what draws from torch's generator depends on the step.
 
     Raises IsbenchError, the weights as they were, where loss or gradient are no numbers.
@@ -62,17 +62,17 @@ def take_step(session: Session, batch: Batch) -> Stepped:
         return _step(session, batch)
 
 
-def _step(session: Session, batch: Batch) -> Stepped:
+def _step(session: TrainingRun, batch: Batch) -> Stepped:
     recipe, device, watch = session.recipe, session.ranks.device, Stopwatch()
     images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
     target = torch.from_numpy(batch.targets).to(device)[:, None].float()
-    previous, points = iterated(session, images, batch, watch)
+    previous, points = iterate_clicks(session, images, batch, watch)
     _training(session.network, recipe)
     with watch.running():
         inputs = torch.cat([images, previous], dim=1)
         # a compiled network is compiled anew for every number of places
-        clicks = torch.from_numpy(points if recipe.compiled else trimmed(points)).to(device)
-        with lowered(recipe, device):
+        clicks = torch.from_numpy(points if recipe.compiled else trim_points(points)).to(device)
+        with autocast(recipe, device):
             main, aux = session.answering(inputs, clicks)
         loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
         if aux is not None:
@@ -83,8 +83,8 @@ def _step(session: Session, batch: Batch) -> Stepped:
     return Stepped(value, mean_iou(main.detach(), target), watch.seconds)
 
 
-def iterated(
-    session: Session, images: Tensor, batch: Batch, watch: Stopwatch
+def iterate_clicks(
+    session: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
 ) -> tuple[Tensor, Points]:
     """Return the last probabilities (B, 1, H, W) and the points after 0 to `iterative` rounds.
 
@@ -96,15 +96,15 @@ def iterated(
     previous, points = torch.zeros_like(images[:, :1]), batch.points
     network.eval()
     for number in range(1, count + 1):
-        with watch.running(), torch.no_grad(), lowered(recipe, images.device):
-            clicks = torch.from_numpy(trimmed(points)).to(images.device)
+        with watch.running(), torch.no_grad(), autocast(recipe, images.device):
+            clicks = torch.from_numpy(trim_points(points)).to(images.device)
             logits = network.both(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
             previous = torch.sigmoid(logits.float())
-        points = _clicked(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
+        points = _add_clicks(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
     return previous, points
 
 
-def diverged(what: str, session: Session) -> IsbenchError:
+def divergence_error(what: str, session: TrainingRun) -> IsbenchError:
     """Return the error for numbers of the step at hand that are none."""
     return IsbenchError(
         f"{what} at step {session.step + 1}; the last checkpoint is kept: begin anew with a lower "
@@ -120,17 +120,17 @@ def mean_iou(logits: Tensor, target: Tensor) -> float:
     return float((both / either.clamp(min=1)).mean())
 
 
-def lowered(recipe: Recipe, device: torch.device) -> torch.autocast:
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
     """Return autocast to the recipe's precision, off for fp32."""
     kind = PRECISIONS[recipe.precision]
     return torch.autocast(device.type, kind, enabled=kind != torch.float32)
 
 
-def _clicked(
+def _add_clicks(
     recipe: Recipe, batch: Batch, points: Points, probabilities: np.ndarray, number: int
 ) -> Points:
     changed = [
-        with_click(one, next_click(probability, target, recipe.lots, lots), number)
+        with_click(one, draw_next_click(probability, target, recipe.lots, lots), number)
         for one, probability, target, lots in zip(
             points, probabilities, batch.targets, _lots(recipe, batch, number), strict=True
         )
@@ -152,14 +152,14 @@ def _training(network: nn.Module, recipe: Recipe) -> None:
                 module.eval()
 
 
-def _move(session: Session, loss: float) -> None:
+def _move(session: TrainingRun, loss: float) -> None:
     recipe, scaler = session.recipe, session.scaler
     scaler.unscale_(session.optimiser)
     longest = recipe.gradient_clip or math.inf
     norm = float(nn.utils.clip_grad_norm_(session.network.parameters(), longest))
     # what overflows in fp16 is the scale's fault: the scaler skips the step and lowers it
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise diverged(f"the loss is {loss} and the norm of its gradient {norm}", session)
+        raise divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", session)
     scaler.step(session.optimiser)
     scaler.update()
     session.optimiser.zero_grad(set_to_none=True)

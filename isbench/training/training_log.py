@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError
-from isbench.training.weights import written
+from isbench.training.weights import write_atomically
 
 LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
 
@@ -82,7 +82,7 @@ class Logbook:
     def _opened(self, path: Path, head: Sequence[str]) -> tuple[Any, Any]:
         kept = [row for row in _rows(path)[1:] if row and int(row[0]) <= self._step]
         text = "".join(",".join(row) + "\n" for row in [head, *kept])
-        written(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
 

@@ -24,16 +24,16 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
-from isbench.training.corpus import Corpus, some_of, split
-from isbench.training.distributed import Ranks, joined
-from isbench.training.optimiser import draw_weights, optimiser
+from isbench.training.corpus import Corpus, pick_objects, split_held_out
+from isbench.training.distributed import Ranks, join_processes
+from isbench.training.optimiser import draw_weights, make_optimiser
 from isbench.training.pretrained import IMAGENET, load_imagenet
 from isbench.training.recipe import Recipe, check_recipe
-from isbench.training.samples import Sampler, sampler
+from isbench.training.samples import Sampler, make_sampler
 from isbench.training.sources import read
 from isbench.training.training_log import LOG, Logbook, Tally
 from isbench.training.validation import check_playable, is_wanted
@@ -56,7 +56,7 @@ class Answering(nn.Module):
 
 
 @dataclass
-class Session:
+class TrainingRun:
     """What a training holds; `step` and `best` and the weights change as it goes on."""
 
     model: Model
@@ -102,9 +102,9 @@ class Session:
 
 
 @contextmanager
-def opened(
+def open_training(
     model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False
-) -> Iterator[Session]:
+) -> Iterator[TrainingRun]:
     """Check everything, build the network, and go on from the checkpoint if asked to.
 
     Raises IsbenchError for a model without network, a recipe that cannot be followed, data that
@@ -113,9 +113,9 @@ def opened(
     check_recipe(recipe)
     if model.network is None:
         raise IsbenchError(f"model {model.name} has no network to train")
-    with joined(recipe.batch) as ranks:
+    with join_processes(recipe.batch) as ranks:
         with ranks.together():
-            parts = split(read(data))
+            parts = split_held_out(read(data))
             _claim(out, resume, ranks)
             session = _fresh(model, recipe, parts, out, ranks)
             if resume:
@@ -127,7 +127,7 @@ def opened(
                 _warm(session, Path(recipe.init))
             if ranks.leads and is_wanted(session):
                 check_playable(session)
-        session.answering = _shared(session.answering, ranks)
+        session.answering = _share(session.answering, ranks)
         if ranks.leads:
             session.logbook = Logbook(out, session.step)
         with _one_opencv_thread(), session.logbook or nullcontext():
@@ -136,23 +136,23 @@ def opened(
 
 def _fresh(
     model: Model, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
-) -> Session:
+) -> TrainingRun:
     """Return the session of this process before the first step, not yet tied to the others'."""
     corpus, held = data
-    network = _drawn(model, recipe.seed, model.options)
+    network = _draw_network(model, recipe.seed, model.options)
     draw_weights(network, recipe.initial, recipe.seed)
     network = network.to(ranks.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Session(
-        model, recipe, corpus, some_of(held, recipe.checks.objects), len(held.entries), out, ranks,
-        sampler(corpus, recipe), network, _answering(network, recipe),
-        copy.deepcopy(network).eval().requires_grad_(False), optimiser(network, recipe),
+    return TrainingRun(
+        model, recipe, corpus, pick_objects(held, recipe.checks.objects), len(held.entries), out, ranks,
+        make_sampler(corpus, recipe), network, _answering(network, recipe),
+        copy.deepcopy(network).eval().requires_grad_(False), make_optimiser(network, recipe),
         torch.amp.GradScaler(ranks.device.type, enabled=recipe.precision == "fp16"),
         _about(model, recipe, corpus),
     )  # fmt: skip
 
 
-def _drawn(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
+def _draw_network(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
     """Return a model's network under some options, its first values decided by the seed."""
     assert model.network is not None
     with torch.random.fork_rng(devices=[]):
@@ -172,7 +172,7 @@ def _one_opencv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def threads(ranks: Ranks) -> int:
+def count_threads(ranks: Ranks) -> int:
     """Return how many threads make samples: one a core and process, the network's own left out."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -193,7 +193,7 @@ def _answering(network: nn.Module, recipe: Recipe) -> nn.Module:
     return answering
 
 
-def _shared(answering: nn.Module, ranks: Ranks) -> nn.Module:
+def _share(answering: nn.Module, ranks: Ranks) -> nn.Module:
     """Return the network as all processes call it, its gradients the mean of theirs."""
     if ranks.world == 1:
         return answering
@@ -201,9 +201,9 @@ def _shared(answering: nn.Module, ranks: Ranks) -> nn.Module:
     return DistributedDataParallel(answering, find_unused_parameters=True)
 
 
-def _restore(session: Session) -> None:
+def _restore(session: TrainingRun) -> None:
     """Set a session to where its checkpoint is."""
-    drawn = partial(_drawn, session.model, session.recipe.seed)
+    drawn = partial(_draw_network, session.model, session.recipe.seed)
     kept = checkpoints.load(session.out / checkpoints.FILE, session.about, drawn)
     session.network.load_state_dict(kept.network)
     session.mean.load_state_dict(kept.mean)
@@ -213,12 +213,12 @@ def _restore(session: Session) -> None:
     session.origin = kept.origin
 
 
-def _warm(session: Session, path: Path) -> None:
+def _warm(session: TrainingRun, path: Path) -> None:
     """Start a session from weights."""
     session.started_from = start_from(session.network, path)
     session.mean.load_state_dict(session.network.state_dict())
     before = origin_of(path)
-    session.origin = f"{path.name} {file_digest(path)}" + (f", from {before}" if before else "")
+    session.origin = f"{path.name} {digest_file(path)}" + (f", from {before}" if before else "")
 
 
 def _about(model: Model, recipe: Recipe, corpus: Corpus) -> str:

@@ -14,15 +14,15 @@ import torch
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build, check
-from isbench.evaluation.spec import fitted
+from isbench.evaluation.job import build_predictor, check_model
+from isbench.evaluation.spec import with_dataset_defaults
 from isbench.metrics import clicks_to, curves
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.training.weights import save_weights
 from isbench.types import Model, Rules, Runtime
 
 if TYPE_CHECKING:
-    from isbench.training.training_run import Session
+    from isbench.training.training_run import TrainingRun
 
 TARGETS = (0.80, 0.85, 0.90)
 SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is told
@@ -42,16 +42,16 @@ class Scores(NamedTuple):
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 
 
-def is_wanted(session: Session) -> bool:
+def is_wanted(session: TrainingRun) -> bool:
     """Whether the recipe has validations at all."""
     return bool(session.recipe.checks.validation and session.recipe.checks.objects)
 
 
-def check_playable(session: Session) -> None:
+def check_playable(session: TrainingRun) -> None:
     """Raise IsbenchError unless the card, with the weights of its network, answers a click."""
     with _playable(session) as model:
         try:
-            check(model)
+            check_model(model)
         except IsbenchError as error:
             raise IsbenchError(
                 f"validation cannot play {model.name}: {error}; or train without validation by "
@@ -59,11 +59,11 @@ def check_playable(session: Session) -> None:
             ) from error
 
 
-def validate(session: Session) -> Scores:
+def validate(session: TrainingRun) -> Scores:
     """Play the held-out objects of a session with its running mean and return the scores."""
     started, checks, dataset = perf_counter(), session.recipe.checks, session.held
     with _playable(session) as model:
-        predictor = build(model)
+        predictor = build_predictor(model)
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)
     iou = curves([game.trajectory for game in games], checks.clicks)
@@ -77,10 +77,10 @@ def validate(session: Session) -> Scores:
 
 
 @contextmanager
-def _playable(session: Session) -> Iterator[Model]:
+def _playable(session: TrainingRun) -> Iterator[Model]:
     """Yield the card with the running mean as its weights: in a file, as they ship."""
     runtime = Runtime(device=str(session.ranks.device), threads=torch.get_num_threads())
     with TemporaryDirectory(prefix=".validation-", dir=session.out) as folder:
         path = Path(folder) / "mean.safetensors"
         save_weights(session.mean, path, {})
-        yield fitted(prepared(session.model, str(path), runtime), session.held)
+        yield with_dataset_defaults(load_weights(session.model, str(path), runtime), session.held)

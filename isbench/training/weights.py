@@ -37,10 +37,10 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> Non
     Numbers too large for fp16 stay fp32 with the rest of their tensor. The same weights and card
     give the same bytes.
     """
-    state = {key: _halved(value) for key, value in network.state_dict().items()}
+    state = {key: _halve(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)
     data = save(state, {_CARD: text})
-    written(path, lambda draft: draft.write_bytes(data))
+    write_atomically(path, lambda draft: draft.write_bytes(data))
 
 
 def read_card(path: Path) -> dict[str, str]:
@@ -87,7 +87,7 @@ def start_from(network: nn.Module, path: Path) -> Loaded:
     return Loaded(len(fitting), new, tuple(key for key in stored if key not in fitting))
 
 
-def written(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name, then give it its own: nobody ever sees half of it.
 
     Raises IsbenchError when the disk refuses it.
@@ -111,7 +111,7 @@ def written(path: Path, write: Callable[[Path], object]) -> None:
         ) from error
 
 
-def _halved(value: Tensor) -> Tensor:
+def _halve(value: Tensor) -> Tensor:
     value = value.detach().cpu()
     fits = value.is_floating_point() and bool((value.abs() <= _LARGEST).all())
     return (value.half() if fits else value).contiguous()

@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.baseline import Baseline, Parts
 from baselines.cdnet import CDNet
-from baselines.fdm import Fdm, attended, near
+from baselines.fdm import Fdm, attend, click_proximity
 from baselines.pdm import Pdm
 from baselines.ritm import Ritm
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.resnet import BasicBlock, ResNet
-from isbench.nn.clickmaps import disks, points
+from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.trunk import deeplab
 from isbench.types import Click
 from tests.nn.test_nn import CLICK, check, golden
@@ -126,7 +126,7 @@ def test_attention_is_the_dense_one_and_so_are_its_gradients(
     weights = torch.randint(0, 3, (batch, 2, *size), generator=rng) / 2
     pull = torch.randn(batch, 2, channels, *size, generator=rng)
     answers, slopes = [], []
-    for attention in (attended, dense):
+    for attention in (attend, dense):
         answers.append(attention(*parts, weights))
         slopes.append(torch.autograd.grad((answers[-1] * pull).sum(), parts))
     torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-5)
@@ -137,7 +137,7 @@ def test_attention_is_the_dense_one_and_so_are_its_gradients(
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("learning", [True, False])
 def test_no_matrix_of_cells_by_cells_is_made(gated: bool, learning: bool) -> None:
-    x, clicked = picture(32, 20, 30), disks(POINTS, (20, 30), 5)
+    x, clicked = picture(32, 20, 30), draw_disks(POINTS, (20, 30), 5)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.set_grad_enabled(learning):
         features = Fdm(32, gated=gated)(x, clicked).features  # raises where no such kernel takes it
         assert features.requires_grad is learning
@@ -160,7 +160,7 @@ def test_without_clicks_and_gate_every_cell_receives_the_same() -> None:
 def test_diffusion_does_not_care_where_cells_lie(seed: int, clicks: list[Click]) -> None:
     fdm, rng = ready(Fdm(8, 4, gated=False)), torch.Generator().manual_seed(seed)
     x, order = torch.randn(1, 8, 5, 6, generator=rng), torch.randperm(30, generator=rng)
-    clicked = near(points(clicks), (20, 30), (5, 6))
+    clicked = click_proximity(encode_points(clicks), (20, 30), (5, 6))
 
     def moved(y: Tensor) -> Tensor:
         return y.flatten(2)[..., order].reshape(y.shape)
@@ -199,7 +199,7 @@ SPOT = st.builds(Click, st.integers(0, 15), st.integers(0, 63), st.booleans())
 
 
 def spread(clicks: list[Click], logits: Tensor) -> Tensor:
-    return Pdm()(picture(3, *MAP), logits, disks(points(clicks), MAP, 5))  # type: ignore[no-any-return]
+    return Pdm()(picture(3, *MAP), logits, draw_disks(encode_points(clicks), MAP, 5))  # type: ignore[no-any-return]
 
 
 @settings(max_examples=10)
@@ -257,9 +257,9 @@ def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
 
 def test_refining_takes_the_colours_of_four_channels_and_disks_of_the_clicks() -> None:
     inputs, logits = picture(4, 24, 30), picture(1, 24, 30, 5) * 6 - 3
-    clicks = points([Click(5, 6, True), Click(16, 22, False)])
+    clicks = encode_points([Click(5, 6, True), Click(16, 22, False)])
     refined = tiny().refined(inputs, clicks, logits)
-    assert torch.equal(refined, Pdm()(inputs[:, :3], logits, disks(clicks, (24, 30), 5)))
+    assert torch.equal(refined, Pdm()(inputs[:, :3], logits, draw_disks(clicks, (24, 30), 5)))
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def results(tmp_path: Path) -> Path:
 
 def with_tables(folder: Path) -> Path:
     """Write the tables of the folder's runs, so that they do not drift."""
-    reproduce.write(writer.choose((), folder)[0], folder)
+    reproduce.write(writer.choose_runs((), folder)[0], folder)
     return folder
 
 
@@ -113,7 +113,7 @@ def test_a_network_s_game_goes_as_recorded_on_the_processor_it_was_played_on(
     assert (code, "within bounds: ritm-mini on sample" in said) == (0, True)
     assert "2 of 2 games changed" in said
     assert "1 replayed, 0 skipped, 0 drifts" in printed
-    (tmp_path / processors.FILE).write_text(f"{store.digest_in(run.path)} {processor()}\n")
+    (tmp_path / processors.FILE).write_text(f"{store.digest_of_path(run.path)} {processor()}\n")
     code, _, said = checked(isbench, tmp_path)
     assert (code, said.count("after click 2 IoU was")) == (1, 2)
 
@@ -132,7 +132,7 @@ def test_a_network_far_from_its_record_is_a_drift_on_any_processor(
 
 
 def lacking_weights(spec: Spec) -> Model:
-    candidates.found_by(load_model("ritm-mini"), "ab" * 32)
+    candidates.find_weights(load_model("ritm-mini"), "ab" * 32)
     raise AssertionError
 
 

@@ -17,8 +17,8 @@ import pytest
 from isbench import cli
 from isbench.cli import COMMANDS
 from isbench.evaluation.runner import Silent, run
-from isbench.evaluation.spec import specify
-from isbench.reporting.text_table import terminal
+from isbench.evaluation.spec import make_spec
+from isbench.reporting.text_table import make_terminal_tables
 from isbench.storage import store
 from isbench.types import Game, Rules
 from tests.conftest import write_folder_set
@@ -358,9 +358,9 @@ def test_an_early_stopped_curve_is_labelled_so(
     isbench: Isbench, played: Path, tmp_path: Path
 ) -> None:
     from isbench.reporting.plots import iou_k
-    from isbench.reporting.writer import choose
+    from isbench.reporting.writer import choose_runs
 
-    (panel,) = iou_k(choose([], played)[0], 20).axes
+    (panel,) = iou_k(choose_runs([], played)[0], 20).axes
     styles = {line.get_label(): line.get_linestyle() for line in panel.lines}
     assert {style for label, style in styles.items() if "last IoU held" in str(label)} == {"--"}
     assert {style for label, style in styles.items() if "held" not in str(label)} == {"-"}
@@ -368,7 +368,7 @@ def test_an_early_stopped_curve_is_labelled_so(
 
 def test_a_run_is_named_by_file_folder_or_digest(isbench: Isbench, played: Path) -> None:
     path = store.find(played)[0]
-    digest = store.digest_in(path)
+    digest = store.digest_of_path(path)
     for name in (path, path.parent, digest[:5]):
         code, printed, _ = isbench("report", name, "--runs", played)
         assert code == 0
@@ -392,13 +392,13 @@ def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Pat
     for radius, ious in games.items():
         card = toys.Model("disks", toys.Disks, {"radius": radius})
         data = toys.Dataset("made", tuple(f"{key}#1" for key in "abcd"), toys.load_blob)
-        spec = specify(card, data, Rules(3, 1.01), content="made")
-        with store.opened(out, spec) as file:
+        spec = make_spec(card, data, Rules(3, 1.01), content="made")
+        with store.open_run(out, spec) as file:
             assert file is not None
             for key, iou in zip("abcd", ious, strict=True):
                 file.append(Game(toys.trajectory(f"{key}#1", iou), ()))
             file.seal()
-    a, b = (store.digest_in(path) for path in store.find(out))
+    a, b = (store.digest_of_path(path) for path in store.find(out))
     code, printed, _ = isbench("compare", a, b, "--runs", out)
     assert code == 0
     assert "NoC_3@90" in printed
@@ -412,7 +412,7 @@ def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Pat
 def test_runs_over_other_objects_are_not_compared(isbench: Isbench, out: Path) -> None:
     run(toys.card, toys.blobs(3), Rules(), out=out)
     run(toys.card, toys.blobs(4), Rules(seed=1), out=out)
-    a, b = (store.digest_in(path) for path in store.find(out))
+    a, b = (store.digest_of_path(path) for path in store.find(out))
     code, _, errors = isbench("compare", a, b, "--runs", out)
     assert code == 2
     assert "3 objects in common" in errors
@@ -516,12 +516,12 @@ def test_a_view_wider_than_the_terminal_is_turned(played: Path) -> None:
     from rich.console import Console
 
     from isbench.reporting import tables
-    from isbench.reporting.writer import choose
+    from isbench.reporting.writer import choose_runs
 
-    table = tables.frame(choose([], played)[0])
+    table = tables.make_frame(choose_runs([], played)[0])
     for width in (60, 80, 200):
         console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-        for drawn in terminal(tables.sheet(table, "noc"), width):
+        for drawn in make_terminal_tables(tables.make_table(table, "noc"), width):
             console.print(drawn)
         console.file.close()
         text = console.export_text()
@@ -537,7 +537,7 @@ def test_runs_over_different_data_are_not_compared(isbench: Isbench, tmp_path: P
                 (root / "masks/picture00001__1.png").read_bytes()
             )
         isbench("run", "--model", TOY, "--dataset", f"folder:{root}", "--out", tmp_path / "runs")
-    a, b = (store.digest_in(path) for path in store.find(tmp_path / "runs"))
+    a, b = (store.digest_of_path(path) for path in store.find(tmp_path / "runs"))
     code, _, errors = isbench("compare", a, b, "--runs", tmp_path / "runs")
     assert code == 2
     assert "over different data (fingerprint" in errors

@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from isbench.datasets import load_dataset
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models.registry import load_model
-from isbench.storage.masks import png, rle, unpacked
+from isbench.storage.masks import decode_rle, encode_png, encode_rle
 from isbench.types import Mask, Rules
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -25,15 +25,15 @@ PHOTO = next((Path(__file__).parents[2] / "isbench/datasets/sample/images").glob
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=30)))
 def test_a_mask_comes_back_as_it_was_written(mask: Mask) -> None:
-    assert np.array_equal(unpacked(json.loads(json.dumps(rle(mask)))), mask)
-    shown = cv2.imdecode(np.frombuffer(png(mask), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(decode_rle(json.loads(json.dumps(encode_rle(mask)))), mask)
+    shown = cv2.imdecode(np.frombuffer(encode_png(mask), np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(shown, mask.astype(np.uint8) * 255)
 
 
 def test_the_clicks_of_a_game_give_its_last_mask(isbench: Isbench, tmp_path: Path) -> None:
     dataset = load_dataset("sample")
     sample = dataset.load(next(key for key in dataset.keys if key.startswith("astronaut")))
-    (game,) = play(build(load_model("nearest")), [sample], Rules(4, 1.01))
+    (game,) = play(build_predictor(load_model("nearest")), [sample], Rules(4, 1.01))
     clicks = " ".join(
         f"{row},{col},{'+' if positive else '-'}" for row, col, positive in game.trajectory.clicks
     )
@@ -43,7 +43,7 @@ def test_the_clicks_of_a_game_give_its_last_mask(isbench: Isbench, tmp_path: Pat
         assert code == 0, said
         assert "after 4 clicks" in out
     shown = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED) > 0
-    assert np.array_equal(shown, unpacked(json.loads((tmp_path / "mask.json").read_text())))
+    assert np.array_equal(shown, decode_rle(json.loads((tmp_path / "mask.json").read_text())))
     both, either = game.trajectory.overlap[-1]
     assert np.count_nonzero(shown & sample.truth) == both
     assert np.count_nonzero(shown | sample.truth) == either

@@ -14,7 +14,7 @@ from isbench.datasets import load_dataset
 from isbench.evaluation import replay, runner
 from isbench.papers import candidates, plan
 from isbench.papers.cells import Records
-from isbench.papers.rows import own
+from isbench.papers.rows import project_rows
 from isbench.reporting import writer
 from isbench.storage import store
 from isbench.storage.environment import processor
@@ -56,29 +56,29 @@ def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
     run = networked(results)
     runner.run("nearest", load_dataset("sample", limit=1), Rules(1, 1.01), out=results)
     assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
-    noted = {store.digest_in(run.path): processor()}  # a run without a network is not of any
-    assert processors.machines(results) == noted
+    noted = {store.digest_of_path(run.path): processor()}  # a run without a network is not of any
+    assert processors.read_processors(results) == noted
     store.meta_path(run.path).unlink()
-    processors.note_machines(results, writer.choose((), results)[0])
-    assert processors.machines(results) == noted
-    processors.note_machines(results, [])
-    assert processors.machines(results) == {}
+    processors.write_processors(results, writer.choose_runs((), results)[0])
+    assert processors.read_processors(results) == noted
+    processors.write_processors(results, [])
+    assert processors.read_processors(results) == {}
 
 
 def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
     run = networked(tmp_path)
     here = {"host": platform.node(), "processor": processor()}
     for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
-        processors.note_machines(tmp_path, [replace(run, meta=meta)])
-        assert processors.machines(tmp_path) == {}
+        processors.write_processors(tmp_path, [replace(run, meta=meta)])
+        assert processors.read_processors(tmp_path) == {}
 
 
 def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card, (row,) = small_card(tmp_path), own("ritm-mini")
-    known = {1: Records((), {row: candidates.entered(card, row)}, [])}
-    asked = plan.small(known)
+    card, (row,) = small_card(tmp_path), project_rows("ritm-mini")
+    known = {1: Records((), {row: candidates.make_candidate(card, row)}, [])}
+    asked = plan.plan_small(known)
     (task,) = asked.tasks
     task = task._replace(limit=1, rules=Rules(2))
     (run,) = reproduce._play([task], tmp_path / "results", "1", None)
@@ -88,8 +88,8 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     assert sealed(tmp_path / "results") == before
     monkeypatch.setattr(replay, "load_model", lambda name: card)
     depth, dataset = checking.Depth(1, 2), load_dataset("sample", limit=1)
-    games = checking.replayed(run, replay.rebuilt(run.spec), dataset, depth)
-    assert list(checking.judged(run, games, depth, True)) == []
+    games = checking.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)
+    assert list(checking.judge_games(run, games, depth, True)) == []
 
 
 @pytest.mark.slow
@@ -99,8 +99,10 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
     assert "left out: " in said
     assert "nearest (limit=4)" in printed
     assert "limit=4" not in (tmp_path / "TABLES.md").read_text()
-    played = filter(processors.on_processor, writer.choose((), tmp_path)[0])
-    assert set(processors.machines(tmp_path)) == {store.digest_in(run.path) for run in played}
+    played = filter(processors.is_on_processor, writer.choose_runs((), tmp_path)[0])
+    assert set(processors.read_processors(tmp_path)) == {
+        store.digest_of_path(run.path) for run in played
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from csfpn.predictor import PAPER, RELEASED, global_to_local
+from csfpn.predictor import PAPER, RELEASED, answer_global_to_local
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models import weights
 from isbench.models.registry import load_model, with_options
-from isbench.nn.inference.predictor import Passing, View
+from isbench.nn.inference.predictor import CropPredictor, InferenceConfig
 from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.types import Click, Model, Turn
 from tests.support.networks import SMALL, drawn, masks, one
@@ -26,7 +26,7 @@ from tests.support.networks import SMALL, drawn, masks, one
 def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
     off = {"sgm": "off", "hsgm": "off", "g2l": "off"}
     cards = [
-        weights.prepared(with_options(load_model(name), {**SMALL, **options}), str(bs))
+        weights.load_weights(with_options(load_model(name), {**SMALL, **options}), str(bs))
         for name, options in (("csfpn-mini", off), ("ritm-mini", {}), ("baseline-mini", {}))
     ]
     answers = [masks(card, one((40, 60))) for card in cards]
@@ -37,11 +37,11 @@ def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
 
 def test_the_switches_choose_how_to_zoom() -> None:
     def way(card: Model) -> tuple[Any, Any]:
-        built: Any = build(card)
+        built: Any = build_predictor(card)
         return built.answer.func, replace(built.view.zoom, target=400)
 
-    assert way(drawn("csfpn-mini")) == (global_to_local, PAPER)
-    assert way(drawn("csfpn-hrnet18", released="on")) == (global_to_local, RELEASED)
+    assert way(drawn("csfpn-mini")) == (answer_global_to_local, PAPER)
+    assert way(drawn("csfpn-hrnet18", released="on")) == (answer_global_to_local, RELEASED)
     assert way(drawn("csfpn-mini", g2l="off")) == way(drawn("ritm-mini"))
 
 
@@ -76,11 +76,11 @@ def nothing(inputs: torch.Tensor) -> torch.Tensor:
 
 
 def g2l(
-    whole: Callable[[torch.Tensor], torch.Tensor], view: View, released: bool = False
-) -> tuple[Passing, Any]:
+    whole: Callable[[torch.Tensor], torch.Tensor], view: InferenceConfig, released: bool = False
+) -> tuple[CropPredictor, Any]:
     """Return global to local around stand-ins, and its state on an image with a bright box."""
     pair = Stub("whole", whole), Stub("crop", like_bright(4.0))
-    predictor = Passing(view, partial(global_to_local, pair, released))
+    predictor = CropPredictor(view, partial(answer_global_to_local, pair, released))
     image = np.zeros((60, 80, 3), np.uint8)
     image[20:30, 30:50] = 255
     seen.clear()
@@ -90,8 +90,8 @@ def g2l(
 ON_OBJECT = (Click(25, 40, True),)
 
 
-def crops(zoom: Zoom) -> View:
-    return View(replace(zoom, target=48), flip=False)
+def crops(zoom: Zoom) -> InferenceConfig:
+    return InferenceConfig(replace(zoom, target=48), flip=False)
 
 
 def test_global_to_local_looks_at_the_whole_and_then_at_the_enlarged_box() -> None:
@@ -162,17 +162,17 @@ def test_an_overview_is_of_its_size_and_its_answer_of_the_images() -> None:
 
 
 def test_without_zoom_the_whole_is_looked_at_alone() -> None:
-    predictor, state = g2l(like_bright(8.0), View(None, flip=False))
+    predictor, state = g2l(like_bright(8.0), InferenceConfig(None, flip=False))
     predictor.predict([Turn(state, ON_OBJECT)])
     assert [(one.network, one.size) for one in seen] == [("whole", (60, 80))]
 
 
 def test_released_takes_two_networks_and_all_switches() -> None:
     card = with_options(load_model("csfpn-hrnet18"), {"released": "on", **SMALL})
-    predictor: Any = build(weights.prepared(card, "random"))
+    predictor: Any = build_predictor(weights.load_weights(card, "random"))
     first, second = predictor.answer.args[0]
     assert first is not second
     assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
-    assert masks(weights.prepared(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
+    assert masks(weights.load_weights(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
     with pytest.raises(IsbenchError, match="leave sgm, hsgm, g2l on"):
-        build(weights.prepared(with_options(card, {"sgm": "off"}), "random"))
+        build_predictor(weights.load_weights(with_options(card, {"sgm": "off"}), "random"))

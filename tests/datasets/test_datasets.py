@@ -16,11 +16,11 @@ from pycocotools import mask as rle
 from scipy.io import savemat
 
 from isbench.datasets import ENTRIES, find_folder, load_dataset
-from isbench.datasets.coco import Outline, outlined
+from isbench.datasets.coco import Outline, decode_outline
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.image_io import read_colours
-from isbench.datasets.pairs import in_order
+from isbench.datasets.pairs import match_by_order
 from isbench.datasets.verify import verify
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
@@ -356,10 +356,10 @@ def test_whatever_the_names_the_order_is_image_major_and_does_not_depend_on_the_
     names: list[tuple[str, str]],
 ) -> None:
     files = {f"{image}#{thing}": ("", "") for image, thing in names}
-    keys = list(in_order(files))
+    keys = list(match_by_order(files))
     images = [image_of(key) for key in keys]
     assert sorted(images, key=images.index) == images
-    assert list(in_order(dict(sorted(files.items())))) == keys
+    assert list(match_by_order(dict(sorted(files.items())))) == keys
 
 
 # What is refused, and in which words
@@ -693,7 +693,7 @@ def test_packed_and_plain_run_lengths_of_any_mask_are_read_as_it(
     counts = np.diff([0, *ends, height * width]).tolist()
     for segmentation in (packed, {"size": [height, width], "counts": counts}):
         outline = Outline("", height, width, segmentation)
-        np.testing.assert_array_equal(outlined(outline), truth)
+        np.testing.assert_array_equal(decode_outline(outline), truth)
 
 
 def test_verify_lists_every_fault_once_and_raises_none(data: Data) -> None:

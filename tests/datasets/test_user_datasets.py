@@ -9,7 +9,7 @@ import pytest
 
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
-from isbench.datasets.user_datasets import FILE, own_sets
+from isbench.datasets.user_datasets import FILE, list_user_datasets
 from isbench.storage import store
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -34,7 +34,7 @@ def test_a_named_set_is_its_folder(isbench: Isbench, folder_set: Path, tmp_path:
         assert code == 0
         assert "desk" in out
     assert isbench("data", "remove", "desk", "--data", data)[0] == 0
-    assert own_sets(data) == {}
+    assert list_user_datasets(data) == {}
     assert (folder_set / "images").is_dir()
 
 
@@ -44,7 +44,7 @@ def test_a_relative_path_is_kept_whole(
     monkeypatch.chdir(folder_set.parent)
     asked = ["data", "add", "desk", f"folder:{folder_set.name}", "--data", tmp_path / "data"]
     assert isbench(*asked)[0] == 0
-    assert own_sets(tmp_path / "data") == {"desk": f"folder:{folder_set}"}
+    assert list_user_datasets(tmp_path / "data") == {"desk": f"folder:{folder_set}"}
 
 
 def test_names_that_do_not_do_are_refused(

@@ -22,13 +22,13 @@ import pytest
 pytest.importorskip("starlette")
 
 from isbench.datasets import load_dataset
-from isbench.demo.server import UPLOAD, Refused, Table, opened
+from isbench.demo.server import UPLOAD, Refused, Table, open_images
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build
-from isbench.evaluation.replay import overlap
+from isbench.evaluation.job import build_predictor
+from isbench.evaluation.replay import compute_overlap
 from isbench.models.registry import load_model
-from isbench.storage.masks import unpacked
+from isbench.storage.masks import decode_rle
 from isbench.types import Click, Rules, Sample
 from tests.support.browser import chromium, complaints
 from tests.support.waiting import HUNG, wait_until
@@ -112,31 +112,31 @@ def test_pages_may_load_from_the_server_alone(address: str) -> None:
 def test_clicks_are_answered_as_in_a_game(address: str) -> None:
     dataset = load_dataset("sample")
     sample = dataset.load(next(key for key in dataset.keys if key.startswith("astronaut")))
-    (game,) = play(build(load_model("nearest")), [sample], Rules(4, 1.01))
+    (game,) = play(build_predictor(load_model("nearest")), [sample], Rules(4, 1.01))
     image = first_image(address)
     clicks = [[*click[:2], int(click[2])] for click in game.trajectory.clicks]
     # forwards, back as by undo, and forwards again
     for count in (1, 2, 3, 4, 2, 1, 4):
         status, body = answer(address, image=image, model="nearest", clicks=clicks[:count])
         assert status == 200
-        found = overlap(unpacked(json.loads(body)["mask"]), sample)
+        found = compute_overlap(decode_rle(json.loads(body)["mask"]), sample)
         assert found == game.trajectory.overlap[count - 1]
 
 
 def test_another_click_after_undo_is_another_game() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    table = Table({"nearest": build(load_model("nearest"))})
+    table = Table({"nearest": build_predictor(load_model("nearest"))})
     place = table.show("a", image)
     a, b, c = Click(3, 3, True), Click(10, 20, True), Click(15, 5, False)
     for clicks in ([a, b], [a, c], [c], [a, b, c], [a]):
         mask, _ = table.answer(place, "nearest", clicks)
-        fresh = Table({"nearest": build(load_model("nearest"))})
+        fresh = Table({"nearest": build_predictor(load_model("nearest"))})
         wanted, _ = fresh.answer(fresh.show("a", image), "nearest", clicks)
         assert np.array_equal(mask, wanted)
 
 
 def test_old_pictures_make_room() -> None:
-    table = Table({"nearest": build(load_model("nearest"))})
+    table = Table({"nearest": build_predictor(load_model("nearest"))})
     places = [table.show(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
     with pytest.raises(Refused, match="no longer here"):
         table.answer(places[0], "nearest", [Click(0, 0, True)])
@@ -185,7 +185,7 @@ def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
     made = BytesIO()
     Image.new("1", (40_000, 2_000)).save(made, "PNG")
     with pytest.raises(Refused, match="pixels are too many"):
-        opened(made.getvalue())
+        open_images(made.getvalue())
 
 
 def test_what_cannot_be_served_is_one_line(isbench: Isbench, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
 
         def mask() -> Any:
             packed = browser.execute_script("return answer.rle")
-            return unpacked(packed)
+            return decode_rle(packed)
 
         wait("Click on what you want")
         click(0)
@@ -244,7 +244,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         click(1)
         wait("2 clicks,")
         second = mask()
-        both, either = overlap(second, sample)
+        both, either = compute_overlap(second, sample)
         assert both / either > 0.8
         browser.save_screenshot(str(tmp_path / "demo.png"))
         ActionChains(browser).send_keys("z").perform()
@@ -257,15 +257,15 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
 
 
 def play_by_csfpn(sample: Sample) -> Any:
-    from isbench.models.weights import prepared
+    from isbench.models.weights import load_weights
 
-    card = prepared(load_model("csfpn-mini"))
-    return list(play(build(card), [sample], Rules(2, 1.01)))
+    card = load_weights(load_model("csfpn-mini"))
+    return list(play(build_predictor(card), [sample], Rules(2, 1.01)))
 
 
 def test_the_picture_of_a_file_is_that_of_the_readers() -> None:
     from isbench.datasets.image_io import read_image
 
-    assert np.array_equal(opened(PHOTO.read_bytes()), read_image(PHOTO))
+    assert np.array_equal(open_images(PHOTO.read_bytes()), read_image(PHOTO))
     with pytest.raises(IsbenchError):
         read_image(PHOTO.with_name("none.png"))

@@ -16,8 +16,8 @@ from isbench.datasets import ENTRIES, load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.evaluation.runner import run
 from isbench.models.registry import load_model
-from isbench.models.weights import prepared
-from isbench.reporting.tables import figures
+from isbench.models.weights import load_weights
+from isbench.reporting.tables import compute_figures
 from isbench.types import Rules
 
 SETS = {
@@ -58,7 +58,7 @@ def test_nearest_plays_the_original_games(
         # the original keeps its IoUs in single precision; the golden file has six decimals of them
         single = [round(float(value), 6) for value in iou.astype(np.float32)]
         assert single == game["iou"], game["id"]
-    row, summary = figures(played), games["summary"]
+    row, summary = compute_figures(played), games["summary"]
     for target, text in zip(("80", "85", "90"), printed, strict=True):
         assert f"{row[f'noc@{target}']:.2f}" == text
         assert row[f"noc@{target}"] == pytest.approx(summary["noc"][target], abs=1e-9)
@@ -72,7 +72,7 @@ def test_nearest_plays_the_original_games(
 
 @pytest.mark.slow
 def test_two_workers_play_a_networks_games_as_one_does(real_data: Path, tmp_path: Path) -> None:
-    card = prepared(load_model("ritm-hrnet18s"), "random")
+    card = load_weights(load_model("ritm-hrnet18s"), "random")
     dataset = load_dataset("grabcut", real_data, limit=6)
     files = [
         run(card, dataset, Rules(4, 1.01), out=tmp_path / str(n), workers=n).path for n in (1, 2)

@@ -14,10 +14,10 @@ import baselines
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
-from isbench.evaluation.spec import specify
+from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_model
 from isbench.models.source import digest_source
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.storage import store
 from isbench.types import Game, Model, Rules
 from tests.support import toys
@@ -115,7 +115,7 @@ def test_an_unfinished_run_is_not_continued_by_code_that_plays_otherwise(
 ) -> None:
     card = imported(package)
     half = run(card, FEW, RULES, out=tmp_path / "whole")
-    with store.opened(tmp_path / "runs", half.spec) as file:
+    with store.open_run(tmp_path / "runs", half.spec) as file:
         assert file is not None
         file.append(Game(half.trajectories[0], ()))
     edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
@@ -141,14 +141,14 @@ def test_what_is_rechecked_can_be_chosen(package: Path, tmp_path: Path, isbench:
 def test_an_unused_function_in_a_trunk_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = prepared(load_model("ritm-mini", {"flip": "off", "longest_side": "64"}), "random")
+    card = load_weights(load_model("ritm-mini", {"flip": "off", "longest_side": "64"}), "random")
     one = replace(FEW, keys=FEW.keys[:1], limit=1)
     before, sources = run(card, one, Rules(2, 1.01), out=tmp_path), digest_source(card)
     trunk, get = sys.modules["isbench.nn.trunk"], inspect.getsource
     more = "\n\ndef unused():\n    return 1\n"
     monkeypatch.setattr(inspect, "getsource", lambda m: get(m) + more * (m is trunk))
     assert digest_source(card) != sources
-    assert specify(card, one, Rules(2, 1.01)) == before.spec
+    assert make_spec(card, one, Rules(2, 1.01)) == before.spec
     listening = Listening()
     assert run(card, one, Rules(2, 1.01), out=tmp_path, watch=listening).path == before.path
     assert listening.games == []

@@ -13,16 +13,16 @@ from benchmarks import plain
 from isbench.datasets import load_dataset
 from isbench.evaluation import runner, spec
 from isbench.models.registry import load_model
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.nn.runtime import openvino
-from isbench.nn.runtime.compute import loaded
+from isbench.nn.runtime.compute import load_network
 from isbench.types import Rules, Runtime
 from tests.nn.test_nn import golden, probe
 
 BACKENDS = [
     "eager",
     pytest.param(
-        "openvino", marks=pytest.mark.skipif(not openvino.installed(), reason="no openvino")
+        "openvino", marks=pytest.mark.skipif(not openvino.is_installed(), reason="no openvino")
     ),
 ]
 
@@ -51,11 +51,11 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_isbench_plays_its_games(name: str, backend: str, tmp_path: Path) -> None:
     rules, dataset = Rules(4, 1.01), load_dataset("sample", limit=3)
-    card = prepared(load_model(name), runtime=Runtime(backend=backend))
+    card = load_weights(load_model(name), runtime=Runtime(backend=backend))
     assert card.runtime is not None
     assert card.network is not None
-    options = spec.fitted(card, dataset).options
-    network = loaded(partial(card.network, **options), card.runtime)
+    options = spec.with_dataset_defaults(card, dataset).options
+    network = load_network(partial(card.network, **options), card.runtime)
     wanted = [
         plain.game(network, dataset.load(key), rules, plain.options(options))
         for key in dataset.keys

@@ -14,11 +14,16 @@ from hypothesis import strategies as st
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import at_work, masks, overlap, rebuilt
+from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
 from isbench.evaluation.replay_check import describe_difference, pick_keys, play_again, shorten
 from isbench.evaluation.runner import run
 from isbench.models.registry import load_model
-from isbench.reporting.qualitative import apart, averages, caption, scenes
+from isbench.reporting.qualitative import (
+    average_scenes,
+    make_caption,
+    make_scenes,
+    rank_by_distance,
+)
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import Click, Rules, Runtime, Trajectory
@@ -37,10 +42,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 def test_masks_of_recorded_clicks_have_the_recorded_overlap(pair: list[Run]) -> None:
     for one in pair:
-        with at_work(rebuilt(one.spec)) as predictor:
+        with open_predictor(model_from_spec(one.spec)) as predictor:
             for game in one.trajectories:
                 sample = FEW.load(game.key)
-                found = [overlap(mask, sample) for mask in masks(predictor, sample, game.clicks)]
+                found = [
+                    compute_overlap(mask, sample)
+                    for mask in replay_masks(predictor, sample, game.clicks)
+                ]
                 assert tuple(found) == game.overlap
 
 
@@ -48,7 +56,7 @@ def test_a_network_with_drawn_weights_replays_too(tmp_path: Path) -> None:
     card = replace(load_model("ritm-mini", {"flip": "off"}), runtime=Runtime())
     (one,) = FEW.keys[:1]
     played = run(card, replace(FEW, keys=(one,), limit=1), Rules(2, 1.01), out=tmp_path)
-    with at_work(rebuilt(played.spec)) as predictor:
+    with open_predictor(model_from_spec(played.spec)) as predictor:
         now = play_again(predictor, FEW.load(one), played.spec.rules)
     assert describe_difference(played.trajectories[0], now) == ""
 
@@ -90,19 +98,19 @@ def test_the_objects_that_are_drawn_do_not_depend_on_the_order() -> None:
 def test_a_model_or_weights_that_are_not_at_hand_are_named(pair: list[Run]) -> None:
     spec = pair[0].spec
     with pytest.raises(IsbenchError, match="did you mean grabcut"):
-        rebuilt(replace(spec, model="grabcat"))
+        model_from_spec(replace(spec, model="grabcat"))
     network = replace(
         spec, model="ritm-mini", weights="ab" * 32, options=load_model("ritm-mini").options
     )
     with pytest.raises(IsbenchError, match="weights abababababab of ritm-mini are not at hand"):
-        rebuilt(network)
+        model_from_spec(network)
 
 
 def test_scenes_begin_where_two_runs_are_farthest_apart(pair: list[Run]) -> None:
-    distances = [one.distance for one in apart(pair, 3)]
+    distances = [one.distance for one in rank_by_distance(pair, 3)]
     assert distances == sorted(distances, reverse=True)
-    found = list(scenes(pair, FEW, 3, 2))
-    assert [scene.key for scene in found] == [one.games[0].key for one in apart(pair, 3)]
+    found = list(make_scenes(pair, FEW, 3, 2))
+    assert [scene.key for scene in found] == [one.games[0].key for one in rank_by_distance(pair, 3)]
     assert all(side.exact for scene in found for side in scene.sides)
 
 
@@ -111,30 +119,30 @@ def test_both_models_of_a_scene_answer_the_first_run_s_clicks(pair: list[Run]) -
         first, second = runs
         games = {game.key: game for game in first.trajectories}
         own = {game.key: game for game in second.trajectories}
-        for scene in scenes(runs, FEW, 3, 2):
+        for scene in make_scenes(runs, FEW, 3, 2):
             assert scene.clicks == games[scene.key].clicks[:3]
             assert scene.clicks != own[scene.key].clicks[:3]
-            with at_work(rebuilt(second.spec)) as predictor:
-                (*_, wanted) = masks(predictor, FEW.load(scene.key), scene.clicks)
+            with open_predictor(model_from_spec(second.spec)) as predictor:
+                (*_, wanted) = replay_masks(predictor, FEW.load(scene.key), scene.clicks)
             assert (scene.sides[1].mask == wanted).all()
 
 
 def test_a_scene_s_answer_that_is_not_the_recorded_one_is_marked(pair: list[Run]) -> None:
     first, second = pair
     games = [replace(game, overlap=((0, 1), *game.overlap[1:])) for game in second.trajectories]
-    for scene in scenes([first, replace(second, trajectories=games)], FEW, 3, 2):
+    for scene in make_scenes([first, replace(second, trajectories=games)], FEW, 3, 2):
         assert [side.exact for side in scene.sides] == [True, False]
 
 
 def test_averages_are_of_every_scene_that_has_the_figure(pair: list[Run]) -> None:
-    one, two = scenes(pair, FEW, 3, 2)
+    one, two = make_scenes(pair, FEW, 3, 2)
     a, b = one.sides
     blind = two._replace(sides=(two.sides[0], two.sides[1]._replace(boundary_iou=float("nan"))))
-    first, second = averages([one, blind])
+    first, second = average_scenes([one, blind])
     assert first.iou == pytest.approx((a.iou + two.sides[0].iou) / 2)
     assert first.boundary_iou == pytest.approx((a.boundary_iou + two.sides[0].boundary_iou) / 2)
     assert second.boundary_iou == pytest.approx(b.boundary_iou)
-    assert f"{second.label} IoU {second.iou:.3f}, boundary IoU" in caption([one, blind])
+    assert f"{second.label} IoU {second.iou:.3f}, boundary IoU" in make_caption([one, blind])
 
 
 def test_pictures_are_drawn_and_written_with_both_figures(
@@ -172,5 +180,5 @@ def test_pictures_want_two_runs(
 
 def test_pictures_want_the_data_that_were_played_on(pair: list[Run]) -> None:
     with pytest.raises(IsbenchError, match="not played on the files of blobs"):
-        list(scenes(pair, toys.blobs(2), 3, 1))
-    assert store.digest_in(pair[0].path) != store.digest_in(pair[1].path)
+        list(make_scenes(pair, toys.blobs(2), 3, 1))
+    assert store.digest_of_path(pair[0].path) != store.digest_of_path(pair[1].path)

@@ -72,13 +72,15 @@ def test_many_workers_are_one_worker_byte_for_byte(tmp_path: Path, workers: int)
 def test_as_many_workers_as_end_soonest_are_one_worker_byte_for_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: float, helped: bool
 ) -> None:
-    monkeypatch.setattr(processes, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "count_cores", lambda: 2)
     monkeypatch.setattr(processes, "_START", start)
     # a clock that ticks when it is looked at: each step takes a second, building one
     monkeypatch.setattr(processes, "perf_counter", itertools.count().__next__)
     hired = []
-    hire = processes._hired
-    monkeypatch.setattr(processes, "_hired", lambda *given: hired.append(given) or hire(*given))
+    hire = processes._start_worker
+    monkeypatch.setattr(
+        processes, "_start_worker", lambda *given: hired.append(given) or hire(*given)
+    )
     data = toys.blobs(14)
     one = run(toys.card, data, RULES, out=tmp_path / "one").path
     auto = run(toys.card, data, RULES, out=tmp_path / "auto", workers=None).path

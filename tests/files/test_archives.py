@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isbench.datasets.catalogue import CATALOGUE, Entry
-from isbench.datasets.fingerprints import file_digest, fingerprint
+from isbench.datasets.fingerprints import digest_file, fingerprint
 from isbench.errors import IsbenchError
 from isbench.files.archives import install, unpack
 from isbench.types import File
@@ -341,7 +341,7 @@ def test_an_archive_with_another_digest_than_the_published_one_is_refused(
 ) -> None:
     published = tmp_path / "published.zip"
     published.write_bytes(zipped(content()))
-    digest = file_digest(published)
+    digest = digest_file(published)
     entry = replace(GRABCUT, archive=File("set.zip", (), sha256=digest))
     assert f"the published archive {digest}" in refused(tarred(content()), entry)
     assert held(install("grabcut", entry, published, data)) == content()

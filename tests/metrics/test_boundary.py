@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isbench.metrics.boundary import band, boundary_iou, width_of
+from isbench.metrics.boundary import boundary_band, boundary_iou, boundary_width
 from isbench.types import Mask
 
 SHAPE = (13, 17)
@@ -29,7 +29,7 @@ def test_a_band_is_the_mask_without_its_erosion(mask: Mask, width: int) -> None:
     padded = np.pad(mask, width + 1).astype(np.uint8)
     eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)
     inner = eroded[width + 1 : -width - 1, width + 1 : -width - 1].astype(bool)
-    assert (band(mask, width) == (mask & ~inner)).all()
+    assert (boundary_band(mask, width) == (mask & ~inner)).all()
 
 
 @given(MASKS, MASKS, MASKS, WIDTHS)
@@ -76,5 +76,5 @@ def test_the_same_wrong_rim_costs_a_large_object_as_much_as_a_small_one() -> Non
 
 
 def test_the_band_is_two_percent_of_the_diagonal_and_never_nothing() -> None:
-    assert width_of((480, 854)) == 20
-    assert width_of((3, 4)) == 1
+    assert boundary_width((480, 854)) == 20
+    assert boundary_width((3, 4)) == 1

@@ -32,7 +32,7 @@ def test_noc_is_the_first_click_that_reaches_the_target(iou: np.ndarray, target:
 def test_ritm_counts_the_failed_and_those_solved_at_the_last_click(
     iou: np.ndarray, target: float
 ) -> None:
-    never, ritm = metrics.failed(iou, target), metrics.failed_ritm(iou, target)
+    never, ritm = metrics.find_failures(iou, target), metrics.find_failures_ritm(iou, target)
     at_last = (iou[:, -1] >= target) & ~(iou[:, :-1] >= target).any(axis=1)
     assert (ritm == (never | at_last)).all()
     assert not (never & at_last).any()
@@ -44,7 +44,7 @@ def test_a_higher_target_never_needs_fewer_clicks(
 ) -> None:
     low, high = sorted([one, other])
     assert (metrics.clicks_to(iou, low) <= metrics.clicks_to(iou, high)).all()
-    assert (metrics.failed(iou, low) <= metrics.failed(iou, high)).all()
+    assert (metrics.find_failures(iou, low) <= metrics.find_failures(iou, high)).all()
 
 
 @given(IOU, TARGET, st.data())
@@ -61,7 +61,7 @@ def test_curves_hold_the_last_iou_and_are_nan_without_a_union() -> None:
     iou = metrics.curves(games, 4)
     assert iou[0].tolist() == [0.25, 0.5, 0.5, 0.5]
     assert np.isnan(iou[1]).all()
-    assert metrics.failed(iou, 0.1).tolist() == [False, True]
+    assert metrics.find_failures(iou, 0.1).tolist() == [False, True]
     assert metrics.clicks_to(iou, 0.1).tolist() == [1, 4]
 
 
@@ -105,14 +105,14 @@ def test_one_image_gives_no_interval() -> None:
 
 def test_the_same_runs_do_not_differ() -> None:
     noc = np.array([1.0, 5, 20, 3])
-    same = metrics.paired(noc, noc, list("abcd"))
+    same = metrics.compare_paired(noc, noc, list("abcd"))
     assert (same.mean, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     assert (same.wins, same.ties, same.losses) == (0, 4, 0)
 
 
 def test_the_p_value_is_that_of_all_sign_flips() -> None:
     a, b = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 4, 6, 8, 10])
-    difference = metrics.paired(a, b, list("abcde"))
+    difference = metrics.compare_paired(a, b, list("abcde"))
     assert difference.p_value == pytest.approx(2 / 32, abs=0.01)  # only all + and all - are as far
     assert difference.mean == -3
     assert (difference.wins, difference.losses) == (5, 0)
@@ -123,7 +123,7 @@ def test_the_p_value_is_that_of_all_sign_flips() -> None:
 def test_swapping_the_runs_swaps_the_comparison(pairs: list[tuple[int, int]]) -> None:
     a, b = np.array(pairs, dtype=float).T
     clusters = [str(k) for k in range(len(pairs))]
-    one, other = metrics.paired(a, b, clusters), metrics.paired(b, a, clusters)
+    one, other = metrics.compare_paired(a, b, clusters), metrics.compare_paired(b, a, clusters)
     assert one.mean == -other.mean
     assert one.p_value == other.p_value
     assert (one.wins, one.ties, one.losses) == (other.losses, other.ties, other.wins)

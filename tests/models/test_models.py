@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models.registry import load_model, model_names, with_options
 from isbench.testing import check_predictor
 from isbench.types import Image, Model, Prediction, Turn
@@ -124,7 +124,7 @@ def test_an_option_that_does_not_fit_is_refused(given: dict[str, str], said: str
 
 def test_a_model_that_refuses_its_options_says_so() -> None:
     with pytest.raises(IsbenchError, match=r"grabcut cannot be built.*seed above 0"):
-        build(load_model("grabcut", {"seed": "-1"}))
+        build_predictor(load_model("grabcut", {"seed": "-1"}))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isbench.models.registry import model_names
-from isbench.storage.masks import unpacked
+from isbench.storage.masks import decode_rle
 from tests.support import probes
 
 GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
@@ -28,7 +28,7 @@ def test_the_masks_of_a_version_never_change(name: str, tmp_path: Path) -> None:
     card = probes.loaded(name, tmp_path, wanted["threshold"])
     assert card.version == wanted["version"], "run python -m tests.support.probes"
     mask, _ = probes.answered(card)
-    recorded = unpacked({"size": mask.shape, "counts": wanted["mask"]})
+    recorded = decode_rle({"size": mask.shape, "counts": wanted["mask"]})
     assert recorded.any()
     assert not recorded.all()
     share = np.count_nonzero(mask ^ recorded) / mask.size

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from isbench.cli.train import _chosen
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
 from isbench.models.registry import load_model, model_names, with_options
-from isbench.models.weights import prepared
-from isbench.training.recipe import completed
+from isbench.models.weights import load_weights
+from isbench.training.recipe import fill_defaults
 from isbench.training.weights import read_card
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ MADE = {
 @pytest.mark.parametrize(("name", "weights"), SHIPPED)
 def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
     card = with_options(load_model(name), NEEDED.get(weights, {}))
-    job.check(prepared(card, weights))
+    job.check_model(load_weights(card, weights))
     assert card.bundled[weights].stat().st_size <= MOST
 
 
@@ -85,11 +85,11 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     model, recipe = _chosen(line[2], tuple(settings))
     card = read_card(load_model(name).bundled[weights])
     assert model.name == name == card["model"]
-    asked, stored = recipe.deciding(), completed(json.loads(card["recipe"]))
+    asked, stored = recipe.deciding(), fill_defaults(json.loads(card["recipe"]))
     start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
     assert asked == {key: value for key, value in stored.items() if key in asked}
     if start:  # where it lay is not what it was
-        assert card["origin"].split()[-1] == file_digest(Path(start))
+        assert card["origin"].split()[-1] == digest_file(Path(start))
 
 
 def test_the_figures_that_choices_were_made_by_are_on_record() -> None:

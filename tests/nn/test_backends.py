@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit
 from isbench.models.registry import load_model
-from isbench.models.weights import prepared
-from isbench.nn.clickmaps import points
+from isbench.models.weights import load_weights
+from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime import backends, openvino
-from isbench.nn.runtime.backends import accelerated, chosen
+from isbench.nn.runtime.backends import accelerate, choose_backend
 from isbench.testing import check_predictor
 from isbench.types import Runtime
 from tests.nn.test_nn import BLOWN_UP, ROUNDING, check, golden
@@ -23,7 +23,7 @@ from tests.nn.test_nn import ready as filled_in
 from tests.support.synthetic import POINTS, picture
 
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
-needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
 
 
 def network(name: str) -> nn.Module:
@@ -48,7 +48,7 @@ def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
     lots = torch.Generator().manual_seed(clicks)
     at = torch.rand(clicks, 2, generator=lots) * torch.tensor(size)
     places = [(float(row), float(col), k % 3 != 1) for k, (row, col) in enumerate(at)]
-    return torch.rand(2, 4, *size, generator=lots), points(places).repeat(2, 1, 1)
+    return torch.rand(2, 4, *size, generator=lots), encode_points(places).repeat(2, 1, 1)
 
 
 SLOW = [pytest.mark.slow, needs_openvino]
@@ -65,7 +65,7 @@ SLOW = [pytest.mark.slow, needs_openvino]
     ],
 )
 def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
-    plain, fast = network(name), accelerated(network(name), Runtime(backend=backend))
+    plain, fast = network(name), accelerate(network(name), Runtime(backend=backend))
     for size in SIZES:
         for clicks in (1, 4, 23):
             with torch.inference_mode():
@@ -77,7 +77,7 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
 @needs_openvino
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
-    check_predictor(prepared(load_model(name), runtime=Runtime(backend="openvino")))
+    check_predictor(load_weights(load_model(name), runtime=Runtime(backend="openvino")))
 
 
 @needs_openvino
@@ -113,7 +113,7 @@ class Small(nn.Module):
 def test_a_compiled_network_answers_as_the_network_does() -> None:
     torch.manual_seed(0)
     made = Small().eval().requires_grad_(False)
-    fast = accelerated(made, Runtime(backend="compile"))
+    fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
             wanted, found = made(*given(size, 4)), fast(*given(size, 4))
@@ -142,18 +142,18 @@ class Lawless(nn.Module):
 @needs_openvino
 def test_a_network_that_cannot_be_traced_is_refused() -> None:
     with pytest.raises(Unfit, match=r"OpenVINO cannot take this network .* --backend eager"):
-        accelerated(Lawless(), Runtime(backend="openvino"))
+        accelerate(Lawless(), Runtime(backend="openvino"))
 
 
 @needs_openvino
 def test_a_backend_that_answers_otherwise_is_refused() -> None:
     with pytest.raises(Unfit, match=r"backend openvino gives logits .* off; wanted 1e-04"):
-        accelerated(Fickle(), Runtime(backend="openvino"))
+        accelerate(Fickle(), Runtime(backend="openvino"))
 
 
 def test_the_measure_is_the_network_itself() -> None:
     made = network("ritm-mini")
-    assert accelerated(made, Runtime()) is made
+    assert accelerate(made, Runtime()) is made
 
 
 @needs_openvino
@@ -163,10 +163,10 @@ def test_what_is_compiled_is_kept_and_found_by_its_weights(
     monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path)
     runtime, made = Runtime(backend="openvino"), network("ritm-mini")
     for _ in range(2):
-        accelerated(made, runtime)
+        accelerate(made, runtime)
     assert len(list(kept(tmp_path))) == 1
     next(made.parameters()).mul_(2)
-    accelerated(made, runtime)
+    accelerate(made, runtime)
     assert len(list(kept(tmp_path))) == 2
 
 
@@ -179,7 +179,7 @@ def test_a_cache_that_cannot_be_written_is_told(
     with pytest.raises(
         IsbenchError, match=r"cannot keep what OpenVINO compiles .* --backend eager"
     ):
-        accelerated(network("ritm-mini"), Runtime(backend="openvino"))
+        accelerate(network("ritm-mini"), Runtime(backend="openvino"))
 
 
 def kept(folder: Path) -> Iterator[Path]:
@@ -191,7 +191,7 @@ def kept(folder: Path) -> Iterator[Path]:
     [("eager", "cpu", "fp32", "eager"), ("auto", "cuda:0", "fp32", "eager")],
 )
 def test_which_backend_is_chosen(asked: str, device: str, precision: str, found: str) -> None:
-    assert chosen(asked, device, precision) == found
+    assert choose_backend(asked, device, precision) == found
 
 
 @pytest.mark.parametrize(
@@ -200,4 +200,4 @@ def test_which_backend_is_chosen(asked: str, device: str, precision: str, found:
 )
 def test_a_backend_that_is_not_there_is_refused(asked: str, device: str, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
-        chosen(asked, device, "fp32")
+        choose_backend(asked, device, "fp32")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from isbench.models.registry import load_model, model_names
-from isbench.nn.runtime.cost import PARTS, REST, Cost, cost
+from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
 from isbench.papers.cells import Records
-from isbench.papers.costs import Counted, table4
-from isbench.papers.published import figures
+from isbench.papers.costs import Counted, make_table4
+from isbench.papers.published import parse_figures
 from isbench.papers.rows import TABLE4
-from isbench.reporting.writer import published
+from isbench.reporting.writer import read_published
 
 NETWORKS = [name for name in model_names() if load_model(name).network is not None]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -23,7 +23,7 @@ Isbench = Callable[..., tuple[int, str, str]]
 def counted(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost:
     card = load_model(name, options)
     assert card.network is not None
-    return cost(partial(card.network, **card.options), size)
+    return count_cost(partial(card.network, **card.options), size)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -98,7 +98,7 @@ def test_a_size_that_is_none_is_refused(isbench: Isbench, size: str) -> None:
 
 
 def test_the_published_figures_are_all_read() -> None:
-    found = published()
+    found = read_published()
     assert {figure.table for figure in found} == {1, 2, 3, 4}
     assert len({(f.table, f.system, f.model, f.trained_on) for f in found if f.table == 1}) == 16
     cross = [figure for figure in found if figure.value is None]
@@ -107,10 +107,10 @@ def test_the_published_figures_are_all_read() -> None:
 
 def test_a_figure_that_is_not_there_is_blank() -> None:
     text = "table,system,model,backbone,trained_on,weights,dataset,max_clicks,metric,value,note\n"
-    (figure,) = figures(f"{text}4,S,s,,SBD,sbd,davis,20,noc@85,,a cross\n")
+    (figure,) = parse_figures(f"{text}4,S,s,,SBD,sbd,davis,20,noc@85,,a cross\n")
     assert figure.value is None
     costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
-    sheet, cells = table4(costs, Records(published(), dict.fromkeys(TABLE4), []))
+    sheet, cells = make_table4(costs, Records(read_published(), dict.fromkeys(TABLE4), []))
     assert all(cell.ours is None for cell in cells)
     nocs = [row[sheet.heads.index("NoC@90")] for row in sheet.rows]
     assert set(nocs) == {""}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.models.registry import load_model
-from isbench.nn.clickmaps import points
+from isbench.nn.clickmaps import encode_points
 from isbench.types import Click
 
 CLICKS = [Click(20, 24, True), Click(4, 40, False), Click(30, 20, True)]
@@ -31,7 +31,7 @@ def scene() -> tuple[Tensor, Tensor, Tensor]:
     image[:, 3] = 0
     row, col = np.ogrid[:48, :64]
     truth = torch.from_numpy((row - 24) ** 2 + (col - 26) ** 2 < 13**2)[None, None].float()
-    return image, points(CLICKS), truth
+    return image, encode_points(CLICKS), truth
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from isbench.errors import IsbenchError
 from isbench.models.registry import load_model
 from isbench.nn.backbones.lite import LITE0, EfficientNetLite, LiteTrunk
 from isbench.nn.backbones.mini import Mini
-from isbench.nn.stem import normalised
+from isbench.nn.stem import normalize
 from isbench.training import Crop, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.pretrained import find_imagenet, load_imagenet
@@ -59,7 +59,7 @@ def classified(image: Image) -> int:
     )
     pixels = torch.from_numpy(middle).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        x = F.conv2d(backbone(backbone.stem(normalised(pixels)))[-1], state["_conv_head.weight"])
+        x = F.conv2d(backbone(backbone.stem(normalize(pixels)))[-1], state["_conv_head.weight"])
         names = ("running_mean", "running_var", "weight", "bias")
         x = F.relu6(F.batch_norm(x, *(state[f"_bn1.{name}"] for name in names), eps=1e-3))
         logits = F.linear(x.mean(dim=(2, 3)), state["_fc.weight"], state["_fc.bias"])

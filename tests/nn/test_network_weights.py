@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models import weights
 from isbench.models.registry import load_model, with_options
 from isbench.nn.runtime import openvino
@@ -48,7 +48,7 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
 )
 def test_weights_that_are_not_there_are_refused(model: str, asked: str | None, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
-        weights.prepared(load_model(model), asked)
+        weights.load_weights(load_model(model), asked)
 
 
 def test_published_weights_are_fetched_by_name_and_hashed(
@@ -60,7 +60,7 @@ def test_published_weights_are_fetched_by_name_and_hashed(
     with serving() as server:
         file = File("bs.safetensors", (server.add("/bs", Page(bs.read_bytes())),))
         card = replace(load_model("ritm-mini"), bundled={}, weights={"bs": file})
-        runtime = weights.prepared(card).runtime  # the only published ones need not be named
+        runtime = weights.load_weights(card).runtime  # the only published ones need not be named
     assert runtime is not None
     assert runtime.weights == (tmp_path / "bs.safetensors",)
     assert runtime.digest == sha256(bs.read_bytes()).hexdigest()
@@ -92,13 +92,13 @@ def test_random_weights_are_told_in_the_table(
 
 @pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
 def test_weights_that_come_with_a_card_are_taken_unless_others_are_asked_for(name: str) -> None:
-    card = weights.prepared(load_model(name))
+    card = weights.load_weights(load_model(name))
     assert card.runtime is not None
     (path,) = card.runtime.weights
     assert card.runtime.digest == sha256(path.read_bytes()).hexdigest()
     assert path.stat().st_size <= 6_000_000
     assert read_card(path)["model"] == "ritm-mini"
-    assert weights.prepared(card, "random").runtime != card.runtime
+    assert weights.load_weights(card, "random").runtime != card.runtime
 
 
 def refused(isbench: Isbench, path: Path, *more: str, model: str = "ritm-mini") -> str:
@@ -166,25 +166,25 @@ def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
     save_file(network("csfpn-hrnet18").state_dict(), path)
     card = with_options(load_model("csfpn-hrnet18"), {"released": "on"})
     with pytest.raises(IsbenchError, match="wanted --weights FILE,FILE"):
-        build(weights.prepared(card, str(path)))
-    assert "+" in weights.prepared(card, f"{path},{path}").runtime.digest  # type: ignore[union-attr]
+        build_predictor(weights.load_weights(card, str(path)))
+    assert "+" in weights.load_weights(card, f"{path},{path}").runtime.digest  # type: ignore[union-attr]
     with pytest.raises(IsbenchError, match="of 1 network and was given 2 files"):
-        build(weights.prepared(load_model("ritm-mini"), f"{bs},{bs}"))
+        build_predictor(weights.load_weights(load_model("ritm-mini"), f"{bs},{bs}"))
 
 
 def test_a_file_with_a_comma_in_its_name_is_one_file(tmp_path: Path, bs: Path) -> None:
     path = tmp_path / "a,b.safetensors"
     path.write_bytes(bs.read_bytes())
-    build(weights.prepared(load_model("ritm-mini"), str(path)))
+    build_predictor(weights.load_weights(load_model("ritm-mini"), str(path)))
 
 
 def test_weights_that_change_after_they_were_hashed_are_refused(tmp_path: Path, bs: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(bs.read_bytes())
-    card = weights.prepared(load_model("ritm-mini"), str(path))
+    card = weights.load_weights(load_model("ritm-mini"), str(path))
     save_file(network("baseline-mini").state_dict() | {"head.layers.2.bias": torch.ones(1)}, path)
     with pytest.raises(IsbenchError, match="changed after the run began"):
-        build(card)
+        build_predictor(card)
 
 
 def test_what_is_wrong_with_the_last_model_is_known_before_the_first_plays(
@@ -205,7 +205,7 @@ def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() ->
         assert (again == before).all()
 
 
-@pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+@pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
 def test_a_network_that_the_fastest_backend_cannot_take_is_played_without(
     isbench: Isbench, folder_set: Path, tmp_path: Path
 ) -> None:

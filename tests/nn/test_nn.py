@@ -17,16 +17,22 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from baselines.ritm import Ritm
-from csfpn.network import Csfpn, Graphs
-from csfpn.propagation import Cells, Hsgm, Sgm, cells, sampled, spread
+from csfpn.network import Csfpn, PropagationConfig
+from csfpn.propagation import Cells, Hsgm, Sgm, clicked_cells, sample, spread
 from isbench.datasets import load_dataset
 from isbench.evaluation.engine import play
 from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet
 from isbench.nn.backbones.mini import Mini
-from isbench.nn.clickmaps import disks, mirrored, points
-from isbench.nn.inference.predictor import Passing, State, View, crop, mask_guided
-from isbench.nn.inference.predictor import seen as seen_by_networks
-from isbench.nn.inference.zoom_in import Box, Zoom, overlap
+from isbench.nn.clickmaps import draw_disks, encode_points, mirror_points
+from isbench.nn.inference.predictor import (
+    CropPredictor,
+    InferenceConfig,
+    State,
+    answer_mask_guided,
+    crop_inputs,
+)
+from isbench.nn.inference.predictor import encode_image as seen_by_networks
+from isbench.nn.inference.zoom_in import Box, Zoom, box_iou
 from isbench.nn.trunk import deeplab
 from isbench.types import Click, Prediction, Rules, Turn
 from tests.support.synthetic import POINTS, filled, picture
@@ -65,7 +71,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "ritm_deeplab_r34_dh128": lambda: Ritm(deeplab(34, 128), False),
     "ritm_deeplab_r50_dh128_prevmask": lambda: Ritm(deeplab(50, 128)),
     "ritm_deeplab_r101_dh256_prevmask": lambda: Ritm(deeplab(101, 256)),
-    "csfpn_hrnet18_ocr64": lambda: Csfpn(HRNet(W18), Graphs(released=True)),
+    "csfpn_hrnet18_ocr64": lambda: Csfpn(HRNet(W18), PropagationConfig(released=True)),
 }
 
 
@@ -114,14 +120,14 @@ def test_ritm_networks_answer_as_the_official_ones(name: str) -> None:
 
 def test_sgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in golden("csfpn") if name.startswith("SGM")]
-    at = cells(POINTS, (16, 24), 4, released=True)
+    at = clicked_cells(POINTS, (16, 24), 4, released=True)
     with torch.inference_mode():
         check(ready(Sgm(12, 3, 3))(picture(12, 16, 24), at), golden("csfpn")[name])
 
 
 def test_hsgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in golden("csfpn") if name.startswith("HSGM")]
-    at = cells(POINTS, (32, 48), 2, released=True)
+    at = clicked_cells(POINTS, (32, 48), 2, released=True)
     with torch.inference_mode():
         answer = ready(Hsgm(12, 6, 3))(picture(12, 16, 24), picture(6, 32, 48, 7), at)
     check(answer, golden("csfpn")[name])
@@ -174,14 +180,14 @@ def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
         squared[one[:, :2].amax(dim=1) < 0] = 1e12
         distance.append(torch.stack([half.amin(dim=0) for half in squared.chunk(2)]))
     near = torch.stack(distance)
-    disk = disks(clicks, size, 5)[:, :1]
+    disk = draw_disks(clicks, size, 5)[:, :1]
     mean = (image * disk).sum((2, 3), keepdim=True) / disk.sum((2, 3), keepdim=True).clamp(min=1)
     alike = torch.exp(-10 * ((image - mean) ** 2).mean(dim=1, keepdim=True))
     wanted = 10 * alike * torch.exp(-near[:, :1] / (2 * 60**2))
     return wanted - 8 * torch.exp(-near[:, 1:] / (2 * 25**2)) - 3 + 1.5 * (previous - 0.5)
 
 
-class Recording(Passing):
+class Recording(CropPredictor):
     """Keeps the states it answered with."""
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
@@ -198,8 +204,8 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
     dataset = load_dataset(game["dataset"].lower(), real_data)
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
     seen.clear()
-    view = View(Zoom(game["target_size"]), game["flip"])
-    predictor = Recording(view, partial(mask_guided, probe))
+    view = InferenceConfig(Zoom(game["target_size"]), game["flip"])
+    predictor = Recording(view, partial(answer_mask_guided, probe))
     (played,) = play(predictor, [dataset.load(key)], Rules(len(game["steps"]), 1.01))
     for step, click, overlapped, state in zip(
         game["steps"], played.trajectory.clicks, played.trajectory.overlap, seen, strict=True
@@ -228,7 +234,7 @@ def test_kept_crops_are_what_all_channels_resized_at_once_are(
         box = Box(*sorted((top, bottom)), *sorted((left, right)))
         last = torch.from_numpy(lots.random((1, 1, 40, 60), np.float32))
         joined = torch.cat([shown.pixels, last], dim=1)
-        wanted, _ = crop(joined, (), box, (rows, cols))
+        wanted, _ = crop_inputs(joined, (), box, (rows, cols))
         found = shown.with_map(last, box, (rows, cols))
         assert torch.equal(found, wanted)
         found.fill_(0)  # whoever has it may write into it
@@ -245,7 +251,7 @@ PLACE = st.tuples(st.floats(-8, 28, width=32), st.floats(-8, 38, width=32), st.b
 def test_a_disk_is_what_lies_within_its_radius(
     clicks: list[tuple[float, float, bool]], radius: float
 ) -> None:
-    drawn = disks(points(clicks), (20, 30), radius)[0].numpy() > 0
+    drawn = draw_disks(encode_points(clicks), (20, 30), radius)[0].numpy() > 0
     rows, cols = np.ogrid[:20, :30]
     for sign, wanted in ((True, drawn[0]), (False, drawn[1])):
         slow = np.zeros((20, 30), bool)
@@ -259,10 +265,10 @@ def test_a_disk_is_what_lies_within_its_radius(
 @settings(max_examples=50)
 @given(st.lists(CLICK, max_size=8))
 def test_the_mirrored_clicks_draw_the_mirrored_maps(clicks: list[Click]) -> None:
-    table = points(clicks)
+    table = encode_points(clicks)
     kept = table.clone()
-    mirror = disks(mirrored(table, 30), (20, 30), 5)
-    assert torch.equal(mirror, disks(table, (20, 30), 5).flip(3))
+    mirror = draw_disks(mirror_points(table, 30), (20, 30), 5)
+    assert torch.equal(mirror, draw_disks(table, (20, 30), 5).flip(3))
     assert torch.equal(table, kept)
 
 
@@ -278,8 +284,8 @@ def propagated(clicks: Tensor) -> tuple[Tensor, Tensor]:
     high, low = picture(12, 16, 24), picture(6, 32, 48, 7)
     kept = clicks.clone()
     with torch.inference_mode():
-        out = sgm(high, cells(clicks, (16, 24), 4))
-        finer = hsgm(out, low, cells(clicks, (32, 48), 2))
+        out = sgm(high, clicked_cells(clicks, (16, 24), 4))
+        finer = hsgm(out, low, clicked_cells(clicks, (32, 48), 2))
     assert torch.equal(clicks, kept)
     return out, finer
 
@@ -296,8 +302,8 @@ INSIDE = st.builds(Click, st.integers(0, 63), st.integers(0, 95), st.booleans())
 def test_a_click_outside_the_crop_changes_nothing(
     clicks: list[Click], outside: tuple[float, float], positive: bool
 ) -> None:
-    with_it = points([*clicks, (*outside, positive)])
-    for one, other in zip(propagated(points(clicks)), propagated(with_it), strict=True):
+    with_it = encode_points([*clicks, (*outside, positive)])
+    for one, other in zip(propagated(encode_points(clicks)), propagated(with_it), strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
@@ -306,18 +312,20 @@ def test_a_click_outside_the_crop_changes_nothing(
 def test_the_order_of_clicks_changes_nothing(clicks: list[Click], lots: Any) -> None:
     shuffled = list(clicks)
     lots.shuffle(shuffled)
-    for one, other in zip(propagated(points(clicks)), propagated(points(shuffled)), strict=True):
+    for one, other in zip(
+        propagated(encode_points(clicks)), propagated(encode_points(shuffled)), strict=True
+    ):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
 def test_a_hundred_clicks_and_none_are_taken() -> None:
     many = [Click(k % 64, 7 * k % 96, k % 3 > 0) for k in range(100)]
     for clicks in (many, []):
-        assert all(torch.isfinite(x).all() for x in propagated(points(clicks)))
+        assert all(torch.isfinite(x).all() for x in propagated(encode_points(clicks)))
 
 
 def test_without_a_click_nothing_is_spread_and_a_click_in_the_first_cell_counts() -> None:
-    none, first = (propagated(points(clicks))[0] for clicks in ([], [Click(1, 2, True)]))
+    none, first = (propagated(encode_points(clicks))[0] for clicks in ([], [Click(1, 2, True)]))
     sgm, _ = attending()
     with torch.inference_mode():
         assert torch.allclose(none, sgm.conv1(picture(12, 16, 24)), atol=1e-6)
@@ -348,14 +356,14 @@ def test_a_crop_holds_its_object_and_stays_in_the_image(
     crop = Zoom(400, least=least).expanded(box, (100, 150))
     assert 0 <= crop.top <= box.top <= box.bottom <= crop.bottom < 100
     assert 0 <= crop.left <= box.left <= box.right <= crop.right < 150
-    assert overlap(crop, crop) == 1
-    assert overlap(box, crop) == overlap(crop, box)
+    assert box_iou(crop, crop) == 1
+    assert box_iou(box, crop) == box_iou(crop, box)
 
 
 def open_csfpn(released: bool = False) -> nn.Module:
     """Return a small CSFPN whose graphs propagate."""
     torch.manual_seed(0)
-    graphs = Graphs(heads=2, reduction=4, light=True, out=32, released=released)
+    graphs = PropagationConfig(heads=2, reduction=4, light=True, out=32, released=released)
     network = Csfpn(Mini(), graphs).eval()
     for key, value in network.named_parameters():
         if key.endswith("gamma"):
@@ -370,13 +378,13 @@ def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], lo
     lots.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
     network, inputs = open_csfpn(), picture(4, 64, 96)
     with torch.inference_mode():
-        one, other = (network(inputs, points(table)) for table in (clicks, shuffled))
+        one, other = (network(inputs, encode_points(table)) for table in (clicks, shuffled))
     assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [lambda: open_csfpn(True), open_csfpn, lambda: Ritm(Mini())])
 def test_networks_never_write_what_they_are_given(make: Callable[[], nn.Module]) -> None:
-    inputs, clicks = picture(4, 64, 96), points([Click(70, 10, True), Click(0, 0, False)])
+    inputs, clicks = picture(4, 64, 96), encode_points([Click(70, 10, True), Click(0, 0, False)])
     clicks[0, 0, 1] = -7
     kept = inputs.clone(), clicks.clone()
     with torch.inference_mode():
@@ -389,22 +397,22 @@ def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
     inputs, base = picture(4, 64, 96), [Click(20, 30, True)]
     beyond = [[*base, Click(66, 20, False)], [*base, Click(20, 98, False)]]
     with torch.inference_mode():
-        alone, *others = (open_csfpn(True)(inputs, points(t)) for t in (base, *beyond))
-        usual = open_csfpn()(inputs, points(beyond[0]))
+        alone, *others = (open_csfpn(True)(inputs, encode_points(t)) for t in (base, *beyond))
+        usual = open_csfpn()(inputs, encode_points(beyond[0]))
     assert all(torch.allclose(alone, other, atol=1e-6) for other in others)
     assert not torch.allclose(alone, usual, atol=1e-6)
 
 
 def test_a_click_above_and_left_of_a_crop_is_mirrored_too() -> None:
-    table = points([(-2.0, -2.0, True)])
-    assert mirrored(table, 30)[0, 0].tolist() == [-2, 31, 0]
+    table = encode_points([(-2.0, -2.0, True)])
+    assert mirror_points(table, 30)[0, 0].tolist() == [-2, 31, 0]
 
 
 def test_half_the_precision_samples_keys_where_the_clicks_are() -> None:
     rows, cols = torch.meshgrid(torch.arange(60.0), torch.arange(107.0), indexing="ij")
     ramps = torch.stack([rows, cols])[None] / 128  # exact in bf16 to a 256th of itself
     at = Cells(torch.tensor([[213 * 119 + 201]]), torch.ones(1, 1, dtype=torch.bool))
-    wanted = sampled(ramps, at, torch.Size((120, 213)))
+    wanted = sample(ramps, at, torch.Size((120, 213)))
     with torch.autocast("cpu", torch.bfloat16):
-        found = sampled(ramps.bfloat16(), at, torch.Size((120, 213)))
+        found = sample(ramps.bfloat16(), at, torch.Size((120, 213)))
     assert torch.allclose(found.float(), wanted, rtol=0.01)

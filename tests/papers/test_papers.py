@@ -16,20 +16,29 @@ import torch
 import baselines.cards
 import csfpn.cards
 from isbench.datasets import ENTRIES
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
-from isbench.evaluation.spec import specify
+from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_model
 from isbench.papers import accuracy, candidates, plan
-from isbench.papers.candidates import Entrant, Weights, entered, entrant
-from isbench.papers.cells import Records, lines
-from isbench.papers.costs import Counted, table4
-from isbench.papers.rows import ABLATION, QUESTIONS, RULES, TABLE4, Question, Row, own, rows_of
-from isbench.papers.run_selection import behind, measured
-from isbench.reporting.html_tables import Section, page
+from isbench.papers.candidates import Candidate, Weights, find_candidate, make_candidate
+from isbench.papers.cells import Records, format_cells
+from isbench.papers.costs import Counted, make_table4
+from isbench.papers.rows import (
+    ABLATION,
+    QUESTIONS,
+    RULES,
+    TABLE4,
+    Question,
+    Row,
+    project_rows,
+    rows_of,
+)
+from isbench.papers.run_selection import measure, select_run
+from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.plots import ALIASES, PLOTS, iou_k
-from isbench.reporting.text_table import Sheet
-from isbench.reporting.writer import published
+from isbench.reporting.text_table import TextTable
+from isbench.reporting.writer import read_published
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import File, Game, Model, Rules, Runtime
@@ -37,9 +46,9 @@ from tests.support import toys
 from tests.support.recorded import weights_file
 
 Isbench = Callable[..., tuple[int, str, str]]
-FIGURES = published()
+FIGURES = read_published()
 DAVIS = Question("davis", 20, "noc@90")
-(MINI,) = own("ritm-mini")
+(MINI,) = project_rows("ritm-mini")
 TRAINED = "ab" * 32
 
 
@@ -61,8 +70,8 @@ def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -
     options = {**card.options, **asked, **changes.pop("options", {})}
     options = {key: value for key, value in options.items() if key in card.options}
     content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
-    spec = specify(replace(card, options=options, **changes), on, rules, content)
-    with store.opened(folder, spec) as file:
+    spec = make_spec(replace(card, options=options, **changes), on, rules, content)
+    with store.open_run(folder, spec) as file:
         assert file is not None
         for key in on.keys:
             length = rules.max_clicks if rules.stop_iou > 1 else len(ious)
@@ -75,8 +84,8 @@ def mini(digest: str = TRAINED) -> Model:
     return replace(load_model("ritm-mini"), runtime=Runtime(digest=digest))
 
 
-def counting(row: Row) -> Entrant:
-    found = entrant(row)
+def counting(row: Row) -> Candidate:
+    found = find_candidate(row)
     assert found is not None
     return found
 
@@ -85,7 +94,7 @@ def test_every_printed_row_and_figure_of_the_paper_stays() -> None:
     for number, rows in ((1, 16), (2, 4), (3, 4)):
         printed = {f for f in FIGURES if f.table == number}
         records = Records(FIGURES, dict.fromkeys(rows_of(number, FIGURES)), [])
-        sheet, cells = accuracy.table(number, records)
+        sheet, cells = accuracy.make_table(number, records)
         assert sum(bool(row[0]) for row in sheet.rows) == rows
         assert sum(cell.printed is not None for cell in cells) == len(printed)
         assert not any("/" in text for row in sheet.rows for text in row)
@@ -93,9 +102,9 @@ def test_every_printed_row_and_figure_of_the_paper_stays() -> None:
 
 def test_a_whole_run_of_a_trained_model_is_measured(tmp_path: Path) -> None:
     run = played(tmp_path, mini())
-    found = behind([run], counting(MINI), DAVIS)
+    found = select_run([run], counting(MINI), DAVIS)
     assert found.run is run
-    assert measured(run, DAVIS).value == 2.0
+    assert measure(run, DAVIS).value == 2.0
 
 
 @pytest.mark.parametrize(
@@ -116,37 +125,40 @@ def test_a_run_that_is_not_what_the_cell_says_leaves_it_blank(
     tmp_path: Path, changes: Mapping[str, Any]
 ) -> None:
     run = played(tmp_path, mini(), **changes)
-    assert behind([run], counting(MINI), DAVIS) == (None, ())
+    assert select_run([run], counting(MINI), DAVIS) == (None, ())
 
 
 def test_of_one_run_in_two_lengths_the_longest_counts(tmp_path: Path) -> None:
     short, long = (played(tmp_path, mini(), Rules(k, 0.90)) for k in (20, 100))
-    assert behind([short, long], counting(MINI), DAVIS).run is long
-    assert behind([long, short], counting(MINI), DAVIS).run is long
-    assert behind([short], counting(MINI), Question("davis", 100, "noc@90")).run is None
+    assert select_run([short, long], counting(MINI), DAVIS).run is long
+    assert select_run([long, short], counting(MINI), DAVIS).run is long
+    assert select_run([short], counting(MINI), Question("davis", 100, "noc@90")).run is None
 
 
 def test_runs_that_collide_leave_the_cell_blank_and_are_named(tmp_path: Path) -> None:
     runs = [played(tmp_path, mini(digest * 32)) for digest in ("ab", "cd")]
-    sheet, cells = accuracy.table(1, Records(FIGURES, {MINI: counting(MINI)}, runs))
+    sheet, cells = accuracy.make_table(1, Records(FIGURES, {MINI: counting(MINI)}, runs))
     assert all(cell.ours is None for cell in cells)
     (note,) = [note for note in sheet.notes if "left blank" in note]
     assert "differ in weights" in note
-    assert all(store.digest_in(run.path) in note for run in runs)
+    assert all(store.digest_of_path(run.path) in note for run in runs)
 
 
 def test_a_published_row_is_measured_with_its_own_weights_only(tmp_path: Path) -> None:
     (row,) = {r for r in rows_of(1, FIGURES) if (r.model, r.weights) == ("ritm-hrnet18", "sbd")}
     card = load_model("ritm-hrnet18")
     known = {**card.weights, "sbd": replace(card.weights["sbd"], sha256=TRAINED)}
-    ours = entered(replace(card, weights=known), row)
+    ours = make_candidate(replace(card, weights=known), row)
     theirs, other = (
         played(tmp_path, replace(card, runtime=Runtime(digest=digest * 32)))
         for digest in ("ab", "cd")
     )
-    assert behind([theirs, other], ours, DAVIS).run is theirs
-    assert behind([other], ours, DAVIS).run is None
-    assert behind([other, theirs], entered(replace(card, weights={}), row), DAVIS).run is None
+    assert select_run([theirs, other], ours, DAVIS).run is theirs
+    assert select_run([other], ours, DAVIS).run is None
+    assert (
+        select_run([other, theirs], make_candidate(replace(card, weights={}), row), DAVIS).run
+        is None
+    )
 
 
 def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Path) -> None:
@@ -154,19 +166,19 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
     card = replace(load_model("ritm-mini"), bundled={"pack": path})
     shipped, strange = (
         played(tmp_path, replace(card, runtime=Runtime(digest=digest)))
-        for digest in (file_digest(path), TRAINED)
+        for digest in (digest_file(path), TRAINED)
     )
-    ours = entered(card, MINI)
+    ours = make_candidate(card, MINI)
     assert ours.why_not == ""
-    found = behind([strange, shipped], ours, DAVIS)
+    found = select_run([strange, shipped], ours, DAVIS)
     assert found.run is shipped
-    sheet, _ = accuracy.table(1, Records(FIGURES, {MINI: ours}, [strange, shipped]))
-    run, weights = store.digest_in(shipped.path), file_digest(path)[:12]
+    sheet, _ = accuracy.make_table(1, Records(FIGURES, {MINI: ours}, [strange, shipped]))
+    run, weights = store.digest_of_path(shipped.path), digest_file(path)[:12]
     told = f"davis 4 objects, run {run}, weights pack {weights}"
     assert any(told in note for note in sheet.notes)
 
 
-def of_one_budget(*rows: Row) -> dict[Row, Entrant]:
+def of_one_budget(*rows: Row) -> dict[Row, Candidate]:
     """Return entrants whose cards come with the weights that the rows name, and with others."""
     found = {}
     for row in rows:
@@ -190,20 +202,20 @@ def ablated(folder: Path, row: Row, **changes: Any) -> Run:
 def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
     path, row = weights_file(tmp_path), ABLATION[0]
     card = replace(load_model("ritm-mini"), bundled={"pack": path})
-    without = entered(card, row)
-    assert behind([played(tmp_path, mini(file_digest(path)))], without, DAVIS).run is None
+    without = make_candidate(card, row)
+    assert select_run([played(tmp_path, mini(digest_file(path)))], without, DAVIS).run is None
     assert without.why_not == "no weights ablation-bs come with isbench"
-    assert not plan.full({3: Records(FIGURES, {row: without}, [])}, lambda name: True).tasks
-    named = entered(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
+    assert not plan.plan_all({3: Records(FIGURES, {row: without}, [])}, lambda name: True).tasks
+    named = make_candidate(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
     assert [weights.name for weights in named.weights] == ["ablation-bs"]
     assert not named.why_not
 
 
 def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
     rows = list(rows_of(3, FIGURES))
-    known = {row: entrant(row) for row in rows} | of_one_budget(*ABLATION)
+    known = {row: find_candidate(row) for row in rows} | of_one_budget(*ABLATION)
     runs = [ablated(tmp_path, row) for row in ABLATION]
-    sheet, cells = accuracy.table(3, Records(FIGURES, known, runs))
+    sheet, cells = accuracy.make_table(3, Records(FIGURES, known, runs))
     assert all(cell.ours is None for cell in cells if cell.row.system)
     assert all(cell.printed is None for cell in cells if not cell.row.system)
     column = sheet.heads.index("DAVIS NoC@90")
@@ -227,7 +239,7 @@ def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
         ablated(tmp_path, sgm, ious=[0.5, 0.95]),
         played(tmp_path, replace(counting(fdm).card, runtime=Runtime(digest=TRAINED))),
     ]
-    sheet, _ = accuracy.table(3, Records(FIGURES, of_one_budget(*ABLATION), runs))
+    sheet, _ = accuracy.make_table(3, Records(FIGURES, of_one_budget(*ABLATION), runs))
     (step,) = [note for note in sheet.notes if "paired" in note]
     assert f"{sgm.name} less {base.name} is -1.00 [-1.00, -1.00] clicks" in step
 
@@ -238,26 +250,26 @@ def test_a_game_that_ends_at_the_target_answers_what_a_longer_one_does(tmp_path:
         run = ablated(tmp_path / str(stop), ABLATION[0], rules=Rules(20, stop))
         for metric in ("noc@85", "noc@90"):
             question = Question("davis", 20, metric)
-            assert behind([run], ours, question).run is run
-            assert measured(run, question).value == 2.0
+            assert select_run([run], ours, question).run is run
+            assert measure(run, question).value == 2.0
 
 
 def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> None:
     late = [*[0.5] * 99, 0.95]  # solved at the very last click
     run = played(tmp_path, mini(), RULES[2], ious=late)
-    assert measured(run, Question("davis", 100, "nof@90")).value == 4
-    assert measured(run, Question("davis", 100, "noc@90")).value == 100
+    assert measure(run, Question("davis", 100, "nof@90")).value == 4
+    assert measure(run, Question("davis", 100, "noc@90")).value == 100
 
 
 def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
     known = {row: counting(row) for row in TABLE4} | of_one_budget(*TABLE4[5:])
     run, other = ablated(tmp_path, ABLATION[0]), played(tmp_path, mini())
     costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
-    sheet, _ = table4(costs, Records(FIGURES, known, [run, other]))
+    sheet, _ = make_table4(costs, Records(FIGURES, known, [run, other]))
     column = sheet.heads.index("NoC@90")
     assert [row[column] for row in sheet.rows] == [*[""] * 5, "2.00", *[""] * 3]
-    assert any(store.digest_in(run.path) in note for note in sheet.notes)
-    assert not any(store.digest_in(other.path) in note for note in sheet.notes)
+    assert any(store.digest_of_path(run.path) in note for note in sheet.notes)
+    assert not any(store.digest_of_path(other.path) in note for note in sheet.notes)
 
 
 @pytest.mark.parametrize(
@@ -284,14 +296,14 @@ def test_fetched_weights_that_are_not_the_published_ones_are_refused(
     monkeypatch.setattr(candidates, "weights_folder", lambda: tmp_path)
     path = tmp_path / "w.pth"
     path.write_bytes(b"what its authors published")
-    facts = {"sha256": file_digest(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
+    facts = {"sha256": digest_file(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
     file = File(path.name, (), **{kind: facts[kind]})  # type: ignore[arg-type]
     card = replace(load_model("ritm-hrnet18"), weights={"sbd": file})
-    (found,) = candidates.at_hand(card)
-    assert found == ("sbd", file_digest(path), path)
+    (found,) = candidates.list_weights(card)
+    assert found == ("sbd", digest_file(path), path)
     path.write_bytes(b"what somebody put there instead")
     with pytest.raises(IsbenchError, match=r"not those published: .*; delete the file"):
-        candidates.at_hand(card)
+        candidates.list_weights(card)
 
 
 def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:
@@ -309,8 +321,8 @@ def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: P
 
 def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> None:
     known = {**dict.fromkeys(rows_of(2, FIGURES)), MINI: counting(MINI)}
-    _, cells = accuracy.table(2, Records(FIGURES, known, [played(tmp_path, mini())]))
-    found = list(csv.DictReader(io.StringIO(lines(cells))))
+    _, cells = accuracy.make_table(2, Records(FIGURES, known, [played(tmp_path, mini())]))
+    found = list(csv.DictReader(io.StringIO(format_cells(cells))))
     assert len(found) == len(cells)
     assert {row["measured"] for row in found} == {"0.0", ""}
     assert {row["run"] == "" for row in found if not row["measured"]} == {True}
@@ -318,13 +330,13 @@ def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> N
 
 def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
     card = replace(load_model("ritm-mini"), bundled={"pack": weights_file(tmp_path)})
-    ours = entered(card, MINI)
+    ours = make_candidate(card, MINI)
     digest = ours.weights[0].digest
     ran = [played(tmp_path, replace(card, runtime=Runtime(digest=digest)))]
 
     def tasks(runs: list[Run]) -> list[tuple[str, Rules]]:
         known = {k: Records(FIGURES, {MINI: ours}, runs) for k in (1, 2)}
-        found = plan.full(known, lambda name: name == "davis")
+        found = plan.plan_all(known, lambda name: name == "davis")
         assert {task.weights for task in found.tasks} <= {"pack"}
         return [(task.dataset, task.rules) for task in found.tasks]
 
@@ -336,16 +348,18 @@ def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
 
 def test_what_cannot_be_played_is_named_with_the_reason() -> None:
     rows = list(rows_of(1, FIGURES))
-    known = {1: Records(FIGURES, {row: entrant(row) for row in rows}, [])}
-    left_out = plan.full(known, lambda name: name not in ("sbd", "coco-mval")).left_out
+    known = {1: Records(FIGURES, {row: find_candidate(row) for row in rows}, [])}
+    left_out = plan.plan_all(known, lambda name: name not in ("sbd", "coco-mval")).left_out
     assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
     assert any("sam-vit-h (SA-1B)" in note and "no such model" in note for note in left_out)
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
 
 
 def test_a_small_plan_is_of_the_sample_only() -> None:
-    known = {k: Records(FIGURES, {row: entrant(row) for row in QUESTIONED[k]}, []) for k in (1, 2)}
-    tasks = plan.small(known).tasks
+    known = {
+        k: Records(FIGURES, {row: find_candidate(row) for row in QUESTIONED[k]}, []) for k in (1, 2)
+    }
+    tasks = plan.plan_small(known).tasks
     assert {(task.dataset, task.limit) for task in tasks} == {plan.SMALL}
     assert {"grabcut", "nearest"} <= {task.entrant.card.name for task in tasks}
 
@@ -367,8 +381,8 @@ def test_a_table_of_the_paper_is_printed_without_any_run(
 
 
 def test_a_page_needs_no_other_file_and_escapes_what_it_shows() -> None:
-    sheet = Sheet(("<b>", "n"), (("a & b", "1"),), (False, True), notes=("x < y",))
-    text = page("Tables", "lead", [Section("One", sheet)])
+    sheet = TextTable(("<b>", "n"), (("a & b", "1"),), (False, True), notes=("x < y",))
+    text = render_page("Tables", "lead", [Section("One", sheet)])
     assert "<b>" not in text
     assert "a &amp; b" in text
     assert "prefers-color-scheme: dark" in text

@@ -12,7 +12,7 @@ from isbench.datasets.fingerprints import fingerprint
 from isbench.evaluation.runner import run
 from isbench.models.registry import load_model
 from isbench.reporting import checklist
-from isbench.reporting.tables import figures
+from isbench.reporting.tables import compute_figures
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import Rules
@@ -21,22 +21,22 @@ Isbench = Callable[..., tuple[int, str, str]]
 
 
 def items(played: Run) -> dict[str, str]:
-    return {row[0]: row[1] for row in checklist.sheet([played]).rows}
+    return {row[0]: row[1] for row in checklist.make_checklist([played]).rows}
 
 
 def test_what_a_run_tells_is_filled_in(tmp_path: Path) -> None:
     dataset = load_dataset("sample", limit=5)
     played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)
-    told, row = items(played), figures(played, 4)
+    told, row = items(played), compute_figures(played, 4)
     assert told["data set"].startswith("sample: 5 objects on ")
     assert told["data set"].endswith("the first 5 only")
     assert told["fingerprint of the data"] == fingerprint(dataset)
-    assert protocol.digest_of(played.spec.rules) in told["protocol"]
+    assert protocol.preset_digest(played.spec.rules) in told["protocol"]
     assert told["games end"] == "at IoU 0.85"
     assert told["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
     assert told["NoF@85, never reached"] == str(row["nof@85"])
     assert told["seconds a click"] == f"{row['seconds_per_click']:.4f}"
-    assert told["digest of the run"] == store.digest(played.spec)
+    assert told["digest of the run"] == store.spec_digest(played.spec)
     assert told["versions"].startswith("isbench ")
 
 

@@ -14,16 +14,16 @@ import pytest
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import overlap
+from isbench.evaluation.replay import compute_overlap
 from isbench.evaluation.runner import run
 from isbench.metrics.boundary import boundary_iou
 from isbench.models.registry import load_model, with_options
 from isbench.reporting import boundary_tables, html_report
-from isbench.reporting.html_report import Album
-from isbench.reporting.recorded_masks import answered
-from isbench.reporting.writer import template
+from isbench.reporting.html_report import ReportPictures
+from isbench.reporting.recorded_masks import recompute_masks
+from isbench.reporting.writer import read_template
 from isbench.storage import store
-from isbench.storage.masks import unpacked
+from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
 from tests.evaluation.test_runner import Listening
@@ -57,13 +57,13 @@ def data_of(page: Path) -> dict[str, Any]:
 
 
 def test_saved_masks_are_those_that_are_played_again(sample: Dataset, runs: list[Run]) -> None:
-    saved = list(answered(runs[0], sample, sample.keys, 5))
+    saved = list(recompute_masks(runs[0], sample, sample.keys, 5))
     assert all(one.exact for one in saved)
     bare = replace(runs[0], path=runs[0].path.with_name("elsewhere-0.jsonl.gz"))
-    for one, again in zip(saved, answered(bare, sample, sample.keys, 5), strict=True):
+    for one, again in zip(saved, recompute_masks(bare, sample, sample.keys, 5), strict=True):
         assert len(one.masks) == len(one.game.clicks)
         assert all(np.array_equal(a, b) for a, b in zip(one.masks, again.masks, strict=True))
-        assert [overlap(mask, one.sample) for mask in one.masks] == list(one.game.overlap)
+        assert [compute_overlap(mask, one.sample) for mask in one.masks] == list(one.game.overlap)
 
 
 def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset) -> None:
@@ -74,7 +74,7 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
             save_masks=True,
         )  # fmt: skip
         assert kept.path.read_bytes() == plain.path.read_bytes()
-        assert set(store.saved_masks(kept.path)) == set(sample.keys)
+        assert set(store.read_saved_masks(kept.path)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
@@ -90,8 +90,8 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     (file,) = tmp_path.rglob("*.masks")
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(store.saved_masks(played.path)) == len(sample.keys) - 1
-    assert all(one.exact for one in answered(played, sample, sample.keys, 5))
+    assert len(store.read_saved_masks(played.path)) == len(sample.keys) - 1
+    assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 
 def test_every_object_is_on_the_page_once_with_the_masks_of_its_game(
@@ -116,8 +116,8 @@ def test_every_object_is_on_the_page_once_with_the_masks_of_its_game(
             assert game["exact"]
             assert game["iou"] == [round(i / u, 4) for i, u in trajectory.overlap]
             size = {"size": [picture["rows"], picture["cols"]]}
-            mask = unpacked({**size, "counts": game["masks"][-1]})
-            truth = unpacked({**size, "counts": picture["truth"]})
+            mask = decode_rle({**size, "counts": game["masks"][-1]})
+            truth = decode_rle({**size, "counts": picture["truth"]})
             small = np.count_nonzero(mask & truth) / np.count_nonzero(mask | truth)
             assert small == pytest.approx(game["iou"][-1], abs=0.03)  # it is shown smaller
         assert shown.truth.mean() == pytest.approx(
@@ -136,8 +136,14 @@ def test_a_page_asks_for_no_other_file(isbench: Isbench, runs: list[Run], tmp_pa
 def test_names_from_the_data_are_no_tags(runs: list[Run], sample: Dataset) -> None:
     nasty = "</script><b>&"
     spec = replace(runs[0].spec, model=nasty, dataset=nasty)
-    text = html_report.page(
-        nasty, [replace(runs[0], spec=spec)], 5, Album(), {}, nasty, template("report")
+    text = html_report.render_page(
+        nasty,
+        [replace(runs[0], spec=spec)],
+        5,
+        ReportPictures(),
+        {},
+        nasty,
+        read_template("report"),
     )
     assert nasty not in text
     assert "<b>" not in text
@@ -146,10 +152,10 @@ def test_names_from_the_data_are_no_tags(runs: list[Run], sample: Dataset) -> No
 def test_pictures_keep_to_their_limit(
     runs: list[Run], sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    games = list(answered(runs[0], sample, sample.keys, 5))
-    one = len(json.dumps(html_report.picture(games[:1])))
+    games = list(recompute_masks(runs[0], sample, sample.keys, 5))
+    one = len(json.dumps(html_report.encode_picture(games[:1])))
     monkeypatch.setattr(html_report, "LIMIT", one)
-    filled = Album()
+    filled = ReportPictures()
     assert filled.add("sample", games[:1])
     assert not filled.add("sample", games[1:2])
     assert len(filled.pictures) == 1
@@ -182,17 +188,17 @@ def test_a_folder_is_found_again_by_its_parent(
 
 
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
-    games = list(answered(runs[0], sample, sample.keys, 5))
-    values = boundary_tables.curves((one.boundary for one in games), 5)
+    games = list(recompute_masks(runs[0], sample, sample.keys, 5))
+    values = boundary_tables.boundary_curves((one.boundary for one in games), 5)
     for row, one in zip(values, games, strict=True):
         wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
         assert row.tolist() == wanted
-    sheet = boundary_tables.sheet(runs[:1], [values])
+    sheet = boundary_tables.make_table(runs[:1], [values])
     at = sheet.heads.index("BIoU@5")
     assert sheet.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
     short = replace(runs[0], spec=replace(runs[0].spec, rules=Rules(5, 0.9)))
     assert (
-        boundary_tables.sheet([short], [values]).rows[0][at] == ""
+        boundary_tables.make_table([short], [values]).rows[0][at] == ""
     )  # what comes later is not known
 
 
@@ -236,7 +242,7 @@ def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_
 def test_runs_over_other_data_are_not_answered(runs: list[Run], sample: Dataset) -> None:
     other = replace(sample, name="other")
     with pytest.raises(IsbenchError, match="was not played on the files of sample"):
-        next(answered(runs[0], other, sample.keys, 5))
+        next(recompute_masks(runs[0], other, sample.keys, 5))
 
 
 @pytest.mark.slow

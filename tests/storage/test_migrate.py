@@ -28,7 +28,7 @@ def as_before(played: Run, said: str = "torch 2.13.0+cpu") -> Path:
     spec = json.loads(first)["spec"]
     del spec["version"], spec["libraries"]
     old = {**spec, "source": "a.module", "code": "0123456789ab", "model_version": said}
-    data = records.line({"isbench": 1, "spec": old}) + games
+    data = records.format_line({"isbench": 1, "spec": old}) + games
     path = played.path.with_name("disks-aaaaaaaaaaaa.jsonl.gz")
     path.write_bytes(gzip.compress(data, mtime=0))
     store.meta_path(played.path).rename(store.meta_path(path))
@@ -80,7 +80,7 @@ def test_an_unfinished_run_of_0_1_goes_on_once_converted(played: Run, tmp_path: 
     wanted = played.path.read_bytes()
     lines = gzip.decompress(as_before(played, "").read_bytes()).splitlines(keepends=True)
     (old,) = store.find(tmp_path)
-    store.beside(old, store.OPEN).write_bytes(b"".join(lines[:3]))
+    store.companion_path(old, store.OPEN).write_bytes(b"".join(lines[:3]))
     old.unlink()
     ((_, new),) = migrate(tmp_path)
     assert len(store.read(new).trajectories) == 2
@@ -99,14 +99,14 @@ def test_another_run_under_the_new_name_is_not_overwritten(played: Run, tmp_path
 
 
 def test_the_command_says_what_it_did(played: Run, tmp_path: Path, isbench: Isbench) -> None:
-    new = store.digest_in(played.path)
+    new = store.digest_of_path(played.path)
     old = as_before(played, "")
     (tmp_path / processors.FILE).write_text("aaaaaaaaaaaa A processor\n")
     code, printed, _ = isbench("migrate", tmp_path)
     assert code == 0
     assert f"{old} -> disks-{new}.jsonl.gz" in printed
     assert "1 run file converted" in printed
-    assert processors.machines(tmp_path) == {new: "A processor"}
+    assert processors.read_processors(tmp_path) == {new: "A processor"}
     assert isbench("migrate", tmp_path)[1] == "0 run files converted\n"
     code, _, said = isbench("migrate", tmp_path / "none")
     assert (code, said.count("\n")) == (2, 1)

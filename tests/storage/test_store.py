@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
-from isbench.evaluation.spec import specify
+from isbench.evaluation.spec import make_spec
 from isbench.storage import store
 from isbench.types import Dataset, Game, Rules, Spec, Trajectory
 from tests.support import toys
@@ -22,14 +22,14 @@ GAMES = [Game(toys.trajectory(f"image#{k}", [0.2, 0.5, 0.9]), (0.1, 0.2, 0.3)) f
 
 
 def specified(rules: Rules, *keys: str) -> Spec:
-    return specify(toys.card, Dataset("made", keys, toys.load_blob), rules, content="made")
+    return make_spec(toys.card, Dataset("made", keys, toys.load_blob), rules, content="made")
 
 
 SPEC = specified(Rules(3, 1.01), *(game.trajectory.key for game in GAMES))
 
 
 def fill(out: Path, games: list[Game], spec: Spec = SPEC, seal: bool = False) -> Path:
-    with store.opened(out, spec) as file:
+    with store.open_run(out, spec) as file:
         assert file is not None
         for game in games:
             if game.trajectory.key not in file.recorded:
@@ -79,7 +79,7 @@ def test_what_stands_before_the_torn_line_is_kept(tmp_path: Path) -> None:
     path = fill(tmp_path, GAMES[:3])
     with path.open("ab") as file:
         file.write(b'{"key":"image#3","cli')
-    with store.opened(tmp_path, SPEC) as file:
+    with store.open_run(tmp_path, SPEC) as file:
         assert file is not None
         assert set(file.recorded) == {"image#0", "image#1", "image#2"}
     assert path.read_bytes().endswith(b"}\n")
@@ -110,7 +110,10 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(
     lines[3:3] = [line]
     path.write_bytes(b"\n".join(lines))
     before = path.read_bytes()
-    with pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"), store.opened(tmp_path, SPEC):
+    with (
+        pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"),
+        store.open_run(tmp_path, SPEC),
+    ):
         pass
     assert path.read_bytes() == before
 
@@ -124,7 +127,7 @@ def test_a_sealed_file_that_lacks_an_object_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_run_of_which_nothing_was_recorded_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), store.opened(tmp_path, SPEC):
+    with pytest.raises(KeyboardInterrupt), store.open_run(tmp_path, SPEC):
         raise KeyboardInterrupt
     assert store.find(tmp_path) == []
 
@@ -165,9 +168,9 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
 
 def test_two_cannot_play_the_same_run(tmp_path: Path) -> None:
     with (
-        store.opened(tmp_path, SPEC),
+        store.open_run(tmp_path, SPEC),
         pytest.raises(IsbenchError, match="being played by another process"),
-        store.opened(tmp_path, SPEC),
+        store.open_run(tmp_path, SPEC),
     ):
         pass
     fill(tmp_path, GAMES, seal=True)
@@ -175,7 +178,7 @@ def test_two_cannot_play_the_same_run(tmp_path: Path) -> None:
 
 def test_other_runs_are_played_side_by_side(tmp_path: Path) -> None:
     other = replace(SPEC, limit=2)
-    with store.opened(tmp_path, SPEC) as one, store.opened(tmp_path, other) as two:
+    with store.open_run(tmp_path, SPEC) as one, store.open_run(tmp_path, other) as two:
         assert one is not None
         assert two is not None
         assert one.path != two.path
@@ -185,7 +188,7 @@ def test_a_sealed_run_is_not_opened_again(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     stale = sealed.with_name(sealed.name.removesuffix(".gz"))
     stale.write_bytes(b"left by a process that was killed right after sealing")
-    with store.opened(tmp_path, SPEC) as file:
+    with store.open_run(tmp_path, SPEC) as file:
         assert file is None
     assert not stale.exists()
 
@@ -193,7 +196,7 @@ def test_a_sealed_run_is_not_opened_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     out = tmp_path / "file" / "runs"
-    with pytest.raises(IsbenchError, match=r"cannot write .*file"), store.opened(out, SPEC):
+    with pytest.raises(IsbenchError, match=r"cannot write .*file"), store.open_run(out, SPEC):
         pass
 
 
@@ -215,7 +218,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ids=str,
 )
 def test_whatever_decides_the_numbers_changes_the_digest(change: dict[str, object]) -> None:
-    assert store.digest(replace(SPEC, **change)) != store.digest(SPEC)  # type: ignore[arg-type]
+    assert store.spec_digest(replace(SPEC, **change)) != store.spec_digest(SPEC)  # type: ignore[arg-type]
 
 
 def full(key: str) -> Trajectory:
@@ -236,7 +239,7 @@ def full(key: str) -> Trajectory:
 def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, clicks: int) -> None:
     longer = specified(Rules(6, 1.01), "image#0")
     fill(tmp_path, [Game(full("image#0"), ())], longer, seal=True)
-    run = store.covering(tmp_path, replace(longer, rules=asked))
+    run = store.find_longer_run(tmp_path, replace(longer, rules=asked))
     assert run is not None
     assert run.spec.rules == asked
     assert run.trajectories[0].clicks == full("image#0").clicks[:clicks]
@@ -260,13 +263,13 @@ def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, click
 def test_a_run_answers_no_other_question(tmp_path: Path, asked: dict[str, Any]) -> None:
     spec = specified(Rules(6, 1.01), "image#0")
     fill(tmp_path, [Game(full("image#0"), ())], spec, seal=True)
-    assert store.covering(tmp_path, spec) is not None
-    assert store.covering(tmp_path, replace(spec, **asked)) is None
+    assert store.find_longer_run(tmp_path, spec) is not None
+    assert store.find_longer_run(tmp_path, replace(spec, **asked)) is None
 
 
 def test_an_early_stopped_run_does_not_answer_for_full_games(tmp_path: Path) -> None:
     fill(tmp_path, GAMES, replace(SPEC, rules=Rules(6, 0.9)), seal=True)
-    assert store.covering(tmp_path, replace(SPEC, rules=Rules(3, 1.01))) is None
+    assert store.find_longer_run(tmp_path, replace(SPEC, rules=Rules(3, 1.01))) is None
 
 
 def test_find_lists_a_run_once(tmp_path: Path) -> None:

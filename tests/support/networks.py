@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models import weights
 from isbench.models.registry import load_model, with_options
-from isbench.nn.inference.predictor import Passing
+from isbench.nn.inference.predictor import CropPredictor
 from isbench.types import Click, Model, Sample, Turn
 
 SMALL = {"zoom_target": "48"}
@@ -18,7 +18,7 @@ SMALL = {"zoom_target": "48"}
 
 def drawn(name: str, **options: str) -> Model:
     """Return a model with random weights and small crops."""
-    return weights.prepared(with_options(load_model(name), {**SMALL, **options}), "random")
+    return weights.load_weights(with_options(load_model(name), {**SMALL, **options}), "random")
 
 
 def network(name: str, **options: str) -> torch.nn.Module:
@@ -40,8 +40,8 @@ def one(shape: tuple[int, int]) -> Sample:
 
 def played_by(card: Model) -> Any:
     """Return a predictor whose gates are open: at 0, as they start, graphs propagate nothing."""
-    predictor = build(card)
-    assert isinstance(predictor, Passing)
+    predictor = build_predictor(card)
+    assert isinstance(predictor, CropPredictor)
     for part in predictor.answer.args:  # type: ignore[attr-defined]
         for network in part if isinstance(part, (tuple, list)) else [part]:
             if isinstance(network, torch.nn.Module):
@@ -52,7 +52,7 @@ def played_by(card: Model) -> Any:
 
 
 def masks(card: Model, sample: Sample, clicks: int = 3) -> list[Any]:
-    predictor = build(card)
+    predictor = build_predictor(card)
     state, told, found = predictor.start(predictor.begin(sample.image), None), (), []
     for k in range(clicks):
         told = (*told, Click(k * sample.image.shape[0] // clicks, 2 * k, k % 2 == 0))

@@ -15,9 +15,9 @@ import numpy as np
 from safetensors.torch import save_file
 
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import build
+from isbench.evaluation.job import build_predictor
 from isbench.models.registry import load_model, model_names, with_options
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.storage import masks
 from isbench.types import Click, Image, Mask, Model, Turn
 from tests.support.networks import SMALL
@@ -50,12 +50,12 @@ def loaded(name: str, folder: Path, threshold: float | None = None) -> Model:
     state = filled(card.network(**card.options).state_dict())
     path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
-    return prepared(card, str(path))
+    return load_weights(card, str(path))
 
 
 def answered(card: Model) -> tuple[Mask, Any]:
     """Return the mask after all clicks and the state after the first."""
-    predictor = build(card)
+    predictor = build_predictor(card)
     state, states = predictor.start(predictor.begin(picture()), None), []
     for count in range(1, len(CLICKS) + 1):
         mask, state = predictor.predict([Turn(state, CLICKS[:count])])[0]
@@ -72,7 +72,11 @@ def probed(name: str, folder: Path) -> dict[str, Any]:
         threshold = round(float(np.median(state.probability.cpu().numpy())), 3)
         card = loaded(name, folder, threshold)
     mask = answered(card)[0]
-    return {"version": card.version, "threshold": threshold, "mask": masks.rle(mask)["counts"]}
+    return {
+        "version": card.version,
+        "threshold": threshold,
+        "mask": masks.encode_rle(mask)["counts"],
+    }
 
 
 def main() -> None:

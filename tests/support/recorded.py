@@ -30,12 +30,12 @@ def small_card(folder: Path) -> Model:
 
 def weights_file(folder: Path) -> Path:
     """Write the drawn weights of ritm-mini as a card could bundle them."""
-    from isbench.nn.runtime.compute import ready
+    from isbench.nn.runtime.compute import build_network
 
     card, path = load_model("ritm-mini"), folder / "ritm-mini.safetensors"
     assert card.network is not None
     network = card.network
-    state = ready(lambda: network(**card.options), Runtime()).state_dict()
+    state = build_network(lambda: network(**card.options), Runtime()).state_dict()
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
     return path
 

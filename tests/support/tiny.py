@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from isbench.nn.backbones.ocr import Logits
-from isbench.nn.clickmaps import disks
-from isbench.nn.inference.predictor import OPTIONS, Passing, mask_guided, view
+from isbench.nn.clickmaps import draw_disks
+from isbench.nn.inference.predictor import OPTIONS, CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import ready
-from isbench.training import Checks, Crop, Lots, Recipe, Views
+from isbench.nn.runtime.compute import build_network
+from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
 from isbench.types import Model, Runtime, Scalar
 
 
@@ -30,7 +30,7 @@ class Tiny(nn.Module):
         self.unused = nn.Conv2d(1, 1, 1)  # as official networks have some
 
     def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        drawn = disks(clicks, (inputs.shape[-2], inputs.shape[-1]), 5.0)
+        drawn = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), 5.0)
         x = self.drop(torch.relu(self.norm(self.first(torch.cat([inputs, drawn], dim=1)))))
         return Logits(self.main(x), self.aux(x))
 
@@ -43,9 +43,9 @@ def network(**options: Scalar) -> Tiny:
     return Tiny(float(options.get("dropout", 0.1)))
 
 
-def build(*, runtime: Runtime, **options: Scalar) -> Passing:
-    made = ready(partial(network, **options), runtime)
-    return Passing(view(options, Zoom(), runtime), partial(mask_guided, made))
+def build(*, runtime: Runtime, **options: Scalar) -> CropPredictor:
+    made = build_network(partial(network, **options), runtime)
+    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
 
 
 RECIPE = Recipe(
@@ -57,8 +57,8 @@ RECIPE = Recipe(
     warmup=0.2,
     gradient_clip=1.0,
     ema=0.9,
-    views=Views(whole=0.3, around=0.3, pasted=0.2, quarters=0.2),
-    lots=Lots(centred=0.3, single=0.3),
+    views=Augmentation(whole=0.3, around=0.3, pasted=0.2, quarters=0.2),
+    lots=ClickSampling(centred=0.3, single=0.3),
     checks=Checks(log=2, checkpoint=3, validation=4, objects=2, clicks=3),
 )
 PLAYED = {**OPTIONS, "flip": False, "zoom_target": 48}

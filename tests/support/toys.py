@@ -206,9 +206,9 @@ def numbered(folder: Path) -> Any:
     def play(keys: Sequence[str]) -> Iterator[Game]:
         for key in keys:
             time.sleep(0.02)
-            click = Click(processes.number(), 0, True)
+            click = Click(processes.worker_number(), 0, True)
             if key == "3" and not (folder / "dead").exists():
-                (folder / "dead").write_text(str(processes.number()))
+                (folder / "dead").write_text(str(processes.worker_number()))
                 os._exit(7)
             yield Game(Trajectory(key, (click,), ((1, 1),)), ())
 

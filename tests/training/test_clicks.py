@@ -11,27 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from isbench.nn.clickmaps import disks
+from isbench.nn.clickmaps import draw_disks
 from isbench.training.clicks import (
     FIRST,
     UNORDERED,
     Scene,
-    first_clicks,
-    inner,
-    negatives,
-    next_click,
-    positives,
-    ring,
-    trimmed,
+    draw_first_clicks,
+    draw_negatives,
+    draw_next_click,
+    draw_positives,
+    find_inner,
+    find_ring,
+    trim_points,
     with_click,
 )
-from isbench.training.recipe import Lots
+from isbench.training.recipe import ClickSampling
 
-LOTS = Lots()
+LOTS = ClickSampling()
 SIZE = (40, 48)
 seeds = st.integers(0, 2**16)
 lots = st.builds(
-    Lots,
+    ClickSampling,
     single=st.sampled_from([0.0, 0.5, 1.0]),
     centred=st.sampled_from([0.0, 0.5, 1.0]),
     eroded=st.sampled_from([0.0, 1.0]),
@@ -65,9 +65,9 @@ def used(half: NDArray[np.float32]) -> list[tuple[int, int]]:
 
 
 @given(seeds, lots)
-def test_first_clicks_lie_on_what_they_say(seed: int, lots: Lots) -> None:
+def test_first_clicks_lie_on_what_they_say(seed: int, lots: ClickSampling) -> None:
     shown = scene(seed)
-    points = first_clicks(shown, lots, generator(seed))
+    points = draw_first_clicks(shown, lots, generator(seed))
     positive, negative = used(points[: lots.places]), used(points[lots.places :])
     assert points.shape == (2 * lots.places, 3)
     assert all(shown.target[place] == 1 for place in positive)
@@ -76,8 +76,8 @@ def test_first_clicks_lie_on_what_they_say(seed: int, lots: Lots) -> None:
 
 
 @given(seeds, lots)
-def test_first_clicks_fill_each_half_from_its_start(seed: int, lots: Lots) -> None:
-    points = first_clicks(scene(seed), lots, generator(seed))
+def test_first_clicks_fill_each_half_from_its_start(seed: int, lots: ClickSampling) -> None:
+    points = draw_first_clicks(scene(seed), lots, generator(seed))
     for half in (points[: lots.places], points[lots.places :]):
         count = len(used(half))
         assert (half[count:] == -1).all()
@@ -87,14 +87,14 @@ def test_first_clicks_fill_each_half_from_its_start(seed: int, lots: Lots) -> No
 @given(seeds)
 def test_the_same_lots_give_the_same_clicks(seed: int) -> None:
     shown = scene(seed)
-    one, other = (first_clicks(shown, LOTS, generator(seed)) for _ in range(2))
+    one, other = (draw_first_clicks(shown, LOTS, generator(seed)) for _ in range(2))
     assert np.array_equal(one, other)
 
 
 @given(seeds)
 def test_every_part_of_a_merged_object_has_a_click(seed: int) -> None:
     shown = scene(2 * seed + 1)
-    points = first_clicks(shown, LOTS, generator(seed))
+    points = draw_first_clicks(shown, LOTS, generator(seed))
     places = used(points[: LOTS.places])
     assert all(any(part[place] for place in places) for part in shown.parts if part.any())
 
@@ -102,7 +102,7 @@ def test_every_part_of_a_merged_object_has_a_click(seed: int) -> None:
 @given(seeds)
 def test_a_single_first_click_is_alone_and_positive(seed: int) -> None:
     shown = scene(seed)
-    points = first_clicks(shown, replace(LOTS, single=1.0), generator(seed))
+    points = draw_first_clicks(shown, replace(LOTS, single=1.0), generator(seed))
     if (shown.target == 1).any():
         assert len(used(points)) == len(used(points[: LOTS.places])) == 1
 
@@ -110,10 +110,10 @@ def test_a_single_first_click_is_alone_and_positive(seed: int) -> None:
 @given(seeds)
 def test_a_centred_first_click_lies_deep_inside(seed: int) -> None:
     shown = scene(seed)
-    points = first_clicks(shown, replace(LOTS, centred=1.0), generator(seed))
+    points = draw_first_clicks(shown, replace(LOTS, centred=1.0), generator(seed))
     if (shown.target == 1).any():
         place = used(points[:1])[0]
-        assert inner(shown.target == 1, LOTS.centre_depth)[place]
+        assert find_inner(shown.target == 1, LOTS.centre_depth)[place]
         assert points[0, 2] == FIRST
 
 
@@ -121,7 +121,7 @@ def test_a_centred_first_click_lies_deep_inside(seed: int) -> None:
 def test_eroded_positives_keep_three_pixels_from_the_border(seed: int) -> None:
     part = np.zeros(SIZE, dtype=bool)
     part[5:30, 6:40] = True
-    for row, col in positives([part], 10, replace(LOTS, eroded=1.0), generator(seed)):
+    for row, col in draw_positives([part], 10, replace(LOTS, eroded=1.0), generator(seed)):
         assert 8 <= row < 27
         assert 9 <= col < 37
 
@@ -129,14 +129,14 @@ def test_eroded_positives_keep_three_pixels_from_the_border(seed: int) -> None:
 def test_a_part_too_small_to_erode_is_taken_whole() -> None:
     part = np.zeros(SIZE, dtype=bool)
     part[5:8, 6:9] = True
-    assert len(positives([part], 4, replace(LOTS, eroded=1.0), generator(0))) == 4
+    assert len(draw_positives([part], 4, replace(LOTS, eroded=1.0), generator(0))) == 4
 
 
 def test_counts_fall_by_the_decay() -> None:
     shown = scene(0)
     counts = np.zeros((LOTS.places + 1, 2))
     for seed in range(4000):
-        points = first_clicks(shown, LOTS, generator(seed))
+        points = draw_first_clicks(shown, LOTS, generator(seed))
         counts[len(used(points[: LOTS.places])), 0] += 1
         counts[len(used(points[LOTS.places :])), 1] += 1
     ratios = counts[2:5] / counts[1:4]
@@ -149,9 +149,13 @@ def test_negatives_come_from_where_the_weights_say() -> None:
     others = np.zeros(SIZE, dtype=bool)
     others[:3, :3] = True
     shown = Scene(target, others, (target == 1,))
-    for name, place in (("others", others), ("ring", ring(target)), ("background", target == 0)):
+    for name, place in (
+        ("others", others),
+        ("ring", find_ring(target)),
+        ("background", target == 0),
+    ):
         only = replace(LOTS, background=0, others=0, ring=0)
-        found = negatives(shown, 20, replace(only, **{name: 1.0}), generator(1))
+        found = draw_negatives(shown, 20, replace(only, **{name: 1.0}), generator(1))
         assert len(found) == 20
         assert all(place[one] for one in found)
 
@@ -159,7 +163,7 @@ def test_negatives_come_from_where_the_weights_say() -> None:
 def test_no_background_means_no_negative_click() -> None:
     whole = np.ones(SIZE, dtype=bool)
     shown = Scene(np.ones(SIZE, np.int8), ~whole, (whole,))
-    assert negatives(shown, 5, LOTS, generator(0)) == []
+    assert draw_negatives(shown, 5, LOTS, generator(0)) == []
 
 
 def test_a_ring_is_a_tenth_of_the_root_of_the_area_wide() -> None:
@@ -167,14 +171,14 @@ def test_a_ring_is_a_tenth_of_the_root_of_the_area_wide() -> None:
     target[10:30, 10:30] = 1  # the root of its area is 20
     wide = np.zeros(SIZE, dtype=bool)
     wide[8:32, 8:32] = True
-    assert np.array_equal(ring(target), wide & (target == 0))
+    assert np.array_equal(find_ring(target), wide & (target == 0))
 
 
 @given(seeds, st.sampled_from([1.0, 2.0, 5.0]))
 def test_a_later_click_lies_in_the_deeper_error(seed: int, depth: float) -> None:
     shown, rng = scene(seed), generator(seed)
     probability = rng.random(SIZE, dtype=np.float32) if seed % 3 else blob(rng).astype(np.float32)
-    click = next_click(probability, shown.target, replace(LOTS, depth=depth), rng)
+    click = draw_next_click(probability, shown.target, replace(LOTS, depth=depth), rng)
     missing = (shown.target == 1) & (probability < LOTS.threshold)
     false = (shown.target == 0) & (probability > LOTS.threshold)
     if click is None:
@@ -183,7 +187,7 @@ def test_a_later_click_lies_in_the_deeper_error(seed: int, depth: float) -> None
     row, col, positive = click
     error = missing if positive else false
     assert error[row, col]
-    assert inner(error, depth)[row, col]
+    assert find_inner(error, depth)[row, col]
     assert (_depth(missing) > _depth(false)) == positive
 
 
@@ -194,7 +198,7 @@ def _depth(mask: NDArray[np.bool_]) -> float:
 
 def test_nothing_wrong_means_no_click() -> None:
     target = scene(3).target
-    assert next_click((target == 1).astype(np.float32), target, LOTS, generator(0)) is None
+    assert draw_next_click((target == 1).astype(np.float32), target, LOTS, generator(0)) is None
     points = np.full((8, 3), -1, np.float32)
     assert np.array_equal(with_click(points, None, 1), points)
 
@@ -215,15 +219,15 @@ def test_a_later_click_takes_its_place_from_the_end_and_leaves_the_rest(
 @given(seeds)
 def test_trimming_changes_no_map(seed: int) -> None:
     rng = generator(seed)
-    batch = [first_clicks(scene(seed + k), LOTS, generator(seed + k)) for k in range(3)]
+    batch = [draw_first_clicks(scene(seed + k), LOTS, generator(seed + k)) for k in range(3)]
     batch[0] = with_click(batch[0], (3, 4, bool(rng.integers(2))), 1)
     points = np.stack(batch)
-    few = trimmed(points)
+    few = trim_points(points)
     assert 2 <= few.shape[1] <= points.shape[1]
     assert few.shape[1] % 2 == 0
-    maps = [disks(torch.from_numpy(one), SIZE, 5.0) for one in (points, few)]
+    maps = [draw_disks(torch.from_numpy(one), SIZE, 5.0) for one in (points, few)]
     assert torch.equal(*maps)
 
 
 def test_a_batch_without_clicks_keeps_a_place_of_each_sign() -> None:
-    assert trimmed(np.full((2, 10, 3), -1, np.float32)).shape == (2, 2, 3)
+    assert trim_points(np.full((2, 10, 3), -1, np.float32)).shape == (2, 2, 3)

@@ -23,9 +23,9 @@ from isbench.training.corpus import (
     Gallery,
     as_dataset,
     is_held_out,
-    packed,
-    some_of,
-    split,
+    pack_mask,
+    pick_objects,
+    split_held_out,
 )
 
 HEIGHT, WIDTH = 48, 64
@@ -86,7 +86,7 @@ def test_a_pack_gives_back_what_was_written(corpus: Corpus) -> None:
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_packing_a_mask_loses_nothing(mask: np.ndarray) -> None:
-    assert np.array_equal(packed(mask).mask, mask)
+    assert np.array_equal(pack_mask(mask).mask, mask)
 
 
 def test_counts_are_by_source(corpus: Corpus) -> None:
@@ -94,7 +94,7 @@ def test_counts_are_by_source(corpus: Corpus) -> None:
 
 
 def test_held_out_is_by_the_digest_of_the_name(corpus: Corpus) -> None:
-    trained, held = split(corpus)
+    trained, held = split_held_out(corpus)
     assert {one.name for one in trained.entries} | {one.name for one in held.entries} == {
         one.name for one in corpus.entries
     }
@@ -105,7 +105,7 @@ def test_held_out_is_by_the_digest_of_the_name(corpus: Corpus) -> None:
 
 def test_a_pack_with_nothing_held_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="wanted 1 of each or more"):
-        split(pack.read(write_pack(tmp_path / "few", images=2)))
+        split_held_out(pack.read(write_pack(tmp_path / "few", images=2)))
 
 
 def test_a_gallery_names_what_cannot_be_loaded_and_keeps_the_rest(corpus: Corpus) -> None:
@@ -128,19 +128,19 @@ def test_a_gallery_keeps_no_more_than_its_budget(corpus: Corpus) -> None:
 
 
 def test_objects_to_play_are_one_an_image_and_the_same_for_everyone(corpus: Corpus) -> None:
-    chosen = some_of(corpus, 10)
-    assert chosen.keys == some_of(corpus, 10).keys == some_of(corpus, 20).keys[:10]
+    chosen = pick_objects(corpus, 10)
+    assert chosen.keys == pick_objects(corpus, 10).keys == pick_objects(corpus, 20).keys[:10]
     assert len({key.partition("#")[0] for key in chosen.keys}) == 10
     everything = as_dataset(corpus)
     assert len(everything.keys) == 90
     assert set(chosen.keys) <= set(everything.keys)
     sample = everything.load("toy/img/005.png#1")
     assert np.array_equal(sample.truth, corpus.entries[5].load().objects[1].mask)
-    assert some_of(corpus, 0).keys == ()
+    assert pick_objects(corpus, 0).keys == ()
 
 
 def test_objects_that_cannot_be_played_are_passed_over_and_told(corpus: Corpus) -> None:
-    chosen = some_of(corpus, 100)
+    chosen = pick_objects(corpus, 100)
     assert len(chosen.keys) == 59
     (note,) = chosen.notes
     assert note.startswith("toy/img/007.png: ")

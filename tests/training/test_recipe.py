@@ -18,19 +18,25 @@ from torch import nn
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_model
 from isbench.training import recipes, schedule
-from isbench.training.optimiser import average, draw_weights, multiplier, optimiser, set_rate
+from isbench.training.optimiser import (
+    draw_weights,
+    make_optimiser,
+    rate_multiplier,
+    set_rate,
+    update_mean,
+)
 from isbench.training.recipe import (
     SCHEDULES,
+    Augmentation,
     Crop,
     Range,
     Recipe,
-    Views,
     Weighted,
     check_recipe,
-    completed,
-    of_length,
+    fill_defaults,
+    with_length,
 )
-from isbench.training.settings import keys, with_settings
+from isbench.training.settings import list_settings, with_settings
 
 PAPER = Recipe(epochs=120, milestones=(100, 115))
 IMAGES = 8498  # of SBD's train split
@@ -58,7 +64,7 @@ IMAGES = 8498  # of SBD's train split
     ],
 )
 def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) -> None:
-    assert keys(with_settings(PAPER, {key: text}))[key] == value
+    assert list_settings(with_settings(PAPER, {key: text}))[key] == value
 
 
 @pytest.mark.parametrize(
@@ -98,7 +104,7 @@ def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, messa
 
 def test_setting_steps_unsets_epochs_and_the_other_way_round() -> None:
     assert with_settings(PAPER, {"steps": "9"}).epochs == 0
-    assert with_settings(of_length(PAPER, steps=9), {"epochs": "2"}).steps == 0
+    assert with_settings(with_length(PAPER, steps=9), {"epochs": "2"}).steps == 0
     with pytest.raises(IsbenchError, match="either steps or epochs"):
         with_settings(PAPER, {"steps": "9", "epochs": "2"})
 
@@ -107,7 +113,7 @@ def test_another_length_moves_the_milestones_along_unless_they_are_given_too() -
     short = with_settings(PAPER, {"steps": "1200"})
     assert short.milestones == (1000, 1150)
     for step, factor in ((999, 1), (1000, 0.1), (1149, 0.1), (1150, 0.01)):
-        assert schedule.rate(short, step, IMAGES) == pytest.approx(factor)
+        assert schedule.rate_factor(short, step, IMAGES) == pytest.approx(factor)
     assert with_settings(PAPER, {"epochs": "12"}).milestones == (10, 12)
     given = {"milestones": "7,9", "steps": "10"}
     assert with_settings(PAPER, given).milestones == (7, 9)
@@ -132,11 +138,11 @@ def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() ->
 
 def test_whole_and_around_share_one_chance() -> None:
     with pytest.raises(IsbenchError, match="at most 1"):
-        check_recipe(replace(PAPER, views=Views(whole=0.6, around=0.6)))
+        check_recipe(replace(PAPER, views=Augmentation(whole=0.6, around=0.6)))
 
 
 def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
-    assert PAPER.text() == replace(PAPER).text() != of_length(PAPER, steps=3).text()
+    assert PAPER.text() == replace(PAPER).text() != with_length(PAPER, steps=3).text()
     assert json.loads(PAPER.text())["milestones"] == [100, 115]
     assert "checks" not in PAPER.deciding()
 
@@ -144,7 +150,7 @@ def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
 def test_an_older_recipe_is_completed_with_defaults() -> None:
     stored = PAPER.deciding()
     del stored["ema"], stored["views"]["grey"]
-    assert completed(stored) == PAPER.deciding()
+    assert fill_defaults(stored) == PAPER.deciding()
 
 
 def test_recipes_load_no_torch() -> None:
@@ -156,20 +162,20 @@ def test_recipes_load_no_torch() -> None:
 def test_epochs_are_as_long_as_the_data_unless_said_otherwise() -> None:
     assert PAPER.total(IMAGES) == 120 * (IMAGES // 28)
     assert replace(PAPER, epoch_samples=2800).total(IMAGES) == 120 * 100
-    assert of_length(PAPER, steps=17).total(IMAGES) == 17
+    assert with_length(PAPER, steps=17).total(IMAGES) == 17
 
 
 def test_the_papers_schedule_falls_at_its_epochs() -> None:
     epoch = PAPER.per_epoch(IMAGES)
     for number, factor in ((0, 1), (99, 1), (100, 0.1), (114, 0.1), (115, 0.01), (119, 0.01)):
         for step in (number * epoch, (number + 1) * epoch - 1):
-            assert schedule.rate(PAPER, step, IMAGES) == pytest.approx(factor)
+            assert schedule.rate_factor(PAPER, step, IMAGES) == pytest.approx(factor)
 
 
 @given(st.sampled_from(SCHEDULES), st.integers(2, 500), st.floats(0, 0.9))
 def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) -> None:
     plan = Recipe(steps=steps, schedule=kind, warmup=warmup, milestones=(steps // 2,))
-    rates = [schedule.rate(plan, step, 1) for step in range(steps)]
+    rates = [schedule.rate_factor(plan, step, 1) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
     peak = rates.index(max(rates))
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
@@ -180,7 +186,7 @@ def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) 
 
 def test_crops_grow_at_their_shares() -> None:
     plan = Recipe(steps=10, crops=(Crop(64, 64), Crop(96, 96, 0.35), Crop(128, 160, 0.8)))
-    sizes = [schedule.size(plan, step, 1) for step in range(10)]
+    sizes = [schedule.crop_size(plan, step, 1) for step in range(10)]
     assert sizes == [(64, 64)] * 4 + [(96, 96)] * 4 + [(128, 160)] * 2
 
 
@@ -191,13 +197,13 @@ def network() -> nn.Sequential:
 def test_the_longest_prefix_of_a_name_decides_its_rate() -> None:
     factors = (Weighted("a.", 0.1), Weighted("a.b.", 1.0))
     names = ("a.c.weight", "a.b.weight", "ab.weight")
-    assert [multiplier(name, factors) for name in names] == [0.1, 1.0, 1.0]
+    assert [rate_multiplier(name, factors) for name in names] == [0.1, 1.0, 1.0]
 
 
 def test_every_parameter_is_moved_at_its_rate() -> None:
     net = network()
     plan = replace(PAPER, multipliers=(Weighted("0.", 0.1), Weighted("2.bias", 3.0)))
-    stepping = optimiser(net, plan)
+    stepping = make_optimiser(net, plan)
     set_rate(stepping, 2.0)
     rates = {id(p): group["lr"] for group in stepping.param_groups for p in group["params"]}
     found = {name: rates[id(p)] for name, p in net.named_parameters()}
@@ -210,7 +216,7 @@ def test_every_parameter_is_moved_at_its_rate() -> None:
         "2.bias": pytest.approx(6.0),
     }
     with pytest.raises(IsbenchError, match="beginning of no parameter's name"):
-        optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
+        make_optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
 
 
 def test_weights_are_drawn_by_the_seed() -> None:
@@ -234,7 +240,7 @@ def test_the_running_mean_moves_by_its_decay(decay: float, step: int) -> None:
     mean, net = network(), network()
     net[1].num_batches_tracked.fill_(9)
     old = mean[0].weight.detach().clone()
-    average(mean, net, decay, step)
+    update_mean(mean, net, decay, step)
     kept = min(decay, (1 + step) / (10 + step))
     wanted = kept * old + (1 - kept) * net[0].weight
     assert torch.allclose(mean[0].weight, wanted, atol=1e-6)
@@ -243,5 +249,5 @@ def test_the_running_mean_moves_by_its_decay(decay: float, step: int) -> None:
 
 def test_no_decay_is_the_network_itself() -> None:
     mean, net = network(), network()
-    average(mean, net, 0.0, 1)
+    update_mean(mean, net, 0.0, 1)
     assert all(map(torch.equal, mean.state_dict().values(), net.state_dict().values()))

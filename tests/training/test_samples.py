@@ -12,22 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
-from isbench.nn.inference.zoom_in import bounds
+from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import augmentation
 from isbench.training.augmentation import Turn, View
 from isbench.training.clicks import Points
-from isbench.training.color_jitter import recoloured, table
-from isbench.training.corpus import Corpus, Entry, Picture, packed, split
+from isbench.training.color_jitter import draw_table, jitter_colors
+from isbench.training.corpus import Corpus, Entry, Picture, pack_mask, split_held_out
 from isbench.training.distributed import Ranks
 from isbench.training.pack import read
-from isbench.training.prefetch import ahead, batch
-from isbench.training.recipe import Range, Recipe, Views, Weighted
-from isbench.training.samples import MEAN, Example, Sampler, sampler
+from isbench.training.prefetch import make_batch, prefetch
+from isbench.training.recipe import Augmentation, Range, Recipe, Weighted
+from isbench.training.samples import MEAN, Example, Sampler, make_sampler
 from tests.training.test_pack import write_pack
 
 STILL = Turn(0.0, 0, False, False, 1.0)
-PLAIN = Views(turned=0, mirrored=0, coloured=0, merged=0)
-RECIPE = Recipe(steps=10, views=Views(whole=0.3, around=0.3, quarters=0.3, pasted=0.3))
+PLAIN = Augmentation(turned=0, mirrored=0, coloured=0, merged=0)
+RECIPE = Recipe(steps=10, views=Augmentation(whole=0.3, around=0.3, quarters=0.3, pasted=0.3))
 SIZE = (32, 40)
 seeds = st.integers(0, 2**16)
 shapes = st.tuples(st.integers(20, 90), st.integers(20, 90))
@@ -58,34 +58,34 @@ def place(view: View, row: float, col: float) -> np.ndarray:
 
 @given(turns, st.floats(0.3, 3))
 def test_a_view_shows_its_centre_in_its_middle_at_its_scale(turn: Turn, scale: float) -> None:
-    seen = augmentation.view((30.0, 20.0), scale, turn, SIZE)
+    seen = augmentation.make_view((30.0, 20.0), scale, turn, SIZE)
     assert np.allclose(place(seen, 30, 20), [15.5, 19.5])
     assert abs(np.linalg.det(seen.matrix[:, :2])) == pytest.approx(1 / scale**2)
 
 
 def test_a_view_as_large_as_its_image_is_the_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    seen = augmentation.view((15.5, 19.5), 1.0, STILL, SIZE)
-    assert np.array_equal(augmentation.warped(image, seen, (0, 0, 0)), image)
+    seen = augmentation.make_view((15.5, 19.5), 1.0, STILL, SIZE)
+    assert np.array_equal(augmentation.warp(image, seen, (0, 0, 0)), image)
     for turn, turned in (
         (STILL._replace(mirrored=True), image[:, ::-1]),
         (STILL._replace(upended=True), image[::-1]),
         (STILL._replace(mirrored=True, upended=True), image[::-1, ::-1]),
     ):
-        seen = augmentation.view((15.5, 19.5), 1.0, turn, SIZE)
-        assert np.array_equal(augmentation.warped(image, seen, (0, 0, 0)), turned)
+        seen = augmentation.make_view((15.5, 19.5), 1.0, turn, SIZE)
+        assert np.array_equal(augmentation.warp(image, seen, (0, 0, 0)), turned)
 
 
 def test_a_quarter_turn_is_one() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8)
-    seen = augmentation.view((14.5, 14.5), 1.0, STILL._replace(quarters=1), (30, 30))
-    warped = augmentation.warped(image, seen, (0,))
+    seen = augmentation.make_view((14.5, 14.5), 1.0, STILL._replace(quarters=1), (30, 30))
+    warped = augmentation.warp(image, seen, (0,))
     assert any(np.array_equal(warped, np.rot90(image, k)) for k in (1, 3))
 
 
 @given(shapes, seeds)
 def test_a_whole_view_shows_the_whole_image(shape: tuple[int, int], seed: int) -> None:
-    seen = augmentation.whole(
+    seen = augmentation.view_whole(
         shape, SIZE, replace(PLAIN, quarters=0.5), np.random.default_rng(seed)
     )
     for row in (0, shape[0] - 1):
@@ -100,7 +100,7 @@ def test_a_crop_shows_the_place_it_is_for(
     shape: tuple[int, int], seed: int, row: float, col: float
 ) -> None:
     spot = int(row * (shape[0] - 1)), int(col * (shape[1] - 1))
-    seen = augmentation.crop(spot, shape, SIZE, PLAIN, np.random.default_rng(seed))
+    seen = augmentation.view_crop(spot, shape, SIZE, PLAIN, np.random.default_rng(seed))
     at = place(seen, *spot)
     assert (at >= -0.5 - 1e-6).all()
     assert (at <= np.array(SIZE) - 0.5 + 1e-6).all()
@@ -112,7 +112,7 @@ def test_a_view_around_an_object_shows_all_of_it(seed: int) -> None:
     mask = np.zeros((60, 70), dtype=bool)
     top, left = int(rng.integers(40)), int(rng.integers(50))
     mask[top : top + 12, left : left + 15] = True
-    seen = augmentation.around(bounds(mask), (60, 70), SIZE, PLAIN, rng)
+    seen = augmentation.view_around(bounding_box(mask), (60, 70), SIZE, PLAIN, rng)
     for row in (top, top + 11):
         for col in (left, left + 14):
             at = place(seen, row, col)
@@ -124,9 +124,9 @@ def test_a_view_around_an_object_shows_all_of_it(seed: int) -> None:
 def test_leaving_is_told_when_something_outside_is_shown(
     shape: tuple[int, int], turn: Turn, scale: float
 ) -> None:
-    seen = augmentation.view((shape[0] / 2, shape[1] / 3), scale, turn, SIZE)
-    inside = augmentation.warped(np.full(shape, 255, np.uint8), seen, (0,))
-    if not augmentation.leaves(seen, shape):
+    seen = augmentation.make_view((shape[0] / 2, shape[1] / 3), scale, turn, SIZE)
+    inside = augmentation.warp(np.full(shape, 255, np.uint8), seen, (0,))
+    if not augmentation.leaves_image(seen, shape):
         assert (inside == 255).all()
 
 
@@ -134,8 +134,8 @@ def test_leaving_is_told_when_something_outside_is_shown(
 def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> None:
     image = np.zeros((200, 240), np.uint8)
     image[60:140, 100:180] = 255
-    seen = augmentation.view((99.5, 119.5), scale, turn, (128, 128))
-    shown = augmentation.warped(image, seen, (0,)) / 255
+    seen = augmentation.make_view((99.5, 119.5), scale, turn, (128, 128))
+    shown = augmentation.warp(image, seen, (0,)) / 255
     area = shown.sum()
     middle = np.array([np.average(axis, weights=shown) for axis in np.indices(shown.shape)])
     # in pixels of the view; a shift by half a pixel of the shrunk image would be 0.45 at 0.1
@@ -146,8 +146,8 @@ def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> 
 @given(seeds)
 def test_colours_change_level_by_level(seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    changed = recoloured(image, Views(coloured=1.0), np.random.default_rng(seed))
-    levels = table(Views(coloured=1.0), _after_grey(seed))
+    changed = jitter_colors(image, Augmentation(coloured=1.0), np.random.default_rng(seed))
+    levels = draw_table(Augmentation(coloured=1.0), _after_grey(seed))
     for channel in range(3):
         assert np.array_equal(changed[..., channel], levels[0, image[..., channel], channel])
     assert (np.diff(levels[0].astype(int), axis=0) >= 0).all()
@@ -161,27 +161,27 @@ def _after_grey(seed: int) -> np.random.Generator:
 
 def test_no_change_of_colour_changes_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    assert np.array_equal(recoloured(image, PLAIN, np.random.default_rng(0)), image)
-    grey = recoloured(image, replace(PLAIN, grey=1.0), np.random.default_rng(0))
+    assert np.array_equal(jitter_colors(image, PLAIN, np.random.default_rng(0)), image)
+    grey = jitter_colors(image, replace(PLAIN, grey=1.0), np.random.default_rng(0))
     assert (grey == grey[..., :1]).all()
 
 
 def test_a_sample_depends_on_seed_and_number_alone(corpus: Corpus) -> None:
-    one, other = (sampler(corpus, RECIPE) for _ in range(2))
+    one, other = (make_sampler(corpus, RECIPE) for _ in range(2))
     forwards = [one.example(k, SIZE) for k in range(20)]
     backwards = [other.example(k, SIZE) for k in reversed(range(20))][::-1]
     assert all(map(same, forwards, backwards))
-    reseeded = sampler(corpus, replace(RECIPE, seed=1))
+    reseeded = make_sampler(corpus, replace(RECIPE, seed=1))
     assert not any(same(forwards[k], reseeded.example(k, SIZE)) for k in range(20))
 
 
 def test_batches_made_ahead_are_those_made_one_by_one(corpus: Corpus) -> None:
-    maker = sampler(corpus, RECIPE)
+    maker = make_sampler(corpus, RECIPE)
 
     def make(step: int) -> object:
-        return batch(maker, range(3 * step, 3 * step + 3), SIZE)
+        return make_batch(maker, range(3 * step, 3 * step + 3), SIZE)
 
-    for step, found in enumerate(ahead(make, range(9), threads=3)):
+    for step, found in enumerate(prefetch(make, range(9), threads=3)):
         wanted = make(step)
         assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
@@ -196,7 +196,7 @@ def test_processes_share_the_samples_of_a_step() -> None:
 
 
 def test_objects_are_bright_where_the_target_says(corpus: Corpus) -> None:
-    maker = sampler(corpus, replace(RECIPE, views=replace(RECIPE.views, coloured=0)))
+    maker = make_sampler(corpus, replace(RECIPE, views=replace(RECIPE.views, coloured=0)))
     for number in range(40):
         image, target, points = maker.example(number, SIZE)
         assert (image.shape, target.shape) == ((*SIZE, 3), SIZE)
@@ -214,13 +214,13 @@ def _clicks_fit(points: Points, target: np.ndarray) -> None:
 
 
 def test_most_samples_show_their_object(corpus: Corpus) -> None:
-    maker = sampler(corpus, RECIPE)
+    maker = make_sampler(corpus, RECIPE)
     shown = [(maker.example(k, SIZE).target == 1).sum() >= 25 for k in range(100)]
     assert np.mean(shown) > 0.95
 
 
 def test_what_is_outside_the_image_is_not_scored(corpus: Corpus) -> None:
-    maker = sampler(corpus, replace(RECIPE, views=replace(PLAIN, whole=1.0)))
+    maker = make_sampler(corpus, replace(RECIPE, views=replace(PLAIN, whole=1.0)))
     image, target, _ = maker.example(0, (32, 96))
     outside = target == -1
     assert 0.3 < outside.mean() < 0.7
@@ -231,8 +231,8 @@ def test_ignored_pixels_stay_ignored() -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     left, right = (np.zeros((32, 32), dtype=bool) for _ in range(2))
     left[4:28, 4:12], right[4:28, 20:28] = True, True
-    entry = Entry("one", "toy", 1, lambda: Picture(image, (packed(left),), packed(right)))
-    maker = sampler(Corpus("toy", (entry,)), Recipe(steps=1, views=replace(PLAIN, whole=1.0)))
+    entry = Entry("one", "toy", 1, lambda: Picture(image, (pack_mask(left),), pack_mask(right)))
+    maker = make_sampler(Corpus("toy", (entry,)), Recipe(steps=1, views=replace(PLAIN, whole=1.0)))
     target = maker.example(0, (32, 32)).target
     assert np.array_equal(target == -1, right)
     assert np.array_equal(target == 1, left)
@@ -241,24 +241,25 @@ def test_ignored_pixels_stay_ignored() -> None:
 def test_merging_joins_two_objects() -> None:
     left, right = (np.zeros((32, 32), dtype=bool) for _ in range(2))
     left[4:28, 4:12], right[4:28, 20:28] = True, True
-    picture = Picture(np.zeros((32, 32, 3), np.uint8), (packed(left), packed(right)), None)
+    picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(left), pack_mask(right)), None)
     corpus = Corpus("toy", (Entry("one", "toy", 2, lambda: picture),))
     plan = Recipe(steps=1, views=replace(PLAIN, whole=1.0, merged=1.0))
-    assert np.array_equal(sampler(corpus, plan).example(0, (32, 32)).target == 1, left | right)
+    assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, left | right)
 
 
 def test_a_pasted_object_stands_on_another_image() -> None:
     mask = np.zeros((32, 32), dtype=bool)
     mask[8:24, 8:24] = True
     pictures = [
-        Picture(np.full((32, 32, 3), level, np.uint8), (packed(mask),), None) for level in (0, 200)
+        Picture(np.full((32, 32, 3), level, np.uint8), (pack_mask(mask),), None)
+        for level in (0, 200)
     ]
     entries = tuple(
         Entry(str(k), "toy", 1, lambda k=k: pictures[k])  # type: ignore[misc]
         for k in range(2)
     )
     plan = replace(PLAIN, whole=1.0, pasted=1.0)
-    maker = sampler(Corpus("toy", entries), Recipe(steps=1, views=plan))
+    maker = make_sampler(Corpus("toy", entries), Recipe(steps=1, views=plan))
     pairs = set()
     for number in range(20):
         image, target, _ = maker.example(number, (32, 32))
@@ -276,7 +277,7 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
         return entry.load()
 
     entries = tuple(replace(one, load=partial(counted, one)) for one in corpus.entries)
-    maker = sampler(replace(corpus, entries=entries), plan)
+    maker = make_sampler(replace(corpus, entries=entries), plan)
     forgetful = replace(maker, gallery=replace(maker.gallery, budget=1))
     for number in range(600):
         forgetful.example(number, SIZE)
@@ -286,23 +287,23 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
         plan, views=replace(PLAIN, shares=(Weighted("part", 0), Weighted("whole", 0)))
     )
     with pytest.raises(IsbenchError, match=r"views\.shares leave no image"):
-        sampler(corpus, nothing)
+        make_sampler(corpus, nothing)
 
 
 def test_no_held_out_image_is_ever_looked_at(corpus: Corpus) -> None:
     def trap() -> Picture:
         raise AssertionError
 
-    held = {one.name for one in split(corpus)[1].entries}
+    held = {one.name for one in split_held_out(corpus)[1].entries}
     assert held
     trapped = tuple(replace(one, load=trap) if one.name in held else one for one in corpus.entries)
-    maker = sampler(split(replace(corpus, entries=trapped))[0], RECIPE)
+    maker = make_sampler(split_held_out(replace(corpus, entries=trapped))[0], RECIPE)
     for number in range(200):
         maker.example(number, SIZE)
 
 
 def test_a_broken_image_is_passed_over_and_named(corpus: Corpus) -> None:
-    maker = sampler(corpus, RECIPE)
+    maker = make_sampler(corpus, RECIPE)
     for number in range(200):
         maker.example(number, SIZE)
     assert list(maker.gallery.faults) == ["toy/img/007.png"]
@@ -312,7 +313,7 @@ def test_data_that_are_broken_throughout_end_the_training() -> None:
     def broken() -> Picture:
         raise IsbenchError("the disk is gone")
 
-    maker: Sampler = sampler(Corpus("toy", (Entry("one", "toy", 1, broken),)), RECIPE)
+    maker: Sampler = make_sampler(Corpus("toy", (Entry("one", "toy", 1, broken),)), RECIPE)
     with pytest.raises(IsbenchError, match="one: the disk is gone"):
         maker.example(0, SIZE)
 
@@ -320,7 +321,7 @@ def test_data_that_are_broken_throughout_end_the_training() -> None:
 def test_a_tiny_object_falls_back_to_the_whole_image() -> None:
     mask = np.zeros((32, 32), dtype=bool)
     mask[3, 3] = True
-    picture = Picture(np.zeros((32, 32, 3), np.uint8), (packed(mask),), None)
+    picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(mask),), None)
     corpus = Corpus("toy", (Entry("one", "toy", 1, lambda: picture),))
     plan = Recipe(steps=1, views=replace(PLAIN, scale=Range(2.0, 2.0)))
-    assert np.array_equal(sampler(corpus, plan).example(0, (32, 32)).target == 1, mask)
+    assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, mask)

@@ -12,7 +12,7 @@ import torch
 from isbench.errors import IsbenchError
 from isbench.training import Checks, Crop, train
 from isbench.training.loop import events
-from isbench.training.training_run import opened
+from isbench.training.training_run import open_training
 from tests.support.tiny import RECIPE, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +28,7 @@ def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precisions_train_too(precision: str, toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, precision=precision, checks=Checks(validation=0))
-    with opened(card, plan, toy_pack, tmp_path) as session:
+    with open_training(card, plan, toy_pack, tmp_path) as session:
         before = session.network.first.weight.detach().clone()
         assert len(list(events(session))) == 9
         assert session.scaler.is_enabled() == (precision == "fp16")
@@ -39,7 +39,7 @@ def test_a_step_that_overflows_in_fp16_is_left_out_and_the_scale_lowered(
     toy_pack: str, tmp_path: Path
 ) -> None:
     plan = replace(RECIPE, precision="fp16", checks=Checks(validation=0))
-    with opened(card, plan, toy_pack, tmp_path) as session:
+    with open_training(card, plan, toy_pack, tmp_path) as session:
         before, scale = session.network.first.weight.detach().clone(), session.scaler.get_scale()
         session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
         next(events(session))
@@ -55,7 +55,7 @@ def test_a_compiled_network_takes_the_same_steps(toy_pack: str, tmp_path: Path) 
     plan = replace(RECIPE, checks=Checks(validation=0), **few)
     losses = []
     for compiled in (False, True):
-        with opened(
+        with open_training(
             card, replace(plan, compiled=compiled), toy_pack, tmp_path / str(compiled)
         ) as s:
             s.network.drop.p = 0.0  # a compiled network draws other lots
@@ -83,7 +83,7 @@ def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Pat
 
 def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, gradient_clip=0.0, checks=Checks(validation=0))
-    with opened(card, plan, toy_pack, tmp_path) as session:
+    with open_training(card, plan, toy_pack, tmp_path) as session:
         before = {key: value.clone() for key, value in session.network.state_dict().items()}
         session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
         with pytest.raises(IsbenchError, match=r"the norm of its gradient (inf|nan) at step 1;"):

@@ -20,10 +20,10 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
 from isbench.metrics import curves
 from isbench.nn.backbones.mini import Mini
-from isbench.nn.inference.predictor import Passing, View, mask_guided
-from isbench.training import Checks, Crop, Lots, Outcome, Views, Weighted, train
+from isbench.nn.inference.predictor import CropPredictor, InferenceConfig, answer_mask_guided
+from isbench.training import Augmentation, Checks, ClickSampling, Crop, Outcome, Weighted, train
 from isbench.training.loop import BEST, WEIGHTS, Report, events
-from isbench.training.training_run import opened
+from isbench.training.training_run import open_training
 from isbench.types import Model, Predictor, Rules
 from tests.support.tiny import RECIPE, build, card, rows
 
@@ -53,7 +53,7 @@ def test_a_resumed_training_is_the_whole_one(
 ) -> None:
     out = tmp_path / "resumed"
     for number, stop in enumerate(stops):
-        with opened(card, RECIPE, toy_pack, out, resume=number > 0) as session:
+        with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as session:
             for event in events(session):
                 if isinstance(event, Report) and event.step == stop:
                     break
@@ -87,7 +87,7 @@ def test_a_signal_ends_after_the_step_and_loses_nothing(
     number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path
 ) -> None:
     before = signal.getsignal(number)
-    with opened(card, RECIPE, toy_pack, tmp_path) as session:
+    with open_training(card, RECIPE, toy_pack, tmp_path) as session:
         for event in events(session):
             if isinstance(event, Report) and event.step == 5:
                 assert signal.getsignal(number) != before
@@ -116,18 +116,18 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
     option: str, toy_pack: str, tmp_path: Path
 ) -> None:
     short = replace(RECIPE, checks=Checks(validation=0))
-    with opened(card, short, toy_pack, tmp_path) as session:
+    with open_training(card, short, toy_pack, tmp_path) as session:
         next(events(session))
         session.checkpoint()
     other = {**card.options, "flip": True, "zoom_target": 64, "threshold": 0.3}
     changed = replace(card, options={**card.options, option: other[option]})
-    with opened(changed, short, toy_pack, tmp_path, resume=True) as session:
+    with open_training(changed, short, toy_pack, tmp_path, resume=True) as session:
         assert session.step == 1
     changed = replace(changed, options={**changed.options, "dropout": 0.5})
     refused = r"options\.dropout is 0\.1 there and 0\.5 here"
     with (
         pytest.raises(IsbenchError, match=refused),
-        opened(changed, short, toy_pack, tmp_path, resume=True),
+        open_training(changed, short, toy_pack, tmp_path, resume=True),
     ):
         pass
 
@@ -166,11 +166,11 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
     parts = tuple(Weighted(name, 0.0) for name in ("ccp", "carparts"))
     smoke = replace(
         RECIPE, steps=400, batch=8, crops=(Crop(96, 96),), learning_rate=2e-3, ema=0.98,
-        views=Views(whole=0.8, around=0.1, shares=parts), lots=Lots(single=0.4, centred=0.5),
+        views=Augmentation(whole=0.8, around=0.1, shares=parts), lots=ClickSampling(single=0.4, centred=0.5),
         checks=Checks(validation=0, objects=20),
     )  # fmt: skip
     model = Model("smoke", build=build, network=lambda **_: Ritm(Mini()))
-    with opened(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
+    with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
 
         def iou(predictor: Predictor) -> NDArray[np.float64]:
             """Return the mean IoU of held-out objects after each of 10 clicks."""
@@ -179,7 +179,9 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
             return curves([game.trajectory for game in games], 10).mean(axis=0)
 
         # images as large as those it was trained on: it has no time to learn more scales
-        network = Passing(View(flip=False, longest_side=96), partial(mask_guided, session.mean))
+        network = CropPredictor(
+            InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, session.mean)
+        )
         drawn, simple = iou(network), iou(nearest.build())
         for _ in events(session):
             pass

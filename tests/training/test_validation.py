@@ -13,10 +13,10 @@ import torch
 from isbench.errors import IsbenchError
 from isbench.evaluation import runner
 from isbench.metrics import clicks_to, curves
-from isbench.models.weights import prepared
+from isbench.models.weights import load_weights
 from isbench.training import Checks
 from isbench.training.loop import WEIGHTS, Verdict, events
-from isbench.training.training_run import Session, opened
+from isbench.training.training_run import TrainingRun, open_training
 from isbench.training.validation import TARGETS, validate
 from isbench.types import Model, Rules
 from tests.support.tiny import RECIPE, card
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) -> None:
-    with opened(card, RECIPE, toy_pack, tmp_path) as session:
+    with open_training(card, RECIPE, toy_pack, tmp_path) as session:
         verdicts = [event for event in events(session) if isinstance(event, Verdict)]
         assert not {k.partition("#")[0] for k in session.held.keys} & {
             one.name for one in session.corpus.entries
@@ -39,9 +39,9 @@ def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) 
 
 
 @contextmanager
-def opened_with(model: Model, data: str, out: Path) -> Iterator[Session]:
+def opened_with(model: Model, data: str, out: Path) -> Iterator[TrainingRun]:
     checks = Checks(validation=9, objects=3, clicks=4)
-    with opened(model, replace(RECIPE, checks=checks), data, out) as session:
+    with open_training(model, replace(RECIPE, checks=checks), data, out) as session:
         yield session
 
 
@@ -60,7 +60,7 @@ def test_validation_is_what_a_run_gives_with_the_weights_that_ship(
     model = replace(card, options={**card.options, **options})
     with opened_with(model, toy_pack, tmp_path / "training") as session:
         (verdict,) = (event for event in events(session) if isinstance(event, Verdict))
-        played = prepared(model, str(tmp_path / "training" / WEIGHTS))
+        played = load_weights(model, str(tmp_path / "training" / WEIGHTS))
         recorded = runner.run(played, session.held, Rules(4, TARGETS[-1]), out=tmp_path)
         iou = curves(recorded.trajectories, 4)
     assert verdict.scores.noc == tuple(clicks_to(iou, target).mean() for target in TARGETS)
@@ -99,5 +99,5 @@ def test_a_card_that_cannot_be_played_is_told_before_the_first_step(
     ):
         pass
     silent = replace(RECIPE, steps=1, checks=Checks(validation=0))
-    with opened(model, silent, toy_pack, tmp_path / "second") as session:
+    with open_training(model, silent, toy_pack, tmp_path / "second") as session:
         assert len(list(events(session))) == 1

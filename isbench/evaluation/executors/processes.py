@@ -66,7 +66,7 @@ def play_here(
     if workers is not None and workers > 1:
         yield from play_in_processes(make_play, hands, workers)
         return
-    most = 1 if workers == 1 else min(_MOST, cores())
+    most = 1 if workers == 1 else min(_MOST, count_cores())
     started = perf_counter()
     play, left = make_play(), deque(hands)
     start = _START + perf_counter() - started
@@ -81,7 +81,7 @@ def play_here(
             return
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -103,10 +103,10 @@ def play_in_processes(
     crew: list[_Worker] = []
     try:
         while waiting or any(worker.keys for worker in crew):
-            _deal(waiting, crew, workers, make_play)
+            _assign_chunks(waiting, crew, workers, make_play)
             ready = wait([worker.pipe for worker in crew if worker.keys])
             for worker in [worker for worker in crew if worker.pipe in ready]:
-                message = _received(worker)
+                message = _receive(worker)
                 if isinstance(message, Game):
                     worker.keys.popleft()
                     yield message
@@ -114,7 +114,7 @@ def play_in_processes(
                     worker.ready = True
                 else:
                     crew.remove(worker)
-                    yield from _buried(worker, waiting, deaths)
+                    yield from _remove_dead_worker(worker, waiting, deaths)
     finally:
         for worker in crew:
             worker.pipe.close()
@@ -122,7 +122,7 @@ def play_in_processes(
             worker.process.join()
 
 
-def _deal(
+def _assign_chunks(
     waiting: deque[tuple[str, ...]],
     crew: list[_Worker],
     workers: int,
@@ -132,7 +132,7 @@ def _deal(
     idle = sum(not worker.keys for worker in crew)
     for _ in range(min(workers - len(crew), len(waiting) - idle)):
         free = next(n for n in count() if n not in {worker.number for worker in crew})
-        crew.append(_hired(make_play, free))
+        crew.append(_start_worker(make_play, free))
     for worker in crew:
         if waiting and not worker.keys:
             worker.keys.extend(waiting.popleft())
@@ -140,7 +140,7 @@ def _deal(
                 worker.pipe.send(tuple(worker.keys))
 
 
-def _buried(
+def _remove_dead_worker(
     worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
 ) -> Iterator[Lost]:
     """Put a dead worker's hand back, less the object that killed too many."""
@@ -159,7 +159,7 @@ def _buried(
         waiting.appendleft(tuple(worker.keys))
 
 
-def _hired(make_play: Callable[[], Play], number: int) -> _Worker:
+def _start_worker(make_play: Callable[[], Play], number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # threads and fork do not mix
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, make_play, number), daemon=True)
@@ -168,7 +168,7 @@ def _hired(make_play: Callable[[], Play], number: int) -> _Worker:
     return _Worker(number, process, ours)
 
 
-def _received(worker: _Worker) -> Game | str | None:
+def _receive(worker: _Worker) -> Game | str | None:
     """Return the worker's next game, that it is ready, or None if it died."""
     try:
         message = worker.pipe.recv()
@@ -190,7 +190,7 @@ def _check_sendable(make_play: Callable[[], Play]) -> None:
         ) from error
 
 
-def number() -> int:
+def worker_number() -> int:
     """Return which of the workers this process is, from 0 on; 0 where there are none."""
     return _number
 

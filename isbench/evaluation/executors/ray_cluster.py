@@ -37,16 +37,16 @@ class Ray:
         is dealt again; an object at which `DEATHS` workers died is yielded as Lost. Raises what a
         worker raised.
         """
-        ray = _connected(self.address)
+        ray = _connect(self.address)
         try:
             count = workers or _room(ray, self)
             waiting = deque(deque(hand) for hand in hands)
-            yield from _Crew(ray, self, ray.put(make_play), waiting).games(count)
+            yield from _Workers(ray, self, ray.put(make_play), waiting).games(count)
         finally:
             ray.shutdown()
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unasked
     # a local cluster would warn of GPUs it leaves alone
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -98,7 +98,7 @@ class _Player:
 
 
 @dataclass
-class _Crew:
+class _Workers:
     """Who plays, and what; keys are dealt one by one, those of a hand to one worker."""
 
     ray: Any

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.nn.backbones.resnet import ResNet
-from isbench.nn.stem import raised
+from isbench.nn.stem import resize_bilinear
 
 
 def _conv_bn_relu(inside: int, outside: int, dilation: int = 0) -> nn.Sequential:
@@ -47,7 +47,7 @@ class _Pooled(nn.Module):
         self.gap = nn.Sequential(nn.AdaptiveAvgPool2d(1), *_conv_bn_relu(inside, outside))
 
     def forward(self, x: Tensor) -> Tensor:
-        return raised(self.gap(x), x.shape[-2:])
+        return resize_bilinear(self.gap(x), x.shape[-2:])
 
 
 class Aspp(nn.Module):
@@ -110,7 +110,7 @@ class DeepLab(nn.Module):
         features = self.backbone(low)
         scales = self.aspp(features.last)
         skip = self.skip_project(features.skip)
-        scales = raised(scales if coarse is None else coarse(scales), skip.shape[-2:])
+        scales = resize_bilinear(scales if coarse is None else coarse(scales), skip.shape[-2:])
         y: Tensor = self.head(torch.cat([scales, skip], dim=1))
         return y
 

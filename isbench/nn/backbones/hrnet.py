@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from isbench.nn.backbones.ocr import Distribution, Logits, aux_head, context, conv3x3_ocr
 from isbench.nn.backbones.resnet import BasicBlock, Bottleneck, chain
-from isbench.nn.stem import added, raised
+from isbench.nn.stem import add_maps, resize_bilinear
 
 
 def _conv_bn(inside: int, outside: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
@@ -43,7 +43,7 @@ class Exchange(nn.Module):
             assert isinstance(paths, nn.ModuleList)
             total = None
             for source, path in enumerate(paths):
-                heard = raised(path(x[source]), x[to].shape[-2:])
+                heard = resize_bilinear(path(x[source]), x[to].shape[-2:])
                 total = heard if total is None else total + heard
             assert total is not None
             fused.append(torch.relu(total))
@@ -111,7 +111,7 @@ class HRNet(nn.Module):
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
         """Return the stem's first half with the clicks added, (B, 64, H/2, W/2)."""
-        return added(torch.relu(self.bn1(self.conv1(image))), extra)
+        return add_maps(torch.relu(self.bn1(self.conv1(image))), extra)
 
     def body(self, low: Tensor) -> Tensor:
         """Return the concatenated branches for a stem, (B, 15 * width, H/4, W/4)."""
@@ -121,11 +121,11 @@ class HRNet(nn.Module):
         branches = _through(self.stage3, [*branches, self.transition2[-1](branches[-1])])
         branches = _through(self.stage4, [*branches, self.transition3[-1](branches[-1])])
         size = branches[0].shape[-2:]
-        return torch.cat([raised(branch, size) for branch in branches], dim=1)
+        return torch.cat([resize_bilinear(branch, size) for branch in branches], dim=1)
 
     def logits(self, features: Tensor, aux: Tensor) -> Logits:
         """Return both answers at the features' size, where `aux` may have been smaller."""
-        aux = raised(aux, features.shape[-2:])
+        aux = resize_bilinear(aux, features.shape[-2:])
         x = self.conv3x3_ocr(features)
         return Logits(self.cls_head(self.ocr_distri_head(x, context(x, aux))), aux)
 

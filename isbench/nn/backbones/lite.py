@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isbench.nn.backbones.pyramid import Pyramid
-from isbench.nn.stem import added
+from isbench.nn.stem import add_maps
 from isbench.types import Scalar
 
 # longer sides at which its models see images and crops, in pixels
@@ -154,7 +154,7 @@ class LiteTrunk(nn.Module):
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
         """Return the stem of a normalised image with the clicks' maps added."""
-        return added(self.backbone.stem(image), extra)
+        return add_maps(self.backbone.stem(image), extra)
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""

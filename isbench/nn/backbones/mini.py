@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.backbones.resnet import BasicBlock, chain
-from isbench.nn.stem import added, raised
+from isbench.nn.stem import add_maps, resize_bilinear
 from isbench.types import Scalar
 
 # longer sides at which its models see images and crops, in pixels: they learn at 256 and less, and
@@ -43,7 +43,7 @@ class Mini(nn.Module):
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
         """Return the stem of a normalised image with the clicks' maps added."""
-        return added(torch.relu(self.bn1(self.conv1(image))), extra)
+        return add_maps(torch.relu(self.bn1(self.conv1(image))), extra)
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""
@@ -55,7 +55,9 @@ class Mini(nn.Module):
             scales[-1]
         )  # (B, channels, 1, 1), spread over the coarsest scale below
         for k in reversed(range(len(scales))):
-            y = self.smooth[k](raised(y, scales[k].shape[-2:]) + self.laterals[k](scales[k]))
+            y = self.smooth[k](
+                resize_bilinear(y, scales[k].shape[-2:]) + self.laterals[k](scales[k])
+            )
             if k == 1 and coarse is not None:
                 y = coarse(y)
         return y

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import Separable
-from isbench.nn.stem import raised
+from isbench.nn.stem import resize_bilinear
 
 
 class Pyramid(nn.Module):
@@ -31,7 +31,9 @@ class Pyramid(nn.Module):
         """Return the finest map; `coarse` may change the one at stride 8 on the way."""
         y: Tensor = self.context(scales[-1])  # (B, channels, 1, 1)
         for k in reversed(range(len(scales))):
-            y = self.smooth[k](raised(y, scales[k].shape[-2:]) + self.laterals[k](scales[k]))
+            y = self.smooth[k](
+                resize_bilinear(y, scales[k].shape[-2:]) + self.laterals[k](scales[k])
+            )
             if k == 1 and coarse is not None:
                 y = coarse(y)
         return y

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from isbench.nn.stem import added
+from isbench.nn.stem import add_maps
 
 
 class BasicBlock(nn.Module):
@@ -118,7 +118,7 @@ class ResNet(nn.Module):
 
     def stem(self, image: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return the stem of a normalised image with the clicks' maps added, at stride 2."""
-        return added(torch.relu(self.bn1(self.conv1(image))), extra)
+        return add_maps(torch.relu(self.bn1(self.conv1(image))), extra)
 
     def forward(self, low: Tensor) -> Features:
         """Return the features of a stem."""

@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from isbench.errors import IsbenchError
-from isbench.nn.clickmaps import mirrored, points
-from isbench.nn.inference.zoom_in import Box, Zoom, into
+from isbench.nn.clickmaps import encode_points, mirror_points
+from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.runtime.backends import Computed
-from isbench.nn.runtime.compute import computing
-from isbench.nn.stem import raised
+from isbench.nn.runtime.compute import inference
+from isbench.nn.stem import resize_bilinear
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 _CUTS = 2  # the whole image and the last crop
@@ -50,14 +50,14 @@ class Picture:
         To the last bit what resizing all four channels at once gives; the image's are kept.
         """
         made = self._cut(box, size).clone()
-        made[:, 3:] = raised(_within(x, box), size)
+        made[:, 3:] = resize_bilinear(_within(x, box), size)
         return made
 
     def _cut(self, box: Box, size: tuple[int, int]) -> Tensor:
         # with its blank channel: PyTorch resizes three channels by another routine than four
         cut = self._cuts.pop((box, size), None)
         if cut is None:
-            cut = raised(_within(self.canvas, box), size)
+            cut = resize_bilinear(_within(self.canvas, box), size)
         self._cuts[box, size] = cut  # the last to go
         for old in list(self._cuts)[:-_CUTS]:
             del self._cuts[old]
@@ -77,7 +77,7 @@ class State(NamedTuple):
     box: Box | None  # the last crop
 
 
-class Look(NamedTuple):
+class ForwardRequest(NamedTuple):
     """A pass that an answer needs."""
 
     network: Computed
@@ -85,16 +85,16 @@ class Look(NamedTuple):
     clicks: Tensor  # (1, 2K, 3)
 
 
-class Glance(NamedTuple):
+class HostRequest(NamedTuple):
     """Masks that an answer wants to see; it is sent them as (h, w) bool arrays."""
 
     masks: tuple[Tensor, ...]  # each (h, w) bool
 
 
-Passes: TypeAlias = Generator[Look | Glance, Any, Prediction]
+Passes: TypeAlias = Generator[ForwardRequest | HostRequest, Any, Prediction]
 
 
-def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
+def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
     """Return the image as a tensor, scaled down if a side exceeds `longest_side`, 0 for never."""
     height, width = image.shape[:2]
     values = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None]
@@ -108,25 +108,25 @@ def seen(image: Image, device: str, longest_side: int = 0) -> Picture:
     return Picture(F.pad(pixels, (0, 0, 0, 0, 0, 1)).to(device), (height, width))
 
 
-def _rescaled(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a map between an image and its smaller picture, by pixel centres as `seen` does."""
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def begun(picture: Picture, initial: Mask | None, sure: float) -> State:
+def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
     """Return the state before the first click; an initial mask counts as certain."""
     rows, cols = picture.pixels.shape[-2:]
     if initial is None:
         blank = picture.pixels.new_zeros(1, 1, rows, cols)
         return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
-    probability = _rescaled(mask, (rows, cols))
+    probability = _rescale(mask, (rows, cols))
     return State(picture, probability, (probability[0, 0] > sure).cpu().numpy(), None)
 
 
-def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
+def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
     """Return the clicks in rows and columns of the picture as networks see it."""
     (height, width), (rows, cols) = picture.shape, picture.pixels.shape[-2:]
     if (height, width) == (rows, cols):
@@ -134,42 +134,46 @@ def placed(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
     return tuple(Click(c.row * rows // height, c.col * cols // width, c.positive) for c in clicks)
 
 
-def concluded(view: View, state: State, probability: Tensor, box: Box | None) -> Passes:
+def conclude(view: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
     """Return the answer: what is likelier than the view's threshold, at the image's own size."""
-    whole = _rescaled(probability, state.picture.shape)
-    mask, certain = yield Glance((whole[0, 0] > view.threshold, probability[0, 0] > view.sure))
+    whole = _rescale(probability, state.picture.shape)
+    mask, certain = yield HostRequest((whole[0, 0] > view.threshold, probability[0, 0] > view.sure))
     return Prediction(mask, State(state.picture, probability, certain, box))
 
 
-def crop(
+def crop_inputs(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return a box of the inputs, resized, and the clicks as points of it."""
-    return raised(_within(inputs, box), size), points(into(clicks, box, size)).to(inputs.device)
+    return resize_bilinear(_within(inputs, box), size), encode_points(
+        map_clicks(clicks, box, size)
+    ).to(inputs.device)
 
 
-def pasted(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
+def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     """Return x resized to the box, zeros around it up to `shape`."""
-    inside = raised(x, (box.height, box.width))
+    inside = resize_bilinear(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
-def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
+def compute_answers(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
     """Compute the passes of every game and return their answers.
 
     With `flip` a pass is computed with its mirror image and the mean taken of logits. With `stack`
     passes of one shape are computed together; without, one by one, since a CPU's numbers depend on
     the batch.
     """
-    waiting: dict[int, Look | Glance] = {k: next(game) for k, game in enumerate(games)}
+    waiting: dict[int, ForwardRequest | HostRequest] = {
+        k: next(game) for k, game in enumerate(games)
+    }
     answers: dict[int, Prediction] = {}
     while waiting:
         groups: dict[object, list[int]] = {}
         for k, need in waiting.items():
             groups.setdefault(_kind(need, k, stack), []).append(k)
         for group in groups.values():
-            for k, given in zip(group, _served([waiting[k] for k in group], flip), strict=True):
+            for k, given in zip(group, _serve([waiting[k] for k in group], flip), strict=True):
                 try:
                     waiting[k] = games[k].send(given)
                 except StopIteration as end:
@@ -178,19 +182,19 @@ def answered(games: Sequence[Passes], flip: bool, stack: bool) -> list[Predictio
     return [answers[k] for k in range(len(games))]
 
 
-def _kind(need: Look | Glance, game: int, stack: bool) -> object:
+def _kind(need: ForwardRequest | HostRequest, game: int, stack: bool) -> object:
     """Return what is alike of needs that are served together."""
-    if isinstance(need, Glance):
-        return Glance
+    if isinstance(need, HostRequest):
+        return HostRequest
     return (id(need.network), need.inputs.shape) if stack else game
 
 
-def _served(needs: Sequence[Look | Glance], flip: bool) -> Sequence[Any]:
+def _serve(needs: Sequence[ForwardRequest | HostRequest], flip: bool) -> Sequence[Any]:
     """Return what needs of one kind ask for."""
-    if isinstance(needs[0], Look):
-        looks = [need for need in needs if isinstance(need, Look)]
+    if isinstance(needs[0], ForwardRequest):
+        looks = [need for need in needs if isinstance(need, ForwardRequest)]
         return _logits(looks, flip).chunk(len(looks))
-    wanted = [need.masks for need in needs if isinstance(need, Glance)]
+    wanted = [need.masks for need in needs if isinstance(need, HostRequest)]
     flat = torch.cat([mask.flatten() for masks in wanted for mask in masks]).cpu().numpy()
     start, found = 0, []
     for masks in wanted:
@@ -202,12 +206,12 @@ def _served(needs: Sequence[Look | Glance], flip: bool) -> Sequence[Any]:
     return found
 
 
-def _logits(looks: Sequence[Look], flip: bool) -> Tensor:
+def _logits(looks: Sequence[ForwardRequest], flip: bool) -> Tensor:
     """Return the logits of passes of one network and shape, (B, 1, h, w) float32."""
     inputs = torch.cat([look.inputs for look in looks])
-    clicks = _joined([look.clicks for look in looks])
+    clicks = _join([look.clicks for look in looks])
     if flip:
-        clicks = torch.cat([clicks, mirrored(clicks, inputs.shape[3])])
+        clicks = torch.cat([clicks, mirror_points(clicks, inputs.shape[3])])
         inputs = torch.cat([inputs, inputs.flip(3)])
     logits = looks[0].network(inputs, clicks).float()
     if flip:
@@ -216,7 +220,7 @@ def _logits(looks: Sequence[Look], flip: bool) -> Tensor:
     return logits
 
 
-def _joined(tables: Sequence[Tensor]) -> Tensor:
+def _join(tables: Sequence[Tensor]) -> Tensor:
     """Return (1, 2K, 3) points of several passes as one table, each half filled up with -1."""
     most = max(table.shape[1] for table in tables) // 2
     halves = [table.reshape(2, -1, 3) for table in tables]
@@ -231,16 +235,18 @@ def _look(
     clicks: Sequence[Click],
     box: Box,
     size: tuple[int, int],
-) -> Look:
+) -> ForwardRequest:
     inputs = picture.with_map(previous, box, size)
-    return Look(network, inputs, points(into(clicks, box, size)).to(inputs.device))
+    return ForwardRequest(
+        network, inputs, encode_points(map_clicks(clicks, box, size)).to(inputs.device)
+    )
 
 
 _CPU = Runtime()
 
 
 @dataclass(frozen=True)
-class View:
+class InferenceConfig:
     """How an answer is made of passes; what the options of every card of the family say."""
 
     zoom: Zoom | None = None  # None: every pass sees the whole image
@@ -257,7 +263,7 @@ class View:
 
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
-        return seen(image, self.runtime.device, self.longest_side)
+        return encode_image(image, self.runtime.device, self.longest_side)
 
     def looked(
         self,
@@ -266,7 +272,7 @@ class View:
         previous: Tensor,
         clicks: Sequence[Click],
         box: Box | None,
-    ) -> Generator[Look | Glance, Any, Tensor]:
+    ) -> Generator[ForwardRequest | HostRequest, Any, Tensor]:
         """Look at a box of the picture, or at all of it, and at the map of the previous answer.
 
         Returns (1, 1, h, w) probabilities: those of a box of the size that the network saw, those
@@ -279,12 +285,12 @@ class View:
         whole = Box(0, rows - 1, 0, cols - 1)
         size = Zoom(self.overview).size(whole) if self.overview else (rows, cols)
         logits = yield _look(network, picture, previous, clicks, whole, size)
-        return raised(torch.sigmoid(logits), (rows, cols))
+        return resize_bilinear(torch.sigmoid(logits), (rows, cols))
 
     def answers(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the answers of games, computed as the runtime says."""
-        with computing(self.runtime):
-            return answered(games, self.flip, stack=self.runtime.device != "cpu")
+        with inference(self.runtime):
+            return compute_answers(games, self.flip, stack=self.runtime.device != "cpu")
 
 
 # What every card of the family offers. A 0 or -1 asks the data set, and what it says is recorded.
@@ -298,7 +304,7 @@ OPTIONS: Mapping[str, Scalar] = {
 }
 
 
-def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
+def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> InferenceConfig:
     """Return the view that a card's options say, with the system's own way to zoom."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
@@ -306,7 +312,7 @@ def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
             raise IsbenchError(f"option {name} is {options[name]}; wanted {least} pixels or more")
     if not 0 < threshold < 1:
         raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
-    return View(
+    return InferenceConfig(
         replace(zoom, target=target) if options["zoom"] else None,
         bool(options["flip"]),
         threshold,
@@ -317,11 +323,11 @@ def view(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> View:
 
 
 @dataclass(frozen=True)
-class Passing:
+class CropPredictor:
     """A predictor whose answers are made of passes; `answer` is what tells systems apart."""
 
-    view: View
-    answer: Callable[[View, State, tuple[Click, ...]], Passes]
+    view: InferenceConfig
+    answer: Callable[[InferenceConfig, State, tuple[Click, ...]], Passes]
 
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
@@ -329,7 +335,7 @@ class Passing:
 
     def start(self, encoded: Picture, initial: Mask | None) -> State:
         """Return the state before the first click."""
-        return begun(encoded, initial, self.view.sure)
+        return start_state(encoded, initial, self.view.sure)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
@@ -337,24 +343,26 @@ class Passing:
 
     def passes(self, turn: Turn) -> Passes:
         """Return the passes of one answer, the clicks where the network sees them."""
-        return self.answer(self.view, turn.state, placed(turn.clicks, turn.state.picture))
+        return self.answer(self.view, turn.state, scale_clicks(turn.clicks, turn.state.picture))
 
 
-def mask_guided(network: Computed, view: View, state: State, clicks: tuple[Click, ...]) -> Passes:
+def answer_mask_guided(
+    network: Computed, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
+) -> Passes:
     """Answer as a network does that takes its own last answer back as an input [RITM].
 
     As in the original, an answer without object makes the next pass see the whole image while the
     answer still goes to the last crop.
     """
-    fresh = zoomed(view, state, clicks)
+    fresh = choose_crop(view, state, clicks)
     probability = yield from view.looked(network, state.picture, state.probability, clicks, fresh)
     box = fresh or state.box
     if box is not None:
-        probability = pasted(probability, box, state.probability.shape)
-    return (yield from concluded(view, state, probability, box))
+        probability = paste(probability, box, state.probability.shape)
+    return (yield from conclude(view, state, probability, box))
 
 
-def zoomed(view: View, state: State, clicks: tuple[Click, ...]) -> Box | None:
+def choose_crop(view: InferenceConfig, state: State, clicks: tuple[Click, ...]) -> Box | None:
     """Return the crop that the last answer asks for, None for the whole image."""
     if view.zoom is None:
         return None

@@ -54,10 +54,10 @@ class Zoom:
         """
         if len(clicks) <= self.after or not object_mask.any():
             return None
-        fresh = self.expanded(bounds(object_mask, clicks), object_mask.shape)
+        fresh = self.expanded(bounding_box(object_mask, clicks), object_mask.shape)
         if previous is None or not _holds(previous, clicks):
             return fresh
-        return previous if overlap(fresh, previous) >= self.keep_iou else fresh
+        return previous if box_iou(fresh, previous) >= self.keep_iou else fresh
 
     def expanded(self, box: Box, shape: tuple[int, ...]) -> Box:
         """Return the box grown about its centre and cut to an image of `shape`."""
@@ -65,8 +65,8 @@ class Zoom:
         if self.dynamic:
             share = (box.height - 1) * (box.width - 1) / (shape[0] * shape[1])
             ratio = max(2.5 - 4 * sqrt(share), ratio)
-        top, bottom = _grown(box.top, box.bottom, ratio, self.least, shape[0])
-        left, right = _grown(box.left, box.right, ratio, self.least, shape[1])
+        top, bottom = _grow(box.top, box.bottom, ratio, self.least, shape[0])
+        left, right = _grow(box.left, box.right, ratio, self.least, shape[1])
         return Box(top, bottom, left, right)
 
     def size(self, box: Box) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class Zoom:
         return max(1, round(box.height * scale)), max(1, round(box.width * scale))
 
 
-def bounds(mask: Mask, clicks: Sequence[Click] = ()) -> Box:
+def bounding_box(mask: Mask, clicks: Sequence[Click] = ()) -> Box:
     """Return the smallest box around a mask's true pixels and the positive clicks."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     down = [int(rows[0]), int(rows[-1]), *(click.row for click in clicks if click.positive)]
@@ -84,13 +84,13 @@ def bounds(mask: Mask, clicks: Sequence[Click] = ()) -> Box:
     return Box(min(down), max(down), min(across), max(across))
 
 
-def overlap(one: Box, other: Box) -> float:
+def box_iou(one: Box, other: Box) -> float:
     """Return the product of the IoUs of the two boxes' rows and of their columns [RITM]."""
     rows = _interval_iou(one.top, one.bottom, other.top, other.bottom)
     return rows * _interval_iou(one.left, one.right, other.left, other.right)
 
 
-def into(
+def map_clicks(
     clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> list[tuple[float, float, bool]]:
     """Return the clicks in rows and columns of a crop resized to `size`; outside ones stay so."""
@@ -101,7 +101,7 @@ def into(
     ]
 
 
-def _grown(first: int, last: int, ratio: float, least: int, length: int) -> tuple[int, int]:
+def _grow(first: int, last: int, ratio: float, least: int, length: int) -> tuple[int, int]:
     centre, half = (first + last) / 2, max(ratio * (last - first + 1), least) / 2
     return max(0, round(centre - half)), min(length - 1, round(centre + half))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit, unknown
-from isbench.nn.clickmaps import points
+from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
 
@@ -24,21 +24,21 @@ TOLERANCE = 1e-4  # of logits, as a share of the largest where that is above 1
 Computed = Callable[[Tensor, Tensor], Tensor]
 
 
-def chosen(name: str, device: str, precision: str) -> str:
+def choose_backend(name: str, device: str, precision: str) -> str:
     """Return the backend for a name, `auto` being the fastest here; refuse one that is not."""
     if name not in ("auto", *_BACKENDS):
         raise unknown("backend", name, ("auto", *_BACKENDS))
     on_cpu = device == "cpu"
     if name == "auto":
-        return "openvino" if openvino.installed() and on_cpu and precision == "fp32" else "eager"
-    if name == "openvino" and not openvino.installed():
+        return "openvino" if openvino.is_installed() and on_cpu and precision == "fp32" else "eager"
+    if name == "openvino" and not openvino.is_installed():
         raise IsbenchError("backend openvino is not installed: pip install 'isbench[cpu]'")
     if name == "openvino" and not on_cpu:
         raise IsbenchError(f"backend openvino computes on the CPU, not on {device}; wanted eager")
     return name
 
 
-def accelerated(network: nn.Module, runtime: Runtime) -> Computed:
+def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
     """Return the network as the runtime's backend computes it.
 
     Raises Unfit where, in full precision, a trial's logits differ by more than TOLERANCE.
@@ -65,7 +65,7 @@ def _eager(network: nn.Module, runtime: Runtime) -> Computed:
     return network
 
 
-def _compiled(network: nn.Module, runtime: Runtime) -> Computed:
+def _compile(network: nn.Module, runtime: Runtime) -> Computed:
     # sizes of crops differ from object to object
     made: Computed = torch.compile(network, dynamic=True)
     return made
@@ -78,7 +78,7 @@ def _openvino(network: nn.Module, runtime: Runtime) -> Computed:
 _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {
     "eager": _eager,
     "openvino": _openvino,
-    "compile": _compiled,
+    "compile": _compile,
 }
 
 
@@ -87,7 +87,7 @@ def _trial(network: Computed, runtime: Runtime) -> Tensor:
     rows, cols = 96, 128
     ramp = torch.linspace(0, 1, rows * cols).reshape(1, 1, rows, cols)
     picture = torch.cat([ramp, (7 * ramp) % 1, (31 * ramp) % 1, (ramp > 0.4).float()], dim=1)
-    clicks = points([(30.0, 40.0, True), (80.0, 100.0, False), (50.0, 64.0, True)])
+    clicks = encode_points([(30.0, 40.0, True), (80.0, 100.0, False), (50.0, 64.0, True)])
     inputs = torch.cat([picture, picture.flip(3)]).to(runtime.device)
     with torch.inference_mode():
         return network(inputs, clicks.repeat(2, 1, 1).to(runtime.device)).float()

@@ -19,19 +19,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from isbench.datasets.fingerprints import file_digest
+from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
 _NAMED = 3  # keys that an error names
 
 
-def load_weights(network: nn.Module, path: Path) -> str:
+def load_checkpoint(network: nn.Module, path: Path) -> str:
     """Load a checkpoint file into the network and return the file's sha256.
 
     Every key must be there in its shape, none may be left over, and every number must be finite.
     Raises IsbenchError for a file that is damaged, holds code, or is of another network.
     """
-    digest = file_digest(path)
+    digest = digest_file(path)
     state = _state(path, _read(path))
     _check(path, state, network.state_dict())
     network.load_state_dict(state, strict=True)

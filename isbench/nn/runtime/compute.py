@@ -14,28 +14,28 @@ import torch
 from torch import nn
 
 from isbench.errors import IsbenchError, unknown
-from isbench.nn.runtime.backends import Computed, accelerated
-from isbench.nn.runtime.checkpoint import load_weights
+from isbench.nn.runtime.backends import Computed, accelerate
+from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.types import Runtime
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SEED = 0  # of weights that are drawn
 
 
-def ready(
+def build_network(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
 ) -> Computed:
     """Return a network as the runtime's backend computes it; see `loaded`.
 
     Raises Unfit where the backend does not answer as the network does.
     """
-    made = loaded(network, runtime, number, of)
+    made = load_network(network, runtime, number, of)
     made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with computing(runtime):
-        return accelerated(made, runtime)
+    with inference(runtime):
+        return accelerate(made, runtime)
 
 
-def loaded(
+def load_network(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
 ) -> nn.Module:
     """Return a network for inference: its weights loaded, or drawn where the runtime has none.
@@ -49,7 +49,7 @@ def loaded(
         made = network()
     if runtime.weights:
         path, wanted = _file(runtime, number, of)
-        if load_weights(made, path) != wanted:
+        if load_checkpoint(made, path) != wanted:
             raise IsbenchError(f"weights {path} changed after the run began; run it again")
     made.requires_grad_(False)
     return made.eval().to(runtime.device)
@@ -67,7 +67,7 @@ def _file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
 
 
 @contextmanager
-def computing(runtime: Runtime) -> Iterator[None]:
+def inference(runtime: Runtime) -> Iterator[None]:
     """Compute inside without gradients, in the runtime's precision, on its number of threads."""
     threads, convolutions = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(runtime.threads)
@@ -87,18 +87,18 @@ def _lowered(runtime: Runtime) -> AbstractContextManager[object]:
     return torch.autocast(runtime.device.partition(":")[0], PRECISIONS[runtime.precision])
 
 
-def settle(device: str, worker: int) -> None:
+def assign_device(device: str, worker: int) -> None:
     """Give a worker a GPU: where it is not said which, the workers take them in turn."""
     if device == "cuda":
         torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
-def places(device: str) -> int:
+def list_devices(device: str) -> int:
     """Return how many workers a device has room for: one on each GPU where none is named."""
     return torch.cuda.device_count() if device == "cuda" else 1
 
 
-def device(name: str) -> str:
+def parse_device(name: str) -> str:
     """Return the device for a name, `auto` being the fastest there is; refuse one that is not."""
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and kind != "cuda"):
@@ -117,7 +117,7 @@ def _is_among(number: str, there: int) -> bool:
     return there > 0 if not number else number.isdecimal() and int(number) < there
 
 
-def precision(name: str) -> str:
+def parse_precision(name: str) -> str:
     """Return the name of a precision; refuse one that there is not."""
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)

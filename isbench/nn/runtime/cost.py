@@ -52,7 +52,7 @@ class Cost(NamedTuple):
     parts: Mapping[str, Count]
 
 
-def cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
+def count_cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
     """Return what one pass of a network over an image of `size` rows and columns costs."""
     with torch.device("meta"), torch.inference_mode():
         made = network().eval()

@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit
-from isbench.nn.clickmaps import points
+from isbench.nn.clickmaps import encode_points
 from isbench.types import Runtime
 
 _FILE = "network.xml"
@@ -33,7 +33,7 @@ _ROWS, _COLS = 304, 400
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Whether OpenVINO is here."""
     return find_spec("openvino") is not None
 
@@ -52,7 +52,7 @@ class Compiled:
             # workers are told their cores by the pool: here each would take the first
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = core.compile_model(_kept(network), "CPU", hints).create_infer_request()
+        self._request = core.compile_model(_find_kept(network), "CPU", hints).create_infer_request()
 
     def __call__(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
@@ -61,7 +61,7 @@ class Compiled:
         return torch.from_numpy(answer.copy())  # the next call writes into it
 
 
-def _kept(network: nn.Module) -> Path:
+def _find_kept(network: nn.Module) -> Path:
     """Return the network's file, written if it is not there yet."""
     folder = user_cache_path("isbench", appauthor=False) / "openvino"
     found = folder / _key(network)
@@ -86,7 +86,7 @@ def _keep(network: nn.Module, found: Path) -> None:
             "play with --backend eager"
         ) from error
     try:
-        openvino.save_model(_traced(network), draft / _FILE, compress_to_fp16=False)
+        openvino.save_model(_trace(network), draft / _FILE, compress_to_fp16=False)
         draft.replace(found)
     except OSError as error:
         if not (found / _FILE).is_file():  # else another worker was faster
@@ -97,7 +97,7 @@ def _keep(network: nn.Module, found: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _traced(network: nn.Module) -> Any:
+def _trace(network: nn.Module) -> Any:
     """Return the network as a graph for any size of crop and number of clicks.
 
     The front end is asked itself: `openvino.convert_model` would report its use over the network.
@@ -107,7 +107,7 @@ def _traced(network: nn.Module) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     image = torch.rand(2, 4, _ROWS, _COLS, generator=torch.Generator().manual_seed(0))
-    clicks = points([(50.0, 60.0, True), (100.0, 200.0, False), (20.0, 30.0, True)])
+    clicks = encode_points([(50.0, 60.0, True), (100.0, 200.0, False), (20.0, 30.0, True)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes that decide a branch: see _ROWS
         example = image, clicks.repeat(2, 1, 1)
