@@ -58,7 +58,7 @@ class Baseline(nn.Module):
         self.fdm_high = _diffusion(trunk.channels, parts.inner) if parts.high else None
         self.head = make_head(trunk)
 
-    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer at the inputs' size; these trunks have no auxiliary one."""
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
         low = self._stem(inputs, clicks)  # (B, L, H/2, W/2)
@@ -76,7 +76,7 @@ class Baseline(nn.Module):
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
-        return self.both(inputs, clicks).main
+        return self.forward_with_aux(inputs, clicks).main
 
 
 def _diffusion(channels: int, inner: int) -> Fdm:

@@ -93,7 +93,7 @@ ritm_hrnet18_baseline = _ritm(
     options={"previous_mask": False},
     weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
     recipe=replace(
-        recipes.RITM, epochs=120, milestones=(100, 115), lots=ClickSampling(iterative=0)
+        recipes.RITM, epochs=120, milestones=(100, 115), click_sampling=ClickSampling(iterative=0)
     ),
 )
 ritm_hrnet32 = _ritm(
@@ -108,7 +108,7 @@ ritm_r34 = _ritm(
     "DeepLabV3+, ResNet-34",
     partial(deeplab, 34, 128),
     options={"previous_mask": False},
-    recipe=replace(_ON_DEEPLAB, lots=ClickSampling(iterative=0)),
+    recipe=replace(_ON_DEEPLAB, click_sampling=ClickSampling(iterative=0)),
 )
 ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_ON_DEEPLAB)
 ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), recipe=_ON_DEEPLAB)

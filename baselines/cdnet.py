@@ -76,7 +76,7 @@ class CDNet(nn.Module):
             self.head(self._diffused(inputs, clicks).features), inputs.shape[-2:]
         )
 
-    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer, and the gate as the auxiliary one, at the inputs' size.
 
         By it the gate learns, which all else only takes as given. The paper trains it by the focal
@@ -134,18 +134,18 @@ def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPred
 
 
 def answer_diffusing(
-    network: CDNet, size: int, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
+    network: CDNet, size: int, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
     """Answer by a pass over a square of `size` pixels, diffused along colours.
 
     As in RITM's code, an answer without object makes the next pass see the whole image while the
     answer still goes to the last crop.
     """
-    shape, fresh = state.probability.shape, choose_crop(view, state, clicks)
+    shape, fresh = state.probability.shape, choose_crop(config, state, clicks)
     whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
     inputs, table = crop_inputs(state.picture.pixels, clicks, fresh or whole, (size, size))
     logits = yield ForwardRequest(network, inputs, table)
     probability = torch.sigmoid(network.refined(inputs, table, logits))
     box = fresh or state.box
     answer = paste(probability, box or whole, shape)
-    return (yield from conclude(view, state, answer, box))
+    return (yield from conclude(config, state, answer, box))

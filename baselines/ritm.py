@@ -34,7 +34,7 @@ class Ritm(nn.Module):
         self.feature_extractor = trunk
         self.head = make_head(trunk)
 
-    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
         trunk = self.feature_extractor
         extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
@@ -44,7 +44,7 @@ class Ritm(nn.Module):
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
-        return self.both(inputs, clicks).main
+        return self.forward_with_aux(inputs, clicks).main
 
 
 def make_network(trunk: Callable[[], Trunk], **options: Any) -> Ritm:

@@ -49,20 +49,20 @@ CASES = (
 
 
 def box_only(
-    made: Computed, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
+    made: Computed, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
     """Answer by a first pass that finds the box alone; the second sees the last answer."""
-    answer = yield from view.looked(made, state.picture, state.probability, clicks, None)
-    assert view.zoom is not None
-    (certain,) = yield HostRequest((answer[0, 0] > view.zoom.threshold,))
-    box = view.zoom.box(certain, clicks, state.box)
+    answer = yield from config.forward_crop(made, state.picture, state.probability, clicks, None)
+    assert config.zoom is not None
+    (certain,) = yield HostRequest((answer[0, 0] > config.zoom.threshold,))
+    box = config.zoom.box(certain, clicks, state.box)
     if box is None:
-        return (yield from conclude(view, state, answer, state.box))
+        return (yield from conclude(config, state, answer, state.box))
     if not state.certain.any():  # before the second click there is no last answer
         state = state._replace(probability=answer)
-    answer = yield from view.looked(made, state.picture, state.probability, clicks, box)
+    answer = yield from config.forward_crop(made, state.picture, state.probability, clicks, box)
     answer = paste(answer, box, state.probability.shape)
-    return (yield from conclude(view, state, answer, box))
+    return (yield from conclude(config, state, answer, box))
 
 
 def played(card: Model, way: str, held: Dataset) -> NDArray[np.float64]:

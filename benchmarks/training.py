@@ -24,7 +24,7 @@ from isbench.training.training_run import TrainingRun, open_training
 from isbench.types import Model
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
-VIEWS = Augmentation(whole=0.3, around=0.4, scale=Range(0.5, 1.5), pasted=0.2)
+VIEWS = Augmentation(whole=0.3, around=0.4, scale=Range(0.5, 1.5), copy_paste=0.2)
 UNTIMED = 5  # first steps: caches are cold
 SAMPLES = 100
 
@@ -76,7 +76,9 @@ def plain() -> Model:
     def build() -> None:
         raise NotImplementedError
 
-    return Model("ritm on mini", build=build, network=network, recipe=Recipe(steps=1, views=VIEWS))
+    return Model(
+        "ritm on mini", build=build, network=network, recipe=Recipe(steps=1, augmentation=VIEWS)
+    )
 
 
 def sample_cost(session: TrainingRun, size: int) -> float:

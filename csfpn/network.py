@@ -46,7 +46,7 @@ class Csfpn(nn.Module):
             trunk.upatt = Hsgm(channels, low, reduction, graphs.light, out)
         self.head = make_head(trunk, graphs.out if graphs.hsgm else None)
 
-    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
         trunk = self.feature_extractor
         if self.released:
@@ -68,7 +68,7 @@ class Csfpn(nn.Module):
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
-        return self.both(inputs, clicks).main
+        return self.forward_with_aux(inputs, clicks).main
 
 
 def _inside(clicks: Tensor, size: tuple[int, int]) -> Tensor:

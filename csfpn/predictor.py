@@ -83,21 +83,21 @@ def build_predictor(form: CsfpnConfig, *, runtime: Runtime, **options: Any) -> C
 def answer_global_to_local(
     networks: tuple[Computed, Computed],
     released: bool,
-    view: InferenceConfig,
+    config: InferenceConfig,
     state: State,
     clicks: tuple[Click, ...],
 ) -> Passes:
     """Answer by a pass over the whole image, and one over the box of what that found."""
     overall, detail = networks
-    zoom, picture = view.zoom, state.picture
-    answer = yield from view.looked(overall, picture, state.probability, clicks, None)
+    zoom, picture = config.zoom, state.picture
+    answer = yield from config.forward_crop(overall, picture, state.probability, clicks, None)
     box, fresh = state.box, None
     if zoom is not None:
         (certain,) = yield HostRequest((answer[0, 0] > zoom.threshold,))
         fresh = zoom.box(certain, clicks, state.box)
         box = fresh or state.box
     if fresh is not None or released:
-        answer = yield from view.looked(detail, picture, answer, clicks, fresh)
+        answer = yield from config.forward_crop(detail, picture, answer, clicks, fresh)
         if box is not None:
             answer = paste(answer, box, state.probability.shape)
-    return (yield from conclude(view, state, answer, box))
+    return (yield from conclude(config, state, answer, box))

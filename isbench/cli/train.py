@@ -138,7 +138,7 @@ def _opening(session: TrainingRun) -> list[str]:
     recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
-    shares = {one.name: one.factor for one in recipe.views.shares}
+    shares = {one.name: one.factor for one in recipe.augmentation.shares}
     lines = [
         f"{session.model.name}: {session.parameters:,} parameters, on {session.ranks.world} "
         f"{device.type} process{'es' if session.ranks.world > 1 else ''}, {recipe.precision}",

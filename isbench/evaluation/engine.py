@@ -1,4 +1,4 @@
-"""The game: deals objects onto a table, clicks, asks the model, scores, until all are done.
+"""The game: click, ask the model, score, until every object is done.
 
 Nothing here knows a model, a data set or a disk.
 """
@@ -51,81 +51,81 @@ def play(
     """Play every sample to its end and yield the games as they finish, with their masks if asked.
 
     With `batch` 1 objects are played one after the other, and the seconds of `predict` noted. With
-    more, two tables of at most so many objects take turns: the predictor, always in one thread of
-    its own, answers all of one in one call while those of the other are scored, clicked and
-    replaced. On a CPU neither changes a trajectory. Raises PredictorError naming the object when an
-    answer breaks the contract, IsbenchError for a sample the rules reject.
+    more, two groups of at most `batch` objects take turns: the predictor, always in one thread of
+    its own, answers all objects of one group in one call while those of the other are scored,
+    clicked and replaced. On a CPU neither changes a trajectory. Raises PredictorError naming the
+    object when an answer breaks the contract, IsbenchError for a sample that the rules reject.
     """
     if rules.clicker not in CLICKERS:
         raise unknown("clicker", rules.clicker, CLICKERS)
-    guest, seats = (
+    session, objects = (
         _PredictorSession(predictor),
         map(partial(_start_object, rules, keep_masks), samples),
     )
     if batch == 1:
-        yield from _one_by_one(guest, seats, rules)
+        yield from _one_by_one(session, objects, rules)
     else:
-        yield from _side_by_side(guest, seats, rules, batch)
+        yield from _side_by_side(session, objects, rules, batch)
 
 
 def _one_by_one(
-    guest: _PredictorSession, seats: Iterable[_ActiveObject], rules: Rules
+    session: _PredictorSession, objects: Iterable[_ActiveObject], rules: Rules
 ) -> Iterator[Game]:
-    for seat in seats:
-        guest.greet([seat])
-        while not seat.overlap or not is_over(seat.overlap, rules):
-            _click(rules, seat)
+    for active in objects:
+        session.start([active])
+        while not active.overlap or not is_over(active.overlap, rules):
+            _click(rules, active)
             started = perf_counter()
-            answers = guest.answers([seat])
-            seat.seconds.append(perf_counter() - started)
-            _take(answers, [seat])
-            _score(seat)
-        yield _game(seat)
+            answers = session.predict([active])
+            active.seconds.append(perf_counter() - started)
+            _accept(answers, [active])
+            _score(active)
+        yield _game(active)
 
 
 def _side_by_side(
-    guest: _PredictorSession, seats: Iterator[_ActiveObject], rules: Rules, batch: int
+    session: _PredictorSession, objects: Iterator[_ActiveObject], rules: Rules, batch: int
 ) -> Iterator[Game]:
     with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(_CLICKING) as clicking:
-        ahead = _ahead(seats, batch)
+        ahead = _ahead(objects, batch)
         asked: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
 
-        def ask(table: list[_ActiveObject]) -> None:
-            table.extend(islice(ahead, batch - len(table)))
-            list(clicking.map(partial(_click, rules), table))
-            if table:
-                asked.append((table, asking.submit(guest.both, table)))
+        def ask(group: list[_ActiveObject]) -> None:
+            group.extend(islice(ahead, batch - len(group)))
+            list(clicking.map(partial(_click, rules), group))
+            if group:
+                asked.append((group, asking.submit(session.start_and_predict, group)))
 
         ask([])
         ask([])
         while asked:
-            table, answers = asked.popleft()
-            _take(answers.result(), table)
-            list(clicking.map(_score, table))
-            done = [seat for seat in table if is_over(seat.overlap, rules)]
-            ask([seat for seat in table if not is_over(seat.overlap, rules)])
+            group, answers = asked.popleft()
+            _accept(answers.result(), group)
+            list(clicking.map(_score, group))
+            done = [active for active in group if is_over(active.overlap, rules)]
+            ask([active for active in group if not is_over(active.overlap, rules)])
             yield from map(_game, done)
 
 
-def _ahead(seats: Iterator[_ActiveObject], count: int) -> Iterator[_ActiveObject]:
-    """Yield the seats, so many of which are loaded ahead by a thread."""
+def _ahead(objects: Iterator[_ActiveObject], count: int) -> Iterator[_ActiveObject]:
+    """Yield the objects, `count` of which a thread loads ahead."""
     with ThreadPoolExecutor(1) as loading:
         loaded: deque[Future[_ActiveObject | None]] = deque()
-        load = partial(next, seats, None)
+        load = partial(next, objects, None)
         loaded.extend(loading.submit(load) for _ in range(count))
-        while (seat := loaded.popleft().result()) is not None:
+        while (active := loaded.popleft().result()) is not None:
             loaded.append(loading.submit(load))
-            yield seat
+            yield active
 
 
 @dataclass
 class _ActiveObject:
-    """One object on the table; the only thing here that changes."""
+    """An object being played; the only thing here that changes."""
 
     sample: Sample
     mask: Mask
     state: State = None
-    greeted: bool = False
+    started: bool = False
     clicks: list[Click] = field(default_factory=list)
     overlap: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -146,33 +146,33 @@ def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObje
 
 @dataclass
 class _PredictorSession:
-    """The predictor, and the image it was shown last: objects of one image share one array."""
+    """The predictor, and the last image that it encoded: objects of one image share one array."""
 
     predictor: Predictor
     image: Image | None = None
     encoded: Encoded = None
 
-    def both(self, table: Sequence[_ActiveObject]) -> Sequence[Prediction]:
-        """Greet a table and have it answered."""
-        self.greet(table)
-        return self.answers(table)
+    def start_and_predict(self, group: Sequence[_ActiveObject]) -> Sequence[Prediction]:
+        """Start the objects of a group that are new, and predict all of them."""
+        self.start(group)
+        return self.predict(group)
 
-    def greet(self, table: Sequence[_ActiveObject]) -> None:
-        """Show the predictor each object that it does not know yet."""
-        for seat in table:
-            if seat.greeted:
+    def start(self, group: Sequence[_ActiveObject]) -> None:
+        """Start each object that the predictor has not seen yet."""
+        for active in group:
+            if active.started:
                 continue
-            sample = seat.sample
-            with _blamed(sample.key):
+            sample = active.sample
+            with _name_object_in_errors(sample.key):
                 if sample.image is not self.image:
                     self.image, self.encoded = sample.image, self.predictor.begin(sample.image)
-                seat.state = self.predictor.start(self.encoded, sample.initial)
-            seat.greeted = True
+                active.state = self.predictor.start(self.encoded, sample.initial)
+            active.started = True
 
-    def answers(self, table: Sequence[_ActiveObject]) -> Sequence[Prediction]:
-        """Return what the predictor answers to the clicks of each object."""
-        turns = [Turn(seat.state, tuple(seat.clicks)) for seat in table]
-        with _blamed(table[0].sample.key):
+    def predict(self, group: Sequence[_ActiveObject]) -> Sequence[Prediction]:
+        """Return the predictor's answer to the clicks of each object."""
+        turns = [Turn(active.state, tuple(active.clicks)) for active in group]
+        with _name_object_in_errors(group[0].sample.key):
             return self.predictor.predict(turns)
 
 
@@ -192,7 +192,7 @@ def _check(sample: Sample) -> None:
 
 
 @contextmanager
-def _blamed(key: str) -> Iterator[None]:
+def _name_object_in_errors(key: str) -> Iterator[None]:
     """Turn whatever a model raises into a PredictorError that names the object."""
     try:
         yield
@@ -204,30 +204,30 @@ def _blamed(key: str) -> Iterator[None]:
         raise blamed from error
 
 
-def _click(rules: Rules, seat: _ActiveObject) -> None:
+def _click(rules: Rules, active: _ActiveObject) -> None:
     """Click where the mask is most wrong."""
-    sample = seat.sample
+    sample = active.sample
     # lots depend on the object and the click alone, so neither order nor sharding changes a game
-    rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(seat.clicks)])
+    rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(active.clicks)])
     clicker = CLICKERS[rules.clicker]
-    seat.clicks.append(clicker(seat.mask, sample.truth, sample.ignore, seat.clicks, rng))
+    active.clicks.append(clicker(active.mask, sample.truth, sample.ignore, active.clicks, rng))
 
 
-def _take(answers: Sequence[Prediction], table: Sequence[_ActiveObject]) -> None:
-    """Put the answers on the table, once they are what the contract says."""
-    check_answers(answers, [(seat.sample.key, seat.sample.truth.shape) for seat in table])
-    for seat, answer in zip(table, answers, strict=True):
-        seat.mask, seat.state = answer
+def _accept(answers: Sequence[Prediction], group: Sequence[_ActiveObject]) -> None:
+    """Put the answers on the group, once they are what the contract says."""
+    check_answers(answers, [(active.sample.key, active.sample.truth.shape) for active in group])
+    for active, answer in zip(group, answers, strict=True):
+        active.mask, active.state = answer
 
 
-def _score(seat: _ActiveObject) -> None:
+def _score(active: _ActiveObject) -> None:
     """Count (intersection, union) in pixels, ignored ones left out; keep the mask if asked."""
-    truth = seat.sample.truth
-    scored = seat.mask > seat.sample.ignore
+    truth = active.sample.truth
+    scored = active.mask > active.sample.ignore
     overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
-    seat.overlap.append(overlap)
-    if seat.masks is not None:
-        seat.masks.append(encode_rle(seat.mask))
+    active.overlap.append(overlap)
+    if active.masks is not None:
+        active.masks.append(encode_rle(active.mask))
 
 
 def check_answers(
@@ -255,7 +255,7 @@ def check_answers(
             )
 
 
-def _game(seat: _ActiveObject) -> Game:
-    clicks, overlap = tuple(seat.clicks), tuple(seat.overlap)
-    trajectory = Trajectory(seat.sample.key, clicks, overlap)
-    return Game(trajectory, tuple(seat.seconds), tuple(seat.masks or ()))
+def _game(active: _ActiveObject) -> Game:
+    clicks, overlap = tuple(active.clicks), tuple(active.overlap)
+    trajectory = Trajectory(active.sample.key, clicks, overlap)
+    return Game(trajectory, tuple(active.seconds), tuple(active.masks or ()))

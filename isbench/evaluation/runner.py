@@ -34,10 +34,10 @@ from isbench.types import (
 )
 
 RECHECKED = 2  # recorded games that are played again where the model's code has changed
-Hands: TypeAlias = Iterable[Sequence[str]]
+Chunks: TypeAlias = Iterable[Sequence[str]]
 
-_HAND = 8  # objects of one image that a worker is dealt at a time
-_HANDS_OF_GPU = 8  # times as many as are on its job
+_CHUNK = 8  # objects of one image that a worker is assigned at a time
+_CHUNKS_OF_GPU = 8  # times as many as are on its job
 
 
 class Watch(Protocol):
@@ -119,9 +119,9 @@ def run(
         if file is not None:
             check_again(store.read(file.path))
             job = Job(model, dataset, rules, at_start, save_masks)
-            crew = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
+            session = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
             warnings = list(_warnings(out, dataset, spec))
-            file.session({**crew, "started": _now(), "warnings": warnings})
+            file.session({**session, "started": _now(), "warnings": warnings})
             for warning in warnings:
                 watch.note(warning)
             _play_missing(
@@ -163,9 +163,9 @@ def _check_arguments(rules: Rules, workers: int | None, shard: Shard | None) -> 
 
 
 def _execute(
-    executor: Executor, workers: int | None, make_play: Callable[[], Play], hands: Hands
+    executor: Executor, workers: int | None, make_play: Callable[[], Play], chunks: Chunks
 ) -> Iterator[Game | Lost]:
-    return executor(make_play, hands, workers)
+    return executor(make_play, chunks, workers)
 
 
 def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
@@ -180,7 +180,7 @@ def _play_missing(
     file: store.RunFile,
     job: Job,
     keys: Sequence[str],
-    deal: Callable[[Callable[[], Play], Hands], Iterator[Game | Lost]],
+    assign: Callable[[Callable[[], Play], Chunks], Iterator[Game | Lost]],
     watch: Watch,
 ) -> None:
     """Play those of the keys that the file lacks, and seal it."""
@@ -193,7 +193,7 @@ def _play_missing(
     before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
     watch.started(spec, len(keys), before)
     lost = []
-    for game in deal(job, _make_chunks(keys, file.recorded, job)):
+    for game in assign(job, _make_chunks(keys, file.recorded, job)):
         if isinstance(game, Lost):
             lost.append(game)
             watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
@@ -213,20 +213,20 @@ def _play_missing(
 def _make_chunks(
     keys: Sequence[str], recorded: Container[str], job: Job
 ) -> Iterator[Sequence[str]]:
-    """Yield what is to be played in hands: objects of one image, which is then decoded once.
+    """Yield what is to be played in chunks: objects of one image, which is then decoded once.
 
-    A GPU is dealt more at a time, since it plays several side by side; a model that learns is dealt
-    all, since what it has learned is in no file.
+    A GPU gets more at a time, since it plays several side by side; a model that learns gets all,
+    since what it has learned is in no file.
     """
     if job.model.adaptive:
         yield keys
         return
     left = [key for key in keys if key not in recorded]
     if job.batch > 1:
-        yield from _split(left, _HANDS_OF_GPU * job.batch)
+        yield from _split(left, _CHUNKS_OF_GPU * job.batch)
         return
     for _, group in groupby(left, key=image_of):
-        yield from _split(list(group), _HAND)
+        yield from _split(list(group), _CHUNK)
 
 
 def _split(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:

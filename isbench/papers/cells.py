@@ -80,7 +80,8 @@ def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> It
     """Yield how a row's figures were measured, and which cells are blank since runs collide."""
     runs = list({cell.found.run.path: cell.found.run for cell in found if cell.found.run}.values())
     if runs:
-        yield f"{row.name}: {'; '.join(_describe_run(run, records.entrants.get(row)) for run in runs)}."
+        candidate = records.entrants.get(row)
+        yield f"{row.name}: {'; '.join(_describe_run(run, candidate) for run in runs)}."
     said = set()
     for cell in found:
         runs = list(cell.found.colliding)
@@ -89,7 +90,8 @@ def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> It
             said.add(digests)
             yield (
                 f"{row.name} on {cell.question.dataset} is left blank: runs {digests} fit and "
-                f"differ in {', '.join(list_differences(runs))}; move all but one out of the folder."
+                f"differ in {', '.join(list_differences(runs))}; move all but one out of "
+                "the folder."
             )
 
 

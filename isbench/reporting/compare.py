@@ -33,8 +33,9 @@ def compare(a: Run, b: Run) -> Comparison:
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
     if games_a.keys() != games_b.keys():
         raise IsbenchError(
-            f"runs {run_title(a)} and {run_title(b)} have {len(games_a.keys() & games_b.keys())} objects "
-            f"in common of {len(games_a)} and {len(games_b)}; wanted the same objects"
+            f"runs {run_title(a)} and {run_title(b)} have "
+            f"{len(games_a.keys() & games_b.keys())} objects in common of {len(games_a)} and "
+            f"{len(games_b)}; wanted the same objects"
         )
     for what in ("dataset", "fingerprint"):
         if getattr(a.spec, what) != getattr(b.spec, what):

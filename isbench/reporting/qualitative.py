@@ -126,8 +126,8 @@ def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
     for run in runs:
         if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, content):
             raise IsbenchError(
-                f"run {run_title(run)} was not played on the files of {dataset.name} that are here; "
-                "name their folder's parent by --data"
+                f"run {run_title(run)} was not played on the files of {dataset.name} that are "
+                "here; name their folder's parent by --data"
             )
     if a.spec.keys != b.spec.keys:
         raise IsbenchError(

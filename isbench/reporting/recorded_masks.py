@@ -65,6 +65,6 @@ def check_data(run: Run, dataset: Dataset) -> None:
     """Raise IsbenchError unless the run was played on these very data."""
     if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, fingerprint(dataset)):
         raise IsbenchError(
-            f"run {store.spec_digest(run.spec)} was not played on the files of {run.spec.dataset} that "
-            "are here; name their folder's parent by --data"
+            f"run {store.spec_digest(run.spec)} was not played on the files of {run.spec.dataset} "
+            "that are here; name their folder's parent by --data"
         )

@@ -31,31 +31,31 @@ class Turn(NamedTuple):
     """How a view is turned against its image."""
 
     degrees: float
-    quarters: int
-    mirrored: bool
-    upended: bool
+    quarter_turns: int
+    flip_horizontal: bool
+    flip_vertical: bool
     stretch: float  # rows are this much longer, and columns this much shorter
 
 
-def draw_turn(views: Augmentation, rng: np.random.Generator) -> Turn:
+def draw_turn(recipe: Augmentation, rng: np.random.Generator) -> Turn:
     """Draw how a view is turned."""
-    turned, quartered = rng.random(2) < (views.turned, views.quarters)
-    mirrored, upended = rng.random(2) < (views.mirrored, views.upended)
+    turned, quartered = rng.random(2) < (recipe.rotate, recipe.quarter_turns)
+    mirrored, upended = rng.random(2) < (recipe.flip_horizontal, recipe.flip_vertical)
     return Turn(
-        degrees=float(rng.uniform(-views.rotation, views.rotation)) if turned else 0.0,
-        quarters=int(rng.integers(1, 4)) if quartered else 0,
-        mirrored=bool(mirrored),
-        upended=bool(upended),
-        stretch=math.exp(rng.uniform(-views.stretch, views.stretch) / 2),
+        degrees=float(rng.uniform(-recipe.rotation, recipe.rotation)) if turned else 0.0,
+        quarter_turns=int(rng.integers(1, 4)) if quartered else 0,
+        flip_horizontal=bool(mirrored),
+        flip_vertical=bool(upended),
+        stretch=math.exp(rng.uniform(-recipe.stretch, recipe.stretch) / 2),
     )
 
 
 def view_whole(
-    shape: tuple[int, int], size: tuple[int, int], views: Augmentation, rng: np.random.Generator
+    shape: tuple[int, int], size: tuple[int, int], recipe: Augmentation, rng: np.random.Generator
 ) -> View:
     """Return the view of an image of `shape` fitted into `size`, or up to `jitter` larger."""
-    turned = draw_turn(views, rng)
-    scale = min(LARGEST, _fitting(shape, size, turned) * math.exp(rng.uniform(0, views.jitter)))
+    turned = draw_turn(recipe, rng)
+    scale = min(LARGEST, _fitting(shape, size, turned) * math.exp(rng.uniform(0, recipe.jitter)))
     return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turned, size)
 
 
@@ -63,11 +63,11 @@ def view_around(
     box: Box,
     shape: tuple[int, int],
     size: tuple[int, int],
-    views: Augmentation,
+    recipe: Augmentation,
     rng: np.random.Generator,
 ) -> View:
     """Return a view of a box grown by a factor of `margin`, the box anywhere inside."""
-    turned, margin = draw_turn(views, rng), _log_uniform(views.margin, rng)
+    turned, margin = draw_turn(recipe, rng), _log_uniform(recipe.margin, rng)
     sides = box.height, box.width
     scale = _fitting((margin * sides[0], margin * sides[1]), size, turned)
     scale = min(LARGEST, max(scale, _fitting(shape, size, turned)))
@@ -82,15 +82,15 @@ def view_crop(
     place: tuple[int, int],
     shape: tuple[int, int],
     size: tuple[int, int],
-    views: Augmentation,
+    recipe: Augmentation,
     rng: np.random.Generator,
 ) -> View:
     """Return a crop at a scale of `scale` that has the pixel `place` somewhere in it.
 
     It is never smaller than the whole image fitted into `size`: more would be emptiness.
     """
-    turned = draw_turn(views, rng)
-    scale = max(_log_uniform(views.scale, rng), _fitting(shape, size, turned))
+    turned = draw_turn(recipe, rng)
+    scale = max(_log_uniform(recipe.scale, rng), _fitting(shape, size, turned))
     window = _window(size, scale, turned)
     offset = rng.uniform(-_ROAMING / 2, _ROAMING / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
@@ -101,10 +101,10 @@ def make_view(
     centre: tuple[float, float], scale: float, turned: Turn, size: tuple[int, int]
 ) -> View:
     """Return the view with the image's pixel `centre` in its middle."""
-    angle = math.radians(turned.degrees) + turned.quarters * math.pi / 2
+    angle = math.radians(turned.degrees) + turned.quarter_turns * math.pi / 2
     cosine, sine = math.cos(angle), math.sin(angle)
-    rows = (-1 if turned.upended else 1) / (scale * turned.stretch)
-    cols = (-1 if turned.mirrored else 1) * turned.stretch / scale
+    rows = (-1 if turned.flip_vertical else 1) / (scale * turned.stretch)
+    cols = (-1 if turned.flip_horizontal else 1) * turned.stretch / scale
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([rows, cols])
     middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
     matrix = np.column_stack([linear, np.array(centre) - linear @ middle])
@@ -144,14 +144,14 @@ def leaves_image(seen: View, shape: tuple[int, int]) -> bool:
 
 def _fitting(sides: tuple[float, float], size: tuple[int, int], turned: Turn) -> float:
     """Return the largest scale at which sides of the image fit into a view, the tilt left out."""
-    rows, cols = sides[::-1] if turned.quarters % 2 else sides
+    rows, cols = sides[::-1] if turned.quarter_turns % 2 else sides
     return min(size[0] / rows / turned.stretch, size[1] / cols * turned.stretch)
 
 
 def _window(size: tuple[int, int], scale: float, turned: Turn) -> tuple[float, float]:
     """Return rows and columns of the image that a view shows, the tilt left out."""
     rows, cols = size[0] / scale / turned.stretch, size[1] / scale * turned.stretch
-    return (cols, rows) if turned.quarters % 2 else (rows, cols)
+    return (cols, rows) if turned.quarter_turns % 2 else (rows, cols)
 
 
 def _within(

@@ -1,6 +1,6 @@
 """Clicks for training: a first lot of them on an object, then one at a time on what is wrong.
 
-Arrays in, arrays out; every function takes the generator of its lots. Points are (2K, 3) float32
+Arrays in, arrays out; randomness is a generator that is passed in. Points are (2K, 3) float32
 as in `isbench.nn.clickmaps`: K positive places, then K negative ones, unused ones -1; first clicks
 fill a half from its start, later ones from its end, over what is there [RITM, arXiv:2102.06583].
 What differs from RITM's clicks is listed in docs/training.md.
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
     parts: tuple[Mask, ...]  # the objects that the target was merged from; one alone has one
 
 
-def draw_first_clicks(scene: Scene, lots: ClickSampling, rng: np.random.Generator) -> Points:
+def draw_first_clicks(scene: Scene, sampling: ClickSampling, rng: np.random.Generator) -> Points:
     """Return the clicks that a sample starts with.
 
     With chance `single` that is one positive click; else there are k = 1, 2, ... positive ones with
@@ -43,29 +43,29 @@ def draw_first_clicks(scene: Scene, lots: ClickSampling, rng: np.random.Generato
     scene without object has no positive click. A first click deep inside has order 0, others 100.
     """
     inside = [part for part in scene.parts if part.any()]
-    single = rng.random() < lots.single
-    deep = bool(inside) and rng.random() < lots.centred
-    positive = [_draw(find_inner(scene.target == 1, lots.centre_depth), rng)] if deep else []
+    single = rng.random() < sampling.single
+    deep = bool(inside) and rng.random() < sampling.centred
+    positive = [_draw(find_inner(scene.target == 1, sampling.centre_depth), rng)] if deep else []
     if inside:
-        count = 1 if single else _count(lots, rng, least=1)
-        positive += draw_positives(inside[:1] if single else inside, count - deep, lots, rng)
-    count = 0 if single and inside else _count(lots, rng, least=0)
-    points = np.full((2 * lots.places, 3), -1, np.float32)
-    _put(points[: lots.places], positive)
-    _put(points[lots.places :], draw_negatives(scene, count, lots, rng))
+        count = 1 if single else _count(sampling, rng, least=1)
+        positive += draw_positives(inside[:1] if single else inside, count - deep, sampling, rng)
+    count = 0 if single and inside else _count(sampling, rng, least=0)
+    points = np.full((2 * sampling.places, 3), -1, np.float32)
+    _put(points[: sampling.places], positive)
+    _put(points[sampling.places :], draw_negatives(scene, count, sampling, rng))
     if deep:
         points[0, 2] = FIRST
     return points
 
 
 def draw_positives(
-    parts: Sequence[Mask], count: int, lots: ClickSampling, rng: np.random.Generator
+    parts: Sequence[Mask], count: int, sampling: ClickSampling, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Return `count` pixels of the parts, or one a part if there are more parts.
 
     With chance `eroded` a part is worn off by three pixels first, if more than ten pixels remain.
     """
-    chosen = [_erode(part, rng.random() < lots.eroded) for part in parts]
+    chosen = [_erode(part, rng.random() < sampling.eroded) for part in parts]
     found = [_draw(part, rng) for part in chosen] if len(chosen) > 1 else []
     if len(found) < count:
         whole = np.logical_or.reduce(chosen)
@@ -74,7 +74,7 @@ def draw_positives(
 
 
 def draw_negatives(
-    scene: Scene, count: int, lots: ClickSampling, rng: np.random.Generator
+    scene: Scene, count: int, sampling: ClickSampling, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Return up to `count` background pixels: of anywhere, of other objects, of the near ring.
 
@@ -85,7 +85,7 @@ def draw_negatives(
     background = scene.target == 0
     if not background.any():
         return []
-    weights = np.array([lots.background, lots.others, lots.ring])
+    weights = np.array([sampling.background, sampling.others, sampling.ring])
     anywhere, other, near = rng.multinomial(count, weights / weights.sum())
     found = _draw_several(background, int(anywhere), rng)
     others = scene.others & background
@@ -116,7 +116,7 @@ def find_inner(mask: Mask, depth: float) -> Mask:
 def draw_next_click(
     probability: NDArray[np.float32],
     target: NDArray[np.int8],
-    lots: ClickSampling,
+    sampling: ClickSampling,
     rng: np.random.Generator,
 ) -> tuple[int, int, bool] | None:
     """Return (row, col, positive) inside the deeper of both errors, None where nothing is wrong.
@@ -124,15 +124,15 @@ def draw_next_click(
     The pixel is any whose depth exceeds the deepest one's divided by `depth`; equal depths make a
     negative click, as the evaluation's robot has it.
     """
-    missing = (target == 1) & (probability < lots.threshold)
-    false = (target == 0) & (probability > lots.threshold)
+    missing = (target == 1) & (probability < sampling.threshold)
+    false = (target == 0) & (probability > sampling.threshold)
     deep_missing, deep_false = _depths(missing), _depths(false)
     positive = bool(deep_missing.max() > deep_false.max())
     depths = deep_missing if positive else deep_false
     peak = depths.max()
     if not peak:
         return None
-    row, col = _draw(depths > min(peak / lots.depth, peak - 1e-6), rng)
+    row, col = _draw(depths > min(peak / sampling.depth, peak - 1e-6), rng)
     return row, col, positive
 
 
@@ -158,10 +158,10 @@ def trim_points(points: Points) -> Points:
     return np.asarray(halves[:, :, used].reshape(len(points), -1, 3), np.float32)
 
 
-def _count(lots: ClickSampling, rng: np.random.Generator, least: int) -> int:
+def _count(sampling: ClickSampling, rng: np.random.Generator, least: int) -> int:
     """Return a number from `least` to `places`, each `decay` times as likely as the one before."""
-    numbers = np.arange(least, lots.places + 1)
-    weights = lots.decay ** (numbers - least)
+    numbers = np.arange(least, sampling.places + 1)
+    weights = sampling.decay ** (numbers - least)
     return int(rng.choice(numbers, p=weights / weights.sum()))
 
 

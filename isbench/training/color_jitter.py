@@ -10,23 +10,23 @@ from isbench.training.recipe import Augmentation
 
 
 def jitter_colors(
-    image: NDArray[np.uint8], views: Augmentation, rng: np.random.Generator
+    image: NDArray[np.uint8], recipe: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return the (H, W, 3) image in other colours; each level of a channel goes to one level."""
-    if rng.random() < views.grey:
+    if rng.random() < recipe.grayscale:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-    return np.asarray(cv2.LUT(image, draw_table(views, rng)), np.uint8)
+    return np.asarray(cv2.LUT(image, draw_table(recipe, rng)), np.uint8)
 
 
-def draw_table(views: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_table(recipe: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw the (1, 256, 3) table of levels."""
     levels = np.arange(256, dtype=np.float64)[:, None]
-    if rng.random() < views.coloured:
-        contrast = rng.uniform(views.contrast.low, views.contrast.high)
-        brightness = rng.uniform(views.brightness.low, views.brightness.high)
+    if rng.random() < recipe.jitter_colors:
+        contrast = rng.uniform(recipe.contrast.low, recipe.contrast.high)
+        brightness = rng.uniform(recipe.brightness.low, recipe.brightness.high)
         levels = levels * (1 + contrast) + 255 * brightness
     shift = np.zeros(3)
-    if rng.random() < views.coloured:
-        shift = rng.uniform(-views.shift, views.shift, size=3)
+    if rng.random() < recipe.jitter_colors:
+        shift = rng.uniform(-recipe.shift, recipe.shift, size=3)
     return np.clip(np.rint(levels + shift), 0, 255).astype(np.uint8)[None]

@@ -36,7 +36,7 @@ class Weighted(NamedTuple):
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the largest value that lots are drawn from, or any other two numbers."""
+    """The smallest and the largest value to draw from, or any other two numbers."""
 
     low: float
     high: float
@@ -57,17 +57,17 @@ class Augmentation:
     jitter: float = 0.0  # a whole view is larger than fitting by a factor of up to exp(this)
     stretch: float = 0.0  # rows against columns vary by a factor of up to exp(this)
     rotation: float = 3.0  # degrees either way
-    turned: float = 0.75  # chance of a rotation
-    mirrored: float = 0.5  # chance, left to right
-    upended: float = 0.0  # chance, top to bottom
-    quarters: float = 0.0  # chance of a turn by 90, 180 or 270 degrees
+    rotate: float = 0.75  # chance of a rotation
+    flip_horizontal: float = 0.5  # chance, left to right
+    flip_vertical: float = 0.0  # chance, top to bottom
+    quarter_turns: float = 0.0  # chance of a turn by 90, 180 or 270 degrees
     brightness: Range = Range(-0.25, 0.25)  # added, in shares of the full range
     contrast: Range = Range(-0.15, 0.4)  # multiplies by 1 + this
     shift: float = 10.0  # of each channel either way, in levels of 255
-    coloured: float = 0.75  # chance of brightness and contrast, and again of a shift
-    grey: float = 0.0  # chance of an image without colour
-    merged: float = 0.15  # chance that two objects of an image are taken as one
-    pasted: float = 0.0  # chance that the object is put onto another image
+    jitter_colors: float = 0.75  # chance of brightness and contrast, and again of a shift
+    grayscale: float = 0.0  # chance of an image without colour
+    merge_objects: float = 0.15  # chance that two objects of an image are taken as one
+    copy_paste: float = 0.0  # chance that the object is put onto another image
     least_area: int = 80  # smaller objects are not asked for, in pixels of the stored image
     least_seen: int = 25  # pixels of the object that a view shows, if it can
     shares: tuple[Weighted, ...] = ()  # chance of a source's images against the others'
@@ -131,8 +131,8 @@ class Recipe:
     initial: str = "gluon"  # how convolutions are drawn, or "torch" for as torch does
     init: str = ""  # file of weights to start from
     seed: int = 0
-    views: Augmentation = Augmentation()
-    lots: ClickSampling = ClickSampling()
+    augmentation: Augmentation = Augmentation()
+    click_sampling: ClickSampling = ClickSampling()
     checks: Checks = field(default=Checks())
 
     def total(self, images: int) -> int:
@@ -155,10 +155,36 @@ class Recipe:
 
 
 def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides the weights, what an older recipe lacks filled in with its default."""
+    """Return what decides the weights; what an older recipe lacks gets its default.
+
+    Recipes that isbench 0.1 wrote are read under the names that their values have today.
+    """
     known = Recipe(steps=1).deciding()
-    inner = {part: known[part] | stored.get(part, {}) for part in ("views", "lots")}
-    return known | stored | inner
+    inner = {}
+    for part, (former, names) in _FORMER.items():
+        values = stored.get(part, stored.get(former, {}))
+        inner[part] = known[part] | {names.get(key, key): one for key, one in values.items()}
+    formers = {former for former, _ in _FORMER.values()}
+    return known | {key: one for key, one in stored.items() if key not in formers} | inner
+
+
+# what parts of a recipe, and their values, were called by isbench 0.1
+_FORMER: dict[str, tuple[str, dict[str, str]]] = {
+    "augmentation": (
+        "views",
+        {
+            "turned": "rotate",
+            "mirrored": "flip_horizontal",
+            "upended": "flip_vertical",
+            "quarters": "quarter_turns",
+            "coloured": "jitter_colors",
+            "grey": "grayscale",
+            "merged": "merge_objects",
+            "pasted": "copy_paste",
+        },
+    ),
+    "click_sampling": ("lots", {}),
+}
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -173,10 +199,10 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
-    views, lots, checks = recipe.views, recipe.lots, recipe.checks
+    seen, sampling, checks = recipe.augmentation, recipe.click_sampling, recipe.checks
     chances = {
-        **{f"views.{name}": getattr(views, name) for name in _VIEW_CHANCES},
-        **{f"lots.{name}": getattr(lots, name) for name in _LOT_CHANCES},
+        **{f"augmentation.{name}": getattr(seen, name) for name in _AUGMENTATION_CHANCES},
+        **{f"click_sampling.{name}": getattr(sampling, name) for name in _SAMPLING_CHANCES},
         "warmup": recipe.warmup,
         "ema": recipe.ema,
         "nfl_alpha": recipe.nfl_alpha,
@@ -186,14 +212,17 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "gradient_clip": (recipe.gradient_clip, 0),
         "nfl_gamma": (recipe.nfl_gamma, 0),
         "aux_weight": (recipe.aux_weight, 0),
-        "lots.background": (lots.background, 0),
-        "lots.others": (lots.others, 0),
-        "lots.ring": (lots.ring, 0),
-        "lots.background + others + ring": (lots.background + lots.others + lots.ring, 1e-9),
-        "lots.depth": (lots.depth, 1),
-        "lots.centre_depth": (lots.centre_depth, 1),
-        "lots.places": (lots.places, 1),
-        "views.shares": (min((one.factor for one in views.shares), default=0), 0),
+        "click_sampling.background": (sampling.background, 0),
+        "click_sampling.others": (sampling.others, 0),
+        "click_sampling.ring": (sampling.ring, 0),
+        "click_sampling.background + others + ring": (
+            sampling.background + sampling.others + sampling.ring,
+            1e-9,
+        ),
+        "click_sampling.depth": (sampling.depth, 1),
+        "click_sampling.centre_depth": (sampling.centre_depth, 1),
+        "click_sampling.places": (sampling.places, 1),
+        "augmentation.shares": (min((one.factor for one in seen.shares), default=0), 0),
         "multipliers": (min((one.factor for one in recipe.multipliers), default=0), 0),
         "steps": (recipe.steps, 0),
         "epoch_samples": (recipe.epoch_samples, 0),
@@ -215,8 +244,8 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
           for name, (value, known) in named.items()),
         *((name, value, low <= value < math.inf, f"at least {low}")
           for name, (value, low) in least.items()),
-        ("views.whole + views.around", views.whole + views.around,
-         views.whole + views.around <= 1, "at most 1"),
+        ("augmentation.whole + augmentation.around", seen.whole + seen.around,
+         seen.whole + seen.around <= 1, "at most 1"),
         ("epochs", recipe.epochs, (recipe.epochs > 0) != (recipe.steps > 0),
          "either steps or epochs above 0"),
         ("milestones", recipe.milestones, milestones == sorted(milestones)
@@ -228,21 +257,23 @@ def _wanted(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          0 < recipe.learning_rate < math.inf, "a number above 0"),
         ("crops", recipe.crops, bool(starts) and starts[0] == 0 and starts == sorted(starts)
          and min(sides, default=0) >= 32, "sides from 32 on, starts growing from 0"),
-        ("lots.iterative", lots.iterative, 0 <= lots.iterative <= lots.places,
-         "0 to lots.places"),
-        ("views.scale", views.scale, 0 < views.scale.low <= views.scale.high, "low,high above 0"),
-        ("views.margin", views.margin, 0 < views.margin.low <= views.margin.high,
+        ("click_sampling.iterative", sampling.iterative,
+         0 <= sampling.iterative <= sampling.places,
+         "0 to click_sampling.places"),
+        ("augmentation.scale", seen.scale, 0 < seen.scale.low <= seen.scale.high,
+         "low,high above 0"),
+        ("augmentation.margin", seen.margin, 0 < seen.margin.low <= seen.margin.high,
          "low,high above 0"),
         ("checks", checks, min(checks.log, checks.checkpoint, checks.clicks) >= 1
          and min(checks.validation, checks.objects) >= 0, "counts"),
     ]  # fmt: skip
 
 
-_VIEW_CHANCES = (
-    "whole", "around", "jitter", "stretch", "turned", "mirrored", "upended", "quarters", "coloured",
-    "grey", "merged", "pasted",
+_AUGMENTATION_CHANCES = (
+    "whole", "around", "jitter", "stretch", "rotate", "flip_horizontal", "flip_vertical",
+    "quarter_turns", "jitter_colors", "grayscale", "merge_objects", "copy_paste",
 )  # fmt: skip
-_LOT_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
+_SAMPLING_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 
 
 def with_length(recipe: Recipe, *, steps: int = 0, epochs: int = 0) -> Recipe:

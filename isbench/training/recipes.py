@@ -28,20 +28,24 @@ DEEPLAB_RATES = (Weighted("feature_extractor.backbone.", 0.1),)
 
 # one of three flips with chance 1/2; none to three quarter turns, likewise with 1/2 [RITM's code]
 SBD_VIEWS = Augmentation(
-    scale=Range(0.75, 1.25), mirrored=1 / 3, upended=1 / 3, quarters=3 / 8, least_area=80
+    scale=Range(0.75, 1.25),
+    flip_horizontal=1 / 3,
+    flip_vertical=1 / 3,
+    quarter_turns=3 / 8,
+    least_area=80,
 )
-COCO_VIEWS = Augmentation(scale=Range(0.75, 1.40), turned=0.0, least_area=1000)
+COCO_VIEWS = Augmentation(scale=Range(0.75, 1.40), rotate=0.0, least_area=1000)
 
 # RITM on COCO and LVIS: 230 epochs of 30,000 samples [Sofiiuk 2021 and its code]
 RITM = Recipe(
     epochs=230,
     epoch_samples=30_000,
     milestones=(200, 220),
-    views=COCO_VIEWS,
+    augmentation=COCO_VIEWS,
     multipliers=HRNET_RATES,
 )
 # CSFPN, SBD: batch 28, 320x480, Adam at 5e-4, a tenth at epochs 100 and 115 [BMVC 2023]
-CSFPN = Recipe(epochs=120, milestones=(100, 115), views=SBD_VIEWS)
+CSFPN = Recipe(epochs=120, milestones=(100, 115), augmentation=SBD_VIEWS)
 # CDNet, SBD: no clicks on its own errors [ICCV 2021]. Its diversity loss of latent answers is not
 # built, and its gate learns by cross-entropy rather than by the focal loss.
 CDNET = Recipe(
@@ -49,8 +53,8 @@ CDNET = Recipe(
     milestones=(80, 105),
     batch=32,
     crops=(Crop(384, 384),),
-    views=SBD_VIEWS,
-    lots=ClickSampling(iterative=0),
+    augmentation=SBD_VIEWS,
+    click_sampling=ClickSampling(iterative=0),
     multipliers=DEEPLAB_RATES,
 )
 # The light models, from scratch in hours on two cores: small crops first, whole images and objects
@@ -66,7 +70,7 @@ MINI = Recipe(
     warmup=0.08,
     gradient_clip=1.0,
     ema=0.999,
-    views=Augmentation(
+    augmentation=Augmentation(
         whole=0.25,
         around=0.35,
         margin=Range(1.1, 3.5),
@@ -74,9 +78,9 @@ MINI = Recipe(
         jitter=0.3,
         stretch=0.25,
         rotation=8,
-        grey=0.05,
-        merged=0.1,
-        pasted=0.15,
+        grayscale=0.05,
+        merge_objects=0.1,
+        copy_paste=0.15,
         least_area=150,
         least_seen=40,
         shares=(
@@ -87,7 +91,7 @@ MINI = Recipe(
             Weighted("horses", 0.7),
         ),
     ),
-    lots=ClickSampling(single=0.35, centred=0.5),
+    click_sampling=ClickSampling(single=0.35, centred=0.5),
     checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
 )
 # The models on EfficientNet-Lite: the backbone starts from ImageNet's weights and moves slower.

@@ -59,10 +59,11 @@ class Sampler:
         rng = np.random.default_rng([self.recipe.seed, number])
         choice = self._choice(rng)
         image, scene = self._shown(choice, size, rng)
-        if rng.random() < self.recipe.views.pasted:
+        if rng.random() < self.recipe.augmentation.copy_paste:
             image, scene = self._pasted(image, scene, rng)
-        image = jitter_colors(image, self.recipe.views, rng)
-        return Example(image, scene.target, draw_first_clicks(scene, self.recipe.lots, rng))
+        image = jitter_colors(image, self.recipe.augmentation, rng)
+        clicks = draw_first_clicks(scene, self.recipe.click_sampling, rng)
+        return Example(image, scene.target, clicks)
 
     def _picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):
@@ -77,10 +78,10 @@ class Sampler:
         )
 
     def _choice(self, rng: np.random.Generator) -> _Choice:
-        recipe, picture = self.recipe.views, self._picture(rng)
+        recipe, picture = self.recipe.augmentation, self._picture(rng)
         large = [one for one in picture.objects if one.area >= recipe.least_area]
         order = rng.permutation(len(large or picture.objects))
-        count = 2 if rng.random() < recipe.merged else 1
+        count = 2 if rng.random() < recipe.merge_objects else 1
         chosen = [(large or picture.objects)[k] for k in order[:count]]
         rest = [one for one in picture.objects if not any(one is other for other in chosen)]
         return _Choice(picture, tuple(one.mask for one in chosen), _union(rest))
@@ -89,7 +90,7 @@ class Sampler:
         self, choice: _Choice, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Scene]:
         """Return a view of the choice that shows enough of the object, if one is found."""
-        recipe = self.recipe.views
+        recipe = self.recipe.augmentation
         whole_mask = np.logical_or.reduce(choice.parts)
         for attempt in range(_TRIES):
             seen = self._view(whole_mask, size, rng, whole=attempt == _TRIES - 1)
@@ -101,7 +102,7 @@ class Sampler:
     def _view(
         self, mask: Mask, size: tuple[int, int], rng: np.random.Generator, whole: bool
     ) -> View:
-        recipe, shape = self.recipe.views, (mask.shape[0], mask.shape[1])
+        recipe, shape = self.recipe.augmentation, (mask.shape[0], mask.shape[1])
         lot = rng.random()
         if whole or lot < recipe.whole:
             return augmentation.view_whole(shape, size, recipe, rng)
@@ -129,7 +130,7 @@ class Sampler:
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
     """Return what makes the samples of a training on a corpus."""
-    factors = [_share(recipe.views.shares, entry.source) for entry in corpus.entries]
+    factors = [_share(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
     if not sum(factors) > 0:
         raise IsbenchError("recipe: views.shares leave no image of the data; wanted one above 0")
     return Sampler(Gallery(corpus.entries), np.cumsum(factors), recipe)

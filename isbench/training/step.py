@@ -24,7 +24,7 @@ from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.training_run import TrainingRun
 
-_STEP, _CLICK = 1, 2  # what lots are drawn for
+_STEP, _CLICK = 1, 2  # ends of seeds: of a step, of a click
 
 
 class Stepped(NamedTuple):
@@ -56,9 +56,9 @@ def take_step(session: TrainingRun, batch: Batch) -> Stepped:
     Raises IsbenchError, the weights as they were, where loss or gradient are no numbers.
     """
     device, seed = session.ranks.device, session.recipe.seed
-    lots = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
+    sequence = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(lots.generate_state(1)[0]))
+        torch.manual_seed(int(sequence.generate_state(1)[0]))
         return _step(session, batch)
 
 
@@ -92,13 +92,13 @@ def iterate_clicks(
     """
     recipe, network = session.recipe, session.network
     rounds = np.random.default_rng([recipe.seed, session.step, _STEP])
-    count = int(rounds.integers(recipe.lots.iterative + 1))
+    count = int(rounds.integers(recipe.click_sampling.iterative + 1))
     previous, points = torch.zeros_like(images[:, :1]), batch.points
     network.eval()
     for number in range(1, count + 1):
         with watch.running(), torch.no_grad(), autocast(recipe, images.device):
             clicks = torch.from_numpy(trim_points(points)).to(images.device)
-            logits = network.both(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
+            logits = network.forward_with_aux(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
             previous = torch.sigmoid(logits.float())
         points = _add_clicks(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
     return previous, points
@@ -130,15 +130,15 @@ def _add_clicks(
     recipe: Recipe, batch: Batch, points: Points, probabilities: np.ndarray, number: int
 ) -> Points:
     changed = [
-        with_click(one, draw_next_click(probability, target, recipe.lots, lots), number)
-        for one, probability, target, lots in zip(
-            points, probabilities, batch.targets, _lots(recipe, batch, number), strict=True
+        with_click(one, draw_next_click(probability, target, recipe.click_sampling, rng), number)
+        for one, probability, target, rng in zip(
+            points, probabilities, batch.targets, _generators(recipe, batch, number), strict=True
         )
     ]
     return np.stack(changed)
 
 
-def _lots(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Generator]:
+def _generators(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Generator]:
     for sample in batch.numbers:
         yield np.random.default_rng([recipe.seed, sample, _CLICK, number])
 

@@ -52,7 +52,7 @@ class Answering(nn.Module):
 
     def forward(self, inputs: torch.Tensor, clicks: torch.Tensor) -> Any:
         """Return the network's Logits."""
-        return self.network.both(inputs, clicks)  # type: ignore[operator]
+        return self.network.forward_with_aux(inputs, clicks)  # type: ignore[operator]
 
 
 @dataclass
@@ -144,8 +144,8 @@ def _fresh(
     network = network.to(ranks.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingRun(
-        model, recipe, corpus, pick_objects(held, recipe.checks.objects), len(held.entries), out, ranks,
-        make_sampler(corpus, recipe), network, _answering(network, recipe),
+        model, recipe, corpus, pick_objects(held, recipe.checks.objects), len(held.entries), out,
+        ranks, make_sampler(corpus, recipe), network, _answering(network, recipe),
         copy.deepcopy(network).eval().requires_grad_(False), make_optimiser(network, recipe),
         torch.amp.GradScaler(ranks.device.type, enabled=recipe.precision == "fp16"),
         _about(model, recipe, corpus),

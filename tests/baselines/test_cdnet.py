@@ -85,7 +85,7 @@ def test_the_answer_alone_is_the_answer_with_all_others_and_ignores_a_fourth_cha
     with torch.inference_mode():
         main = network.answers(inputs, POINTS).main
         assert torch.equal(network(inputs[:, :3], POINTS), main)
-        assert torch.equal(network.both(inputs, POINTS).main, main)
+        assert torch.equal(network.forward_with_aux(inputs, POINTS).main, main)
 
 
 def test_feature_diffusion_is_that_of_the_released_module() -> None:

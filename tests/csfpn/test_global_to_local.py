@@ -38,7 +38,7 @@ def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
 def test_the_switches_choose_how_to_zoom() -> None:
     def way(card: Model) -> tuple[Any, Any]:
         built: Any = build_predictor(card)
-        return built.answer.func, replace(built.view.zoom, target=400)
+        return built.answer.func, replace(built.config.zoom, target=400)
 
     assert way(drawn("csfpn-mini")) == (answer_global_to_local, PAPER)
     assert way(drawn("csfpn-hrnet18", released="on")) == (answer_global_to_local, RELEASED)

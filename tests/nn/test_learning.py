@@ -52,7 +52,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
             nn.init.constant_(parameter, 0.1)
     inputs, clicks, truth = scene()
     inputs, clicks = torch.cat([inputs, inputs.flip(2)]), torch.cat([clicks, clicks])
-    main, aux = made.both(inputs, clicks)  # type: ignore[operator]
+    main, aux = made.forward_with_aux(inputs, clicks)  # type: ignore[operator]
     loss = nn.functional.binary_cross_entropy_with_logits(main, torch.cat([truth, truth.flip(2)]))
     if aux is not None:
         loss = loss + aux.mean()
@@ -73,7 +73,7 @@ def test_csfpn_learns_an_image_with_three_clicks_by_heart(graphs: str) -> None:
     optimiser = torch.optim.Adam(made.parameters(), 2e-3)
     iou = 0.0
     for step in range(300):
-        logits = made.both(inputs, clicks).main  # type: ignore[operator]
+        logits = made.forward_with_aux(inputs, clicks).main  # type: ignore[operator]
         loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
         optimiser.zero_grad()
         loss.backward()

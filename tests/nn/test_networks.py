@@ -151,7 +151,7 @@ def test_cdnet_sees_a_square_and_diffuses_the_mean_of_both_mirror_images() -> No
         wanted = resize_bilinear(torch.sigmoid(net.refined(inputs, table, mean)), (40, 60))
     assert torch.allclose(answer.state.probability, wanted, atol=1e-5)
     assert (answer.mask == (wanted[0, 0] > 0.5).numpy()).all()
-    assert predictor.view.threshold == 0.5
+    assert predictor.config.threshold == 0.5
 
 
 def test_cdnets_box_is_renewed_at_every_click_and_may_be_small() -> None:

@@ -111,7 +111,7 @@ def test_ritm_networks_answer_as_the_official_ones(name: str) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == wanted["params"]
     tolerance = BLOWN_UP.get(name, ROUNDING)
     with torch.inference_mode():
-        main, aux = network.both(picture(wanted["in_ch"], 64, 96), POINTS)  # type: ignore[operator]
+        main, aux = network.forward_with_aux(picture(wanted["in_ch"], 64, 96), POINTS)  # type: ignore[operator]
     check(main, wanted["instances"], tolerance)
     assert (aux is not None) == ("hrnet" in name)
     if aux is not None:
@@ -145,7 +145,7 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
     assert isinstance(network, Csfpn)
     for name, clicks in cases.items():
         with torch.inference_mode():
-            main, aux = network.both(picture(4, 64, 96), clicks)
+            main, aux = network.forward_with_aux(picture(4, 64, 96), clicks)
         assert aux is not None
         wanted = golden("csfpn")[name]
         check(main, wanted["instances"], BLOWN_UP["csfpn_hrnet18_ocr64"])
@@ -155,7 +155,7 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
 @pytest.mark.parametrize("case", golden("zoomin_ritm"), ids=str)
 def test_the_crop_is_ritms(case: dict[str, Any]) -> None:
     zoom = Zoom(400, least=case["min_crop"])
-    box = zoom.expanded(Box(*case["mask_bbox_rrcc"]), tuple(case["image_hw"]))
+    box = zoom.expand(Box(*case["mask_bbox_rrcc"]), tuple(case["image_hw"]))
     assert list(box) == case["roi"]
     assert list(zoom.size(box)) == case["crop_size_target400"]
 
@@ -163,7 +163,7 @@ def test_the_crop_is_ritms(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", golden("csfpn")["zoomin_dynamic"], ids=str)
 def test_the_dynamic_crop_is_that_of_csfpns_code(case: dict[str, Any]) -> None:
     zoom = Zoom(400, least=0, dynamic=True)
-    box = zoom.expanded(Box(*case["mask_bbox_rrcc"]), tuple(case["image_hw"]))
+    box = zoom.expand(Box(*case["mask_bbox_rrcc"]), tuple(case["image_hw"]))
     assert list(box) == case["roi"]
     assert list(zoom.size(box)) == case["crop_size_target400"]
 
@@ -353,7 +353,7 @@ def test_a_crop_holds_its_object_and_stays_in_the_image(
 ) -> None:
     top, more, left, wider = corner
     box = Box(top, top + more, left, left + wider)
-    crop = Zoom(400, least=least).expanded(box, (100, 150))
+    crop = Zoom(400, least=least).expand(box, (100, 150))
     assert 0 <= crop.top <= box.top <= box.bottom <= crop.bottom < 100
     assert 0 <= crop.left <= box.left <= box.right <= crop.right < 150
     assert box_iou(crop, crop) == 1

@@ -29,13 +29,13 @@ class Tiny(nn.Module):
         self.main, self.aux = nn.Conv2d(8, 1, 5, padding=2), nn.Conv2d(8, 1, 1)
         self.unused = nn.Conv2d(1, 1, 1)  # as official networks have some
 
-    def both(self, inputs: Tensor, clicks: Tensor) -> Logits:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         drawn = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), 5.0)
         x = self.drop(torch.relu(self.norm(self.first(torch.cat([inputs, drawn], dim=1)))))
         return Logits(self.main(x), self.aux(x))
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        return self.both(inputs, clicks).main
+        return self.forward_with_aux(inputs, clicks).main
 
 
 def network(**options: Scalar) -> Tiny:
@@ -57,8 +57,8 @@ RECIPE = Recipe(
     warmup=0.2,
     gradient_clip=1.0,
     ema=0.9,
-    views=Augmentation(whole=0.3, around=0.3, pasted=0.2, quarters=0.2),
-    lots=ClickSampling(centred=0.3, single=0.3),
+    augmentation=Augmentation(whole=0.3, around=0.3, copy_paste=0.2, quarter_turns=0.2),
+    click_sampling=ClickSampling(centred=0.3, single=0.3),
     checks=Checks(log=2, checkpoint=3, validation=4, objects=2, clicks=3),
 )
 PLAYED = {**OPTIONS, "flip": False, "zoom_target": 48}

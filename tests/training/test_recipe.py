@@ -56,10 +56,10 @@ IMAGES = 8498  # of SBD's train split
         ("milestones", "", ()),
         ("multipliers", "a.b:0.1,a:2", (Weighted("a.b", 0.1), Weighted("a", 2))),
         ("betas", "0.5,0.9", Range(0.5, 0.9)),
-        ("views.whole", "0.25", 0.25),
-        ("views.scale", "0.5,2", Range(0.5, 2)),
-        ("views.shares", "ccp:0.2", (Weighted("ccp", 0.2),)),
-        ("lots.iterative", "2", 2),
+        ("augmentation.whole", "0.25", 0.25),
+        ("augmentation.scale", "0.5,2", Range(0.5, 2)),
+        ("augmentation.shares", "ccp:0.2", (Weighted("ccp", 0.2),)),
+        ("click_sampling.iterative", "2", 2),
         ("checks.objects", "5", 5),
     ],
 )
@@ -71,8 +71,8 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
     ("key", "text", "message"),
     [
         ("step", "7", "did you mean steps"),
-        ("views.hole", "1", r"did you mean views\.whole"),
-        ("views", "1", "no setting of a recipe named 'views'"),
+        ("augmentation.hole", "1", r"did you mean augmentation\.whole"),
+        ("augmentation", "1", "no setting of a recipe named 'augmentation'"),
         ("steps", "7.5", "wanted a whole number"),
         ("learning_rate", "fast", "wanted a number"),
         ("learning_rate", "nan", "learning_rate is nan"),
@@ -81,17 +81,17 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("crops", "128x128@0.5", "starts growing from 0"),
         ("crops", "8x128", "sides from 32"),
         ("betas", "1", "two numbers"),
-        ("views.shares", "ccp", "NAME:FACTOR"),
-        ("views.whole", "1.5", "wanted 0 to 1"),
-        ("views.scale", "2,1", r"views\.scale"),
+        ("augmentation.shares", "ccp", "NAME:FACTOR"),
+        ("augmentation.whole", "1.5", "wanted 0 to 1"),
+        ("augmentation.scale", "2,1", r"augmentation\.scale"),
         ("schedule", "cosin", "one of constant"),
         ("epochs", "0", "either steps or epochs"),
-        ("lots.iterative", "25", r"0 to lots\.places"),
+        ("click_sampling.iterative", "25", r"0 to click_sampling\.places"),
         ("batch", "0", "at least 1"),
         ("seed", "-1", "at least 0"),
         ("weight_decay", "-1", "at least 0"),
-        ("lots.depth", "0.5", "at least 1"),
-        ("views.shares", "ccp:-1", r"views\.shares is -1"),
+        ("click_sampling.depth", "0.5", "at least 1"),
+        ("augmentation.shares", "ccp:-1", r"augmentation\.shares is -1"),
         ("betas", "0.9,1.5", r"betas is .*below 1"),
         ("milestones", "100,200", "none beyond the length"),
         ("milestones", "9,5", "milestones is .*growing"),
@@ -131,14 +131,14 @@ def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() ->
     coco = {"batch": 32, "epochs": 55, "milestones": (50, 53), "multipliers": own.multipliers}
     assert chosen == replace(recipes.RITM, **coco)
     own, chosen = found["ritm-hrnet18"]
-    seen = {"mirrored": 0.3333, "upended": 0.3333}
+    seen = {"flip_horizontal": 0.3333, "flip_vertical": 0.3333}
     sbd = {"epochs": 220, "milestones": (200, 215), "multipliers": own.multipliers}
-    assert chosen == replace(recipes.CSFPN, **sbd, views=replace(recipes.SBD_VIEWS, **seen))
+    assert chosen == replace(recipes.CSFPN, **sbd, augmentation=replace(recipes.SBD_VIEWS, **seen))
 
 
 def test_whole_and_around_share_one_chance() -> None:
     with pytest.raises(IsbenchError, match="at most 1"):
-        check_recipe(replace(PAPER, views=Augmentation(whole=0.6, around=0.6)))
+        check_recipe(replace(PAPER, augmentation=Augmentation(whole=0.6, around=0.6)))
 
 
 def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
@@ -149,7 +149,7 @@ def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
 
 def test_an_older_recipe_is_completed_with_defaults() -> None:
     stored = PAPER.deciding()
-    del stored["ema"], stored["views"]["grey"]
+    del stored["ema"], stored["augmentation"]["grayscale"]
     assert fill_defaults(stored) == PAPER.deciding()
 
 

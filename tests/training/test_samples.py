@@ -26,8 +26,10 @@ from isbench.training.samples import MEAN, Example, Sampler, make_sampler
 from tests.training.test_pack import write_pack
 
 STILL = Turn(0.0, 0, False, False, 1.0)
-PLAIN = Augmentation(turned=0, mirrored=0, coloured=0, merged=0)
-RECIPE = Recipe(steps=10, views=Augmentation(whole=0.3, around=0.3, quarters=0.3, pasted=0.3))
+PLAIN = Augmentation(rotate=0, flip_horizontal=0, jitter_colors=0, merge_objects=0)
+RECIPE = Recipe(
+    steps=10, augmentation=Augmentation(whole=0.3, around=0.3, quarter_turns=0.3, copy_paste=0.3)
+)
 SIZE = (32, 40)
 seeds = st.integers(0, 2**16)
 shapes = st.tuples(st.integers(20, 90), st.integers(20, 90))
@@ -68,9 +70,9 @@ def test_a_view_as_large_as_its_image_is_the_image() -> None:
     seen = augmentation.make_view((15.5, 19.5), 1.0, STILL, SIZE)
     assert np.array_equal(augmentation.warp(image, seen, (0, 0, 0)), image)
     for turn, turned in (
-        (STILL._replace(mirrored=True), image[:, ::-1]),
-        (STILL._replace(upended=True), image[::-1]),
-        (STILL._replace(mirrored=True, upended=True), image[::-1, ::-1]),
+        (STILL._replace(flip_horizontal=True), image[:, ::-1]),
+        (STILL._replace(flip_vertical=True), image[::-1]),
+        (STILL._replace(flip_horizontal=True, flip_vertical=True), image[::-1, ::-1]),
     ):
         seen = augmentation.make_view((15.5, 19.5), 1.0, turn, SIZE)
         assert np.array_equal(augmentation.warp(image, seen, (0, 0, 0)), turned)
@@ -78,7 +80,7 @@ def test_a_view_as_large_as_its_image_is_the_image() -> None:
 
 def test_a_quarter_turn_is_one() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8)
-    seen = augmentation.make_view((14.5, 14.5), 1.0, STILL._replace(quarters=1), (30, 30))
+    seen = augmentation.make_view((14.5, 14.5), 1.0, STILL._replace(quarter_turns=1), (30, 30))
     warped = augmentation.warp(image, seen, (0,))
     assert any(np.array_equal(warped, np.rot90(image, k)) for k in (1, 3))
 
@@ -86,7 +88,7 @@ def test_a_quarter_turn_is_one() -> None:
 @given(shapes, seeds)
 def test_a_whole_view_shows_the_whole_image(shape: tuple[int, int], seed: int) -> None:
     seen = augmentation.view_whole(
-        shape, SIZE, replace(PLAIN, quarters=0.5), np.random.default_rng(seed)
+        shape, SIZE, replace(PLAIN, quarter_turns=0.5), np.random.default_rng(seed)
     )
     for row in (0, shape[0] - 1):
         for col in (0, shape[1] - 1):
@@ -146,8 +148,8 @@ def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> 
 @given(seeds)
 def test_colours_change_level_by_level(seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    changed = jitter_colors(image, Augmentation(coloured=1.0), np.random.default_rng(seed))
-    levels = draw_table(Augmentation(coloured=1.0), _after_grey(seed))
+    changed = jitter_colors(image, Augmentation(jitter_colors=1.0), np.random.default_rng(seed))
+    levels = draw_table(Augmentation(jitter_colors=1.0), _after_grey(seed))
     for channel in range(3):
         assert np.array_equal(changed[..., channel], levels[0, image[..., channel], channel])
     assert (np.diff(levels[0].astype(int), axis=0) >= 0).all()
@@ -162,7 +164,7 @@ def _after_grey(seed: int) -> np.random.Generator:
 def test_no_change_of_colour_changes_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     assert np.array_equal(jitter_colors(image, PLAIN, np.random.default_rng(0)), image)
-    grey = jitter_colors(image, replace(PLAIN, grey=1.0), np.random.default_rng(0))
+    grey = jitter_colors(image, replace(PLAIN, grayscale=1.0), np.random.default_rng(0))
     assert (grey == grey[..., :1]).all()
 
 
@@ -196,7 +198,9 @@ def test_processes_share_the_samples_of_a_step() -> None:
 
 
 def test_objects_are_bright_where_the_target_says(corpus: Corpus) -> None:
-    maker = make_sampler(corpus, replace(RECIPE, views=replace(RECIPE.views, coloured=0)))
+    maker = make_sampler(
+        corpus, replace(RECIPE, augmentation=replace(RECIPE.augmentation, jitter_colors=0))
+    )
     for number in range(40):
         image, target, points = maker.example(number, SIZE)
         assert (image.shape, target.shape) == ((*SIZE, 3), SIZE)
@@ -220,7 +224,7 @@ def test_most_samples_show_their_object(corpus: Corpus) -> None:
 
 
 def test_what_is_outside_the_image_is_not_scored(corpus: Corpus) -> None:
-    maker = make_sampler(corpus, replace(RECIPE, views=replace(PLAIN, whole=1.0)))
+    maker = make_sampler(corpus, replace(RECIPE, augmentation=replace(PLAIN, whole=1.0)))
     image, target, _ = maker.example(0, (32, 96))
     outside = target == -1
     assert 0.3 < outside.mean() < 0.7
@@ -232,7 +236,9 @@ def test_ignored_pixels_stay_ignored() -> None:
     left, right = (np.zeros((32, 32), dtype=bool) for _ in range(2))
     left[4:28, 4:12], right[4:28, 20:28] = True, True
     entry = Entry("one", "toy", 1, lambda: Picture(image, (pack_mask(left),), pack_mask(right)))
-    maker = make_sampler(Corpus("toy", (entry,)), Recipe(steps=1, views=replace(PLAIN, whole=1.0)))
+    maker = make_sampler(
+        Corpus("toy", (entry,)), Recipe(steps=1, augmentation=replace(PLAIN, whole=1.0))
+    )
     target = maker.example(0, (32, 32)).target
     assert np.array_equal(target == -1, right)
     assert np.array_equal(target == 1, left)
@@ -243,7 +249,7 @@ def test_merging_joins_two_objects() -> None:
     left[4:28, 4:12], right[4:28, 20:28] = True, True
     picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(left), pack_mask(right)), None)
     corpus = Corpus("toy", (Entry("one", "toy", 2, lambda: picture),))
-    plan = Recipe(steps=1, views=replace(PLAIN, whole=1.0, merged=1.0))
+    plan = Recipe(steps=1, augmentation=replace(PLAIN, whole=1.0, merge_objects=1.0))
     assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, left | right)
 
 
@@ -258,8 +264,8 @@ def test_a_pasted_object_stands_on_another_image() -> None:
         Entry(str(k), "toy", 1, lambda k=k: pictures[k])  # type: ignore[misc]
         for k in range(2)
     )
-    plan = replace(PLAIN, whole=1.0, pasted=1.0)
-    maker = make_sampler(Corpus("toy", entries), Recipe(steps=1, views=plan))
+    plan = replace(PLAIN, whole=1.0, copy_paste=1.0)
+    maker = make_sampler(Corpus("toy", entries), Recipe(steps=1, augmentation=plan))
     pairs = set()
     for number in range(20):
         image, target, _ = maker.example(number, (32, 32))
@@ -269,7 +275,7 @@ def test_a_pasted_object_stands_on_another_image() -> None:
 
 
 def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
-    plan = replace(RECIPE, views=replace(PLAIN, shares=(Weighted("part", 0.25),)))
+    plan = replace(RECIPE, augmentation=replace(PLAIN, shares=(Weighted("part", 0.25),)))
     seen: Counter[str] = Counter()
 
     def counted(entry: Entry) -> Picture:
@@ -284,9 +290,9 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
     # of 20 images of one and 40 of the other: 20 * 0.25 to 40, that is 1 to 8
     assert 0.07 < seen["part"] / seen.total() < 0.16
     nothing = replace(
-        plan, views=replace(PLAIN, shares=(Weighted("part", 0), Weighted("whole", 0)))
+        plan, augmentation=replace(PLAIN, shares=(Weighted("part", 0), Weighted("whole", 0)))
     )
-    with pytest.raises(IsbenchError, match=r"views\.shares leave no image"):
+    with pytest.raises(IsbenchError, match=r"augmentation\.shares leave no image"):
         make_sampler(corpus, nothing)
 
 
@@ -323,5 +329,5 @@ def test_a_tiny_object_falls_back_to_the_whole_image() -> None:
     mask[3, 3] = True
     picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(mask),), None)
     corpus = Corpus("toy", (Entry("one", "toy", 1, lambda: picture),))
-    plan = Recipe(steps=1, views=replace(PLAIN, scale=Range(2.0, 2.0)))
+    plan = Recipe(steps=1, augmentation=replace(PLAIN, scale=Range(2.0, 2.0)))
     assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, mask)

@@ -166,7 +166,8 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
     parts = tuple(Weighted(name, 0.0) for name in ("ccp", "carparts"))
     smoke = replace(
         RECIPE, steps=400, batch=8, crops=(Crop(96, 96),), learning_rate=2e-3, ema=0.98,
-        views=Augmentation(whole=0.8, around=0.1, shares=parts), lots=ClickSampling(single=0.4, centred=0.5),
+        augmentation=Augmentation(whole=0.8, around=0.1, shares=parts),
+        click_sampling=ClickSampling(single=0.4, centred=0.5),
         checks=Checks(validation=0, objects=20),
     )  # fmt: skip
     model = Model("smoke", build=build, network=lambda **_: Ritm(Mini()))

@@ -25,7 +25,7 @@ from isbench.types import Game
 # Plays objects by key and yields their games in the same order; built once in each worker.
 Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
 
-# Plays hands of keys by what the first makes, in at most so many processes, None for as many as fit
+# Plays chunks of keys by what the first makes, in so many processes at most; None: as many as fit
 Executor: TypeAlias = Callable[
     [Callable[[], Play], Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]
 ]
@@ -52,23 +52,23 @@ class _Worker:
     number: int  # from 0 on, no two alike at a time
     process: BaseProcess
     pipe: Connection
-    keys: deque[str] = field(default_factory=deque)  # dealt and not yet returned
+    keys: deque[str] = field(default_factory=deque)  # assigned and not yet returned
     ready: bool = False  # it has built what it plays with
 
 
 def play_here(
-    make_play: Callable[[], Play], hands: Iterable[Sequence[str]], workers: int | None
+    make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int | None
 ) -> Iterator[Game | Lost]:
-    """Play hands of keys on this machine, in so many processes, and yield games as they come in.
+    """Play chunks of keys on this machine, in so many processes, and yield games as they come in.
 
     None begins in this one, and goes on in one a core once that is sure to end sooner.
     """
     if workers is not None and workers > 1:
-        yield from play_in_processes(make_play, hands, workers)
+        yield from play_in_processes(make_play, chunks, workers)
         return
     most = 1 if workers == 1 else min(_MOST, count_cores())
     started = perf_counter()
-    play, left = make_play(), deque(hands)
+    play, left = make_play(), deque(chunks)
     start = _START + perf_counter() - started
     done, started = 0, perf_counter()
     while left:
@@ -89,23 +89,23 @@ def count_cores() -> int:
 
 
 def play_in_processes(
-    make_play: Callable[[], Play], hands: Iterable[Sequence[str]], workers: int
+    make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int
 ) -> Iterator[Game | Lost]:
-    """Deal hands of keys to `workers` processes and yield games as they come in.
+    """Assign chunks of keys to `workers` processes and yield games as they come in.
 
-    `make_play` must be picklable; every process calls it once. The objects of a hand are played in
-    order by one worker. A worker that dies is replaced and the rest of its hand dealt again; an
+    `make_play` must be picklable; every process calls it once. The objects of a chunk are played in
+    order by one worker. A worker that dies is replaced and the rest of its chunk assigned again; an
     object at which `DEATHS` workers died is yielded as Lost. Raises what a worker raised.
     """
     _check_sendable(make_play)
-    waiting = deque(tuple(hand) for hand in hands)
+    waiting = deque(tuple(chunk) for chunk in chunks)
     deaths: Counter[str] = Counter()
-    crew: list[_Worker] = []
+    running: list[_Worker] = []
     try:
-        while waiting or any(worker.keys for worker in crew):
-            _assign_chunks(waiting, crew, workers, make_play)
-            ready = wait([worker.pipe for worker in crew if worker.keys])
-            for worker in [worker for worker in crew if worker.pipe in ready]:
+        while waiting or any(worker.keys for worker in running):
+            _assign_chunks(waiting, running, workers, make_play)
+            ready = wait([worker.pipe for worker in running if worker.keys])
+            for worker in [worker for worker in running if worker.pipe in ready]:
                 message = _receive(worker)
                 if isinstance(message, Game):
                     worker.keys.popleft()
@@ -113,10 +113,10 @@ def play_in_processes(
                 elif message == _READY:
                     worker.ready = True
                 else:
-                    crew.remove(worker)
+                    running.remove(worker)
                     yield from _remove_dead_worker(worker, waiting, deaths)
     finally:
-        for worker in crew:
+        for worker in running:
             worker.pipe.close()
             worker.process.terminate()
             worker.process.join()
@@ -124,16 +124,16 @@ def play_in_processes(
 
 def _assign_chunks(
     waiting: deque[tuple[str, ...]],
-    crew: list[_Worker],
+    running: list[_Worker],
     workers: int,
     make_play: Callable[[], Play],
 ) -> None:
-    """Hire as many workers as there is work for, and give a hand to each that has none."""
-    idle = sum(not worker.keys for worker in crew)
-    for _ in range(min(workers - len(crew), len(waiting) - idle)):
-        free = next(n for n in count() if n not in {worker.number for worker in crew})
-        crew.append(_start_worker(make_play, free))
-    for worker in crew:
+    """Start as many workers as there is work for, and give a chunk to each that has none."""
+    idle = sum(not worker.keys for worker in running)
+    for _ in range(min(workers - len(running), len(waiting) - idle)):
+        free = next(n for n in count() if n not in {worker.number for worker in running})
+        running.append(_start_worker(make_play, free))
+    for worker in running:
         if waiting and not worker.keys:
             worker.keys.extend(waiting.popleft())
             with suppress(OSError):  # it died idle: its pipe says so at the next look
@@ -143,7 +143,7 @@ def _assign_chunks(
 def _remove_dead_worker(
     worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
 ) -> Iterator[Lost]:
-    """Put a dead worker's hand back, less the object that killed too many."""
+    """Put a dead worker's chunk back, less the object that killed too many."""
     worker.process.join()
     worker.pipe.close()
     if not worker.ready:
@@ -199,7 +199,7 @@ _number = 0  # set once, by the worker itself
 
 
 def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
-    """Play hands until the parent closes the pipe or is gone."""
+    """Play chunks until the parent closes the pipe or is gone."""
     global _number
     _number = number
     with suppress(EOFError, OSError, KeyboardInterrupt):
@@ -210,9 +210,9 @@ def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
             return
         pipe.send(_READY)
         while True:
-            hand = pipe.recv()
+            chunk = pipe.recv()
             try:
-                for game in play(hand):
+                for game in play(chunk):
                     pipe.send(game)
             except IsbenchError as error:
                 pipe.send(error)

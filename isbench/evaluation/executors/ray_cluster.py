@@ -1,4 +1,4 @@
-"""Objects dealt to a Ray cluster: many machines play, the one that asks records.
+"""Objects assigned to a Ray cluster: many machines play, the one that asks records.
 
 Every machine needs isbench, the data sets and the weights at the same places; see docs/cluster.md.
 """
@@ -29,18 +29,18 @@ class Ray:
     gpus: int = 0
 
     def __call__(
-        self, make_play: Callable[[], Play], hands: Iterable[Sequence[str]], workers: int | None
+        self, make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int | None
     ) -> Iterator[Game | Lost]:
-        """Deal hands of keys to `workers` processes and yield games as they come in.
+        """Assign chunks of keys to `workers` processes and yield games as they come in.
 
         None is as many as the cluster has room for. Whatever a lost machine or worker was playing
-        is dealt again; an object at which `DEATHS` workers died is yielded as Lost. Raises what a
-        worker raised.
+        is assigned again; an object at which `DEATHS` workers died is yielded as Lost. Raises what
+        a worker raised.
         """
         ray = _connect(self.address)
         try:
             count = workers or _room(ray, self)
-            waiting = deque(deque(hand) for hand in hands)
+            waiting = deque(deque(chunk) for chunk in chunks)
             yield from _Workers(ray, self, ray.put(make_play), waiting).games(count)
         finally:
             ray.shutdown()
@@ -88,7 +88,7 @@ class _Player:
         self._make_play = make_play
 
     def ready(self) -> None:
-        """Build; whoever waits for room does not answer, and nothing is dealt to it."""
+        """Build; whoever waits for room does not answer, and nothing is assigned to it."""
         self._play = self._make_play()
 
     def game(self, key: str) -> Game:
@@ -99,14 +99,14 @@ class _Player:
 
 @dataclass
 class _Workers:
-    """Who plays, and what; keys are dealt one by one, those of a hand to one worker."""
+    """Who plays, and what; keys are assigned one by one, those of a chunk to one worker."""
 
     ray: Any
     worker: Ray
     table: Any  # what every worker builds what it plays with from
     waiting: deque[deque[str]]
     hired: dict[Any, Any] = field(default_factory=dict)  # what says it is ready -> a worker
-    busy: dict[Any, tuple[Any, deque[str]]] = field(default_factory=dict)  # game -> worker, hand
+    busy: dict[Any, tuple[Any, deque[str]]] = field(default_factory=dict)  # game -> worker, chunk
     idle: list[Any] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     unborn: int = 0  # workers that died before they were ready
@@ -114,19 +114,19 @@ class _Workers:
     def games(self, workers: int) -> Iterator[Game | Lost]:
         """Play all that waits."""
         for _ in range(min(workers, len(self.waiting))):
-            self._hire()
+            self._start_worker()
         while self.waiting or self.busy:
             (done, *_), _ = self._waited() or self._roomless()
             try:
                 game = self.ray.get(done)
             except self.ray.exceptions.RayActorError:  # dead, perhaps with its machine
-                yield from self._buried(done)
+                yield from self._remove_dead_worker(done)
             except self.ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             else:
                 if done in self.busy:
                     yield game
-                self._deal(done)
+                self._assign(done)
 
     def _waited(self) -> Any:
         """Return what is done and what is not, None where nothing is or will be."""
@@ -142,32 +142,32 @@ class _Workers:
             f"{there.get('GPU', 0):.0f} GPUs: add machines, or lower --threads"
         )
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         wants = {"num_cpus": self.worker.cpus, "num_gpus": self.worker.gpus}
         player = self.ray.remote(**wants)(_Player)
         worker = player.remote(self.table)
         self.hired[worker.ready.remote()] = worker
 
-    def _deal(self, done: Any) -> None:
-        """Give whoever has done this the next object, of its own hand if there is one."""
+    def _assign(self, done: Any) -> None:
+        """Give whoever has done this the next object, of its own chunk if there is one."""
         if done in self.hired:
-            worker, hand = self.hired.pop(done), deque[str]()
+            worker, chunk = self.hired.pop(done), deque[str]()
         else:
-            worker, hand = self.busy.pop(done)
-            hand.popleft()
-        self._seat(worker, hand)
+            worker, chunk = self.busy.pop(done)
+            chunk.popleft()
+        self._place(worker, chunk)
 
-    def _seat(self, worker: Any, hand: deque[str]) -> None:
-        if not hand and self.waiting:
-            hand = self.waiting.popleft()
-        if hand:
-            self.busy[worker.game.remote(hand[0])] = worker, hand
+    def _place(self, worker: Any, chunk: deque[str]) -> None:
+        if not chunk and self.waiting:
+            chunk = self.waiting.popleft()
+        if chunk:
+            self.busy[worker.game.remote(chunk[0])] = worker, chunk
         else:
             self.idle.append(worker)
 
-    def _buried(self, done: Any) -> Iterator[Lost]:
-        """Put a dead worker's hand back, less the object that killed too many, and hire another."""
-        self._hire()
+    def _remove_dead_worker(self, done: Any) -> Iterator[Lost]:
+        """Put a dead worker's chunk back, less the object that killed too many; start another."""
+        self._start_worker()
         if self.hired.pop(done, None) is not None:
             self.unborn += 1
             if self.unborn == DEATHS:
@@ -176,11 +176,11 @@ class _Workers:
                     "when it is built, or the machines lack memory"
                 )
             return
-        _, hand = self.busy.pop(done)
-        self.deaths[hand[0]] += 1
-        if self.deaths[hand[0]] == DEATHS:
-            yield Lost(hand.popleft(), None)
-        if hand:
-            self.waiting.appendleft(hand)
+        _, chunk = self.busy.pop(done)
+        self.deaths[chunk[0]] += 1
+        if self.deaths[chunk[0]] == DEATHS:
+            yield Lost(chunk.popleft(), None)
+        if chunk:
+            self.waiting.appendleft(chunk)
             if self.idle:  # the new worker may wait for room for ever
-                self._seat(self.idle.pop(), deque())
+                self._place(self.idle.pop(), deque())

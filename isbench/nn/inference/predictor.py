@@ -134,10 +134,12 @@ def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]
     return tuple(Click(c.row * rows // height, c.col * cols // width, c.positive) for c in clicks)
 
 
-def conclude(view: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
+def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
     """Return the answer: what is likelier than the view's threshold, at the image's own size."""
     whole = _rescale(probability, state.picture.shape)
-    mask, certain = yield HostRequest((whole[0, 0] > view.threshold, probability[0, 0] > view.sure))
+    mask, certain = yield HostRequest(
+        (whole[0, 0] > config.threshold, probability[0, 0] > config.sure)
+    )
     return Prediction(mask, State(state.picture, probability, certain, box))
 
 
@@ -265,7 +267,7 @@ class InferenceConfig:
         """Return the image as networks see it."""
         return encode_image(image, self.runtime.device, self.longest_side)
 
-    def looked(
+    def forward_crop(
         self,
         network: Computed,
         picture: Picture,
@@ -287,7 +289,7 @@ class InferenceConfig:
         logits = yield _look(network, picture, previous, clicks, whole, size)
         return resize_bilinear(torch.sigmoid(logits), (rows, cols))
 
-    def answers(self, games: Sequence[Passes]) -> list[Prediction]:
+    def compute(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the answers of games, computed as the runtime says."""
         with inference(self.runtime):
             return compute_answers(games, self.flip, stack=self.runtime.device != "cpu")
@@ -326,44 +328,46 @@ def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> 
 class CropPredictor:
     """A predictor whose answers are made of passes; `answer` is what tells systems apart."""
 
-    view: InferenceConfig
+    config: InferenceConfig
     answer: Callable[[InferenceConfig, State, tuple[Click, ...]], Passes]
 
     def begin(self, image: Image) -> Picture:
         """Return the image as networks see it."""
-        return self.view.begin(image)
+        return self.config.begin(image)
 
     def start(self, encoded: Picture, initial: Mask | None) -> State:
         """Return the state before the first click."""
-        return start_state(encoded, initial, self.view.sure)
+        return start_state(encoded, initial, self.config.sure)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        return self.view.answers([self.passes(turn) for turn in turns])
+        return self.config.compute([self.passes(turn) for turn in turns])
 
     def passes(self, turn: Turn) -> Passes:
         """Return the passes of one answer, the clicks where the network sees them."""
-        return self.answer(self.view, turn.state, scale_clicks(turn.clicks, turn.state.picture))
+        return self.answer(self.config, turn.state, scale_clicks(turn.clicks, turn.state.picture))
 
 
 def answer_mask_guided(
-    network: Computed, view: InferenceConfig, state: State, clicks: tuple[Click, ...]
+    network: Computed, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
     """Answer as a network does that takes its own last answer back as an input [RITM].
 
     As in the original, an answer without object makes the next pass see the whole image while the
     answer still goes to the last crop.
     """
-    fresh = choose_crop(view, state, clicks)
-    probability = yield from view.looked(network, state.picture, state.probability, clicks, fresh)
+    fresh = choose_crop(config, state, clicks)
+    probability = yield from config.forward_crop(
+        network, state.picture, state.probability, clicks, fresh
+    )
     box = fresh or state.box
     if box is not None:
         probability = paste(probability, box, state.probability.shape)
-    return (yield from conclude(view, state, probability, box))
+    return (yield from conclude(config, state, probability, box))
 
 
-def choose_crop(view: InferenceConfig, state: State, clicks: tuple[Click, ...]) -> Box | None:
+def choose_crop(config: InferenceConfig, state: State, clicks: tuple[Click, ...]) -> Box | None:
     """Return the crop that the last answer asks for, None for the whole image."""
-    if view.zoom is None:
+    if config.zoom is None:
         return None
-    return view.zoom.box(state.certain, clicks, state.box)
+    return config.zoom.box(state.certain, clicks, state.box)

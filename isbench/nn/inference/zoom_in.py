@@ -54,12 +54,12 @@ class Zoom:
         """
         if len(clicks) <= self.after or not object_mask.any():
             return None
-        fresh = self.expanded(bounding_box(object_mask, clicks), object_mask.shape)
+        fresh = self.expand(bounding_box(object_mask, clicks), object_mask.shape)
         if previous is None or not _holds(previous, clicks):
             return fresh
         return previous if box_iou(fresh, previous) >= self.keep_iou else fresh
 
-    def expanded(self, box: Box, shape: tuple[int, ...]) -> Box:
+    def expand(self, box: Box, shape: tuple[int, ...]) -> Box:
         """Return the box grown about its centre and cut to an image of `shape`."""
         ratio = self.ratio
         if self.dynamic:
