@@ -1,4 +1,4 @@
-# `make run` and `make test` work on a machine with Python 3.10 or newer and nothing else prepared.
+# `make run` and `make test` need only Python 3.10 or newer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,46 +8,46 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test slow check fix tables bench docs clean help
 
-help:  ## what there is to make
+help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "isbench needs Python 3.10 or newer; name one by make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@rm -rf isbench.egg-info  # left by the build: from here, it would hide models added later
+	@rm -rf isbench.egg-info  # left over from the build; here it would hide models added later
 	@touch $@
 
-run: $(READY)  ## play the bundled sample, print the table, draw the curves
+run: $(READY)  ## run models on the bundled sample, print the table, draw the curves
 	$(BIN)/isbench run --model nearest --model grabcut --model csfpn-mini --dataset sample --stop-iou 1.01 --out runs
 	$(BIN)/isbench report runs/sample --plot iou_k --out runs/plots
 
-test: $(READY)  ## the test suite
+test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q -n auto -m 'not slow'
 
-slow: $(READY)  ## the runs on real data and the kill tests
+slow: $(READY)  ## run the tests on real data and the kill tests
 	$(BIN)/python -m pytest -q -m slow
 
-check: $(READY)  ## format, lint, types
+check: $(READY)  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-fix: $(READY)  ## mend format and what lint can mend
+fix: $(READY)  ## fix format, and what lint can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tables: $(READY)  ## write results/TABLES.md, tables.html and tables.csv anew from the committed runs
+tables: $(READY)  ## regenerate results/TABLES.md, tables.html and tables.csv from the committed runs
 	$(BIN)/isbench reproduce --budget none
 
-bench: $(READY)  ## whole games and the clicker against plain ones, networks, propagation against diffusion
+bench: $(READY)  ## time whole games and the clicker against plain ones, networks, propagation against diffusion
 	$(BIN)/python -m benchmarks.evaluate --dataset sample --model csfpn-mini
 	$(BIN)/python benchmarks/clicker.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/propagation.py
 
-docs: $(READY)  ## the documentation as a site, in build/site
+docs: $(READY)  ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-clean:  ## take away what was built
+clean:  ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

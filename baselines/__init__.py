@@ -1,1 +1,1 @@
-"""Systems to compare with, one file each; every file holds a `card`."""
+"""Systems to compare with: networks with their cards in `cards`, others with a `card` per file."""

@@ -1,11 +1,13 @@
-"""The base segmenter of Table 4 of CSFPN (BMVC 2023), and feature diffusion on it, dense and dear.
+"""The base segmenter of Table 4 of CSFPN (BMVC 2023), with optional dense feature diffusion.
 
-Without diffusion it is RITM's network, or with clicks that join the colours, f-BRS's. Diffusion is
-a part of its own at each of two scales, `fdm_low` and `fdm_high`, so that its cost can be told.
+Without diffusion it is RITM's network, or f-BRS's if the clicks are concatenated with the colours.
+Diffusion is a separate module at each of two scales, `fdm_low` and `fdm_high`, so that its cost can
+be measured; it is dense and expensive.
 
-The table's networks were never released. Its parameters are those of the module with 32 channels
-inside and no gate, on the trunk with input fusion; its scales, 1/4 and 1/2 by the caption, are 1/8
-and 1/2 here: 1/8 is where CDNet diffuses, and no module costs what is printed at 1/4 and at 1/2.
+The table's networks were never released. The published parameter counts are those of a module with
+32 inner channels and no gate, on the trunk with input fusion. The scales are 1/4 and 1/2 according
+to the caption but 1/8 and 1/2 here: CDNet diffuses at 1/8, and no module has the published cost at
+1/4 and at 1/2.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ from isbench.types import Runtime
 
 @dataclass(frozen=True)
 class Parts:
-    """What the base segmenter is made of beside its trunk."""
+    """The optional parts of the base segmenter besides its trunk."""
 
     low: bool = False  # diffusion at 1/8
-    high: bool = False  # diffusion at 1/2, where the head then stands as well
-    inner: int = 32  # channels within either
-    joined: bool = False  # clicks join the colours [f-BRS], else the stem [RITM]
+    high: bool = False  # diffusion at 1/2, where the head is then placed too
+    inner: int = 32  # inner channels of both
+    joined: bool = False  # clicks concatenated with the colours [f-BRS], not added to the stem
 
 
 class Baseline(nn.Module):
@@ -47,53 +49,54 @@ class Baseline(nn.Module):
         self, trunk: DeepLab | Mini, parts: Parts = Parts(), previous_mask: bool = True
     ) -> None:
         super().__init__()
-        self.previous_mask, drawn = previous_mask, 3 if previous_mask else 2
+        self.previous_mask, maps = previous_mask, 3 if previous_mask else 2
         if parts.joined:
-            self.rgb_conv = input_fusion(drawn)
+            self.rgb_conv = input_fusion(maps)
         else:
-            self.maps_transform = conv1s(drawn, min(64, trunk.low_channels))
+            self.maps_transform = conv1s(maps, min(64, trunk.low_channels))
         self.joined = parts.joined
         self.feature_extractor = trunk
-        self.fdm_low = _diffusion(trunk.channels, parts.inner) if parts.low else None
-        self.fdm_high = _diffusion(trunk.channels, parts.inner) if parts.high else None
+        self.fdm_low = _make_fdm(trunk.channels, parts.inner) if parts.low else None
+        self.fdm_high = _make_fdm(trunk.channels, parts.inner) if parts.high else None
         self.head = make_head(trunk)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the answer at the inputs' size; these trunks have no auxiliary one."""
+        """Return the logits at the inputs' size; these trunks have no auxiliary ones."""
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
         low = self._stem(inputs, clicks)  # (B, L, H/2, W/2)
-        features = trunk.body(low, _diffusing(self.fdm_low, clicks, size))  # (B, C, H/4, W/4)
-        if diffuse := _diffusing(self.fdm_high, clicks, size):
+        features = trunk.body(low, _make_diffuse(self.fdm_low, clicks, size))  # (B, C, H/4, W/4)
+        if diffuse := _make_diffuse(self.fdm_high, clicks, size):
             features = diffuse(resize_bilinear(features, low.shape[-2:]))  # (B, C, H/2, W/2)
         return compute_logits(trunk, self.head, features, None, size)
 
     def _stem(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        image, drawn = normalize(inputs[:, :3]), guidance_maps(inputs, clicks, self.previous_mask)
+        image = normalize(inputs[:, :3])
+        guidance = guidance_maps(inputs, clicks, self.previous_mask)
         if self.joined:
-            fused = self.rgb_conv(torch.cat([image, drawn], dim=1))
+            fused = self.rgb_conv(torch.cat([image, guidance], dim=1))
             return self.feature_extractor.stem(fused, None)
-        return self.feature_extractor.stem(image, self.maps_transform(drawn))
+        return self.feature_extractor.stem(image, self.maps_transform(guidance))
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
         return self.forward_with_aux(inputs, clicks).main
 
 
-def _diffusion(channels: int, inner: int) -> Fdm:
+def _make_fdm(channels: int, inner: int) -> Fdm:
     return Fdm(channels, inner, gated=False)
 
 
-def _diffusing(
-    fdm: Fdm | None, clicks: Tensor, full: tuple[int, int]
+def _make_diffuse(
+    fdm: Fdm | None, clicks: Tensor, input_size: tuple[int, int]
 ) -> Callable[[Tensor], Tensor] | None:
-    """Return what a module does to a map of an input of the size `full`; None without one."""
+    """Return a function that diffuses a map of an input of `input_size`, None without a module."""
     if fdm is None:
         return None
-    return lambda x: fdm(x, click_proximity(clicks, full, x.shape[-2:])).features
+    return lambda x: fdm(x, click_proximity(clicks, input_size, x.shape[-2:])).features
 
 
 def make_network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
-    """Return the network of a card; no depth stands for the mini trunk."""
+    """Return the network of a card; a depth of None is the mini trunk."""
     parts = replace(parts, joined=options.get("joined", False))
     if depth is None:
         return Baseline(Mini(), parts)
@@ -103,6 +106,8 @@ def make_network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
 def build_predictor(
     depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any
 ) -> CropPredictor:
-    """Return the predictor of a card, which answers as RITM does."""
-    made = build_network(partial(make_network, depth, parts, **options), runtime)
-    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
+    """Return the predictor of a card, with RITM's inference."""
+    network = build_network(partial(make_network, depth, parts, **options), runtime)
+    return CropPredictor(
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+    )

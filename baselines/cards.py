@@ -1,7 +1,7 @@
-"""The cards of the networks among the baselines: RITM, CDNet, and the family of Table 4.
+"""The cards of the baseline networks: RITM, CDNet, and the family of Table 4.
 
-What a card holds beside a network's sizes (weights, recipe, words) decides no mask, which is why
-cards are not where networks are: a run's identity holds the code of those.
+They are separate from the networks, since weights, recipes and descriptions on a card have no
+effect on how masks are computed and should not change the source digests of the networks.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import ClickSampling, recipes
 from isbench.types import File, Model
 
-# trained by this project on its pack of pictures; a card of how is in each file
+# trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
 _PACK = {
     "pack": _FOLDER / "ritm-mini.safetensors",
     "ablation-bs": _FOLDER / "ablation-bs.safetensors",
 }
 _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
-_UNTRAINED = "this version comes without trained ones"
+_UNTRAINED = "this version ships without trained weights"
 _LIBRARIES = {"torch": version("torch").partition("+")[0]}
-# the schedule by which the CSFPN paper trained RITM's ResNet-101 and its own
+# the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
 
 
 def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Model:
-    own = {"previous_mask": True, **more.pop("options", {})}
+    options_of_family = {"previous_mask": True, **more.pop("options", {})}
     return Model(
         f"ritm-{name}",
         partial(ritm.build_predictor, trunk),
-        {**OPTIONS, **own},
+        {**OPTIONS, **options_of_family},
         partial(ritm.make_network, trunk),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
@@ -57,7 +57,7 @@ def _hrnet(sizes: Sizes) -> Callable[[], HRNet]:
 
 
 def _released(name: str, **known: Any) -> File:
-    """Return a checkpoint of RITM's release and its copy under the same name."""
+    """Return a checkpoint of RITM's release, with its mirrors."""
     repository, copy = "ritm_interactive_segmentation", "ritm-interactive-segmentation"
     urls = (
         f"https://github.com/saic-vul/{repository}/releases/download/v1.0/{name}",
@@ -88,7 +88,7 @@ ritm_hrnet18 = _ritm(
 )
 ritm_hrnet18_baseline = _ritm(
     "hrnet18-baseline",
-    "HRNet-18 with OCR, without the last answer as an input",
+    "HRNet-18 with OCR, without the previous mask as an input",
     _hrnet(W18),
     options={"previous_mask": False},
     weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
@@ -150,12 +150,12 @@ cdnet_r34 = _cdnet(34, "its authors' are on Google Drive, linked in the README o
 cdnet_r50 = _cdnet(50, "its authors released those of ResNet-34 only")
 
 
-_BUNDLED = {"": _PACK, "-fdm": _FDM}  # of the mini trunk, by what is added to it
+_BUNDLED = {"": _PACK, "-fdm": _FDM}  # of models on the mini trunk, by the suffix of their name
 
 
 def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
-    where = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
-    diffused = f" with FDM at {where}" if where else ""
+    scales = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
+    diffused = f" with FDM at {scales}" if scales else ""
     trunk = f"ResNet-{depth}" if depth else "the mini trunk"
     return Model(
         f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",

@@ -1,12 +1,12 @@
-"""CDNet's feature diffusion (Chen et al. 2021): clicked cells lend their features to alike ones.
+"""CDNet's feature diffusion (Chen et al. 2021): clicked cells spread features to similar cells.
 
 Written from a description of variant 3 of the released module, to which it is equal under synthetic
-weights (tests/baselines/test_cdnet.py); attribute names are the keys of its checkpoints. Does not
-know what network it stands in.
+weights (tests/baselines/test_cdnet.py); attribute names are the keys of its checkpoints. The module
+is independent of the network around it.
 
-Differs: each sign is an attention of its own whose keys are scaled, so that no matrix of cells by
-cells is kept; queries meet keys twice for it, where the released code multiplies them once. `inner`
-and the version without a gate are this project's reading of Table 4 of CSFPN (BMVC 2023).
+Differs: each sign is a separate attention with scaled keys, so that no cells-by-cells matrix is
+stored; queries are multiplied with keys twice, where the released code does it once. `inner` and
+the version without a gate are this project's reading of Table 4 of CSFPN (BMVC 2023).
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.stem import resize_bilinear
 
-RADIUS = 24.0  # of the disks that diffuse, in pixels of the input
-SURE = 0.8  # a cell whose gate is above it diffuses as a clicked one does
+RADIUS = 24.0  # of the click disks that diffuse, in input pixels
+SURE = 0.8  # a cell whose gate is above this diffuses like a clicked one
 
 
 def click_proximity(
-    clicks: Tensor, full: tuple[int, int], size: torch.Size | tuple[int, int]
+    clicks: Tensor, input_size: tuple[int, int], size: torch.Size | tuple[int, int]
 ) -> Tensor:
-    """Return how much of cells is clicked, (B, 2, *size) in [0, 1]: positive, negative.
+    """Return how much of each cell is clicked, (B, 2, *size) in [0, 1]: positive, negative.
 
-    Clicks are (B, 2K, 3) points in the frame of an input of the size `full`.
+    Clicks are (B, 2K, 3) points on an input of `input_size`.
     """
-    return resize_bilinear(draw_disks(clicks, full, RADIUS), size)
+    return resize_bilinear(draw_disks(clicks, input_size, RADIUS), size)
 
 
 class Diffused(NamedTuple):
-    """The map after diffusion, (B, C, h, w), and the gate, (B, 1, h, w) in [0, 1] if there is one.
+    """The map after diffusion, (B, C, h, w), and the gate, (B, 1, h, w) in [0, 1], if any.
 
-    The gate is the probability that a cell is the object's; only a loss of its own trains it.
+    The gate is the probability that a cell belongs to the object; only its own loss trains it.
     """
 
     features: Tensor
@@ -55,13 +55,13 @@ class _Gate(nn.Module):
 
 
 class Fdm(nn.Module):
-    """Feature diffusion module: (B, C, h, w) -> (B, C, h, w), memory linear in h * w."""
+    """Feature diffusion module: (B, C, h, w) -> (B, C, h, w), with memory linear in h * w."""
 
     def __init__(self, channels: int, inner: int | None = None, gated: bool = True) -> None:
         super().__init__()
         inner = channels if inner is None else inner
         if inner > channels:
-            raise ValueError(f"attention of {inner} channels on {channels}; inner is at most those")
+            raise ValueError(f"inner is {inner}; wanted at most the {channels} channels of the map")
         self.gate_head_pos = _Gate(channels) if gated else None
         self.t = nn.Conv2d(channels, inner, 1, bias=False)  # queries
         self.p = nn.Conv2d(channels, inner, 1, bias=False)  # keys
@@ -70,34 +70,34 @@ class Fdm(nn.Module):
         self.z2, self.bn2 = nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor, clicked: Tensor) -> Diffused:
-        """Return x with what either sign diffuses added; `clicked` (B, 2, h, w) weighs the keys."""
+        """Return x plus the diffusion of both signs; `clicked` (B, 2, h, w) weights the keys."""
         gate: Tensor | None = None
-        open_to = None
+        gate_by_sign = None
         weights = clicked.to(x.dtype)
         if self.gate_head_pos is not None:
             gate = self.gate_head_pos(x)
-            open_to = torch.cat([gate, 1 - gate], dim=1).detach()  # (B, 2, h, w)
-            weights = weights + (open_to > SURE).to(x.dtype)
-        spread = attend(self.t(x), self.p(x), self.g(x), weights)  # (B, 2, D, h, w)
-        if open_to is not None:
-            spread = spread * open_to[:, :, None]
-        positive, negative = spread.unbind(dim=1)
+            gate_by_sign = torch.cat([gate, 1 - gate], dim=1).detach()  # (B, 2, h, w)
+            weights = weights + (gate_by_sign > SURE).to(x.dtype)
+        diffused = attend(self.t(x), self.p(x), self.g(x), weights)  # (B, 2, D, h, w)
+        if gate_by_sign is not None:
+            diffused = diffused * gate_by_sign[:, :, None]
+        positive, negative = diffused.unbind(dim=1)
         return Diffused(x + self.bn(self.z(positive)) + self.bn2(self.z2(negative)), gate)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean of values (B, S, D, h, w) by softmax over keys of query . key * weight.
+    """Return the attention output (B, S, D, h, w): softmax over keys of query . key * weight.
 
     Query, key and value are (B, D, h, w), weights (B, S, h, w), one map for each of S signs. A
-    weight of 0 makes a logit 0, so that without a click every cell receives the mean of all.
+    weight of 0 gives a logit of 0, so without a click every cell receives the mean of all values.
     """
     signs = weights.shape[1]
-    # signs stand where attention has its heads; fused kernels want channels last, without gaps
-    rows = [x.flatten(2).transpose(1, 2).contiguous()[:, None] for x in (query, key, value)]
-    queries, keys, values = rows  # (B, 1, N, D)
-    scaled = keys * weights.flatten(2)[..., None]  # (B, S, N, D)
-    wide = -1, signs, -1, -1
+    # signs take the place of attention heads; fused kernels need contiguous channels-last tensors
+    sequences = [x.flatten(2).transpose(1, 2).contiguous()[:, None] for x in (query, key, value)]
+    queries, keys, values = sequences  # (B, 1, N, D)
+    weighted_keys = keys * weights.flatten(2)[..., None]  # (B, S, N, D)
+    expanded_shape = -1, signs, -1, -1
     out = F.scaled_dot_product_attention(
-        queries.expand(wide), scaled, values.expand(wide), scale=1.0
+        queries.expand(expanded_shape), weighted_keys, values.expand(expanded_shape), scale=1.0
     )
     return out.transpose(2, 3).reshape(*weights.shape[:2], *query.shape[1:])

@@ -1,6 +1,8 @@
-"""Nearest: each pixel follows the click that is nearest in place and colour. No weights.
+"""Nearest: each pixel takes the sign of the click nearest in position and colour. No weights.
 
-A yardstick for the machinery, not a method: all integers, so every machine plays the same games.
+A test of the benchmark rather than a method: it uses integers only, so its games are the same on
+every machine.
+
 D_i(p) = (r - r_i)^2 + (c - c_i)^2 + 6 ((R - R_i)^2 + (G - G_i)^2 + (B - B_i)^2); a pixel takes the
 sign of the click with the smallest D, the earliest winning ties. No threshold, no zoom, no flip.
 """
@@ -22,7 +24,7 @@ class _State(NamedTuple):
     image: Image
     distance: NDArray[np.int32]  # (H, W), to the nearest click so far
     mask: Mask
-    seen: int  # clicks that both hold already
+    answered: int  # number of clicks that both already reflect
 
 
 class Nearest:
@@ -33,20 +35,20 @@ class Nearest:
         return image
 
     def start(self, encoded: Image, initial: Mask | None) -> _State:
-        """Return the state without a click; an initial mask stands until the first one."""
+        """Return the state before the first click, with the initial mask if there is one."""
         shape = encoded.shape[:2]
         far = np.full(shape, np.iinfo(np.int32).max, np.int32)
         return _State(encoded, far, np.zeros(shape, bool) if initial is None else initial, 0)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        """Answer each turn by itself."""
+        """Answer each turn independently."""
         return [_answer(turn) for turn in turns]
 
 
 def _answer(turn: Turn) -> Prediction:
     state: _State = turn.state
     distance, mask = state.distance, state.mask
-    for click in turn.clicks[state.seen :]:
+    for click in turn.clicks[state.answered :]:
         to_click = _distance(state.image, click)
         nearer = to_click < distance  # strictly: an equal earlier click keeps its pixels
         distance = np.minimum(distance, to_click)
@@ -70,7 +72,7 @@ def _distance(image: Image, click: Click) -> NDArray[np.int32]:
 card = Model(
     name="nearest",
     build=Nearest,
-    summary="each pixel follows the click nearest in place and colour",
+    summary="each pixel takes the sign of the click nearest in position and colour",
     source="defined by isbench",
     licence="MIT",
 )

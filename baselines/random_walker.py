@@ -1,9 +1,9 @@
 """Random walker (Grady 2006, doi:10.1109/TPAMI.2006.233) seeded by clicks, on scikit-image.
 
-Each unseeded pixel takes the sign of the seed that a walk over similar pixels most likely meets
-first. The seeds are disks around the clicks; while there is no negative click, the image's border
-stands in for one, but for what a positive click covers. Differs from the paper: played at a smaller
-working size. `beta` is scikit-image's default, nothing here is tuned. Needs the extra `walker`.
+Each unseeded pixel takes the sign of the seed that a random walk over similar pixels most likely
+reaches first. The seeds are disks around the clicks; without a negative click the image's border
+serves as one, except where a positive click covers it. Differs from the paper: it runs at a smaller
+working size. `beta` is scikit-image's default; nothing is tuned. Needs the extra `walker`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skimage.segmentation import random_walker
 from baselines.working_size import enlarge, scale_clicks, shrink
 from isbench.types import Click, Image, Mask, Model, Prediction, Turn
 
-_OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is what it decides
+_OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is unlabelled
 
 
 class _State(NamedTuple):
@@ -35,10 +35,10 @@ class RandomWalker:
 
     longer_side: int  # of the working size, in pixels; smaller images are not enlarged
     seed: float  # radius of a click's disk, as a share of the longer side
-    beta: float  # how much a difference of colour hinders the walk
+    beta: float  # how strongly colour differences hinder the walk
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
+        """Raise ValueError for impossible numbers."""
         if self.longer_side < 16 or self.seed <= 0 or self.beta <= 0:
             raise ValueError("wanted longer_side of at least 16, seed and beta above 0")
 
@@ -47,18 +47,18 @@ class RandomWalker:
         return _State(shrink(image, self.longer_side), (image.shape[0], image.shape[1]))
 
     def start(self, encoded: _State, initial: Mask | None) -> _State:
-        """Return the state, which never changes: the clicks alone decide."""
+        """Return the state, which never changes: a prediction depends on the clicks alone."""
         return encoded
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        """Answer each turn by itself."""
+        """Answer each turn independently."""
         return [self._answer(turn) for turn in turns]
 
     def _answer(self, turn: Turn) -> Prediction:
         state: _State = turn.state
         seeds = self._seeds(state, turn.clicks)
         mask = seeds == _OBJECT
-        if mask.any():  # without a seed of the object there is nothing to walk to
+        if mask.any():  # without an object seed there is nothing to solve
             labels = random_walker(state.small, seeds, beta=self.beta, mode="bf", channel_axis=-1)
             mask = labels == _OBJECT
         return Prediction(enlarge(mask, state.shape, turn.clicks), state)

@@ -1,10 +1,9 @@
-"""RITM (Sofiiuk et al. 2021, arXiv:2102.06583): clicks and last answer as maps, one network.
+"""RITM (Sofiiuk et al. 2021, arXiv:2102.06583): one network with clicks and previous mask as maps.
 
 Written from the paper; equal to the official networks under synthetic weights
-(tests/nn/test_nn.py).
-Attribute names are the keys of the official checkpoints. Differs: what the official networks
-compute without effect (see `isbench.nn.backbones.ocr`) is not computed. `ritm-mini` is this
-project's, with RITM's every rule around another trunk; the paper's Table 3 calls it BS.
+(tests/nn/test_nn.py). Attribute names are the keys of the official checkpoints. Differs: parts of
+the official networks without effect (see `isbench.nn.backbones.ocr`) are not computed. `ritm-mini`
+is this project's model, RITM on another trunk, and corresponds to BS in the paper's Table 3.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Ritm(nn.Module):
         self.head = make_head(trunk)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
+        """Return the main and auxiliary logits at the inputs' size."""
         trunk = self.feature_extractor
         extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
         features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra))
@@ -55,6 +54,8 @@ def make_network(trunk: Callable[[], Trunk], **options: Any) -> Ritm:
 def build_predictor(
     trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any
 ) -> CropPredictor:
-    """Return the predictor of a card: RITM's zoom-in, flip and threshold unless options differ."""
-    made = build_network(partial(make_network, trunk, **options), runtime)
-    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
+    """Return the predictor of a card, with RITM's zoom-in, flip and threshold as defaults."""
+    network = build_network(partial(make_network, trunk, **options), runtime)
+    return CropPredictor(
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+    )

@@ -1,15 +1,15 @@
 """Play the same games with a plain evaluator and with isbench, and compare clicks and speed.
 
-    python -m benchmarks.evaluate --data ../data    # a quarter of an hour
+    python -m benchmarks.evaluate --data ../data    # takes 15 minutes
     python -m benchmarks.evaluate --model csfpn-mini --dataset sample --objects 4 --clicks 5
 
-Every way to play runs in processes of its own, one way after the other: the plain evaluator
-(`benchmarks/plain.py`: batch 1 with its mirror image, PyTorch as it is, all threads), then isbench
-with each backend and number of workers. The objects are the same, evenly spaced; games go on to
-the last click. A way's clicks a second count from the first object's end on, so that imports and
-the building of networks, which a long run does not feel, are left out for all alike. The ratios
-within one run are what to look at; with --guard the exit code is 1 if the games of more than
-a fifth of the objects differ or the ratio of the best way is below that number.
+Each configuration ("way") runs in its own processes, one after the other: the plain evaluator
+(`benchmarks/plain.py`: batch 1 with its mirror image, eager PyTorch, all threads), then isbench
+with each backend and number of workers. The objects are the same, evenly spaced; games run to the
+last click. Clicks per second are counted from the end of the first object, which excludes imports
+and building the networks for all ways; they do not matter in long runs. Only the ratios within one
+run are meaningful. With --guard the exit code is 1 if the games of more than a fifth of the objects
+differ, or if the ratio of the best way is below the given number.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from isbench.types import Dataset, Game, Model, Rules, Runtime
 
 
 class Way(NamedTuple):
-    """A way to play; a backend of None is the plain evaluator's."""
+    """A configuration; a backend of None is the plain evaluator."""
 
     backend: str | None
     workers: int
@@ -55,43 +55,43 @@ class Way(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return what the table calls it."""
+        """Return the name in the table."""
         if self.backend is None:
             return f"plain, {self.threads} threads"
         return f"{self.backend}, {self.workers} x {self.threads}"
 
 
 class Clock(runner.Silent):
-    """Notes when each game ended, and its clicks."""
+    """Records when each game ended, and its number of clicks."""
 
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
 
     def played(self, game: Game) -> None:
-        """Note it."""
+        """Record the end of a game."""
         self.ends.append((perf_counter(), len(game.trajectory.clicks)))
 
     def rate(self, workers: int) -> float:
-        """Return clicks a second, from when every worker has ended its first game."""
+        """Return clicks per second, counted once every worker has finished its first game."""
         ends = self.ends[min(workers, len(self.ends) - 1) - 1 :]
         return sum(clicks for _, clicks in ends[1:]) / (ends[-1][0] - ends[0][0])
 
 
-def card_of(name: str, runtime: Runtime) -> Model:
+def load_card(name: str, runtime: Runtime) -> Model:
     model = load_model(name)
     return load_weights(model, None if model.bundled else "random", runtime)
 
 
-def data_of(name: str, folder: Path | None, objects: int) -> Dataset:
+def load_data(name: str, folder: Path | None, objects: int) -> Dataset:
     dataset = load_dataset(name, folder)
-    chosen = dict.fromkeys(
+    keys = dict.fromkeys(
         dataset.keys[int(k)] for k in np.linspace(0, len(dataset.keys) - 1, objects)
     )
-    return replace(dataset, keys=tuple(chosen), limit=len(chosen))
+    return replace(dataset, keys=tuple(keys), limit=len(keys))
 
 
-def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
-    """Play with the plain evaluator; also say what sizes the network saw."""
+def run_plain(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
+    """Play with the plain evaluator; also return the input sizes of the network."""
     assert card.runtime is not None
     assert card.network is not None
     torch.set_num_threads(way.threads)
@@ -101,29 +101,29 @@ def play_plainly(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[
     sizes: dict[str, int] = {}
     network = load_network(partial(card.network, **options), card.runtime)
 
-    def called(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+    def counted_network(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
         size = f"{inputs.shape[2]} {inputs.shape[3]}"
         sizes[size] = sizes.get(size, 0) + 1
         return network(inputs, clicks)
 
-    clock, games, seconds, other = Clock(), {}, [], {"clicker": 0.0, "loading": 0.0}
+    clock, games, seconds, other_seconds = Clock(), {}, [], {"clicker": 0.0, "loading": 0.0}
     started = perf_counter()
-    for game in plain.play(called, dataset, rules, plain.options(options)):
+    for game in plain.play(counted_network, dataset, rules, plain.options(options)):
         clock.ends.append((perf_counter(), len(game.clicks)))
         games[game.key] = [list(click) for click in game.clicks]
         seconds += game.model
-        other["clicker"] += game.clicker
-        other["loading"] += game.loading
+        other_seconds["clicker"] += game.clicker
+        other_seconds["loading"] += game.loading
     wall = perf_counter() - started
-    shares = {name: share / wall for name, share in other.items()}
+    shares = {name: share / wall for name, share in other_seconds.items()}
     shares["model"] = sum(seconds) / wall
     return {"games": games, "seconds": seconds, "rate": clock.rate(1), "sizes": sizes, **shares}
 
 
-def play_by_isbench(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
-    """Play by `isbench run`; with one worker, also say where the time goes."""
+def run_isbench(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
+    """Play with `isbench.run`; with one worker, also return where the time goes."""
     if way.workers == 1:
-        return play_in_the_open(card, dataset, rules)
+        return run_isbench_timed(card, dataset, rules)
     clock = Clock()
     with TemporaryDirectory() as out:
         done = runner.run(card, dataset, rules, out=out, workers=way.workers, watch=clock)
@@ -131,16 +131,16 @@ def play_by_isbench(card: Model, dataset: Dataset, rules: Rules, way: Way) -> di
     return {"games": games, "rate": clock.rate(way.workers)}
 
 
-def play_in_the_open(card: Model, dataset: Dataset, rules: Rules) -> dict[str, Any]:
-    """Play as one worker does, the clicker and the loading timed."""
-    other = {"clicker": 0.0, "loading": 0.0}
+def run_isbench_timed(card: Model, dataset: Dataset, rules: Rules) -> dict[str, Any]:
+    """Play like one worker, timing the clicker and the loading."""
+    other_seconds = {"clicker": 0.0, "loading": 0.0}
 
-    def timed(name: str, call: Any, *given: Any) -> Any:
+    def timed(name: str, call: Any, *args: Any) -> Any:
         started = perf_counter()
         try:
-            return call(*given)
+            return call(*args)
         finally:
-            other[name] += perf_counter() - started
+            other_seconds[name] += perf_counter() - started
 
     cv2.setNumThreads(1)
     card = spec.with_dataset_defaults(card, dataset)
@@ -154,13 +154,13 @@ def play_in_the_open(card: Model, dataset: Dataset, rules: Rules) -> dict[str, A
         games[game.trajectory.key] = [list(click) for click in game.trajectory.clicks]
         seconds += game.seconds
     wall = perf_counter() - started
-    shares = {name: share / wall for name, share in other.items()}
+    shares = {name: share / wall for name, share in other_seconds.items()}
     shares["model"] = sum(seconds) / wall
     return {"games": games, "seconds": seconds, "rate": clock.rate(1), **shares}
 
 
-def peak(threads: int) -> float:
-    """Return FLOP/s of large matrix products, the best of several."""
+def measure_peak(threads: int) -> float:
+    """Return the FLOP/s of large matrix products, the best of several."""
     torch.set_num_threads(threads)
     one, other = torch.rand(2, 2048, 2048)
     best = float("inf")
@@ -171,39 +171,39 @@ def peak(threads: int) -> float:
     return 2 * 2048**3 / best
 
 
-def child(task: str) -> None:
-    """Play one way and print what came of it."""
+def run_child(task: str) -> None:
+    """Run one way and print its result as JSON."""
     model, dataset, folder, objects, clicks, way = json.loads(task)
     way = Way(*way)
-    card = card_of(model, Runtime(threads=way.threads, backend=way.backend or "eager"))
-    data = data_of(dataset, Path(folder) if folder else None, objects)
-    made = (play_plainly if way.backend is None else play_by_isbench)(
+    card = load_card(model, Runtime(threads=way.threads, backend=way.backend or "eager"))
+    data = load_data(dataset, Path(folder) if folder else None, objects)
+    result = (run_plain if way.backend is None else run_isbench)(
         card, data, Rules(clicks, 1.01), way
     )
     most = [
         resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     ]
-    print(json.dumps({**made, "memory": max(most) / 1024}))
+    print(json.dumps({**result, "memory": max(most) / 1024}))
 
 
-def played(task: Sequence[Any]) -> dict[str, Any]:
+def run_way(task: Sequence[Any]) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.evaluate", "--child", json.dumps(task)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def ways(backend: str | None) -> list[Way]:
-    there = count_cores()
+def list_ways(backend: str | None) -> list[Way]:
+    cores = count_cores()
     names = [backend] if backend else ["eager", *(["openvino"] if openvino.is_installed() else [])]
-    made = [Way(None, 1, there)]
+    ways = [Way(None, 1, cores)]
     for name in names:
-        made += [Way(name, 1, 1), Way(name, 1, there), Way(name, there, 1)]
-    return list(dict.fromkeys(made))
+        ways += [Way(name, 1, 1), Way(name, 1, cores), Way(name, cores, 1)]
+    return list(dict.fromkeys(ways))
 
 
-def flops(name: str, sizes: dict[str, int]) -> float:
-    """Return the operations of all passes with their mirror images, two a multiply-add."""
+def count_flops(name: str, sizes: dict[str, int]) -> float:
+    """Return the operations of all passes with their mirror images, two per multiply-add."""
     card = load_model(name)
     assert card.network is not None
     network = partial(card.network, **card.options)
@@ -214,39 +214,39 @@ def flops(name: str, sizes: dict[str, int]) -> float:
     return total
 
 
-def rows(model: str, dataset: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Play every way and yield its line of the table."""
+def measure_ways(model: str, dataset: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Run every way and yield its row of the table."""
     folder = str(options.data) if options.data else None
-    base: dict[str, Any] = {}
-    for way in ways(options.backend):
-        found = played([model, dataset, folder, options.objects, options.clicks, way])
-        base = base or found
-        total = sum(map(len, found["games"].values()))
-        alike = sum(found["games"][key] == game for key, game in base["games"].items())
-        work = flops(model, base["sizes"]) / total * found["rate"]
-        ratio = found["rate"] / base["rate"]
-        seconds = found.get("seconds")
+    reference: dict[str, Any] = {}
+    for way in list_ways(options.backend):
+        result = run_way([model, dataset, folder, options.objects, options.clicks, way])
+        reference = reference or result
+        total = sum(map(len, result["games"].values()))
+        equal_games = sum(result["games"][key] == game for key, game in reference["games"].items())
+        work = count_flops(model, reference["sizes"]) / total * result["rate"]
+        ratio = result["rate"] / reference["rate"]
+        seconds = result.get("seconds")
         yield {
             "model": model,
             "dataset": dataset,
             "way": way.name,
-            "objects": len(base["games"]),
+            "objects": len(reference["games"]),
             "clicks": total,
-            "alike": alike,
+            "alike": equal_games,
             "ratio": ratio,
-            "objects_per_s": found["rate"] * len(base["games"]) / total,
+            "objects_per_s": result["rate"] * len(reference["games"]) / total,
             "p50_s": float(np.percentile(seconds, 50)) if seconds else None,
             "p95_s": float(np.percentile(seconds, 95)) if seconds else None,
-            **{f"{share}_share": found.get(share) for share in ("model", "clicker", "loading")},
-            "of_peak": work / peak(way.workers * way.threads),
-            "memory_mib": found["memory"],
+            **{f"{share}_share": result.get(share) for share in ("model", "clicker", "loading")},
+            "of_peak": work / measure_peak(way.workers * way.threads),
+            "memory_mib": result["memory"],
         }
         print(".", end="", file=sys.stderr, flush=True)
 
 
-def shown(table: pd.DataFrame) -> str:
-    """Return the table in markdown."""
-    forms = {
+def format_table(table: pd.DataFrame) -> str:
+    """Return the table as markdown."""
+    formats = {
         "ratio": "{:.2f}", "objects_per_s": "{:.3f}", "p50_s": "{:.3f}", "p95_s": "{:.3f}",
         "model_share": "{:.1%}", "clicker_share": "{:.2%}", "loading_share": "{:.2%}",
         "of_peak": "{:.0%}", "memory_mib": "{:.0f}",
@@ -255,7 +255,7 @@ def shown(table: pd.DataFrame) -> str:
     for line in table.to_dict("records"):
         lines.append(
             [
-                "" if pd.isna(value) else forms.get(str(name), "{}").format(value)
+                "" if pd.isna(value) else formats.get(str(name), "{}").format(value)
                 for name, value in line.items()
             ]
         )
@@ -271,30 +271,30 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--objects", type=int, default=16)
     parser.add_argument("--clicks", type=int, default=6)
-    parser.add_argument("--backend", help="only this one of isbench's")
+    parser.add_argument("--backend", help="run only this backend of isbench")
     parser.add_argument("--out", type=Path, help="write the table as CSV")
-    parser.add_argument("--guard", type=float, help="least ratio of the best way")
+    parser.add_argument("--guard", type=float, help="smallest acceptable ratio of the best way")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.child)
+        run_child(options.child)
         return
     lines = [
         line
         for model in options.model or ["ritm-hrnet18", "csfpn-mini"]
         for dataset in options.dataset or ["grabcut", "davis"]
-        for line in rows(model, dataset, options)
+        for line in measure_ways(model, dataset, options)
     ]
     table = pd.DataFrame(lines)
     print(f"\n{processor()}, {count_cores()} cores, torch {torch.__version__}\n")
-    print(shown(table))
+    print(format_table(table))
     if options.out:
         table.to_csv(options.out, index=False, float_format="%.6g")
     if options.guard is not None:
         best = table.groupby(["model", "dataset"]).ratio.max().min()
-        # on a processor that rounds otherwise a pixel, and with it a game, may go another way
+        # on a processor that rounds differently a pixel, and with it a game, may differ
         if best < options.guard or (table.alike < 0.8 * table.objects).any():
-            sys.exit(f"ratio {best:.2f}, wanted {options.guard}; or clicks differ: see the table")
+            sys.exit(f"ratio {best:.2f}, wanted {options.guard}; or games differ: see the table")
 
 
 if __name__ == "__main__":

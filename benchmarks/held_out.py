@@ -1,10 +1,10 @@
-"""How shipped weights do on held-out objects of the training pack: what choices are made by.
+"""Evaluate the bundled weights on held-out objects, on which choices are based.
 
     python benchmarks/held_out.py pack:../shared/data/train results/training/held_out.csv
 
-A line for each of the weights that come with the mini models, and for each option tried: mean
-clicks to an IoU and mean IoU after some clicks, of games that end at 0.90, on the 40 objects that
-`isbench train` validates on. Benchmark sets have no part in it.
+Writes a row for each of the weights bundled with the mini models, and for each option tried: NoC
+and the mean IoU after some clicks, in games that end at 0.90, on the 40 objects on which
+`isbench train` validates. Uses no benchmark data set.
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ PLAYED = (
 )
 
 
-def scores(name: str, weights: str, options: dict[str, str], held: Dataset) -> list[float]:
+def compute_scores(
+    name: str, weights: str, options: dict[str, str], held_out: Dataset
+) -> list[float]:
     """Return NoC at each of TARGETS and the mean IoU after each of SHOWN clicks."""
     card = spec.with_dataset_defaults(
-        load_weights(with_options(load_model(name), options), weights), held
+        load_weights(with_options(load_model(name), options), weights), held_out
     )
-    games = play(job.build_predictor(card), map(held.load, held.keys), Rules(20, max(TARGETS)))
+    games = play(
+        job.build_predictor(card), map(held_out.load, held_out.keys), Rules(20, max(TARGETS))
+    )
     iou = curves([game.trajectory for game in games], 20)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
     nocs = [float(clicks_to(iou, target).mean()) for target in TARGETS]
@@ -54,18 +58,18 @@ def scores(name: str, weights: str, options: dict[str, str], held: Dataset) -> l
 
 
 def main(data: str, path: Path) -> None:
-    """Write the lines, and print them as they come."""
+    """Write the rows, and print each as it is computed."""
     cv2.setNumThreads(1)
-    held = pick_objects(split_held_out(read(data))[1], MINI.checks.objects)
+    held_out = pick_objects(split_held_out(read(data))[1], MINI.checks.objects)
     heads = [f"noc{100 * target:.0f}" for target in TARGETS] + [f"iou{k}" for k in SHOWN]
     with path.open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["model", "weights", "options", *heads])
+        writer = csv.writer(file)
+        writer.writerow(["model", "weights", "options", *heads])
         for name, weights, options in PLAYED:
-            told = " ".join(f"{key}={value}" for key, value in options.items())
-            found = [f"{score:.6g}" for score in scores(name, weights, options, held)]
-            lines.writerow([name, weights, told, *found])
-            print(name, weights, told, *found, flush=True)
+            options_text = " ".join(f"{key}={value}" for key, value in options.items())
+            figures = [f"{score:.6g}" for score in compute_scores(name, weights, options, held_out)]
+            writer.writerow([name, weights, options_text, *figures])
+            print(name, weights, options_text, *figures, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Peak memory of a run as the number of objects grows: it should stay about flat.
+"""Measure the peak memory of a run as the number of objects grows: it should stay nearly constant.
 
-Writes a `folder:` set of small pictures for each size, plays it with `nearest` in a process of its
-own, and prints the peak resident memory of that process.
+Writes a `folder:` data set of small images for each size, plays it with `nearest` in a separate
+process, and prints the peak resident memory of that process.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             root = Path(scratch, "set")
             write_set(root, objects)
-            places = [str(root), str(Path(scratch, "runs"))]
-            subprocess.run([sys.executable, __file__, "--play", *places], check=True)
+            paths = [str(root), str(Path(scratch, "runs"))]
+            subprocess.run([sys.executable, __file__, "--play", *paths], check=True)
 
 
 if __name__ == "__main__":

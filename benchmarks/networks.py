@@ -1,6 +1,6 @@
-"""Seconds of one pass with its mirror image, of networks beside each other in one run.
+"""Time one pass with its mirror image, for several networks in one run.
 
-Ratios to the first network are what to look at. Weights are random: they change no time.
+Only the ratios to the first network are meaningful. Weights are random, which does not affect time.
 
     python benchmarks/networks.py ritm-hrnet18 ritm-mini csfpn-mini
 """
@@ -37,7 +37,7 @@ def main() -> None:
     inputs, clicks = torch.rand(2, 4, *options.size), encode_points(CLICKS).expand(2, -1, -1)
     least = dict.fromkeys(networks, float("inf"))
     with inference(runtime):
-        for _ in range(1 + options.runs):  # the first is thrown away with every slower one
+        for _ in range(1 + options.runs):  # warm-up included: the minimum is reported
             for name, network in networks.items():
                 started = time.perf_counter()
                 network(inputs, clicks)

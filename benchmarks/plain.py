@@ -1,9 +1,9 @@
-"""A plain evaluator, as papers' repositories have them: what isbench is timed and tested against.
+"""A plain evaluator like those in papers' repositories, against which isbench is timed and tested.
 
-One object after the other, its image decoded anew; a network as PyTorch builds it, called with a
-crop and its mirror image as a batch of two, on all threads; whole frames wherever a frame is
-touched. It is written from the protocol and shares no code with isbench but the networks and the
-readers of data sets.
+It plays one object after the other and decodes the image each time; it calls the eager PyTorch
+network on all threads with a crop and its mirror image as a batch of two; it always processes whole
+frames. It is written from the protocol and shares no code with isbench except the networks and the
+data set readers.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Clicked = tuple[int, int, bool]
 
 
-class Played(NamedTuple):
-    """A game, and where its seconds went."""
+class PlayedGame(NamedTuple):
+    """A game, and where its time was spent."""
 
     key: str
     clicks: tuple[Clicked, ...]
     overlap: tuple[tuple[int, int], ...]
-    model: tuple[float, ...]  # seconds of each answer
+    model: tuple[float, ...]  # seconds of each prediction
     clicker: float
     loading: float
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a card says of how its network is asked."""
+    """The inference options of a card."""
 
     zoom_target: int = 400
     overview: int = 0
@@ -46,8 +46,8 @@ class Options:
     g2l: bool = False
 
 
-def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> Iterator[Played]:
-    """Play a data set, by the rules of ritm-2021."""
+def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> Iterator[PlayedGame]:
+    """Play a data set by the rules of ritm-2021."""
     for key in dataset.keys:
         started = perf_counter()
         sample = dataset.load(key)
@@ -55,15 +55,15 @@ def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> I
 
 
 def options(card: Mapping[str, Any]) -> Options:
-    """Return what a card's options say, those that the data set fills in filled in."""
+    """Return a card's options, with the data set's defaults filled in."""
     wanted = {name: card[name] for name in Options.__dataclass_fields__ if name in card}
     return Options(**{**wanted, "zoom_target": card["zoom_target"] or 400})
 
 
 def game(
     network: Logits, sample: Sample, rules: Rules, options: Options, loading: float = 0.0
-) -> Played:
-    """Play an object; `loading` is how long it took to load."""
+) -> PlayedGame:
+    """Play an object; `loading` is the time that loading it took."""
     answer = (_GlobalToLocal if options.g2l else _ZoomIn)(network, sample.image, options)
     mask = np.zeros(sample.truth.shape, bool)
     clicks: list[Clicked] = []
@@ -73,28 +73,28 @@ def game(
     for _ in range(rules.max_clicks):
         started = perf_counter()
         clicks.append(_next_click(mask, sample, clicks))
-        clicked = perf_counter()
+        click_end = perf_counter()
         with torch.no_grad():
             mask = answer(clicks)
-        answered = perf_counter()
-        kept = ~sample.ignore
-        both = int(np.logical_and(mask, sample.truth)[kept].sum())
-        either = int(np.logical_or(mask, sample.truth)[kept].sum())
-        overlap.append((both, either))
-        clicker += clicked - started + perf_counter() - answered
-        seconds.append(answered - clicked)
-        if either and both / either >= rules.stop_iou:
+        answer_end = perf_counter()
+        scored = ~sample.ignore
+        intersection = int(np.logical_and(mask, sample.truth)[scored].sum())
+        union = int(np.logical_or(mask, sample.truth)[scored].sum())
+        overlap.append((intersection, union))
+        clicker += click_end - started + perf_counter() - answer_end
+        seconds.append(answer_end - click_end)
+        if union and intersection / union >= rules.stop_iou:
             break
-    return Played(sample.key, tuple(clicks), tuple(overlap), tuple(seconds), clicker, loading)
+    return PlayedGame(sample.key, tuple(clicks), tuple(overlap), tuple(seconds), clicker, loading)
 
 
 def _next_click(mask: Array, sample: Sample, clicks: list[Clicked]) -> Clicked:
-    """Return the pixel deepest inside the missing or the false part, of the float distances."""
-    kept = ~sample.ignore
+    """Return the deepest pixel of the missing or the false region, by float distances."""
+    scored = ~sample.ignore
     depths = []
-    for wrong in (sample.truth & ~mask & kept, ~sample.truth & mask & kept):
-        framed = np.pad(wrong, 1).astype(np.uint8)
-        depth = cv2.distanceTransform(framed, cv2.DIST_L2, 0)[1:-1, 1:-1]
+    for wrong in (sample.truth & ~mask & scored, ~sample.truth & mask & scored):
+        padded = np.pad(wrong, 1).astype(np.uint8)
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1]
         for row, col, _ in clicks:
             depth[row, col] = 0
         depths.append(depth)
@@ -110,12 +110,12 @@ class _Answer:
         self.network, self.options = network, options
         self.image = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 255
         self.probability = torch.zeros(1, 1, *image.shape[:2])
-        self.box: tuple[int, int, int, int] | None = None  # top, bottom, left, right, all inside
+        self.box: tuple[int, int, int, int] | None = None  # top, bottom, left, right, inclusive
 
-    def _seen(
+    def _predict_box(
         self, clicks: list[Clicked], box: tuple[int, int, int, int], longer: int
     ) -> torch.Tensor:
-        """Return the probabilities of a box that the network sees with this longer side."""
+        """Return the probabilities of a box, resized for the network to this longer side."""
         top, bottom, left, right = box
         inputs = torch.cat([self.image, self.probability], 1)
         inputs = inputs[:, :, top : bottom + 1, left : right + 1]
@@ -125,8 +125,8 @@ class _Answer:
         inputs = F.interpolate(inputs, size, mode="bilinear", align_corners=True)
         halves: dict[bool, list[list[float]]] = {True: [], False: []}
         for order, (row, col, positive) in enumerate(clicks):
-            at = [(row - top) * size[0] / height, (col - left) * size[1] / width, order]
-            halves[positive].append(at)
+            point = [(row - top) * size[0] / height, (col - left) * size[1] / width, order]
+            halves[positive].append(point)
         places = max(1, *map(len, halves.values()))
         table = [h + [[-1.0] * 3] * (places - len(h)) for h in halves.values()]
         points = torch.tensor(table, dtype=torch.float32).reshape(1, -1, 3)
@@ -139,27 +139,31 @@ class _Answer:
         ).float()
         return torch.sigmoid((logits[:1] + logits[1:].flip(3)) / 2)
 
-    def _whole(self, clicks: list[Clicked]) -> torch.Tensor:
+    def _predict_whole(self, clicks: list[Clicked]) -> torch.Tensor:
         height, width = self.image.shape[2:]
-        seen = self._seen(clicks, (0, height - 1, 0, width - 1), self.options.overview)
-        return F.interpolate(seen, (height, width), mode="bilinear", align_corners=True)
+        probability = self._predict_box(
+            clicks, (0, height - 1, 0, width - 1), self.options.overview
+        )
+        return F.interpolate(probability, (height, width), mode="bilinear", align_corners=True)
 
-    def _inside(self, clicks: list[Clicked], box: tuple[int, int, int, int]) -> torch.Tensor:
-        return self._pasted(self._seen(clicks, box, self.options.zoom_target), box)
+    def _predict_inside(
+        self, clicks: list[Clicked], box: tuple[int, int, int, int]
+    ) -> torch.Tensor:
+        return self._paste(self._predict_box(clicks, box, self.options.zoom_target), box)
 
-    def _pasted(self, seen: torch.Tensor, box: tuple[int, int, int, int]) -> torch.Tensor:
+    def _paste(self, probability: torch.Tensor, box: tuple[int, int, int, int]) -> torch.Tensor:
         top, bottom, left, right = box
         size = bottom - top + 1, right - left + 1
         whole = torch.zeros_like(self.probability)
         whole[:, :, top : bottom + 1, left : right + 1] = F.interpolate(
-            seen, size, mode="bilinear", align_corners=True
+            probability, size, mode="bilinear", align_corners=True
         )
         return whole
 
-    def _around(
+    def _find_box(
         self, clicks: list[Clicked], least: int, probability: torch.Tensor
     ) -> tuple[int, int, int, int] | None:
-        """Return the object's box, 1.4 times as large, None if there is no object."""
+        """Return the object's box, enlarged by 1.4, None without an object."""
         object_mask = (probability[0, 0] > 0.5).numpy()
         if not object_mask.any():
             return None
@@ -167,8 +171,8 @@ class _Answer:
             if positive:
                 object_mask[row, col] = True
         box: list[int] = []
-        for places, length in zip(np.where(object_mask), object_mask.shape, strict=True):
-            first, last = int(places.min()), int(places.max())
+        for indices, length in zip(np.where(object_mask), object_mask.shape, strict=True):
+            first, last = int(indices.min()), int(indices.max())
             half = max(1.4 * (last - first + 1), least) / 2
             centre = (first + last) / 2
             box += [max(0, round(centre - half)), min(length - 1, round(centre + half))]
@@ -176,39 +180,39 @@ class _Answer:
 
 
 class _ZoomIn(_Answer):
-    """From the second click on the object's surroundings, renewed when they no longer fit."""
+    """From the second click on a crop around the object, replaced when it no longer fits."""
 
     def __call__(self, clicks: list[Clicked]) -> Array:
-        fresh = self._around(clicks, 200, self.probability) if len(clicks) > 1 else None
-        if fresh is not None and (self.box is None or self._outgrown(clicks, fresh)):
-            self.box = fresh
-        if fresh is not None:
+        new_box = self._find_box(clicks, 200, self.probability) if len(clicks) > 1 else None
+        if new_box is not None and (self.box is None or self._needs_new_box(clicks, new_box)):
+            self.box = new_box
+        if new_box is not None:
             assert self.box is not None
-            self.probability = self._inside(clicks, self.box)
+            self.probability = self._predict_inside(clicks, self.box)
         else:
-            whole = self._whole(clicks)
-            self.probability = whole if self.box is None else self._pasted(whole, self.box)
+            whole = self._predict_whole(clicks)
+            self.probability = whole if self.box is None else self._paste(whole, self.box)
         return np.asarray((self.probability[0, 0] > self.options.threshold).numpy())
 
-    def _outgrown(self, clicks: list[Clicked], fresh: tuple[int, int, int, int]) -> bool:
+    def _needs_new_box(self, clicks: list[Clicked], new_box: tuple[int, int, int, int]) -> bool:
         assert self.box is not None
         top, bottom, left, right = self.box
         if any(p and not (top <= r < bottom and left <= c < right) for r, c, p in clicks):
             return True
-        alike = 1.0
-        for at in (0, 2):
-            (a, b), (c, d) = fresh[at : at + 2], self.box[at : at + 2]
-            common = max(0, min(b, d) - max(a, c) + 1)
-            alike *= common / (max(b, d) - min(a, c) + 1)
-        return alike < 0.5
+        overlap = 1.0
+        for axis in (0, 2):
+            (a, b), (c, d) = new_box[axis : axis + 2], self.box[axis : axis + 2]
+            intersection = max(0, min(b, d) - max(a, c) + 1)
+            overlap *= intersection / (max(b, d) - min(a, c) + 1)
+        return overlap < 0.5
 
 
 class _GlobalToLocal(_Answer):
-    """The whole image first, then the surroundings of what was found, at every click."""
+    """The whole image first, then a crop around the object found, at every click."""
 
     def __call__(self, clicks: list[Clicked]) -> Array:
-        self.probability = self._whole(clicks)
-        box = self._around(clicks, 0, self.probability)
+        self.probability = self._predict_whole(clicks)
+        box = self._find_box(clicks, 0, self.probability)
         if box is not None:
-            self.probability = self._inside(clicks, box)
+            self.probability = self._predict_inside(clicks, box)
         return np.asarray((self.probability[0, 0] > self.options.threshold).numpy())

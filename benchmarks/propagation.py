@@ -1,7 +1,7 @@
-"""What propagation costs: SGM and HSGM from clicks, against FDM from every cell to every cell.
+"""Measure the cost of propagation: SGM and HSGM from clicks, against FDM between all cells.
 
-Prints seconds and megabytes against the cells N of the finer map and the clicks M, with the slopes
-fitted to them, and draws docs/propagation.png. Ratios within one run are what to look at.
+Prints seconds and megabytes against the number of cells N of the finer map and of clicks M, with
+fitted slopes, and draws docs/propagation.png. Only the ratios within one run are meaningful.
 
     python benchmarks/propagation.py
 """
@@ -25,50 +25,50 @@ from baselines.fdm import Fdm
 from csfpn.propagation import Hsgm, Sgm, clicked_cells, gather, spread
 
 CHANNELS, LOW, REDUCTION = 128, 128, 4  # of Table 4's baseline on ResNet-50
-SIDES = (32, 48, 64, 96, 128, 192)  # of the square map at 1/2; N is its square
+SIDES = (32, 48, 64, 96, 128, 192)  # side of the square map at 1/2; N is its square
 CLICKS = (1, 2, 5, 10, 20, 50, 100)
-SIDE, CLICK = 96, 20  # held while the other varies
+SIDE, CLICK = 96, 20  # fixed while the other varies
 RUNS = 25
 OUT = Path(__file__).parents[1] / "docs" / "propagation.png"
 
 
-class Spent(NamedTuple):
-    """What a call took."""
+class Measured(NamedTuple):
+    """The cost of a call."""
 
-    seconds: float  # the least of several runs
-    megabytes: float  # most that was allocated at once beside weights and inputs
+    seconds: float  # the minimum of several runs
+    megabytes: float  # peak allocation, without weights and inputs
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive, as they come and go."""
+    """Tracks the bytes of live tensors."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.alive = self.most = 0
+        self.allocated = self.most = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = op(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
-                self._take(tensor.untyped_storage())
+                self._allocate(tensor.untyped_storage())
         return out
 
-    def _take(self, storage: Any) -> None:
-        place, size = storage.data_ptr(), storage.nbytes()
-        if place in self._known or not size:
+    def _allocate(self, storage: Any) -> None:
+        pointer, size = storage.data_ptr(), storage.nbytes()
+        if pointer in self._known or not size:
             return
-        self._known.add(place)
-        self.alive += size
-        self.most = max(self.most, self.alive)
-        weakref.finalize(storage, self._drop, place, size)
+        self._known.add(pointer)
+        self.allocated += size
+        self.most = max(self.most, self.allocated)
+        weakref.finalize(storage, self._free, pointer, size)
 
-    def _drop(self, place: int, size: int) -> None:
-        self._known.discard(place)
-        self.alive -= size
+    def _free(self, pointer: int, size: int) -> None:
+        self._known.discard(pointer)
+        self.allocated -= size
 
 
-def spent(call: Callable[[], Any]) -> Spent:
+def measure(call: Callable[[], Any]) -> Measured:
     with torch.inference_mode():
         call()
         seconds = []
@@ -78,7 +78,7 @@ def spent(call: Callable[[], Any]) -> Spent:
             seconds.append(time.perf_counter() - started)
     with torch.no_grad(), Peak() as peak:
         call()
-    return Spent(min(seconds), peak.most / 2**20)
+    return Measured(min(seconds), peak.most / 2**20)
 
 
 def clicks(count: int, side: int) -> Tensor:
@@ -104,7 +104,7 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
 
 
 def attention(side: int, count: int) -> Callable[[], Any]:
-    """Return the attention of HSGM by itself: what of its cost grows with the clicks."""
+    """Return the attention of HSGM alone, the part whose cost grows with the clicks."""
     at = clicked_cells(clicks(count, side), (side, side), 2)
     query, value = (
         torch.rand(1, CHANNELS // REDUCTION, side, side),
@@ -121,7 +121,7 @@ def diffusion(side: int) -> Callable[[], Any]:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Return the power of x that y grows with, fitted to all points."""
+    """Return the exponent of a power law y(x) fitted to all points."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
@@ -129,26 +129,26 @@ def main() -> None:
     torch.set_num_threads(1)
     cells_n = [side * side for side in SIDES]
     by_cells = {
-        "SGM + HSGM": [spent(graphs(side, CLICK)) for side in SIDES],
-        "FDM": [spent(diffusion(side)) for side in SIDES],
+        "SGM + HSGM": [measure(graphs(side, CLICK)) for side in SIDES],
+        "FDM": [measure(diffusion(side)) for side in SIDES],
     }
     by_clicks = {
-        "SGM + HSGM": [spent(graphs(SIDE, count)) for count in CLICKS],
-        "attention of HSGM alone": [spent(attention(SIDE, count)) for count in CLICKS],
+        "SGM + HSGM": [measure(graphs(SIDE, count)) for count in CLICKS],
+        "attention of HSGM alone": [measure(attention(SIDE, count)) for count in CLICKS],
     }
-    dense = spent(diffusion(SIDE))
+    dense = measure(diffusion(SIDE))
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), constrained_layout=True)
     for row, (field, unit) in enumerate((("seconds", "seconds"), ("megabytes", "MB"))):
         left, right = axes[row]
-        for name, found in by_cells.items():
-            values = [getattr(one, field) for one in found]
+        for name, measured in by_cells.items():
+            values = [getattr(one, field) for one in measured]
             power = slope(cells_n, values)
             left.loglog(cells_n, values, "o-", label=f"{name}: grows as N^{power:.2f}")
             print(f"{name}, {unit} against N at M={CLICK}: power {power:.2f}")
             for n, value in zip(cells_n, values, strict=True):
                 print(f"  N={n:6d}  {value:10.5f}")
-        for name, found in by_clicks.items():
-            values = [getattr(one, field) for one in found]
+        for name, measured in by_clicks.items():
+            values = [getattr(one, field) for one in measured]
             per, fixed = np.polyfit(CLICKS, values, 1)
             residual = np.array(values) - (fixed + per * np.array(CLICKS))
             fit = 1 - residual.var() / np.var(values)

@@ -1,9 +1,9 @@
-"""How fast a training goes, and how much of its time is not spent in the network.
+"""Measure the speed of training and the share of time that is not spent in the network.
 
-Takes steps of a model's recipe, or of plain RITM on the mini trunk, and prints images a second, the
-share of the time outside forward and backward passes (target: under 10 % on 2 cores), what of it
-was waiting for samples, and what a sample costs a core. Time on a GPU is told only as images a
-second: its passes run while this process does other things.
+Takes steps of a model's recipe, or of plain RITM on the mini trunk, and prints images per second,
+the share of time outside forward and backward passes (target: under 10 % on 2 cores), the share
+spent waiting for samples, and the core time of a sample. On a GPU only images per second are
+meaningful, since its passes run asynchronously.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from isbench.types import Model
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
 VIEWS = Augmentation(whole=0.3, around=0.4, scale=Range(0.5, 1.5), copy_paste=0.2)
-UNTIMED = 5  # first steps: caches are cold
+UNTIMED = 5  # warm-up steps
 SAMPLES = 100
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=f"pack:{DATA}")
-    parser.add_argument("--model", help="a model with a recipe; else plain RITM on the mini trunk")
+    parser.add_argument(
+        "--model", help="a model with a recipe (default: plain RITM on the mini trunk)"
+    )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=192)
@@ -52,7 +54,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as scratch,
         open_training(model, recipe, options.data, Path(scratch, "out")) as session,
     ):
-        cost = sample_cost(session, options.size)
+        seconds_per_sample = time_samples(session, options.size)
         reports = [event for event in events(session) if isinstance(event, Report)][UNTIMED:]
     seconds, network, waited = (
         sum(getattr(report, name) for report in reports)
@@ -62,7 +64,7 @@ def main() -> None:
     print(f"{options.batch * len(reports) / seconds:8.1f} images/s")
     print(f"{100 * (1 - network / seconds):8.1f} % outside forward and backward passes")
     print(f"{100 * waited / seconds:8.1f} % waiting for samples")
-    print(f"{1000 * cost:8.2f} ms of a core a sample, decoded before")
+    print(f"{1000 * seconds_per_sample:8.2f} ms of core time per sample, image already decoded")
 
 
 def plain() -> Model:
@@ -81,8 +83,8 @@ def plain() -> Model:
     )
 
 
-def sample_cost(session: TrainingRun, size: int) -> float:
-    """Return the seconds of a core that a sample takes once its image is decoded."""
+def time_samples(session: TrainingRun, size: int) -> float:
+    """Return the core seconds of a sample whose image is already decoded."""
     numbers = range(SAMPLES)
     make_batch(session.sampler, numbers, (size, size))
     started = process_time()

@@ -1,13 +1,13 @@
-"""Short trainings beside each other on held-out objects: what recipes are chosen by.
+"""Compare short trainings on held-out objects, on which the choice of recipes is based.
 
     python -m benchmarks.trials pack:../shared/data/train results/training/trials.csv \
         runs/trials/first runs/trials/second
 
-Plays the weights of each training's folder, and of its card the model, on the first 120 held-out
-objects of the training pack, the same ones for all, in games that end at IoU 0.90. A line each:
-what its recipe sets differently from the first one's, NoC with 95 % intervals, mean IoU after some
-clicks, and the paired difference of NoC@90 to the first one. Benchmark sets have no part in it.
-`--set KEY=VALUE` plays all of them with an option of their model.
+Plays the weights of each training folder, with the model named on their card, on the first 120
+held-out objects of the training pack, the same for all, in games that end at IoU 0.90. Writes a row
+per folder: the recipe's differences from the first one, NoC with 95 % intervals, the mean IoU after
+some clicks, and the paired difference of NoC@90 to the first one. Uses no benchmark data set.
+`--set KEY=VALUE` sets an option of all models.
 """
 
 from __future__ import annotations
@@ -36,27 +36,31 @@ OBJECTS, CLICKS = 120, 20
 TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)
 
 
-def played(path: Path, held: Dataset, options: dict[str, str]) -> NDArray[np.float64]:
-    """Return the IoU after each click of a game an object, (N, CLICKS)."""
+def play_objects(path: Path, held_out: Dataset, options: dict[str, str]) -> NDArray[np.float64]:
+    """Return the IoU after each click, one game per object, (N, CLICKS)."""
     model = with_options(load_model(read_card(path)["model"]), options)
     runtime = Runtime(backend="openvino", threads=2)
-    card = spec.with_dataset_defaults(load_weights(model, str(path), runtime), held)
-    games = play(job.build_predictor(card), map(held.load, held.keys), Rules(CLICKS, max(TARGETS)))
+    card = spec.with_dataset_defaults(load_weights(model, str(path), runtime), held_out)
+    games = play(
+        job.build_predictor(card), map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS))
+    )
     return curves([game.trajectory for game in games], CLICKS)
 
 
-def differing(recipe: str, first: str) -> str:
-    """Return what a recipe sets otherwise than the first one, as it is typed."""
-    one, other = (_flat(json.loads(text)) for text in (recipe, first))
-    return " ".join(f"{key}={value}" for key, value in one.items() if other.get(key) != value)
+def describe_changes(recipe: str, first: str) -> str:
+    """Return the settings that differ from the first recipe, as typed on the command line."""
+    settings, first_settings = (_flatten(json.loads(text)) for text in (recipe, first))
+    return " ".join(
+        f"{key}={value}" for key, value in settings.items() if first_settings.get(key) != value
+    )
 
 
-def _flat(values: dict[str, object], before: str = "") -> dict[str, object]:
-    found: dict[str, object] = {}
+def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in values.items():
-        inner = _flat(value, f"{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-        found |= inner
-    return found
+        inner = _flatten(value, f"{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= inner
+    return flat
 
 
 def main() -> None:
@@ -65,39 +69,45 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--set", dest="options", action="append", default=[])
-    given = parser.parse_args()
-    options = dict(one.split("=", 1) for one in given.options)
+    arguments = parser.parse_args()
+    options = dict(text.split("=", 1) for text in arguments.options)
     cv2.setNumThreads(1)
-    held = pick_objects(split_held_out(read(given.data))[1], OBJECTS)
-    clusters = [key.rpartition("#")[0] for key in held.keys]
+    held_out = pick_objects(split_held_out(read(arguments.data))[1], OBJECTS)
+    clusters = [key.rpartition("#")[0] for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
-    new = not given.out.exists()
-    with given.out.open("a", newline="") as file:
-        lines = csv.writer(file)
+    new = not arguments.out.exists()
+    with arguments.out.open("a", newline="") as file:
+        writer = csv.writer(file)
         if new:
             heads = [
                 f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")
             ]
             heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
-            lines.writerow(["trial", "model", "settings", "options", "samples", *heads])
-        for folder in given.folders:
+            writer.writerow(["trial", "model", "settings", "options", "samples", *heads])
+        for folder in arguments.folders:
             card = read_card(folder / WEIGHTS)
-            iou = played(folder / WEIGHTS, held, options)
+            iou = play_objects(folder / WEIGHTS, held_out, options)
             nocs = np.stack([clicks_to(iou, target) for target in TARGETS], axis=1).astype(float)
             ends = np.stack(bootstrap(nocs, clusters), axis=1)
-            found = [
+            figures = [
                 v
                 for mean, (low, high) in zip(nocs.mean(0), ends, strict=True)
                 for v in (mean, low, high)
             ]
-            found += [float(iou[:, k - 1].mean()) for k in SHOWN]
+            figures += [float(iou[:, k - 1].mean()) for k in SHOWN]
             first = first or (card["recipe"], nocs[:, -1])
-            told = differing(card["recipe"], first[0])
-            if nocs[:, -1] is not first[1] and folder != given.folders[0]:
-                found += compare_paired(nocs[:, -1], first[1], clusters)[:3]
-            row = [folder.name, card["model"], told, " ".join(given.options), card["samples"]]
-            row += [f"{value:.4g}" for value in found]
-            lines.writerow(row)
+            changes = describe_changes(card["recipe"], first[0])
+            if nocs[:, -1] is not first[1] and folder != arguments.folders[0]:
+                figures += compare_paired(nocs[:, -1], first[1], clusters)[:3]
+            row = [
+                folder.name,
+                card["model"],
+                changes,
+                " ".join(arguments.options),
+                card["samples"],
+            ]
+            row += [f"{value:.4g}" for value in figures]
+            writer.writerow(row)
             file.flush()
             print(*row, flush=True)
 

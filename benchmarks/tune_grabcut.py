@@ -1,7 +1,8 @@
-"""Choose GrabCut's numbers on the held-out part of a training pack (tars and index.csv).
+"""Tune GrabCut's parameters on the held-out part of a training pack (tars and index.csv).
 
-Held out are the images whose name's sha256 is 0 modulo 20; no benchmark image is in the pack. From
-those, `--objects` are drawn evenly over the sources. Prints NoC@85/90 for each choice of numbers.
+Images are held out if the sha256 of their name is 0 modulo 20; the pack contains no benchmark
+images. `--objects` of them are spread evenly over the sources. Prints NoC@85/90 for each choice of
+parameters.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from isbench.metrics import clicks_to, curves
 from isbench.types import Rules, Sample
 
 
-def held_out(pack: Path, objects: int) -> list[Sample]:
-    chosen = defaultdict(list)
+def load_held_out(pack: Path, objects: int) -> list[Sample]:
+    rows_of_source = defaultdict(list)
     for row in csv.DictReader((pack / "index.csv").open()):
         if int(sha256(row["image"].encode()).hexdigest(), 16) % 20 == 0:
-            chosen[row["source"]].append(row)
-    share = max(1, objects // len(chosen))
+            rows_of_source[row["source"]].append(row)
+    share = max(1, objects // len(rows_of_source))
     wanted = {
         row["image"]: row
-        for rows in chosen.values()
+        for rows in rows_of_source.values()
         for row in rows[:: max(1, len(rows) // share)][:share]
     }
     files = {}
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--reach", type=float, nargs="+", default=[0.1, 0.2])
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 3])
     options = parser.parse_args()
-    samples = held_out(options.pack, options.objects)
+    samples = load_held_out(options.pack, options.objects)
     print(len(samples), "objects; (longer side, seed, reach, iterations)", flush=True)
     grid = product(options.longer_side, options.seed, options.reach, options.iterations)
     with ProcessPoolExecutor() as pool:

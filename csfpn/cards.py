@@ -1,8 +1,8 @@
-"""CSFPN's cards: which trunk and how large, and the switches of the paper's ablation.
+"""CSFPN's cards: trunks, sizes, and the switches of the paper's ablation.
 
-Sizes: `csfpn-hrnet18` is the released network. Of the DeepLabV3+ ones there is no code; they take
+`csfpn-hrnet18` is the released network. No code was released for the DeepLabV3+ models; they use
 the released modules' defaults on Table 4's baseline (width 128) and on RITM's ResNet-101 (256).
-`baseline-*-csfp` are Table 4's last row: graphs as light as its figures say, and no G2L.
+`baseline-*-csfp` are Table 4's last row: graphs as light as its figures imply, and no G2L.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from isbench.training import Weighted, recipes
 from isbench.types import Model
 
 
-def _card(name: str, what: str, form: CsfpnConfig, **more: Any) -> Model:
+def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> Model:
     return Model(
         name,
-        partial(build_predictor, form),
+        partial(build_predictor, config),
         {**OPTIONS, **SWITCHES, **more.pop("options", {})},
-        partial(make_network, form),
+        partial(make_network, config),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),
@@ -47,10 +47,10 @@ _LIGHT = CsfpnConfig(
     partial(deeplab, 50, 128), PropagationConfig(heads=1, reduction=4, light=True), False
 )
 _CSFP = {"g2l": False}
-# the first of two passes a click finds the box of the second: of 256, 320 and 400 pixels this gave
-# the lowest NoC@90 on the 40 held-out objects
+# size of the first of two passes, which finds the box for the second: of 256, 320 and 400 pixels
+# this gave the lowest NoC@90 on the 40 held-out objects
 _OVERVIEW = {"overview": 320}
-# trained by this project on its pack of pictures; a card of how is in each file
+# trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
 _HSGM = {"ablation-hsgm": _FOLDER / "ablation-hsgm.safetensors"}
 _BUNDLED = {
@@ -59,7 +59,7 @@ _BUNDLED = {
     "ablation-sgm": _FOLDER / "ablation-sgm.safetensors",
 }
 
-# what propagates is new, and learns at the full rate wherever the trunk does not
+# propagation modules have no pretrained weights, so they learn at the full rate
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
 _ON_HRNET = replace(
     recipes.CSFPN,
@@ -103,7 +103,7 @@ lite = _card(
     _LITE,
     options={**LITE_SIDES, **_OVERVIEW},
     recipe=recipes.LITE,
-    unreleased="this version comes without trained ones",
+    unreleased="this version ships without trained weights",
 )
 baseline_r50 = _card(
     "baseline-r50-csfp",

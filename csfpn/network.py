@@ -1,8 +1,8 @@
-"""CSFPN's network (BMVC 2023): RITM's, with click-guided propagation between trunk and head.
+"""CSFPN's network (BMVC 2023): RITM's network with click-guided propagation before the head.
 
 Written from the paper; on HRNet equal to the released network under synthetic weights
-(tests/nn/test_nn.py). Attribute names are the keys of that code, where the graphs are parts of the
-feature extractor. Of the DeepLabV3+ and the mini versions no code was ever released.
+(tests/nn/test_nn.py). Attribute names are the keys of the released code, where the graphs are parts
+of the feature extractor. No code was released for the DeepLabV3+ and mini versions.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, m
 
 @dataclass(frozen=True)
 class PropagationConfig:
-    """Which graphs propagate the clicks, and how large they are."""
+    """Which graph modules propagate clicks, and their sizes."""
 
     sgm: bool = True
     hsgm: bool = True
     heads: int = 3  # of SGM
-    reduction: int = 3  # of the attention's keys against its channels
-    light: bool = False  # HSGM fuses as cheaply as Table 4 says, else as the released code does
-    out: int | None = None  # channels of HSGM's map, those of the trunk unless given
-    released: bool = False  # treats clicks at the border as the released code does
+    reduction: int = 3  # channels divided by key channels of the attention
+    light: bool = False  # HSGM with the cheap fusion of Table 4 instead of the released code's
+    out: int | None = None  # channels of HSGM's output; None: those of the trunk
+    released: bool = False  # treat clicks at the border like the released code
 
 
 class Csfpn(nn.Module):
@@ -47,18 +47,18 @@ class Csfpn(nn.Module):
         self.head = make_head(trunk, graphs.out if graphs.hsgm else None)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the answer and the auxiliary one at the inputs' size, as training needs them."""
+        """Return the main and auxiliary logits at the inputs' size."""
         trunk = self.feature_extractor
         if self.released:
-            clicks = _inside(clicks, _size(inputs))
+            clicks = _drop_outside(clicks, _size(inputs))
         extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
         low = trunk.stem(normalize(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
         features = trunk.body(low)  # (B, C, H/4, W/4)
         aux = aux_logits(trunk, features)
-        features = self._propagated(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
+        features = self._propagate(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
         return compute_logits(trunk, self.head, features, aux, _size(inputs))
 
-    def _propagated(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
+    def _propagate(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
         graphs = dict(self.feature_extractor.named_children())
         if sgm := graphs.get("att"):
             features = sgm(features, clicked_cells(clicks, _size(features), 4, self.released))
@@ -71,10 +71,10 @@ class Csfpn(nn.Module):
         return self.forward_with_aux(inputs, clicks).main
 
 
-def _inside(clicks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the points, those below or right of the input unused, as only this code has it."""
-    beyond = (clicks[..., 0] >= size[0]) | (clicks[..., 1] >= size[1])
-    return clicks.masked_fill(beyond[..., None], -1.0)
+def _drop_outside(clicks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mark points below or right of the input as unused, as only the released code does."""
+    outside = (clicks[..., 0] >= size[0]) | (clicks[..., 1] >= size[1])
+    return clicks.masked_fill(outside[..., None], -1.0)
 
 
 def _size(x: Tensor) -> tuple[int, int]:

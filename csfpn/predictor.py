@@ -1,9 +1,10 @@
-"""How CSFPN answers a click: global to local (BMVC 2023), in the paper's way and in the code's.
+"""CSFPN's global-to-local inference (BMVC 2023), as in the paper and as in the released code.
 
-The paper: one network segments the whole image, then the box of that answer, enlarged by 40 %; the
-box is renewed at every click. Its released code: a network of its own for each pass, a larger box
-around smaller objects, and a whole image whose answer goes to the last crop where the first pass
-finds no object. Both give the second pass the first one's map as its previous mask.
+The paper: one network segments the whole image, then the object's box in the result, enlarged by
+40 %; the box is recomputed at every click. The released code differs: it has a separate network for
+each pass, a larger box for smaller objects, and if the first pass finds no object, the second pass
+sees the whole image and its result is pasted into the last crop. In both the second pass receives
+the probabilities of the first as its previous mask.
 """
 
 from __future__ import annotations
@@ -39,45 +40,47 @@ SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}  # of the paper's Table 3
 
 @dataclass(frozen=True)
 class CsfpnConfig:
-    """A size of the network."""
+    """The configuration of a network."""
 
     trunk: Callable[[], Trunk]
     graphs: PropagationConfig
     previous_mask: bool = True
 
 
-def make_network(form: CsfpnConfig, **options: Any) -> Csfpn:
+def make_network(config: CsfpnConfig, **options: Any) -> Csfpn:
     """Return the network of a card and its options."""
     graphs = replace(
-        form.graphs,
+        config.graphs,
         sgm=options["sgm"],
         hsgm=options["hsgm"],
         released=options.get("released", False),
     )
-    return Csfpn(form.trunk(), graphs, form.previous_mask)
+    return Csfpn(config.trunk(), graphs, config.previous_mask)
 
 
-def build_predictor(form: CsfpnConfig, *, runtime: Runtime, **options: Any) -> CropPredictor:
-    """Return the predictor of a card: global to local, or with g2l=off as RITM's.
+def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) -> CropPredictor:
+    """Return the predictor of a card: global to local, or RITM's with g2l=off.
 
-    `released` needs two networks and takes two files of weights: of the pass over the whole image,
-    and of the pass over the crop.
+    `released` uses two networks and needs two weight files: one for the pass over the whole image,
+    one for the pass over the crop.
     """
-    make = partial(make_network, form, **options)
+    make = partial(make_network, config, **options)
     if options.get("released"):
         if not all(options[switch] for switch in SWITCHES):
             raise IsbenchError(
-                "released=on is the released pair of networks: leave sgm, hsgm, g2l on"
+                "released=on uses the released pair of networks and needs sgm, hsgm and g2l on"
             )
         pair = build_network(make, runtime, 0, of=2), build_network(make, runtime, 1, of=2)
         return CropPredictor(
             make_config(options, RELEASED, runtime), partial(answer_global_to_local, pair, True)
         )
-    made = build_network(make, runtime)
+    network = build_network(make, runtime)
     if options["g2l"]:
-        answer = partial(answer_global_to_local, (made, made), False)
+        answer = partial(answer_global_to_local, (network, network), False)
         return CropPredictor(make_config(options, PAPER, runtime), answer)
-    return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
+    return CropPredictor(
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+    )
 
 
 def answer_global_to_local(
@@ -87,17 +90,21 @@ def answer_global_to_local(
     state: State,
     clicks: tuple[Click, ...],
 ) -> Passes:
-    """Answer by a pass over the whole image, and one over the box of what that found."""
-    overall, detail = networks
+    """Answer with a pass over the whole image, then one over the box of the object found."""
+    global_network, local_network = networks
     zoom, picture = config.zoom, state.picture
-    answer = yield from config.forward_crop(overall, picture, state.probability, clicks, None)
-    box, fresh = state.box, None
+    probability = yield from config.forward_crop(
+        global_network, picture, state.probability, clicks, None
+    )
+    box, new_box = state.box, None
     if zoom is not None:
-        (certain,) = yield HostRequest((answer[0, 0] > zoom.threshold,))
-        fresh = zoom.box(certain, clicks, state.box)
-        box = fresh or state.box
-    if fresh is not None or released:
-        answer = yield from config.forward_crop(detail, picture, answer, clicks, fresh)
+        (certain,) = yield HostRequest((probability[0, 0] > zoom.threshold,))
+        new_box = zoom.box(certain, clicks, state.box)
+        box = new_box or state.box
+    if new_box is not None or released:
+        probability = yield from config.forward_crop(
+            local_network, picture, probability, clicks, new_box
+        )
         if box is not None:
-            answer = paste(answer, box, state.probability.shape)
-    return (yield from conclude(config, state, answer, box))
+            probability = paste(probability, box, state.probability.shape)
+    return (yield from conclude(config, state, probability, box))

@@ -1,4 +1,4 @@
-"""isbench: the benchmark suite of click-based interactive image segmentation."""
+"""isbench: a benchmark suite for click-based interactive image segmentation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         Turn,
     )
 
-# name -> module; imported on first use, so that `isbench --help` answers at once
-_PLACES = {
+# name -> module; imported on first use, which keeps `isbench --help` fast
+_MODULES = {
     "Click": "types",
     "Dataset": "types",
     "Game": "types",
@@ -74,9 +74,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'isbench' has no attribute {name!r}")
-    return getattr(import_module(f"isbench.{_PLACES[name]}"), name)
+    return getattr(import_module(f"isbench.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Errors a user can act on: one line that names the thing, the value, the wanted, the remedy."""
+"""Errors that a user can fix: one line names the thing, the value, what was wanted, the remedy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from difflib import get_close_matches
 
 
 class IsbenchError(Exception):
-    """A user's mistake or a broken surrounding; the command line prints it as one line.
+    """A user error or a broken environment; the command line prints it as one line.
 
-    `exit_code` is 2: the input was bad.
+    `exit_code` is 2: the input is invalid.
     """
 
     exit_code = 2
 
 
 class PredictorError(IsbenchError):
-    """A model broke its contract while it played; exit code 1: the input was fine.
+    """A model broke the `Predictor` contract during a run; exit code 1: the input is valid.
 
-    `details` holds the traceback of what the model raised, if it did.
+    `details` holds the traceback of the exception that the model raised; "" if it raised none.
     """
 
     exit_code = 1
@@ -26,16 +26,16 @@ class PredictorError(IsbenchError):
 
 
 class Unfit(IsbenchError):
-    """A backend that cannot answer as a network does."""
+    """A backend cannot reproduce the network's outputs."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> IsbenchError:
-    """Return the error for a name that is not in `known`, with the nearest one that is."""
+    """Return the error for a name that is not in `known`; it suggests the nearest known name."""
     names = sorted(known)
-    near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-    if near:
-        match = next(n for n in names if n.lower() == near[0])
-        hint = f"did you mean {match}?"
+    matches = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    if matches:
+        nearest = next(n for n in names if n.lower() == matches[0])
+        hint = f"did you mean {nearest}?"
     else:
-        hint = f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names) or 'none'}"
+        hint = f"available: {', '.join(names) or 'none'}"
     return IsbenchError(f"no {kind} named {name!r}; {hint}")

@@ -1,7 +1,7 @@
-"""Protocols by name, and when a game ends: one rule for playing, reading back and cutting short.
+"""Protocols by name (presets), and when a game ends: one rule to play, read and shorten games.
 
-A preset covers the clicker, the ending and what counts as a failure; a model's threshold, zoom and
-flip are its own options. See docs/protocol.md.
+A preset fixes the clicker, the end of a game and what counts as a failure. A model's threshold,
+zoom and flip are options of the model. See docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from isbench.types import Rules
 
 @dataclass(frozen=True)
 class Preset:
-    """What a named protocol fixes, and in a sentence what that means."""
+    """The settings that a named protocol fixes, and their meaning in one sentence."""
 
     clicker: str
     end_on_perfect: bool
@@ -31,17 +31,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             clicker="centre",
             end_on_perfect=False,
             reject_empty=False,
-            text="as the RITM evaluator: a game goes on after a perfect mask",
+            text="like the RITM evaluator: a game continues after a perfect mask",
         ),
         "strict": Preset(
             clicker="centre",
             end_on_perfect=True,
             reject_empty=True,
-            text="a perfect mask ends the game; an object without a scored pixel is refused",
+            text="a perfect mask ends the game; an object without a scored pixel is rejected",
         ),
     }
 )
-CUSTOM = "custom"  # rules that no preset stands for
+CUSTOM = "custom"  # rules that match no preset
 
 
 def find_preset(name: str) -> Preset:
@@ -52,22 +52,22 @@ def find_preset(name: str) -> Preset:
 
 
 def preset_name(rules: Rules) -> str:
-    """Return the name of the preset these rules follow, `CUSTOM` if of none."""
+    """Return the name of the preset that the rules match, `CUSTOM` if they match none."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
-    for name, one in PRESETS.items():
-        if fixed == (one.clicker, one.end_on_perfect, one.reject_empty):
+    for name, preset in PRESETS.items():
+        if fixed == (preset.clicker, preset.end_on_perfect, preset.reject_empty):
             return name
     return CUSTOM
 
 
 def preset_digest(rules: Rules) -> str:
-    """Return 12 hex digits that change whenever what the preset fixes changes."""
+    """Return 12 hex digits that change whenever a setting fixed by the preset changes."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     return sha256(repr(fixed).encode()).hexdigest()[:12]
 
 
 def is_over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
-    """Whether a game with these (intersection, union) after each click is over."""
+    """Whether a game is over, given (intersection, union) in pixels after each click."""
     intersection, union = overlap[-1]
     reached = union > 0 and intersection / union >= rules.stop_iou
     perfect = rules.end_on_perfect and intersection == union
@@ -75,7 +75,7 @@ def is_over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
 
 
 def count_clicks(overlap: Sequence[tuple[int, int]], rules: Rules) -> int | None:
-    """Return after how many of these clicks the game was over, None if it still goes on."""
+    """Return the number of clicks after which the game is over, None if it is not over."""
     for count in range(1, len(overlap) + 1):
         if is_over(overlap[:count], rules):
             return count

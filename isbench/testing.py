@@ -1,4 +1,4 @@
-"""The contract that every model keeps, ours and strangers'. For the tests of a model's package."""
+"""A check of the contract that every model must keep, for the tests of a model's package."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 def check_predictor(model: Model | str) -> None:
     """Raise PredictorError unless the model keeps the contract of `isbench.Predictor`.
 
-    Plays a few clicks on small images and demands: a (H, W) bool mask for every turn, the same
-    answer to the same turn again and in company, images and earlier states left unchanged, and
-    clicks in corners, next to each other and of one sign taken. A network without weights is
-    checked with random ones.
+    Plays a few clicks on small images and checks that every turn gets a (H, W) bool mask, that a
+    turn gets the same mask when it is repeated or batched with other turns, that images and
+    earlier states stay unchanged, and that clicks in corners, adjacent clicks and clicks of one
+    sign are accepted. A network without weights is checked with random weights.
     """
     card = load_model(model) if isinstance(model, str) else model
     if card.runtime is None:
@@ -40,16 +40,16 @@ def check_predictor(model: Model | str) -> None:
             mask, state = _check(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
             first.append(mask.copy())
         if not np.array_equal(image, _image(rows, cols, number)):
-            raise PredictorError(f"model {card.name} changed the image it was given")
+            raise PredictorError(f"model {card.name} modified the image it was given")
     for turn, mask in zip(turns, first, strict=True):
         again = _check(card, predictor.predict([turn]), [mask.shape])[0].mask
-        _same(card, again, mask, "when an earlier turn was played again")
-    company = _check(card, predictor.predict(turns), [mask.shape for mask in first])
-    for prediction, mask in zip(company, first, strict=True):
-        _same(card, prediction.mask, mask, "when turns were played in one call")
+        _check_same(card, again, mask, "when an earlier turn was repeated")
+    together = _check(card, predictor.predict(turns), [mask.shape for mask in first])
+    for prediction, mask in zip(together, first, strict=True):
+        _check_same(card, prediction.mask, mask, "when turns were batched in one call")
     again_state: State = predictor.start(predictor.begin(_image(*_SIZES[0], 0)), None)
     fresh = _check(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
-    _same(card, fresh.mask, first[0], "when the game was begun again")
+    _check_same(card, fresh.mask, first[0], "when the object was started again")
 
 
 def _check(
@@ -62,14 +62,14 @@ def _check(
     return predictions
 
 
-def _same(card: Model, mask: Mask, wanted: Mask, when: str) -> None:
+def _check_same(card: Model, mask: Mask, wanted: Mask, when: str) -> None:
     differing = int(np.count_nonzero(mask != wanted))
     if differing:
-        raise PredictorError(f"model {card.name} changed its mind at {differing} pixels {when}")
+        raise PredictorError(f"model {card.name} changed its mask at {differing} pixels {when}")
 
 
 def _image(rows: int, cols: int, seed: int) -> Image:
-    """Return a noisy picture with a brighter disk in the middle, read-only as the engine's are."""
+    """Return a noisy image with a brighter disk in the middle, read-only like the engine's."""
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 90, size=(rows, cols, 3), dtype=np.uint8)
     row, col = np.ogrid[:rows, :cols]

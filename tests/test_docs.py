@@ -11,7 +11,7 @@ import click
 import pandas as pd
 import pytest
 
-from benchmarks.evaluate import shown
+from benchmarks.evaluate import format_table
 from isbench.cli import cli
 from isbench.cli.checking import list_stale
 from isbench.reporting.writer import choose_runs
@@ -94,7 +94,7 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
 
 
 def test_the_measured_table_is_the_recorded_one() -> None:
-    recorded = shown(pd.read_csv(ROOT / "results" / "performance.csv"))
+    recorded = format_table(pd.read_csv(ROOT / "results" / "performance.csv"))
     assert recorded in (ROOT / "docs" / "performance.md").read_text()
 
 

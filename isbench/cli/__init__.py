@@ -1,4 +1,4 @@
-"""The command line: one command a file, found here by name and imported when it is called."""
+"""The command line: one command per file, imported when it is called."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import click
 
 from isbench.errors import IsbenchError, PredictorError, unknown
 
-# name -> what it does; the command is `isbench.cli.<name>.<name>`, imported on use, so that help
-# and completion answer at once
+# name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
+# and completion fast
 COMMANDS = {
-    "run": "Play models on data sets and print the table.",
-    "train": "Train a model's network by its recipe.",
+    "run": "Run models on data sets and print a table.",
+    "train": "Train a model's network with its recipe.",
     "report": "Print tables and draw plots of runs.",
-    "reproduce": "Play what the paper's tables lack, and write them.",
-    "predict": "Segment an image by clicks that are given.",
-    "demo": "Segment images by hand on a local page.",
-    "merge": "Join shards that several machines played.",
+    "reproduce": "Complete the runs of the paper's tables and write the tables.",
+    "predict": "Segment an image with given clicks.",
+    "demo": "Segment images interactively on a local page.",
+    "merge": "Merge the shards of runs from several machines.",
     "migrate": "Convert run files of isbench 0.1.",
     "compare": "Compare two runs object by object.",
     "data": "List, check, import and download data sets.",
-    "datasets": "Show what data sets there are.",
-    "models": "Show what models there are, and what they cost.",
+    "datasets": "List the known data sets.",
+    "models": "List the installed models or their costs.",
     "doctor": "Show versions and data, and what is missing.",
 }
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is called."""
+    """A click group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -64,13 +64,13 @@ def cli() -> None:
       isbench report --plot iou_k
 
     \b
-    Completion for bash (zsh and fish likewise):
+    Completion for bash (zsh and fish are similar):
       eval "$(_ISBENCH_COMPLETE=bash_source isbench)"
     """
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; what a user can mend ends in one line and exit code 2 (or 1)."""
+    """Run the command line; an error that a user can fix prints one line and exits with 2 or 1."""
     try:
         code = cli.main(args, prog_name="isbench", standalone_mode=False)
     except IsbenchError as error:
@@ -83,13 +83,14 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("stopped; what is recorded is kept, and the same command goes on from there", 130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+        _fail("stopped; recorded results are kept: run the same command again to resume", 130)
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, exit_code: int) -> None:
-    click.echo(f"isbench: {' '.join(message.split())}", err=True)  # a stranger's may have breaks
+    # a message from third-party code may contain line breaks
+    click.echo(f"isbench: {' '.join(message.split())}", err=True)
     sys.exit(exit_code)

@@ -1,4 +1,4 @@
-"""`isbench reproduce --check`: committed tables against records, and records against games."""
+"""`isbench reproduce --check`: compare tables with the records, and records with replayed games."""
 
 from __future__ import annotations
 
@@ -26,23 +26,21 @@ from isbench.storage.environment import processor
 from isbench.storage.store import Run, digest_of_path
 from isbench.types import Dataset, Model
 
-NEED_DATA = "ISBENCH_NEED_DATA"  # set where nothing may be lacking, as in CI
-_ABSENT = (ImportError, OSError)  # what a library or a file that is not here raises
-
-
+NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
+_ABSENT = (ImportError, OSError)  # raised for a missing library or file
 DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10), "none": Depth(0, 0)}
 
 
 class Finding(NamedTuple):
-    """What came out about a run or a table."""
+    """A result of the check of one run or table."""
 
-    kind: str  # drift, within bounds, skipped, or replayed, of which nothing is said
+    kind: str  # drift, within bounds, skipped, or replayed; the last is counted but not printed
     text: str = ""
-    lacking: bool = False  # skipped since data, weights or a library are not at hand
+    lacking: bool = False  # skipped because data, weights or a library are missing
 
 
 def check_records(results: Path, budget: str, data: Path | None) -> int:
-    """Print a line for each finding and how many there are; return 1 if the check failed."""
+    """Print one line per finding and their counts; return 1 if the check fails, else 0."""
     runs, notes = writer.choose_runs((), results)
     found: Counter[str] = Counter()
     for finding in _findings(runs, results, DEPTHS[budget], data):
@@ -60,8 +58,8 @@ def check_records(results: Path, budget: str, data: Path | None) -> int:
     needed = bool(os.environ.get(NEED_DATA)) and found["lacking"] > 0
     if needed:
         click.echo(
-            f"isbench: {found['lacking']} runs could not be replayed and {NEED_DATA} is set; name "
-            "the folder of the data sets by --data, fetch the weights, or unset it",
+            f"isbench: {found['lacking']} runs could not be replayed and {NEED_DATA} is set; pass "
+            "the data folder with --data, download the weights, or unset the variable",
             err=True,
         )
     return 1 if drifts or needed else 0
@@ -71,20 +69,20 @@ def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -
     for text in list_stale(runs, results):
         yield Finding("drift", text)
     if depth.objects:
-        noted, data_of = read_processors(results), cache(partial(_load_here, data=data))
+        recorded, load = read_processors(results), cache(partial(_load_local, data=data))
         for run in runs:
-            yield from _replay(run, depth, data_of, _is_exact(run, noted))
+            yield from _replay(run, depth, load, _must_be_exact(run, recorded))
 
 
 def list_stale(runs: list[Run], results: Path) -> Iterator[str]:
-    """Yield where the files of tables differ from what the records give."""
+    """Yield the lines in which the table files differ from the tables made from the records."""
     for name, text in all_tables.make_pages(writer.read_published(), runs).items():
         path, wanted = results / name, text.splitlines()
         try:
             found = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             reason = error.strerror or error
-            yield f"cannot read {path} ({reason}); write it by `isbench reproduce --budget none`"
+            yield f"cannot read {path} ({reason}); write it with `isbench reproduce --budget none`"
             continue
         for _, a, b, c, d in SequenceMatcher(None, found, wanted, False).get_opcodes():
             if found[a:b] != wanted[c:d]:
@@ -92,42 +90,45 @@ def list_stale(runs: list[Run], results: Path) -> Iterator[str]:
                 yield from (f"{path} lacks: {line}" for line in wanted[c:d])
 
 
-class _Here(NamedTuple):
-    """A data set as it is on this machine."""
+class _LocalDataset(NamedTuple):
+    """A data set on this machine and the fingerprint of its content."""
 
     dataset: Dataset
     content: str
 
 
-def _load_here(name: str, data: Path | None) -> _Here:
+def _load_local(name: str, data: Path | None) -> _LocalDataset:
     dataset = load_dataset(name, data)
-    return _Here(dataset, fingerprint(dataset))
+    return _LocalDataset(dataset, fingerprint(dataset))
 
 
-def _is_exact(run: Run, noted: Mapping[str, str]) -> bool:
-    """Whether its games must go as recorded to the last pixel: only networks depend on where."""
+def _must_be_exact(run: Run, recorded: Mapping[str, str]) -> bool:
+    """Whether replayed games must match to the last pixel; only networks depend on the machine.
+
+    `recorded` is the processor of each run by digest.
+    """
     if run.spec.backend is None:
         return True
-    return is_on_processor(run) and noted.get(digest_of_path(run.path)) == processor()
+    return is_on_processor(run) and recorded.get(digest_of_path(run.path)) == processor()
 
 
 def _replay(
-    run: Run, depth: Depth, data_of: Callable[[str], _Here], exact: bool
+    run: Run, depth: Depth, load: Callable[[str], _LocalDataset], exact: bool
 ) -> Iterator[Finding]:
-    """Yield what came out of playing some of a run's games again."""
+    """Replay some of a run's games and yield the findings."""
     try:
-        dataset, card = _check_dataset(run, data_of(run.spec.dataset)), model_from_spec(run.spec)
+        dataset, card = _check_dataset(run, load(run.spec.dataset)), model_from_spec(run.spec)
     except IsbenchError as error:
         absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
         yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
         return
     if card.adaptive:
-        why = "the model learns from object to object, and all would be played again"
-        yield Finding("skipped", f"{run_title(run)}: {why}")
+        reason = "the model learns from object to object, so every game would have to be replayed"
+        yield Finding("skipped", f"{run_title(run)}: {reason}")
         return
     try:
         games = replay_run(run, card, dataset, depth)
-    except IsbenchError as error:  # the model is here: only a library that it asks for may lack
+    except IsbenchError as error:  # the card is loaded: only a library it needs can be missing
         absent = isinstance(error.__cause__, _ABSENT) and not isinstance(error, PredictorError)
         yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
         return
@@ -135,23 +136,23 @@ def _replay(
     yield from judge_games(run, games, depth, exact)
 
 
-def _check_dataset(run: Run, here: _Here) -> Dataset:
-    """Return the data set; raises IsbenchError unless it is as the run was played on."""
-    if here.content != run.spec.fingerprint:
+def _check_dataset(run: Run, local: _LocalDataset) -> Dataset:
+    """Return the data set; raises IsbenchError if its content is not that of the run."""
+    if local.content != run.spec.fingerprint:
         raise IsbenchError(
-            f"the files of {run.spec.dataset} that are here are not those it was played on"
+            f"the local files of {run.spec.dataset} are not those that the run was played on"
         )
-    return here.dataset
+    return local.dataset
 
 
 def replay_run(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
-    """Return some of a run's games, always the same ones, as they were and as they go now."""
+    """Replay some of a run's games, always the same ones; return the old and the new games."""
     with open_predictor(card) as predictor:
         return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 
 def judge_games(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
-    """Yield what drifted: every game that changed, or only what is beyond the bounds."""
+    """Yield the drifts: every changed game if `exact`, else only what exceeds the bounds."""
     changed = list(list_changes(games))
     clicks = min(depth.clicks, run.spec.rules.max_clicks)
     drifts = (

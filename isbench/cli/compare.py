@@ -18,34 +18,34 @@ from isbench.storage.store import Run
 @click.command(short_help="Compare two runs object by object.")
 @click.argument("run_a")
 @click.argument("run_b")
-@click.option("--worst", type=int, default=10, show_default=True, help="Objects to list.")
+@click.option("--worst", type=int, default=10, show_default=True, help="Number of objects to list.")
 @click.option(
     "--html",
-    "place",
+    "page",
     type=click.Path(path_type=Path),
-    help="Write one page to look at: clicks against clicks, and both models side by side.",
+    help="Write an HTML page with a scatter plot of clicks, and both models side by side.",
 )
 @click.option(
     "--pictures",
     type=int,
     default=40,
     show_default=True,
-    help="Objects that the page shows, those that differ most first; 0 for none.",
+    help="Number of objects with pictures on the page, most different first; 0: none.",
 )
 @data_option
-@runs_option("Folder that runs are looked up in.")
+@runs_option("Folder to look up runs in.")
 def compare(
     run_a: str,
     run_b: str,
     worst: int,
-    place: Path | None,
+    page: Path | None,
     pictures: int,
     data: Path | None,
     runs: Path,
 ) -> None:
-    """Compare two runs over the same objects: whether and where A needs fewer clicks than B.
+    """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
 
-    RUN_A and RUN_B are run files or beginnings of digests.
+    RUN_A and RUN_B are run files or the first digits of run digests.
 
     \b
     Example:
@@ -56,11 +56,11 @@ def compare(
         raise IsbenchError(f"pictures is {pictures}; wanted 0 or more")
     a, b = choose_run(run_a, runs), choose_run(run_b, runs)
     _print(a, b, worst)
-    if place is not None:
+    if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(place, [a, b], clicks, pictures, data, pair=True)
+        write_page(page, [a, b], clicks, pictures, data, pair=True)
 
 
 def _print(a: Run, b: Run, worst: int) -> None:

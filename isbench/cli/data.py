@@ -16,10 +16,10 @@ from isbench.cli.options import complete_datasets, console, data_option
 from isbench.datasets import ENTRIES, find_folder, load_dataset
 from isbench.datasets.catalogue import Entry
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.user_datasets import add as keep
+from isbench.datasets.user_datasets import add as add_user_dataset
 from isbench.datasets.user_datasets import list_user_datasets
-from isbench.datasets.user_datasets import remove as forget
-from isbench.datasets.verify import verify as look_at
+from isbench.datasets.user_datasets import remove as remove_user_dataset
+from isbench.datasets.verify import verify as verify_dataset
 from isbench.errors import IsbenchError, unknown
 
 
@@ -38,7 +38,7 @@ def data() -> None:
 @data.command("list")
 @data_option
 def list_(data: Path | None) -> None:
-    """Show which data sets are in the data folder.
+    """List the data sets and where they are on disk.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def path(name: str | None, data: Path | None) -> None:
     if name is None:
         click.echo(str(data_folder(data)))
         return
-    _entry(name)
+    _find_entry(name)
     found = find_folder(name, data)
     if found is None:
         raise IsbenchError(
@@ -82,10 +82,10 @@ def path(name: str | None, data: Path | None) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
 @data_option
 def verify(names: tuple[str, ...], data: Path | None) -> None:
-    """Load every object of data sets; print counts and the content's fingerprint.
+    """Load every object and print counts and fingerprints.
 
-    NAME is a data set as for `run`; none means every named one that is there. Ends with exit code 2
-    if an object cannot be read.
+    NAME is a data set as for `run`; without a NAME, verify every named data set on disk. The exit
+    code is 2 if an object cannot be read.
 
     \b
     Example:
@@ -94,11 +94,11 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
     chosen = names or tuple(name for name in ENTRIES if find_folder(name, data))
     faulty = []
     for name in chosen:
-        verdict = look_at(load_dataset(name, data))
+        verdict = verify_dataset(load_dataset(name, data))
         click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
         click.echo(f"  fingerprint {verdict.fingerprint or 'none: a file is missing'}")
-        click.echo(f"  {_known(ENTRIES.get(name), verdict.fingerprint)}")
-        for line in _remarks(ENTRIES.get(name), verdict.images, verdict.objects):
+        click.echo(f"  {_compare_fingerprint(ENTRIES.get(name), verdict.fingerprint)}")
+        for line in _check_counts(ENTRIES.get(name), verdict.images, verdict.objects):
             click.echo(f"  {line}")
         if verdict.empty:
             click.echo(f"  {verdict.empty} objects have no scored pixel")
@@ -116,7 +116,7 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
 def import_(name: str, source: Path, data: Path | None) -> None:
     """Copy a data set into the data folder.
 
-    PATH is a folder, zip or tar in the official layout, at any depth.
+    PATH is a folder, zip or tar that contains the official layout, at any depth.
 
     \b
     Example:
@@ -124,7 +124,7 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     """
     from isbench.files.archives import install
 
-    click.echo(f"{name} is in {install(name, _downloadable(name), source, data_folder(data))}")
+    click.echo(f"{name} is in {install(name, _find_downloadable(name), source, data_folder(data))}")
 
 
 @data.command()
@@ -132,24 +132,23 @@ def import_(name: str, source: Path, data: Path | None) -> None:
 @click.argument("place", metavar="folder:PATH|coco:IMAGES_DIR,ANNOTATIONS.json")
 @data_option
 def add(name: str, place: str, data: Path | None) -> None:
-    """Give pictures of your own a name that works wherever a data set's does.
+    """Give your own images a data set name.
 
-    Every object is read first; the name is kept in the data folder, the pictures stay where they
-    are.
+    The name works like that of any other data set. Every object is read first. The name is stored
+    in the data folder; the images stay where they are.
 
     \b
     Example:
       isbench data add desk folder:~/pictures/desk
       isbench run --model csfpn-mini --dataset desk
     """
-    verdict = look_at(load_dataset(place, data))
+    verdict = verify_dataset(load_dataset(place, data))
     if verdict.faults:
         raise IsbenchError(
             f"{place} was not added: {len(verdict.faults)} objects cannot be read, the first: "
             f"{verdict.faults[0]}"
         )
-    kept = keep(name, place, ENTRIES, data)
-    click.echo(f"{name}: {kept}")
+    click.echo(f"{name}: {add_user_dataset(name, place, ENTRIES, data)}")
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
 
@@ -158,21 +157,23 @@ def add(name: str, place: str, data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def remove(name: str, data: Path | None) -> None:
-    """Forget a name that `isbench data add` gave; the pictures stay.
+    """Remove a name that `isbench data add` added; the images are kept.
 
     \b
     Example:
       isbench data remove desk
     """
-    forget(name, data)
+    remove_user_dataset(name, data)
 
 
 @data.command()
 @click.argument("name", shell_complete=complete_datasets)
-@click.option("--url", "urls", multiple=True, help="Address to try first. Repeatable.")
+@click.option("--url", "urls", multiple=True, help="URL to try first. Repeatable.")
 @data_option
 def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
-    """Download a data set into the data folder, going on where an earlier try broke off.
+    """Download a data set into the data folder.
+
+    An interrupted download is resumed.
 
     \b
     Example:
@@ -182,17 +183,17 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     from isbench.files.archives import Unusable, install, place
     from isbench.files.download import fetch
 
-    entry, root = _downloadable(name), data_folder(data)
+    entry, root = _find_downloadable(name), data_folder(data)
     if (found := find_folder(name, data)) is not None:
-        click.echo(f"{name} is in {found} already")
+        click.echo(f"{name} is already in {found}")
         return
-    place(name, entry, root)  # raises here, not after the download
-    known = entry.archive
-    if known is None:
-        raise IsbenchError(f"data set {name} has no published archive")
-    file = replace(known, urls=(*urls, *known.urls))
+    place(name, entry, root)  # raises before the download, not after it
+    published = entry.archive
+    if published is None:
+        raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
+    file = replace(published, urls=(*urls, *published.urls))
     downloads = root / "downloads"
-    with _bar() as bar:
+    with _make_progress() as bar:
         task = bar.add_task(file.name)
         archive = fetch(
             file, downloads, lambda done, total: bar.update(task, completed=done, total=total)
@@ -206,7 +207,7 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     click.echo(f"{name} is in {target}")
 
 
-def _bar() -> Progress:
+def _make_progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -217,28 +218,28 @@ def _bar() -> Progress:
     )
 
 
-def _entry(name: str) -> Entry:
+def _find_entry(name: str) -> Entry:
     if name not in ENTRIES:
         raise unknown("data set", name, ENTRIES)
     return ENTRIES[name]
 
 
-def _downloadable(name: str) -> Entry:
-    entry = _entry(name)
+def _find_downloadable(name: str) -> Entry:
+    entry = _find_entry(name)
     if name == "sample":
-        raise IsbenchError("data set sample comes with isbench; there is nothing to fetch")
+        raise IsbenchError("data set sample comes with isbench; there is nothing to download")
     return entry
 
 
-def _known(entry: Entry | None, fingerprint: str | None) -> str:
+def _compare_fingerprint(entry: Entry | None, fingerprint: str | None) -> str:
     if entry is None or not entry.fingerprints:
-        return "no fingerprint of this set is known to compare with"
+        return "no known fingerprint of this data set to compare with"
     if fingerprint is not None and fingerprint in entry.fingerprints:
         return f"known: {entry.fingerprints[fingerprint]}"
     return f"warning: not one of the {len(entry.fingerprints)} known fingerprints"
 
 
-def _remarks(entry: Entry | None, images: int, objects: int) -> list[str]:
+def _check_counts(entry: Entry | None, images: int, objects: int) -> list[str]:
     if entry is None or entry.images is None or (entry.images, entry.objects) == (images, objects):
         return []
     return [f"warning: wanted {entry.images}/{entry.objects} images/objects"]

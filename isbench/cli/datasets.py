@@ -13,12 +13,12 @@ from isbench.datasets import ENTRIES, FORMS, find_folder
 from isbench.datasets.user_datasets import list_user_datasets
 
 
-@click.command(short_help="Show what data sets there are.")
+@click.command(short_help="List the known data sets.")
 @data_option
 def datasets(data: Path | None) -> None:
-    """Show the named data sets: counts, licence, and whether each is on disk.
+    """List the named data sets: counts, licence, and whether each is on disk.
 
-    Counts are of files that were seen; a set that never was has none.
+    Counts come from files that were read for isbench; other data sets have none.
 
     \b
     Example:
@@ -29,13 +29,11 @@ def datasets(data: Path | None) -> None:
         table.add_column(head, justify="right" if head in ("Images", "Objects") else "left")
     for name, entry in ENTRIES.items():
         counts = ("" if n is None else str(n) for n in (entry.images, entry.objects))
-        there = "yes" if find_folder(name, data) else "no"
-        table.add_row(name, *counts, there, entry.title, entry.licence)
+        on_disk = "yes" if find_folder(name, data) else "no"
+        table.add_row(name, *counts, on_disk, entry.title, entry.licence)
     terminal = console()
     terminal.print(table)
-    terminal.print(f"and one's own: {', '.join(FORMS)}")
+    terminal.print(f"custom data sets: {', '.join(FORMS)}")
     for name, place in list_user_datasets(data).items():
         terminal.print(f"  {name}: {place}", soft_wrap=True)
-    terminal.print(
-        "a set that is not on disk: isbench data get NAME, isbench data import NAME PATH"
-    )
+    terminal.print("to install a data set: isbench data get NAME, or isbench data import NAME PATH")

@@ -25,7 +25,7 @@ from isbench.models.registry import load_model
 from isbench.reporting.writer import read_template
 
 
-@click.command(short_help="Segment images by hand on a local page.")
+@click.command(short_help="Segment images interactively on a local page.")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option(
     "--model",
@@ -34,12 +34,12 @@ from isbench.reporting.writer import read_template
     default=("csfpn-mini",),
     show_default=True,
     shell_complete=complete_models,
-    help="Model; repeatable, to switch between.",
+    help="Model to serve. Repeatable: the page switches between them.",
 )
 @network_options
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the models.")
-@click.option("--port", type=int, default=8421, show_default=True, help="0 for any that is free.")
-@click.option("--no-browser", is_flag=True, help="Only print the page's address.")
+@click.option("--port", type=int, default=8421, show_default=True, help="Port; 0: any free port.")
+@click.option("--no-browser", is_flag=True, help="Print the page's address, open no browser.")
 def demo(
     images: tuple[Path, ...],
     models: tuple[str, ...],
@@ -52,10 +52,11 @@ def demo(
     port: int,
     no_browser: bool,
 ) -> None:
-    """Serve a page to this machine alone, on which IMAGEs or others are segmented by clicks.
+    """Serve a local page for segmenting images with clicks.
 
-    A left click adds, a right click removes. The page's address holds a secret: whoever has it can
-    use the page until you press Ctrl-C.
+    The page shows IMAGEs and can open others. A left click adds, a right click removes. Only this
+    machine is served, and the page's address contains a secret token: anyone who has it can use the
+    page until you press Ctrl-C.
 
     \b
     Example:
@@ -66,45 +67,45 @@ def demo(
 
         from isbench.demo.server import Table, make_application
     except ImportError as error:
-        raise IsbenchError(f"demo lacks {error.name}: pip install 'isbench[demo]'") from error
-    asked = NetworkOptions(weights, device, precision, threads, backend)
+        raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
+    options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
     cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
     with ExitStack() as stack:
         table = Table(
             {
                 card.name: stack.enter_context(
-                    open_predictor(with_photograph_size(with_network(card, asked)))
+                    open_predictor(with_photograph_size(with_network(card, options)))
                 )
                 for card in cards
             }
         )
         for name, image in pictures:
             table.show(name, image)
-        place, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
-        address = f"http://127.0.0.1:{place.getsockname()[1]}/{token}/"
-        click.echo(f"{address}\npress Ctrl-C to end")
+        listener, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/{token}/"
+        click.echo(f"{address}\npress Ctrl-C to stop")
         if not no_browser:
             webbrowser.open(address)
         app = make_application(table, token, read_template("demo"))
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         try:
-            uvicorn.Server(config).run(sockets=[place])
+            uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             return
 
 
 def bind_port(port: int) -> socket.socket:
-    """Return a socket of this machine's own; raises IsbenchError for a port that is taken."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a socket that listens on localhost; raises IsbenchError for a port that is taken."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(("127.0.0.1", port))
-        made.listen()
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
     except (OSError, OverflowError) as error:
-        made.close()
+        listener.close()
         raise IsbenchError(
-            f"port {port} of this machine cannot be had ({error}); name another by --port, or 0 "
-            "for any that is free"
+            f"cannot listen on port {port} ({error}); choose another with --port, or 0 for any "
+            "free port"
         ) from error
-    return made
+    return listener

@@ -21,7 +21,7 @@ from isbench.storage.environment import describe_environment
 @click.command(short_help="Show versions and data, and what is missing.")
 @data_option
 def doctor(data: Path | None) -> None:
-    """Show versions, threads, data and models, and what to do about what is missing.
+    """Show versions, threads, data and models, and how to get what is missing.
 
     \b
     Example:
@@ -32,18 +32,18 @@ def doctor(data: Path | None) -> None:
     for package, version in facts["versions"].items():
         click.echo(f"  {package} {version or 'not installed'}")
     if facts["versions"]["openvino"] is None:
-        click.echo("  networks take half the time on CPUs with: pip install 'isbench[cpu]'")
+        click.echo("  openvino halves the time of networks on CPUs: pip install 'isbench[cpu]'")
     click.echo(f"  images are decoded by {DECODER}")
     click.echo(f"cores {os.cpu_count()}, OpenCV threads {cv2.getNumThreads()} outside a run")
-    _data(data)
-    _models()
+    _print_data(data)
+    _print_models()
 
 
-def _data(data: Path | None) -> None:
+def _print_data(data: Path | None) -> None:
     folder = data_folder(data)
     origin = "--data" if data else VARIABLE if os.environ.get(VARIABLE) else "the default"
-    there = "" if folder.is_dir() else ", which is not there yet"
-    click.echo(f"data folder {folder} ({origin}){there}")
+    state = "" if folder.is_dir() else ", which does not exist yet"
+    click.echo(f"data folder {folder} ({origin}){state}")
     missing = []
     for name in ENTRIES:
         found = find_folder(name, data)
@@ -51,12 +51,12 @@ def _data(data: Path | None) -> None:
         missing += [] if found else [name]
     if missing:
         click.echo(
-            f"to mend: `isbench data get {missing[0]}`, `isbench data import {missing[0]} PATH`, "
-            f"or set {VARIABLE} to the folder that holds {ENTRIES[missing[0]].folders[0]}"
+            f"to fix: `isbench data get {missing[0]}`, `isbench data import {missing[0]} PATH`, "
+            f"or set {VARIABLE} to the folder that contains {ENTRIES[missing[0]].folders[0]}"
         )
 
 
-def _models() -> None:
+def _print_models() -> None:
     click.echo("models")
     for name in model_names():
         try:

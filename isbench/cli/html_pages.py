@@ -1,4 +1,4 @@
-"""What `report --html` and `compare --html` put on their pages, and how long it takes."""
+"""The contents of the pages that `report --html` and `compare --html` write, with progress."""
 
 from __future__ import annotations
 
@@ -23,92 +23,94 @@ from isbench.types import Dataset
 
 
 def write_page(
-    place: Path,
+    path: Path,
     runs: Sequence[Run],
     max_clicks: int,
     count: int,
     data: Path | None,
     pair: bool = False,
 ) -> None:
-    """Write a page of runs with pictures of `count` objects; that of a pair is of its differences.
+    """Write a page of runs with pictures of `count` objects; a `pair` is shown by its differences.
 
-    Where data or a model are not at hand, the page has no pictures and says why.
+    If data or a model are missing, the page has no pictures and says why. Raises IsbenchError for
+    runs over different objects of one data set.
     """
-    for name, members in _by_dataset(runs).items():
+    for name, members in _group_by_dataset(runs).items():
         if len({run.spec.keys for run in members}) > 1:
             raise IsbenchError(
-                f"the runs over {name} are not of the same objects, and a page lists them side by "
-                "side: name those that are"
+                f"the runs over {name} have different objects, but a page shows them side by side; "
+                "name runs over the same objects"
             )
     title = "Interactive segmentation"
     if pair:
         title = f"Comparison of {' and '.join(run.spec.model for run in runs)}"
-    album, sizes, told = ReportPictures(), {}, "No pictures were asked for."
+    pictures, sizes, note = ReportPictures(), {}, "No pictures were requested."
     if count:
+        order = differing_objects if pair else worst_objects
         try:
-            sizes = dict(_sizes(runs, data))
-            told = _fill(
-                album, runs, max_clicks, count, data, differing_objects if pair else worst_objects
-            )
+            sizes = dict(_measure_objects(runs, data))
+            note = _add_pictures(pictures, runs, max_clicks, count, data, order)
         except IsbenchError as error:
-            told = f"No pictures: {error}"
-            click.echo(f"isbench: {place} has no pictures: {error}", err=True)
+            note = f"No pictures: {error}"
+            click.echo(f"isbench: {path} has no pictures: {error}", err=True)
     write_text(
-        place,
-        render_page(title, runs, max_clicks, album, sizes, told, read_template("report"), pair),
+        path,
+        render_page(title, runs, max_clicks, pictures, sizes, note, read_template("report"), pair),
     )
-    click.echo(str(place))
+    click.echo(str(path))
 
 
-def _fill(
-    album: ReportPictures,
+def _add_pictures(
+    pictures: ReportPictures,
     runs: Sequence[Run],
     max_clicks: int,
     count: int,
     data: Path | None,
     order: Callable[[Sequence[Run], int], list[str]],
 ) -> str:
-    """Put the first objects of each data set into the album; return what there is in words."""
-    groups = _by_dataset(runs)
+    """Add pictures of the first objects of each data set; return a note if some do not fit."""
+    groups = _group_by_dataset(runs)
     share = max(1, count // len(groups))
     for name, members in groups.items():
-        dataset = _loaded(members[0], data)
+        dataset = _load_dataset_of(members[0], data)
         keys = order(members, max_clicks)[:share]
         games = zip(
             *(recompute_masks(run, dataset, keys, max_clicks) for run in members), strict=True
         )
-        for both in track(games, len(keys), f"pictures of {name}"):
-            if not album.add(name, both):
+        for recorded in track(games, len(keys), f"pictures of {name}"):
+            if not pictures.add(name, recorded):
                 return (
-                    f"There is room for the first {len(album.pictures)} of the {count} pictures "
-                    "asked for."
+                    f"Only the first {len(pictures.pictures)} of the {count} requested pictures "
+                    "fit on the page."
                 )
     return ""
 
 
-def _sizes(runs: Sequence[Run], data: Path | None) -> Iterator[tuple[tuple[str, str], float]]:
-    """Yield each object's share of its image."""
-    for name, (run, *_) in _by_dataset(runs).items():
-        dataset = _loaded(run, data)
+def _measure_objects(
+    runs: Sequence[Run], data: Path | None
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Yield (data set, key) of each object and its share of the image's pixels."""
+    for name, (run, *_) in _group_by_dataset(runs).items():
+        dataset = _load_dataset_of(run, data)
         check_data(run, dataset)
         for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
             yield (name, key), float(dataset.load(key).truth.mean())
 
 
-def _by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def _group_by_dataset(runs: Sequence[Run]) -> dict[str, list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.spec.dataset, []).append(run)
     return groups
 
 
-def _loaded(run: Run, data: Path | None) -> Dataset:
+def _load_dataset_of(run: Run, data: Path | None) -> Dataset:
     return load_dataset(run.spec.dataset, data, run.spec.limit)
 
 
 def compute_boundaries(run: Run, data: Path | None, max_clicks: int) -> Iterable[tuple[float, ...]]:
-    """Yield the boundary IoU after each of the clicks of every game of a run, in order."""
-    dataset = _loaded(run, data)
+    """Yield the boundary IoU after each click, game by game, in the order of the run."""
+    dataset = _load_dataset_of(run, data)
     keys = [game.key for game in run.trajectories]
     label = f"boundaries of {run.spec.model} on {run.spec.dataset}"
     games: Iterable[RecordedMasks] = track(

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import click
 
-from isbench.storage.merge import merge as joined
+from isbench.storage.merge import merge as merge_shards
 
 
-@click.command(short_help="Join shards that several machines played.")
+@click.command(short_help="Merge the shards of runs from several machines.")
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Folder of the results.",
+    help="Results folder.",
 )
 def merge(shards: tuple[Path, ...], out: Path) -> None:
-    """Join the sealed shards of runs, files or folders of them, into whole runs.
+    """Merge the sealed shards of runs into whole runs. SHARDS are files or folders.
 
-    Each machine plays its part by `isbench run --shard 1/4`, 2/4 and so on; the files are brought
-    together by whatever means there are. What comes out is to the byte what one machine gives.
+    Each machine runs its part with `isbench run --shard 1/4`, 2/4 and so on; copy the files to one
+    machine by any means. The merged run is byte-identical to a run on one machine.
 
     \b
     Example:
@@ -30,5 +30,5 @@ def merge(shards: tuple[Path, ...], out: Path) -> None:
       isbench run --model csfpn-mini --dataset davis --shard 2/2 --out part2
       isbench merge part1 part2 --out runs
     """
-    for path in joined(shards, out):
+    for path in merge_shards(shards, out):
         click.echo(str(path))

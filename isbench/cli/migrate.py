@@ -13,9 +13,9 @@ from isbench.errors import IsbenchError
 @click.command(short_help="Convert run files of isbench 0.1.")
 @click.argument("runs", type=click.Path(path_type=Path))
 def migrate(runs: Path) -> None:
-    """Convert run files that isbench 0.1 wrote to the current format.
+    """Convert run files of isbench 0.1 to the current format.
 
-    Every run below the folder RUNS gets a new first line and file name; its games are not changed.
+    Every run below the folder RUNS gets a new first line and file name; its games do not change.
 
     \b
     Example:
@@ -25,7 +25,7 @@ def migrate(runs: Path) -> None:
     from isbench.storage.migrate import migrate as convert
 
     if not runs.is_dir():
-        raise IsbenchError(f"there is no folder {runs}; name one with run files")
+        raise IsbenchError(f"{runs} is not a folder; name a folder with run files")
     renamed = {}
     for old, new in convert(runs):
         renamed[store.digest_of_path(old)] = store.digest_of_path(new)

@@ -19,15 +19,15 @@ from isbench.types import Scalar
 _SIZE = "320x480"
 
 
-@click.command(short_help="Show what models there are, and what they cost.")
+@click.command(short_help="List the installed models or their costs.")
 @click.option("--cost", "costs", is_flag=True, help="Show parameters and multiply-adds instead.")
 @click.option(
     "--size",
     metavar="HxW",
-    help=f"Rows and columns of the image that costs are counted for. [default: {_SIZE}]",
+    help=f"Image size for --cost, in rows and columns. [default: {_SIZE}]",
 )
 def models(costs: bool, size: str | None) -> None:
-    """Show the installed models with their options; one that fails to import says why.
+    """List the installed models with their options; a model that fails to import shows the error.
 
     With --cost or --size, show the parameters and multiply-adds of every network and its parts.
 
@@ -38,7 +38,7 @@ def models(costs: bool, size: str | None) -> None:
     """
     terminal = console()
     if costs or size is not None:
-        table, counted = _costs(_parsed(size or _SIZE))
+        table, counted = _make_cost_table(_parse_size(size or _SIZE))
         terminal.print(table)
         terminal.print(f"GMAC at {size or _SIZE}: {counted}")
         return
@@ -51,30 +51,30 @@ def models(costs: bool, size: str | None) -> None:
         except IsbenchError as error:
             table.add_row(name, str(error))
             continue
-        options = ", ".join(f"{key}={_shown(key, value)}" for key, value in card.options.items())
+        options = ", ".join(f"{key}={_format(key, value)}" for key, value in card.options.items())
         weights = "" if card.network is None else ", ".join(weight_names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
-    terminal.print("and anyone's: --model package.module:card (see CONTRIBUTING.md)")
+    terminal.print("custom models: --model package.module:card (see CONTRIBUTING.md)")
 
 
-def _shown(key: str, value: Scalar) -> str:
-    """Return an option's default as one would type it, or what it stands for."""
+def _format(key: str, value: Scalar) -> str:
+    """Return an option's default as a user would type it, or what it stands for."""
     if spec.LEFT_TO_DATA.get(key) == value:
         return "the data set's"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-def _parsed(text: str) -> tuple[int, int]:
+def _parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if found is None:
         raise IsbenchError(f"size is {text!r}; wanted rows x columns, such as 320x480")
     return int(found[1]), int(found[2])
 
 
-def _costs(size: tuple[int, int]) -> tuple[Table, str]:
-    """Return the table of costs, and what is counted."""
-    from isbench.nn.runtime.cost import (  # torch, which --help does not wait for
+def _make_cost_table(size: tuple[int, int]) -> tuple[Table, str]:
+    """Return the table of costs, and a description of what is counted."""
+    from isbench.nn.runtime.cost import (  # imports torch, which is slow: not for --help
         COUNTED,
         PARTS,
         REST,
@@ -91,7 +91,7 @@ def _costs(size: tuple[int, int]) -> tuple[Table, str]:
             if card.network is None:
                 continue
             found = count_cost(partial(card.network, **card.options), size)
-        except IsbenchError as error:  # one that cannot be imported
+        except IsbenchError as error:  # the model cannot be imported
             table.add_row(name, str(error))
             continue
         shares = [

@@ -1,4 +1,4 @@
-"""What `isbench run` and its kin are told of networks: weights, device, precision, threads."""
+"""The network options of `isbench run` and other commands: weights, device, precision, threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from isbench.types import Dataset, File, Model, Runtime, Sample
 
 
 class NetworkOptions(NamedTuple):
-    """The options as they were typed."""
+    """The options as the user typed them."""
 
     weights: str | None
     device: str
@@ -30,38 +30,39 @@ class NetworkOptions(NamedTuple):
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of networks."""
+    """Add the network options to a command."""
     for option in reversed(
         (
             click.option(
                 "--weights",
                 metavar="NAME|FILE|random",
-                help="Of networks: a published name, a file (FILE,FILE for two networks), random.",
+                help="Network weights: a published name, a file (FILE,FILE for two networks), "
+                "random.",
             ),
             click.option(
                 "--device",
                 default="auto",
                 show_default=True,
-                help="Of networks: auto, cpu, cuda, cuda:N, mps.",
+                help="Device for networks: auto, cpu, cuda, cuda:N, mps.",
             ),
             click.option(
                 "--precision",
                 default="fp32",
                 show_default=True,
-                help="Of networks: fp32, bf16, fp16.",
+                help="Precision of networks: fp32, bf16, fp16.",
             ),
             click.option(
                 "--backend",
                 default="auto",
                 show_default=True,
-                help="Of networks: auto, eager, openvino, compile.",
+                help="Backend for networks: auto, eager, openvino, compile.",
             ),
             click.option(
                 "--threads",
                 type=int,
                 default=1,
                 show_default=True,
-                help="Of each process, for networks.",
+                help="Network threads per process.",
             ),
         )
     ):
@@ -69,20 +70,23 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def with_network(card: Model, asked: NetworkOptions) -> Model:
-    """Return a card ready to be built: where it has a network, with its weights and runtime."""
+def with_network(card: Model, options: NetworkOptions) -> Model:
+    """Return a card that is ready to build: a network gets its weights and runtime."""
     if card.network is None:
         return card
-    from isbench.nn.runtime import (  # torch takes a second: only who has a network waits for it
+    from isbench.nn.runtime import (  # imports torch, which takes a second: for networks only
         backends,
         compute,
     )
 
-    if asked.threads < 1:
-        raise IsbenchError(f"threads is {asked.threads}; wanted at least 1")
-    device, precision = compute.parse_device(asked.device), compute.parse_precision(asked.precision)
-    backend = backends.choose_backend(asked.backend, device, precision)
-    runtime = Runtime(device=device, precision=precision, threads=asked.threads, backend=backend)
+    if options.threads < 1:
+        raise IsbenchError(f"threads is {options.threads}; wanted at least 1")
+    device, precision = (
+        compute.parse_device(options.device),
+        compute.parse_precision(options.precision),
+    )
+    backend = backends.choose_backend(options.backend, device, precision)
+    runtime = Runtime(device=device, precision=precision, threads=options.threads, backend=backend)
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -98,23 +102,23 @@ def with_network(card: Model, asked: NetworkOptions) -> Model:
                 tasks[file.name] = bar.add_task(file.name, total=total)
             bar.update(tasks[file.name], completed=done, total=total)
 
-        made = load_weights(card, asked.weights, runtime, progress)
-    return made if asked.backend != "auto" or backend == "eager" else _exact(made)
+        card = load_weights(card, options.weights, runtime, progress)
+    return card if options.backend != "auto" or backend == "eager" else _with_exact_backend(card)
 
 
-def _exact(card: Model) -> Model:
-    """Return the card as it is if its backend answers as PyTorch does, else with PyTorch itself."""
+def _with_exact_backend(card: Model) -> Model:
+    """Return the card unchanged if its backend reproduces PyTorch's outputs, else with PyTorch."""
     assert card.runtime is not None
     try:
         job.build_predictor(card)
     except Unfit as error:
-        click.echo(f"isbench: {card.name}: {error}: playing so", err=True)
+        click.echo(f"isbench: {card.name}: {error}; using eager", err=True)
         return replace(card, runtime=replace(card.runtime, backend="eager"))
     return card
 
 
 def with_photograph_size(card: Model) -> Model:
-    """Return the card, what its options leave to the data filled in as for sets of one's own."""
+    """Return the card with data-dependent options filled in as for a user's own data set."""
 
     def load(key: str) -> Sample:
         raise KeyError(key)
@@ -125,7 +129,10 @@ def with_photograph_size(card: Model) -> Model:
 
 
 def set_options(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:
-    """Return the cards with each setting on every card that has such an option."""
+    """Return the cards with each setting applied to every card that has the option.
+
+    Raises IsbenchError for a setting that is not KEY=VALUE or that no card has.
+    """
     cards = list(cards)
     for setting in settings:
         key, equals, value = setting.partition("=")

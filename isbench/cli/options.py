@@ -1,4 +1,4 @@
-"""Options that several commands share, and the terminal they print on."""
+"""Options that several commands share, and the console they print to."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import click
 from rich.console import Console
 
-# Wide enough that a table in a pipe is never cut or wrapped.
+# Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Folder of the data sets; else ISBENCH_DATA, else your user-data folder.",
+    help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
 )
 
 
 def runs_option(what: str) -> Callable[[Any], Any]:
-    """Return the option for the folder that runs are looked up in."""
+    """Return the option for the folder to look up runs in."""
     return click.option(
         "--runs",
         type=click.Path(path_type=Path),
@@ -32,12 +32,12 @@ def runs_option(what: str) -> Callable[[Any], Any]:
 
 
 def console() -> Console:
-    """Return the terminal, or plain wide text when the output is piped."""
+    """Return a console for standard output: the terminal, or plain wide text in a pipe."""
     terminal = sys.stdout.isatty()
     return Console(
         width=None if terminal else _PIPE_WIDTH,
         highlight=False,
-        markup=False,  # a name may look like it
+        markup=False,  # a name may look like markup
         emoji=False,
         no_color=not terminal,
     )
@@ -45,7 +45,7 @@ def console() -> Console:
 
 def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of an installed model."""
-    from isbench.models.registry import model_names  # completion answers while a person types
+    from isbench.models.registry import model_names  # imported here to keep completion fast
 
     return [name for name in model_names() if name.startswith(incomplete)]
 

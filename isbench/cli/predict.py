@@ -28,30 +28,30 @@ from isbench.types import Click, Image, Sample
 _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 
 
-@click.command(short_help="Segment an image by clicks that are given.")
+@click.command(short_help="Segment an image with given clicks.")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
     "--clicks",
     "text",
     required=True,
     metavar='"ROW,COL,+ ROW,COL,-"',
-    help="Clicks in order: row and column from 0 at the upper left, + on the object, - off it.",
+    help="Clicks in order: row and column, 0,0 at the upper left; + on the object, - off it.",
 )
 @click.option(
     "--model",
     default="csfpn-mini",
     show_default=True,
     shell_complete=complete_models,
-    help="Model.",
+    help="Model to use.",
 )
 @network_options
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the model.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the mask goes: .png, or .json for COCO RLE; else NAME.mask.png, here.",
+    help="Mask file: .png, or .json for COCO RLE. [default: NAME.mask.png]",
 )
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def predict(
     image: Path,
     text: str,
@@ -65,18 +65,19 @@ def predict(
     out: Path | None,
     force: bool,
 ) -> None:
-    """Segment IMAGE by clicks, given one after the other as a person would, and write the mask.
+    """Segment IMAGE with clicks and write the mask.
 
-    The mask is white where the object is; as JSON it is COCO's run lengths.
+    The model gets the clicks one by one, as from a person. A PNG mask is white on the object; a
+    JSON mask contains COCO run lengths.
 
     \b
     Example:
       isbench predict photo.jpg --clicks "120,80,+ 30,40,-" --out mask.png
     """
-    place = out or Path(f"{image.stem}.mask.png")
-    if place.exists() and not force:
-        raise IsbenchError(f"{place} is there already; write over it by --force, or name --out")
-    encode_mask(np.zeros((1, 1), bool), place)  # a suffix that does not do is known before the work
+    target = out or Path(f"{image.stem}.mask.png")
+    if target.exists() and not force:
+        raise IsbenchError(f"{target} already exists; overwrite it with --force, or choose --out")
+    encode_mask(np.zeros((1, 1), bool), target)  # rejects a bad suffix before the work
     pixels = read_image(image)
     clicks = parse_clicks(text, pixels, image)
     (card,) = set_options([load_model(model)], settings)
@@ -88,16 +89,16 @@ def predict(
         started = perf_counter()
         *_, mask = replay_masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
         seconds = (perf_counter() - started) / len(clicks)
-    write_bytes(place, encode_mask(mask, place))
+    write_bytes(target, encode_mask(mask, target))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(
-        f"{place}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
-        f"{len(clicks)} click{'s' * (len(clicks) > 1)}, {seconds:.2f} s a click"
+        f"{target}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
+        f"{len(clicks)} click{'s' * (len(clicks) > 1)}, {seconds:.2f} s per click"
     )
 
 
 def parse_clicks(text: str, image: Image, path: Path) -> list[Click]:
-    """Return the clicks of a text; raises IsbenchError for what is none, or outside the image."""
+    """Parse clicks; raises IsbenchError for a malformed click or one outside the image."""
     clicks = []
     for word in text.split():
         found = _CLICK.fullmatch(word)
@@ -107,8 +108,8 @@ def parse_clicks(text: str, image: Image, path: Path) -> list[Click]:
         height, width = image.shape[:2]
         if row >= height or col >= width:
             raise IsbenchError(
-                f"click {word} is outside {path}; wanted a row of 0 to {height - 1} and a column "
-                f"of 0 to {width - 1}"
+                f"click {word} is outside {path}; wanted a row from 0 to {height - 1} and a column "
+                f"from 0 to {width - 1}"
             )
         clicks.append(Click(row, col, found[3] == "+"))
     if not clicks:

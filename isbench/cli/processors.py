@@ -1,8 +1,9 @@
-"""On which processor a network's run was played: a line a run in a results folder's file MACHINE.
+"""The processor that each network's run was played on: the file MACHINE of a results folder.
 
-A network's last bits depend on the processor, and a game may follow them. A sealed run does not
-say where it was played, since the same games give the same bytes everywhere; its meta file does,
-and stays where it was played. A run without a network is the same on every processor.
+The last bits of a network's outputs depend on the processor, and a game may follow them. A sealed
+run does not record its processor, because the same games give the same bytes everywhere. Its meta
+file does, but that stays on the machine of the run. MACHINE has one line per run: digest and
+processor. A run without a network is the same on every processor.
 """
 
 from __future__ import annotations
@@ -18,47 +19,47 @@ FILE = "MACHINE"
 
 
 def read_processors(results: Path) -> Mapping[str, str]:
-    """Return the processor by a run's digest, of the runs of which it was noted."""
+    """Return the recorded processors by run digest."""
     try:
         lines = (results / FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
-    parted = (line.partition(" ") for line in lines)
-    return {digest: name for digest, space, name in parted if space}
+    parts = (line.partition(" ") for line in lines)
+    return {digest: name for digest, space, name in parts if space}
 
 
 def write_processors(results: Path, runs: Sequence[Run]) -> None:
-    """Note the processors of the folder's runs, and forget those of runs that are gone."""
-    known = read_processors(results)
-    noted = {}
+    """Record the processors of the folder's runs, and drop those of runs that are gone."""
+    old = read_processors(results)
+    new = {}
     for run in runs:
         digest = store.digest_of_path(run.path)
-        name = _played_on(run) or known.get(digest)
+        name = _find_processor(run) or old.get(digest)
         if is_on_processor(run) and name:
-            noted[digest] = name
-    if noted != known:
-        _write(results, noted)
+            new[digest] = name
+    if new != old:
+        _write(results, new)
 
 
 def rename_processors(results: Path, renamed: Mapping[str, str]) -> None:
-    """Keep the notes of runs whose digests changed, by old digest."""
-    known = read_processors(results)
-    noted = {renamed.get(digest, digest): name for digest, name in known.items()}
-    if noted != known:
-        _write(results, noted)
+    """Update the digests of runs that were renamed; `renamed` maps old digests to new ones."""
+    old = read_processors(results)
+    new = {renamed.get(digest, digest): name for digest, name in old.items()}
+    if new != old:
+        _write(results, new)
 
 
-def _write(results: Path, noted: Mapping[str, str]) -> None:
-    text = "".join(f"{digest} {name}\n" for digest, name in sorted(noted.items()))
+def _write(results: Path, processors: Mapping[str, str]) -> None:
+    text = "".join(f"{digest} {name}\n" for digest, name in sorted(processors.items()))
     write_text(results / FILE, text)
 
 
 def is_on_processor(run: Run) -> bool:
-    """Whether a run is of a network that a processor computed, not a graphics card."""
+    """Whether a run is of a network that ran on the processor, not on a graphics card."""
     return (run.spec.backend or "").endswith("-cpu")
 
 
-def _played_on(run: Run) -> str | None:
-    """Return the one processor that every session of a run was played on, None if unknown."""
+def _find_processor(run: Run) -> str | None:
+    """Return the processor of all sessions of a run, None if they differ or it is unknown."""
     names = {session.get("processor") for session in run.meta}
     return names.pop() if len(names) == 1 else None

@@ -31,17 +31,17 @@ from isbench.storage.store import Run
 
 PAPER = tuple(map(str, all_tables.NUMBERS))  # the CSFPN paper's tables
 PICTURES = "pictures"
-BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks: saved, or computed again
+BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks, saved or recomputed
 
 
 class ReportOptions(NamedTuple):
-    """What is asked for."""
+    """The options of the command."""
 
     runs: Path
     data: Path | None
     max_clicks: int
     out: Path
-    place: Path | None
+    page: Path | None
     objects: int
     pictures: int
 
@@ -59,50 +59,54 @@ class ReportOptions(NamedTuple):
     "form",
     default="rich",
     show_default=True,
-    help=f"How to print it: {', '.join(FORMATS)}; csv holds every figure.",
+    help=f"Format of the table: {', '.join(FORMATS)}; csv has every figure.",
 )
 @click.option(
     "--plot",
     "plots",
     multiple=True,
-    help="Plot to draw: iou_k, biou_k, noc_hist, pictures of two runs. Repeatable.",
+    help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
-    "--checklist", is_flag=True, help="Print what a paper should state of each run, filled in."
+    "--checklist", is_flag=True, help="Print a checklist of what a paper should report of each run."
 )
 @click.option(
     "--html",
-    "place",
+    "page",
     type=click.Path(path_type=Path),
-    help="Write one page to look at, with plots, objects and masks.",
+    help="Write an HTML page with tables, plots, objects and masks.",
 )
 @click.option(
     "--pictures",
-    "album",
     type=int,
     default=200,
     show_default=True,
-    help="Objects that the page shows, the worst first, 25 MB at most; 0 for none.",
+    help="Number of objects with pictures on the page, worst first, up to 25 MB; 0: none.",
 )
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Count games up to this click."
+    "--max-clicks", type=int, default=20, show_default=True, help="Use games up to this click."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the plots; else plots in --runs."
+    "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
 )
 @click.option(
-    "--objects", "count", type=int, default=6, show_default=True, help="Pictures to draw."
+    "--objects",
+    "count",
+    type=int,
+    default=6,
+    show_default=True,
+    help="Number of objects that --plot pictures shows.",
 )
 @data_option
-@runs_option("Folder that runs are looked up in.")
+@runs_option("Folder to look up runs in.")
 def report(
     names: tuple[str, ...],
     view: str | None,
     form: str,
     plots: tuple[str, ...],
     checklist: bool,
-    place: Path | None,
-    album: int,
+    page: Path | None,
+    pictures: int,
     max_clicks: int,
     out: Path | None,
     count: int,
@@ -111,10 +115,10 @@ def report(
 ) -> None:
     """Print a table of runs, or draw plots of them as PNG and SVG.
 
-    RUN is a run's file, a folder of runs or the beginning of a digest; none means every run.
-    Pictures are of the objects where two runs differ most after --max-clicks clicks: both models
-    answer the clicks of the run that is named first. Masks that `run --save-masks` did not keep are
-    computed again, which takes as long as playing.
+    RUN is a run file, a folder of runs or the first digits of a run digest; without a RUN, use all
+    runs. Pictures show the objects where two runs differ most after --max-clicks clicks: both
+    models answer the clicks of the run that is named first. Masks that `run --save-masks` did not
+    save are recomputed, which takes as long as the run.
 
     \b
     Example:
@@ -125,47 +129,47 @@ def report(
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
-    asked = ReportOptions(runs, data, max_clicks, out or runs / "plots", place, count, album)
-    _check(view, form, asked)
-    chosen, notes = _runs(names, runs, view)
+    options = ReportOptions(runs, data, max_clicks, out or runs / "plots", page, count, pictures)
+    _check(view, form, options)
+    chosen, notes = _choose_runs(names, runs, view)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
-    for note in (*notes, *_remarks(chosen, needs_iou)):
+    for note in (*notes, *_list_warnings(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
-    if place is not None:
+    if page is not None:
         from isbench.cli.html_pages import write_page
 
-        write_page(place, chosen, max_clicks, album, data)
+        write_page(page, chosen, max_clicks, pictures, data)
     boundaries: list[Floats] = []
     if view == BOUNDARY or BOUNDARIES in plots:
-        boundaries = _boundaries(chosen, asked)
+        boundaries = _compute_boundaries(chosen, options)
     for plot in plots:
-        _plot(plot, names, chosen, boundaries, asked)
+        _draw_plot(plot, names, chosen, boundaries, options)
     if checklist:
         _print(checklists.make_checklist(chosen, max_clicks), form)
-    if view is not None or not (plots or place or checklist):
-        _table(view or "noc", form, chosen, boundaries, max_clicks)
+    if view is not None or not (plots or page or checklist):
+        _print_view(view or "noc", form, chosen, boundaries, max_clicks)
 
 
-def _plot(
+def _draw_plot(
     plot: str,
     names: tuple[str, ...],
     chosen: list[Run],
     boundaries: list[Floats],
-    asked: ReportOptions,
+    options: ReportOptions,
 ) -> None:
-    """Draw a plot and print where it is."""
+    """Draw a plot and print the files."""
     if plot == PICTURES:
-        _pictures(_in_order(names, asked.runs) or chosen, asked)
+        _draw_pictures(_choose_in_order(names, options.runs) or chosen, options)
         return
     if plot == BOUNDARIES:
-        paths = views.save_boundaries(chosen, boundaries, asked.out)
+        paths = views.save_boundaries(chosen, boundaries, options.out)
     else:
-        paths = views.save_plot(chosen, plot, asked.max_clicks, asked.out)
+        paths = views.save_plot(chosen, plot, options.max_clicks, options.out)
     for path in paths:
         click.echo(str(path))
 
 
-def _table(
+def _print_view(
     view: str, form: str, chosen: list[Run], boundaries: list[Floats], max_clicks: int
 ) -> None:
     if view == BOUNDARY:
@@ -176,21 +180,23 @@ def _table(
         _print_runs(chosen, view, form, max_clicks)
 
 
-def _boundaries(chosen: list[Run], asked: ReportOptions) -> list[Floats]:
-    """Return the boundary IoU after each click of each run."""
+def _compute_boundaries(chosen: list[Run], options: ReportOptions) -> list[Floats]:
+    """Return the boundary IoU of each run, (objects, clicks)."""
     from isbench.cli.html_pages import compute_boundaries
 
     found = []
     for run in chosen:
-        clicks = min(asked.max_clicks, run.spec.rules.max_clicks)
+        clicks = min(options.max_clicks, run.spec.rules.max_clicks)
         found.append(
-            boundary_tables.boundary_curves(compute_boundaries(run, asked.data, clicks), clicks)
+            boundary_tables.boundary_curves(compute_boundaries(run, options.data, clicks), clicks)
         )
     return found
 
 
-def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Run], list[str]]:
-    """Return the chosen runs; a table of the paper has its published figures without any."""
+def _choose_runs(
+    names: tuple[str, ...], runs: Path, view: str | None
+) -> tuple[list[Run], list[str]]:
+    """Return the chosen runs and notes; a table of the paper has published figures without runs."""
     try:
         return views.choose_runs(names, runs)
     except IsbenchError:
@@ -199,81 +205,81 @@ def _runs(names: tuple[str, ...], runs: Path, view: str | None) -> tuple[list[Ru
         return [], []
 
 
-def _in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
-    """Return the chosen runs as they were named, which tells whose clicks pictures are of."""
+def _choose_in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
+    """Return the chosen runs in the order of their names: pictures show the clicks of the first."""
     found = [run for name in names for run in views.choose_runs([name], runs)[0]]
     return list({run.path.resolve(): run for run in found}.values())
 
 
-def _check(view: str | None, form: str, asked: ReportOptions) -> None:
+def _check(view: str | None, form: str, options: ReportOptions) -> None:
     known = (*tables.VIEWS, BOUNDARY, *PAPER)
     if view is not None and view not in known:
         raise unknown("table", view, known)
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     for name, number, least in (
-        ("max-clicks", asked.max_clicks, 1),
-        ("objects", asked.objects, 1),
-        ("pictures", asked.pictures, 0),
+        ("max-clicks", options.max_clicks, 1),
+        ("objects", options.objects, 1),
+        ("pictures", options.pictures, 0),
     ):
         if number < least:
             raise IsbenchError(f"{name} is {number}; wanted at least {least}")
 
 
-def _remarks(runs: list[Run], needs_iou: bool) -> Iterator[str]:
+def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
     for run in runs:
         if not is_known(run.spec.dataset, run.spec.fingerprint):
-            yield f"{run.path} was played on files of {run.spec.dataset} that are not known"
+            yield f"{run.path} was played on {run.spec.dataset} files with an unknown fingerprint"
     if needs_iou and not all(map(tables.has_full_games, runs)):
         yield tables.FULL_GAMES
 
 
 def _print_paper(number: int, runs: list[Run], form: str) -> None:
-    sheet, cells = all_tables.paper_table(
+    table, cells = all_tables.paper_table(
         number, all_tables.collect_records(number, views.read_published(), runs)
     )
-    if form == "csv" and number != 4:  # a figure a line; Table 4 is of costs first
+    if form == "csv" and number != 4:  # one figure per line; Table 4 is mainly about costs
         click.echo(format_cells(cells), nl=False)
     else:
-        _print(sheet, form)
+        _print(table, form)
 
 
-def _pictures(chosen: list[Run], asked: ReportOptions) -> None:
-    """Draw where two runs differ most, and print how close each comes."""
+def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
+    """Draw the objects where two runs differ most, and print the figures of each model."""
     if len({run.spec.dataset for run in chosen}) != 1:
         names = ", ".join(sorted({run.spec.dataset for run in chosen}))
         raise IsbenchError(f"pictures show two runs over one data set, not {names}; name two")
-    dataset = load_dataset(chosen[0].spec.dataset, asked.data)
-    found = list(make_scenes(chosen, dataset, asked.max_clicks, asked.objects))
-    for scene in found:
+    dataset = load_dataset(chosen[0].spec.dataset, options.data)
+    scenes = list(make_scenes(chosen, dataset, options.max_clicks, options.objects))
+    for scene in scenes:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
-            f"{'' if side.exact else ' (not as recorded)'}"
+            f"{'' if side.exact else ' (differs from the record)'}"
             for side in scene.sides
         )
         click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
-    click.echo(make_caption(found))
-    click.echo(str(views.save_pictures(found, asked.out)))
+    click.echo(make_caption(scenes))
+    click.echo(str(views.save_pictures(scenes, options.out)))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
-    table = tables.make_frame(runs, max_clicks)
+    frame = tables.make_frame(runs, max_clicks)
     if form == "csv":
-        click.echo(tables.format_csv(table), nl=False)  # every figure, not the view's alone
+        click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
         notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.make_table(table, view), notes=notes), form)
+        _print(replace(tables.make_table(frame, view), notes=notes), form)
 
 
-def _print(sheet: TextTable, form: str) -> None:
+def _print(table: TextTable, form: str) -> None:
     if form != "rich":
         click.echo(
-            {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}[form](sheet),
+            {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}[form](table),
             nl=False,
         )
         return
-    screen = console()
-    for drawn in make_terminal_tables(sheet, screen.width if screen.is_terminal else None):
-        screen.print(drawn)
-    for note in sheet.notes:
-        screen.print(note)
+    terminal = console()
+    for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
+        terminal.print(part)
+    for note in table.notes:
+        terminal.print(note)

@@ -24,27 +24,32 @@ from isbench.storage.store import Run
 BUDGETS = ("full", "ci", "none")
 
 
-@click.command(short_help="Play what the paper's tables lack, and write them.")
+@click.command(short_help="Complete the runs of the paper's tables and write the tables.")
 @click.option(
-    "--table", "numbers", type=int, multiple=True, help="Table to play for: 1 to 4. [default: all]"
+    "--table",
+    "numbers",
+    type=int,
+    multiple=True,
+    help="Table to complete the runs of: 1 to 4. Repeatable. [default: all]",
 )
 @click.option(
     "--budget",
     default="full",
     show_default=True,
-    help="full; ci: a few objects of the sample, with --check of every run; none: play nothing.",
+    help="What to play. full: every missing run; ci: a few objects of the sample, or with --check "
+    "of every run; none: nothing.",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Folder of the runs, and of the tables that are written.",
+    help="Folder of the runs and of the written tables.",
 )
 @click.option(
     "--check",
     is_flag=True,
-    help="Write nothing: compare the tables with the records, and records with games played again.",
+    help="Write nothing: compare the tables with the runs, and the runs with replayed games.",
 )
 @workers_option
 @data_option
@@ -56,48 +61,47 @@ def reproduce(
     workers: str,
     data: Path | None,
 ) -> int:
-    """Play what is missing for the tables of the CSFPN paper, and write them beside the runs.
+    """Complete the runs of the CSFPN paper's tables and write the tables next to the runs.
 
-    Played is what this machine can: models without weights or with weights at hand, on the data
-    sets that are here; what is left out is said. TABLES.md, tables.html and tables.csv hold every
-    table, from whatever is recorded; MACHINE holds which processor the runs were played on.
+    This plays what this machine can: models without weights or with local weights, on data sets on
+    disk. Everything else is listed as left out. TABLES.md, tables.html and tables.csv contain every
+    table, made from all recorded runs; MACHINE contains the processor of each run.
 
     \b
     Example:
       isbench reproduce --table 1 --data ../data
       isbench reproduce --check --budget ci
     """
-    _refuse(numbers, budget)
+    _check_options(numbers, budget)
     parse_workers(workers, ())
     if check:
-        _refuse_with_check(numbers, workers)
+        _check_conflicts(numbers, workers)
         return check_records(results, budget, data)
     chosen = tuple(dict.fromkeys(numbers)) or all_tables.NUMBERS
-    found, notes = _recorded(results)
+    runs, notes = _load_runs(results)
     if budget != "none":
-        asked = _planned(chosen, budget, found, data)
-        for note in asked.left_out:
+        planned = _make_plan(chosen, budget, runs, data)
+        for note in planned.left_out:
             click.echo(f"left out: {note}", err=True)
-        played = _play(asked.tasks, results, workers, data)
-        _show(played)
-        found, notes = _recorded(results)
-    write_processors(results, found)
+        _print_runs(_play(planned.tasks, results, workers, data))
+        runs, notes = _load_runs(results)
+    write_processors(results, runs)
     for note in notes:
         click.echo(f"isbench: {note}", err=True)
-    for path in write(found, results):
+    for path in write(runs, results):
         click.echo(str(path))
     return 0
 
 
 def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
-    """Write the tables in every form and return the files."""
+    """Write the tables in every format and return the files."""
     texts = all_tables.make_pages(writer.read_published(), runs)
     for name, text in texts.items():
         writer.write_text(results / name, text)
     return tuple(results / name for name in texts)
 
 
-def _refuse(numbers: Sequence[int], budget: str) -> None:
+def _check_options(numbers: Sequence[int], budget: str) -> None:
     for number in numbers:
         if number not in all_tables.NUMBERS:
             raise unknown("table of the paper", str(number), map(str, all_tables.NUMBERS))
@@ -105,21 +109,21 @@ def _refuse(numbers: Sequence[int], budget: str) -> None:
         raise unknown("budget", budget, BUDGETS)
 
 
-def _refuse_with_check(numbers: Sequence[int], workers: str) -> None:
+def _check_conflicts(numbers: Sequence[int], workers: str) -> None:
     for option, given in (("--table", numbers), ("--workers", workers != "auto")):
         if given:
             raise IsbenchError(
-                f"--check was given with {option}; it is of every table and plays in one process: "
+                f"--check was given with {option}, but it checks every table in one process; "
                 f"leave {option} out"
             )
 
 
-def _recorded(results: Path) -> tuple[list[Run], list[str]]:
-    """Return the finished runs of a folder, none where it has none, and notes on the others."""
+def _load_runs(results: Path) -> tuple[list[Run], list[str]]:
+    """Return the finished runs of a folder, possibly none, and notes on the others."""
     return writer.choose_runs((), results) if writer.has_finished(results) else ([], [])
 
 
-def _planned(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
+def _make_plan(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
     published = writer.read_published()
     records = {number: all_tables.collect_records(number, published, runs) for number in numbers}
     if budget == "ci":
@@ -131,11 +135,11 @@ def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None)
     played = []
     with Reporter() as reporter:
         for number, task in enumerate(tasks, start=1):
-            card = task.entrant.card
+            card = task.candidate.card
             try:
                 card = with_network(card, NetworkOptions(task.weights, "auto", "fp32", 1, "eager"))
                 job.build_predictor(card)
-            except IsbenchError as error:  # a library that this machine lacks
+            except IsbenchError as error:  # a library is missing on this machine
                 reporter.note(f"left out: {error}")
                 continue
             reporter.note(f"{number} of {len(tasks)}: {card.name} on {task.dataset}")
@@ -147,7 +151,7 @@ def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None)
     return played
 
 
-def _show(runs: Sequence[Run]) -> None:
+def _print_runs(runs: Sequence[Run]) -> None:
     if not runs:
         click.echo("nothing to play", err=True)
         return

@@ -25,7 +25,7 @@ from isbench.storage.store import Run
 from isbench.types import Model, Rules
 
 
-@click.command(short_help="Play models on data sets and print the table.")
+@click.command(short_help="Run models on data sets and print a table.")
 @click.option(
     "--model",
     "models",
@@ -42,57 +42,63 @@ from isbench.types import Model, Rules
     shell_complete=complete_datasets,
     help="Name of a data set, folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json. Repeatable.",
 )
-@click.option("--max-clicks", type=int, default=20, show_default=True, help="Clicks an object.")
+@click.option(
+    "--max-clicks", type=int, default=20, show_default=True, help="Maximum clicks per object."
+)
 @click.option(
     "--stop-iou",
     type=float,
     default=0.90,
     show_default=True,
-    help="IoU that ends a game; above 1 never does: full games.",
+    help="IoU at which a game ends; above 1: never, which gives full games.",
 )
 @click.option(
     "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
 )
-@click.option("--clicker", help=f"Robot user, else the preset's: {', '.join(CLICKERS)}.")
+@click.option(
+    "--clicker", help=f"Simulated user: {', '.join(CLICKERS)}. [default: that of the preset]"
+)
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
 )
 @network_options
-@click.option("--limit", type=int, help="Play the first objects only.")
+@click.option("--limit", type=int, metavar="N", help="Play only the first N objects.")
 @workers_option
-@click.option("--shard", metavar="K/N", help="Play part K of N only; `isbench merge` joins them.")
+@click.option("--shard", metavar="K/N", help="Play only part K of N; `isbench merge` joins them.")
 @click.option(
     "--executor",
     type=click.Choice(["processes", "ray"]),
     default="processes",
     show_default=True,
-    help="Who plays: processes of this machine, or a Ray cluster.",
+    help="Where to run: local processes or a Ray cluster.",
 )
 @click.option(
     "--address",
     default="auto",
     show_default=True,
-    help="Of the Ray cluster; local: one of this machine alone.",
+    help="Address of the Ray cluster; local: a new one on this machine.",
 )
 @click.option(
     "--save-masks",
     is_flag=True,
-    help="Keep every mask beside the run, for reports; else they are computed again.",
+    help="Save every mask next to the run; without this, reports recompute the masks.",
 )
 @click.option(
     "--recheck",
     type=click.IntRange(min=0),
     default=runner.RECHECKED,
     show_default=True,
-    help="Recorded games to play again where the model's code has changed since; 0: trust it.",
+    help="Recorded games to replay if the model's code has changed since; 0: none.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of clickers that draw lots.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Random seed for stochastic clickers."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Folder of the results.",
+    help="Results folder.",
 )
 @data_option
 def run(
@@ -119,10 +125,10 @@ def run(
     out: Path,
     data: Path | None,
 ) -> None:
-    """Play every model on every data set, record the games, and print the table.
+    """Run every model on every data set, record the games, and print a table.
 
-    What is recorded already is not played again: a run that was stopped goes on where it was, and
-    full or longer games answer shorter questions.
+    Recorded games are not played again: an interrupted run resumes where it stopped, and a run
+    with full or longer games also gives the results of shorter games.
 
     \b
     Example:
@@ -143,18 +149,18 @@ def run(
         seed=seed,
     )
     cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
-    asked = NetworkOptions(weights, device, precision, threads, backend)
+    options = NetworkOptions(weights, device, precision, threads, backend)
     if weights is not None and all(card.network is None for card in cards):
         raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
-    # who lacks both weights and data hears of both at once
-    cards, sets = _collect(
-        [partial(with_network, card, asked) for card in cards],
+    # one error reports both missing weights and missing data
+    cards, datasets = _collect(
+        [partial(with_network, card, options) for card in cards],
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
-    if len(cards) * len(sets) > 1:
-        list(map(job.check_model, cards))  # what is wrong with the last is known before the first
+    if len(cards) * len(datasets) > 1:
+        list(map(job.check_model, cards))  # the last model fails before the first one runs
     part = parse_shard(shard)
-    count, deal = _choose_executor(executor, address, workers, cards)
+    count, execute = _choose_executor(executor, address, workers, cards)
     with Reporter() as reporter:
         runs = [
             runner.run(
@@ -164,23 +170,23 @@ def run(
                 out=out,
                 workers=count,
                 watch=reporter,
-                executor=deal,
+                executor=execute,
                 shard=part,
                 save_masks=save_masks,
                 rechecked=recheck,
             )
-            for dataset in sets
+            for dataset in datasets
             for card in cards
         ]
     if part is None:
-        _show(runs, max_clicks)
+        _print_runs(runs, max_clicks)
         return
     for one in runs:
         click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
-    click.echo("`isbench merge` joins the parts once all are played")
+    click.echo("merge the parts with `isbench merge` when all are done")
 
 
-def _show(runs: Sequence[Run], max_clicks: int) -> None:
+def _print_runs(runs: Sequence[Run], max_clicks: int) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
     whole = tables.make_table(tables.make_frame(runs, max_clicks), "all")
@@ -196,11 +202,11 @@ def _show(runs: Sequence[Run], max_clicks: int) -> None:
 def _choose_executor(
     executor: str, address: str, workers: str, cards: Sequence[Model]
 ) -> tuple[int | None, Executor]:
-    """Return how many workers play, None for as many as fit, and who deals to them."""
+    """Return the number of workers, None for as many as are useful, and the executor."""
     count = parse_workers(workers, cards)
     if executor == "processes":
         return count, play_here
-    from isbench.evaluation.executors.ray_cluster import Ray  # a large library, which few need
+    from isbench.evaluation.executors.ray_cluster import Ray  # a large optional library
 
     on_gpu = any(card.runtime is not None and card.runtime.device != "cpu" for card in cards)
     threads = max((card.runtime.threads for card in cards if card.runtime is not None), default=1)
@@ -208,16 +214,16 @@ def _choose_executor(
 
 
 def _collect(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
-    """Return what each call of each group returns, or raise all that they raise as one error."""
-    faults: list[str] = []
-    found: list[list[Any]] = []
+    """Return the results of the calls of each group, or raise all their errors as one."""
+    errors: list[str] = []
+    results: list[list[Any]] = []
     for group in groups:
-        found.append([])
+        results.append([])
         for call in group:
             try:
-                found[-1].append(call())
+                results[-1].append(call())
             except IsbenchError as error:
-                faults.append(str(error))
-    if faults:
-        raise IsbenchError("; and ".join(dict.fromkeys(faults)))
-    return found
+                errors.append(str(error))
+    if errors:
+        raise IsbenchError("; and ".join(dict.fromkeys(errors)))
+    return results

@@ -22,56 +22,57 @@ from isbench.training.recipe import Recipe
 from isbench.training.settings import with_settings
 from isbench.types import Model
 
-if TYPE_CHECKING:  # torch is imported once a training begins
+if TYPE_CHECKING:  # torch is imported when training starts
     from isbench.training.loop import Outcome, Report, Verdict
     from isbench.training.training_run import TrainingRun
 
-_EVERY = 10.0  # seconds between two lines in a pipe
-_SMOOTHED = 0.95  # weight of what was shown before
+_INTERVAL = 10.0  # seconds between two lines in a pipe
+_SMOOTHING = 0.95  # weight of the previous value in the figures shown
 _STOPPED = 130  # exit code, as after Ctrl-C
-_NAMED = 20  # images that the end names
+_MOST_LISTED = 20  # unusable images that the summary lists
 
 
-@click.command(short_help="Train a model's network by its recipe.")
+@click.command(short_help="Train a model's network with its recipe.")
 @click.argument("recipe", shell_complete=complete_models)
 @click.option(
     "--data",
     required=True,
-    help="pack:PATH or its path, sbd, coco:IMAGES_DIR,INSTANCES.json[,LVIS.json], folder:PATH.",
+    help="Training data: pack:PATH or its path, sbd, coco:IMAGES_DIR,INSTANCES.json[,LVIS.json], "
+    "folder:PATH.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Value of the recipe, or option of the model. Repeatable.",
+    help="Recipe setting or model option. Repeatable.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the training; else runs/training/RECIPE.",
+    help="Output folder. [default: runs/training/RECIPE]",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@click.option("--resume", is_flag=True, help="Resume from the checkpoint in --out.")
 def train(
     recipe: str, data: str, settings: tuple[str, ...], out: Path | None, resume: bool
 ) -> None:
-    """Train the network of a model by its recipe.
+    """Train a model's network with its recipe.
 
-    RECIPE is the name of a model that has one. One image of 20 is held out by its name, never
-    trained on, and played now and then to validate. Ctrl-C or SIGTERM ends after the step with a
-    checkpoint, and the same command with --resume goes on as if nothing had been.
+    RECIPE is the name of a model that has one. One image in 20, chosen by its name, is held out:
+    it is used for validation at intervals, never for training. Ctrl-C or SIGTERM stops after the
+    current step and writes a checkpoint; the same command with --resume continues bit-exactly.
 
     \b
     Example:
       isbench train ritm-mini --data pack:data/train --set steps=20000 --set batch=16
       torchrun --nproc-per-node 4 -m isbench train ritm-hrnet18 --data sbd
     """
-    with _said_once():
-        _trained(*_chosen(recipe, settings), data, out, resume)
+    with _report_errors_once():
+        _train(*_choose_recipe(recipe, settings), data, out, resume)
 
 
-def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
-    """Train, saying how it goes from the first of the processes."""
+def _train(model: Model, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
+    """Train; the first process reports the progress."""
     folder = out or Path("runs") / "training" / model.name
     from isbench.training.loop import Verdict, events, summarize
     from isbench.training.training_run import open_training
@@ -81,24 +82,24 @@ def _trained(model: Model, chosen: Recipe, data: str, out: Path | None, resume: 
             for _ in events(session):
                 pass
             return
-        for line in _opening(session):
+        for line in _describe_start(session):
             click.echo(line)
-        with _Shown(session) as shown:
+        with _Progress(session) as progress:
             for event in events(session):
                 if isinstance(event, Verdict):
-                    shown.validated(event)
+                    progress.show_validation(event)
                 else:
-                    shown.stepped(event)
-        ended = summarize(session)
-    for line in _closing(folder, ended, session.total):
+                    progress.show_step(event)
+        outcome = summarize(session)
+    for line in _describe_end(folder, outcome, session.total):
         click.echo(line)
-    if not ended.complete:
+    if not outcome.complete:
         sys.exit(_STOPPED)
 
 
 @contextmanager
-def _said_once() -> Iterator[None]:
-    """Let the first process of a training say what went wrong; the others know it too, and end."""
+def _report_errors_once() -> Iterator[None]:
+    """Let the first process report an error; the other processes have the same one and exit."""
     try:
         yield
     except IsbenchError as error:
@@ -107,11 +108,11 @@ def _said_once() -> Iterator[None]:
         raise
 
 
-def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]:
-    """Return the model of a recipe and the recipe with its settings."""
+def _choose_recipe(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]:
+    """Return the model with its options, and its recipe with the settings."""
     model = load_model(name)
     if not isinstance(model.recipe, Recipe):
-        raise IsbenchError(f"model {name} has no recipe; {_having_recipes()}")
+        raise IsbenchError(f"model {name} has no recipe; models with one: {_list_recipes()}")
     texts: dict[str, str] = {}
     options: dict[str, str] = {}
     for setting in settings:
@@ -123,18 +124,18 @@ def _chosen(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]:
     return replace(with_options(model, options), recipe=chosen), chosen
 
 
-def _having_recipes() -> str:
+def _list_recipes() -> str:
     names = []
     for name in model_names():
         try:
             names += [name] if isinstance(load_model(name).recipe, Recipe) else []
         except IsbenchError:
-            continue  # its package is broken: `isbench doctor` says how
-    return f"there {'is one' if len(names) == 1 else 'are'}: {', '.join(names) or 'none'}"
+            continue  # the package is broken: `isbench doctor` shows the error
+    return ", ".join(names) or "none"
 
 
-def _opening(session: TrainingRun) -> list[str]:
-    """Return what is about to be done, a line each."""
+def _describe_start(session: TrainingRun) -> list[str]:
+    """Return the lines that describe the training before it starts."""
     recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
@@ -150,7 +151,7 @@ def _opening(session: TrainingRun) -> list[str]:
             for source, (i, o) in counts.items()
         ),
         *(
-            f"  no source {name}: its share counts for nothing"
+            f"  no source {name}: its share has no effect"
             for name in sorted(shares.keys() - counts)
         ),
         *(f"  {note}" for note in corpus.notes),
@@ -158,29 +159,31 @@ def _opening(session: TrainingRun) -> list[str]:
     if session.started_from is not None:
         taken, new, left = session.started_from
         lines.append(
-            f"starts from {recipe.init}: {taken} tensors taken, {len(new)} new, {len(left)} left"
+            f"initialised from {recipe.init}: {taken} tensors loaded, {len(new)} new, "
+            f"{len(left)} unused"
         )
-    begin = f"goes on after step {session.step:,}" if session.step else "begins"
-    lines.append(f"{begin}: {session.total:,} steps of {recipe.batch} samples, into {session.out}")
+    start = f"resumes after step {session.step:,}" if session.step else "starts"
+    lines.append(f"{start}: {session.total:,} steps of {recipe.batch} samples, into {session.out}")
     return lines
 
 
-def _closing(out: Path, ended: Outcome, total: int) -> list[str]:
-    lines = [f"{len(ended.faults)} images could not be used"] if ended.faults else []
-    lines += [f"  {name}: {fault}" for name, fault in sorted(ended.faults.items())[:_NAMED]]
-    if len(ended.faults) > _NAMED:
-        lines.append(f"  and {len(ended.faults) - _NAMED} more")
-    if ended.complete:
+def _describe_end(out: Path, outcome: Outcome, total: int) -> list[str]:
+    faults = outcome.faults
+    lines = [f"{len(faults)} images could not be used"] if faults else []
+    lines += [f"  {name}: {fault}" for name, fault in sorted(faults.items())[:_MOST_LISTED]]
+    if len(faults) > _MOST_LISTED:
+        lines.append(f"  and {len(faults) - _MOST_LISTED} more")
+    if outcome.complete:
         return [*lines, f"done: weights are in {out / 'weights.safetensors'}"]
-    return [*lines, f"stopped after step {ended.step:,} of {total:,}; --resume goes on from there"]
+    return [*lines, f"stopped after step {outcome.step:,} of {total:,}; resume with --resume"]
 
 
-class _Shown:
-    """How a training goes, on a terminal as a bar, in a pipe as a line now and then."""
+class _Progress:
+    """The progress of a training: a bar on a terminal, lines at intervals in a pipe."""
 
     def __init__(self, session: TrainingRun) -> None:
-        self._total, self._begun, self._first = session.total, monotonic(), session.step
-        self._batch, self._said = session.recipe.batch, monotonic()
+        self._total, self._started, self._first = session.total, monotonic(), session.step
+        self._batch, self._printed = session.recipe.batch, monotonic()
         self._figures: dict[str, float] = {}
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -196,34 +199,34 @@ class _Shown:
             session.model.name, total=session.total, completed=session.step, figures=""
         )
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> _Progress:
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def stepped(self, report: Report) -> None:
+    def show_step(self, report: Report) -> None:
         """Show a step."""
         now = {"loss": report.loss, "IoU": report.iou, "images/s": self._batch / report.seconds}
         self._figures = {
-            name: value + _SMOOTHED * (self._figures.get(name, value) - value)
+            name: value + _SMOOTHING * (self._figures.get(name, value) - value)
             for name, value in now.items()
         }
         figures = ", ".join(f"{name} {value:.3g}" for name, value in self._figures.items())
         self._bar.update(self._task, completed=report.step, figures=figures)
-        old = monotonic() - self._said > _EVERY
-        if self._bar.disable and (old or report.step in (self._first + 1, self._total)):
-            self._said = monotonic()
-            taken = monotonic() - self._begun
-            left = taken / (report.step - self._first) * (self._total - report.step)
+        due = monotonic() - self._printed > _INTERVAL
+        if self._bar.disable and (due or report.step in (self._first + 1, self._total)):
+            self._printed = monotonic()
+            elapsed = monotonic() - self._started
+            left = elapsed / (report.step - self._first) * (self._total - report.step)
             click.echo(
                 f"step {report.step:,}/{self._total:,}: {figures}, "
-                f"rate {report.learning_rate:.2g}, {_duration(left)} left",
+                f"learning rate {report.learning_rate:.2g}, {_format_duration(left)} left",
                 err=True,
             )
 
-    def validated(self, verdict: Verdict) -> None:
+    def show_validation(self, verdict: Verdict) -> None:
         """Show a validation."""
         scores = verdict.scores
         nocs = "/".join(f"{noc:.2f}" for noc in scores.noc)
@@ -231,7 +234,7 @@ class _Shown:
         text = (
             f"step {verdict.step:,}: NoC@80/85/90 {nocs}, IoU@1/2/3/5/10/20 {ious} on "
             f"{scores.objects} held-out objects, {scores.seconds:.0f} s"
-            f"{', the best so far' if verdict.best else ''}"
+            f"{', best so far' if verdict.best else ''}"
         )
         if self._bar.disable:
             click.echo(text, err=True)
@@ -239,6 +242,6 @@ class _Shown:
             self._bar.console.print(text)
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

@@ -1,4 +1,4 @@
-"""How many processes play, where, and which part: the options that say so, and what they mean."""
+"""The options for parallel runs: the number of workers and the shard."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ workers_option = click.option(
     default="auto",
     show_default=True,
     metavar="N|auto",
-    help="Processes to play in; auto: as many as end soonest, 1 for each GPU.",
+    help="Worker processes; auto: as many as finish soonest, 1 per GPU.",
 )
 
 
-def parse_workers(asked: str, cards: Sequence[Model]) -> int | None:
-    """Return how many processes play the cards, None for as many as end soonest."""
-    if asked == "auto":
+def parse_workers(text: str, cards: Sequence[Model]) -> int | None:
+    """Return the number of workers for the cards, None for as many as finish soonest.
+
+    Raises IsbenchError for anything but `auto` or a number from 1 on.
+    """
+    if text == "auto":
         devices = {card.runtime.device for card in cards if card.runtime is not None} - {"cpu"}
         if not devices:
             return None
-        from isbench.nn.runtime.compute import list_devices  # loaded already: there are networks
+        from isbench.nn.runtime.compute import list_devices  # the networks have imported torch
 
         return min(map(list_devices, devices))
-    if not asked.isdecimal() or int(asked) < 1:
-        raise IsbenchError(f"workers is {asked}; wanted at least 1, or auto")
-    return int(asked)
+    if not text.isdecimal() or int(text) < 1:
+        raise IsbenchError(f"workers is {text}; wanted at least 1, or auto")
+    return int(text)
 
 
 def parse_shard(text: str | None) -> Shard | None:
-    """Return the shard that a text like 1/4 names, None for the whole."""
+    """Return the shard that a text like 1/4 names, None for the whole run."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise IsbenchError(f"shard is {text}; wanted 1/4 to 4/4 for the parts of four machines")
+        raise IsbenchError(f"shard is {text}; wanted K/N, such as 1/4 to 4/4 for four machines")
     return Shard(int(found[1]), int(found[2]))

@@ -1,4 +1,4 @@
-"""Data sets by name: one reader a file for each layout, one catalogue of the named ones."""
+"""Data sets by name: one reader per layout, and one catalogue of the named data sets."""
 
 from __future__ import annotations
 
@@ -18,15 +18,30 @@ __all__ = ["ENTRIES", "find_folder", "load_dataset"]
 ENTRIES: Mapping[str, Entry] = {"sample": SAMPLE, **CATALOGUE}
 FORMS = ("folder:PATH", "coco:IMAGES_DIR,ANNOTATIONS.json")
 _PACKAGE = Path(__file__).parent
-LONGEST_SIDE = 1024  # of one's own photographs as networks see them: 12 megapixels take 24 GB
+LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
 
 
 def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
-    """Return the data set of `ENTRIES`, one's own, or at `folder:PATH` or `coco:IMAGES,JSON`.
+    """Return a data set; its objects are listed now and loaded later, one at a time.
 
-    `data` is the folder of the data sets, else ISBENCH_DATA, else the user's own; `limit` keeps the
-    first objects only. Objects are listed here and loaded later, one at a time. Raises IsbenchError
-    for an unknown name, a set that is not there or not in its layout, and a limit below 1.
+    Parameters
+    ----------
+    name
+        A name from `ENTRIES`, a name that the user added, `folder:PATH` or `coco:IMAGES,JSON`.
+    data
+        The folder of the data sets; by default ISBENCH_DATA, else the user-data folder.
+    limit
+        Keep only the first objects.
+
+    Returns
+    -------
+    Dataset
+        At least one object.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown name, a data set that is missing or not in its layout, or a limit below 1.
     """
     if limit is not None and limit < 1:
         raise IsbenchError(f"limit is {limit}; wanted at least 1 object")
@@ -39,18 +54,18 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
 
 
 def find_folder(name: str, data: Path | None = None) -> Path | None:
-    """Return where the named set lies, None if it is not there."""
+    """Return the folder of a named data set, None if it is not on disk."""
     if name == "sample":
         return _PACKAGE / "sample"
     root = data_folder(data)
-    for place in ENTRIES[name].folders:
-        if (root / place / ENTRIES[name].landmark).is_dir():
-            return root / place
+    for folder_name in ENTRIES[name].folders:
+        if (root / folder_name / ENTRIES[name].landmark).is_dir():
+            return root / folder_name
     return None
 
 
 def is_known(name: str, fingerprint: str | None) -> bool:
-    """Whether the content is one that was seen; so is that of a set of which none ever was."""
+    """Whether the content has a known fingerprint; true for a data set without known ones."""
     known = ENTRIES[name].fingerprints if name in ENTRIES else {}
     return not known or fingerprint in known
 
@@ -60,28 +75,28 @@ def _load(name: str, data: Path | None) -> Dataset:
     if colon and form == "folder":
         path = Path(place).expanduser()
         if data is not None and not path.is_dir() and (data / place).is_dir():
-            path = data / place  # records have the folder's name alone
+            path = data / place  # records contain the folder's name only
         read = folder.read(f"folder:{path.resolve().name}", path)
         return replace(read, longest_side=LONGEST_SIDE)
     if colon and form == "coco":
         return _load_coco(name, place)
-    mine = {} if name in ENTRIES else list_user_datasets(data)
-    if name in mine:
-        return replace(_load(mine[name], data), name=name)
+    added = {} if name in ENTRIES else list_user_datasets(data)
+    if name in added:
+        return replace(_load(added[name], data), name=name)
     if name not in ENTRIES:
-        raise unknown("data set", name, [*ENTRIES, *mine, *FORMS])
+        raise unknown("data set", name, [*ENTRIES, *added, *FORMS])
     entry, found = ENTRIES[name], find_folder(name, data)
     if found is None:
         raise IsbenchError(
             f"data set {name} is not in {data_folder(data)}: wanted a folder "
-            f"{' or '.join(entry.folders)} with {entry.landmark} in it; try `isbench data get "
-            f"{name}` or `isbench data import {name} PATH`, or name its folder's parent by --data"
+            f"{' or '.join(entry.folders)} that contains {entry.landmark}; try `isbench data get "
+            f"{name}` or `isbench data import {name} PATH`, or pass the parent folder with --data"
         )
     return replace(entry.read(name, found), zoom_target=entry.zoom_target)
 
 
 def _load_coco(name: str, place: str) -> Dataset:
-    from isbench.datasets import coco  # pycocotools takes long to import
+    from isbench.datasets import coco  # pycocotools is slow to import
 
     images, comma, annotations = place.rpartition(",")
     if not comma:

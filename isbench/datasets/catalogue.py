@@ -1,6 +1,6 @@
-"""The named data sets: where each lies, how it is read, where it comes from, what is known of it.
+"""The named data sets: folder, reader, download, licence, counts and fingerprints of each.
 
-Counts and fingerprints are of files that were seen; a set that was never at hand has neither.
+Counts and fingerprints come from files that were read for isbench; other data sets have neither.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Entry:
 
     title: str
     licence: str
-    folders: tuple[str, ...]  # under the data folder, the first that is there counts
-    landmark: str  # a path inside the folder by which its layout is recognised
+    folders: tuple[str, ...]  # under the data folder; the first that exists is used
+    landmark: str  # a path inside the folder that identifies the layout
     read: Callable[[str, Path], Dataset]  # (name, folder) -> data set
     archive: File | None = None
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
@@ -30,7 +30,7 @@ class Entry:
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
 
 
-# The 20 classes of PASCAL VOC as COCO names them: the "seen" ones of COCO_MVal.
+# The 20 classes of PASCAL VOC by their COCO names: the "seen" classes of COCO_MVal.
 _SEEN = (
     "airplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, dining table, dog, horse, "
     "motorcycle, person, potted plant, sheep, couch, train, tv"
@@ -56,7 +56,7 @@ def _unseen(object_name: str) -> bool:
 
 
 def _sbd(name: str, root: Path, split: str) -> Dataset:
-    from isbench.datasets import sbd  # SciPy's reader takes longer to import than a command to run
+    from isbench.datasets import sbd  # SciPy's reader is slow to import
 
     return sbd.read(name, root, split)
 
@@ -68,7 +68,7 @@ def _voc(name: str, root: Path, split: str) -> Dataset:
 
 
 def _release(file: str, drive: str) -> File:
-    """Return an archive of f-BRS's first release, its mirror and the copy RClicks names."""
+    """Return an archive of f-BRS release v1.0 with its mirror and the copy linked by RClicks."""
     path = f"fbrs_interactive_segmentation/releases/download/v1.0/{file}"
     return File(
         file,
@@ -114,7 +114,7 @@ CATALOGUE: Mapping[str, Entry] = {
         objects=50,
         fingerprints={
             "c88e3a1cd8c6f641d6cf22c1e51028883e5197a84c8cba2b40bee5d39f9b8006": (
-                "the files that the golden games of isbench were played on"
+                "the files of isbench's golden games"
             )
         },
     ),
@@ -129,7 +129,7 @@ CATALOGUE: Mapping[str, Entry] = {
         objects=100,
         fingerprints={
             "86e074f8a44ae47eb0b31691fc045d263f506b7558d3ea0d54b438a6f6fcd84a": (
-                "the files of the golden games; images made anew from BSDS500"
+                "the files of isbench's golden games; images recreated from BSDS500"
             )
         },
     ),
@@ -145,7 +145,7 @@ CATALOGUE: Mapping[str, Entry] = {
         objects=345,
         fingerprints={
             "9038ea2430649d59fcc5064b409175b4d09b19e15905f8608030007f5906db86": (
-                "the files that the golden games of isbench were played on"
+                "the files of isbench's golden games"
             )
         },
     ),
@@ -179,7 +179,7 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
 }
 
-# The set that comes with the package, in the layout of one's own folders.
+# The data set that comes with the package, in the layout of user folders.
 SAMPLE = Entry(
     title="Sample photographs of scikit-image with masks drawn for isbench",
     licence="photographs public domain or CC0, masks CC0",

@@ -1,4 +1,4 @@
-"""Any annotation file in COCO's instance format beside its folder of images."""
+"""Annotation files in COCO's instance format, with their folder of images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from isbench.types import Dataset, Mask, Sample
 
 
 class Outline(NamedTuple):
-    """Where an object is, as the annotation file has it."""
+    """The segmentation of an object, as stored in the annotation file."""
 
     file: str
     height: int
     width: int
-    segmentation: Any  # polygons, or run lengths of either kind
+    segmentation: Any  # polygons, or run lengths, packed or not
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Coco:
         image = read_image(self.images / outline.file)
         try:
             truth = decode_outline(outline)
-        except Exception as error:  # pycocotools raises many kinds for a broken outline
+        except Exception as error:  # pycocotools raises many types for a broken segmentation
             raise IsbenchError(
                 f"object {key} of {self.annotations} has a broken segmentation: {error}"
             ) from error
@@ -52,47 +52,49 @@ class Coco:
 def read(name: str, images: Path, annotations: Path) -> Dataset:
     """Return the objects of an annotation file; keys are "<image without suffix>#<annotation id>".
 
-    Crowd regions are no single object, and annotations of unlisted images cannot be shown: they are
-    left out and counted in the notes. Raises IsbenchError for a file that is not in COCO's format
-    or an image that is not there.
+    Crowd regions, which are not single objects, and annotations of unlisted images are left out
+    and counted in the notes. Raises IsbenchError for a file that is not in COCO's format or a
+    missing image.
     """
     try:
-        outlines, notes = _outlines(_index(annotations))
+        outlines, notes = _read_outlines(_load_index(annotations))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _not_coco(annotations, error) from error
+        raise _format_error(annotations, error) from error
     used = sorted({file for file, *_ in outlines.values()})
     for file in used:
         if not (images / file).is_file():
             raise IsbenchError(
-                f"image {images / file} that {annotations} names is not there; add it, "
-                "or name the folder that has it"
+                f"image {images / file} that {annotations} lists does not exist; add it, or name "
+                "the folder that contains it"
             )
     files = {f"images/{file}": images / file for file in used} | {"annotations": annotations}
     return Dataset(name, tuple(outlines), Coco(images, annotations, outlines), files, notes=notes)
 
 
-def _index(annotations: Path) -> COCO:
+def _load_index(annotations: Path) -> COCO:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by print
+        with contextlib.redirect_stdout(io.StringIO()):  # COCO prints its progress
             index = COCO(str(annotations))
         if not {"images", "annotations"} <= index.dataset.keys():
             raise KeyError("images, annotations")
     except OSError as error:
         raise IsbenchError(f"cannot read {annotations}: {error.strerror or error}") from error
-    except Exception as error:  # it raises many kinds, and asserts
-        raise _not_coco(annotations, error) from error
+    except Exception as error:  # COCO raises many types, and AssertionError
+        raise _format_error(annotations, error) from error
     return index
 
 
-def _not_coco(annotations: Path, error: Exception) -> IsbenchError:
-    what = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-    return IsbenchError(f"{annotations} is not in COCO's instance format ({what})")
+def _format_error(annotations: Path, error: Exception) -> IsbenchError:
+    fault = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    return IsbenchError(
+        f"{annotations} is not in COCO's instance format ({fault}); pass an instances file"
+    )
 
 
-def _outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
-    """Return the objects by key, image-major, and notes of what was left out.
+def _read_outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
+    """Return the objects by key, in image-major order, and notes on what was left out.
 
-    Raises ValueError for an object that no key can name or no outline shows.
+    Raises ValueError for a duplicate key or an empty segmentation.
     """
     outlines: dict[str, Outline] = {}
     crowd = 0
@@ -110,21 +112,23 @@ def _outlines(index: COCO) -> tuple[dict[str, Outline], tuple[str, ...]]:
             size = int(image["height"]), int(image["width"])
             outlines[key] = Outline(file, *size, annotation["segmentation"])
     stray = sum(len(index.imgToAnns[image]) for image in index.imgToAnns.keys() - index.imgs.keys())
-    left_out = {"crowd regions": crowd, "annotations of images that it does not list": stray}
+    left_out = {"crowd regions": crowd, "annotations of unlisted images": stray}
     return outlines, tuple(f"{count} {what} left out" for what, count in left_out.items() if count)
 
 
 def decode_outline(outline: Outline) -> Mask:
-    """Return the (H, W) mask; raises ValueError for run lengths that do not fill it exactly.
+    """Return the (H, W) bool mask; raises ValueError for run lengths that do not fill it exactly.
 
-    pycocotools only traces polygons: its decoder fills what run lengths leave open with whatever
-    memory holds.
+    pycocotools is used for polygons only: its decoder of run lengths leaves missing pixels
+    uninitialised.
     """
     stored = outline.segmentation
     if isinstance(stored, list):
         stored = rle.merge(rle.frPyObjects(stored, outline.height, outline.width))
     height, width = stored["size"]
-    counts = stored["counts"] if isinstance(stored["counts"], list) else _counts(stored["counts"])
+    counts = stored["counts"]
+    if not isinstance(counts, list):
+        counts = _unpack_counts(counts)
     if sum(counts) != height * width:
         raise ValueError(f"it covers {sum(counts)} of {height}x{width} pixels")
     inside = np.arange(len(counts)) % 2 == 1
@@ -132,7 +136,7 @@ def decode_outline(outline: Outline) -> Mask:
     return np.ascontiguousarray(mask)
 
 
-def _counts(packed: str | bytes) -> list[int]:
+def _unpack_counts(packed: str | bytes) -> list[int]:
     """Return COCO's packed run lengths: groups of five bits, differences from the fourth on."""
     text = packed.encode() if isinstance(packed, str) else packed
     counts: list[int] = []

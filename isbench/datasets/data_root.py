@@ -1,4 +1,4 @@
-"""Where data sets live on this machine."""
+"""The folder of the data sets on this machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VARIABLE = "ISBENCH_DATA"
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """Return the folder of the data sets: `given`, else ISBENCH_DATA, else the user's own."""
+    """Return the folder of the data sets: `given`, else ISBENCH_DATA, else the user-data folder."""
     if given is not None:
         return given
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
+    if variable := os.environ.get(VARIABLE):
+        return Path(variable)
     return user_data_path("isbench", appauthor=False)

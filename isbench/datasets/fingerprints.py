@@ -1,4 +1,4 @@
-"""What a data set's files hold: its fingerprint, which identifies it wherever it came from."""
+"""Fingerprints of data sets: digests of the content, which do not depend on its origin."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _BLOCK = 1 << 20
 
 
 def digest_files(dataset: Dataset) -> dict[str, str]:
-    """Return the sha256 of every file of the set by name; raises IsbenchError for one missing."""
+    """Return the sha256 of every file by name; raises IsbenchError if a file is missing."""
     return {name: digest_file(path) for name, path in dataset.files.items()}
 
 
 def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str:
-    """Return the sha256 over every file's name and sha256 in the order of names.
+    """Return the sha256 over the names and sha256 of all files, in the order of the names.
 
-    Each file adds the line "<name> <sha256 in hex>" and a line feed, names in posix spelling
-    relative to the set's folder; `files` are the digests if they are known already. Of a set that
-    was made in memory every object is loaded and takes the place of a file.
+    Each file adds the line "<name> <sha256 in hex>" and a line feed; a name is a posix path
+    relative to the folder of the data set. `files` are the digests, if already known. If the data
+    set was made in memory, every object is loaded and takes the place of a file.
     """
     if files is None:
-        files = digest_files(dataset) if dataset.files else _loaded(dataset)
+        files = digest_files(dataset) if dataset.files else _digest_objects(dataset)
     whole = sha256()
     for name in sorted(files):
         whole.update(f"{name} {files[name]}\n".encode())
@@ -33,20 +33,20 @@ def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str
 
 
 def digest_keys(keys: Iterable[str]) -> str:
-    """Return 12 hex digits of the sha256 over the keys, sorted, a line each."""
+    """Return 12 hex digits of the sha256 over the sorted keys, one per line."""
     return sha256("".join(f"{key}\n" for key in sorted(keys)).encode()).hexdigest()[:12]
 
 
-def _loaded(dataset: Dataset) -> dict[str, str]:
-    found = {}
+def _digest_objects(dataset: Dataset) -> dict[str, str]:
+    digests = {}
     for key in dataset.keys:
         sample = dataset.load(key)
         parts = (sample.image, sample.truth, sample.ignore, sample.initial)
         whole = sha256()
         for part in parts:
             whole.update(b"" if part is None else repr(part.shape).encode() + part.tobytes())
-        found[key] = whole.hexdigest()
-    return found
+        digests[key] = whole.hexdigest()
+    return digests
 
 
 def digest_file(path: Path) -> str:

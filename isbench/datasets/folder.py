@@ -1,4 +1,4 @@
-"""One's own pictures: `images/` and `masks/` of the same stems, `stem__k` for several objects."""
+"""A user's folder: `images/` and `masks/` with equal stems; `stem__k` for several objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IGNORED = 128
 
 @dataclass(frozen=True)
 class Folder:
-    """Loads objects by key; see `Dataset.load`. 0 is background, 128 is not scored."""
+    """Loads objects by key; see `Dataset.load`. In a mask, 0 is background, 128 is not scored."""
 
     root: Path
     files: Mapping[str, tuple[str, str]]  # key -> image file, mask file
@@ -34,7 +34,7 @@ class Folder:
 
 
 def read(name: str, root: Path) -> Dataset:
-    """Return the data set of a folder.
+    """Return the data set in a folder.
 
     Raises IsbenchError for an image without a mask, a mask without an image, or two masks of one
     object.
@@ -42,34 +42,33 @@ def read(name: str, root: Path) -> Dataset:
     images, masks = match_by_stem(root, "images", "image"), match_by_stem(root, "masks", "mask")
     files: dict[str, tuple[str, str]] = {}
     for stem, mask in masks.items():
-        image, object_name = _owner(stem, images)
+        image, object_name = _split_stem(stem, images)
         if image not in images:
             raise IsbenchError(
-                f"mask {root / mask} has no image: wanted {root / 'images' / image} with a suffix "
-                "of a picture; add it, or take the mask away"
+                f"mask {root / mask} has no image: wanted {root / 'images' / image} with an image "
+                "suffix; add the image, or remove the mask"
             )
         key = f"{image}#{object_name}"
         if key in files:
             raise IsbenchError(
-                f"two masks for object {key}: {root / files[key][1]} and {root / mask}; "
-                "take one away"
+                f"two masks for object {key}: {root / files[key][1]} and {root / mask}; remove one"
             )
         files[key] = images[image], mask
-    bare = images.keys() - {key.rpartition("#")[0] for key in files}
-    if bare:
-        stem = min(bare)
+    without_mask = images.keys() - {key.rpartition("#")[0] for key in files}
+    if without_mask:
+        stem = min(without_mask)
         raise IsbenchError(
             f"image {root / images[stem]} has no mask: wanted {root / 'masks' / stem}.png "
-            f"or {stem}__1.png; add it, or take the image away"
+            f"or {stem}__1.png; add the mask, or remove the image"
         )
     files = match_by_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
     return Dataset(name, tuple(files), Folder(root, files), used)
 
 
-def _owner(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
-    """Return the image and the object's name that a mask's stem stands for."""
+def _split_stem(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
+    """Return the image's stem and the object's name for a mask's stem."""
     image, _, object_name = stem.rpartition("__")
-    # a name with "#" in it could not be told from the image's in "<image>#<object>"
+    # an object name with "#" would make "<image>#<object>" ambiguous
     alone = stem in images or not image or not object_name or "#" in object_name
     return (stem, "1") if alone else (image, object_name)

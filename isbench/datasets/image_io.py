@@ -1,7 +1,7 @@
-"""Picture files to arrays, each once: images in RGB, masks as they were stored.
+"""Image files to arrays, with a small cache: images in RGB, masks as they are stored.
 
-OpenCV decodes what the original evaluators decoded with it, since another JPEG decoder moves
-clicks; Pillow reads label masks, since OpenCV turns a palette into colours.
+OpenCV decodes the files that the original evaluators decode with it, because another JPEG decoder
+moves clicks. Pillow reads label masks, because OpenCV converts a palette to colours.
 """
 
 from __future__ import annotations
@@ -24,89 +24,89 @@ from isbench.errors import IsbenchError
 from isbench.types import Image, Mask
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-DECODER = f"opencv {cv2.__version__}"  # of what is lossy; another may move a click
+DECODER = f"opencv {cv2.__version__}"  # of lossy formats; another decoder may move a click
 
-# a file it cannot read is this module's to report: OpenCV would print about it on its own
-# (the function's place moved between OpenCV 4 and 5; 0 is silence in both)
+# this module reports unreadable files itself, so OpenCV must not print about them
+# (the function moved between OpenCV 4 and 5; 0 is silent in both)
 (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
-_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that no scan can hold
-_BROKEN = "cannot be read as a picture; replace the file"
-# the objects of an image come one after the other, so a few files are all that is asked for again
-_KEPT = 4
-_ORIENTATION = 0x0112  # EXIF's tag
-_WITNESS: ContextVar[dict[Path, str] | None] = ContextVar("witness", default=None)
+_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that cannot occur in a scan
+_BROKEN = "cannot be read as an image; replace the file"
+# the objects of an image come one after the other, so a few cached files are enough
+_CACHED = 4
+_ORIENTATION = 0x0112  # EXIF tag
+_READ_LOG: ContextVar[dict[Path, str] | None] = ContextVar("read_log", default=None)
 
 
 def read_image(path: Path) -> Image:
-    """Return the (H, W, 3) uint8 RGB image, read-only, turned upright as its EXIF data says.
+    """Return the (H, W, 3) uint8 RGB image, read-only, rotated as its EXIF data says.
 
-    Grey images get three equal channels. Raises IsbenchError for a file that is no picture, has
-    more than 8 bits a channel, or is partly transparent: there is no one way to make those 8-bit
-    RGB. Files of the same bytes give the same array.
+    A grey image gets three equal channels. Raises IsbenchError for a file that is not an image, has
+    more than 8 bits per channel, or is partly transparent: there is no single way to convert those
+    to 8-bit RGB. Files with the same bytes give the same array.
     """
-    image = _decoded(read_bytes(path))
+    image = _decode(read_bytes(path))
     if isinstance(image, str):
         raise IsbenchError(f"image {path} {image}")
     return image
 
 
 def read_colours(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as (H, W, 3) uint8 in OpenCV's channel order, read-only.
+    """Return a mask file as (H, W, 3) uint8 in OpenCV's channel order (BGR), read-only.
 
-    Raises IsbenchError as `read_image` does.
+    Raises IsbenchError like `read_image`.
     """
-    colours = _decoded_colours(read_bytes(path))
+    colours = _decode_colours(read_bytes(path))
     if isinstance(colours, str):
         raise IsbenchError(f"mask {path} {colours}")
     return colours
 
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as (H, W) uint8: palette indices, or grey levels.
+    """Return a mask file as (H, W) uint8: palette indices or grey levels.
 
-    A colour mask becomes its grey level where its channels agree, 255 elsewhere.
+    A colour mask gives its grey level where its channels are equal, 255 elsewhere.
     """
-    stored = _stored(path)
+    stored = _read_stored(path)
     if stored.ndim == 2:
         return stored
     agree = (stored == stored[:, :, :1]).all(axis=2)
-    return _frozen(np.where(agree, stored[:, :, 0], np.uint8(255)))
+    return _make_read_only(np.where(agree, stored[:, :, 0], np.uint8(255)))
 
 
 def check_mask(path: Path) -> None:
-    """Raise IsbenchError for a mask file of one's own that would be misread without a word.
+    """Raise IsbenchError for a user's mask file that would silently be misread.
 
-    These are JPEGs with levels between the three that mean something, palettes whose entry 0 is
-    not black, and pictures that EXIF data would turn.
+    These are JPEGs with levels other than 0, 128 and 255, palettes whose entry 0 is not black, and
+    images that EXIF data would rotate.
     """
-    fault = _mask_fault(read_bytes(path))
+    fault = _find_mask_fault(read_bytes(path))
     if fault:
         raise IsbenchError(f"mask {path} {fault}")
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as (H, W) uint8 numbers of instances: palette indices, or grey levels.
+    """Return a mask file as (H, W) uint8 instance numbers: palette indices or grey levels.
 
-    Raises IsbenchError for a colour mask, which has lost its numbers.
+    Raises IsbenchError for a colour mask, which has lost the instance numbers.
     """
-    stored = _stored(path)
+    stored = _read_stored(path)
     if stored.ndim != 2:
         raise IsbenchError(
-            f"mask {path} has mode RGB; wanted a palette or 8-bit grey, as published"
+            f"mask {path} has mode RGB; wanted a palette or 8-bit grey: use the published file"
         )
     return stored
 
 
 def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -> None:
-    """Raise IsbenchError unless the mask read from `path` has the image's rows and columns."""
+    """Raise IsbenchError unless the mask read from `path` has the height and width of the image."""
     if mask.shape[:2] == image.shape[:2]:
         return
     got, wanted = (f"{a.shape[1]}x{a.shape[0]}" for a in (mask, image))
-    turned = mask.shape[:2] == image.shape[1::-1]
+    rotated = mask.shape[:2] == image.shape[1::-1]
     remedy = (
-        "the image's EXIF data turns it: save it upright, or turn the mask"
-        if turned
+        "the image's EXIF data rotates it: save it upright, or rotate the mask"
+        if rotated
         else "save the mask at the image's size"
     )
     raise IsbenchError(f"mask {path} is {got} pixels and its image {wanted}; {remedy}")
@@ -114,62 +114,62 @@ def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -
 
 @contextmanager
 def record_reads() -> Iterator[dict[Path, str]]:
-    """Yield a mapping that takes the sha256 of every file read meanwhile."""
-    seen: dict[Path, str] = {}
-    token = _WITNESS.set(seen)
+    """Yield a mapping that collects the sha256 of every file read in the context."""
+    digests: dict[Path, str] = {}
+    token = _READ_LOG.set(digests)
     try:
-        yield seen
+        yield digests
     finally:
-        _WITNESS.reset(token)
+        _READ_LOG.reset(token)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes; raises IsbenchError when it cannot be read."""
+    """Return a file's bytes; raises IsbenchError if it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    seen = _WITNESS.get()
-    if seen is not None:
-        seen[path] = sha256(data).hexdigest()
+    digests = _READ_LOG.get()
+    if digests is not None:
+        digests[path] = sha256(data).hexdigest()
     return data
 
 
 def describe_image(data: bytes) -> tuple[str, int] | None:
-    """Return the format and the pixels of a picture by its header, None for what is none."""
-    with suppress(Exception), Pillow.open(io.BytesIO(data)) as picture:  # it raises many kinds
+    """Return the format and the number of pixels from an image's header, None if it is no image."""
+    with suppress(Exception), Pillow.open(io.BytesIO(data)) as picture:  # it raises many types
         return str(picture.format), picture.size[0] * picture.size[1]
     return None
 
 
 def decode_image(data: bytes) -> Image | str:
-    """Return the image of a file's bytes as `read_image` does, or what is wrong with it."""
-    return _decoded(data)
+    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong."""
+    return _decode(data)
 
 
-@lru_cache(maxsize=_KEPT)
-def _decoded(data: bytes) -> Image | str:
+@lru_cache(maxsize=_CACHED)
+def _decode(data: bytes) -> Image | str:
     """Return the image, or what is wrong with it."""
-    bgr = _bgr(data)
-    return bgr if isinstance(bgr, str) else _frozen(bgr[:, :, ::-1])
+    bgr = _decode_bgr(data)
+    return bgr if isinstance(bgr, str) else _make_read_only(bgr[:, :, ::-1])
 
 
-@lru_cache(maxsize=_KEPT)
-def _decoded_colours(data: bytes) -> NDArray[np.uint8] | str:
+@lru_cache(maxsize=_CACHED)
+def _decode_colours(data: bytes) -> NDArray[np.uint8] | str:
     """Return the mask's colours, or what is wrong with it."""
-    bgr = _bgr(data)
-    return bgr if isinstance(bgr, str) else _frozen(bgr)
+    bgr = _decode_bgr(data)
+    return bgr if isinstance(bgr, str) else _make_read_only(bgr)
 
 
-def _bgr(data: bytes) -> NDArray[np.uint8] | str:
+def _decode_bgr(data: bytes) -> NDArray[np.uint8] | str:
     """Return the pixels in OpenCV's channel order, or what is wrong with the file."""
     jpeg = data.startswith(_JPEG)
-    if jpeg and data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would make up the rest
+    if jpeg and data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would invent the rest
         return _BROKEN
     buffer = np.frombuffer(data, np.uint8)
     try:
-        if not jpeg:  # a JPEG has 8 bits and no alpha: no second look needed
-            fault = _fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+        if not jpeg:  # a JPEG has 8 bits and no alpha, so it needs no check
+            fault = _find_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
             if fault:
                 return fault
         bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
@@ -178,37 +178,37 @@ def _bgr(data: bytes) -> NDArray[np.uint8] | str:
     return _BROKEN if bgr is None else bgr.astype(np.uint8, copy=False)
 
 
-def _fault(stored: NDArray[np.generic] | None) -> str | None:
-    """Return what keeps the stored pixels from being an 8-bit RGB image, None if nothing."""
+def _find_fault(stored: NDArray[np.generic] | None) -> str | None:
+    """Return why the stored pixels are not an 8-bit RGB image, None if they are."""
     if stored is None:
         return _BROKEN
     if stored.dtype != np.uint8:
-        return f"has {8 * stored.dtype.itemsize} bits a channel; wanted 8: convert the file"
+        return f"has {8 * stored.dtype.itemsize} bits per channel; wanted 8: convert the file"
     if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
         return "is partly transparent; wanted opaque: flatten it onto a background"
     return None
 
 
-def _frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels
 
 
-def _stored(path: Path) -> NDArray[np.uint8]:
+def _read_stored(path: Path) -> NDArray[np.uint8]:
     """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB."""
-    stored = _decoded_labels(read_bytes(path))
+    stored = _decode_labels(read_bytes(path))
     if isinstance(stored, str):
         raise IsbenchError(f"mask {path} {stored}")
     return stored
 
 
-@lru_cache(maxsize=_KEPT)
-def _decoded_labels(data: bytes) -> NDArray[np.uint8] | str:
+@lru_cache(maxsize=_CACHED)
+def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
     """Return the stored pixels, or what is wrong with the file."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what it then refuses
+            warnings.simplefilter("ignore")  # Pillow warns about files that it then rejects
             with Pillow.open(io.BytesIO(data)) as picture:
                 mode = picture.mode
                 stored = np.array(picture)
@@ -218,21 +218,21 @@ def _decoded_labels(data: bytes) -> NDArray[np.uint8] | str:
         stored = stored.astype(np.uint8) * np.uint8(255)
     if mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
         return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
-    return _frozen(stored)
+    return _make_read_only(stored)
 
 
-@lru_cache(maxsize=_KEPT)
-def _mask_fault(data: bytes) -> str | None:
+@lru_cache(maxsize=_CACHED)
+def _find_mask_fault(data: bytes) -> str | None:
     try:
         with Pillow.open(io.BytesIO(data)) as picture:
             if picture.getexif().get(_ORIENTATION, 1) != 1:
-                return "is turned by its EXIF data; save it upright"
+                return "is rotated by its EXIF data; save it upright"
             palette = picture.getpalette() if picture.mode == "P" else None
             if palette and any(palette[:3]):
                 return "has a palette whose entry 0, the background, is not black; save it as grey"
             lossy = picture.format == "JPEG"
             if lossy and set(np.unique(np.asarray(picture)).tolist()) - {0, 128, 255}:
-                return "is a JPEG with levels between 0, 128 and 255; save it as PNG"
+                return "is a JPEG with levels other than 0, 128 and 255; save it as PNG"
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
         return _BROKEN
     return None

@@ -1,4 +1,4 @@
-"""Sets that name their images in a text file and number their instances in a label map."""
+"""Data sets that list their images in a text file and number their instances in a label map."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ VOID = 255  # not an instance, not scored
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """Return the first word of every line; raises IsbenchError when there is none."""
+    """Return the first word of every line without duplicates; raises IsbenchError if none."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise IsbenchError(f"cannot read the list {path}: {error}") from error
     stems = tuple(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
     if not stems:
-        raise IsbenchError(f"the list {path} is empty; wanted an image's name a line")
+        raise IsbenchError(f"the list {path} is empty; wanted one image name per line")
     return stems
 
 
 def check_there(listed: Path, images: Iterable[Path]) -> None:
-    """Raise IsbenchError for the first image that the list names and that is not there."""
+    """Raise IsbenchError for the first listed image that does not exist."""
     for image in images:
         if not image.is_file():
             raise IsbenchError(
-                f"image {image} that {listed} names is not there; add it, or take it off the list"
+                f"image {image} that {listed} lists does not exist; add it, or remove it from the "
+                "list"
             )
 
 
 def instances(
     stems: Sequence[str], labels: Callable[[str], NDArray[np.uint8]]
 ) -> dict[str, tuple[str, int]]:
-    """Return every instance as key -> (stem, number); keys are "<stem>#<number>"."""
-    places = {}
+    """Return the (stem, number) of every instance by key; keys are "<stem>#<number>"."""
+    found = {}
     for stem in stems:
         for number in np.flatnonzero(np.bincount(labels(stem).ravel(), minlength=256)):
             if number not in (0, VOID):
-                places[f"{stem}#{number}"] = (stem, int(number))
-    return places
+                found[f"{stem}#{number}"] = (stem, int(number))
+    return found

@@ -1,4 +1,4 @@
-"""Sets of an image folder and a mask folder with the same stems: GrabCut, Berkeley, DAVIS, MVal."""
+"""Data sets of an image and a mask folder with equal stems: GrabCut, Berkeley, DAVIS, COCO_MVal."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from isbench.datasets.image_io import SUFFIXES, check_size, read_colours, read_i
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 
-# a mask file's colours (H, W, 3) -> the object and what is not scored, both (H, W)
+# the colours of a mask file, (H, W, 3) -> the object and the ignored pixels, both (H, W)
 Reading: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Mask, Mask]]
 _Natural: TypeAlias = tuple[tuple[int, int, str], ...]  # sorts 2 before 10
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a set of pairs lies on disk and is read."""
+    """The folders and file names of a data set of pairs, and how its masks are read."""
 
     images: str  # folder of the images
     masks: str  # folder of the masks
     reading: Reading
-    stem: str = r"(?P<image>.+)"  # pattern of a stem: groups `image` and, if any, `object`
-    wanted: str = "IMAGE"  # the pattern in words, for the error
+    stem: str = r"(?P<image>.+)"  # pattern of a stem: group `image` and optionally `object`
+    wanted: str = "IMAGE"  # the pattern in words, for the error message
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Pairs:
 
 
 def split_trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
-    """Read a mask whose 128 is not scored and whose object is brighter [GrabCut, Berkeley]."""
-    level = colours[:, :, 0]  # the evaluators read the first channel only
+    """Read a mask: 128 is not scored, anything brighter is the object [GrabCut, Berkeley]."""
+    level = colours[:, :, 0]  # the original evaluators read only the first channel
     return level > 128, level == 128
 
 
 def threshold_mask(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
-    """Read a mask whose object is anything that is not black [DAVIS, COCO_MVal]."""
+    """Read a mask: anything that is not black is the object [DAVIS, COCO_MVal]."""
     truth: Mask = np.asarray(colours.any(axis=2))
     return truth, np.zeros_like(truth)
 
@@ -63,7 +63,7 @@ def threshold_mask(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
 def read(
     name: str, root: Path, layout: Layout, keep: Callable[[str], bool] = lambda _: True
 ) -> Dataset:
-    """Return the data set at `root`; `keep` chooses among object names.
+    """Return the data set in `root` with the objects whose names pass `keep`.
 
     Raises IsbenchError for a stem that does not follow the layout, an image without a mask or a
     mask without an image.
@@ -71,18 +71,18 @@ def read(
     images = match_by_stem(root, layout.images, "image")
     masks = match_by_stem(root, layout.masks, "mask")
     for stem in images.keys() ^ masks.keys():
-        here, missing = (images, "mask") if stem in images else (masks, "image")
+        present, missing = (images, "mask") if stem in images else (masks, "image")
         folder = layout.masks if stem in images else layout.images
         raise IsbenchError(
-            f"{root / here[stem]} has no {missing}: wanted {root / folder / stem} with a suffix "
-            "of a picture; add it, or take the other away"
+            f"{root / present[stem]} has no {missing}: wanted {root / folder / stem} with an image "
+            f"suffix; add the {missing}, or remove the file"
         )
     files = {}
     for stem in sorted(images):
         match = re.fullmatch(layout.stem, stem)
         if match is None:
             raise IsbenchError(
-                f"{root / images[stem]} is not named {layout.wanted}; rename it, or take it away"
+                f"{root / images[stem]} is not named {layout.wanted}; rename it, or remove it"
             )
         object_name = match.groupdict().get("object") or "1"
         if keep(object_name):
@@ -93,18 +93,17 @@ def read(
 
 
 def match_by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
-    """Return the pictures of a folder by stem, as posix paths from `root`.
+    """Return the image files of a folder by stem, as posix paths relative to `root`.
 
-    Raises IsbenchError when there are none, or two of one stem.
+    Raises IsbenchError if there are none, or two with one stem.
     """
     found: dict[str, str] = {}
-    for path in sorted(_listed(root / folder)):
+    for path in sorted(_list_files(root / folder)):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in found:
             raise IsbenchError(
-                f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; "
-                "take one away"
+                f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; remove one"
             )
         found[path.stem] = path.relative_to(root).as_posix()
     if not found:
@@ -115,21 +114,21 @@ def match_by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
 
 
 def match_by_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Return the files of each key, image by image, image 2 before image 10."""
+    """Return the files by key, in image-major order, with image 2 before image 10."""
 
-    def place(key: str) -> tuple[_Natural, _Natural]:
+    def sort_key(key: str) -> tuple[_Natural, _Natural]:
         image, _, object_name = key.rpartition("#")
-        return _natural(image), _natural(object_name)
+        return _natural_key(image), _natural_key(object_name)
 
-    return {key: files[key] for key in sorted(files, key=place)}
+    return {key: files[key] for key in sorted(files, key=sort_key)}
 
 
-def _natural(text: str) -> _Natural:
+def _natural_key(text: str) -> _Natural:
     parts = re.findall(r"\d+|\D", text)
     return tuple((1, int(p), p) if p.isdecimal() else (2, 0, p) for p in parts)
 
 
-def _listed(folder: Path) -> Iterable[Path]:
+def _list_files(folder: Path) -> Iterable[Path]:
     try:
         return [path for path in folder.iterdir() if path.is_file()]
     except OSError as error:

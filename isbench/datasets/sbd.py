@@ -1,4 +1,4 @@
-"""SBD (Hariharan et al. 2011): instances from `inst/*.mat`, unfiltered, as evaluators play them."""
+"""SBD (Hariharan et al. 2011): all instances of `inst/*.mat`, unfiltered, as for evaluation."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ class Sbd:
         stem, instance = self.places[key]
         image = read_image(self.root / "img" / f"{stem}.jpg")
         path = self.root / "inst" / f"{stem}.mat"
-        labels = _segmentation(path)
+        labels = _read_segmentation(path)
         check_size(path, labels, image)
         truth = labels == instance
         return Sample(key, image, truth, np.zeros_like(truth))
 
 
 def read(name: str, root: Path, split: str) -> Dataset:
-    """Return the instances of the images that `<split>.txt` lists.
+    """Return the instances of the images listed in `<split>.txt`.
 
-    The filter on the share of its box that a mask covers is for training only.
+    All instances are kept; the filter on the share of its box that a mask covers is for training.
     """
     stems = read_list(root / f"{split}.txt")
     check_there(root / f"{split}.txt", (root / "img" / f"{stem}.jpg" for stem in stems))
-    places = instances(stems, lambda stem: _segmentation(root / "inst" / f"{stem}.mat"))
+    places = instances(stems, lambda stem: _read_segmentation(root / "inst" / f"{stem}.mat"))
     files = [f"{split}.txt", *(f"img/{stem}.jpg" for stem in stems)]
     files += [f"inst/{stem}.mat" for stem in stems]
     used = {file: root / file for file in files}
     return Dataset(name, tuple(places), Sbd(root, places), used)
 
 
-def _segmentation(path: Path) -> NDArray[np.uint8]:
+def _read_segmentation(path: Path) -> NDArray[np.uint8]:
     """Return the (H, W) instance numbers of a .mat file, 0 for none."""
     try:
-        return _decoded(read_bytes(path))
+        return _decode(read_bytes(path))
     except IsbenchError:
         raise
-    except Exception as error:  # scipy raises many kinds for a damaged file
+    except Exception as error:  # scipy raises many types for a damaged file
         raise IsbenchError(
             f"{path} is not an SBD instance file (GTinst.Segmentation): {error}; replace it"
         ) from error
 
 
 @lru_cache(maxsize=2)
-def _decoded(data: bytes) -> NDArray[np.uint8]:
+def _decode(data: bytes) -> NDArray[np.uint8]:
     file: Any = io.BytesIO(data)
     stored = np.asarray(loadmat(file)["GTinst"]["Segmentation"][0, 0], dtype=np.uint8)
     if stored.ndim != 2:

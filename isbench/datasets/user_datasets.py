@@ -1,4 +1,4 @@
-"""Data sets of one's own, by a name: a small file in the data folder says where each one is."""
+"""The user's own data sets by name, listed in a small file in the data folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
-    """Return what each name stands for: `folder:PATH` or `coco:IMAGES,JSON`, paths absolute."""
+    """Return `folder:PATH` or `coco:IMAGES,JSON` by name, with absolute paths.
+
+    Raises IsbenchError for a damaged file.
+    """
     path = data_folder(data) / FILE
     try:
         found = json.loads(path.read_bytes())
@@ -25,36 +28,39 @@ def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
     except NotADirectoryError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise IsbenchError(f"{path} cannot be read ({error}); mend it or delete it") from error
+        raise IsbenchError(f"cannot read {path} ({error}); fix it or delete it") from error
 
 
 def add(name: str, place: str, taken: Mapping[str, object], data: Path | None = None) -> str:
-    """Give a place a name, and return the place as it is kept; raises IsbenchError for a bad name.
+    """Store a name for a place and return the place with absolute paths.
 
-    `taken` has the names that mean something else. The same name again stands for the new place.
+    A name that is already stored gets the new place. Raises IsbenchError for an invalid name, and
+    for one in `taken`.
     """
     if not _NAME.fullmatch(name):
-        raise IsbenchError(f"name {name!r}; wanted letters, digits, '.', '_' and '-' only")
+        raise IsbenchError(f"name is {name!r}; wanted letters, digits, '.', '_' and '-' only")
     if name in taken:
-        raise IsbenchError(f"{name} is a data set of isbench's own; choose another name")
-    kept = _absolute(place)
-    _write({**list_user_datasets(data), name: kept}, data)
-    return kept
+        raise IsbenchError(f"{name} is a built-in data set; choose another name")
+    stored = _make_absolute(place)
+    _write({**list_user_datasets(data), name: stored}, data)
+    return stored
 
 
 def remove(name: str, data: Path | None = None) -> None:
-    """Forget a name; its files stay. Raises IsbenchError for a name that there is not."""
-    there = dict(list_user_datasets(data))
-    if name not in there:
-        raise unknown("data set of your own", name, there)
-    del there[name]
-    _write(there, data)
+    """Remove a name and keep its files; raises IsbenchError for an unknown name."""
+    stored = dict(list_user_datasets(data))
+    if name not in stored:
+        raise unknown("custom data set", name, stored)
+    del stored[name]
+    _write(stored, data)
 
 
-def _absolute(place: str) -> str:
+def _make_absolute(place: str) -> str:
     form, colon, rest = place.partition(":")
     if not colon or form not in ("folder", "coco"):
-        raise IsbenchError(f"{place}; wanted folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json")
+        raise IsbenchError(
+            f"place is {place}; wanted folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json"
+        )
     first, comma, last = rest.rpartition(",")
     parts = [first, last] if form == "coco" and comma else [rest]
     return f"{form}:{','.join(str(Path(part).expanduser().resolve()) for part in parts)}"

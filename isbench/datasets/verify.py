@@ -1,4 +1,4 @@
-"""A data set looked at whole: every object loaded, counted and fingerprinted."""
+"""Verification of a whole data set: load every object, count, compute the fingerprint."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from isbench.types import Dataset
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: counts, content, and what is wrong with which object."""
+    """The result of a verification: counts, the content's fingerprint, and faults."""
 
     images: int
     objects: int
-    fingerprint: str | None  # None when a file is missing
+    fingerprint: str | None  # None if a file is missing
     faults: tuple[str, ...]
     empty: int  # objects without a scored pixel
     notes: tuple[str, ...]
@@ -38,7 +38,7 @@ def verify(dataset: Dataset) -> Verdict:
         images=len({image_of(key) for key in dataset.keys}),
         objects=len(dataset.keys),
         fingerprint=content,
-        faults=tuple(dict.fromkeys(faults)),  # one file may spoil many objects
+        faults=tuple(dict.fromkeys(faults)),  # one bad file may affect many objects
         empty=empty,
         notes=dataset.notes,
     )

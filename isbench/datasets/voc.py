@@ -29,10 +29,10 @@ class Voc:
 
 
 def read(name: str, root: Path, split: str) -> Dataset:
-    """Return the instances of the images that `ImageSets/Segmentation/<split>.txt` lists.
+    """Return the instances of the images listed in `ImageSets/Segmentation/<split>.txt`.
 
-    Indices are read as stored: turning the palette's colours grey merges instances 1 and 16, 3 and
-    18, 6 and 21, 9 and 24.
+    Indices are read as stored: converting the palette's colours to grey would merge instances 1 and
+    16, 3 and 18, 6 and 21, 9 and 24.
     """
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)

@@ -1,1 +1,1 @@
-"""The local page to segment images by hand."""
+"""A local page for interactive segmentation."""

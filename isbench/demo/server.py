@@ -1,8 +1,8 @@
-"""A local page to segment images by hand: pictures in, clicks in, masks out.
+"""The server of a local page for interactive segmentation: images and clicks in, masks out.
 
-Starlette, since the page is three small files and the server four answers: a framework of widgets
-would be larger than isbench, and knows no right click. Only this machine is answered, at an address
-that nobody else knows; pictures are held in memory, and no path is ever taken from a request.
+It uses Starlette: the page is three small files and the server has few routes, while a widget
+framework would be larger than isbench and has no right click. The server answers only this machine,
+at an address with a secret token. Images are kept in memory, and a request cannot name a path.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from isbench.evaluation.engine import check_answers
 from isbench.storage.masks import encode_rle
 from isbench.types import Click, Image, Mask, Predictor, Turn
 
-HOSTS = ["127.0.0.1", "localhost"]  # another name for this machine may be somebody's trick
-UPLOAD = 30_000_000  # bytes of a picture's file
-PIXELS = 50_000_000
+HOSTS = ["127.0.0.1", "localhost"]  # other host names may be an attack (DNS rebinding)
+UPLOAD = 30_000_000  # most bytes of an image file
+PIXELS = 50_000_000  # most pixels of an image
 KINDS = {"JPEG", "PNG", "WEBP", "BMP"}
-CLICKS = 500
-_KEPT = 8  # pictures, and what models made of them; the least recently used go
+CLICKS = 500  # most clicks of a request
+_MOST_IMAGES = 8  # kept with their games; the least recently used are dropped
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:",
@@ -48,64 +48,66 @@ _HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered, and why."""
+    """A request is refused; the text says why."""
 
-    def __init__(self, why: str, status: int = 400) -> None:
-        """Say why, and by which status of HTTP."""
-        super().__init__(why)
+    def __init__(self, reason: str, status: int = 400) -> None:
+        """Set the reason and the HTTP status."""
+        super().__init__(reason)
         self.status = status
 
 
 @dataclass
 class Game:
-    """A model at an image: what it answered to each beginning of the clicks."""
+    """A model's answers on an image, after each of the clicks."""
 
     encoded: Any
-    states: list[Any]  # before the first click, after it, ...
+    states: list[Any]  # before the first click, after the first click, ...
     clicks: list[Click] = field(default_factory=list)
     masks: list[Mask] = field(default_factory=list)
 
 
 @dataclass
 class Table:
-    """The models, the pictures, and the games; one answer is computed at a time."""
+    """The models, images and games of the server; it computes one answer at a time."""
 
     models: Mapping[str, Predictor]
     images: OrderedDict[str, tuple[str, Image]] = field(default_factory=OrderedDict)  # id -> name
-    games: dict[tuple[str, str], Game] = field(default_factory=dict)
+    games: dict[tuple[str, str], Game] = field(default_factory=dict)  # (image id, model) -> game
     lock: Lock = field(default_factory=Lock)
 
     def show(self, name: str, image: Image) -> str:
-        """Put a picture on the table and return its id."""
-        place = secrets.token_hex(8)
+        """Add an image and return its id; the least recently used image may be dropped."""
+        identity = secrets.token_hex(8)
         with self.lock:
-            self.images[place] = name, image
-            while len(self.images) > _KEPT:
+            self.images[identity] = name, image
+            while len(self.images) > _MOST_IMAGES:
                 old, _ = self.images.popitem(last=False)
                 for key in [key for key in self.games if key[0] == old]:
                     del self.games[key]
-        return place
+        return identity
 
-    def answer(self, place: str, model: str, clicks: Sequence[Click]) -> tuple[Mask, float | None]:
-        """Return the mask after the clicks, and the seconds the last took; None if it was known."""
+    def answer(
+        self, identity: str, model: str, clicks: Sequence[Click]
+    ) -> tuple[Mask, float | None]:
+        """Return the (H, W) mask after the clicks, and the seconds of the last; None if cached."""
         with self.lock:
-            image = self.image(place)
-            self.images.move_to_end(place)
+            image = self.image(identity)
+            self.images.move_to_end(identity)
             predictor = self.models[model]
-            game = self.games.get((place, model))
+            game = self.games.get((identity, model))
             if game is None:
                 encoded = predictor.begin(image)
                 game = Game(encoded, [predictor.start(encoded, None)])
-                self.games[place, model] = game
-            known = 0
-            while known < min(len(clicks), len(game.clicks)) and (
-                clicks[known] == game.clicks[known]
+                self.games[identity, model] = game
+            cached = 0
+            while cached < min(len(clicks), len(game.clicks)) and (
+                clicks[cached] == game.clicks[cached]
             ):
-                known += 1
+                cached += 1
             seconds = None
-            if known < len(clicks):  # from here on it was another game
-                del game.clicks[known:], game.masks[known:], game.states[known + 1 :]
-            for click in clicks[known:]:
+            if cached < len(clicks):  # the other cached clicks differ
+                del game.clicks[cached:], game.masks[cached:], game.states[cached + 1 :]
+            for click in clicks[cached:]:
                 game.clicks.append(click)
                 started = perf_counter()
                 answers = predictor.predict([Turn(game.states[-1], tuple(game.clicks))])
@@ -115,20 +117,20 @@ class Table:
                 game.states.append(answers[0].state)
             return game.masks[len(clicks) - 1], seconds
 
-    def image(self, place: str) -> Image:
-        """Return a picture; raises Refused for one that is not there."""
-        if place not in self.images:
-            raise Refused("this picture is no longer here: open it again", 404)
-        return self.images[place][1]
+    def image(self, identity: str) -> Image:
+        """Return an image; raises Refused for an unknown or dropped one."""
+        if identity not in self.images:
+            raise Refused("this image is no longer loaded: open it again", 404)
+        return self.images[identity][1]
 
 
 def make_application(table: Table, token: str, template: Mapping[str, str]) -> Starlette:
-    """Return the server; every address begins with the token, and only this machine's are."""
+    """Return the server; every path starts with the token, and only local host names are served."""
 
     def page(request: Request) -> Response:
         body = Template(template["html"]).substitute(
             models=json.dumps(list(table.models)).replace("<", "\\u003c"),
-            images=json.dumps(_listed(table)).replace("<", "\\u003c"),
+            images=json.dumps(_list_images(table)).replace("<", "\\u003c"),
         )
         return HTMLResponse(body)
 
@@ -139,19 +141,19 @@ def make_application(table: Table, token: str, template: Mapping[str, str]) -> S
         return Response(template["js"], media_type="text/javascript")
 
     async def upload(request: Request) -> Response:
-        data = await _body(request, UPLOAD)
+        data = await _read_body(request, UPLOAD)
         image = await run_in_threadpool(open_images, data)
-        place = table.show("", image)
-        return JSONResponse({"id": place, "rows": image.shape[0], "cols": image.shape[1]})
+        identity = table.show("", image)
+        return JSONResponse({"id": identity, "rows": image.shape[0], "cols": image.shape[1]})
 
     def picture(request: Request) -> Response:
-        image = table.image(request.path_params["place"])
+        image = table.image(request.path_params["identity"])
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
         return Response(bytes(data), media_type="image/jpeg")
 
     async def answer(request: Request) -> Response:
-        asked = _asked(await _body(request, 100_000), table)
-        mask, seconds = await run_in_threadpool(table.answer, *asked)
+        question = _parse_question(await _read_body(request, 100_000), table)
+        mask, seconds = await run_in_threadpool(table.answer, *question)
         return JSONResponse({"mask": encode_rle(mask), "seconds": seconds})
 
     routes = [
@@ -159,53 +161,51 @@ def make_application(table: Table, token: str, template: Mapping[str, str]) -> S
         Route(f"/{token}/demo.css", style),
         Route(f"/{token}/demo.js", script),
         Route(f"/{token}/images", upload, methods=["POST"]),
-        Route(f"/{token}/images/{{place}}", picture),
+        Route(f"/{token}/images/{{identity}}", picture),
         Route(f"/{token}/answers", answer, methods=["POST"]),
     ]
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(BaseHTTPMiddleware, dispatch=_headed),
+            Middleware(BaseHTTPMiddleware, dispatch=_add_headers),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
         ],
-        exception_handlers={Refused: _refused, IsbenchError: _refused},
+        exception_handlers={Refused: _answer_error, IsbenchError: _answer_error},
     )
 
 
 def open_images(data: bytes) -> Image:
-    """Return the image of an uploaded file; raises Refused for what is none, or is too large."""
-    found = describe_image(data)
-    if found is None or found[0] not in KINDS:
-        raise Refused(
-            f"this is no picture that can be read; wanted {', '.join(sorted(KINDS))}", 415
-        )
-    if found[1] > PIXELS:
-        raise Refused(f"{found[1]} pixels are too many; wanted {PIXELS} at most", 413)
+    """Return the image in an uploaded file; raises Refused if it is not one, or is too large."""
+    header = describe_image(data)
+    if header is None or header[0] not in KINDS:
+        raise Refused(f"this file is not a supported image; wanted {', '.join(sorted(KINDS))}", 415)
+    if header[1] > PIXELS:
+        raise Refused(f"{header[1]} pixels are too many; wanted at most {PIXELS}", 413)
     image = decode_image(data)
     if isinstance(image, str):
-        raise Refused(f"the picture {image}", 415)
+        raise Refused(f"the image {image}", 415)
     return image
 
 
-def _asked(data: bytes, table: Table) -> tuple[str, str, list[Click]]:
-    """Return picture, model and clicks of a request; raises Refused for others."""
+def _parse_question(data: bytes, table: Table) -> tuple[str, str, list[Click]]:
+    """Return the image, model and clicks of a request; raises Refused for an invalid one."""
     try:
-        asked = json.loads(data)
-        place, model = str(asked["image"]), str(asked["model"])
-        clicks = [Click(int(row), int(col), bool(sign)) for row, col, sign in asked["clicks"]]
+        question = json.loads(data)
+        identity, model = str(question["image"]), str(question["model"])
+        clicks = [Click(int(row), int(col), bool(sign)) for row, col, sign in question["clicks"]]
     except (ValueError, KeyError, TypeError):
         raise Refused("wanted image, model and clicks") from None
     if model not in table.models:
         raise Refused(f"no model named {model}", 404)
-    rows, cols = table.image(place).shape[:2]
+    rows, cols = table.image(identity).shape[:2]
     if not 1 <= len(clicks) <= CLICKS:
         raise Refused(f"{len(clicks)} clicks; wanted 1 to {CLICKS}")
     if not all(0 <= click.row < rows and 0 <= click.col < cols for click in clicks):
-        raise Refused("a click is outside the picture")
-    return place, model, clicks
+        raise Refused("a click is outside the image")
+    return identity, model, clicks
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _read_body(request: Request, most: int) -> bytes:
     data = bytearray()
     async for part in request.stream():
         data += part
@@ -214,19 +214,21 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(data)
 
 
-def _listed(table: Table) -> list[dict[str, Any]]:
+def _list_images(table: Table) -> list[dict[str, Any]]:
     return [
-        {"id": place, "name": name, "rows": image.shape[0], "cols": image.shape[1]}
-        for place, (name, image) in table.images.items()
+        {"id": identity, "name": name, "rows": image.shape[0], "cols": image.shape[1]}
+        for identity, (name, image) in table.images.items()
     ]
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _answer_error(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, Refused) else 500
     return PlainTextResponse(str(error), status)
 
 
-async def _headed(request: Request, answered: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await answered(request)
+async def _add_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
     response.headers.update(_HEADERS)
     return response

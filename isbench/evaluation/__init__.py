@@ -1,1 +1,1 @@
-"""Games: the engine, the clicker, runs and their jobs, and games played again."""
+"""Evaluation: the engine, clickers, runs and their jobs, and the replay of recorded games."""

@@ -1,6 +1,6 @@
-"""The robot user: from a mask, the truth and the clicks so far to the next click. Pure functions.
+"""Clickers: from a mask, the truth and the clicks so far to the next click. Pure functions.
 
-Not here: when a game ends (`engine`), and which clicker a preset names (`presets`).
+Not here: when a game ends and which clicker a preset uses (`isbench.protocol`).
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 
 from isbench.types import Click, Mask
 
-# (mask, truth, ignore, clicks so far, generator for this click's lots) -> the next click
+# (mask, truth, ignore, clicks so far, random generator of this click) -> the next click
 Clicker: TypeAlias = Callable[[Mask, Mask, Mask, Sequence[Click], np.random.Generator], Click]
 
 
 def centre(
     mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
 ) -> Click:
-    """Return the centre of the largest error: the pixel deepest inside what is wrong.
+    """Return the centre of the largest error: the pixel deepest inside a wrong region.
 
     Depth is the exact Euclidean distance to the nearest pixel outside the error, or outside the
     image, compared as a squared integer. Pixels clicked before have depth 0. The click is positive
-    only if the missing part is strictly deeper than the false part; among equals the first pixel
-    in row-major order is taken; with nothing wrong that is (0, 0), negative [Sofiiuk 2021].
+    only if the missing region is strictly deeper than the false one; of equally deep pixels the
+    first in row-major order is taken. Without errors the click is (0, 0), negative [Sofiiuk 2021].
     """
     missing = ((truth > mask) > ignore).view(np.uint8)  # for booleans a > b is a & ~b
     false = ((mask > truth) > ignore).view(np.uint8)
-    missing_sketch, false_sketch = _sketch(missing, clicks), _sketch(false, clicks)
+    rough_missing, rough_false = _measure_roughly(missing, clicks), _measure_roughly(false, clicks)
     # the deepest pixel of both is at least peak / _LONG deep, so its rough depth is at least this
-    least = max(missing_sketch.peak, false_sketch.peak) / _LONG * _SHORT
-    positive = _deepest(missing, missing_sketch, least)
-    negative = _deepest(false, false_sketch, least)
+    least = max(rough_missing.peak, rough_false.peak) / _LONG * _SHORT
+    positive = _find_deepest(missing, rough_missing, least)
+    negative = _find_deepest(false, rough_false, least)
     if positive.depth > negative.depth:
         return Click(positive.row, positive.col, True)
     return Click(negative.row, negative.col, False)
@@ -44,29 +44,29 @@ def centre(
 def largest(
     mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
 ) -> Click:
-    """Return the centre of the error component of the most pixels, 4-connected [Xu 2016].
+    """Return the centre of the largest 4-connected error component by area [Xu 2016].
 
-    Pixels clicked before are no part of the error. A tie in size goes to the missing part, then to
-    the component met first in row-major order; the centre and its ties are as in `centre`.
+    Pixels clicked before do not count as errors. Ties in area go to the missing region, then to the
+    component that comes first in row-major order; the centre and its ties are as in `centre`.
     """
     wrong = (mask != truth) > ignore
     for click in clicks:
         wrong[click.row, click.col] = False
-    best, size = np.zeros_like(wrong), 0
+    largest_error, size = np.zeros_like(wrong), 0
     for error in (wrong & truth, wrong & mask):
         _, labels, stats, _ = cv2.connectedComponentsWithStats(error.view(np.uint8), connectivity=4)
         areas = stats[1:, cv2.CC_STAT_AREA]
         if areas.max(initial=0) > size:
-            best, size = labels == 1 + areas.argmax(), int(areas.max())
-    return centre(truth ^ best, truth, ignore, clicks, rng)
+            largest_error, size = labels == 1 + areas.argmax(), int(areas.max())
+    return centre(truth ^ largest_error, truth, ignore, clicks, rng)
 
 
 def random(
     mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
 ) -> Click:
-    """Return a wrong pixel drawn with equal chances, for studies of robustness.
+    """Return a wrong pixel drawn uniformly, for robustness studies.
 
-    With nothing wrong it is (0, 0), negative, as in `centre`.
+    Without errors the click is (0, 0), negative, as in `centre`.
     """
     rows, cols = np.nonzero((mask != truth) > ignore)
     if not len(rows):
@@ -79,14 +79,14 @@ CLICKERS: Mapping[str, Clicker] = {"centre": centre, "largest": largest, "random
 
 
 # A rough depth is the length of a path to the nearest outside pixel, in steps that OpenCV's 5x5
-# mask counts as 1 (straight), 1.4 (diagonal) and 2.1969 (a knight's move). By its direction such a
-# path is 0.9825 (a knight's) to 1.0192 (11 degrees off the axis) times as long as the straight
-# line; the bounds leave room for rounding.
+# mask counts as 1 (straight), 1.4 (diagonal) and 2.1969 (a knight's move). Depending on direction
+# such a path is 0.9825 (a knight's move) to 1.0192 (11 degrees off the axis) times the Euclidean
+# distance; the bounds leave room for rounding.
 _SHORT, _LONG = 0.98, 1.02
 
 
-class _Sketch(NamedTuple):
-    """Rough depths of a region's box, 0 where clicked; `row`, `col` are its corner's place."""
+class _RoughDepths(NamedTuple):
+    """Rough depths in a region's bounding box, 0 where clicked; `row`, `col` are its corner."""
 
     depths: NDArray[np.float32]
     row: int
@@ -100,25 +100,25 @@ class _Peak(NamedTuple):
     col: int
 
 
-def _sketch(region: NDArray[np.uint8], clicks: Sequence[Click]) -> _Sketch:
-    """Measure the region roughly, in a sixth of the time of the exact transform."""
+def _measure_roughly(region: NDArray[np.uint8], clicks: Sequence[Click]) -> _RoughDepths:
+    """Approximate the depths of a region, in a sixth of the time of the exact transform."""
     left, top, width, height = cv2.boundingRect(region)
     if not width:
-        return _Sketch(np.zeros((0, 0), np.float32), 0, 0, 0.0)
-    padded = _padded(region[top : top + height, left : left + width])
+        return _RoughDepths(np.zeros((0, 0), np.float32), 0, 0, 0.0)
+    padded = _pad(region[top : top + height, left : left + width])
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)
     depths = np.asarray(distance, np.float32)[1:-1, 1:-1]
     for click in clicks:
         row, col = click.row - top, click.col - left
         if 0 <= row < height and 0 <= col < width:
             depths[row, col] = 0
-    return _Sketch(depths, top, left, float(depths.max()))
+    return _RoughDepths(depths, top, left, float(depths.max()))
 
 
-def _deepest(region: NDArray[np.uint8], sketch: _Sketch, least: float) -> _Peak:
-    """Return the deepest pixel of those with a rough depth of `least`, (0, 0, 0) if there is none.
+def _find_deepest(region: NDArray[np.uint8], sketch: _RoughDepths, least: float) -> _Peak:
+    """Return the deepest pixel among those with a rough depth of at least `least`, else (0, 0, 0).
 
-    Only their surroundings are measured: the margin is as wide as any of them can be deep.
+    Only their surroundings are measured, with a margin as wide as the largest possible depth.
     """
     if not sketch.peak or sketch.peak < least:
         return _Peak(0, 0, 0)
@@ -126,17 +126,19 @@ def _deepest(region: NDArray[np.uint8], sketch: _Sketch, least: float) -> _Peak:
     left, top, width, height = cv2.boundingRect(candidates)
     row, col = sketch.row + top, sketch.col + left
     margin = ceil(sketch.peak / _SHORT)
-    above, before = min(row, margin), min(col, margin)  # rows and columns that the image has there
-    crop = region[row - above : row + height + margin, col - before : col + width + margin]
-    distance = cv2.distanceTransform(_padded(crop), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    window = distance[above + 1 :, before + 1 :][:height, :width]
+    top_margin, left_margin = min(row, margin), min(col, margin)  # clipped at the image's border
+    crop = region[
+        row - top_margin : row + height + margin, col - left_margin : col + width + margin
+    ]
+    distance = cv2.distanceTransform(_pad(crop), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    window = distance[top_margin + 1 :, left_margin + 1 :][:height, :width]
     squared = np.rint(np.square(window, dtype=np.float64)).astype(np.int64)
     depth = squared * candidates[top : top + height, left : left + width]
     at = np.unravel_index(int(depth.argmax()), depth.shape)
     return _Peak(int(depth[at]), row + int(at[0]), col + int(at[1]))
 
 
-def _padded(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the region with a rim of one pixel that is not in it."""
+def _pad(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pad the region with a border of one pixel that is outside it."""
     padded = cv2.copyMakeBorder(region, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
     return np.asarray(padded, np.uint8)

@@ -1,6 +1,6 @@
-"""The game: click, ask the model, score, until every object is done.
+"""The game loop: click, predict, score, until every object is finished.
 
-Nothing here knows a model, a data set or a disk.
+Independent of any particular model, data set or storage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from isbench.types import (
     Turn,
 )
 
-_CLICKING = 4  # threads that score and click where objects are played side by side
+_SCORING_THREADS = 4  # threads that score and click when objects are played in batches
 
 
 def play(
@@ -48,13 +48,35 @@ def play(
     batch: int = 1,
     keep_masks: bool = False,
 ) -> Iterator[Game]:
-    """Play every sample to its end and yield the games as they finish, with their masks if asked.
+    """Play every sample to its end and yield the games as they finish.
 
-    With `batch` 1 objects are played one after the other, and the seconds of `predict` noted. With
-    more, two groups of at most `batch` objects take turns: the predictor, always in one thread of
-    its own, answers all objects of one group in one call while those of the other are scored,
-    clicked and replaced. On a CPU neither changes a trajectory. Raises PredictorError naming the
-    object when an answer breaks the contract, IsbenchError for a sample that the rules reject.
+    Parameters
+    ----------
+    predictor : Predictor
+        The model under evaluation.
+    samples : iterable of Sample
+        Loaded lazily; with `batch` above 1, ahead of time in a thread.
+    rules : Rules
+        How a game is played.
+    batch : int
+        With 1, objects are played one after the other and the seconds of each `predict` are
+        recorded. With more, two groups of at most `batch` objects alternate: the predictor, always
+        in one dedicated thread, answers one group in a single call while the other group is scored,
+        clicked and refilled. On a CPU `batch` does not change a trajectory.
+    keep_masks : bool
+        Keep the mask after each click, as COCO run lengths.
+
+    Yields
+    ------
+    Game
+        In the order in which games finish.
+
+    Raises
+    ------
+    PredictorError
+        If a prediction breaks the contract; the message names the object.
+    IsbenchError
+        For a sample that the rules reject.
     """
     if rules.clicker not in CLICKERS:
         raise unknown("clicker", rules.clicker, CLICKERS)
@@ -80,47 +102,47 @@ def _one_by_one(
             active.seconds.append(perf_counter() - started)
             _accept(answers, [active])
             _score(active)
-        yield _game(active)
+        yield _finish_game(active)
 
 
 def _side_by_side(
     session: _PredictorSession, objects: Iterator[_ActiveObject], rules: Rules, batch: int
 ) -> Iterator[Game]:
-    with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(_CLICKING) as clicking:
-        ahead = _ahead(objects, batch)
-        asked: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
+    with ThreadPoolExecutor(1) as predict_pool, ThreadPoolExecutor(_SCORING_THREADS) as score_pool:
+        ahead = _load_ahead(objects, batch)
+        pending: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
 
-        def ask(group: list[_ActiveObject]) -> None:
+        def submit(group: list[_ActiveObject]) -> None:
             group.extend(islice(ahead, batch - len(group)))
-            list(clicking.map(partial(_click, rules), group))
+            list(score_pool.map(partial(_click, rules), group))
             if group:
-                asked.append((group, asking.submit(session.start_and_predict, group)))
+                pending.append((group, predict_pool.submit(session.start_and_predict, group)))
 
-        ask([])
-        ask([])
-        while asked:
-            group, answers = asked.popleft()
+        submit([])
+        submit([])
+        while pending:
+            group, answers = pending.popleft()
             _accept(answers.result(), group)
-            list(clicking.map(_score, group))
-            done = [active for active in group if is_over(active.overlap, rules)]
-            ask([active for active in group if not is_over(active.overlap, rules)])
-            yield from map(_game, done)
+            list(score_pool.map(_score, group))
+            finished = [active for active in group if is_over(active.overlap, rules)]
+            submit([active for active in group if not is_over(active.overlap, rules)])
+            yield from map(_finish_game, finished)
 
 
-def _ahead(objects: Iterator[_ActiveObject], count: int) -> Iterator[_ActiveObject]:
-    """Yield the objects, `count` of which a thread loads ahead."""
-    with ThreadPoolExecutor(1) as loading:
-        loaded: deque[Future[_ActiveObject | None]] = deque()
+def _load_ahead(objects: Iterator[_ActiveObject], count: int) -> Iterator[_ActiveObject]:
+    """Yield the objects, with `count` of them loaded in advance by a thread."""
+    with ThreadPoolExecutor(1) as load_pool:
+        pending: deque[Future[_ActiveObject | None]] = deque()
         load = partial(next, objects, None)
-        loaded.extend(loading.submit(load) for _ in range(count))
-        while (active := loaded.popleft().result()) is not None:
-            loaded.append(loading.submit(load))
+        pending.extend(load_pool.submit(load) for _ in range(count))
+        while (active := pending.popleft().result()) is not None:
+            pending.append(load_pool.submit(load))
             yield active
 
 
 @dataclass
 class _ActiveObject:
-    """An object being played; the only thing here that changes."""
+    """An object being played; the only mutable state here."""
 
     sample: Sample
     mask: Mask
@@ -129,15 +151,15 @@ class _ActiveObject:
     clicks: list[Click] = field(default_factory=list)
     overlap: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    masks: list[Mapping[str, Any]] | None = None  # None: not kept
+    masks: list[Mapping[str, Any]] | None = None  # None: masks are not kept
 
 
 def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
     _check(sample)
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
-            f"object {sample.key} has no scored pixel; the strict preset refuses it: "
-            "mend its mask, or use --preset ritm-2021"
+            f"object {sample.key} has no scored pixel, which the strict preset rejects: "
+            "fix its mask, or use --preset ritm-2021"
         )
     blank = np.zeros(sample.truth.shape, dtype=bool)
     start = blank if sample.initial is None else sample.initial
@@ -146,19 +168,19 @@ def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObje
 
 @dataclass
 class _PredictorSession:
-    """The predictor, and the last image that it encoded: objects of one image share one array."""
+    """The predictor and the last image it encoded; objects of one image share the array."""
 
     predictor: Predictor
     image: Image | None = None
     encoded: Encoded = None
 
     def start_and_predict(self, group: Sequence[_ActiveObject]) -> Sequence[Prediction]:
-        """Start the objects of a group that are new, and predict all of them."""
+        """Start the new objects of a group, then predict all of them."""
         self.start(group)
         return self.predict(group)
 
     def start(self, group: Sequence[_ActiveObject]) -> None:
-        """Start each object that the predictor has not seen yet."""
+        """Start each object that has not been started yet."""
         for active in group:
             if active.started:
                 continue
@@ -177,13 +199,13 @@ class _PredictorSession:
 
 
 def _check(sample: Sample) -> None:
-    """Refuse a sample that would be scored wrongly."""
+    """Raise IsbenchError for a sample that would be scored incorrectly."""
     shape = sample.image.shape[:2]
     for name, mask in (("truth", sample.truth), ("ignore", sample.ignore)):
         if mask.shape != shape or mask.dtype != np.bool_:
             raise IsbenchError(
                 f"object {sample.key}: {name} is {mask.shape} of {mask.dtype}; "
-                f"wanted {shape} of bool, as its image"
+                f"wanted {shape} of bool, the size of its image"
             )
     if (sample.truth & sample.ignore).any():
         raise IsbenchError(
@@ -193,35 +215,35 @@ def _check(sample: Sample) -> None:
 
 @contextmanager
 def _name_object_in_errors(key: str) -> Iterator[None]:
-    """Turn whatever a model raises into a PredictorError that names the object."""
+    """Turn any exception of a model into a PredictorError that names the object."""
     try:
         yield
     except IsbenchError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
-        blamed = PredictorError(f"object {key}: the model raised {type(error).__name__}: {error}")
-        blamed.details = format_exc()
-        raise blamed from error
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        wrapped = PredictorError(f"object {key}: the model raised {type(error).__name__}: {error}")
+        wrapped.details = format_exc()
+        raise wrapped from error
 
 
 def _click(rules: Rules, active: _ActiveObject) -> None:
-    """Click where the mask is most wrong."""
+    """Append the clicker's next click."""
     sample = active.sample
-    # lots depend on the object and the click alone, so neither order nor sharding changes a game
+    # seeded by object and click, so that neither order nor sharding changes a game
     rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(active.clicks)])
     clicker = CLICKERS[rules.clicker]
     active.clicks.append(clicker(active.mask, sample.truth, sample.ignore, active.clicks, rng))
 
 
 def _accept(answers: Sequence[Prediction], group: Sequence[_ActiveObject]) -> None:
-    """Put the answers on the group, once they are what the contract says."""
+    """Check the answers against the contract and store them in the group."""
     check_answers(answers, [(active.sample.key, active.sample.truth.shape) for active in group])
     for active, answer in zip(group, answers, strict=True):
         active.mask, active.state = answer
 
 
 def _score(active: _ActiveObject) -> None:
-    """Count (intersection, union) in pixels, ignored ones left out; keep the mask if asked."""
+    """Append (intersection, union) in pixels, without ignored ones; keep the mask if asked."""
     truth = active.sample.truth
     scored = active.mask > active.sample.ignore
     overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
@@ -233,12 +255,12 @@ def _score(active: _ActiveObject) -> None:
 def check_answers(
     answers: Sequence[Prediction], wanted: Sequence[tuple[str, tuple[int, ...]]]
 ) -> None:
-    """Raise PredictorError unless there is a (H, W) bool mask for each (key, shape) wanted."""
+    """Raise PredictorError unless there is a (H, W) bool mask for each wanted (key, shape)."""
     if not isinstance(answers, Sequence) or len(answers) != len(wanted):
         got = len(answers) if isinstance(answers, Sequence) else type(answers).__name__
         raise PredictorError(
             f"object {wanted[0][0]}: predict returned {got} for {len(wanted)} turns; "
-            "wanted a list of one Prediction a turn"
+            "wanted a list with one Prediction per turn"
         )
     for answer, (key, shape) in zip(answers, wanted, strict=True):
         if not isinstance(answer, Prediction):
@@ -255,7 +277,7 @@ def check_answers(
             )
 
 
-def _game(active: _ActiveObject) -> Game:
+def _finish_game(active: _ActiveObject) -> Game:
     clicks, overlap = tuple(active.clicks), tuple(active.overlap)
     trajectory = Trajectory(active.sample.key, clicks, overlap)
     return Game(trajectory, tuple(active.seconds), tuple(active.masks or ()))

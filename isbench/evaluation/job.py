@@ -1,4 +1,4 @@
-"""Objects to play: a loaded model, a data set and rules, sent to whichever process plays them."""
+"""A job: a loaded model, a data set and rules, sent to the process that plays the objects."""
 
 from __future__ import annotations
 
@@ -30,36 +30,34 @@ from isbench.types import (
     Turn,
 )
 
-THREADS = 1  # of OpenCV in each process; recorded, since some models' masks depend on it
-BATCH = 8  # objects played side by side where there is a GPU to be kept busy
+THREADS = 1  # OpenCV threads per process; recorded, since some models' masks depend on it
+BATCH = 8  # objects per batch on a GPU
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is played; when called, it builds the predictor and returns a function that plays keys.
+    """What to play; calling it builds the predictor and returns a function that plays keys.
 
-    A card that was found by name goes to a worker as its name, since what it builds may not be
-    picklable.
+    A card found by name is pickled as its name, since its builder may not be picklable.
     """
 
     model: Model
     dataset: Dataset
     rules: Rules
-    files: Mapping[Path, str]  # sha256 of each when the run began
+    files: Mapping[Path, str]  # sha256 of each file at the start of the run
     save_masks: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.place or self.model
-        chosen = self.model.options, self.model.runtime
-        return _rebuild_job, (card, chosen, self.dataset, self.rules, self.files, self.save_masks)
+        settings = self.model.options, self.model.runtime
+        return _rebuild_job, (card, settings, self.dataset, self.rules, self.files, self.save_masks)
 
     def __call__(self) -> Play:
-        """Build the predictor in this process and return how to play keys with it."""
+        """Build the predictor in this process and return a function that plays keys with it."""
         cv2.setNumThreads(THREADS)
         if self.model.runtime is not None:
-            from isbench.nn.runtime.compute import (
-                assign_device,  # torch, which only networks wait for
-            )
+            # imports torch, so only for networks
+            from isbench.nn.runtime.compute import assign_device
 
             assign_device(self.model.runtime.device, processes.worker_number())
         predictor = build_predictor(self.model)
@@ -67,7 +65,7 @@ class Job:
 
     @property
     def batch(self) -> int:
-        """How many objects are played side by side."""
+        """Return the number of objects per batch."""
         runtime = self.model.runtime
         return 1 if runtime is None or runtime.device == "cpu" else BATCH
 
@@ -77,36 +75,36 @@ class Job:
             yield from play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     def _load(self, key: str) -> Sample:
-        """Return an object, once sure that its files are what the run's fingerprint says."""
-        with record_reads() as seen:
+        """Load an object; raises IsbenchError if its files changed since the run began."""
+        with record_reads() as digests:
             sample = self.dataset.load(key)
-        for path, digest in seen.items():
+        for path, digest in digests.items():
             if self.files.get(path, digest) != digest:
                 raise IsbenchError(
                     f"{path} changed after the run began; nothing was played on it: restore it and "
-                    "run the same command, or run it on the data as they are now, as another run"
+                    "run the same command again, or start a new run on the changed data"
                 )
         return sample
 
 
 def _rebuild_job(
-    card: Model | str, chosen: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
+    card: Model | str, settings: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
 ) -> Job:
-    """Return the job that a worker was sent."""
+    """Return the unpickled job."""
     model = load_model(card) if isinstance(card, str) else card
-    options, runtime = chosen
+    options, runtime = settings
     return Job(replace(model, options=options, runtime=runtime), *rest)
 
 
 def build_predictor(model: Model) -> Predictor:
-    """Return the model's predictor; raises IsbenchError when its options or libraries do not do."""
+    """Return the model's predictor; raises IsbenchError if it cannot be built."""
     try:
         if model.runtime is not None:
             return model.build(**model.options, runtime=model.runtime)
         return model.build(**model.options)
     except IsbenchError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         options = ", ".join(f"{key}={value}" for key, value in model.options.items()) or "none"
         raise IsbenchError(
             f"model {model.name} cannot be built (options: {options}): "
@@ -115,9 +113,9 @@ def build_predictor(model: Model) -> Predictor:
 
 
 def check_model(model: Model) -> None:
-    """Build a network and let it answer once, so that what is wrong with it is known at the start.
+    """Build a model's network and predict once, so that its errors appear before a run starts.
 
-    Raises IsbenchError for weights that do not fit, PredictorError for an answer that is none.
+    Raises IsbenchError for weights that do not fit, PredictorError for an invalid prediction.
     """
     if model.network is None:
         return
@@ -130,7 +128,7 @@ def check_model(model: Model) -> None:
 
 @contextmanager
 def name_model_in_errors(model: str) -> Iterator[None]:
-    """Put the model's name before what a predictor did wrong."""
+    """Prefix PredictorErrors with the model's name."""
     try:
         yield
     except PredictorError as error:
@@ -141,10 +139,10 @@ def name_model_in_errors(model: str) -> Iterator[None]:
 
 @contextmanager
 def opencv_threads(count: int) -> Iterator[None]:
-    """Let OpenCV use so many threads inside."""
-    before = cv2.getNumThreads()
+    """Set OpenCV's number of threads inside the `with` block."""
+    previous = cv2.getNumThreads()
     cv2.setNumThreads(count)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(previous)

@@ -1,6 +1,6 @@
-"""Whether a record still holds for a model whose code is not the code that it was played by.
+"""Checks whether a record still holds after the model's code has changed.
 
-What identifies a run leaves the code out, so a few of its games are played again before it answers.
+A run's identity does not include the code, so a few of its games are replayed before it is reused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from isbench.storage.environment import describe_environment, processor
 from isbench.storage.store import Run
 from isbench.types import Dataset, Predictor
 
-CLICKS = 5  # of each game that is played again
+CLICKS = 5  # most clicks of each replayed game
 
 
 def recheck(
@@ -26,11 +26,11 @@ def recheck(
     build: Callable[[], Predictor],
     objects: int,
 ) -> str:
-    """Play up to `objects` recorded games again unless `sources` are those of the record.
+    """Replay up to `objects` recorded games unless `sources` equal those of the record.
 
-    Returns a note for the user, "" where nothing was played. A network's games on another processor
-    than the recorded one may differ within the bounds of `replay_check`. Raises IsbenchError naming
-    the first object whose game changed.
+    Returns a note for the user, "" if nothing was played. On a processor other than the recorded
+    one a network's games may differ within the bounds of `replay_check`. Raises IsbenchError that
+    names the first object whose game changed.
     """
     recorded = _recorded_sources(run)
     if not objects or not run.trajectories or (sources and recorded == sources):
@@ -41,35 +41,35 @@ def recheck(
         changes = list(list_excess(games, run.spec.rules))
     if changes:
         raise IsbenchError(
-            f"{run.path} was recorded by other code of {run.spec.model}"
-            f"{_describe(recorded, sources)}, which gives other masks now: {changes[0]}. If the "
-            f"change is meant, bump the card's version (now {run.spec.version!r}); or move the "
+            f"{run.path} was recorded with other code of {run.spec.model}"
+            f"{_describe(recorded, sources)}, and today's code gives other masks: {changes[0]}. If "
+            f"this is intended, bump the card's version (now {run.spec.version!r}), or move the "
             "file away"
         )
     facts = {**describe_environment(), "sources": sources, "rechecked": len(games)}
-    with suppress(IsbenchError):  # a folder that cannot be written: it is checked again next time
+    with suppress(IsbenchError):  # the folder is not writable: check again next time
         store.add_session(run.path, facts)
     return (
-        f"its code{_describe(recorded, sources)} is not known to be the code of today: "
-        f"{len(games)} games were played again, alike"
+        f"its code{_describe(recorded, sources)} may have changed: {len(games)} games were "
+        "replayed with the same result"
     )
 
 
 def _recorded_sources(run: Run) -> Mapping[str, str] | None:
-    """Return the code that last played or checked a run, None if it is not known."""
-    known: list[Any] = [session["sources"] for session in run.meta if "sources" in session]
-    return known[-1] if known else None
+    """Return the source digests that last played or checked a run, None if unknown."""
+    recorded: list[Any] = [session["sources"] for session in run.meta if "sources" in session]
+    return recorded[-1] if recorded else None
 
 
 def _is_exact(run: Run) -> bool:
-    """Whether games must be as recorded to the last pixel."""
+    """Return whether games must match the record to the last pixel."""
     if run.spec.backend is None:
         return True
     return bool(run.meta) and all(one.get("processor") == processor() for one in run.meta)
 
 
 def _describe(recorded: Mapping[str, str] | None, sources: Mapping[str, str]) -> str:
-    """Return which modules differ, in brackets."""
+    """Return the modules that differ, in brackets."""
     if recorded is None:
         return ""
     names = sorted({*recorded, *sources})

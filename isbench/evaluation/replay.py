@@ -1,6 +1,6 @@
-"""Masks of recorded clicks computed again: the model rebuilt from a run, its predictor and masks.
+"""Recomputes the masks of recorded clicks: the model of a run, its predictor and its masks.
 
-Not here: whether games are still as recorded (`replay_check`).
+Not here: whether games still match their record (`replay_check`).
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ from isbench.types import (
 def model_from_spec(spec: Spec) -> Model:
     """Return the card of a run with its options, weights, device and precision.
 
-    Raises IsbenchError for a model, weights or a device that is not at hand.
+    Raises IsbenchError for a model, weights or a device that is not available.
     """
     card = replace(load_model(spec.model), options=dict(spec.options))
     if spec.weights is None or card.network is None:
         return card
-    from isbench.nn.runtime import backends, compute  # torch, which only networks wait for
+    from isbench.nn.runtime import backends, compute  # import torch, so only for networks
 
-    backend, _, kind = (spec.backend or "eager-cpu").rpartition("-")
+    backend, _, device = (spec.backend or "eager-cpu").rpartition("-")
     runtime = Runtime(
         weights=() if spec.weights == "random" else find_weights(card, spec.weights),
         digest=spec.weights,
-        device=compute.parse_device(kind),
+        device=compute.parse_device(device),
         precision=compute.parse_precision(spec.precision or "fp32"),
         threads=spec.threads,
-        backend=backends.choose_backend(backend, kind, spec.precision or "fp32"),
+        backend=backends.choose_backend(backend, device, spec.precision or "fp32"),
     )
     return replace(card, runtime=runtime)
 
 
 @contextmanager
 def open_predictor(card: Model) -> Iterator[Predictor]:
-    """Build a card's predictor and lend it, on as many threads as runs are played on."""
-    before = cv2.getNumThreads()
+    """Yield a card's predictor, with OpenCV on the number of threads of runs."""
+    previous = cv2.getNumThreads()
     cv2.setNumThreads(THREADS)
     try:
         yield build_predictor(card)
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(previous)
 
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
-    """Yield the model's mask after each of the clicks, (H, W) each."""
+    """Yield the model's (H, W) mask after each click."""
     state = predictor.start(predictor.begin(sample.image), sample.initial)
     for count in range(1, len(clicks) + 1):
         answers = predictor.predict([Turn(state, tuple(clicks[:count]))])
@@ -72,7 +72,7 @@ def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) 
 
 
 def compute_overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
-    """Return (intersection, union) of mask and truth in pixels, ignored ones left out."""
+    """Return (intersection, union) of mask and truth in pixels, without ignored ones."""
     scored = mask & ~sample.ignore
     return (
         int(np.count_nonzero(scored & sample.truth)),

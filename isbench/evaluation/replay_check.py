@@ -1,4 +1,4 @@
-"""Recorded games played again: whether they are as recorded, exactly or within stated bounds.
+"""Replays recorded games and compares them with the record, exactly or within bounds.
 
 Not here: building the model (`replay`), and which bound applies to which run.
 """
@@ -18,19 +18,19 @@ from isbench.evaluation.engine import play
 from isbench.storage import store
 from isbench.types import Click, Dataset, Predictor, Rules, Sample, Trajectory
 
-NOC_OFF = 2.0  # clicks that mean NoC over the games may be off
-IOU_OFF = 0.05  # that their mean IoU may be off after as many clicks
+NOC_OFF = 2.0  # largest difference of the mean NoC, in clicks
+IOU_OFF = 0.05  # largest difference of the mean IoU after as many clicks
 
 
 class Replayed(NamedTuple):
-    """A game as it was recorded and as it goes now, both by the same rules."""
+    """A game as recorded and as replayed now, by the same rules."""
 
     recorded: Trajectory
     now: Trajectory
 
 
 class Depth(NamedTuple):
-    """How much of a run is played again: so many objects, and clicks of each."""
+    """How much of a run is replayed: the number of objects, and of clicks per object."""
 
     objects: int
     clicks: int
@@ -43,14 +43,14 @@ def replay_games(
     rules: Rules,
     depth: Depth,
 ) -> list[Replayed]:
-    """Play some recorded games again, always the same ones, up to `depth.clicks` clicks."""
+    """Replay some recorded games, always the same ones, up to `depth.clicks` clicks."""
     keys = pick_keys([game.key for game in trajectories], depth.objects)
     games = []
     for game in trajectories:
         if game.key in keys:
-            short, rules_of_it = shorten(game, rules, depth.clicks)
-            now = play_again(predictor, dataset.load(game.key), rules_of_it)
-            games.append(Replayed(short, now))
+            shorter_game, shorter_rules = shorten(game, rules, depth.clicks)
+            now = play_again(predictor, dataset.load(game.key), shorter_rules)
+            games.append(Replayed(shorter_game, now))
     return games
 
 
@@ -61,64 +61,68 @@ def play_again(predictor: Predictor, sample: Sample, rules: Rules) -> Trajectory
 
 
 def shorten(recorded: Trajectory, rules: Rules, clicks: int) -> tuple[Trajectory, Rules]:
-    """Return a game as if at most so many clicks had been allowed, and the rules that say so."""
+    """Return a game as if played with at most `clicks` clicks, and the corresponding rules."""
     shorter = replace(rules, max_clicks=min(clicks, rules.max_clicks))
     return store.shorten_game(recorded, shorter), shorter
 
 
 def pick_keys(keys: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return `count` keys, the same ones every time: those with the smallest sha256."""
+    """Return `count` keys, always the same ones: those with the smallest sha256."""
     return tuple(sorted(keys, key=lambda key: sha256(key.encode()).hexdigest())[:count])
 
 
 def describe_difference(recorded: Trajectory, replayed: Trajectory) -> str:
-    """Return in words where a game leaves its record, "" where it does not."""
+    """Describe where a game first differs from its record, "" if it does not."""
     if recorded == replayed:
         return ""
     pairs = zip(recorded.clicks, replayed.clicks, strict=False)
-    for number, (then, now) in enumerate(pairs, start=1):
-        if then != now:
-            return f"click {number} was {_format_click(then)} and is {_format_click(now)}"
-        was, is_now = (game.overlap[number - 1] for game in (recorded, replayed))
-        if was != is_now:
-            return f"after click {number} IoU was {_format_iou(was)} and is {_format_iou(is_now)}"
+    for number, (was_click, now) in enumerate(pairs, start=1):
+        if was_click != now:
+            return f"click {number} was {_format_click(was_click)} and is {_format_click(now)}"
+        was_overlap, now_overlap = (game.overlap[number - 1] for game in (recorded, replayed))
+        if was_overlap != now_overlap:
+            was, now_is = _format_iou(was_overlap), _format_iou(now_overlap)
+            return f"after click {number} IoU was {was} and is {now_is}"
     return f"it took {len(recorded.clicks)} clicks and takes {len(replayed.clicks)}"
 
 
 def count_shared_clicks(recorded: Sequence[Click], now: Sequence[Click]) -> int:
-    """Return the number of leading clicks that are the same in both."""
+    """Return the number of equal leading clicks."""
     pairs = zip(recorded, now, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def list_changes(games: Sequence[Replayed]) -> Iterator[str]:
-    """Yield where each game that is not as recorded leaves its record."""
+    """Yield a description of each game that differs from its record."""
     for game in games:
-        if how := describe_difference(*game):
-            yield f"object {game.recorded.key}: {how}"
+        if difference := describe_difference(*game):
+            yield f"object {game.recorded.key}: {difference}"
 
 
 def list_excess(games: Sequence[Replayed], rules: Rules) -> Iterator[str]:
-    """Yield in what the games by these rules are off by more than another processor explains.
+    """Yield the differences that are larger than another processor explains.
 
-    NoC counts as it does in tables, an object that never got there with the whole budget. IoU is
-    compared where a game's clicks are the recorded ones for the last time, since the same clicks
-    ask for the same mask, and after the last click that both have.
+    NoC is computed as in tables: an object that never reaches the target counts with the whole
+    budget. IoU is compared after the last click of the shared prefix, since equal clicks should
+    give equal masks, and after the last click that both games have.
     """
-    apart = [game for game in games if not _shared(game)]
-    for game in apart:  # the first click is asked of the truth alone
+    diverging = [game for game in games if not _count_shared(game)]
+    for game in diverging:  # the first click depends on the truth alone
         yield f"object {game.recorded.key}: {describe_difference(*game)}"
-    if apart:
+    if diverging:
         return
     yield from _compare_means(
         "NoC", [_noc(part, rules) for part in zip(*games, strict=True)], NOC_OFF
     )
-    for when, counts in (
-        ("where the clicks are the same for the last time", [_shared(game) for game in games]),
+    for where, counts in (
+        (
+            "after the last shared click",
+            [_count_shared(game) for game in games],
+        ),
         ("after the last click of both", [min(len(g.clicks) for g in game) for game in games]),
     ):
         iou = [_iou(part, counts) for part in zip(*games, strict=True)]
-        yield from _compare_means(f"mean IoU {when}", iou, IOU_OFF)
+        yield from _compare_means(f"mean IoU {where}", iou, IOU_OFF)
 
 
 def _compare_means(what: str, means: Sequence[float], bound: float) -> Iterator[str]:
@@ -133,12 +137,12 @@ def _noc(games: Sequence[Trajectory], rules: Rules) -> float:
 
 
 def _iou(games: Sequence[Trajectory], counts: Sequence[int]) -> float:
-    """Return the mean IoU after so many clicks of each game; 0 where there is nothing to find."""
+    """Return the mean IoU after the given number of clicks of each game; 0 for an empty union."""
     pairs = [game.overlap[count - 1] for game, count in zip(games, counts, strict=True)]
     return float(np.mean([intersection / max(union, 1) for intersection, union in pairs]))
 
 
-def _shared(game: Replayed) -> int:
+def _count_shared(game: Replayed) -> int:
     return count_shared_clicks(game.recorded.clicks, game.now.clicks)
 
 

@@ -1,4 +1,4 @@
-"""From a model and a data set to a recorded run: resume, shard, play, record, seal."""
+"""Runs a model on a data set and records it: resume, shard, play, record, seal."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ from isbench.types import (
     Trajectory,
 )
 
-RECHECKED = 2  # recorded games that are played again where the model's code has changed
+RECHECKED = 2  # recorded games that are replayed when the model's code has changed
 Chunks: TypeAlias = Iterable[Sequence[str]]
 
-_CHUNK = 8  # objects of one image that a worker is assigned at a time
-_CHUNKS_OF_GPU = 8  # times as many as are on its job
+_CHUNK = 8  # most objects of one image per chunk
+_CHUNKS_OF_GPU = 8  # batches per chunk on a GPU
 
 
 class Watch(Protocol):
-    """Whoever wants to know how a run goes."""
+    """Callbacks for the progress of a run."""
 
     def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
-        """Hear that a run of `total` objects begins, some of them recorded before."""
+        """Handle the start of a run of `total` objects, with those already `recorded`."""
 
     def played(self, game: Game) -> None:
-        """Hear that a game was recorded."""
+        """Handle a game that was just recorded."""
 
     def note(self, text: str) -> None:
-        """Hear what a person should know."""
+        """Handle a message for the user."""
 
 
 class Silent:
-    """Watches and says nothing."""
+    """A watch that ignores everything."""
 
     def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def played(self, game: Game) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 def run(
@@ -79,16 +79,47 @@ def run(
     save_masks: bool = False,
     rechecked: int = RECHECKED,
 ) -> store.Run:
-    """Play what is not recorded yet and return the whole run, its file sealed.
+    """Play the objects that are not recorded yet and return the complete run, its file sealed.
 
-    A sealed run of the same or of longer games answers without playing. With workers but 1 (None:
-    as many as end soonest) the objects are played in processes: `model` and `dataset.load` must
-    then be picklable, and a script must guard its entry by `if __name__ == "__main__"`. Of a
-    `shard` only the objects are played that are its own; `merge` joins shards. `save_masks` keeps
-    the masks of what is played in a file beside the run. Where a record was made by other code of
-    the model, `rechecked` of its games are played again first. Raises IsbenchError for bad input
-    and for such a game that changed, PredictorError when the model breaks its contract or kills its
-    workers.
+    A sealed run with the same or longer games is reused without playing.
+
+    Parameters
+    ----------
+    model : Model or str
+        A card or a model's name.
+    dataset : Dataset or str
+        A data set or its name.
+    rules : Rules
+        How a game is played.
+    out : Path or str
+        The folder of run files.
+    workers : int or None
+        With more than 1, or None (choose the fastest), objects are played in processes: `model` and
+        `dataset.load` must be picklable, and a script must guard its entry point with
+        `if __name__ == "__main__"`.
+    watch : Watch
+        Callbacks for the progress.
+    executor : Executor
+        Where the objects are played: local processes, or a Ray cluster.
+    shard : Shard or None
+        Play only the objects of this shard; `merge` joins shards.
+    save_masks : bool
+        Save the masks of the games in a file next to the run.
+    rechecked : int
+        Number of recorded games to replay first if the record was made with other code of the
+        model.
+
+    Returns
+    -------
+    Run
+        The run as stored.
+
+    Raises
+    ------
+    IsbenchError
+        For invalid input, and if a replayed game changed.
+    PredictorError
+        If the model breaks its contract or kills its workers.
     """
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
@@ -102,17 +133,19 @@ def run(
     out, spec = Path(out), make_spec(model, dataset, rules, content)
     sources = digest_source(model)
     check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
-    answered = None if model.adaptive else store.find_longer_run(out, spec)
-    if answered is not None:
-        watch.note(f"answered by {answered.path}, nothing to play")
-        check_again(answered)
-        if save_masks and not store.read_saved_masks(answered.path):
-            watch.note("it was played without --save-masks: reports compute its masks again")
-        return answered
+    existing = None if model.adaptive else store.find_longer_run(out, spec)
+    if existing is not None:
+        watch.note(f"already recorded in {existing.path}, nothing to play")
+        check_again(existing)
+        if save_masks and not store.read_saved_masks(existing.path):
+            watch.note("it was played without --save-masks: reports recompute its masks")
+        return existing
     check_model(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     if shard is not None and model.adaptive:
-        raise IsbenchError(f"model {model.name} learns from object to object: it has no shards")
+        raise IsbenchError(
+            f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
+        )
     if model.adaptive:
         workers, executor = 1, play_here
     with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
@@ -120,8 +153,8 @@ def run(
             check_again(store.read(file.path))
             job = Job(model, dataset, rules, at_start, save_masks)
             session = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
-            warnings = list(_warnings(out, dataset, spec))
-            file.session({**session, "started": _now(), "warnings": warnings})
+            warnings = list(_list_warnings(out, dataset, spec))
+            file.session({**session, "started": _timestamp(), "warnings": warnings})
             for warning in warnings:
                 watch.note(warning)
             _play_missing(
@@ -142,8 +175,8 @@ def _recheck(
     watch: Watch,
     recorded: store.Run,
 ) -> None:
-    """Play some recorded games again where other code of the model recorded them."""
-    if model.adaptive:  # a game depends on all before it
+    """Replay some recorded games if they were recorded with other code of the model."""
+    if model.adaptive:  # a game depends on all games before it
         return
     with opencv_threads(THREADS):
         note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
@@ -169,7 +202,7 @@ def _execute(
 
 
 def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
-    """Return the keys of a shard, those of one image in the same; all keys of the whole."""
+    """Return the keys of a shard, keeping each image's objects together; all keys without one."""
     if shard is None:
         return dataset.keys
     images = [tuple(group) for _, group in groupby(dataset.keys, key=image_of)]
@@ -183,12 +216,13 @@ def _play_missing(
     assign: Callable[[Callable[[], Play], Chunks], Iterator[Game | Lost]],
     watch: Watch,
 ) -> None:
-    """Play those of the keys that the file lacks, and seal it."""
+    """Play the keys that are missing from the file, then seal it."""
     dataset, spec = job.dataset, file.spec
-    strange = file.recorded.keys() - set(dataset.keys)
-    if strange:
+    unexpected = file.recorded.keys() - set(dataset.keys)
+    if unexpected:
         raise IsbenchError(
-            f"{file.path} has object {min(strange)} that {dataset.name} has not; move the file away"
+            f"{file.path} has object {min(unexpected)}, which is not in {dataset.name}; move the "
+            "file away"
         )
     before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
     watch.started(spec, len(keys), before)
@@ -196,16 +230,18 @@ def _play_missing(
     for game in assign(job, _make_chunks(keys, file.recorded, job)):
         if isinstance(game, Lost):
             lost.append(game)
-            watch.note(f"object {game.key} is given up: its workers died (exit {game.exit_code})")
+            watch.note(
+                f"object {game.key} is skipped: its workers died (exit code {game.exit_code})"
+            )
         elif game.trajectory.key not in file.recorded:
             file.append(game)
             watch.played(game)
     if lost:
         keys = ", ".join(one.key for one in lost)
         raise PredictorError(
-            f"model {spec.model}: workers died again and again at {keys} (exit code "
+            f"model {spec.model}: workers died repeatedly at {keys} (exit code "
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
-            f"{file.path}, and the same command tries these again"
+            f"{file.path}: run the same command again to retry"
         )
     file.seal()
 
@@ -213,19 +249,19 @@ def _play_missing(
 def _make_chunks(
     keys: Sequence[str], recorded: Container[str], job: Job
 ) -> Iterator[Sequence[str]]:
-    """Yield what is to be played in chunks: objects of one image, which is then decoded once.
+    """Yield the missing keys in chunks of objects of one image, which is then decoded once.
 
-    A GPU gets more at a time, since it plays several side by side; a model that learns gets all,
-    since what it has learned is in no file.
+    Chunks for a GPU are larger, since it plays objects in batches. An adaptive model gets all keys,
+    since its state is not saved.
     """
     if job.model.adaptive:
         yield keys
         return
-    left = [key for key in keys if key not in recorded]
+    missing = [key for key in keys if key not in recorded]
     if job.batch > 1:
-        yield from _split(left, _CHUNKS_OF_GPU * job.batch)
+        yield from _split(missing, _CHUNKS_OF_GPU * job.batch)
         return
-    for _, group in groupby(left, key=image_of):
+    for _, group in groupby(missing, key=image_of):
         yield from _split(list(group), _CHUNK)
 
 
@@ -233,19 +269,19 @@ def _split(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
-def _warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:
+def _list_warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:
     if not datasets.is_known(dataset.name, spec.fingerprint):
         yield (
-            f"the files of {dataset.name} are none of those known (fingerprint "
-            f"{str(spec.fingerprint)[:12]}); `isbench data verify {dataset.name}` tells more"
+            f"the files of {dataset.name} are not a known version (fingerprint "
+            f"{str(spec.fingerprint)[:12]}); see `isbench data verify {dataset.name}`"
         )
     yield from dataset.notes
     for path, differing in store.find_stale_runs(out, spec):
         yield (
-            f"{path} was begun under another {', '.join(differing)}; it is left as it is, "
-            "and this run starts anew"
+            f"{path} was started with another {', '.join(differing)}; it is left unchanged, "
+            "and this run starts from the beginning"
         )
 
 
-def _now() -> str:
+def _timestamp() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

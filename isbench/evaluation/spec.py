@@ -12,12 +12,12 @@ from isbench.datasets.image_io import DECODER
 from isbench.evaluation.job import THREADS
 from isbench.types import Dataset, Model, Rules, Scalar, Spec
 
-# options of these values are replaced by what the data set says
+# options with these values are replaced by the data set's
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
 
 
 def make_spec(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
-    """Return all that decides the numbers of a run; `content` is the fingerprint if it is known."""
+    """Return the Spec of a run; `content` is the data set's fingerprint if already computed."""
     runtime = model.runtime
     libraries = dict(model.libraries)
     if runtime is not None and runtime.backend == "openvino":
@@ -44,10 +44,10 @@ def make_spec(model: Model, dataset: Dataset, rules: Rules, content: str | None 
 
 
 def with_dataset_defaults(model: Model, dataset: Dataset) -> Model:
-    """Return the model with what its options leave to the data set filled in."""
+    """Return the model with the options that are left to the data set filled in."""
     filled = {
         name: getattr(dataset, name)
-        for name, left in LEFT_TO_DATA.items()
-        if model.options.get(name) == left
+        for name, placeholder in LEFT_TO_DATA.items()
+        if model.options.get(name) == placeholder
     }
     return replace(model, options={**model.options, **filled})

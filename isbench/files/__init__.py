@@ -1,1 +1,1 @@
-"""Files in general: downloads and archives."""
+"""General file handling: downloads and archives."""

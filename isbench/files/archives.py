@@ -1,4 +1,4 @@
-"""Data sets from folders and archives into the data folder: checked, then moved in one step."""
+"""Installation of data sets from folders and archives: checked, then moved in one step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from isbench.datasets.catalogue import Entry
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
-_DEPTH = 4  # folders that an archive may wrap around a set
-_STRAY = frozenset({"__MACOSX"})  # a shadow of the whole archive that macOS adds
-# what the standard library raises for bytes that are no archive, are encrypted or newer than it
+_DEPTH = 4  # folders that may be nested around a data set in an archive
+_STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
+# raised by the standard library for damaged, encrypted or unsupported archives
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -36,29 +36,32 @@ _DAMAGE = (
 
 
 class Unusable(IsbenchError):
-    """An archive is not what it should be: fetched anew it may be."""
+    """An archive is damaged or not the expected one; another download may be good."""
 
 
 def install(name: str, entry: Entry, source: Path, data: Path) -> Path:
-    """Copy the set in `source`, a folder or an archive in the official layout; return its folder.
+    """Copy the data set in `source` into the data folder and return its folder.
 
-    The set appears under the data folder whole or not at all. Raises IsbenchError when it is there
-    already or the layout is not found; Unusable when an archive is damaged, lacks the layout, holds
-    a path that leads out of it, or has another sha256 than the published one.
+    `source` is a folder or an archive that contains the official layout. The data set appears whole
+    or not at all. Raises IsbenchError if it already exists or a folder lacks the layout; Unusable
+    if an archive is damaged, lacks the layout, contains a path that leads out of it, or does not
+    have the published sha256.
     """
     target = place(name, entry, data)
     if not source.exists():
-        raise IsbenchError(f"{source} is not there; wanted a folder, zip or tar with {name} in it")
+        raise IsbenchError(
+            f"{source} does not exist; wanted a folder, zip or tar with {name} in it"
+        )
     try:
         data.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".incoming-", dir=data) as scratch:
-            incoming = Path(scratch, "set")  # others may not look into the scratch folder itself
+            incoming = Path(scratch, "set")  # the scratch folder itself has mode 700
             if source.is_dir():
-                _copy(_checked(name, entry, source), incoming)
-                found = incoming
+                _copy(_find_valid_root(name, entry, source), incoming)
+                root = incoming
             else:
-                found = _unpacked(name, entry, source, incoming)
-            found.replace(target)
+                root = _unpack_set(name, entry, source, incoming)
+            root.replace(target)
     except OSError as error:
         raise IsbenchError(
             f"cannot import {source} into {data}: {error.strerror or error}"
@@ -67,15 +70,15 @@ def install(name: str, entry: Entry, source: Path, data: Path) -> Path:
 
 
 def place(name: str, entry: Entry, data: Path) -> Path:
-    """Return the folder that the set will have; raises IsbenchError when it is there already."""
+    """Return the folder for the data set; raises IsbenchError if it already exists."""
     target = data / entry.folders[0]
     if target.exists():
-        raise IsbenchError(f"{target} is there already; take it away to import {name} anew")
+        raise IsbenchError(f"{target} already exists; remove it to import {name} again")
     return target
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack the files of a zip or tar, links and devices left out.
+    """Unpack the regular files of a zip or tar; links and devices are skipped.
 
     Raises Unusable for a damaged archive or one with a path that leads out of `into`.
     """
@@ -84,23 +87,23 @@ def unpack(archive: Path, into: Path) -> None:
         with _members(archive) as members:
             for name, file in members:
                 with file:
-                    path = into.joinpath(*_inside(archive, name).parts)
+                    path = into.joinpath(*_parse_member_path(archive, name).parts)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with path.open("wb") as out:
                         shutil.copyfileobj(file, out)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's trouble; that of an archive has no number, or is a senseless place
-        why = str(error).partition("\n")[0].rstrip(":")  # tarfile goes on with what it tried
+            raise  # a disk error; an error of the archive has no number, or is EINVAL from a seek
+        reason = str(error).partition("\n")[0].rstrip(":")  # tarfile appends what it tried
         raise Unusable(
-            f"archive {archive} is damaged, or of a kind unknown here ({why}); fetch it anew, or "
-            "unpack it yourself and import the folder"
+            f"archive {archive} is damaged or of an unsupported type ({reason}); download it "
+            "again, or unpack it yourself and import the folder"
         ) from error
 
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """Open an archive and yield its regular files by name."""
+    """Open an archive and yield the names of its regular files with the open files."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             yield ((i.filename, zipped.open(i)) for i in zipped.infolist() if _is_file(i))
@@ -111,7 +114,7 @@ def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of a tar, whole: tarfile would take a broken one for the archive's end."""
+    """A tar header that raises ReadError if broken; tarfile would take it for the archive's end."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> _Header:
@@ -128,41 +131,41 @@ def _is_file(member: zipfile.ZipInfo) -> bool:
     return not folder and not stat.S_ISLNK(member.external_attr >> 16)
 
 
-def _inside(archive: Path, name: str) -> PurePosixPath:
+def _parse_member_path(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
-        raise Unusable(f"archive {archive} holds {name!r}, which leads out of it; do not use it")
+        raise Unusable(f"archive {archive} contains {name!r}, which leads out of it; do not use it")
     return path
 
 
-def _unpacked(name: str, entry: Entry, archive: Path, into: Path) -> Path:
-    """Unpack an archive and return the set's folder in it."""
+def _unpack_set(name: str, entry: Entry, archive: Path, into: Path) -> Path:
+    """Unpack an archive and return the folder of the data set in it."""
     _check_digest(entry, archive)
     unpack(archive, into)
     try:
-        return _checked(name, entry, into)
-    except IsbenchError as error:  # `into` will be gone when this is read
+        return _find_valid_root(name, entry, into)
+    except IsbenchError as error:  # `into` is removed before the user reads the message
         raise Unusable(str(error).replace(str(into), str(archive))) from error
 
 
-def _checked(name: str, entry: Entry, folder: Path) -> Path:
-    """Return the set's folder in `folder`, once its reader takes what lies there."""
-    root = _root(folder, entry)
+def _find_valid_root(name: str, entry: Entry, folder: Path) -> Path:
+    """Return the folder of the data set in `folder` after its reader accepts it."""
+    root = _find_root(folder, entry)
     entry.read(name, root)
     return root
 
 
 def _copy(root: Path, into: Path) -> None:
-    """Copy a set's files, without their read-only marks and without an import under way."""
-    under_way = shutil.ignore_patterns(".incoming-*")
-    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=under_way)
+    """Copy the files of a data set as writable, without the scratch folders of imports."""
+    incoming = shutil.ignore_patterns(".incoming-*")
+    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=incoming)
     for path in (into, *into.rglob("*")):
         if path.is_dir():
             path.chmod(path.stat().st_mode | stat.S_IRWXU)
 
 
-def _root(folder: Path, entry: Entry) -> Path:
-    """Return the shallowest folder that has the set's landmark."""
+def _find_root(folder: Path, entry: Entry) -> Path:
+    """Return the shallowest folder that contains the landmark of the data set."""
     level = [folder]
     for _ in range(_DEPTH + 1):
         for candidate in level:
@@ -183,6 +186,6 @@ def _check_digest(entry: Entry, archive: Path) -> None:
     found = digest_file(archive)
     if found != wanted:
         raise Unusable(
-            f"{archive} has sha256 {found}, the published archive {wanted}; fetch it anew, or "
-            "unpack it and import the folder if you know what it is"
+            f"{archive} has sha256 {found}, the published archive {wanted}; download it again, or "
+            "unpack it and import the folder if you trust it"
         )

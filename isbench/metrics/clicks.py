@@ -18,9 +18,9 @@ Floats = NDArray[np.float64]
 
 
 def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
-    """Return the IoU after each click, (N, max_clicks); a game's last IoU is held to the end.
+    """Return the IoU after each click, (N, max_clicks); a game's last IoU is repeated to the end.
 
-    An object whose scored truth and mask are both empty has no IoU: nan.
+    An object whose scored truth and mask are both empty has no IoU, which is nan.
     """
     iou = np.full((len(trajectories), max_clicks), np.nan)
     for row, trajectory in zip(iou, trajectories, strict=True):
@@ -32,46 +32,58 @@ def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
 
 
 def clicks_to(iou: Floats, target: float) -> NDArray[np.int64]:
-    """Return the clicks needed to reach `target`, (N,) from (N, K); K when never reached: NoC."""
+    """Return the NoC, (N,) from (N, K): clicks needed to reach `target`, K if never reached."""
     reached = iou >= target
     first: NDArray[np.int64] = reached.argmax(axis=1) + 1
     return np.where(reached.any(axis=1), first, iou.shape[1])
 
 
 def find_failures(iou: Floats, target: float) -> NDArray[np.bool_]:
-    """Return which objects never reached `target`, (N,) from (N, K): their count is NoF."""
+    """Return which objects never reach `target`, (N,) from (N, K); their number is the NoF."""
     return np.logical_not((iou >= target).any(axis=1), dtype=bool)
 
 
 def find_failures_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
-    """Return which objects RITM counts as failed: those solved at the very last click too."""
+    """Return the objects that RITM counts as failed, including those solved at the last click."""
     return np.equal(clicks_to(iou, target), iou.shape[1], dtype=bool)
 
 
 def area(iou: Floats) -> Floats:
-    """Return the area under each IoU curve by the mean over clicks, (N,) from (N, K)."""
+    """Return the area under each IoU curve as the mean over clicks, (N,) from (N, K)."""
     mean: Floats = iou.mean(axis=1)
     return mean
 
 
 def image_of(key: str) -> str:
-    """Return the image's part of an object's key."""
+    """Return the image part of an object's key."""
     return key.rpartition("#")[0]
 
 
 def bootstrap(
     values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000
 ) -> tuple[Floats, Floats]:
-    """Return the ends of the 95 % percentile interval of each column's mean, (M,) from (N, M).
+    """Return the 95 % bootstrap percentile interval of each column's mean, (M,) from (N, M).
 
-    Whole clusters are drawn, since objects of one image are not independent. With a single cluster
-    there is nothing to draw from: nan.
+    Parameters
+    ----------
+    values : (N, M) array
+        One row per object.
+    clusters : sequence of str
+        The image of each object. Whole clusters are resampled, since objects of one image are not
+        independent.
+    seed, draws : int
+        Seed and number of bootstrap samples.
+
+    Returns
+    -------
+    low, high : (M,) arrays
+        nan if there is only one cluster.
     """
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
     count = int(inverse.max()) + 1
     if count < 2:
-        nothing = np.full(values.shape[1], np.nan)
-        return nothing, nothing
+        undefined = np.full(values.shape[1], np.nan)
+        return undefined, undefined
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
@@ -86,7 +98,7 @@ def bootstrap(
 
 
 class Difference(NamedTuple):
-    """A paired comparison of one figure: mean of a - b, its interval, and how objects went."""
+    """A paired comparison of one figure: mean of a - b, its interval, and counts of objects."""
 
     mean: float
     low: float
@@ -100,10 +112,23 @@ class Difference(NamedTuple):
 def compare_paired(
     a: Floats, b: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 10_000
 ) -> Difference:
-    """Compare two (N,) figures of the same objects, lower being better.
+    """Compare two figures of the same objects; lower is better.
 
-    The p-value is of the sign-flip test: how often the mean, the differences of each cluster
-    multiplied by a random sign, is at least as far from zero; the observed one counts as a draw.
+    Parameters
+    ----------
+    a, b : (N,) arrays
+        The figures to compare.
+    clusters : sequence of str
+        The image of each object.
+    seed, draws : int
+        Seed and number of random draws of the test.
+
+    Returns
+    -------
+    Difference
+        Its p-value is that of a sign-flip test: the share of draws in which the mean, with the
+        differences of each cluster multiplied by a random sign, is at least as far from zero as the
+        observed mean, which counts as one draw.
     """
     difference = a - b
     low, high = bootstrap(difference[:, None], clusters, seed)
@@ -114,8 +139,9 @@ def compare_paired(
     for part in _parts(draws, len(sums)):
         signs = rng.integers(0, 2, size=(len(flipped[part]), len(sums))) * 2.0 - 1.0
         flipped[part] = signs @ sums
-    slack = 1e-9 * np.abs(sums).sum()  # sums of the same numbers in another order count as equal
-    extreme = np.abs(flipped) >= abs(sums.sum()) - slack
+    # sums of the same numbers in another order count as equal
+    tolerance = 1e-9 * np.abs(sums).sum()
+    extreme = np.abs(flipped) >= abs(sums.sum()) - tolerance
     return Difference(
         mean=float(difference.mean()),
         low=float(low[0]),
@@ -128,6 +154,6 @@ def compare_paired(
 
 
 def _parts(draws: int, clusters: int) -> Iterator[slice]:
-    """Cut the draws into parts whose lots take a few megabytes, however many clusters there are."""
+    """Split the draws into parts of a few megabytes, whatever the number of clusters."""
     step = max(1, 500_000 // clusters)
     return (slice(start, start + step) for start in range(0, draws, step))

@@ -1,1 +1,1 @@
-"""Models by name, their weights and the digests of their code."""
+"""Models by name, their weights, and digests of their code."""

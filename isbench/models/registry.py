@@ -1,4 +1,4 @@
-"""Models by name: ours and strangers' through the same entry points, or `package.module:card`."""
+"""Models by name: built-in and third-party ones through entry points, or `package.module:card`."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from isbench.errors import IsbenchError, unknown
 from isbench.types import Model, Scalar
 
 GROUP = "isbench.models"
-# how a switch is typed, in options and in recipes
+# text values of boolean options and recipe settings
 SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
     "off": False, "false": False, "no": False, "0": False
 }  # fmt: skip
 
 
 def model_names() -> tuple[str, ...]:
-    """Return the names of every installed model, sorted, without importing any."""
+    """Return the names of all installed models, sorted, without importing them."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
 def load_model(name: str, options: Mapping[str, str] | None = None) -> Model:
-    """Return the card of a model, some of its options set from text.
+    """Return the card of a model, with options set from text.
 
-    `name` is an installed one or `package.module:card`. Raises IsbenchError for an unknown name, a
-    module that fails to import, a card that is none, an unknown option or a value of another kind.
+    `name` is an installed model or `package.module:card`. Raises IsbenchError for an unknown name,
+    a module that fails to import, an invalid card, an unknown option or a value of the wrong type.
     """
-    card = _imported(_point(name))
+    card = _import_card(_find_entry_point(name))
     return with_options(card, options) if options else card
 
 
 def with_options(model: Model, options: Mapping[str, str]) -> Model:
-    """Return the card with options set from text, each of its default's kind."""
-    chosen = dict(model.options)
+    """Return the card with options set from text, parsed to the type of the default."""
+    values = dict(model.options)
     for key, text in options.items():
-        if key not in chosen:
-            if not chosen:
-                raise IsbenchError(f"model {model.name} has no options; {key}={text} was given")
-            raise unknown(f"option of {model.name}", key, chosen)
-        chosen[key] = _parsed(model.name, key, text, chosen[key])
-    return replace(model, options=chosen)
+        if key not in values:
+            if not values:
+                raise IsbenchError(f"model {model.name} has no options, but got {key}={text}")
+            raise unknown(f"option of {model.name}", key, values)
+        values[key] = _parse_option(model.name, key, text, values[key])
+    return replace(model, options=values)
 
 
 def check_card(model: Model) -> None:
-    """Raise IsbenchError for a card whose name or options could not be recorded."""
+    """Raise IsbenchError for a card whose name, version or options cannot be recorded."""
     if not isinstance(model.name, str) or not re.fullmatch(r"[\w.+-]+", model.name):
         raise IsbenchError(
             f"a model is named {model.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
         )
     if not isinstance(model.version, str) or not model.version:
         raise IsbenchError(
-            f"model {model.name} has version {model.version!r}; wanted a text such as '1'"
+            f"model {model.name} has version {model.version!r}; wanted a string such as '1'"
         )
     for key, value in model.options.items():
         finite = isinstance(value, (bool, int, str)) or (
@@ -65,20 +65,20 @@ def check_card(model: Model) -> None:
         if not isinstance(key, str) or not finite:
             raise IsbenchError(
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
-                "a text, so that it can be recorded"
+                "a string, so that it can be recorded"
             )
 
 
-def _point(name: str) -> EntryPoint:
+def _find_entry_point(name: str) -> EntryPoint:
     installed = {(point.name, point.value): point for point in entry_points(group=GROUP)}
     if ":" in name:
         if not re.fullmatch(r"[\w.]+:[\w.]+", name):
             raise IsbenchError(f"model {name!r}; wanted a name or package.module:card")
-        here = str(Path.cwd())  # a console script looks where it is installed only
-        if here not in sys.path:
-            sys.path.insert(0, here)
+        cwd = str(Path.cwd())  # console scripts do not search the current folder
+        if cwd not in sys.path:
+            sys.path.insert(0, cwd)
         return EntryPoint(name, name, GROUP)
-    found = [point for (known, _), point in installed.items() if known == name]
+    found = [point for (installed_name, _), point in installed.items() if installed_name == name]
     if not found:
         raise unknown("model", name, model_names())
     if len(found) > 1:
@@ -89,17 +89,17 @@ def _point(name: str) -> EntryPoint:
     return found[0]
 
 
-def _imported(point: EntryPoint) -> Model:
+def _import_card(point: EntryPoint) -> Model:
     try:
         card = importlib.import_module(point.module)
         for attribute in point.attr.split("."):
             card = getattr(card, attribute)
     except IsbenchError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's module may raise anything
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         raise IsbenchError(
             f"model {point.name!r} ({point.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}; mend or uninstall it"
+            f"{type(error).__name__}: {error}; fix or uninstall it"
         ) from error
     if not isinstance(card, Model):
         raise IsbenchError(f"{point.value} is a {type(card).__name__}; wanted an isbench.Model")
@@ -107,13 +107,14 @@ def _imported(point: EntryPoint) -> Model:
     card = replace(card, place=point.value)
     if ":" not in point.name and card.name != point.name:
         raise IsbenchError(
-            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted one name"
+            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted the same "
+            "name"
         )
     return card
 
 
-def _parsed(model: str, key: str, text: str, default: Scalar) -> Scalar:
-    """Return the text as a value of the default's kind."""
+def _parse_option(model: str, key: str, text: str, default: Scalar) -> Scalar:
+    """Parse the text to the type of the default."""
     if isinstance(default, bool):
         if text.lower() not in SWITCHES:
             raise IsbenchError(f"option {key} of {model} is {text!r}; wanted on or off")

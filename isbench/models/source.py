@@ -1,8 +1,8 @@
-"""Digests of the code that builds a model: what tells that a record may be out of date.
+"""Digests of the code that builds a model, which show that a record may be out of date.
 
-They identify no run: a change of code that changes masks is a new `version` on the card. The
-modules of the model's own package and of `isbench.nn` that its builder reaches are digested,
-without comments and docstrings.
+They are not part of a run's identity: a code change that changes masks needs a new `version` on the
+card. The digests cover the modules of the model's package and of `isbench.nn` that its builder
+imports, without comments and docstrings.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _NETWORKS = "isbench.nn"
 
 
 def digest_source(model: Model) -> dict[str, str]:
-    """Return 12 hex digits by module name, empty where the builder's module has no file."""
+    """Return 12 hex digits by module name, empty if the builder's module has no source file."""
     build: Any = model.build
     while isinstance(build, partial):
         build = build.func
     name = getattr(build, "__module__", None) or type(build).__module__
     packages = {name.partition(".")[0], _NETWORKS} - {"isbench"}
     digests: dict[str, str] = {}
-    waiting = [name]
-    while waiting:
-        module = waiting.pop()
+    pending = [name]
+    while pending:
+        module = pending.pop()
         if module in digests or not _is_within(module, packages):
             continue
-        tree = _parse(module)
+        tree = _parse_module(module)
         if tree is not None:
             digests[module] = sha256(ast.unparse(tree).encode()).hexdigest()[:12]
-            waiting += _imports(tree)
+            pending += _list_imports(tree)
     return dict(sorted(digests.items()))
 
 
@@ -43,8 +43,8 @@ def _is_within(module: str, packages: set[str]) -> bool:
     return any(f"{module}.".startswith(f"{package}.") for package in packages)
 
 
-def _parse(module: str) -> ast.Module | None:
-    """Return the code of an imported module without docstrings, None if it has no file."""
+def _parse_module(module: str) -> ast.Module | None:
+    """Return the code of an imported module without docstrings, None if it has no source file."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError, SyntaxError):
@@ -56,12 +56,12 @@ def _parse(module: str) -> ast.Module | None:
     return tree
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Return the modules and names of modules that a module imports, in full."""
-    found: set[str] = set()
+def _list_imports(tree: ast.Module) -> set[str]:
+    """Return the fully qualified modules and names that a module imports."""
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names

@@ -1,1 +1,1 @@
-"""Parts of networks that two models or more share; torch is imported below here only."""
+"""Network components shared by two or more models; outside of training only they import torch."""

@@ -1,4 +1,4 @@
-"""Clicks as tensors: padded points, and disks drawn around them [Sofiiuk 2021]."""
+"""Clicks as tensors: padded points, and disk maps drawn around them [Sofiiuk 2021]."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from isbench.types import Click
 
 
 def encode_points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Tensor:
-    """Return clicks as (1, 2K, 3) float32: K positive ones, then K negative ones.
+    """Encode clicks as (1, 2K, 3) float32: K positive ones, then K negative ones.
 
-    Each is (row, col, order), order counting from 0 through the game; K is the larger of the two
-    counts, at least 1, and unused places are -1. Rows and columns may be fractions.
+    Each point is (row, col, order), with order counting all clicks of the game from 0. K is the
+    larger of the two counts, at least 1; unused places are -1. Rows and columns may be fractional.
     """
     halves: tuple[list[tuple[float, float, float]], ...] = ([], [])
     for order, (row, col, positive) in enumerate(clicks):
         halves[0 if positive else 1].append((float(row), float(col), float(order)))
     places = max(1, *map(len, halves))
     table = torch.full((2, places, 3), -1.0)
-    for half, found in zip(table, halves, strict=True):
-        if found:
-            half[: len(found)] = torch.tensor(found)
+    for half, clicks_of_sign in zip(table, halves, strict=True):
+        if clicks_of_sign:
+            half[: len(clicks_of_sign)] = torch.tensor(clicks_of_sign)
     return table.reshape(1, 2 * places, 3)
 
 
 def mirror_points(clicks: Tensor, width: int) -> Tensor:
-    """Return (B, 2K, 3) points of an image mirrored left to right; unused places stay unused."""
+    """Return (B, 2K, 3) points for the horizontally flipped image; unused places stay unused."""
     flipped = clicks.clone()
-    used = clicks[..., 2] >= 0  # a click above and left of a crop is one nevertheless
+    used = clicks[..., 2] >= 0  # by order: a used click may lie above or left of a crop
     flipped[..., 1] = torch.where(used, width - 1 - clicks[..., 1], clicks[..., 1])
     return flipped
 
 
 def draw_disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
-    """Return (B, 2, H, W) maps, 1 within `radius` pixels of a click: positive ones, negative ones.
+    """Return (B, 2, H, W) maps that are 1 within `radius` pixels of a positive, a negative click.
 
-    A place counts as unused if neither its row nor its column reaches 0. Only the windows around
-    clicks are looked at, so that the cost does not grow with the image.
+    A place counts as unused if both its row and its column are below 0. Only the windows around
+    clicks are computed, so the cost does not grow with the image.
     """
     batch, places, _ = clicks.shape
     height, width = size
@@ -54,9 +54,9 @@ def draw_disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
     cells = rows.clamp(0, height - 1)[..., :, None] * width + cols.clamp(0, width - 1)[..., None, :]
     maps = clicks.new_zeros(batch, 2, height * width)
     halves = (batch, 2, places // 2 * len(reach) ** 2)
-    index, drawn = cells.long().reshape(halves), near.to(clicks.dtype).reshape(halves)
-    return maps.scatter_reduce(2, index, drawn, "amax").reshape(batch, 2, height, width)
+    index, inside = cells.long().reshape(halves), near.to(clicks.dtype).reshape(halves)
+    return maps.scatter_reduce(2, index, inside, "amax").reshape(batch, 2, height, width)
 
 
-def _within(at: Tensor, length: int) -> Tensor:
-    return (at >= 0) & (at < length)
+def _within(positions: Tensor, length: int) -> Tensor:
+    return (positions >= 0) & (positions < length)

@@ -1,6 +1,6 @@
-"""Losses of masks: normalised focal loss and binary cross-entropy, each one number a sample.
+"""Mask losses: normalised focal loss and binary cross-entropy, one value per sample.
 
-Target 1 is object, 0 background, -1 neither. Source: Sofiiuk et al. 2019, AdaptIS
+Target 1 is object, 0 background, -1 ignored. Source: Sofiiuk et al. 2019, AdaptIS
 (arXiv:1909.07829), in the form that RITM trains with.
 """
 
@@ -16,9 +16,9 @@ _TINY = 1e-12
 def normalised_focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
     """Return the loss of (B, 1, H, W) logits against a target of the same shape, (B,).
 
-    Focal loss -alpha_t (1 - p_t)^gamma log(p_t), its weights (1 - p_t)^gamma scaled to a mean of 1
-    over the scored pixels of a sample; the scale is not differentiated. alpha_t is `alpha` on the
-    object and 1 - `alpha` off it. A sample without a scored pixel has loss 0.
+    The focal loss is -alpha_t (1 - p_t)^gamma log(p_t), with the weights (1 - p_t)^gamma scaled to
+    a mean of 1 over the scored pixels of a sample; the scale is not differentiated. alpha_t is
+    `alpha` on the object and 1 - `alpha` elsewhere. A sample without scored pixels has loss 0.
     """
     logits, scored = logits.float(), target >= 0
     probability = torch.sigmoid(logits)
@@ -27,13 +27,13 @@ def normalised_focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: f
     with torch.no_grad():
         scale = counts / (weight.sum(dim=(1, 2, 3)) + _TINY)
     share = torch.where(target > 0.5, alpha, 1 - alpha)
-    # log(p_t) by the logit itself: exact where p_t is too small for a number of 32 bits
+    # log(p_t) is computed from the logit: exact even where p_t underflows in float32
     log = F.logsigmoid(torch.where(target > 0.5, logits, -logits))
     loss = torch.where(scored, -share * weight * log, 0).sum(dim=(1, 2, 3))
     return loss * scale / counts.clamp(min=1)
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of (B, 1, H, W) logits, (B,): the mean over all pixels, ignored ones 0."""
+    """Return the loss of (B, 1, H, W) logits, (B,): the mean over all pixels, 0 at ignored ones."""
     loss = F.binary_cross_entropy_with_logits(logits.float(), target.clamp(min=0), reduction="none")
     return torch.where(target >= 0, loss, 0).mean(dim=(1, 2, 3))

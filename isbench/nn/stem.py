@@ -1,4 +1,4 @@
-"""What goes into a network of the RITM family: normalised colours, and clicks added to the stem."""
+"""Inputs of networks of the RITM family: normalised colours, and click maps added to the stem."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet statistics of RGB in [0, 1]
 
 
 def normalize(image: Tensor) -> Tensor:
-    """Return RGB in [0, 1], (B, 3, H, W), with ImageNet's mean 0 and deviation 1."""
+    """Normalise RGB in [0, 1], (B, 3, H, W), with ImageNet's mean and standard deviation."""
     mean = image.new_tensor(MEAN).view(1, 3, 1, 1)
     std = image.new_tensor(STD).view(1, 3, 1, 1)
     return (image - mean) / std
 
 
 class Scale(nn.Module):
-    """Multiplies by the magnitude of a learned number."""
+    """Multiplies by the absolute value of a learned scalar."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ def conv1s(maps: int, channels: int = 64) -> nn.Sequential:
 
 
 def input_fusion(maps: int) -> nn.Sequential:
-    """Return what f-BRS has for Conv1S: (B, 3 + maps, H, W), colours first, -> (B, 3, H, W).
+    """Return f-BRS's alternative to Conv1S: (B, 3 + maps, H, W), colours first, -> (B, 3, H, W).
 
-    The output stands where the normalised image stood; nothing is added to the stem.
+    The output replaces the normalised image; nothing is added to the stem.
     """
     return nn.Sequential(
         nn.Conv2d(3 + maps, 8, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(8), nn.Conv2d(8, 3, 1)
@@ -56,7 +56,7 @@ def add_maps(x: Tensor, extra: Tensor | None) -> Tensor:
 
 
 def resize_bilinear(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Resize bilinearly, corners aligned, as every network of the family does."""
+    """Resize bilinearly with aligned corners, as all networks of the family do."""
     if x.shape[-2:] == tuple(size):
         return x
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)

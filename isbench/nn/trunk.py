@@ -1,4 +1,4 @@
-"""What the RITM family builds on: a trunk, and a head that turns its features into answers."""
+"""Trunks of the RITM family, and the heads that turn their features into logits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from isbench.nn.backbones.resnet import BasicBlock, Block, Bottleneck, ResNet
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.stem import resize_bilinear
 
-RADIUS = 5.0  # of the disks around clicks, in pixels of the input
+RADIUS = 5.0  # of the disks around clicks, in input pixels
 
-# Each has `stem` (at stride 2), `body` (at stride 4), and the channels of both.
+# Each has `stem` (stride 2), `body` (stride 4), `low_channels` and `channels`.
 Trunk: TypeAlias = HRNet | DeepLab | LiteTrunk | Mini
 
 
-# block, and how many in the third layer
+# block type, and number of blocks in the third layer
 _LAYERS: dict[int, tuple[Block, int]] = {
     34: (BasicBlock, 6),
     50: (Bottleneck, 6),
@@ -32,26 +32,26 @@ _LAYERS: dict[int, tuple[Block, int]] = {
 
 def deeplab(depth: int, channels: int) -> DeepLab:
     """Return DeepLabV3+ on ResNet-34 (v1b), -50 or -101 (v1s), dilated to output stride 8."""
-    block, third = _LAYERS[depth]
-    return DeepLab(ResNet(block, (3, 4, third, 3)), channels)
+    block, layer3_blocks = _LAYERS[depth]
+    return DeepLab(ResNet(block, (3, 4, layer3_blocks, 3)), channels)
 
 
 def guidance_maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:
-    """Return what Conv1S takes: the last probabilities, if taken, and disks around clicks."""
-    drawn = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
-    return torch.cat([inputs[:, 3:], drawn], dim=1) if previous_mask else drawn
+    """Return the input of Conv1S: the previous mask if the network uses it, and click disks."""
+    disks = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
+    return torch.cat([inputs[:, 3:], disks], dim=1) if previous_mask else disks
 
 
 def make_head(trunk: Trunk, channels: int | None = None) -> SeparableHead | None:
-    """Return a new head; None for HRNet, which holds its own under the official keys.
+    """Return a new head, or None for HRNet, which has its own under the official keys.
 
-    Its input has the trunk's channels unless others are given.
+    Its input has the trunk's number of channels unless `channels` is given.
     """
     return None if isinstance(trunk, HRNet) else SeparableHead(channels or trunk.channels)
 
 
 def aux_logits(trunk: Trunk, features: Tensor) -> Tensor | None:
-    """Return the auxiliary logits of the trunk's features, None where there are none."""
+    """Return the auxiliary logits of the trunk's features, None for trunks without them."""
     return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
 
 
@@ -62,7 +62,7 @@ def compute_logits(
     aux: Tensor | None,
     size: tuple[int, int],
 ) -> Logits:
-    """Return both answers at `size`: features may have been changed, or raised, since `aux`."""
+    """Return both logits at `size`; `features` may differ from those behind `aux`, or be larger."""
     if isinstance(trunk, HRNet):
         assert aux is not None
         main, aux = trunk.logits(features, aux)

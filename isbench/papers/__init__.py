@@ -1,4 +1,4 @@
-"""The tables of the CSFPN paper (BMVC 2023): what it prints, beside what was counted and measured.
+"""The tables of the CSFPN paper (BMVC 2023): published figures next to computed and measured ones.
 
-No files are written here, and no game is played. A cell without a record behind it is blank.
+Writes no files and plays no games. A cell without a matching run is blank.
 """

@@ -1,4 +1,4 @@
-"""Tables 1 to 3 of the paper: clicks and failures, the paper's figure and ours in each cell."""
+"""Tables 1 to 3 of the paper: NoC and NoF, with the paper's figure and ours in each cell."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _NAMES = {
     "sbd": "SBD",
 }
 _READING = (
-    "A cell is the paper's figure, then ours: paper / measured. Without a measured one it is the "
-    "paper's alone; a dash stands where the paper prints none; what neither has is blank."
+    "Each cell shows the paper's figure and ours: paper / measured. Without a measured figure it "
+    "shows the paper's alone; a dash means that the paper prints none. A cell with neither is "
+    "blank."
 )
 _COUNTING = (
-    "Measured are whole sets by the rules of ritm-2021, with the options of the model's card, and "
-    "with the very weights that a row names: a published row is measured with its authors' weights "
-    "only, rows without a system are this project's."
+    "Measured figures are on whole data sets by the rules of ritm-2021, with the options of the "
+    "model's card and exactly the weights that a row names: a published row is measured with its "
+    "authors' weights only. Rows without a system are this project's."
 )
 _NOTES = {
     1: (
@@ -36,36 +37,36 @@ _NOTES = {
         "COCO_MVal without seen or unseen: the paper prints one figure across both columns.",
     ),
     2: (
-        "DAVIS. NoF counts objects that took all the clicks, those solved at the last one "
-        "included, as RITM's evaluator does (docs/protocol.md).",
+        "DAVIS. NoF counts the objects that needed all clicks, including those solved at the last "
+        "one, as RITM's evaluator does (docs/protocol.md).",
     ),
     3: (
-        "NoC_20@90 [95 % interval over images]. The paper names neither metric nor backbone beside "
-        "its table; its text says NoC@90. Rows without a system are this project's small networks "
-        "in the paper's order: the base segmenter, that with CDNet's FDM, +SGM, +HSGM, +G2L. They "
-        "test the order, not the figures, and count only weights of one budget, from one "
-        "beginning, which are named ablation-*.",
+        "NoC_20@90 [95 % interval over images]. The paper's table names neither metric nor "
+        "backbone; its text says NoC@90. Rows without a system are this project's small networks "
+        "in the paper's order: the base segmenter, with CDNet's FDM, +SGM, +HSGM, +G2L. They test "
+        "the order, not the figures, and use only the weights named ablation-*, which were trained "
+        "with the same budget from the same initial weights.",
     ),
 }
 
 
 def make_table(number: int, records: Records) -> tuple[TextTable, list[Cell]]:
-    """Return Table 1, 2 or 3 as a sheet, and its cells; `records` hold the table's rows."""
-    questions, found, rows = QUESTIONS[number], [], []
-    told: list[str] = []
-    for row in records.entrants:
-        line = make_cells(number, row, questions, records)
-        name = "" if records.entrants[row] is None else row.name
-        shown = (format_cell(cell, interval=number == 3) for cell in line)
+    """Return Table 1, 2 or 3 and its cells; `records` hold the table's rows."""
+    questions, cells, rows = QUESTIONS[number], [], []
+    provenance: list[str] = []
+    for row in records.candidates:
+        row_cells = make_cells(number, row, questions, records)
+        name = "" if records.candidates[row] is None else row.name
+        shown = (format_cell(cell, interval=number == 3) for cell in row_cells)
         rows.append((row.system, row.backbone, row.trained_on, name, *shown))
-        told += describe_provenance(row, line, records)
-        found += line
+        provenance += describe_provenance(row, row_cells, records)
+        cells += row_cells
     if number == 3:
-        told += _steps(found)
+        provenance += _steps(cells)
     heads = ("System", "Backbone", "Trained on", "Model", *(_head(number, q) for q in questions))
-    notes = (_READING, *_NOTES[number], _COUNTING, *told)
+    notes = (_READING, *_NOTES[number], _COUNTING, *provenance)
     figures = (*[False] * 4, *[True] * len(questions))
-    return TextTable(heads, tuple(rows), figures, notes=notes), found
+    return TextTable(heads, tuple(rows), figures, notes=notes), cells
 
 
 def _head(number: int, question: Question) -> str:
@@ -75,10 +76,10 @@ def _head(number: int, question: Question) -> str:
     return f"{_NAMES[question.dataset]} {metric}"
 
 
-def _steps(found: Sequence[Cell]) -> Iterator[str]:
-    """Yield what each part of the ablation changed, paired over the objects of a set."""
+def _steps(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the effect of each part of the ablation, paired over the objects of a data set."""
     for question in QUESTIONS[3]:
-        here = {cell.row: cell for cell in found if cell.question == question}
+        here = {cell.row: cell for cell in cells if cell.question == question}
         for before, after in STEPS:
             if before in here and after in here:
                 yield from _step(here[before], here[after])
@@ -94,7 +95,7 @@ def _step(before: Cell, after: Cell) -> Iterator[str]:
     d = metrics.compare_paired(_floats(second), _floats(first), images)
     interval = f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else ""
     yield (
-        f"{_NAMES[before.question.dataset]}: {after.row.name} less {before.row.name} is "
+        f"{_NAMES[before.question.dataset]}: {after.row.name} minus {before.row.name} is "
         f"{d.mean:+.2f}{interval} clicks, paired, p {d.p_value:.4f}."
     )
 

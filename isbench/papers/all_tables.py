@@ -1,4 +1,4 @@
-"""All tables of a folder of runs, one after the other: the paper's, then every whole run's."""
+"""All tables of a folder of runs: those of the paper, then those of every complete run."""
 
 from __future__ import annotations
 
@@ -24,75 +24,75 @@ TITLES: Mapping[int, str] = {
     4: "Table 4: what propagation costs",
 }
 LEAD = (
-    "Made by `make tables` from the runs in this folder; docs/protocol.md says what each figure "
-    "is, docs/results.md what they show and what they cannot."
+    "Made by `make tables` from the runs in this folder; docs/protocol.md defines each figure, and "
+    "docs/results.md discusses what they show and what they cannot."
 )
 
 
 def collect_records(number: int, published: Sequence[Figure], runs: Sequence[Run]) -> Records:
-    """Return what a table of the paper is made of."""
+    """Return the records for a table of the paper."""
     return Records(
         published, find_candidates(list(rows_of(number, published, list_bundling_models()))), runs
     )
 
 
-def paper_table(number: int, known: Records) -> tuple[TextTable, list[Cell]]:
-    """Return a table of the paper, and its cells."""
+def paper_table(number: int, records: Records) -> tuple[TextTable, list[Cell]]:
+    """Return a table of the paper and its cells."""
     if number != 4:
-        return accuracy.make_table(number, known)
-    return costs.make_table4(count_costs(known), known)
+        return accuracy.make_table(number, records)
+    return costs.make_table4(count_costs(records), records)
 
 
-def count_costs(known: Records) -> Mapping[str, Counted]:
-    """Return what the networks of Table 4 cost, by the rows' names."""
-    from isbench.nn.runtime.cost import count_cost  # torch, which no other table waits for
+def count_costs(records: Records) -> Mapping[str, Counted]:
+    """Return the costs of the networks of Table 4, by the names of their rows."""
+    from isbench.nn.runtime.cost import count_cost  # imports torch, so only for Table 4
 
-    found = {}
-    for row, entrant in known.entrants.items():
-        assert entrant is not None
-        assert entrant.card.network is not None
-        network = partial(entrant.card.network, **entrant.card.options)
+    counted = {}
+    for row, candidate in records.candidates.items():
+        assert candidate is not None
+        assert candidate.card.network is not None
+        network = partial(candidate.card.network, **candidate.card.options)
         at_size, at_flops = (
             count_cost(network, costs.SIZE).whole,
             count_cost(network, costs.FLOPS_SIZE).whole,
         )
         flops = costs.PER_MAC * at_flops.macs
-        found[row.name] = Counted(at_size.parameters, at_size.macs, flops)
-    return found
+        counted[row.name] = Counted(at_size.parameters, at_size.macs, flops)
+    return counted
 
 
 def make_sections(
     published: Sequence[Figure], runs: Sequence[Run]
 ) -> tuple[list[Section], list[Cell]]:
-    """Return every table, and the cells of the paper's; of runs only whole ones are listed."""
-    found, all_cells = [], []
+    """Return all tables, and the cells of the paper's; runs with a limit are not listed."""
+    sections, all_cells = [], []
     for number in NUMBERS:
-        sheet, cells = paper_table(number, collect_records(number, published, runs))
-        found.append(Section(TITLES[number], sheet))
+        table, cells = paper_table(number, collect_records(number, published, runs))
+        sections.append(Section(TITLES[number], table))
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
         frame = tables.make_frame(whole)
         for view in ("noc", "nof", "iou"):
             title = "Every run" if view == "noc" else ""
-            found.append(Section(title, tables.make_table(frame, view)))
-    return found, all_cells
+            sections.append(Section(title, tables.make_table(frame, view)))
+    return sections, all_cells
 
 
 def make_pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
-    """Return every table in every form: the text of each file by its name."""
-    parts, cells = make_sections(published, runs)
+    """Return all tables in all formats: the text of each file by its name."""
+    sections, cells = make_sections(published, runs)
     return {
-        "TABLES.md": make_markdown(parts),
-        "tables.html": render_page("isbench: tables", LEAD, parts),
+        "TABLES.md": make_markdown(sections),
+        "tables.html": render_page("isbench: tables", LEAD, sections),
         "tables.csv": format_cells(cells),
     }
 
 
-def make_markdown(parts: Sequence[Section]) -> str:
+def make_markdown(sections: Sequence[Section]) -> str:
     """Return the tables as one markdown page."""
     pages = (
         f"{f'## {part.title}' if part.title else ''}\n\n{format_markdown(part.sheet)}"
-        for part in parts
+        for part in sections
     )
     return "\n".join([f"# Tables\n\n{LEAD}\n", *(page.lstrip() for page in pages)])

@@ -1,4 +1,4 @@
-"""Who plays for a row on this machine: its card, and the files of weights that count.
+"""The model that plays for a table row on this machine: its card and the weights that count.
 
 Not here: playing.
 """
@@ -23,7 +23,7 @@ from isbench.types import File, Model, Scalar
 
 
 class Weights(NamedTuple):
-    """Weights that go by a name: their sha256, and the file where it is at hand."""
+    """Named weights: their sha256, and the file if it is available."""
 
     name: str
     digest: str
@@ -36,13 +36,13 @@ class Candidate:
 
     card: Model
     weights: tuple[Weights, ...] = ()
-    any_trained: bool = False  # no weights are named: runs of whatever weights count, but random
-    why_not: str = field(default="", compare=False)  # it cannot be played here
+    any_trained: bool = False  # no weights are named: runs with any weights but random ones count
+    why_not: str = field(default="", compare=False)  # the reason if it cannot be played here
 
     def options_on(self, dataset: str) -> Mapping[str, Scalar]:
         """Return the options as a run on the data set records them."""
         left = {
-            name: getattr(ENTRIES[dataset], name, 0)  # no named set scales its images down
+            name: getattr(ENTRIES[dataset], name, 0)  # no catalogued data set downscales its images
             for name, value in LEFT_TO_DATA.items()
             if self.card.options.get(name) == value
         }
@@ -50,31 +50,31 @@ class Candidate:
 
 
 def find_candidate(row: Row) -> Candidate | None:
-    """Return who plays for a row; None where isbench has no such model."""
+    """Return the candidate of a row, None if isbench has no such model."""
     if row.model not in model_names():
         return None
     return make_candidate(with_options(load_model(row.model), dict(row.options)), row)
 
 
 def make_candidate(card: Model, row: Row) -> Candidate:
-    """Return a card as the row's entrant."""
+    """Return the row's candidate with this card."""
     if card.network is None:
         return Candidate(card)
     known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
-        counting = tuple(known[name] for name in (row.weights,) if name in known)
-        why_not = "" if _playable(counting) else _lacking(card, row)
-        return Candidate(card, counting, why_not=why_not)
-    counting = tuple(known[name] for name in list(card.bundled)[:1])
-    why_not = "" if counting else "no weights of it come with isbench"
-    return Candidate(card, counting, any_trained=not counting, why_not=why_not)
+        matching = tuple(known[name] for name in (row.weights,) if name in known)
+        why_not = "" if _has_file(matching) else _explain_missing(card, row)
+        return Candidate(card, matching, why_not=why_not)
+    matching = tuple(known[name] for name in list(card.bundled)[:1])
+    why_not = "" if matching else "its weights do not come with isbench"
+    return Candidate(card, matching, any_trained=not matching, why_not=why_not)
 
 
 def list_weights(card: Model) -> tuple[Weights, ...]:
-    """Return the weights of a card whose sha256 is known: bundled, fetched, or published with it.
+    """Return the weights of a card with a known sha256: bundled, downloaded, or published with one.
 
-    Raises IsbenchError for a bundled file that cannot be read, and for a fetched one that is not
-    what was published.
+    Raises IsbenchError for a bundled file that cannot be read, and for a downloaded file that
+    differs from the published one.
     """
     bundled = (Weights(name, _digest(path), path) for name, path in card.bundled.items())
     published = []
@@ -88,72 +88,72 @@ def list_weights(card: Model) -> tuple[Weights, ...]:
 
 
 def find_weights(card: Model, digest: str) -> tuple[Path, ...]:
-    """Return the files of a card's weights with these sha256, joined by "+"; IsbenchError if not.
+    """Return the weight files with these sha256, joined by "+"; raises IsbenchError if missing.
 
-    What goes by the digest of another card of the same network counts too.
+    Files of other cards with the same digest count too.
     """
-    cards = [card, *filter(None, map(_load, model_names()))]
+    cards = [card, *filter(None, map(_load_or_none, model_names()))]
     files = {w.digest: w.path for one in cards for w in list_weights(one) if w.path is not None}
     wanted = digest.split("+")
-    lacking = [part[:12] for part in wanted if part not in files]
-    if lacking:
+    missing = [part[:12] for part in wanted if part not in files]
+    if missing:
         raise IsbenchError(
-            f"weights {', '.join(lacking)} of {card.name} are not at hand; wanted a file that "
-            "comes with isbench or was fetched: `isbench run --weights NAME` fetches published ones"
+            f"weights {', '.join(missing)} of {card.name} are not available; wanted a bundled or "
+            "downloaded file: `isbench run --weights NAME` downloads published ones"
         )
     return tuple(files[part] for part in wanted)
 
 
 def list_bundling_models() -> tuple[str, ...]:
     """Return the installed models that come with weights."""
-    return tuple(card.name for card in map(_load, model_names()) if card and card.bundled)
+    return tuple(card.name for card in map(_load_or_none, model_names()) if card and card.bundled)
 
 
 def find_candidates(rows: Sequence[Row]) -> Mapping[Row, Candidate | None]:
-    """Return who plays for each row."""
+    """Return the candidate of each row."""
     return {row: find_candidate(row) for row in rows}
 
 
-def _load(name: str) -> Model | None:
+def _load_or_none(name: str) -> Model | None:
     try:
         return load_model(name)
-    except IsbenchError:  # a stranger's card that cannot be imported is no row of ours
+    except IsbenchError:  # a third-party card that cannot be imported has no row
         return None
 
 
-def _lacking(card: Model, row: Row) -> str:
-    """Return why a row cannot be played without the weights that it names."""
+def _explain_missing(card: Model, row: Row) -> str:
+    """Return why the weights that a row names are not available."""
     if row.weights in card.weights:
-        return f"`isbench run --model {card.name} --weights {row.weights}` fetches its weights"
+        return f"`isbench run --model {card.name} --weights {row.weights}` downloads its weights"
     if not row.system:
-        return f"no weights {row.weights} come with isbench"
-    return card.unreleased or "no weights of it were ever released"
+        return f"weights {row.weights} do not come with isbench"
+    return card.unreleased or "its weights were never released"
 
 
-def _playable(weights: Sequence[Weights]) -> bool:
+def _has_file(weights: Sequence[Weights]) -> bool:
     return any(one.path is not None for one in weights)
 
 
 def _digest_fetched(card: Model, name: str) -> str:
-    """Return the sha256 of fetched weights; raises IsbenchError unless they are the published."""
+    """Return the sha256 of downloaded weights; raises IsbenchError if they are not as published."""
     file = card.weights[name]
     path = weights_folder() / file.name
-    found = _digest(path)
-    differs = _differs(file, path, *_as_it_is(path))
+    digest = _digest(path)
+    differs = _differs(file, path, *_stat(path))
     if differs:
         raise IsbenchError(
-            f"weights {name} of {card.name} in {path} are not those published: {differs}; delete "
-            f"the file, and `isbench run --model {card.name} --weights {name}` fetches it anew"
+            f"weights {name} of {card.name} in {path} are not as published: {differs}; delete the "
+            f"file and download it again with `isbench run --model {card.name} --weights {name}`"
         )
-    return found
+    return digest
 
 
 def _digest(path: Path) -> str:
-    return _hash(path, *_as_it_is(path))
+    return _hash(path, *_stat(path))
 
 
-def _as_it_is(path: Path) -> tuple[int, int]:
-    """Return a file's size and when it last changed."""
+def _stat(path: Path) -> tuple[int, int]:
+    """Return a file's size and modification time."""
     try:
         stat = path.stat()
     except OSError as error:
@@ -161,7 +161,7 @@ def _as_it_is(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-# read once for as long as a file stays as it is
+# cached as long as a file is unchanged
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Cells of the paper's tables: what is printed, what is measured, and the run behind it, in words.
+"""Cells of the paper's tables: the published figure, the measured one, and the run behind it.
 
-Not here: which cells a table has (`rows`), and which run counts (`evidence`).
+Not here: which cells a table has (`rows`), and which run counts (`run_selection`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from isbench.papers.run_selection import Found, Measured, list_differences, meas
 from isbench.storage import store
 from isbench.storage.store import Run
 
-NO_FIGURE = "–"  # where ours stands beside none of the paper's
+NO_FIGURE = "–"  # for a measured figure without a published one
 
 
 @dataclass(frozen=True)
 class Records:
-    """All that the tables are made of."""
+    """The inputs of the tables."""
 
     published: Sequence[Figure]
-    entrants: Mapping[Row, Candidate | None]
+    candidates: Mapping[Row, Candidate | None]
     runs: Sequence[Run]
 
 
 class Cell(NamedTuple):
-    """A figure of the paper beside ours; either may be missing."""
+    """A published figure and ours; either may be missing."""
 
     table: int
     row: Row
@@ -42,13 +42,13 @@ class Cell(NamedTuple):
 
 
 def make_cells(table: int, row: Row, questions: Sequence[Question], records: Records) -> list[Cell]:
-    """Return a row's cells."""
+    """Return the cells of a row."""
     return [_cell(table, row, question, records) for question in questions]
 
 
 def _cell(table: int, row: Row, question: Question, records: Records) -> Cell:
-    entrant = records.entrants.get(row)
-    found = Found(None) if entrant is None else select_run(records.runs, entrant, question)
+    candidate = records.candidates.get(row)
+    found = Found(None) if candidate is None else select_run(records.runs, candidate, question)
     ours = None if found.run is None else measure(found.run, question)
     return Cell(table, row, question, _find_printed(table, row, question, records), ours, found)
 
@@ -57,15 +57,15 @@ def _find_printed(table: int, row: Row, question: Question, records: Records) ->
     if not row.system:
         return None
     for figure in records.published:
-        place = (figure.table, figure.system, figure.backbone, figure.trained_on)
-        asked = Question(figure.dataset, figure.max_clicks or 0, figure.metric)
-        if place == (table, row.system, row.backbone, row.trained_on) and asked == question:
+        location = (figure.table, figure.system, figure.backbone, figure.trained_on)
+        wanted = Question(figure.dataset, figure.max_clicks or 0, figure.metric)
+        if location == (table, row.system, row.backbone, row.trained_on) and wanted == question:
             return figure.value
     return None
 
 
 def format_cell(cell: Cell, interval: bool = False) -> str:
-    """Return a cell as "printed / ours", as the printed figure alone, or blank."""
+    """Return a cell as "published / ours", as the published figure alone, or blank."""
     digits = 0 if cell.question.metric.startswith("nof") else 2
     printed = "" if cell.printed is None else f"{cell.printed:.{digits}f}"
     if cell.ours is None:
@@ -77,17 +77,17 @@ def format_cell(cell: Cell, interval: bool = False) -> str:
 
 
 def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> Iterator[str]:
-    """Yield how a row's figures were measured, and which cells are blank since runs collide."""
+    """Yield how a row's figures were measured, and which cells are blank because runs conflict."""
     runs = list({cell.found.run.path: cell.found.run for cell in found if cell.found.run}.values())
     if runs:
-        candidate = records.entrants.get(row)
+        candidate = records.candidates.get(row)
         yield f"{row.name}: {'; '.join(_describe_run(run, candidate) for run in runs)}."
-    said = set()
+    named = set()
     for cell in found:
         runs = list(cell.found.colliding)
         digests = ", ".join(store.digest_of_path(run.path) for run in runs)
-        if runs and digests not in said:
-            said.add(digests)
+        if runs and digests not in named:
+            named.add(digests)
             yield (
                 f"{row.name} on {cell.question.dataset} is left blank: runs {digests} fit and "
                 f"differ in {', '.join(list_differences(runs))}; move all but one out of "
@@ -95,16 +95,16 @@ def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> It
             )
 
 
-def _describe_run(run: Run, entrant: Candidate | None) -> str:
+def _describe_run(run: Run, candidate: Candidate | None) -> str:
     spec = run.spec
-    told = f"{spec.dataset} {len(run.trajectories)} objects, run {store.digest_of_path(run.path)}"
+    text = f"{spec.dataset} {len(run.trajectories)} objects, run {store.digest_of_path(run.path)}"
     if spec.weights is not None:
-        names = {w.digest: w.name for w in entrant.weights} if entrant else {}
+        names = {w.digest: w.name for w in candidate.weights} if candidate else {}
         name = names.get(spec.weights)
-        told += f", weights {f'{name} ' if name else ''}{spec.weights[:12]}"
+        text += f", weights {f'{name} ' if name else ''}{spec.weights[:12]}"
     if spec.backend not in (None, "eager-cpu") or spec.precision not in (None, "fp32"):
-        told += f", {spec.backend} {spec.precision}"
-    return told
+        text += f", {spec.backend} {spec.precision}"
+    return text
 
 
 HEADS = (
@@ -114,7 +114,7 @@ HEADS = (
 
 
 def format_cells(found: Sequence[Cell]) -> str:
-    """Return cells as csv, a line each with its head; what is missing is empty."""
+    """Return cells as csv with a header, one line per cell; missing values are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADS)
@@ -124,9 +124,9 @@ def format_cells(found: Sequence[Cell]) -> str:
 
 def _line(cell: Cell) -> tuple[object, ...]:
     row, (dataset, max_clicks, metric), run = cell.row, cell.question, cell.found.run
-    who = (cell.table, row.system, row.backbone, row.trained_on, row.name)
+    identity = (cell.table, row.system, row.backbone, row.trained_on, row.name)
     figures: tuple[object, ...] = (None, None, None) if cell.ours is None else cell.ours
-    how: tuple[object, ...] = (None, None, None)
+    provenance: tuple[object, ...] = (None, None, None)
     if run is not None:
-        how = (len(run.trajectories), run.spec.weights, store.digest_of_path(run.path))
-    return (*who, dataset, max_clicks, metric, cell.printed, *figures, *how)
+        provenance = (len(run.trajectories), run.spec.weights, store.digest_of_path(run.path))
+    return (*identity, dataset, max_clicks, metric, cell.printed, *figures, *provenance)

@@ -1,4 +1,4 @@
-"""Table 4 of the paper: what networks cost, and clicks on DAVIS where trained ones were played."""
+"""Table 4 of the paper: the cost of networks, and NoC on DAVIS where trained ones were played."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from isbench.papers.rows import ABLATION, QUESTIONS, TABLE4
 from isbench.reporting.text_table import TextTable
 
 SIZE = (320, 480)  # rows and columns of the crops that the paper trains on
-# 960,000 pixels with the mirror image and two operations a multiply-add: no usual size fits the
-# printed figures exactly, and this one comes closest
+# 960,000 pixels with the mirror image and two operations per multiply-add: no usual size gives the
+# published figures exactly, and this one comes closest
 FLOPS_SIZE, PER_MAC = (400, 600), 4
 
 
 class Counted(NamedTuple):
-    """What one network of Table 4 costs."""
+    """The cost of one network of Table 4."""
 
     parameters: int
-    macs: int  # of a pass at SIZE
+    macs: int  # multiply-adds of a pass at SIZE
     flops: int  # by the rule that comes closest to the paper's
 
 
 _NOTES = (
     "GMAC: multiply-adds of convolutions and matrix products of one pass at 320x480. GFLOPs: the "
-    "same at 400x600, times 2 for the mirror image, times 2 operations a multiply-add.",
-    "The paper names neither the size of the image nor what it counts, and no usual size gives its "
-    "508.72 under any usual rule; this one comes within 0.1 % of it for the baseline. Its absolute "
-    "GFLOPs are therefore not reproduced; what a part adds to its baseline is comparable.",
-    "The baseline's parameters tell what it is: DeepLabV3+ on ResNet-50 of width 128, with clicks "
-    "added to the stem (Conv1S) or joined to the colours (joined=on).",
-    "The paper's FDM has a fifth of the parameters of the one CDNet released. The one here has 32 "
-    "channels inside and no gate, which fits the paper's counts; it stands at 1/8 and 1/2, where "
-    "it does not cost what is printed. Each sign of clicks is counted with its own product of "
-    "queries and keys.",
-    "+CSFP of ResNet-50: the graphs are light (HSGM fuses by a 1x1 and a separable convolution). "
-    "The modules of CSFPN's released code would add 22 % (`isbench models --cost`: csfpn-r50). To "
+    "same at 400x600, times 2 for the mirror image, times 2 operations per multiply-add.",
+    "The paper states neither the image size nor what it counts, and no usual size gives its "
+    "508.72 under any usual rule; this one comes within 0.1 % for the baseline. The absolute "
+    "GFLOPs are therefore not reproduced; the overhead of a part over its baseline is comparable.",
+    "The baseline is identified by its number of parameters: DeepLabV3+ on ResNet-50 of width 128, "
+    "with clicks added to the stem (Conv1S) or concatenated with the colours (joined=on).",
+    "The paper's FDM has a fifth of the parameters of the one released with CDNet. The one here "
+    "has 32 inner channels and no gate, which fits the paper's parameter counts; it is placed at "
+    "1/8 and 1/2, where its cost differs from the printed one. Each sign of clicks is counted with "
+    "its own product of queries and keys.",
+    "+CSFP of ResNet-50: the graphs are light (HSGM fuses with a 1x1 and a separable convolution). "
+    "The modules of CSFPN's released code would add 22 % (`isbench models --cost`: csfpn-r50). On "
     "the mini trunk, which is 33 times cheaper, even the light ones add 9 %.",
-    "Rows without a system are the family on this project's mini trunk, under the names they are "
-    "played by: ritm-mini is the network of baseline-mini, csfpn-mini (g2l=off) that of "
-    "baseline-mini-csfp. NoC is of whole runs by ritm-2021 with a row's very weights.",
+    "Rows without a system are the same family on this project's mini trunk, under the names they "
+    "are played as: ritm-mini is the network of baseline-mini, csfpn-mini (g2l=off) that of "
+    "baseline-mini-csfp. NoC is from whole runs by ritm-2021 with exactly a row's weights.",
 )
 _HEADS = (
     "System", "Model", "Parameters (paper, M)", "Parameters", "GMAC", "GFLOPs (paper)", "GFLOPs",
@@ -50,17 +50,19 @@ _HEADS = (
 
 
 def make_table4(costs: Mapping[str, Counted], records: Records) -> tuple[TextTable, list[Cell]]:
-    """Return Table 4 and its cells of clicks; `costs` are by the rows' names."""
+    """Return Table 4 and its NoC cells; `costs` are by the names of the rows."""
     printed = {(f.system, f.metric): f.value for f in records.published if f.table == 4}
     base, base_printed = costs[TABLE4[0].name], printed["Baseline*", "gflops"]
-    rows, found = [], []
-    told: list[str] = []
+    rows, cells = [], []
+    provenance: list[str] = []
     for row in TABLE4:
-        if row == ABLATION[0]:  # the small family is compared with its own baseline
+        if row == ABLATION[0]:  # the mini models are compared with their own baseline
             base = costs[row.name]
         counted, gflops = costs[row.name], printed.get((row.system, "gflops"))
-        line = make_cells(4, row, QUESTIONS[4], records)
-        clicks = ((_text(c.printed, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in line)
+        row_cells = make_cells(4, row, QUESTIONS[4], records)
+        clicks = (
+            (_text(c.printed, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
+        )
         rows.append(
             (
                 row.system,
@@ -75,10 +77,10 @@ def make_table4(costs: Mapping[str, Counted], records: Records) -> tuple[TextTab
                 *(figure for pair in clicks for figure in pair),
             )
         )
-        told += describe_provenance(row, line, records)
-        found += line
-    notes = (*_NOTES, *told)
-    return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes), found
+        provenance += describe_provenance(row, row_cells, records)
+        cells += row_cells
+    notes = (*_NOTES, *provenance)
+    return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes), cells
 
 
 def _over(value: float | None, base: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The figures that the paper prints, as values. Not here: what was measured."""
+"""The published figures of the paper, as values. Not here: what was measured."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One figure as the paper prints it, and where it stands."""
+    """One published figure, and its position in the paper."""
 
     table: int
     system: str
     model: str
     backbone: str
     trained_on: str
-    weights: str  # what isbench calls weights so trained
+    weights: str  # isbench's name of weights trained this way
     dataset: str
     max_clicks: int | None
     metric: str

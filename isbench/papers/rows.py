@@ -1,6 +1,7 @@
-"""Who stands in the paper's tables: rows of the paper and of this project, and what they need.
+"""The rows of the paper's tables, published ones and this project's, and the runs they need.
 
-Not here: which of them can be played on this machine (`lineup`), and what was (`evidence`).
+Not here: which rows can be played on this machine (`candidates`), and which runs count
+(`run_selection`).
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from isbench.types import Rules
 
 
 class Row(NamedTuple):
-    """A row of a table: what the paper calls it, and which of our models plays it."""
+    """A row of a table: its name in the paper, and the model that plays it."""
 
     system: str  # '' for a row of this project
     backbone: str
     trained_on: str
-    model: str  # a card's name; '' where there is none
-    options: tuple[tuple[str, str], ...] = ()  # that differ from the card's, as typed
-    weights: str = ""  # whose runs alone count; '': what comes with the package, else any trained
+    model: str  # a card's name; '' if there is none
+    options: tuple[tuple[str, str], ...] = ()  # those that differ from the card's, as text
+    weights: str = ""  # only their runs count; '': bundled weights, else any trained
 
     @property
     def name(self) -> str:
-        """Return the model with the options that differ from its card's, and weights of ours."""
-        # a row of the paper says which weights by what they were trained on
-        own = (("weights", self.weights),) if self.weights and not self.system else ()
-        told = ", ".join(f"{key}={value}" for key, value in (*self.options, *own))
-        return f"{self.model} ({told})" if told else self.model
+        """Return the model with the options that differ from its card, and our own weights."""
+        # a published row identifies its weights by the training data
+        weights_change = (("weights", self.weights),) if self.weights and not self.system else ()
+        changes = ", ".join(f"{key}={value}" for key, value in (*self.options, *weights_change))
+        return f"{self.model} ({changes})" if changes else self.model
 
 
 class Question(NamedTuple):
-    """What a column of a table asks of a run."""
+    """The figure that a column of a table needs from a run."""
 
     dataset: str
     max_clicks: int
-    metric: str  # as the published figures name it: noc@90, nof@90
+    metric: str  # as in the published figures: noc@90, nof@90
 
     @property
     def target(self) -> float:
-        """Return the IoU that the figure is about."""
+        """Return the target IoU of the metric."""
         return int(self.metric.partition("@")[2]) / 100
 
 
@@ -50,7 +51,7 @@ def project_rows(*models: str) -> tuple[Row, ...]:
 
 
 def printed_rows(published: Sequence[Figure], table: int) -> tuple[Row, ...]:
-    """Return the rows that the paper prints in a table, in its order."""
+    """Return the published rows of a table, in the paper's order."""
     rows = (
         Row(f.system, f.backbone, f.trained_on, f.model, weights=f.weights)
         for f in published
@@ -59,24 +60,24 @@ def printed_rows(published: Sequence[Figure], table: int) -> tuple[Row, ...]:
     return tuple(dict.fromkeys(rows))
 
 
-def _ablated(part: str, model: str, *off: str) -> Row:
-    """Return a row of the small ablation, whose weights are named after the part they add.
+def _ablation_row(part: str, model: str, *off: str) -> Row:
+    """Return a row of the ablation on the mini trunk, with weights named after the part they add.
 
-    Only weights of one budget, from one beginning, can be compared: those of these names alone.
+    Only these weights are comparable: they share the training budget and the initial weights.
     """
     options = [(key, "off") for key in off]
     if model == "csfpn-mini":
-        options.append(("overview", "256"))  # as the base segmenter has it
+        options.append(("overview", "256"))  # as for the base segmenter
     return Row("", "", "", model, tuple(options), f"ablation-{part}")
 
 
-_BS = _ablated("bs", "ritm-mini")
-_FDM = _ablated("fdm", "baseline-mini-fdm")
-_SGM = _ablated("sgm", "csfpn-mini", "hsgm", "g2l")
-_HSGM = _ablated("hsgm", "csfpn-mini", "g2l")
-_G2L = _ablated("hsgm", "csfpn-mini")  # G2L is how a trained network is asked: it has no weights
+_BS = _ablation_row("bs", "ritm-mini")
+_FDM = _ablation_row("fdm", "baseline-mini-fdm")
+_SGM = _ablation_row("sgm", "csfpn-mini", "hsgm", "g2l")
+_HSGM = _ablation_row("hsgm", "csfpn-mini", "g2l")
+_G2L = _ablation_row("hsgm", "csfpn-mini")  # G2L changes inference only and has no weights
 ABLATION = (_BS, _FDM, _SGM, _HSGM, _G2L)
-# what each part changes: a row, and the one that differs from it by that part
+# pairs of rows that differ by one part
 STEPS = ((_BS, _FDM), (_BS, _SGM), (_FDM, _SGM), (_SGM, _HSGM), (_HSGM, _G2L))
 
 TABLE4 = (
@@ -85,14 +86,14 @@ TABLE4 = (
     Row("Baseline*+FDM", "resnet50", "SBD", "baseline-r50-fdm", weights="sbd"),
     Row("Baseline*+FDM low+high", "resnet50", "SBD", "baseline-r50-fdm2", weights="sbd"),
     Row("Baseline*+CSFP", "resnet50", "SBD", "baseline-r50-csfp", weights="sbd"),
-    _BS,  # the very network of baseline-mini
+    _BS,  # the same network as baseline-mini
     _FDM,
-    _ablated("fdm2", "baseline-mini-fdm2"),
-    _HSGM,  # the very network of baseline-mini-csfp
+    _ablation_row("fdm2", "baseline-mini-fdm2"),
+    _HSGM,  # the same network as baseline-mini-csfp
 )
 
 _NETWORKS = ("ritm-mini", "csfpn-mini")
-_OWN = {
+_PROJECT_ROWS = {
     1: project_rows(*_NETWORKS, "grabcut", "random-walker", "nearest"),
     2: project_rows(*_NETWORKS),
     3: ABLATION,
@@ -120,13 +121,13 @@ QUESTIONS = {
     4: (Question("davis", 20, "noc@85"), Question("davis", 20, "noc@90")),
 }
 
-# games that are played for a table: to the last click, which figures 3 and 4 need too; those of the
-# other tables end at the target
+# the rules of each table's games: those of Table 1 run to the last click, which figures 3 and 4
+# also need; those of the other tables end at the target
 RULES = {1: Rules(20, 1.01), 2: Rules(100, 0.90), 3: Rules(20, 0.90), 4: Rules(20, 0.90)}
 
 
 def rows_of(table: int, published: Sequence[Figure], bundling: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a table; in Table 1 also models of its that come with weights of ours.
+    """Yield the rows of a table; in Table 1 also other models of the family that come with weights.
 
     `bundling` are the models that come with weights.
     """
@@ -134,7 +135,7 @@ def rows_of(table: int, published: Sequence[Figure], bundling: Sequence[str] = (
         yield from TABLE4
         return
     yield from printed_rows(published, table)
-    yield from _OWN[table]
+    yield from _PROJECT_ROWS[table]
     if table == 1:
         family = [name for name in bundling if name.startswith(("ritm-", "csfpn-"))]
         yield from project_rows(*(name for name in family if name not in _NETWORKS))

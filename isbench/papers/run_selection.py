@@ -1,10 +1,10 @@
-"""Which run stands behind a cell: the one that fits, or none and why. Runs in, runs out.
+"""Selects the run behind a cell: the one that fits, or none and why. Runs in, runs out.
 
-A run fits a row and a question when it is of the row's model with the card's options but for those
-the row changes, of weights that count for the row (never random ones), whole, by the rules of
-`ritm-2021`, over the files that isbench knows, and long enough. Of runs that differ in nothing but
-how long their games were, the longest counts; of any others none does, since nobody could tell
-which is meant.
+A run fits a row and a question if it has the row's model, the card's options except those that the
+row changes, weights that count for the row (never random ones), no limit, the rules of `ritm-2021`,
+known files of the data set, and long enough games. Of runs that differ only in the length of their
+games the longest counts. If they differ in anything else none does, since the choice would be
+ambiguous.
 """
 
 from __future__ import annotations
@@ -23,66 +23,66 @@ from isbench.types import Spec
 
 
 class Found(NamedTuple):
-    """The run behind a cell, or those that collide over it."""
+    """The run behind a cell, or the conflicting runs."""
 
     run: Run | None
     colliding: tuple[Run, ...] = ()
 
 
 class Measured(NamedTuple):
-    """A figure of a run, and the ends of its 95 % interval where it has one."""
+    """A figure of a run, and its 95 % interval if it has one."""
 
     value: float
     low: float | None
     high: float | None
 
 
-def select_run(runs: Iterable[Run], entrant: Candidate, question: Question) -> Found:
-    """Return the run behind a cell."""
-    fitting = [run for run in runs if fits(run, entrant, question)]
-    if len({store.spec_digest(_as_if(run.spec)) for run in fitting}) > 1:
-        return Found(None, tuple(fitting))
-    return Found(max(fitting, key=_length, default=None))
+def select_run(runs: Iterable[Run], candidate: Candidate, question: Question) -> Found:
+    """Return the run behind a cell, or the conflicting ones."""
+    matching = [run for run in runs if fits(run, candidate, question)]
+    if len({store.spec_digest(_with_usual_length(run.spec)) for run in matching}) > 1:
+        return Found(None, tuple(matching))
+    return Found(max(matching, key=_length, default=None))
 
 
-def fits(run: Run, entrant: Candidate, question: Question) -> bool:
-    """Whether a run is one of the row's model that can answer the question."""
+def fits(run: Run, candidate: Candidate, question: Question) -> bool:
+    """Return whether a run fits the candidate and can answer the question."""
     spec = run.spec
     return (
-        (spec.model, spec.dataset) == (entrant.card.name, question.dataset)
+        (spec.model, spec.dataset) == (candidate.card.name, question.dataset)
         and (spec.limit, spec.preset) == (None, "ritm-2021")
         and spec.rules.max_clicks >= question.max_clicks
         and spec.rules.stop_iou >= question.target
-        and dict(spec.options) == dict(entrant.options_on(question.dataset))
-        and _counts(spec, entrant)
+        and dict(spec.options) == dict(candidate.options_on(question.dataset))
+        and _counts(spec, candidate)
         and is_known(spec.dataset, spec.fingerprint)
     )
 
 
 def measure(run: Run, question: Question) -> Measured:
-    """Return what a run answers; failures are counted as RITM's evaluator does, and the paper's."""
+    """Return the figure of a run; failures are counted as in RITM's evaluator and in the paper."""
     row = tables.compute_figures(run, question.max_clicks)
     name = question.metric.replace("nof@", "nof_ritm@")
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return Measured(_number(row[name]), _or_none(low), _or_none(high))
+    return Measured(_number(row[name]), _optional_number(low), _optional_number(high))
 
 
 def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return what colliding runs differ in, by the names of the spec's fields."""
-    specs = [asdict(_as_if(run.spec)) for run in runs]
+    """Return the names of the Spec fields in which conflicting runs differ."""
+    specs = [asdict(_with_usual_length(run.spec)) for run in runs]
     return tuple(name for name in specs[0] if any(s[name] != specs[0][name] for s in specs))
 
 
-def _counts(spec: Spec, entrant: Candidate) -> bool:
-    if entrant.card.network is None:
+def _counts(spec: Spec, candidate: Candidate) -> bool:
+    if candidate.card.network is None:
         return spec.weights is None
-    if entrant.any_trained:
+    if candidate.any_trained:
         return spec.weights not in (None, "random")
-    return spec.weights in {weights.digest for weights in entrant.weights}
+    return spec.weights in {weights.digest for weights in candidate.weights}
 
 
-def _as_if(spec: Spec) -> Spec:
-    """Return the spec as if its games were of the usual length."""
+def _with_usual_length(spec: Spec) -> Spec:
+    """Return the spec with the length of its games set to the usual one."""
     return replace(spec, rules=replace(spec.rules, max_clicks=20, stop_iou=0.90))
 
 
@@ -94,6 +94,6 @@ def _number(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _or_none(value: object) -> float | None:
-    """Return an end of an interval, None where there is none: nan, or a figure without one."""
+def _optional_number(value: object) -> float | None:
+    """Return an end of an interval, None if it is nan or missing."""
     return None if value is None or _number(value) != _number(value) else _number(value)

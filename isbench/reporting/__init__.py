@@ -1,1 +1,1 @@
-"""Views of runs: tables, plots, pages."""
+"""Reports of runs: tables, plots and pages."""

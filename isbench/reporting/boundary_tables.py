@@ -1,6 +1,6 @@
-"""Boundary IoU of whole runs: after each click, in tables and curves (Cheng et al. 2021).
+"""Boundary IoU of whole runs after each click, as tables and curves (Cheng et al. 2021).
 
-Not here: the figure of one mask (`boundary`), and where masks come from (`answers`).
+Not here: the boundary IoU of one mask (`metrics.boundary`) and the masks (`recorded_masks`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from isbench.storage import store
 from isbench.storage.store import Run
 
 NOTE = (
-    "BIoU@k: mean boundary IoU after k clicks, within 2 % of the image's diagonal of an outline "
-    "(Cheng et al. 2021), [95 % interval over images]; from full games only, as IoU@k"
+    "BIoU@k: mean boundary IoU after k clicks, for pixels within 2 % of the image diagonal of an "
+    "outline (Cheng et al. 2021), [95 % interval over images]; needs full games, like IoU@k"
 )
 
 
 def boundary_curves(games: Iterable[tuple[float, ...]], max_clicks: int) -> Floats:
-    """Return the boundary IoU after each click, (N, max_clicks), the last one held to the end."""
+    """Return the boundary IoU after each click, (N, max_clicks), padded with the last value."""
     rows = []
     for game in games:
         row = np.array(game[:max_clicks], np.float64)
@@ -32,7 +32,7 @@ def boundary_curves(games: Iterable[tuple[float, ...]], max_clicks: int) -> Floa
 
 
 def make_table(runs: Sequence[Run], values: Sequence[Floats]) -> TextTable:
-    """Return mean boundary IoU of runs at the clicks that tables of IoU have."""
+    """Return the mean boundary IoU of runs at the clicks `IOU_AT`; `values` are (N, K) per run."""
     rows = []
     for run, label, found in zip(runs, make_labels(runs), values, strict=True):
         kept, images = with_boundary_iou(run, found)
@@ -43,15 +43,15 @@ def make_table(runs: Sequence[Run], values: Sequence[Floats]) -> TextTable:
             else ""
             for k in IOU_AT
         ]
-        told = (run.spec.dataset, label, str(len(kept)), *cells, store.digest_of_path(run.path))
-        rows.append(told)
+        digest = store.digest_of_path(run.path)
+        rows.append((run.spec.dataset, label, str(len(kept)), *cells, digest))
     heads = ("Data set", "Model", "Objects", *(f"BIoU@{k}" for k in IOU_AT), "Run")
     figures = (False, False, True, *[True] * len(IOU_AT), False)
     return TextTable(heads, tuple(rows), figures, notes=(NOTE,))
 
 
 def with_boundary_iou(run: Run, values: Floats) -> tuple[Floats, list[str]]:
-    """Return the rows of objects that have a boundary at every click, and their images."""
-    there = np.flatnonzero(~np.isnan(values).any(axis=1))
+    """Return the rows of the objects that have a boundary IoU at every click, and their images."""
+    known = np.flatnonzero(~np.isnan(values).any(axis=1))
     images = [metrics.image_of(game.key) for game in run.trajectories]
-    return values[there], [images[k] for k in there]
+    return values[known], [images[k] for k in known]

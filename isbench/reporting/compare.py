@@ -1,4 +1,4 @@
-"""Two runs over the same objects, compared in pairs."""
+"""Paired comparison of two runs over the same objects."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from isbench.storage.store import Run
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs differ in: a row a figure, and the objects that differ most, worst first."""
+    """The differences of two runs: one row per figure, and the objects, most different first."""
 
-    rows: tuple[tuple[str, tuple[float, float], metrics.Difference], ...]
+    rows: tuple[tuple[str, tuple[float, float], metrics.Difference], ...]  # name, means, difference
     differing: tuple[tuple[str, int, int], ...]  # key, clicks of A and of B
     notes: tuple[str, ...]
 
 
 def compare(a: Run, b: Run) -> Comparison:
-    """Compare NoC in pairs over the clicks and targets that both runs can answer.
+    """Compare NoC in pairs, for the budget and the targets that both runs cover.
 
-    Raises IsbenchError when the runs are not over the same objects, or share no target.
+    Raises IsbenchError if the runs are over different objects or data, or share no target.
     """
     games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
@@ -41,7 +41,7 @@ def compare(a: Run, b: Run) -> Comparison:
         if getattr(a.spec, what) != getattr(b.spec, what):
             raise IsbenchError(
                 f"runs {run_title(a)} and {run_title(b)} are over different data ({what} "
-                f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same"
+                f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same data"
             )
     stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
     targets = [target for target in NOC_TARGETS if target <= stop]
@@ -58,28 +58,28 @@ def compare(a: Run, b: Run) -> Comparison:
         difference = metrics.compare_paired(noc_a.astype(float), noc_b.astype(float), images)
         name = f"NoC_{budget}@{100 * target:.0f}"
         rows.append((name, (float(noc_a.mean()), float(noc_b.mean())), difference))
-    return Comparison(tuple(rows), _differing(keys, noc_a, noc_b), tuple(_notes(a, b)))
+    return Comparison(tuple(rows), _list_differing(keys, noc_a, noc_b), tuple(_list_notes(a, b)))
 
 
 def run_title(run: Run) -> str:
-    """Return a run in words."""
+    """Return a title of a run: model, data set and digest."""
     return f"{run.spec.model} on {run.spec.dataset} ({store.digest_of_path(run.path)})"
 
 
-def _differing(
+def _list_differing(
     keys: list[str], a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> tuple[tuple[str, int, int], ...]:
     order = sorted(range(len(keys)), key=lambda k: (-abs(int(a[k]) - int(b[k])), keys[k]))
     return tuple((keys[k], int(a[k]), int(b[k])) for k in order if a[k] != b[k])
 
 
-def _notes(a: Run, b: Run) -> Iterator[str]:
-    one, other = asdict(a.spec), asdict(b.spec)
-    one.update(one.pop("rules"))
-    other.update(other.pop("rules"))
-    models = {"model", "version", "libraries", "options", "weights"}
-    asked = {"preset_digest", "limit"}
-    for what in one:
-        telling = what not in asked and (what not in models or a.spec.model == b.spec.model)
-        if telling and one[what] != other[what]:
-            yield f"{what} differs: {one[what]} and {other[what]}"
+def _list_notes(a: Run, b: Run) -> Iterator[str]:
+    fields_a, fields_b = asdict(a.spec), asdict(b.spec)
+    fields_a.update(fields_a.pop("rules"))
+    fields_b.update(fields_b.pop("rules"))
+    of_model = {"model", "version", "libraries", "options", "weights"}
+    skipped = {"preset_digest", "limit"}
+    for name in fields_a:
+        relevant = name not in skipped and (name not in of_model or a.spec.model == b.spec.model)
+        if relevant and fields_a[name] != fields_b[name]:
+            yield f"{name} differs: {fields_a[name]} and {fields_b[name]}"

@@ -1,4 +1,4 @@
-"""Sheets as one page of HTML that needs no other file, readable by day and by night."""
+"""Text tables as one self-contained HTML page, with a light and a dark style."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from isbench.reporting.text_table import TextTable
 
 
 class Section(NamedTuple):
-    """A sheet under its title; no title goes on with the one before."""
+    """A table and its title; a table without a title belongs to the section before it."""
 
     title: str
     sheet: TextTable
@@ -35,7 +35,7 @@ p { color: var(--quiet); max-width: 60rem; margin: .4rem 0; font-size: 13px; }
 
 
 def render_page(title: str, lead: str, sections: Iterable[Section]) -> str:
-    """Return the page."""
+    """Return the page with a title, a lead paragraph and the tables."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -45,21 +45,21 @@ def render_page(title: str, lead: str, sections: Iterable[Section]) -> str:
 
 
 def render_tables(sections: Iterable[Section]) -> str:
-    """Return the sheets as parts of a page."""
-    return "\n".join(line for section in sections for line in _section(section))
+    """Return the tables as HTML elements."""
+    return "\n".join(line for section in sections for line in _render_section(section))
 
 
-def _section(section: Section) -> Iterator[str]:
-    sheet = section.sheet
+def _render_section(section: Section) -> Iterator[str]:
+    table = section.sheet
     if section.title:
         yield f"<h2>{escape(section.title)}</h2>"
-    yield f"<div><table>\n<thead>{_row('th', sheet.heads, sheet)}</thead>\n<tbody>"
-    yield from (_row("td", row, sheet) for row in sheet.rows)
+    yield f"<div><table>\n<thead>{_render_row('th', table.heads, table)}</thead>\n<tbody>"
+    yield from (_render_row("td", row, table) for row in table.rows)
     yield "</tbody>\n</table></div>"
-    yield from (f"<p>{escape(note)}</p>" for note in sheet.notes)
+    yield from (f"<p>{escape(note)}</p>" for note in table.notes)
 
 
-def _row(tag: str, row: Iterable[str], sheet: TextTable) -> str:
-    classes = (' class="figure"' if figure else "" for figure in sheet.figures)
+def _render_row(tag: str, row: Iterable[str], table: TextTable) -> str:
+    classes = (' class="figure"' if figure else "" for figure in table.figures)
     pairs = zip(row, classes, strict=True)
     return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in pairs)}</tr>"

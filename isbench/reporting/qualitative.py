@@ -1,7 +1,7 @@
-"""Where two runs differ most, as scenes: an object, and each model's mask after the same clicks.
+"""Scenes where two runs differ most: an object, and each model's mask after the same clicks.
 
-The clicks are those recorded for the first run; the second's own would show it another task. Masks
-are not recorded: both models are built again. Not here: how scenes are drawn (`plots`).
+The clicks are those of the first run; with its own clicks, the second model would have another
+task. Both models are built and replayed for the masks. Not here: the drawing of scenes (`plots`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Side(NamedTuple):
     mask: Mask
     iou: float
     boundary_iou: float
-    exact: bool  # no mask up to here has another overlap than was recorded after these clicks
+    exact: bool  # all masks up to here have the overlap that was recorded after these clicks
 
 
 class Scene(NamedTuple):
@@ -43,15 +43,15 @@ class Scene(NamedTuple):
 
 
 class Average(NamedTuple):
-    """A model's figures over the objects that are shown."""
+    """A model's mean figures over the scenes."""
 
     label: str
     iou: float
-    boundary_iou: float  # over the objects that have one
+    boundary_iou: float  # over the objects that have one, nan if none has
 
 
 class Pair(NamedTuple):
-    """The games of two runs on an object, and how far apart their IoU is after `clicks` clicks."""
+    """The games of two runs on an object, and the distance of their IoU after `clicks` clicks."""
 
     games: tuple[Trajectory, ...]
     clicks: int
@@ -59,18 +59,18 @@ class Pair(NamedTuple):
 
     @property
     def asked(self) -> tuple[Click, ...]:
-        """Return the clicks that both models are shown to answer: the first game's."""
+        """Return the clicks that both models get: those of the first game."""
         return self.games[0].clicks[: self.clicks]
 
 
 def make_scenes(
     runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int
 ) -> Iterator[Scene]:
-    """Yield the scenes of the `count` objects at which two runs' IoU differs most.
+    """Yield the scenes of the `count` objects where the IoU of two runs differs most.
 
-    The recorded IoU is compared after `max_clicks` clicks, or as many as both games have; what is
-    shown are both models' answers to as many clicks of the first run. Raises IsbenchError unless
-    there are two runs over these very data, and for a model that is not at hand.
+    The recorded IoU is compared after `max_clicks` clicks, or as many as both games have. A scene
+    shows the answers of both models to these clicks of the first run. Raises IsbenchError unless
+    there are two runs over exactly this data, or if a model is missing.
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
@@ -80,10 +80,10 @@ def make_scenes(
         with open_predictor(model_from_spec(run.spec)) as predictor:
             sides.append(
                 [
-                    _side(
+                    _make_side(
                         label,
                         sample,
-                        _known(pair, number),
+                        _recorded_overlap(pair, number),
                         replay_masks(predictor, sample, pair.asked),
                     )
                     for pair, sample in zip(chosen, samples, strict=True)
@@ -106,75 +106,75 @@ def average_scenes(found: Sequence[Scene]) -> list[Average]:
 
 
 def make_caption(found: Sequence[Scene]) -> str:
-    """Return in two lines what the scenes show, and the mean figures of each model."""
-    shown = average_scenes(found)
+    """Return a caption of two lines: what the scenes show, and the mean figures of each model."""
+    averages = average_scenes(found)
     figures = "; ".join(
-        f"{one.label} IoU {one.iou:.3f}, boundary IoU {one.boundary_iou:.3f}" for one in shown
+        f"{one.label} IoU {one.iou:.3f}, boundary IoU {one.boundary_iou:.3f}" for one in averages
     )
     return (
-        f"Every model after the same clicks, those recorded for {shown[0].label}\n"
+        f"Every model after the same clicks, those recorded for {averages[0].label}\n"
         f"mean over {len(found)} object{'' if len(found) == 1 else 's'}: {figures}"
     )
 
 
 def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
-    """Raise IsbenchError unless the runs are two, over the same objects of these very data."""
+    """Raise IsbenchError unless there are two runs, over the same objects of exactly this data."""
     if len(runs) != 2:
-        raise IsbenchError(f"pictures show two runs and {len(runs)} were named; name two")
+        raise IsbenchError(f"pictures show two runs, but {len(runs)} were named; name two")
     a, b = runs
     content = fingerprint(dataset)
     for run in runs:
         if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, content):
             raise IsbenchError(
-                f"run {run_title(run)} was not played on the files of {dataset.name} that are "
-                "here; name their folder's parent by --data"
+                f"run {run_title(run)} was not played on the local files of {dataset.name}; pass "
+                "the parent of their folder with --data"
             )
     if a.spec.keys != b.spec.keys:
         raise IsbenchError(
-            f"runs {run_title(a)} and {run_title(b)} have other objects; wanted the same"
+            f"runs {run_title(a)} and {run_title(b)} have different objects; wanted the same"
         )
 
 
 def rank_by_distance(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
-    """Return the games on each object, those first whose IoU is farthest apart."""
+    """Return the pairs of games in order of IoU distance, largest first; ties in order of key."""
     pairs = []
     for games in zip(*(run.trajectories for run in runs), strict=True):
         clicks = min(max_clicks, *(len(game.clicks) for game in games))
-        one, other = (_iou(game.overlap[clicks - 1]) for game in games)
-        pairs.append(Pair(games, clicks, abs(one - other)))
+        a, b = (_iou(game.overlap[clicks - 1]) for game in games)
+        pairs.append(Pair(games, clicks, abs(a - b)))
     return sorted(pairs, key=lambda pair: (-pair.distance, pair.games[0].key))
 
 
-def _known(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
-    """Return what one run recorded after the clicks that both answer, as far as it was asked them.
+def _recorded_overlap(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
+    """Return the overlap that a run recorded after the clicks of the pair, as far as it got them.
 
-    That is everything of the first run, and of the second until its own clicks were others.
+    For the first run these are all clicks; for the second, those before its own clicks differ.
     """
     game = pair.games[number]
     return game.overlap[: count_shared_clicks(game.clicks, pair.asked)]
 
 
-def _side(
-    label: str, sample: Sample, known: tuple[tuple[int, int], ...], answers: Iterable[Mask]
+def _make_side(
+    label: str, sample: Sample, recorded: tuple[tuple[int, int], ...], answers: Iterable[Mask]
 ) -> Side:
-    """Return the side of a model that gave the answers, the last of them shown."""
-    shown = list(answers)
-    found = tuple(compute_overlap(answer, sample) for answer in shown)
+    """Return the side of a model with these answers; it shows the last one."""
+    masks = list(answers)
+    overlap = tuple(compute_overlap(mask, sample) for mask in masks)
     return Side(
         label,
-        shown[-1],
-        _iou(found[-1]),
-        boundary_iou(shown[-1], sample.truth, sample.ignore),
-        found[: len(known)] == known,
+        masks[-1],
+        _iou(overlap[-1]),
+        boundary_iou(masks[-1], sample.truth, sample.ignore),
+        overlap[: len(recorded)] == recorded,
     )
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Return the mean of those that are not nan, nan if all are."""
-    there = [value for value in values if value == value]
-    return float(np.mean(there)) if there else float("nan")
+    """Return the mean without nan values, nan if there are no others."""
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _iou(pair: tuple[int, int]) -> float:
-    """Return the IoU of (intersection, union); 0 where there is nothing to find."""
+    """Return the IoU of (intersection, union); 0 for an empty union."""
     return pair[0] / pair[1] if pair[1] else 0.0

@@ -1,4 +1,4 @@
-"""The masks of recorded games: those saved beside the run, else the model's own, played again."""
+"""The masks of recorded games: saved with the run, or recomputed with the model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class RecordedMasks(NamedTuple):
     sample: Sample
     game: Trajectory
     masks: tuple[Mask, ...]
-    exact: bool  # every mask has the overlap that was recorded
+    exact: bool  # every mask has the recorded overlap
 
     @property
     def boundary(self) -> tuple[float, ...]:
-        """Return the boundary IoU after each click, nan where there is no outline."""
+        """Return the boundary IoU after each click, nan if there is no outline."""
         truth, ignore = self.sample.truth, self.sample.ignore
         return tuple(boundary_iou(mask, truth, ignore) for mask in self.masks)
 
@@ -34,10 +34,10 @@ class RecordedMasks(NamedTuple):
 def recompute_masks(
     run: Run, dataset: Dataset, keys: Sequence[str], max_clicks: int
 ) -> Iterator[RecordedMasks]:
-    """Yield the games of these objects, up to so many clicks, with their masks, in the keys' order.
+    """Yield the games of these objects with masks, up to `max_clicks`, in the order of `keys`.
 
-    The model is built at the first game without saved masks. Raises IsbenchError where the data are
-    not those that were played, and for a model or weights that are not at hand.
+    The model is built at the first game without saved masks. Raises IsbenchError if the data is not
+    that of the run, or if the model or its weights are missing.
     """
     check_data(run, dataset)
     saved = store.read_saved_masks(run.path)
@@ -49,22 +49,22 @@ def recompute_masks(
         predictor: Predictor | None = None
         for key in keys:
             game, sample = games[key], dataset.load(key)
-            kept = saved.get(key, ())[: len(game.clicks)]
-            if len(kept) == len(game.clicks):
-                found = tuple(map(decode_rle, kept))
+            encoded = saved.get(key, ())[: len(game.clicks)]
+            if len(encoded) == len(game.clicks):
+                masks = tuple(map(decode_rle, encoded))
             else:
                 predictor = predictor or stack.enter_context(
                     open_predictor(model_from_spec(run.spec))
                 )
-                found = tuple(replay_masks(predictor, sample, game.clicks))
-            exact = tuple(compute_overlap(mask, sample) for mask in found) == game.overlap
-            yield RecordedMasks(sample, game, found, exact)
+                masks = tuple(replay_masks(predictor, sample, game.clicks))
+            exact = tuple(compute_overlap(mask, sample) for mask in masks) == game.overlap
+            yield RecordedMasks(sample, game, masks, exact)
 
 
 def check_data(run: Run, dataset: Dataset) -> None:
-    """Raise IsbenchError unless the run was played on these very data."""
+    """Raise IsbenchError unless the run was played on exactly this data."""
     if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, fingerprint(dataset)):
         raise IsbenchError(
-            f"run {store.spec_digest(run.spec)} was not played on the files of {run.spec.dataset} "
-            "that are here; name their folder's parent by --data"
+            f"run {store.spec_digest(run.spec)} was not played on the local files of "
+            f"{run.spec.dataset}; pass the parent of their folder with --data"
         )

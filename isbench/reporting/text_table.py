@@ -1,4 +1,4 @@
-"""A table of text: heads, rows, and how they look on a terminal, in markdown, LaTeX and csv."""
+"""Text tables, and their formats: terminal, markdown, LaTeX and csv."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ FORMATS = ("rich", "markdown", "latex", "csv")
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as text; '' is a missing figure."""
+    """A table of text; '' is a missing figure."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    figures: tuple[bool, ...]  # columns set flush right
-    turned: bool = False  # on a terminal a row is a column
+    figures: tuple[bool, ...]  # which columns are aligned right
+    transposed: bool = False  # transposed on a terminal: a row becomes a column
     notes: tuple[str, ...] = ()
 
 
-def format_markdown(sheet: TextTable) -> str:
-    """Return the sheet as a markdown table, its notes as paragraphs under it."""
-    rule = ["---:" if figure else "---" for figure in sheet.figures]
-    rows = ([cell.replace("|", "\\|") for cell in row] for row in sheet.rows)
-    lines = [f"| {' | '.join(cells)} |" for cells in (sheet.heads, rule, *rows)]
-    return "\n".join([*lines, *(f"\n{note}" for note in sheet.notes)]) + "\n"
+def format_markdown(table: TextTable) -> str:
+    """Return a markdown table with the notes as paragraphs below it."""
+    rule = ["---:" if figure else "---" for figure in table.figures]
+    rows = ([cell.replace("|", "\\|") for cell in row] for row in table.rows)
+    lines = [f"| {' | '.join(cells)} |" for cells in (table.heads, rule, *rows)]
+    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
 
 
-def format_latex(sheet: TextTable) -> str:
-    """Return the sheet as a LaTeX tabular (package booktabs), its notes as comments."""
-    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (sheet.heads, *sheet.rows)]
-    kinds = "".join("r" if figure else "l" for figure in sheet.figures)
+def format_latex(table: TextTable) -> str:
+    """Return a LaTeX tabular (package booktabs) with the notes as comments."""
+    lines = [" & ".join(map(_escape_latex, cells)) + r" \\" for cells in (table.heads, *table.rows)]
+    kinds = "".join("r" if figure else "l" for figure in table.figures)
     body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-    notes = "".join(f"% {note}\n" for note in sheet.notes)
+    notes = "".join(f"% {note}\n" for note in table.notes)
     return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n{notes}"
 
 
-def format_csv(sheet: TextTable) -> str:
-    """Return the sheet as csv, without its notes."""
+def format_csv(table: TextTable) -> str:
+    """Return the table as csv, without its notes."""
     buffer = io.StringIO()
-    comma.writer(buffer, lineterminator="\n").writerows((sheet.heads, *sheet.rows))
+    comma.writer(buffer, lineterminator="\n").writerows((table.heads, *table.rows))
     return buffer.getvalue()
 
 
-def make_terminal_tables(sheet: TextTable, width: int | None = None) -> Iterable[Table]:
-    """Yield the sheet as tables for a terminal of `width` characters, None for any.
+def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable[Table]:
+    """Yield tables for a terminal of `width` characters; None: any width.
 
-    A sheet that is wider is turned: a row is a figure then and a column a row, as many a table as
-    fit.
+    A table that is too wide is transposed, so that a row of it becomes a column, and split into as
+    many tables as needed.
     """
-    heads, rows = sheet.heads, sheet.rows
+    heads, rows = table.heads, table.rows
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    if not sheet.turned and (width is None or sum(widths) + 3 * len(widths) <= width):
-        drawn = Table(box=box.SIMPLE_HEAD)
-        for head, figure in zip(heads, sheet.figures, strict=True):
-            drawn.add_column(head, justify="right" if figure else "left", no_wrap=True)
+    if not table.transposed and (width is None or sum(widths) + 3 * len(widths) <= width):
+        terminal_table = Table(box=box.SIMPLE_HEAD)
+        for head, figure in zip(heads, table.figures, strict=True):
+            terminal_table.add_column(head, justify="right" if figure else "left", no_wrap=True)
         for row in rows:
-            drawn.add_row(*row)
-        yield drawn
+            terminal_table.add_row(*row)
+        yield terminal_table
         return
     columns = [max(map(len, row)) + 3 for row in rows]
     while rows:
@@ -71,18 +71,18 @@ def make_terminal_tables(sheet: TextTable, width: int | None = None) -> Iterable
             fit > 1 and width is not None and sum(columns[:fit]) + max(map(len, heads)) > width - 4
         ):
             fit -= 1
-        yield _turned(heads, rows[:fit])
+        yield _transpose(heads, rows[:fit])
         rows, columns = rows[fit:], columns[fit:]
 
 
-def _turned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    drawn = Table(box=box.SIMPLE_HEAD)
-    drawn.add_column(heads[0], no_wrap=True)
+def _transpose(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    transposed = Table(box=box.SIMPLE_HEAD)
+    transposed.add_column(heads[0], no_wrap=True)
     for row in rows:
-        drawn.add_column(row[0], justify="right", overflow="fold")
+        transposed.add_column(row[0], justify="right", overflow="fold")
     for k, head in enumerate(heads[1:], start=1):
-        drawn.add_row(head, *(row[k] for row in rows))
-    return drawn
+        transposed.add_row(head, *(row[k] for row in rows))
+    return transposed
 
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
@@ -90,5 +90,5 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 }
 
 
-def _escaped(text: str) -> str:
+def _escape_latex(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)

@@ -1,4 +1,4 @@
-"""Chooses runs by name and writes views of them: tables to text, plots to files."""
+"""Choose runs by name, read page templates, and write reports and plots to files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from isbench.storage.store import Run
 
 
 def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
-    """Return the complete runs that the names stand for, and notes on those left out.
+    """Return the complete runs that the names match, and notes on those left out.
 
-    A name is a run file, a folder of runs, or the beginning of a run's digest; none at all means
-    every run below `out`. Raises IsbenchError for a name that stands for nothing.
+    A name is a run file, a folder of runs, or the first digits of a run digest; without names, all
+    runs below `out` are used. Raises IsbenchError for a name that matches nothing, and if no run is
+    complete.
     """
-    found = [path for name in names for path in _paths(name, out)] if names else store.find(out)
+    found = [p for name in names for p in _find_paths(name, out)] if names else store.find(out)
     if not found:
-        raise IsbenchError(f"no run below {out}; `isbench run` makes one")
+        raise IsbenchError(f"no run below {out}; make one with `isbench run`")
     paths = {path.resolve(): path for path in found}
     runs, notes = [], []
     for path in paths.values():
@@ -38,13 +39,13 @@ def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
         else:
             notes.append(
                 f"{path} is left out: it is not finished ({len(run.trajectories)} objects so far); "
-                "the command that began it goes on from there"
+                "repeat the command that started it to resume it"
             )
     if not runs:
         raise IsbenchError(
-            f"no finished run among {', '.join(names) or out}; `isbench run` makes one"
+            f"no finished run in {', '.join(names) or out}; make one with `isbench run`"
         )
-    return sorted(runs, key=_order), notes
+    return sorted(runs, key=_sort_key), notes
 
 
 def has_finished(out: Path) -> bool:
@@ -53,24 +54,22 @@ def has_finished(out: Path) -> bool:
 
 
 def read_published() -> tuple[Figure, ...]:
-    """Return the figures that the CSFPN paper prints."""
+    """Return the figures published in the CSFPN paper."""
     return parse_figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())
 
 
 def choose_run(name: str, out: Path) -> Run:
-    """Return the one complete run a name stands for; raises IsbenchError if there are more."""
+    """Return the one complete run that a name matches; raises IsbenchError for several or none."""
     runs, _ = choose_runs([name], out)
     if len(runs) > 1:
-        raise IsbenchError(
-            f"{name} stands for {len(runs)} runs; wanted one: name its file or digest"
-        )
+        raise IsbenchError(f"{name} matches {len(runs)} runs; wanted one: name its file or digest")
     return runs[0]
 
 
 def read_template(name: str) -> dict[str, str]:
-    """Return the parts of a page, `report` or `demo`, by their suffix: html, css, js.
+    """Return the parts of a page, `report` or `demo`, by suffix: html, css, js.
 
-    The script begins with the decoder of masks that both pages share.
+    The script starts with the mask decoder that both pages share.
     """
     shared = files("isbench.reporting") / "assets"
     folder = files("isbench.demo") / "assets" if name == "demo" else shared
@@ -80,7 +79,7 @@ def read_template(name: str) -> dict[str, str]:
 
 def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
     """Draw a plot and write it as PNG and SVG; return the files."""
-    from isbench.reporting.plots import (  # only who wants pictures waits for matplotlib
+    from isbench.reporting.plots import (  # imports matplotlib, which is slow
         ALIASES,
         PLOTS,
     )
@@ -94,7 +93,7 @@ def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> 
 
 
 def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) -> list[Path]:
-    """Draw the curves of boundary IoU and write them as PNG and SVG; return the files."""
+    """Draw the boundary IoU curves and write them as PNG and SVG; return the files."""
     from isbench.reporting.plots import biou_k
 
     paths = [folder / f"biou_k.{kind}" for kind in ("png", "svg")]
@@ -110,12 +109,12 @@ def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as `write_bytes` does, in UTF-8."""
+    """Write a UTF-8 text file like `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one step, its folder made; raises IsbenchError when the disk refuses."""
+    """Write a file in one step and create its folder; raises IsbenchError if the disk fails."""
     draft = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,30 +125,30 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def _save(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
-    """Draw a figure and write it to every path, by its suffix."""
+    """Draw a figure and write it to every path, in the format of the suffix."""
     import matplotlib
 
     try:
         paths[0].parent.mkdir(parents=True, exist_ok=True)
-        # the same runs, the same file; a name with dollars is no formula
+        # the same runs give the same file; a name with dollar signs is not a formula
         with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
             figure = draw(*drawn)
             for path in paths:
-                told = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
-                figure.savefig(path, **told)
+                options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
+                figure.savefig(path, **options)
     except OSError as error:
         raise IsbenchError(f"cannot write {paths[0].parent}: {error.strerror or error}") from error
     return paths
 
 
-def _paths(name: str, out: Path) -> list[Path]:
+def _find_paths(name: str, out: Path) -> list[Path]:
     path = Path(name)
     if path.is_file():
         return [path]
     if path.is_dir():
         found = store.find(path)
         if not found:
-            raise IsbenchError(f"no run below {path}; `isbench run` makes one")
+            raise IsbenchError(f"no run below {path}; make one with `isbench run`")
         return found
     found = [file for file in store.find(out) if store.digest_of_path(file).startswith(name)]
     if not found:
@@ -158,5 +157,5 @@ def _paths(name: str, out: Path) -> list[Path]:
     return found
 
 
-def _order(run: Run) -> tuple[str, str, str]:
+def _sort_key(run: Run) -> tuple[str, str, str]:
     return run.spec.dataset, run.spec.model, store.spec_digest(run.spec)

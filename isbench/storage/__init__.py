@@ -1,1 +1,1 @@
-"""What is recorded: run files, their lines, and the environment they were played in."""
+"""Recorded runs: run files, their lines, and the environment of a run."""

@@ -1,4 +1,4 @@
-"""The machine and the versions that a run is played on, for its meta file."""
+"""The machine and the library versions of a run, for its meta file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_NUMBERS = ("cpu family", "model", "stepping")  # that tell a processor from its relatives
+_NUMBERS = ("cpu family", "model", "stepping")  # distinguish processors with equal names
 PACKAGES = (
     "isbench",
     "numpy",
@@ -38,16 +38,16 @@ def _version(package: str) -> str | None:
 
 
 def processor() -> str:
-    """Return this machine's processor in words."""
+    """Return a description of this machine's processor."""
     try:
-        told = _of_linux(Path("/proc/cpuinfo").read_text())
+        description = _parse_cpuinfo(Path("/proc/cpuinfo").read_text())
     except OSError:
-        told = ""
-    return told or f"{platform.processor() or 'unknown'} ({platform.machine()})"
+        description = ""
+    return description or f"{platform.processor() or 'unknown'} ({platform.machine()})"
 
 
-def _of_linux(text: str) -> str:
-    """Return what the first processor of a /proc/cpuinfo tells, '' if it names none."""
+def _parse_cpuinfo(text: str) -> str:
+    """Return the description of the first processor in /proc/cpuinfo, '' if it has no name."""
     pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}
     if "model name" not in facts:

@@ -1,4 +1,4 @@
-"""Masks as bytes: PNG that any viewer shows, and COCO's run lengths."""
+"""Masks as bytes: PNG files and COCO run lengths."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from isbench.types import Mask
 
 
 def encode_rle(mask: Mask) -> dict[str, Any]:
-    """Return a (H, W) bool mask as COCO writes it: `size`, and `counts` as text."""
-    from pycocotools import mask as coco  # takes long to import
+    """Return a (H, W) bool mask as COCO run lengths: `size`, and `counts` as text."""
+    from pycocotools import mask as coco  # slow to import
 
     packed = coco.encode(np.asfortranarray(mask, np.uint8))
     return {"size": list(mask.shape), "counts": packed["counts"].decode("ascii")}
 
 
 def decode_rle(packed: Mapping[str, Any]) -> Mask:
-    """Return the mask of COCO's run lengths; raises ValueError for broken ones."""
+    """Return the (H, W) bool mask of COCO run lengths; raises ValueError for broken ones."""
     from isbench.datasets.coco import Outline, decode_outline
 
     height, width = packed["size"]
@@ -31,13 +31,13 @@ def decode_rle(packed: Mapping[str, Any]) -> Mask:
 
 
 def encode_png(mask: Mask) -> bytes:
-    """Return a mask as a PNG of one channel, 255 where it is true."""
+    """Return a mask as a single-channel PNG, 255 where it is true."""
     _, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
     return bytes(data)
 
 
 def encode_mask(mask: Mask, path: Path) -> bytes:
-    """Return a mask as the path's suffix says; raises IsbenchError for another."""
+    """Return a mask in the format of the path's suffix; raises IsbenchError for an unknown one."""
     kinds: Mapping[str, Callable[[Mask], bytes]]
     kinds = {".png": encode_png, ".json": lambda mask: json.dumps(encode_rle(mask)).encode()}
     if path.suffix.lower() not in kinds:

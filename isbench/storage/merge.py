@@ -1,4 +1,4 @@
-"""Shards of a run, played by machines that share nothing, joined into what one would seal."""
+"""Merging of shards: parts of a run from several machines become one whole run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from isbench.storage.store import Run
 
 
 def merge(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Join the sealed shards among files and below folders; return the sealed runs in `out`.
+    """Merge sealed shards, given as files and folders; return the sealed runs in `out`.
 
-    The bytes are those of a run on one machine. Raises IsbenchError, nothing written, for shards
-    that lack objects or differ in the game of an object.
+    A merged run is byte-identical to a run on one machine. Raises IsbenchError, and writes nothing,
+    if shards are missing objects or differ in the game of an object.
     """
     runs: dict[str, list[Run]] = {}
     for path in dict.fromkeys(_files(paths)):
         part = store.read(path)
         runs.setdefault(store.spec_digest(part.spec), []).append(part)
     if not runs:
-        told = ", ".join(map(str, paths))
-        raise IsbenchError(f"no shards in {told}; play some by `isbench run --shard 1/2`")
+        listed = ", ".join(map(str, paths))
+        raise IsbenchError(f"no shards in {listed}; make some with `isbench run --shard 1/2`")
     joined = [(parts, _join(parts)) for parts in runs.values()]
-    return [_find_sealed(out, parts, lines) for parts, lines in joined]
+    return [_seal_run(out, parts, lines) for parts, lines in joined]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -37,13 +37,13 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise IsbenchError(
-                f"{path} is no shard; wanted a folder, or a file *.1-of-2{store.SEALED} that "
-                "`isbench run --shard 1/2` sealed"
+                f"{path} is not a shard; wanted a folder, or a file *.1-of-2{store.SEALED} from "
+                "`isbench run --shard 1/2`"
             )
 
 
 def _join(parts: Sequence[Run]) -> dict[str, bytes]:
-    """Return the lines of all parts by key; raises unless they are those of the whole run."""
+    """Return the lines of all parts by key; raises IsbenchError unless they form the whole run."""
     lines: dict[str, bytes] = {}
     source: dict[str, Path] = {}
     for part in parts:
@@ -52,39 +52,39 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
         for key, line in zip(games.keys, games.lines, strict=True):
             if lines.setdefault(key, line) != line:
                 raise IsbenchError(
-                    f"object {key} was played otherwise in {part.path} than in {source[key]}; one "
-                    "of the machines computes otherwise: play both shards on one"
+                    f"object {key} has different games in {part.path} and {source[key]}; the "
+                    "machines compute different results: run both shards on one machine"
                 )
             source.setdefault(key, part.path)
     spec = parts[0].spec
     if digest_keys(sorted(lines)) != spec.keys:
-        there = ", ".join(sorted({f"{n}/{of}" for n, of in map(_number, parts)}))
+        present = ", ".join(sorted({f"{n}/{of}" for n, of in map(_shard_of, parts)}))
         raise IsbenchError(
             f"{spec.model} on {spec.dataset}: {len(lines)} of {spec.objects} objects are in the "
-            f"shards {there}; merge once all are sealed"
+            f"shards {present}; merge when all shards are sealed"
         )
     return lines
 
 
-def _number(part: Run) -> store.Shard:
+def _shard_of(part: Run) -> store.Shard:
     shard = store.shard_of_path(part.path)
     assert shard is not None
     return shard
 
 
-def _find_sealed(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
-    """Seal a run, and put what its shards noted of machines and times beside it."""
+def _seal_run(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
+    """Seal a run, with the meta lines of its shards: times, machines and versions."""
     spec = parts[0].spec
     with store.open_run(out, spec) as file:
         if file is not None:
             file.recorded.update(lines)
-            file.note(b"".join(map(_notes, parts)))
+            file.note(b"".join(map(_read_meta, parts)))
             file.seal()
     return store.run_path(out, spec)
 
 
-def _notes(part: Run) -> bytes:
+def _read_meta(part: Run) -> bytes:
     try:
         return store.meta_path(part.path).read_bytes()
-    except OSError:  # a shard may come without them
+    except OSError:  # the meta file of a shard may be missing
         return b""

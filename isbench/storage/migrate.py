@@ -1,6 +1,6 @@
-"""Run files that isbench 0.1 wrote, rewritten under today's identity; their games stay as they are.
+"""Conversion of run files of isbench 0.1 to the current format; their games do not change.
 
-What 0.1 wrote is read without this as well; rewritten, a file's name says which run it is.
+isbench also reads files of 0.1 without conversion, but their names have the digests of 0.1.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from isbench.storage import records, store
 
 
 class Migrated(NamedTuple):
-    """A run file before and after."""
+    """The path of a run file before and after the conversion."""
 
     old: Path
     new: Path
 
 
 def migrate(folder: Path) -> Iterator[Migrated]:
-    """Rewrite every run file of format 1 below a folder and yield what was done.
+    """Convert every run file of format 1 below a folder and yield the old and new paths.
 
-    A file gets a new first line and a new name; the lines of its games are copied byte for byte,
-    and times and masks beside it are renamed. Raises IsbenchError for a damaged file, and where the
-    new name is taken by another run.
+    A file gets a new first line and a new name. The lines of its games are copied byte for byte,
+    and its meta and mask files are renamed. Raises IsbenchError for a damaged file, or if another
+    run has the new name.
     """
     for path in sorted([*store.find(folder), *store.find_shards(folder)]):
         first, _, games = _read(path).partition(b"\n")
@@ -38,7 +38,7 @@ def migrate(folder: Path) -> Iterator[Migrated]:
         if not path.name.endswith(store.SEALED):
             new = store.companion_path(new, store.OPEN)
         if new.exists() and _read(new) != data:
-            raise IsbenchError(f"{path} would become {new}, which is another run; move one away")
+            raise IsbenchError(f"{path} would become {new}, which is another run; move one of them")
         _write(new, data)
         for suffix in (store.META, store.MASKS):
             if (companion := store.companion_path(path, suffix)).exists():
@@ -52,7 +52,9 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
         return gzip.decompress(data) if path.name.endswith(store.SEALED) else data
     except (OSError, EOFError) as error:
-        raise IsbenchError(f"cannot read {path}: {error}; restore it, or move it away") from error
+        raise IsbenchError(
+            f"cannot read {path}: {error}; restore it, or move it elsewhere"
+        ) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Lines of a run file: specs and trajectories to JSON and back. No files are opened here."""
+"""Lines of a run file: specs and trajectories to JSON and back. Opens no files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from isbench.protocol import count_clicks
 from isbench.types import Click, Rules, Spec, Trajectory
 
 FORMAT = 2
-_LIBRARIES = ("opencv", "scikit-image", "torch")  # that 0.1 wrote as a model's version
+_LIBRARIES = ("opencv", "scikit-image", "torch")  # isbench 0.1 wrote these as a model's version
 
 
 def format_line(record: Mapping[str, Any]) -> bytes:
-    """Return a record as a line of canonical JSON: the same record, the same bytes."""
+    """Return a record as a line of canonical JSON: equal records give equal bytes."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode() + b"\n"
 
@@ -38,9 +38,9 @@ def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trajectories(Sequence[Trajectory]):
-    """Trajectories as the lines they were read from, parsed when asked for.
+    """Trajectories stored as the lines they were read from, and parsed on access.
 
-    A line takes a tenth of the memory of its values, so that runs of many objects stay small.
+    A line takes a tenth of the memory of its values, which keeps runs of many objects small.
     """
 
     keys: tuple[str, ...]
@@ -67,9 +67,9 @@ def to_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
 
 
 def parse_run(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
-    """Return the spec and the trajectories of a file's whole lines, every one checked.
+    """Return the spec and the trajectories in a file's whole lines; every line is checked.
 
-    `path` is named in the IsbenchError that a damaged line raises.
+    Raises IsbenchError with `path` and the line number for a damaged line.
     """
     lines = data.splitlines(keepends=True)
     if not lines:
@@ -80,13 +80,13 @@ def parse_run(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
         try:
             game = _parse_trajectory(json.loads(text))
             if game.key in keys:
-                raise ValueError(f"object {game.key} stands in an earlier line too")
+                raise ValueError(f"object {game.key} is also in an earlier line")
             if count_clicks(game.overlap, spec.rules) != len(game.overlap):
                 raise ValueError(f"the game of {game.key} does not end where its rules say")
         except (ValueError, KeyError, TypeError) as error:
             raise IsbenchError(
                 f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
-                "have its object played again, or move the file away"
+                "play its object again, or move the file elsewhere"
             ) from error
         keys[game.key] = None
     return spec, Trajectories(tuple(keys), tuple(lines[1:]))
@@ -100,31 +100,37 @@ def parse_spec(path: Path, first: bytes) -> Spec:
         fields = record["spec"] if version == FORMAT else _convert(record["spec"])
         return Spec(**{**fields, "rules": Rules(**fields["rules"])})
     except (KeyError, TypeError) as error:
-        raise IsbenchError(f"{path} is no run file: its spec is not whole ({error})") from error
+        raise IsbenchError(
+            f"{path} is not a run file: its spec is incomplete ({error}); restore it, or move it "
+            "elsewhere"
+        ) from error
 
 
 def read_format(path: Path, first: bytes) -> int:
-    """Return the format of a run file by its first line; IsbenchError for any but 1 and FORMAT."""
+    """Return the format in a run file's first line; raises IsbenchError unless 1 or FORMAT."""
     try:
         version: int = json.loads(first)["isbench"]
     except (ValueError, KeyError, TypeError) as error:
-        raise IsbenchError(f"{path} is no run file: its first line is not a spec") from error
+        raise IsbenchError(
+            f"{path} is not a run file: its first line is not a spec; restore it, or move it "
+            "elsewhere"
+        ) from error
     if version not in (1, FORMAT):
         raise IsbenchError(
-            f"{path} is of format {version}; this isbench reads formats 1 and {FORMAT}: "
-            "use the isbench that wrote it, or run it again"
+            f"{path} has format {version}; this isbench reads formats 1 and {FORMAT}: "
+            "use the isbench that wrote it, or repeat the run"
         )
     return version
 
 
 def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a spec that isbench 0.1 wrote, whose identity held the model's code."""
+    """Convert the fields of a spec of isbench 0.1, whose identity contained the model's code."""
     kept = {name: value for name, value in fields.items() if name not in ("source", "code")}
-    said = kept.pop("model_version")
-    library, _, number = said.partition(" ")
+    version = kept.pop("model_version")
+    library, _, number = version.partition(" ")
     known = library in _LIBRARIES and number
     libraries = {library: number.partition("+")[0]} if known else {}
-    return {**kept, "version": "1" if known or not said else said, "libraries": libraries}
+    return {**kept, "version": "1" if known or not version else version, "libraries": libraries}
 
 
 def _parse_trajectory(record: Any) -> Trajectory:
@@ -132,11 +138,11 @@ def _parse_trajectory(record: Any) -> Trajectory:
     overlap = tuple((first, second) for first, second in record["overlap"])
     numbers = [number for pair in (*clicks, *overlap) for number in pair]
     if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("wanted whole numbers from 0 on")
+        raise ValueError("wanted integers of at least 0")
     if len(clicks) != len(overlap) or not clicks:
         raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
     if any(intersection > union for intersection, union in overlap):
         raise ValueError("an intersection is larger than its union")
     if not isinstance(record["key"], str):
-        raise TypeError("a key is not a text")
+        raise TypeError("a key is not a string")
     return Trajectory(record["key"], clicks, overlap)

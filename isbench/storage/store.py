@@ -1,8 +1,8 @@
-"""Runs on disk: one file a run, a line a game, append-only while it is played, sealed at its end.
+"""Runs on disk: one append-only file per run, one line per game; a finished run is sealed.
 
-`<out>/<dataset>/<model>-<digest>.jsonl` holds the Spec on line 1 and then a trajectory a line. When
-all are in, it is sorted by key, compressed and renamed to `.jsonl.gz`; the same games give the same
-bytes. Times, host and versions go to `.meta.jsonl` beside it, which decides nothing.
+`<out>/<dataset>/<model>-<digest>.jsonl` contains the Spec in line 1 and one trajectory per line.
+When it is complete, it is sorted by key, compressed and renamed to `.jsonl.gz`; the same games give
+the same bytes. Times, host and versions are in `.meta.jsonl` next to it, which affects no result.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from isbench.storage import records
 from isbench.types import Game, Rules, Spec, Trajectory
 
 SEALED, OPEN, META = ".jsonl.gz", ".jsonl", ".meta.jsonl"
-MASKS = ".masks"  # a line a game, each begun by its line break: a torn one harms no other
-_SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # ends the name of a shard, before its suffix
+MASKS = ".masks"  # a line per game that starts with its line break: a torn line damages no other
+_SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
 class Shard(NamedTuple):
-    """A part of a run that one of several machines plays."""
+    """A part of a run, for one of several machines."""
 
-    number: int  # from 1 on
+    number: int  # from 1 to `of`
     of: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was read: what was asked, the games by key, and how long clicks took."""
+    """A run as read from disk: its spec, its games, and the time of each click."""
 
     spec: Spec
-    trajectories: Sequence[Trajectory]  # sorted by key when sealed
+    trajectories: Sequence[Trajectory]  # sorted by key if sealed
     complete: bool
     path: Path
-    seconds: Mapping[str, Sequence[float]]  # key -> seconds a click, where measured
-    meta: tuple[Mapping[str, Any], ...]  # one entry a session: host, versions, warnings
+    seconds: Mapping[str, Sequence[float]]  # key -> seconds per click, if measured
+    meta: tuple[Mapping[str, Any], ...]  # one entry per session: host, versions, warnings
 
 
 def spec_digest(spec: Spec) -> str:
@@ -58,7 +58,7 @@ def spec_digest(spec: Spec) -> str:
 
 
 def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
-    """Return the sealed file of a spec, or of a shard of it, under the results folder."""
+    """Return the sealed file of a spec, or of a shard of it, in the results folder."""
     dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
@@ -66,7 +66,7 @@ def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run that is being played, alone; made by `opened`."""
+    """A run that is open for writing by this process only; made by `open_run`."""
 
     path: Path
     recorded: dict[str, bytes]  # key -> line
@@ -76,30 +76,27 @@ class RunFile:
     _meta: BinaryIO
 
     def session(self, facts: Mapping[str, Any]) -> None:
-        """Note who plays from here on: host, versions, warnings."""
+        """Record the start of a session: host, versions, warnings."""
         _append(self._meta, records.format_line({"session": dict(facts)}), self.path)
 
     def note(self, lines: bytes) -> None:
-        """Take over what others noted of machines and times."""
+        """Append whole meta lines of other run files."""
         _append(self._meta, lines, self.path)
 
     def append(self, game: Game) -> None:
-        """Record a game; raises IsbenchError, the file left whole, when the disk refuses it."""
+        """Record a game; raises IsbenchError, and leaves the file whole, if the disk fails."""
         trajectory = game.trajectory
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
-            _append(
-                self._meta,
-                records.format_line({"key": trajectory.key, "seconds": times}),
-                self.path,
-            )
-        if game.masks:  # before the game: what is recorded with masks has them
-            self._keep(trajectory.key, game.masks)
+            record = {"key": trajectory.key, "seconds": times}
+            _append(self._meta, records.format_line(record), self.path)
+        if game.masks:  # before the game, so that a recorded game always has its masks
+            self._append_masks(trajectory.key, game.masks)
         line = records.format_line(records.trajectory_record(trajectory))
         _append(self._file, line, self.path)
         self.recorded[trajectory.key] = line
 
-    def _keep(self, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
+    def _append_masks(self, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
         counts = [mask["counts"] for mask in masks]
         line = records.format_line({"key": key, "size": masks[0]["size"], "masks": counts})
         try:
@@ -109,14 +106,14 @@ class RunFile:
             raise _disk_error(self.path, error) from error
 
     def seal(self) -> Path:
-        """Write the sorted, compressed file under its final name and drop the open one."""
+        """Write the sorted, compressed file under its final name and delete the open one."""
         seal(self._sealed, self.spec, self.recorded)
         self.path.unlink()
         return self._sealed
 
 
 def add_session(path: Path, facts: Mapping[str, Any]) -> None:
-    """Note a session in the meta file of a run that is not being played."""
+    """Record a session in the meta file of a run that is not open."""
     meta = meta_path(path)
     try:
         with meta.open("ab", buffering=0) as file:
@@ -126,7 +123,7 @@ def add_session(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
-    """Write a run's lines by key, sorted and compressed, whole or not at all."""
+    """Write a run's lines, sorted by key and compressed; the file appears whole or not at all."""
     draft = path.with_name(path.name + ".tmp")
     try:
         with draft.open("wb") as file:
@@ -143,10 +140,10 @@ def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
-    """Open the run of a spec, or a shard of it, for playing, alone; None when it is sealed already.
+    """Open the run of a spec, or a shard of it, for this process only; None if it is sealed.
 
-    Raises IsbenchError when another process plays it, the folder cannot be written, or a line
-    before the last is damaged.
+    Raises IsbenchError if another process has it open, if the folder cannot be written, or if a
+    line before the last is damaged.
     """
     sealed = run_path(out, spec, shard)
     lock_path = companion_path(sealed, ".lock")
@@ -156,46 +153,46 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
         lock.acquire(timeout=0)
     except Timeout:
         raise IsbenchError(
-            f"run {spec_digest(spec)} ({spec.model} on {spec.dataset}) is being played by another "
-            f"process into {sealed.parent}; wait for it, or choose another --out"
+            f"run {spec_digest(spec)} ({spec.model} on {spec.dataset}) in {sealed.parent} is open "
+            "in another process; wait for it, or choose another --out"
         ) from None
     except OSError as error:
         raise _disk_error(sealed.parent, error) from error
     try:
         if sealed.exists():
-            # a process killed right after sealing left its open file
+            # a process that was killed right after sealing leaves its open file
             companion_path(sealed, OPEN).unlink(missing_ok=True)
             yield None
             return
         with ExitStack() as files:
-            file = _begin(sealed, spec, files)
-            files.callback(_forget_empty, file)
+            file = _open_file(sealed, spec, files)
+            files.callback(_remove_empty, file)
             yield file
     finally:
-        # another may hold this very file open and wait its turn: away with it only once its run is
-        # sealed, when whoever comes finds nothing left to play
+        # another process may wait for this lock file: delete it only when the run is sealed and
+        # that process finds nothing left to play
         if sealed.exists():
             lock_path.unlink(missing_ok=True)
         lock.release()
 
 
-def _forget_empty(file: RunFile) -> None:
-    """Take away the files of a run of which nothing came to be recorded."""
+def _remove_empty(file: RunFile) -> None:
+    """Delete the files of a run without a recorded game."""
     if not file.recorded:
         file.path.unlink(missing_ok=True)
         meta_path(file.path).unlink(missing_ok=True)
         companion_path(file.path, MASKS).unlink(missing_ok=True)
 
 
-def _begin(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
-    """Read what is recorded, cut a torn last line, and write the spec into a new file."""
+def _open_file(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
+    """Read the recorded games, cut a torn last line, and write the spec to a new file."""
     path = companion_path(sealed, OPEN)
     whole = _read_whole_lines(path)
     recorded: dict[str, bytes] = {}
     if whole:
         found, trajectories = records.parse_run(path, whole)
         if spec_digest(found) != spec_digest(spec):
-            raise IsbenchError(f"{path} holds another run than its name says; move it away")
+            raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
     file = files.enter_context(_open_at(path, len(whole)))
     if not whole:
@@ -206,24 +203,24 @@ def _begin(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
 
 
 def read(path: Path) -> Run:
-    """Read a run, sealed or open; raises IsbenchError naming the file and the line at fault."""
+    """Read a sealed or open run; raises IsbenchError with the file and the damaged line."""
     sealed = path.name.endswith(SEALED)
     complete = sealed and shard_of_path(path) is None
     data = _unpack(path) if sealed else _read_whole_lines(path)
     spec, trajectories = records.parse_run(path, data)
     if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
-            f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} that "
-            "were played); restore it, or play it anew"
+            f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
+            "spec); restore it, or delete it and repeat the run"
         )
     seconds, sessions = _read_meta(path)
     return Run(spec, trajectories, complete, path, seconds, sessions)
 
 
 def find(out: Path) -> list[Path]:
-    """Return the run files below a folder, sorted: sealed ones, and open ones not sealed yet.
+    """Return the run files below a folder, sorted: sealed ones, and open ones not yet sealed.
 
-    Shards are not among them.
+    Shards are not included.
     """
     sealed = set(out.rglob(f"*{SEALED}"))
     opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
@@ -237,7 +234,7 @@ def find_shards(folder: Path) -> list[Path]:
 
 
 def shard_of_path(path: Path) -> Shard | None:
-    """Return which shard a file's name says that it holds, None for a whole run."""
+    """Return the shard named by a file's name, None for a whole run."""
     found = _SHARD.search(companion_path(path, "").name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
@@ -248,12 +245,12 @@ def digest_of_path(path: Path) -> str:
 
 
 def meta_path(path: Path) -> Path:
-    """Return the file of times and versions beside a run's file."""
+    """Return the file of times and versions next to a run's file."""
     return companion_path(path, META)
 
 
 def read_saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Return the masks that were saved with a run, by key, as COCO's run lengths of each click."""
+    """Return the masks saved with a run by key, one per click, as COCO run lengths."""
     try:
         lines = companion_path(path, MASKS).read_bytes().splitlines()
     except OSError:
@@ -265,7 +262,7 @@ def read_saved_masks(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
             size = record["size"]
             found[record["key"]] = [{"size": size, "counts": one} for one in record["masks"]]
         except (ValueError, KeyError, TypeError):
-            continue  # torn: the game is played again for its masks
+            continue  # a torn line: the masks of this game are recomputed
     return found
 
 
@@ -275,9 +272,9 @@ def companion_path(path: Path, suffix: str) -> Path:
 
 
 def find_longer_run(out: Path, spec: Spec) -> Run | None:
-    """Return a sealed run of longer games of the same spec, cut to what the spec asks.
+    """Return a sealed run of the same spec with longer games, shortened to the spec's rules.
 
-    Play does not know its own end, so a game that goes on longer begins with the shorter one.
+    A predictor does not know when a game ends, so a longer game starts with the shorter one.
     """
     for path, other in _read_specs(out, spec):
         if path.name.endswith(SEALED) and _covers(other, spec):
@@ -290,15 +287,15 @@ def find_longer_run(out: Path, spec: Spec) -> Run | None:
 
 
 def shorten_game(trajectory: Trajectory, rules: Rules) -> Trajectory:
-    """Return the game as shorter rules would have played it."""
+    """Return the game as it would have ended under shorter rules."""
     end = count_clicks(trajectory.overlap, rules)
     return Trajectory(trajectory.key, trajectory.clicks[:end], trajectory.overlap[:end])
 
 
 def find_stale_runs(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]:
-    """Return the open runs of the same question whose surroundings differ, and in what.
+    """Return open runs with the same model, options, data set and rules, and the other differences.
 
-    These are what a user means to resume after the data, the decoder or the machine changed.
+    A user may want to resume these after the data, the decoder or the machine changed.
     """
     fields = (
         "version", "libraries", "objects", "keys", "fingerprint", "decoder",
@@ -314,22 +311,22 @@ def find_stale_runs(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]
 
 
 def _read_specs(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
-    """Yield the readable runs of the same data set by file and spec, reading line 1 only."""
+    """Yield the file and spec of each readable run over the data set; reads line 1 only."""
     for path in find(run_path(out, spec).parent):
         try:
             with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
                 yield path, records.parse_spec(path, file.readline())
         except (OSError, EOFError, zlib.error, IsbenchError):
-            continue  # damaged: it answers nothing here, and `report` names it
+            continue  # a damaged file is of no use here; `report` names it
 
 
 def _covers(longer: Spec, spec: Spec) -> bool:
-    rules, asked = longer.rules, spec.rules
-    same = replace(rules, max_clicks=asked.max_clicks, stop_iou=asked.stop_iou)
+    rules, wanted = longer.rules, spec.rules
+    same = replace(rules, max_clicks=wanted.max_clicks, stop_iou=wanted.stop_iou)
     return (
         replace(longer, rules=same) == spec
-        and rules.max_clicks >= asked.max_clicks
-        and rules.stop_iou >= asked.stop_iou
+        and rules.max_clicks >= wanted.max_clicks
+        and rules.stop_iou >= wanted.stop_iou
     )
 
 
@@ -337,14 +334,14 @@ def _unpack(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise IsbenchError(f"{path} is damaged ({error}); restore it, or play it anew") from error
+        raise IsbenchError(
+            f"{path} is damaged ({error}); restore it, or delete it and repeat the run"
+        ) from error
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_meta(
-    path: Path,
-) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
+def _read_meta(path: Path) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
     seconds: dict[str, Sequence[float]] = {}
     sessions: list[Mapping[str, Any]] = []
     try:
@@ -359,14 +356,14 @@ def _read_meta(
             else:
                 seconds[record["key"]] = array("d", record["seconds"])
         except (ValueError, KeyError, TypeError):
-            continue  # times decide nothing: a torn line is a game without times
+            continue  # a torn line: times affect no result
     return seconds, tuple(sessions)
 
 
 def _open_at(path: Path, size: int) -> BinaryIO:
-    """Open a file for appending after its first `size` bytes, the rest cut off."""
+    """Open a file for appending after its first `size` bytes; the rest is cut off."""
     try:
-        file = open(path, "ab", buffering=0)  # noqa: SIM115  (`opened` closes it)
+        file = open(path, "ab", buffering=0)  # noqa: SIM115  (`open_run` closes it)
         file.truncate(size)
     except OSError as error:
         raise _disk_error(path, error) from error
@@ -374,7 +371,7 @@ def _open_at(path: Path, size: int) -> BinaryIO:
 
 
 def _read_whole_lines(path: Path) -> bytes:
-    """Return a file up to its last line break: a process that was killed tears the rest."""
+    """Return a file up to its last line break; a killed process may leave a torn line after it."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -387,7 +384,7 @@ def _read_whole_lines(path: Path) -> bytes:
 def _append(file: BinaryIO, line: bytes, path: Path) -> None:
     size = os.fstat(file.fileno()).st_size
     try:
-        while line:  # a full disk takes a part first and says so at the rest
+        while line:  # a full disk first writes a part, and then raises
             line = line[file.write(line) :]
     except OSError as error:
         file.truncate(size)
@@ -396,6 +393,6 @@ def _append(file: BinaryIO, line: bytes, path: Path) -> None:
 
 def _disk_error(path: Path, error: OSError) -> IsbenchError:
     return IsbenchError(
-        f"cannot write {path}: {error.strerror or error}; what was recorded is kept: make room or "
-        "choose another --out, and the same command goes on from there"
+        f"cannot write {path}: {error.strerror or error}; recorded games are kept: free space or "
+        "choose another --out, and run the same command again to resume"
     )

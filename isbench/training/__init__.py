@@ -1,6 +1,6 @@
-"""Training of networks: recipes as values, one loop, resumable; torch is imported on first use.
+"""Training of networks: recipes as values and one resumable loop; torch is imported on first use.
 
-Not here: which recipe a model has (its card), and losses (`isbench.nn.losses`).
+Not here: the recipe of each model (its card), and losses (`isbench.nn.losses`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch on first use."""
+    """Import names that need torch on first use."""
     if name in ("Outcome", "train"):
         return getattr(import_module("isbench.training.loop"), name)
     raise AttributeError(f"module 'isbench.training' has no attribute {name!r}")

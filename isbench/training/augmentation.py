@@ -1,6 +1,6 @@
-"""Which part of an image a sample shows: an affine map from the view's pixels to the image's.
+"""The view of an image that a sample shows: an affine map from view pixels to image pixels.
 
-Pure geometry, in (row, col); `warped` is where it meets OpenCV's (x, y).
+Pure geometry, in (row, col); only `warp` converts to OpenCV's (x, y).
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from numpy.typing import NDArray
 from isbench.nn.inference.zoom_in import Box
 from isbench.training.recipe import Augmentation, Range
 
-LARGEST = 2.5  # pixels of a view to a pixel of the image, at most, but for plain crops
-_ROAMING = 0.9  # how far from the middle of a crop the object may be, 1 being its edge
+LARGEST = 2.5  # most view pixels per image pixel, except for plain crops
+_ROAMING = 0.9  # how far the object may be from a crop's centre; 1 is the crop's edge
 
 
 class View(NamedTuple):
-    """A part of an image; `matrix` (2, 3) takes (row, col, 1) of the view to the image."""
+    """A part of an image; `matrix` (2, 3) maps (row, col, 1) of the view to the image."""
 
     matrix: NDArray[np.float64]
     size: tuple[int, int]  # rows and columns of the view
-    scale: float  # pixels of the view to a pixel of the image
+    scale: float  # view pixels per image pixel
 
 
 class Turn(NamedTuple):
-    """How a view is turned against its image."""
+    """The rotation, flips and stretch of a view relative to its image."""
 
     degrees: float
     quarter_turns: int
     flip_horizontal: bool
     flip_vertical: bool
-    stretch: float  # rows are this much longer, and columns this much shorter
+    stretch: float  # rows are longer by this factor, columns shorter by it
 
 
 def draw_turn(recipe: Augmentation, rng: np.random.Generator) -> Turn:
-    """Draw how a view is turned."""
-    turned, quartered = rng.random(2) < (recipe.rotate, recipe.quarter_turns)
-    mirrored, upended = rng.random(2) < (recipe.flip_horizontal, recipe.flip_vertical)
+    """Draw a random rotation, flips and stretch."""
+    rotate, quarter = rng.random(2) < (recipe.rotate, recipe.quarter_turns)
+    flip_horizontal, flip_vertical = rng.random(2) < (recipe.flip_horizontal, recipe.flip_vertical)
     return Turn(
-        degrees=float(rng.uniform(-recipe.rotation, recipe.rotation)) if turned else 0.0,
-        quarter_turns=int(rng.integers(1, 4)) if quartered else 0,
-        flip_horizontal=bool(mirrored),
-        flip_vertical=bool(upended),
+        degrees=float(rng.uniform(-recipe.rotation, recipe.rotation)) if rotate else 0.0,
+        quarter_turns=int(rng.integers(1, 4)) if quarter else 0,
+        flip_horizontal=bool(flip_horizontal),
+        flip_vertical=bool(flip_vertical),
         stretch=math.exp(rng.uniform(-recipe.stretch, recipe.stretch) / 2),
     )
 
@@ -53,10 +53,10 @@ def draw_turn(recipe: Augmentation, rng: np.random.Generator) -> Turn:
 def view_whole(
     shape: tuple[int, int], size: tuple[int, int], recipe: Augmentation, rng: np.random.Generator
 ) -> View:
-    """Return the view of an image of `shape` fitted into `size`, or up to `jitter` larger."""
-    turned = draw_turn(recipe, rng)
-    scale = min(LARGEST, _fitting(shape, size, turned) * math.exp(rng.uniform(0, recipe.jitter)))
-    return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turned, size)
+    """Return a view of the whole image, fitted into `size` or up to exp(`jitter`) times larger."""
+    turn = draw_turn(recipe, rng)
+    scale = min(LARGEST, _fit_scale(shape, size, turn) * math.exp(rng.uniform(0, recipe.jitter)))
+    return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turn, size)
 
 
 def view_around(
@@ -66,16 +66,16 @@ def view_around(
     recipe: Augmentation,
     rng: np.random.Generator,
 ) -> View:
-    """Return a view of a box grown by a factor of `margin`, the box anywhere inside."""
-    turned, margin = draw_turn(recipe, rng), _log_uniform(recipe.margin, rng)
+    """Return a view of a box enlarged by a random `margin`, the box at a random place inside it."""
+    turn, margin = draw_turn(recipe, rng), _log_uniform(recipe.margin, rng)
     sides = box.height, box.width
-    scale = _fitting((margin * sides[0], margin * sides[1]), size, turned)
-    scale = min(LARGEST, max(scale, _fitting(shape, size, turned)))
-    window = _window(size, scale, turned)
+    scale = _fit_scale((margin * sides[0], margin * sides[1]), size, turn)
+    scale = min(LARGEST, max(scale, _fit_scale(shape, size, turn)))
+    window = _window_size(size, scale, turn)
     slack = [(w - side) / 2 for w, side in zip(window, sides, strict=True)]
     middle = (box.top + box.bottom) / 2, (box.left + box.right) / 2
     centre = [m + rng.uniform(-1, 1) * max(0, s) for m, s in zip(middle, slack, strict=True)]
-    return make_view(_within((centre[0], centre[1]), window, shape), scale, turned, size)
+    return make_view(_clamp_centre((centre[0], centre[1]), window, shape), scale, turn, size)
 
 
 def view_crop(
@@ -85,79 +85,80 @@ def view_crop(
     recipe: Augmentation,
     rng: np.random.Generator,
 ) -> View:
-    """Return a crop at a scale of `scale` that has the pixel `place` somewhere in it.
+    """Return a crop at a random `scale` that contains the pixel `place`.
 
-    It is never smaller than the whole image fitted into `size`: more would be emptiness.
+    The scale is at least that of the whole image fitted into `size`; a smaller one would only add
+    empty space.
     """
-    turned = draw_turn(recipe, rng)
-    scale = max(_log_uniform(recipe.scale, rng), _fitting(shape, size, turned))
-    window = _window(size, scale, turned)
+    turn = draw_turn(recipe, rng)
+    scale = max(_log_uniform(recipe.scale, rng), _fit_scale(shape, size, turn))
+    window = _window_size(size, scale, turn)
     offset = rng.uniform(-_ROAMING / 2, _ROAMING / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
-    return make_view(_within(centre, window, shape), scale, turned, size)
+    return make_view(_clamp_centre(centre, window, shape), scale, turn, size)
 
 
-def make_view(
-    centre: tuple[float, float], scale: float, turned: Turn, size: tuple[int, int]
-) -> View:
-    """Return the view with the image's pixel `centre` in its middle."""
-    angle = math.radians(turned.degrees) + turned.quarter_turns * math.pi / 2
+def make_view(centre: tuple[float, float], scale: float, turn: Turn, size: tuple[int, int]) -> View:
+    """Return the view centred on the image's pixel `centre`."""
+    angle = math.radians(turn.degrees) + turn.quarter_turns * math.pi / 2
     cosine, sine = math.cos(angle), math.sin(angle)
-    rows = (-1 if turned.flip_vertical else 1) / (scale * turned.stretch)
-    cols = (-1 if turned.flip_horizontal else 1) * turned.stretch / scale
+    rows = (-1 if turn.flip_vertical else 1) / (scale * turn.stretch)
+    cols = (-1 if turn.flip_horizontal else 1) * turn.stretch / scale
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([rows, cols])
     middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
     matrix = np.column_stack([linear, np.array(centre) - linear @ middle])
     return View(matrix, size, scale)
 
 
-def warp(pixels: NDArray[np.uint8], seen: View, outside: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return what a view shows of (H, W) or (H, W, 3) pixels, bilinearly; `outside` fills the rest.
+def warp(pixels: NDArray[np.uint8], view: View, outside: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Resample (H, W) or (H, W, 3) pixels to a view, bilinearly; `outside` fills the rest.
 
-    Where a view makes pixels less than half as large, their means are taken first.
+    A view that shrinks the image by 2 or more is resampled after averaging over areas.
     """
-    matrix = seen.matrix
-    step = int(1 / seen.scale)
+    matrix = view.matrix
+    step = int(1 / view.scale)
     if step >= 2:
         rows, cols = (max(1, side // step) for side in pixels.shape[:2])
         matrix = matrix.copy()
         for axis, (few, many) in enumerate(zip((rows, cols), pixels.shape[:2], strict=True)):
             matrix[axis] *= few / many
-            matrix[axis, 2] += (few / many - 1) / 2  # pixel centres are at whole numbers
+            matrix[axis, 2] += (few / many - 1) / 2  # pixel centres are at integers
         pixels = np.asarray(
             cv2.resize(pixels, (cols, rows), interpolation=cv2.INTER_AREA), np.uint8
         )
     swapped = matrix[::-1][:, [1, 0, 2]]  # (row, col) to OpenCV's (x, y)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = seen.size[1], seen.size[0]
-    found = cv2.warpAffine(pixels, swapped, size, flags=flags, borderValue=outside)
-    return np.asarray(found, np.uint8)
+    size = view.size[1], view.size[0]
+    warped = cv2.warpAffine(pixels, swapped, size, flags=flags, borderValue=outside)
+    return np.asarray(warped, np.uint8)
 
 
-def leaves_image(seen: View, shape: tuple[int, int]) -> bool:
-    """Whether the view shows anything outside an image of `shape`."""
-    rows, cols = seen.size[0] - 1, seen.size[1] - 1
+def leaves_image(view: View, shape: tuple[int, int]) -> bool:
+    """Return whether the view shows anything outside an image of `shape`."""
+    rows, cols = view.size[0] - 1, view.size[1] - 1
     corners = np.array([[0, 0, rows, rows], [0, cols, 0, cols], [1, 1, 1, 1]])
-    places = seen.matrix @ corners
-    return bool((places < 0).any() or (places > np.array(shape)[:, None] - 1).any())
+    corners_in_image = view.matrix @ corners
+    return bool(
+        (corners_in_image < 0).any() or (corners_in_image > np.array(shape)[:, None] - 1).any()
+    )
 
 
-def _fitting(sides: tuple[float, float], size: tuple[int, int], turned: Turn) -> float:
-    """Return the largest scale at which sides of the image fit into a view, the tilt left out."""
-    rows, cols = sides[::-1] if turned.quarter_turns % 2 else sides
-    return min(size[0] / rows / turned.stretch, size[1] / cols * turned.stretch)
+def _fit_scale(sides: tuple[float, float], size: tuple[int, int], turn: Turn) -> float:
+    """Return the largest scale at which `sides` of the image fit into a view without rotation."""
+    rows, cols = sides[::-1] if turn.quarter_turns % 2 else sides
+    return min(size[0] / rows / turn.stretch, size[1] / cols * turn.stretch)
 
 
-def _window(size: tuple[int, int], scale: float, turned: Turn) -> tuple[float, float]:
-    """Return rows and columns of the image that a view shows, the tilt left out."""
-    rows, cols = size[0] / scale / turned.stretch, size[1] / scale * turned.stretch
-    return (cols, rows) if turned.quarter_turns % 2 else (rows, cols)
+def _window_size(size: tuple[int, int], scale: float, turn: Turn) -> tuple[float, float]:
+    """Return the rows and columns of the image that a view shows, without its rotation."""
+    rows, cols = size[0] / scale / turn.stretch, size[1] / scale * turn.stretch
+    return (cols, rows) if turn.quarter_turns % 2 else (rows, cols)
 
 
-def _within(
+def _clamp_centre(
     centre: tuple[float, float], window: tuple[float, float], shape: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return the centre moved so that the window lies inside the image, or has it in its middle."""
+    """Move the centre so that the window lies inside the image, or is centred on a smaller one."""
     row, col = (
         (side - 1) / 2
         if side <= extent

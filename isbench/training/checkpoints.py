@@ -1,6 +1,7 @@
-"""A training on disk: all that it needs to go on as if nobody had stopped it.
+"""Training checkpoints: everything needed to continue bit-exactly.
 
-Lots are drawn by (seed, sample, click) and (seed, step), so that there is no generator to keep.
+Random draws are seeded by (seed, sample, click) and (seed, step), so there is no generator state to
+save.
 """
 
 from __future__ import annotations
@@ -25,37 +26,37 @@ Options: TypeAlias = Mapping[str, Scalar]
 
 
 class Checkpoint(NamedTuple):
-    """What is kept of a training after a step."""
+    """The state of a training after a step."""
 
-    about: str  # what decides the training, as JSON
-    step: int  # steps that are done
+    about: str  # everything that decides the training, as JSON
+    step: int  # steps done
     network: Mapping[str, Any]
     mean: Mapping[str, Any]
     optimiser: Mapping[str, Any]
     scaler: Mapping[str, Any]
-    best: float  # NoC@90 of the best validation; infinite before one
-    sums: Sequence[float]  # of the log's next row
-    origin: str = ""  # the weights that it started from, and their digest
+    best: float  # NoC@90 of the best validation; infinite before the first
+    sums: Sequence[float]  # running sums of the log's next row
+    origin: str = ""  # the initial weights and their digest
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint atomically."""
     write_atomically(path, lambda draft: torch.save(checkpoint._asdict(), draft))
 
 
 def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Checkpoint:
-    """Return the checkpoint of the same training; `network` builds a network by options.
+    """Load the checkpoint of the same training; `network` builds a network from options.
 
-    Options that change how the network is played, but not the network, may differ. Raises
-    IsbenchError where there is none, it cannot be read, or it is of another training.
+    Options that change inference but not the network may differ. Raises IsbenchError if there is no
+    checkpoint, if it cannot be read, or if it belongs to another training.
     """
     if not path.is_file():
-        raise IsbenchError(f"no checkpoint {path} to resume; leave --resume away to begin")
+        raise IsbenchError(f"no checkpoint {path} to resume; omit --resume to start")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
-        there, here = json.loads(checkpoint.about), json.loads(about)
-        there["recipe"] = fill_defaults(there["recipe"])
+        saved, current = json.loads(checkpoint.about), json.loads(about)
+        saved["recipe"] = fill_defaults(saved["recipe"])
     except (
         OSError,
         EOFError,
@@ -65,39 +66,45 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
         ValueError,
         pickle.UnpicklingError,
     ) as e:
-        raise IsbenchError(f"checkpoint {path} is damaged: {e}; begin anew elsewhere") from e
-    if there["options"] != here["options"] and _same(network, there["options"], here["options"]):
-        there["options"] = here["options"]
-    if differing := _differing(there, here):
         raise IsbenchError(
-            f"{path.parent} holds another training: {'; '.join(differing)}; resume it as it was, "
-            "or choose another --out"
+            f"checkpoint {path} is damaged: {e}; start again in another --out"
+        ) from e
+    if saved["options"] != current["options"] and _is_same_network(
+        network, saved["options"], current["options"]
+    ):
+        saved["options"] = current["options"]
+    if differences := _list_differences(saved, current):
+        raise IsbenchError(
+            f"{path.parent} holds another training: {'; '.join(differences)}; resume with the same "
+            "settings, or choose another --out"
         )
     return checkpoint
 
 
-def _same(network: Callable[[Options], nn.Module], one: Options, other: Options) -> bool:
-    """Whether both options make the same network, down to the last value of its modules."""
+def _is_same_network(network: Callable[[Options], nn.Module], one: Options, other: Options) -> bool:
+    """Return whether both options build the same network, down to every value of its modules."""
     if one.keys() != other.keys():
         return False
     try:
-        return _bytes(network(one)) == _bytes(network(other))
-    except (AttributeError, TypeError, pickle.PicklingError):  # who cannot tell takes no risk
+        return _serialize(network(one)) == _serialize(network(other))
+    except (AttributeError, TypeError, pickle.PicklingError):  # undecidable: assume different
         return False
 
 
-def _bytes(network: nn.Module) -> bytes:
-    kept = io.BytesIO()
-    torch.save(network, kept)
-    return kept.getvalue()
+def _serialize(network: nn.Module) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(network, buffer)
+    return buffer.getvalue()
 
 
-def _differing(there: Any, here: Any, name: str = "") -> list[str]:
-    """Return what differs between two values of JSON, a line each."""
-    if isinstance(there, dict) and isinstance(here, dict):
+def _list_differences(saved: Any, current: Any, name: str = "") -> list[str]:
+    """Return the differences between two JSON values, one line each."""
+    if isinstance(saved, dict) and isinstance(current, dict):
         return [
             line
-            for key in sorted(there.keys() | here.keys())
-            for line in _differing(there.get(key), here.get(key), f"{name}.{key}" if name else key)
+            for key in sorted(saved.keys() | current.keys())
+            for line in _list_differences(
+                saved.get(key), current.get(key), f"{name}.{key}" if name else key
+            )
         ]
-    return [] if there == here else [f"{name} is {there!r} there and {here!r} here"]
+    return [] if saved == current else [f"{name} is {saved!r} there and {current!r} here"]

@@ -1,4 +1,4 @@
-"""Colours changed at random: brightness, contrast, a shift of each channel, or none left."""
+"""Random colour jitter: brightness, contrast, per-channel shift, and conversion to grey."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from isbench.training.recipe import Augmentation
 def jitter_colors(
     image: NDArray[np.uint8], recipe: Augmentation, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return the (H, W, 3) image in other colours; each level of a channel goes to one level."""
+    """Return the (H, W, 3) image with jittered colours, by one lookup table per channel."""
     if rng.random() < recipe.grayscale:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         image = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
@@ -20,7 +20,7 @@ def jitter_colors(
 
 
 def draw_table(recipe: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw the (1, 256, 3) table of levels."""
+    """Draw a random (1, 256, 3) lookup table from old to new levels."""
     levels = np.arange(256, dtype=np.float64)[:, None]
     if rng.random() < recipe.jitter_colors:
         contrast = rng.uniform(recipe.contrast.low, recipe.contrast.high)

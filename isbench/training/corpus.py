@@ -1,6 +1,6 @@
-"""What a network is trained on: images with their objects, and those that are held out of it.
+"""Training images with their objects, the held-out split, and an image cache.
 
-Not here: the layouts that images come from (`pack`, `sources`), and what is drawn from them
+Not here: the layouts that images are read from (`pack`, `sources`), and drawing samples from them
 (`samples`).
 """
 
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Image, Mask, Sample
 
-HELD_OUT = 20  # one image of so many
-_SHARE_OF_MEMORY = 3  # a gallery fills at most the machine's memory divided by this
+HELD_OUT = 20  # one image in this many is held out
+_SHARE_OF_MEMORY = 3  # the cache takes at most the machine's memory divided by this
 
 
 class Packed(NamedTuple):
-    """A mask at a bit a pixel."""
+    """A mask packed to one bit per pixel."""
 
     bits: NDArray[np.uint8]
     shape: tuple[int, int]
@@ -38,12 +38,12 @@ class Packed(NamedTuple):
 
 
 def pack_mask(mask: Mask) -> Packed:
-    """Return a (H, W) mask at a bit a pixel."""
+    """Pack a (H, W) mask to one bit per pixel."""
     return Packed(np.packbits(mask), (mask.shape[0], mask.shape[1]), int(np.count_nonzero(mask)))
 
 
 class Picture(NamedTuple):
-    """A decoded image, its objects (one at least) and what of it is neither, if anything."""
+    """A decoded image, its objects (at least one), and its ignored region, if any."""
 
     image: Image
     objects: tuple[Packed, ...]
@@ -52,31 +52,31 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """An image that can be trained on; `load` raises IsbenchError for one that cannot be read."""
+    """An image to train on; `load` raises IsbenchError if it cannot be read."""
 
-    name: str  # decides whether it is held out
+    name: str  # decides whether the image is held out
     source: str
-    objects: int  # listed; those that turn out empty are left out when it is loaded
+    objects: int  # as listed; empty ones are skipped when the image is loaded
     load: Callable[[], Picture]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Images by name, each name once."""
+    """Training images with unique names."""
 
     name: str
     entries: tuple[Entry, ...]
-    licence: str = ""  # what its publishers allow, as far as known
-    notes: tuple[str, ...] = ()  # what the reader left out, and why
+    licence: str = ""  # the terms of its publishers, as far as known
+    notes: tuple[str, ...] = ()  # what the reader skipped, and why
 
     @property
     def digest(self) -> str:
-        """Return what identifies the images and the counts of their objects."""
+        """Return a digest of the images' names, sources and object counts."""
         lines = (f"{one.name} {one.source} {one.objects}\n" for one in self.entries)
         return sha256("".join(lines).encode()).hexdigest()[:12]
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Return images and objects by source."""
+        """Return the numbers of images and objects by source."""
         images = Counter(one.source for one in self.entries)
         objects: Counter[str] = Counter()
         for one in self.entries:
@@ -85,12 +85,12 @@ class Corpus:
 
 
 def is_held_out(name: str) -> bool:
-    """Whether an image is never trained on: the sha256 of its name is 0 modulo 20."""
+    """Return whether an image is held out: the sha256 of its name is 0 modulo 20."""
     return int(sha256(name.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def split_held_out(corpus: Corpus) -> tuple[Corpus, Corpus]:
-    """Return what is trained on and what is held out; raises IsbenchError if either is empty."""
+    """Split into training and held-out images; raises IsbenchError if either part is empty."""
     held = [is_held_out(one.name) for one in corpus.entries]
     parts = [
         replace(
@@ -101,22 +101,22 @@ def split_held_out(corpus: Corpus) -> tuple[Corpus, Corpus]:
     if not parts[0].entries or not parts[1].entries:
         raise IsbenchError(
             f"training data {corpus.name} has {len(parts[0].entries)} images to train on and "
-            f"{len(parts[1].entries)} held out by their names; wanted 1 of each or more: add images"
+            f"{len(parts[1].entries)} held out by name; wanted 1 of each or more: add images"
         )
     return parts[0], parts[1]
 
 
 @dataclass
 class Gallery:
-    """The pictures of a corpus, decoded when first asked for and kept while memory lasts.
+    """A cache of decoded images, filled on first use up to a memory budget.
 
-    A picture that cannot be loaded is None from then on, and named in `faults`.
+    An image that cannot be loaded is None from then on, and recorded in `faults`.
     """
 
     entries: Sequence[Entry]
-    budget: int = 0  # bytes to keep; 0: a third of the machine's memory
+    budget: int = 0  # bytes to cache; 0: a third of the machine's memory
     faults: dict[str, str] = field(default_factory=dict)
-    _kept: dict[int, Picture] = field(default_factory=dict)
+    _cache: dict[int, Picture] = field(default_factory=dict)
     _size: int = 0
 
     def __post_init__(self) -> None:
@@ -125,11 +125,11 @@ class Gallery:
             self.budget = pages // _SHARE_OF_MEMORY
 
     def picture(self, number: int) -> Picture | None:
-        """Return a picture; threads may ask at once, and then it may be decoded twice."""
-        kept = self._kept.get(number)
+        """Return an image; safe to call from several threads, which may decode it twice."""
+        cached = self._cache.get(number)
         entry = self.entries[number]
-        if kept is not None or entry.name in self.faults:
-            return kept
+        if cached is not None or entry.name in self.faults:
+            return cached
         try:
             found = entry.load()
         except IsbenchError as error:
@@ -137,26 +137,26 @@ class Gallery:
             return None
         size = found.image.nbytes + sum(one.bits.nbytes for one in found.objects)
         if self._size + size <= self.budget:
-            self._kept[number] = found
+            self._cache[number] = found
             self._size += size
         return found
 
 
 def as_dataset(corpus: Corpus) -> Dataset:
-    """Return every object of a corpus as a data set that can be played.
+    """Return every object of a corpus as a data set that can be evaluated.
 
     Keys are "<image>#<number>".
     """
     keys = (f"{one.name}#{k}" for one in corpus.entries for k in range(one.objects))
-    return _playable(corpus, keys)
+    return _make_dataset(corpus, keys)
 
 
 def pick_objects(corpus: Corpus, count: int) -> Dataset:
-    """Return so many objects as a data set, each of another image; fewer if there are fewer.
+    """Return up to `count` objects, each from a different image, as a data set.
 
-    The images are those of the smallest sha256 of their names, and of each the object that its
-    digest falls on: the same for every recipe. What cannot be loaded is passed over and told in
-    the notes.
+    The choice is the same for every recipe: the images whose names have the smallest sha256, and
+    of each the object that another digest of its name selects. Images that cannot be loaded are
+    skipped and listed in the notes.
     """
     keys: list[str] = []
     notes: list[str] = []
@@ -168,12 +168,12 @@ def pick_objects(corpus: Corpus, count: int) -> Dataset:
         except IsbenchError as error:
             notes.append(f"{entry.name}: {error}")
             continue
-        fallen = int.from_bytes(sha256(f"{entry.name}#".encode()).digest()[:8], "big")
-        keys.append(f"{entry.name}#{fallen % entry.objects}")
-    return replace(_playable(corpus, keys), notes=tuple(notes))
+        number = int.from_bytes(sha256(f"{entry.name}#".encode()).digest()[:8], "big")
+        keys.append(f"{entry.name}#{number % entry.objects}")
+    return replace(_make_dataset(corpus, keys), notes=tuple(notes))
 
 
-def _playable(corpus: Corpus, keys: Iterable[str]) -> Dataset:
+def _make_dataset(corpus: Corpus, keys: Iterable[str]) -> Dataset:
     return Dataset(corpus.name, tuple(keys), _Objects({one.name: one for one in corpus.entries}))
 
 

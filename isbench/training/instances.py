@@ -1,7 +1,7 @@
 """COCO's instances, and LVIS's on the same images, as training data.
 
-LVIS names its images by address and draws many objects that COCO has: one that nearly equals an
-object of an earlier file is left out. Crowd regions are not scored.
+LVIS identifies images by URL and repeats many of COCO's objects: an object that nearly equals one
+of an earlier file is skipped. Crowd regions are not scored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
-_SAME = 0.8  # IoU from which two objects are one
-_FOLDERS = ("", "train2017")  # where an image may lie
+_SAME = 0.8  # IoU from which two objects count as the same
+_FOLDERS = ("", "train2017")  # where an image may be
 
 
-class Drawn(NamedTuple):
-    """An annotation: where an object is, in which file it is, and whether it is a crowd."""
+class Annotation(NamedTuple):
+    """An annotated object: its outline, the file it comes from, and whether it is a crowd."""
 
     outline: Outline
     file: int  # 0 for the first annotation file
@@ -34,98 +34,98 @@ class Drawn(NamedTuple):
 
 
 def read(images: Path, annotations: Sequence[Path]) -> Corpus:
-    """Return the images of all files, each with the objects of all of them.
+    """Return the images that any of the files annotates, each with all its objects.
 
-    Images that are not there are left out and counted in the notes. Raises IsbenchError for a file
-    that is not in COCO's or LVIS's format, for images that are for evaluation, and where no image
-    is there at all.
+    Missing images are skipped and counted in the notes. Raises IsbenchError for a file that is not
+    in COCO's or LVIS's format, for evaluation images, and if no image is found at all.
     """
-    drawn: dict[str, list[Drawn]] = {}
+    by_image: dict[str, list[Annotation]] = {}
     for number, path in enumerate(annotations):
-        for one in _annotations(path, number):
-            drawn.setdefault(one.outline.file, []).append(one)
-    places = {name: _place(images, name) for name in sorted(drawn)}
-    found = {name: place for name, place in places.items() if place is not None}
-    if not found:
+        for one in _read_annotations(path, number):
+            by_image.setdefault(one.outline.file, []).append(one)
+    candidates = {name: _find_image(images, name) for name in sorted(by_image)}
+    paths = {name: path for name, path in candidates.items() if path is not None}
+    if not paths:
         raise IsbenchError(
-            f"no image that {annotations[0]} names is in {images}; name the folder that has them"
+            f"none of the images listed in {annotations[0]} is in {images}; pass the folder with "
+            "the images"
         )
     entries = tuple(
         Entry(
             str(PurePosixPath(name).with_suffix("")),
             "coco",
-            sum(not one.crowd for one in drawn[name]),
-            _Loading(path, tuple(drawn[name])),
+            sum(not one.crowd for one in by_image[name]),
+            _ImageLoader(path, tuple(by_image[name])),
         )
-        for name, path in found.items()
-        if not all(one.crowd for one in drawn[name])
+        for name, path in paths.items()
+        if not all(one.crowd for one in by_image[name])
     )
-    missing = len(drawn) - len(found)
+    missing = len(by_image) - len(paths)
     notes = (f"{missing} images are not in {images}",) if missing else ()
     name = "+".join(path.stem for path in annotations)
     return Corpus(f"coco:{name}", entries, "annotations CC BY 4.0, images of Flickr", notes)
 
 
 @dataclass(frozen=True)
-class _Loading:
-    """Loads the picture of an image and its annotations."""
+class _ImageLoader:
+    """Loads an image and its objects; crowds are ignored regions."""
 
     path: Path
-    drawn: tuple[Drawn, ...]
+    annotations: tuple[Annotation, ...]
 
     def __call__(self) -> Picture:
         image = read_image(self.path)
         ignore = np.zeros(image.shape[:2], dtype=bool)
         objects: list[tuple[Packed, int]] = []
-        for one in self.drawn:
+        for one in self.annotations:
             mask = self._mask(one)
             check_size(f"of {self.path.name}", mask, image)
             if one.crowd:
                 ignore |= mask
-            elif mask.any() and not _known(mask, one.file, objects):
+            elif mask.any() and not _is_duplicate(mask, one.file, objects):
                 objects.append((pack_mask(mask), one.file))
         if not objects:
             raise IsbenchError(f"image {self.path} has no object to train on")
-        shown = tuple(one for one, _ in objects)
-        return Picture(image, shown, pack_mask(ignore) if ignore.any() else None)
+        packed = tuple(one for one, _ in objects)
+        return Picture(image, packed, pack_mask(ignore) if ignore.any() else None)
 
-    def _mask(self, one: Drawn) -> Mask:
+    def _mask(self, one: Annotation) -> Mask:
         try:
             return decode_outline(one.outline)
-        except Exception as error:  # pycocotools raises many kinds for a broken outline
-            raise IsbenchError(f"image {self.path} has a broken outline: {error}") from error
+        except Exception as error:  # pycocotools raises many kinds of errors for an invalid outline
+            raise IsbenchError(f"image {self.path} has an invalid outline: {error}") from error
 
 
-def _known(mask: Mask, file: int, objects: Sequence[tuple[Packed, int]]) -> bool:
-    """Whether an object of an earlier file is the same one."""
+def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[Packed, int]]) -> bool:
+    """Return whether an earlier file has the same object."""
     area = int(np.count_nonzero(mask))
     for other, origin in objects:
-        near = min(area, other.area) >= _SAME * max(area, other.area)
-        if origin < file and near:
-            both = int(np.count_nonzero(mask & other.mask))
-            if both >= _SAME * (area + other.area - both):
+        similar_size = min(area, other.area) >= _SAME * max(area, other.area)
+        if origin < file and similar_size:
+            intersection = int(np.count_nonzero(mask & other.mask))
+            if intersection >= _SAME * (area + other.area - intersection):
                 return True
     return False
 
 
-def _annotations(path: Path, number: int) -> list[Drawn]:
+def _read_annotations(path: Path, number: int) -> list[Annotation]:
     try:
         stored = json.loads(path.read_bytes())
         images = {one["id"]: one for one in stored["images"]}
-        drawn = [
-            Drawn(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
+        found = [
+            Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
             for one in stored["annotations"]
             if one["image_id"] in images and one["segmentation"]
         ]
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        kind = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({kind})") from error
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({reason})") from error
     check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
-    if not drawn:
+    if not found:
         raise IsbenchError(f"{path} has no annotation of an image that it lists")
-    return drawn
+    return found
 
 
 def _outline(image: dict[str, Any], annotation: dict[str, Any]) -> Outline:
@@ -133,6 +133,6 @@ def _outline(image: dict[str, Any], annotation: dict[str, Any]) -> Outline:
     return Outline(str(name), int(image["height"]), int(image["width"]), annotation["segmentation"])
 
 
-def _place(images: Path, name: str) -> Path | None:
-    places = (images / folder / name for folder in _FOLDERS)
-    return next((place for place in places if place.is_file()), None)
+def _find_image(images: Path, name: str) -> Path | None:
+    paths = (images / folder / name for folder in _FOLDERS)
+    return next((path for path in paths if path.is_file()), None)

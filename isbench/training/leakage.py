@@ -1,6 +1,6 @@
-"""What nothing is ever trained on: the benchmark's data sets, known by name, place and picture.
+"""Guards against training on benchmark data, recognised by name, folder and image name.
 
-Pictures that were renamed and lie elsewhere are not known again.
+Images that were renamed and moved elsewhere are not recognised.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from pathlib import Path, PurePosixPath
 from isbench.datasets import ENTRIES, find_folder
 from isbench.errors import IsbenchError
 
-TRAINED = "sbd-train"  # the one data set of the catalogue that is for training
-_VALIDATION = re.compile(r"val20(14|17)")  # of COCO, which COCO_MVal is part of
-_NUMBER = re.compile(r"(?:COCO_\w+_)?(\d{12})")  # COCO's names of images
-_NEVER = "which is for evaluation: nothing is ever trained on it"
+TRAINED = "sbd-train"  # the only data set of the catalogue that is meant for training
+_VALIDATION = re.compile(r"val20(14|17)")  # COCO's validation splits, which contain COCO_MVal
+_IMAGE_ID = re.compile(r"(?:COCO_\w+_)?(\d{12})")  # in COCO's image names
+_NEVER = "which is for evaluation and must not be used for training"
 
 
 def check_name(data: str) -> None:
-    """Raise IsbenchError for the name of a data set of the benchmark."""
+    """Raise IsbenchError if `data` names a data set of the benchmark."""
     if data == TRAINED:
-        raise IsbenchError(f"training data {data} go by another name: wanted sbd")
+        raise IsbenchError(f"training data {data} is called sbd here; wanted sbd")
     if data in ENTRIES:
-        raise IsbenchError(f"training data {data} are a data set of the benchmark, {_NEVER}")
+        raise IsbenchError(f"training data {data} is a data set of the benchmark, {_NEVER}")
 
 
 def check_place(place: Path) -> None:
-    """Raise IsbenchError for what is, or lies in, the folder of a data set of the benchmark."""
+    """Raise IsbenchError for a path inside (or equal to) the folder of a benchmark data set."""
     path = place.resolve()
     for folder in (path, *path.parents):
         for name in ENTRIES:
-            if _is_of(folder, name):
-                raise IsbenchError(f"training data {place} are of data set {name}, {_NEVER}")
+            if _belongs_to(folder, name):
+                raise IsbenchError(f"training data {place} belongs to data set {name}, {_NEVER}")
     if _VALIDATION.search(path.name) or any(map(_VALIDATION.fullmatch, path.parts)):
-        raise IsbenchError(f"training data {place} are of COCO's validation split, {_NEVER}")
+        raise IsbenchError(f"training data {place} belongs to COCO's validation split, {_NEVER}")
 
 
 def check_pictures(data: str, names: Iterable[str]) -> None:
-    """Raise IsbenchError for the name or address of an image that COCO validates with."""
-    tested = _numbers_of_mval()
+    """Raise IsbenchError if a file name or URL is that of an image in COCO's validation split."""
+    mval_ids = _mval_image_ids()
     for name in names:
-        number = _NUMBER.fullmatch(PurePosixPath(name).stem)
-        if _VALIDATION.search(name) or (number and int(number[1]) in tested):
+        match = _IMAGE_ID.fullmatch(PurePosixPath(name).stem)
+        if _VALIDATION.search(name) or (match and int(match[1]) in mval_ids):
             raise IsbenchError(
-                f"training data {data} hold image {name} of COCO's validation split, {_NEVER}; "
-                "take it out"
+                f"training data {data} contains image {name} of COCO's validation split, {_NEVER}; "
+                "remove it"
             )
 
 
-def _is_of(folder: Path, name: str) -> bool:
-    found = find_folder(name)
-    if found is not None and folder == found.resolve():
+def _belongs_to(folder: Path, name: str) -> bool:
+    installed = find_folder(name)
+    if installed is not None and folder == installed.resolve():
         return True
-    if name == "sample":  # a folder of that name is anyone's
+    if name == "sample":  # too common a folder name to mean anything
         return False
-    named = (f"/{place}".lower() for place in ENTRIES[name].folders)
+    suffixes = (f"/{place}".lower() for place in ENTRIES[name].folders)
     return (
-        folder.as_posix().lower().endswith(tuple(named))
+        folder.as_posix().lower().endswith(tuple(suffixes))
         and (folder / ENTRIES[name].landmark).is_dir()
     )
 
 
-def _numbers_of_mval() -> frozenset[int]:
-    """Return the numbers of COCO_MVal's images, none where the set is not at hand."""
+def _mval_image_ids() -> frozenset[int]:
+    """Return the image ids of COCO_MVal, empty if the data set is not installed."""
     folder = find_folder("coco-mval")
     files = [] if folder is None else (folder / "img").iterdir()
-    numbers = (path.stem.rpartition("_")[2] for path in files)
-    return frozenset(int(number) for number in numbers if number.isdecimal())
+    ids = (path.stem.rpartition("_")[2] for path in files)
+    return frozenset(int(number) for number in ids if number.isdecimal())

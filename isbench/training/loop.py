@@ -1,6 +1,6 @@
-"""The loop of a training: step after step, a look at it now and then, and a way to stop it.
+"""The training loop: steps, logging, validation, checkpoints, and stopping on a signal.
 
-A plain generator, so that whoever shows the progress drives it.
+A plain generator, driven by the code that displays the progress.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
 
 class Report(NamedTuple):
-    """What a step did, the mean over all processes where there are several."""
+    """The figures of a step, averaged over all processes."""
 
-    step: int  # steps that are done
+    step: int  # steps done so far
     loss: float
-    iou: float  # of answers with their targets
+    iou: float  # of the predictions with their targets
     learning_rate: float
     seconds: float  # of the step
-    network: float  # of these, in forward and backward passes
-    waited: float  # of these, for samples
+    network: float  # part of `seconds` in forward and backward passes
+    waited: float  # part of `seconds` waiting for samples
 
 
 class Verdict(NamedTuple):
-    """What a validation found after a step."""
+    """The result of a validation after a step."""
 
     step: int
     scores: Scores
@@ -55,19 +55,19 @@ class Outcome(NamedTuple):
     """How a training ended."""
 
     step: int
-    complete: bool  # False: stopped by a signal; the same call with `resume` goes on
-    faults: dict[str, str]  # images that could not be used, and why
+    complete: bool  # False: stopped by a signal; the same call with `resume` continues
+    faults: dict[str, str]  # images that could not be used, with the reason
 
 
 Event: TypeAlias = Report | Verdict
 
 
 def train(model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False) -> Outcome:
-    """Train a model's network by a recipe into a folder, or go on from its checkpoint.
+    """Train a model's network with a recipe into a folder, or resume from its checkpoint.
 
-    The folder gets `training.pt`, `weights.safetensors` of the running mean, `best.safetensors` of
-    the best validation, `log.csv` and `validation.csv`. Raises IsbenchError for anything that
-    would keep it from its end, before the first step where that can be known.
+    The folder receives `training.pt`, `weights.safetensors` with the running mean,
+    `best.safetensors` of the best validation, `log.csv` and `validation.csv`. Raises IsbenchError
+    for anything that prevents the training from finishing, before the first step if possible.
     """
     with open_training(model, recipe, data, out, resume) as session:
         for _ in events(session):
@@ -76,20 +76,21 @@ def train(model: Model, recipe: Recipe, data: str, out: Path, resume: bool = Fal
 
 
 def summarize(session: TrainingRun) -> Outcome:
-    """Return how a session stands."""
+    """Return the outcome of a session so far."""
     done = session.step >= session.total
-    held = dict(note.split(": ", 1) for note in session.held.notes)
-    return Outcome(session.step, done, held | session.sampler.gallery.faults)
+    notes = dict(note.split(": ", 1) for note in session.held.notes)
+    return Outcome(session.step, done, notes | session.sampler.gallery.faults)
 
 
 def events(session: TrainingRun) -> Iterator[Event]:
-    """Take the steps that are left, yielding what each did and what validations found.
+    """Take the remaining steps and yield a Report for each, and a Verdict for each validation.
 
-    SIGTERM or Ctrl-C ends it after the step, with a checkpoint written; a second one at once.
+    SIGTERM or Ctrl-C stops after the current step and writes a checkpoint; a second signal stops
+    immediately.
     """
     steps = range(session.step, session.total)
-    batches = prefetch.prefetch(partial(_batch, session), steps, count_threads(session.ranks))
-    with _stopping() as stopping, closing(batches):
+    batches = prefetch.prefetch(partial(_make_batch, session), steps, count_threads(session.ranks))
+    with _catch_stop_signals() as stopping, closing(batches):
         started = perf_counter()
         for _ in steps:
             with session.ranks.together():
@@ -99,7 +100,7 @@ def events(session: TrainingRun) -> Iterator[Event]:
             report = report._replace(seconds=perf_counter() - started, waited=waited)
             session.tally.add(report.loss, report.iou, report.seconds)
             with session.ranks.together():
-                verdict = _check(session, batch, report, stop)
+                verdict = _log_and_validate(session, batch, report, stop)
             yield report
             if verdict is not None:
                 yield verdict
@@ -108,33 +109,35 @@ def events(session: TrainingRun) -> Iterator[Event]:
             started = perf_counter()
 
 
-def _batch(session: TrainingRun, step: int) -> Batch:
+def _make_batch(session: TrainingRun, step: int) -> Batch:
     recipe = session.recipe
     size = schedule.crop_size(recipe, step, len(session.corpus.entries))
     return prefetch.make_batch(session.sampler, session.ranks.part(step, recipe.batch), size)
 
 
 def _step(session: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
-    """Take a step; all processes learn whether one of them is asked to stop."""
+    """Take a step; also return whether any process was asked to stop."""
     factor = schedule.rate_factor(session.recipe, session.step, len(session.corpus.entries))
     learning_rate = session.recipe.learning_rate * factor
     set_rate(session.optimiser, learning_rate)
-    found = take_step(session, batch)
-    loss, iou, stop = session.ranks.mean([found.loss, found.iou, float(stopping.is_set())])
+    result = take_step(session, batch)
+    loss, iou, stop = session.ranks.mean([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
         raise divergence_error(f"the loss is {loss}", session)
     session.step += 1
     update_mean(session.mean, session.network, session.recipe.ema, session.step)
-    return Report(session.step, loss, iou, learning_rate, 0, found.network, 0), stop > 0
+    return Report(session.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
 
 
-def _check(session: TrainingRun, batch: Batch, report: Report, stop: bool) -> Verdict | None:
-    """Write down and validate what is due after a step."""
+def _log_and_validate(
+    session: TrainingRun, batch: Batch, report: Report, stop: bool
+) -> Verdict | None:
+    """Log, validate and write a checkpoint if they are due after a step."""
     checks, step, end = session.recipe.checks, session.step, session.step == session.total
     if session.logbook is not None and (step % checks.log == 0 or end):
-        _log(session, report)
+        _write_log_row(session, report)
         if session.logbook.shows_pictures:
-            session.logbook.picture(step, _shown(batch))
+            session.logbook.picture(step, _sample_image(batch))
     verdict = None
     if end or (checks.validation and step % checks.validation == 0):
         verdict = _validate(session)
@@ -143,9 +146,9 @@ def _check(session: TrainingRun, batch: Batch, report: Report, stop: bool) -> Ve
     return verdict
 
 
-def _log(session: TrainingRun, report: Report) -> None:
+def _write_log_row(session: TrainingRun, report: Report) -> None:
     assert session.logbook is not None
-    loss, iou, seconds = session.tally.taken()
+    loss, iou, seconds = session.tally.pop_means()
     figures = {
         "loss": loss,
         "iou": iou,
@@ -155,14 +158,14 @@ def _log(session: TrainingRun, report: Report) -> None:
     session.logbook.row(LOG, session.step, figures)
 
 
-def _shown(batch: Batch) -> Any:
-    """Return the first sample as a (3, H, W) picture, its object bright."""
+def _sample_image(batch: Batch) -> Any:
+    """Return the first sample as a (3, H, W) image with its object highlighted."""
     image, target = batch.images[0] / 255, batch.targets[0]
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
 
 
 def _validate(session: TrainingRun) -> Verdict | None:
-    """Play the held-out objects with the running mean, and write its weights; where one writes."""
+    """Validate the running mean and write its weights; only on the leading process."""
     if session.logbook is None:
         return None
     figures: dict[str, float] = {}
@@ -174,15 +177,15 @@ def _validate(session: TrainingRun) -> Verdict | None:
         verdict = Verdict(session.step, scores, best)
         session.logbook.row(VALIDATION, session.step, figures)
         session.best = min(session.best, scores.noc[-1])
-    written = make_card(session, figures)
-    save_weights(session.mean, session.out / WEIGHTS, written)
+    card = make_card(session, figures)
+    save_weights(session.mean, session.out / WEIGHTS, card)
     if verdict is not None and verdict.best:
-        save_weights(session.mean, session.out / BEST, written)
+        save_weights(session.mean, session.out / BEST, card)
     return verdict
 
 
 def make_card(session: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
-    """Return what to know about the weights of a session, as texts by name."""
+    """Return the card of a session's weights, texts by name."""
     corpus = session.corpus
     counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}
     return {
@@ -202,22 +205,22 @@ def make_card(session: TrainingRun, figures: dict[str, float]) -> dict[str, str]
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Yield what a signal sets; where no signal can be caught, nothing ever sets it."""
-    asked = threading.Event()
+def _catch_stop_signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM or SIGINT sets; never set outside the main thread."""
+    stopping = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield stopping
         return
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    previous = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
 
-    def stop(number: int, _: object) -> None:
-        asked.set()
-        signal.signal(number, before[signal.Signals(number)])
+    def stop(signal_number: int, _: object) -> None:
+        stopping.set()
+        signal.signal(signal_number, previous[signal.Signals(signal_number)])
 
     try:
-        for one in before:
+        for one in previous:
             signal.signal(one, stop)
-        yield asked
+        yield stopping
     finally:
-        for one, handler in before.items():
+        for one, handler in previous.items():
             signal.signal(one, handler)

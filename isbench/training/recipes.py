@@ -1,8 +1,8 @@
-"""The recipes that cards share: the papers' and that of the light models. No torch.
+"""Recipes shared by the cards: those of the papers and of the light models. No torch.
 
-Of the papers only what they state, and what their released configurations hold, is here; a backbone
-with ImageNet's weights, which all of them start from, is the user's to give (`init=FILE`). What
-differs from them is listed in docs/training.md.
+The papers' recipes hold what the papers state and what their released configurations contain. All
+of them start from a backbone with ImageNet weights, which the user has to supply (`init=FILE`). The
+differences from the papers are listed in docs/training.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HRNET_RATES = (
 )
 DEEPLAB_RATES = (Weighted("feature_extractor.backbone.", 0.1),)
 
-# one of three flips with chance 1/2; none to three quarter turns, likewise with 1/2 [RITM's code]
+# RITM's code: with probability 1/2 one of three flips, with 1/2 zero to three quarter turns
 SBD_VIEWS = Augmentation(
     scale=Range(0.75, 1.25),
     flip_horizontal=1 / 3,
@@ -46,8 +46,8 @@ RITM = Recipe(
 )
 # CSFPN, SBD: batch 28, 320x480, Adam at 5e-4, a tenth at epochs 100 and 115 [BMVC 2023]
 CSFPN = Recipe(epochs=120, milestones=(100, 115), augmentation=SBD_VIEWS)
-# CDNet, SBD: no clicks on its own errors [ICCV 2021]. Its diversity loss of latent answers is not
-# built, and its gate learns by cross-entropy rather than by the focal loss.
+# CDNet, SBD: no clicks on its own errors [ICCV 2021]. Its diversity loss on latent answers is not
+# implemented, and its gate is trained with cross-entropy instead of the focal loss.
 CDNET = Recipe(
     epochs=120,
     milestones=(80, 105),
@@ -57,8 +57,8 @@ CDNET = Recipe(
     click_sampling=ClickSampling(iterative=0),
     multipliers=DEEPLAB_RATES,
 )
-# The light models, from scratch in hours on two cores: small crops first, whole images and objects
-# at many scales, games that begin with one click, parts of things and of people at a low share.
+# The light models, trained from scratch in hours on two cores: small crops first, whole images and
+# objects at many scales, games that start with one click, few parts of things and of people.
 MINI = Recipe(
     steps=4500,
     batch=16,
@@ -94,7 +94,7 @@ MINI = Recipe(
     click_sampling=ClickSampling(single=0.35, centred=0.5),
     checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
 )
-# The models on EfficientNet-Lite: the backbone starts from ImageNet's weights and moves slower.
+# The models on EfficientNet-Lite: the backbone starts from ImageNet weights and learns slower.
 LITE = replace(
     MINI,
     steps=62_500,

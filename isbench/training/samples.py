@@ -1,7 +1,7 @@
-"""Sample k of a training: an image, an object of it, a view, other colours, and first clicks.
+"""Training sample k: an image, one of its objects, a view, jittered colours and the first clicks.
 
-It depends on the recipe's seed, k and the view's size alone, so that a training that was resumed,
-or shared among processes, sees what it would have seen.
+A sample depends only on the recipe's seed, k and the view's size, so a training that is resumed, or
+split among processes, sees the same samples.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from isbench.training.corpus import Corpus, Gallery, Packed, Picture
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
 
-MEAN = (124, 116, 104)  # ImageNet's mean colour, RGB: what is outside an image
-_TRIES = 4  # views that are drawn until one shows enough of the object
-_PICTURES = 50  # images that are drawn until one can be loaded
+MEAN = (124, 116, 104)  # ImageNet's mean colour, RGB: fills what is outside an image
+_TRIES = 4  # views to try until one shows enough of the object
+_PICTURES = 50  # images to try until one can be loaded
 _HALF = 127
 
 
 class Example(NamedTuple):
-    """What the network is shown and asked for."""
+    """One training sample: the network's inputs and its target."""
 
     image: NDArray[np.uint8]  # (rows, cols, 3) RGB
-    target: NDArray[np.int8]  # (rows, cols): 1 object, 0 background, -1 neither
+    target: NDArray[np.int8]  # (rows, cols): 1 object, 0 background, -1 ignored
     points: Points  # (2K, 3)
 
 
 class _Choice(NamedTuple):
-    """An object of a picture, or two taken as one."""
+    """An object of an image, or two merged into one."""
 
     picture: Picture
     parts: tuple[Mask, ...]
@@ -48,24 +48,24 @@ class _Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """Makes samples by number; threads may ask at once."""
+    """Makes samples by number; safe to call from several threads."""
 
     gallery: Gallery
-    chances: NDArray[np.float64]  # cumulative, one an image of the gallery
+    chances: NDArray[np.float64]  # cumulative weights, one per image of the gallery
     recipe: Recipe
 
     def example(self, number: int, size: tuple[int, int]) -> Example:
-        """Return sample `number` in so many rows and columns."""
+        """Return sample `number`, `size` giving its rows and columns."""
         rng = np.random.default_rng([self.recipe.seed, number])
-        choice = self._choice(rng)
-        image, scene = self._shown(choice, size, rng)
+        choice = self._draw_choice(rng)
+        image, scene = self._draw_view(choice, size, rng)
         if rng.random() < self.recipe.augmentation.copy_paste:
-            image, scene = self._pasted(image, scene, rng)
+            image, scene = self._paste_object(image, scene, rng)
         image = jitter_colors(image, self.recipe.augmentation, rng)
         clicks = draw_first_clicks(scene, self.recipe.click_sampling, rng)
         return Example(image, scene.target, clicks)
 
-    def _picture(self, rng: np.random.Generator) -> Picture:
+    def _draw_picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):
             number = int(np.searchsorted(self.chances, rng.random() * self.chances[-1], "right"))
             picture = self.gallery.picture(min(number, len(self.chances) - 1))
@@ -74,92 +74,94 @@ class Sampler:
         name, fault = next(iter(self.gallery.faults.items()))
         raise IsbenchError(
             f"{_PICTURES} training images in a row cannot be loaded, such as {name}: {fault}; "
-            "mend the data"
+            "repair the data"
         )
 
-    def _choice(self, rng: np.random.Generator) -> _Choice:
-        recipe, picture = self.recipe.augmentation, self._picture(rng)
+    def _draw_choice(self, rng: np.random.Generator) -> _Choice:
+        recipe, picture = self.recipe.augmentation, self._draw_picture(rng)
         large = [one for one in picture.objects if one.area >= recipe.least_area]
         order = rng.permutation(len(large or picture.objects))
         count = 2 if rng.random() < recipe.merge_objects else 1
         chosen = [(large or picture.objects)[k] for k in order[:count]]
         rest = [one for one in picture.objects if not any(one is other for other in chosen)]
-        return _Choice(picture, tuple(one.mask for one in chosen), _union(rest))
+        return _Choice(picture, tuple(one.mask for one in chosen), _join_masks(rest))
 
-    def _shown(
+    def _draw_view(
         self, choice: _Choice, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Scene]:
-        """Return a view of the choice that shows enough of the object, if one is found."""
+        """Return a view that shows enough of the object, or the last one tried."""
         recipe = self.recipe.augmentation
         whole_mask = np.logical_or.reduce(choice.parts)
         for attempt in range(_TRIES):
-            seen = self._view(whole_mask, size, rng, whole=attempt == _TRIES - 1)
-            scene = _scene(choice, seen)
+            view = self._draw_geometry(whole_mask, size, rng, whole=attempt == _TRIES - 1)
+            scene = _make_scene(choice, view)
             if np.count_nonzero(scene.target == 1) >= recipe.least_seen:
                 break
-        return augmentation.warp(choice.picture.image, seen, MEAN), scene
+        return augmentation.warp(choice.picture.image, view, MEAN), scene
 
-    def _view(
+    def _draw_geometry(
         self, mask: Mask, size: tuple[int, int], rng: np.random.Generator, whole: bool
     ) -> View:
         recipe, shape = self.recipe.augmentation, (mask.shape[0], mask.shape[1])
-        lot = rng.random()
-        if whole or lot < recipe.whole:
+        draw = rng.random()
+        if whole or draw < recipe.whole:
             return augmentation.view_whole(shape, size, recipe, rng)
-        if lot < recipe.whole + recipe.around:
+        if draw < recipe.whole + recipe.around:
             return augmentation.view_around(bounding_box(mask), shape, size, recipe, rng)
         places = np.flatnonzero(mask)
         place = divmod(int(places[rng.integers(len(places))]), shape[1])
         return augmentation.view_crop(place, shape, size, recipe, rng)
 
-    def _pasted(
+    def _paste_object(
         self, image: NDArray[np.uint8], scene: Scene, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Scene]:
-        """Return the object on a crop of another image, whose objects become the others."""
-        choice, size = self._choice(rng), (image.shape[0], image.shape[1])
-        seen = self._view(np.logical_or.reduce(choice.parts), size, rng, whole=False)
-        behind = _scene(choice, seen)
-        background = augmentation.warp(choice.picture.image, seen, MEAN)
+        """Paste the object onto a crop of another image, whose objects become the others."""
+        choice, size = self._draw_choice(rng), (image.shape[0], image.shape[1])
+        view = self._draw_geometry(np.logical_or.reduce(choice.parts), size, rng, whole=False)
+        behind = _make_scene(choice, view)
+        background = augmentation.warp(choice.picture.image, view, MEAN)
         mask = scene.target == 1
         soft = cv2.GaussianBlur(mask.view(np.uint8) * np.float32(1), (3, 3), 0)[:, :, None]
-        joined = np.rint(image * soft + background * (1 - soft)).astype(np.uint8)
+        blended = np.rint(image * soft + background * (1 - soft)).astype(np.uint8)
         target = np.where(mask, np.int8(1), np.minimum(behind.target, 0))
         others = (behind.others | (behind.target == 1)) & ~mask
-        return joined, Scene(target, others, scene.parts)
+        return blended, Scene(target, others, scene.parts)
 
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
-    """Return what makes the samples of a training on a corpus."""
-    factors = [_share(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
+    """Return the sampler of a training on a corpus."""
+    factors = [_source_weight(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
     if not sum(factors) > 0:
-        raise IsbenchError("recipe: views.shares leave no image of the data; wanted one above 0")
+        raise IsbenchError(
+            "recipe: augmentation.shares is 0 for every image of the data; wanted one above 0"
+        )
     return Sampler(Gallery(corpus.entries), np.cumsum(factors), recipe)
 
 
-def _share(shares: Sequence[Weighted], source: str) -> float:
+def _source_weight(shares: Sequence[Weighted], source: str) -> float:
     return next((share.factor for share in shares if share.name == source), 1.0)
 
 
-def _union(masks: Sequence[Packed]) -> Mask | None:
+def _join_masks(masks: Sequence[Packed]) -> Mask | None:
     if not masks:
         return None
     bits = np.bitwise_or.reduce([one.bits for one in masks])
     return Packed(bits, masks[0].shape, 0).mask
 
 
-def _scene(choice: _Choice, seen: View) -> Scene:
-    parts = tuple(_seen(part, seen) for part in choice.parts)
+def _make_scene(choice: _Choice, view: View) -> Scene:
+    parts = tuple(_warp_mask(part, view) for part in choice.parts)
     target = np.logical_or.reduce(parts).astype(np.int8)
-    others = np.zeros(seen.size, dtype=bool)
+    others = np.zeros(view.size, dtype=bool)
     if choice.others is not None:
-        others = _seen(choice.others, seen)
+        others = _warp_mask(choice.others, view)
     shape = choice.picture.image.shape[:2]
     if choice.picture.ignore is not None:
-        target[_seen(choice.picture.ignore.mask, seen)] = -1
-    if augmentation.leaves_image(seen, (shape[0], shape[1])):
-        target[~_seen(np.ones(shape, dtype=bool), seen)] = -1
+        target[_warp_mask(choice.picture.ignore.mask, view)] = -1
+    if augmentation.leaves_image(view, (shape[0], shape[1])):
+        target[~_warp_mask(np.ones(shape, dtype=bool), view)] = -1
     return Scene(target, others & (target == 0), tuple(part & (target == 1) for part in parts))
 
 
-def _seen(mask: Mask, seen: View) -> Mask:
-    return np.asarray(augmentation.warp(mask.view(np.uint8) * np.uint8(255), seen, (0,)) > _HALF)
+def _warp_mask(mask: Mask, view: View) -> Mask:
+    return np.asarray(augmentation.warp(mask.view(np.uint8) * np.uint8(255), view, (0,)) > _HALF)

@@ -1,4 +1,4 @@
-"""Recipes changed by text, `key=value`, each value of its default's kind. No disk, no torch."""
+"""Recipe settings from text, `key=value`, parsed to the type of the default. No disk, no torch."""
 
 from __future__ import annotations
 
@@ -12,87 +12,91 @@ from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe,
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
-    """Return the recipe with values set from text, `views.whole` reaching into a part of it.
+    """Return the recipe with values set from text; nested keys are written `augmentation.whole`.
 
     Crops are written `128x128,192x192@0.4`, multipliers and shares `name:0.1,other:1`, ranges
-    `0.75,1.4`, milestones `100,115`. Setting `steps` or `epochs` sets the other to 0, and moves the
-    milestones along unless they are set too. Raises IsbenchError for an unknown key, a value of
-    another kind, or a recipe that cannot be followed.
+    `0.75,1.4`, milestones `100,115`. Setting `steps` or `epochs` sets the other to 0 and rescales
+    the milestones unless they are set too. Raises IsbenchError for an unknown key, a value of the
+    wrong type, or an invalid recipe.
     """
-    lengths = [key for key in ("steps", "epochs") if key in settings]
-    if len(lengths) == 1:
-        (key,) = lengths
-        recipe = with_length(recipe, **{key: getattr(_with_one(recipe, key, settings[key]), key)})
+    length_keys = [key for key in ("steps", "epochs") if key in settings]
+    if len(length_keys) == 1:
+        (key,) = length_keys
+        recipe = with_length(
+            recipe, **{key: getattr(_with_setting(recipe, key, settings[key]), key)}
+        )
     for key, text in settings.items():
-        recipe = _with_one(recipe, key, text)
+        recipe = _with_setting(recipe, key, text)
     check_recipe(recipe)
     return recipe
 
 
 def list_settings(recipe: Recipe) -> dict[str, Any]:
-    """Return every key that can be set, with its value."""
-    found: dict[str, Any] = {}
+    """Return all settings of a recipe by key, with their values."""
+    settings: dict[str, Any] = {}
     for one in fields(recipe):
         value = getattr(recipe, one.name)
         if is_dataclass(value) and not isinstance(value, Range):
             inner = {name.name: getattr(value, name.name) for name in fields(value)}
-            found |= {f"{one.name}.{name}": number for name, number in inner.items()}
+            settings |= {f"{one.name}.{name}": number for name, number in inner.items()}
         else:
-            found[one.name] = value
-    return found
+            settings[one.name] = value
+    return settings
 
 
-def _with_one(recipe: Recipe, key: str, text: str) -> Recipe:
-    known = list_settings(recipe)
-    if key not in known:
-        raise unknown("setting of a recipe", key, known)
+def _with_setting(recipe: Recipe, key: str, text: str) -> Recipe:
+    defaults = list_settings(recipe)
+    if key not in defaults:
+        raise unknown("setting of a recipe", key, defaults)
     try:
-        value = _parsed(text, key, known[key])
+        value = _parse_value(text, key, defaults[key])
     except ValueError as error:
         raise IsbenchError(f"setting {key} is {text!r}; wanted {error}") from None
-    part, dot, name = key.partition(".")
-    if not dot:
+    part, separator, name = key.partition(".")
+    if not separator:
         return replace(recipe, **{key: value})
     return replace(recipe, **{part: replace(getattr(recipe, part), **{name: value})})
 
 
-def _parsed(text: str, key: str, default: Any) -> Any:
-    """Return the value; raises ValueError with what was wanted."""
+def _parse_value(text: str, key: str, default: Any) -> Any:
+    """Parse a value; raises ValueError with a description of what was wanted."""
     if isinstance(default, bool):
         if text.lower() not in SWITCHES:
             raise ValueError("on or off")
         return SWITCHES[text.lower()]
     if key == "crops":
-        return tuple(_crop(word) for word in text.split(","))
+        return tuple(_parse_crop(word) for word in text.split(","))
     if key == "milestones":
-        return tuple(_number(word, int) for word in text.split(",") if word)
+        return tuple(_parse_number(word, int) for word in text.split(",") if word)
     if isinstance(default, Range):
         words = text.split(",")
         if len(words) != 2:
             raise ValueError("two numbers, low,high")
-        return Range(*(_number(word, float) for word in words))
+        return Range(*(_parse_number(word, float) for word in words))
     if isinstance(default, tuple):
-        return tuple(_weighted(word) for word in text.split(",") if word)
-    return text if isinstance(default, str) else _number(text, type(default))
+        return tuple(_parse_weighted(word) for word in text.split(",") if word)
+    return text if isinstance(default, str) else _parse_number(text, type(default))
 
 
-def _number(text: str, kind: type[Any]) -> Any:
+def _parse_number(text: str, kind: type[Any]) -> Any:
     try:
         return kind(text)
     except ValueError:
         raise ValueError("a whole number" if kind is int else "a number") from None
 
 
-def _crop(text: str) -> Crop:
+def _parse_crop(text: str) -> Crop:
     size, _, start = text.partition("@")
-    rows, cross, cols = size.partition("x")
-    if not cross:
+    rows, separator, cols = size.partition("x")
+    if not separator:
         raise ValueError("ROWSxCOLS, or several with @START such as 128x128,192x192@0.4")
-    return Crop(_number(rows, int), _number(cols, int), _number(start or "0", float))
+    return Crop(
+        _parse_number(rows, int), _parse_number(cols, int), _parse_number(start or "0", float)
+    )
 
 
-def _weighted(text: str) -> Weighted:
-    name, colon, factor = text.rpartition(":")
-    if not colon:
-        raise ValueError("NAME:FACTOR, several with commas between")
-    return Weighted(name, _number(factor, float))
+def _parse_weighted(text: str) -> Weighted:
+    name, separator, factor = text.rpartition(":")
+    if not separator:
+        raise ValueError("NAME:FACTOR, several separated by commas")
+    return Weighted(name, _parse_number(factor, float))

@@ -1,6 +1,6 @@
-"""Training data by name: packs, SBD, COCO with LVIS, one's own folders.
+"""Training data by name: packs, SBD, COCO with LVIS, and folders of the user.
 
-Not here: what is held out and what is kept in memory (`corpus`).
+Not here: the held-out split and the image cache (`corpus`).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from isbench.training.leakage import TRAINED, check_name, check_pictures, check_
 from isbench.types import Dataset, Mask
 
 FORMS = ("pack:PATH", "sbd", "coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]", "folder:PATH")
-_FULLNESS = 0.08  # of its box that an object of SBD covers, at least [RITM]
+_FULLNESS = 0.08  # least share of its bounding box that an SBD object covers [RITM]
 
 
 def read(data: str) -> Corpus:
-    """Return the images that a name stands for; a folder's path alone is that of a pack.
+    """Return the images of the training data with this name; a plain path is a pack's folder.
 
-    Raises IsbenchError for an unknown name, one that is for evaluation only, and data that are not
-    there or not in their layout.
+    Raises IsbenchError for an unknown name, for evaluation data, and for data that are missing or
+    not in the expected layout.
     """
     if data == "sbd":
         return _sbd()
     check_name(data)
-    form, colon, place = data.partition(":")
-    if not (colon and form in _READERS):
+    form, separator, place = data.partition(":")
+    if not (separator and form in _READERS):
         if "/" not in data and not Path(data).expanduser().exists():
             raise unknown("training data", data, FORMS)
         form, place = "pack", data
@@ -45,7 +45,7 @@ def read(data: str) -> Corpus:
 
 
 def _pack(place: str) -> Corpus:
-    return pack.read(_allowed(place))
+    return pack.read(_check_path(place))
 
 
 def _coco(place: str) -> Corpus:
@@ -53,12 +53,12 @@ def _coco(place: str) -> Corpus:
 
     images, *annotations = place.split(",")
     if not annotations:
-        raise IsbenchError(f"training data 'coco:{place}'; wanted {FORMS[2]}")
-    return instances.read(_allowed(images), [_allowed(path) for path in annotations])
+        raise IsbenchError(f"training data 'coco:{place}' has no annotations; wanted {FORMS[2]}")
+    return instances.read(_check_path(images), [_check_path(path) for path in annotations])
 
 
 def _folder(place: str) -> Corpus:
-    _allowed(place)
+    _check_path(place)
     return read_dataset(load_dataset(f"folder:{place}"), "folder")
 
 
@@ -67,7 +67,7 @@ def _sbd() -> Corpus:
     return read_dataset(dataset, "sbd", fills_its_box, ENTRIES[TRAINED].licence)
 
 
-def _allowed(place: str) -> Path:
+def _check_path(place: str) -> Path:
     path = Path(place).expanduser()
     check_place(path)
     return path
@@ -79,19 +79,19 @@ _READERS: dict[str, Callable[[str], Corpus]] = {"pack": _pack, "coco": _coco, "f
 def read_dataset(
     dataset: Dataset, source: str, keep: Callable[[Mask], bool] = np.any, licence: str = ""
 ) -> Corpus:
-    """Return the images of a data set for evaluation's layout, with the objects that are kept."""
+    """Return a `Dataset` as training images, with the objects that `keep` accepts."""
     keys: dict[str, list[str]] = {}
     for key in dataset.keys:
         keys.setdefault(image_of(key), []).append(key)
     entries = (
-        Entry(name, source, len(own), _Loading(dataset, tuple(own), keep))
-        for name, own in keys.items()
+        Entry(name, source, len(image_keys), _ObjectLoader(dataset, tuple(image_keys), keep))
+        for name, image_keys in keys.items()
     )
     return Corpus(dataset.name, tuple(entries), licence, dataset.notes)
 
 
 def fills_its_box(mask: Mask) -> bool:
-    """Whether a mask covers 8 % of its box or more: less is a ring, or bits far apart."""
+    """Return whether a mask covers 8 % of its bounding box; rings and scattered bits do not."""
     if not mask.any():
         return False
     box = bounding_box(mask)
@@ -99,8 +99,8 @@ def fills_its_box(mask: Mask) -> bool:
 
 
 @dataclass(frozen=True)
-class _Loading:
-    """Loads a picture from the samples of a data set."""
+class _ObjectLoader:
+    """Loads an image and its objects from the samples of a data set."""
 
     dataset: Dataset
     keys: Sequence[str]

@@ -1,7 +1,7 @@
-"""One step of a training: clicks on the network's own errors, then the loss, back, and on.
+"""One training step: clicks on the network's own errors, then the loss and the update.
 
-Sources: RITM (arXiv:2102.06583) for iterative clicks and losses. Time on a GPU is not what it
-takes there but what this process waits for it.
+Sources: RITM (arXiv:2102.06583) for iterative clicks and losses. GPU work is asynchronous, so the
+times measured here are how long this process waits for it, not how long the GPU works.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.training_run import TrainingRun
 
-_STEP, _CLICK = 1, 2  # ends of seeds: of a step, of a click
+_STEP, _CLICK = 1, 2  # tags in the seed sequences of a step and of a click
 
 
 class Stepped(NamedTuple):
-    """What a step did, before the weights changed."""
+    """The figures of a step, computed before the weights change."""
 
-    loss: float  # mean over the samples of this process
-    iou: float  # likewise, of what is above probability 1/2
+    loss: float  # mean over this process's samples
+    iou: float  # mean over this process's samples, at probability 1/2
     network: float  # seconds in forward and backward passes
 
 
 class Stopwatch:
-    """Adds up the seconds spent inside `running`."""
+    """Accumulates the seconds spent inside `running`."""
 
     def __init__(self) -> None:
         """Start at 0."""
@@ -44,16 +44,16 @@ class Stopwatch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count what is inside."""
+        """Add the duration of the `with` block."""
         started = perf_counter()
         yield
         self.seconds += perf_counter() - started
 
 
 def take_step(session: TrainingRun, batch: Batch) -> Stepped:
-    """Change the weights by one batch; what draws from torch's generator depends on the step.
+    """Update the weights with one batch; torch's generator is seeded by the step.
 
-    Raises IsbenchError, the weights as they were, where loss or gradient are no numbers.
+    Raises IsbenchError, leaving the weights unchanged, if the loss or the gradient is not finite.
     """
     device, seed = session.ranks.device, session.recipe.seed
     sequence = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
@@ -67,19 +67,19 @@ def _step(session: TrainingRun, batch: Batch) -> Stepped:
     images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
     target = torch.from_numpy(batch.targets).to(device)[:, None].float()
     previous, points = iterate_clicks(session, images, batch, watch)
-    _training(session.network, recipe)
+    _set_train_mode(session.network, recipe)
     with watch.running():
         inputs = torch.cat([images, previous], dim=1)
-        # a compiled network is compiled anew for every number of places
+        # a compiled network is recompiled for every number of places, so they are not trimmed
         clicks = torch.from_numpy(points if recipe.compiled else trim_points(points)).to(device)
         with autocast(recipe, device):
-            main, aux = session.answering(inputs, clicks)
+            main, aux = session.training_forward(inputs, clicks)
         loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
         if aux is not None:
             loss = loss + recipe.aux_weight * binary_cross_entropy(aux, target).mean()
         session.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     value = float(loss.detach())
-    _move(session, value)
+    _update_weights(session, value)
     return Stepped(value, mean_iou(main.detach(), target), watch.seconds)
 
 
@@ -88,11 +88,12 @@ def iterate_clicks(
 ) -> tuple[Tensor, Points]:
     """Return the last probabilities (B, 1, H, W) and the points after 0 to `iterative` rounds.
 
-    The number is one lot a step, for all processes; the first round's last answer is blank.
+    The number of rounds is drawn once per step, the same for all processes; the first round's
+    previous mask is blank.
     """
     recipe, network = session.recipe, session.network
-    rounds = np.random.default_rng([recipe.seed, session.step, _STEP])
-    count = int(rounds.integers(recipe.click_sampling.iterative + 1))
+    rng = np.random.default_rng([recipe.seed, session.step, _STEP])
+    count = int(rng.integers(recipe.click_sampling.iterative + 1))
     previous, points = torch.zeros_like(images[:, :1]), batch.points
     network.eval()
     for number in range(1, count + 1):
@@ -105,15 +106,15 @@ def iterate_clicks(
 
 
 def divergence_error(what: str, session: TrainingRun) -> IsbenchError:
-    """Return the error for numbers of the step at hand that are none."""
+    """Return the error for a loss or gradient of the current step that is not finite."""
     return IsbenchError(
-        f"{what} at step {session.step + 1}; the last checkpoint is kept: begin anew with a lower "
-        "learning_rate, or with gradient_clip"
+        f"{what} at step {session.step + 1}; the last checkpoint is kept: start again with a lower "
+        "learning_rate, or set gradient_clip"
     )
 
 
 def mean_iou(logits: Tensor, target: Tensor) -> float:
-    """Return the mean IoU over samples of (B, 1, H, W) logits above 0, ignored pixels left out."""
+    """Return the mean IoU over samples of (B, 1, H, W) logits above 0, without ignored pixels."""
     answered, truth = (logits > 0) & (target >= 0), target > 0.5
     both = (answered & truth).sum(dim=(1, 2, 3))
     either = (answered | truth).sum(dim=(1, 2, 3))
@@ -121,7 +122,7 @@ def mean_iou(logits: Tensor, target: Tensor) -> float:
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """Return autocast to the recipe's precision, off for fp32."""
+    """Return autocast to the recipe's precision, disabled for fp32."""
     kind = PRECISIONS[recipe.precision]
     return torch.autocast(device.type, kind, enabled=kind != torch.float32)
 
@@ -129,13 +130,13 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 def _add_clicks(
     recipe: Recipe, batch: Batch, points: Points, probabilities: np.ndarray, number: int
 ) -> Points:
-    changed = [
+    updated = [
         with_click(one, draw_next_click(probability, target, recipe.click_sampling, rng), number)
         for one, probability, target, rng in zip(
             points, probabilities, batch.targets, _generators(recipe, batch, number), strict=True
         )
     ]
-    return np.stack(changed)
+    return np.stack(updated)
 
 
 def _generators(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Generator]:
@@ -143,21 +144,21 @@ def _generators(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random
         yield np.random.default_rng([recipe.seed, sample, _CLICK, number])
 
 
-def _training(network: nn.Module, recipe: Recipe) -> None:
+def _set_train_mode(network: nn.Module, recipe: Recipe) -> None:
     network.train()
-    kept = "" if recipe.freeze_norm else recipe.frozen_norms or None
-    if kept is not None:
+    frozen = "" if recipe.freeze_norm else recipe.frozen_norms or None
+    if frozen is not None:
         for name, module in network.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and name.startswith(kept):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and name.startswith(frozen):
                 module.eval()
 
 
-def _move(session: TrainingRun, loss: float) -> None:
+def _update_weights(session: TrainingRun, loss: float) -> None:
     recipe, scaler = session.recipe, session.scaler
     scaler.unscale_(session.optimiser)
     longest = recipe.gradient_clip or math.inf
     norm = float(nn.utils.clip_grad_norm_(session.network.parameters(), longest))
-    # what overflows in fp16 is the scale's fault: the scaler skips the step and lowers it
+    # an fp16 overflow is handled by the scaler: it skips the step and lowers its scale
     if not math.isfinite(norm) and not scaler.is_enabled():
         raise divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", session)
     scaler.step(session.optimiser)

@@ -1,6 +1,6 @@
-"""What is written down while a training goes on: `log.csv`, `validation.csv`, and TensorBoard's.
+"""The logs of a training: `log.csv`, `validation.csv`, and TensorBoard if it is installed.
 
-Rows after the step that a resumed training starts from are cut off, since it makes them again.
+Rows after the step from which a training resumes are removed, since they are written again.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
 
 @dataclass
 class Tally:
-    """The means of the log's next row, so far."""
+    """Running sums for the next row of the log."""
 
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
 
     def add(self, loss: float, iou: float, seconds: float) -> None:
-        """Count a step."""
+        """Add the figures of a step."""
         self.sums = [a + b for a, b in zip(self.sums, (1.0, loss, iou, seconds), strict=True)]
 
-    def taken(self) -> tuple[float, float, float]:
-        """Return the means of loss, IoU and seconds, and begin anew."""
+    def pop_means(self) -> tuple[float, float, float]:
+        """Return the means of loss, IoU and seconds, and reset."""
         count, loss, iou, seconds = self.sums
         self.sums = [0.0, 0.0, 0.0, 0.0]
         return loss / count, iou / count, seconds / count
 
 
 class Logbook:
-    """Open tables of a training; a context manager."""
+    """The open log files of a training; a context manager."""
 
     def __init__(self, out: Path, step: int) -> None:
-        """Go on in the tables of a folder after the step."""
+        """Continue the tables of a folder after the step."""
         self._out, self._step = out, step
         self._files = ExitStack()
         self._writers: dict[str, Any] = {}
-        self._board = _board(out, step)
+        self._board = _open_board(out, step)
 
     def __enter__(self) -> Logbook:
         """Return itself."""
@@ -56,9 +56,9 @@ class Logbook:
             self._board.close()
 
     def row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
-        """Add a row of figures by name to a table; a table always has the same ones."""
+        """Append a row of named figures to a table; every row of a table has the same names."""
         if table not in self._writers:
-            self._writers[table] = self._opened(self._out / table, ["step", *figures])
+            self._writers[table] = self._open_table(self._out / table, ["step", *figures])
         file, writer = self._writers[table]
         try:
             writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
@@ -70,24 +70,24 @@ class Logbook:
                 self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
 
     def picture(self, step: int, pixels: Any) -> None:
-        """Show a (3, H, W) picture in [0, 1] on TensorBoard, if there is one."""
+        """Send a (3, H, W) image in [0, 1] to TensorBoard, if it is installed."""
         if self._board is not None:
             self._board.add_image("samples", pixels, step)
 
     @property
     def shows_pictures(self) -> bool:
-        """Whether pictures are looked at."""
+        """Return whether images are logged."""
         return self._board is not None
 
-    def _opened(self, path: Path, head: Sequence[str]) -> tuple[Any, Any]:
-        kept = [row for row in _rows(path)[1:] if row and int(row[0]) <= self._step]
-        text = "".join(",".join(row) + "\n" for row in [head, *kept])
+    def _open_table(self, path: Path, columns: Sequence[str]) -> tuple[Any, Any]:
+        old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= self._step]
+        text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
         write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _read_rows(path: Path) -> list[list[str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = file.read()
@@ -96,8 +96,8 @@ def _rows(path: Path) -> list[list[str]]:
     return list(csv.reader(lines[: lines.rfind("\n") + 1].splitlines()))
 
 
-def _board(out: Path, step: int) -> Any:
-    """Return TensorBoard's writer; None where the extra `tensorboard` is not installed."""
+def _open_board(out: Path, step: int) -> Any:
+    """Return TensorBoard's writer, None if the extra `tensorboard` is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""A training that can go on: all that is checked and opened before its next step.
+"""The state of a training run, checked and opened before its first or next step.
 
 Not here: the steps (`loop`).
 """
@@ -43,8 +43,8 @@ from isbench.types import Dataset, Model, Scalar
 _MOST_THREADS = 8
 
 
-class Answering(nn.Module):
-    """Both answers of a network as a call, which is what DistributedDataParallel hooks into."""
+class TrainingForward(nn.Module):
+    """Calls `forward_with_aux` as `forward`, which is where DistributedDataParallel hooks in."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -57,58 +57,58 @@ class Answering(nn.Module):
 
 @dataclass
 class TrainingRun:
-    """What a training holds; `step` and `best` and the weights change as it goes on."""
+    """The state of a training; `step`, `best` and the weights change as it proceeds."""
 
     model: Model
     recipe: Recipe
-    corpus: Corpus  # what is trained on
-    held: Dataset  # what is validated on, some of the images that are held out
-    held_out: int  # all of these
+    corpus: Corpus  # the training images
+    held: Dataset  # the objects of validations, from some of the held-out images
+    held_out: int  # number of all held-out images
     out: Path
     ranks: Ranks
     sampler: Sampler
     network: nn.Module
-    answering: nn.Module  # the network as it is called for gradients
-    mean: nn.Module  # the running mean, in eval mode
+    training_forward: nn.Module  # calls the network in training, on all processes
+    mean: nn.Module  # the running mean of the weights (EMA), in eval mode
     optimiser: Optimizer
     scaler: torch.amp.GradScaler
-    about: str  # what decides the training, as JSON
-    logbook: Logbook | None = None  # of the process that writes
+    about: str  # everything that decides the training, as JSON
+    logbook: Logbook | None = None  # only on the leading process
     started_from: Loaded | None = None
-    origin: str = ""  # the weights that it started from, their digest, and where those began
+    origin: str = ""  # initial weights: file, digest, and their own origin
     tally: Tally = field(default_factory=Tally)
-    step: int = 0  # steps that are done
+    step: int = 0  # steps done
     best: float = math.inf
 
     @property
     def total(self) -> int:
-        """Return the steps of the whole training."""
+        """Return the number of steps of the whole training."""
         return self.recipe.total(len(self.corpus.entries))
 
     @property
     def parameters(self) -> int:
-        """Return the numbers that are learned."""
+        """Return the number of learned parameters."""
         return sum(one.numel() for one in self.network.parameters())
 
     def checkpoint(self) -> None:
-        """Write the checkpoint, from the process that writes."""
+        """Write a checkpoint; only the leading process writes."""
         if self.ranks.leads:
-            kept = Checkpoint(
+            checkpoint = Checkpoint(
                 self.about, self.step, self.network.state_dict(), self.mean.state_dict(),
                 self.optimiser.state_dict(), self.scaler.state_dict(), self.best, self.tally.sums,
                 self.origin,
             )  # fmt: skip
-            checkpoints.save(self.out / checkpoints.FILE, kept)
+            checkpoints.save(self.out / checkpoints.FILE, checkpoint)
 
 
 @contextmanager
 def open_training(
     model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False
 ) -> Iterator[TrainingRun]:
-    """Check everything, build the network, and go on from the checkpoint if asked to.
+    """Check everything, build the network, and load the checkpoint if `resume` is set.
 
-    Raises IsbenchError for a model without network, a recipe that cannot be followed, data that
-    cannot be read, a folder that cannot be written or holds a training that is not resumed.
+    Raises IsbenchError for a model without a network, an invalid recipe, unreadable data, and an
+    output folder that is not writable or already holds a training that is not being resumed.
     """
     check_recipe(recipe)
     if model.network is None:
@@ -116,44 +116,45 @@ def open_training(
     with join_processes(recipe.batch) as ranks:
         with ranks.together():
             parts = split_held_out(read(data))
-            _claim(out, resume, ranks)
-            session = _fresh(model, recipe, parts, out, ranks)
+            _prepare_folder(out, resume, ranks)
+            session = _new_session(model, recipe, parts, out, ranks)
             if resume:
                 _restore(session)
             elif recipe.init == IMAGENET:
                 session.origin = load_imagenet(session.network)
                 session.mean.load_state_dict(session.network.state_dict())
             elif recipe.init:
-                _warm(session, Path(recipe.init))
+                _start_from_weights(session, Path(recipe.init))
             if ranks.leads and is_wanted(session):
                 check_playable(session)
-        session.answering = _share(session.answering, ranks)
+        session.training_forward = _distribute(session.training_forward, ranks)
         if ranks.leads:
             session.logbook = Logbook(out, session.step)
         with _one_opencv_thread(), session.logbook or nullcontext():
             yield session
 
 
-def _fresh(
+def _new_session(
     model: Model, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
 ) -> TrainingRun:
-    """Return the session of this process before the first step, not yet tied to the others'."""
-    corpus, held = data
+    """Return this process's training before the first step, not yet distributed."""
+    corpus, held_out = data
     network = _draw_network(model, recipe.seed, model.options)
     draw_weights(network, recipe.initial, recipe.seed)
     network = network.to(ranks.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingRun(
-        model, recipe, corpus, pick_objects(held, recipe.checks.objects), len(held.entries), out,
-        ranks, make_sampler(corpus, recipe), network, _answering(network, recipe),
+        model, recipe, corpus, pick_objects(held_out, recipe.checks.objects),
+        len(held_out.entries), out, ranks, make_sampler(corpus, recipe), network,
+        _make_forward(network, recipe),
         copy.deepcopy(network).eval().requires_grad_(False), make_optimiser(network, recipe),
         torch.amp.GradScaler(ranks.device.type, enabled=recipe.precision == "fp16"),
-        _about(model, recipe, corpus),
+        _identity(model, recipe, corpus),
     )  # fmt: skip
 
 
 def _draw_network(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
-    """Return a model's network under some options, its first values decided by the seed."""
+    """Return a model's network with these options, initialised from the seed."""
     assert model.network is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -163,65 +164,65 @@ def _draw_network(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.
 
 @contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from threads of its own: samples are made in several of ours."""
-    before = cv2.getNumThreads()
+    """Limit OpenCV to one thread: samples are already made by several threads."""
+    previous = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(previous)
 
 
 def count_threads(ranks: Ranks) -> int:
-    """Return how many threads make samples: one a core and process, the network's own left out."""
+    """Return the number of sample threads: this process's share of the cores, less one."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     return max(1, min(_MOST_THREADS, cores // ranks.world - 1))
 
 
-def _answering(network: nn.Module, recipe: Recipe) -> nn.Module:
-    answering: nn.Module = Answering(network)
+def _make_forward(network: nn.Module, recipe: Recipe) -> nn.Module:
+    training_forward: nn.Module = TrainingForward(network)
     if recipe.compiled:
         compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
         if shutil.which(compiler) is None:
             raise IsbenchError(
-                f"compiled=on needs a C++ compiler and there is no {compiler}; install it, name "
-                "another by CXX, or leave compiled off"
+                f"compiled=on needs a C++ compiler, but {compiler} is not installed; install it, "
+                "set CXX to another, or set compiled=off"
             )
-        answering.compile()
-    return answering
+        training_forward.compile()
+    return training_forward
 
 
-def _share(answering: nn.Module, ranks: Ranks) -> nn.Module:
-    """Return the network as all processes call it, its gradients the mean of theirs."""
+def _distribute(training_forward: nn.Module, ranks: Ranks) -> nn.Module:
+    """Return the network with gradients averaged over all processes."""
     if ranks.world == 1:
-        return answering
-    # official networks hold parts that decide nothing, and so get no gradient
-    return DistributedDataParallel(answering, find_unused_parameters=True)
+        return training_forward
+    # official networks have parts without effect on the output, which get no gradient
+    return DistributedDataParallel(training_forward, find_unused_parameters=True)
 
 
 def _restore(session: TrainingRun) -> None:
-    """Set a session to where its checkpoint is."""
-    drawn = partial(_draw_network, session.model, session.recipe.seed)
-    kept = checkpoints.load(session.out / checkpoints.FILE, session.about, drawn)
-    session.network.load_state_dict(kept.network)
-    session.mean.load_state_dict(kept.mean)
-    session.optimiser.load_state_dict(dict(kept.optimiser))
-    session.scaler.load_state_dict(dict(kept.scaler))
-    session.step, session.best, session.tally = kept.step, kept.best, Tally(list(kept.sums))
-    session.origin = kept.origin
+    """Restore a session from its checkpoint."""
+    make_network = partial(_draw_network, session.model, session.recipe.seed)
+    saved = checkpoints.load(session.out / checkpoints.FILE, session.about, make_network)
+    session.network.load_state_dict(saved.network)
+    session.mean.load_state_dict(saved.mean)
+    session.optimiser.load_state_dict(dict(saved.optimiser))
+    session.scaler.load_state_dict(dict(saved.scaler))
+    session.step, session.best, session.tally = saved.step, saved.best, Tally(list(saved.sums))
+    session.origin = saved.origin
 
 
-def _warm(session: TrainingRun, path: Path) -> None:
-    """Start a session from weights."""
+def _start_from_weights(session: TrainingRun, path: Path) -> None:
+    """Initialise a session from a weight file."""
     session.started_from = start_from(session.network, path)
     session.mean.load_state_dict(session.network.state_dict())
-    before = origin_of(path)
-    session.origin = f"{path.name} {digest_file(path)}" + (f", from {before}" if before else "")
+    previous = origin_of(path)
+    session.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
 
-def _about(model: Model, recipe: Recipe, corpus: Corpus) -> str:
+def _identity(model: Model, recipe: Recipe, corpus: Corpus) -> str:
     about = {
         "model": model.name,
         "options": dict(model.options),
@@ -231,19 +232,19 @@ def _about(model: Model, recipe: Recipe, corpus: Corpus) -> str:
     return json.dumps(about, sort_keys=True)
 
 
-def _claim(out: Path, resume: bool, ranks: Ranks) -> None:
-    """Make the folder; raises IsbenchError if it cannot be written or holds a training."""
+def _prepare_folder(out: Path, resume: bool, ranks: Ranks) -> None:
+    """Create the folder; raises IsbenchError if it is not writable or holds a training."""
     if not resume and any((out / name).exists() for name in (checkpoints.FILE, LOG)):
         raise IsbenchError(
-            f"{out} holds a training; add --resume to go on, or choose another --out"
+            f"{out} already holds a training; add --resume to continue it, or choose another --out"
         )
     if not ranks.leads:
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
-        trial = out / ".writable"
-        trial.touch()
-        trial.unlink()
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise IsbenchError(
             f"cannot write into {out}: {error.strerror}; choose another --out"

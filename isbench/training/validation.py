@@ -1,4 +1,4 @@
-"""How good a network is by now: games of the card with these weights, as `isbench run` plays it."""
+"""Validation during training: games of the card with the current weights, as in `isbench run`."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ if TYPE_CHECKING:
     from isbench.training.training_run import TrainingRun
 
 TARGETS = (0.80, 0.85, 0.90)
-SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is told
+SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is reported
 
 
 class Scores(NamedTuple):
-    """What a validation found."""
+    """The scores of a validation."""
 
-    noc: tuple[float, ...]  # mean clicks to each of TARGETS
-    iou: tuple[float, ...]  # mean after each of SHOWN clicks, games ending at 0.90
+    noc: tuple[float, ...]  # mean NoC at each of TARGETS
+    iou: tuple[float, ...]  # mean IoU after each of SHOWN clicks; games end at 0.90
     objects: int
     seconds: float
 
     def figures(self) -> dict[str, float]:
-        """Return the figures by name."""
+        """Return the scores by name."""
         nocs = {f"noc{100 * t:.0f}": noc for t, noc in zip(TARGETS, self.noc, strict=True)}
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 
 
 def is_wanted(session: TrainingRun) -> bool:
-    """Whether the recipe has validations at all."""
+    """Return whether the recipe asks for validations."""
     return bool(session.recipe.checks.validation and session.recipe.checks.objects)
 
 
 def check_playable(session: TrainingRun) -> None:
-    """Raise IsbenchError unless the card, with the weights of its network, answers a click."""
-    with _playable(session) as model:
+    """Raise IsbenchError unless the card's predictor, with these weights, answers a click."""
+    with _card_with_mean(session) as model:
         try:
             check_model(model)
         except IsbenchError as error:
             raise IsbenchError(
-                f"validation cannot play {model.name}: {error}; or train without validation by "
+                f"validation cannot play {model.name}: {error}; or train without validation, with "
                 "checks.validation=0"
             ) from error
 
 
 def validate(session: TrainingRun) -> Scores:
-    """Play the held-out objects of a session with its running mean and return the scores."""
+    """Play the held-out objects with the running mean of a session and return the scores."""
     started, checks, dataset = perf_counter(), session.recipe.checks, session.held
-    with _playable(session) as model:
+    with _card_with_mean(session) as model:
         predictor = build_predictor(model)
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)
@@ -77,8 +77,8 @@ def validate(session: TrainingRun) -> Scores:
 
 
 @contextmanager
-def _playable(session: TrainingRun) -> Iterator[Model]:
-    """Yield the card with the running mean as its weights: in a file, as they ship."""
+def _card_with_mean(session: TrainingRun) -> Iterator[Model]:
+    """Yield the card with the running mean as its weights, saved to a file as for release."""
     runtime = Runtime(device=str(session.ranks.device), threads=torch.get_num_threads())
     with TemporaryDirectory(prefix=".validation-", dir=session.out) as folder:
         path = Path(folder) / "mean.safetensors"

@@ -1,6 +1,6 @@
-"""Weights out of a training, in half the bytes and with a card; and weights to start one from.
+"""Saves a training's weights in half precision with a card, and initialises from a weight file.
 
-Reading them for play, strictly, is `isbench.nn.runtime.checkpoint`'s.
+Not here: strict loading for evaluation (`isbench.nn.runtime.checkpoint`).
 """
 
 from __future__ import annotations
@@ -19,44 +19,43 @@ from torch import Tensor, nn
 
 from isbench.errors import IsbenchError
 
-_CARD = "card"  # the one key of the file's metadata: several would come in any order
+_CARD = "card"  # the only key of the file's metadata: the order of several would not be stable
 _LARGEST = torch.finfo(torch.float16).max
 
 
 class Loaded(NamedTuple):
-    """What a file of weights gave to a network."""
+    """What was loaded from a weight file into a network."""
 
-    taken: int  # tensors
-    new: tuple[str, ...]  # keys of the network that the file lacks, or has in another shape
-    left: tuple[str, ...]  # keys of the file that found no place
+    taken: int  # number of tensors that were copied
+    new: tuple[str, ...]  # network keys missing from the file, or of another shape there
+    left: tuple[str, ...]  # file keys that were not used
 
 
 def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> None:
-    """Write a network's state as safetensors in fp16, the card as its metadata.
+    """Write a network's state as safetensors in fp16, with the card as metadata.
 
-    Numbers too large for fp16 stay fp32 with the rest of their tensor. The same weights and card
-    give the same bytes.
+    A tensor with values too large for fp16 stays fp32. Equal weights and cards give equal bytes.
     """
-    state = {key: _halve(value) for key, value in network.state_dict().items()}
+    state = {key: _to_half(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)
     data = save(state, {_CARD: text})
     write_atomically(path, lambda draft: draft.write_bytes(data))
 
 
 def read_card(path: Path) -> dict[str, str]:
-    """Return the card of a file of weights; raises IsbenchError for a file without one."""
+    """Return the card of a weight file; raises IsbenchError for a file without one."""
     try:
         with safe_open(path, "pt") as file:
             card: dict[str, str] = json.loads((file.metadata() or {})[_CARD])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise IsbenchError(
-            f"weights {path} have no card ({error}); wanted a file of ours"
+            f"weights {path} have no card ({error}); wanted a file written by `isbench train`"
         ) from error
     return card
 
 
 def origin_of(path: Path) -> str:
-    """Return where weights began as their card says it, "" where they have no card."""
+    """Return the origin that the card of a weight file names, "" without a card."""
     try:
         return read_card(path).get("origin", "")
     except IsbenchError:
@@ -64,9 +63,9 @@ def origin_of(path: Path) -> str:
 
 
 def start_from(network: nn.Module, path: Path) -> Loaded:
-    """Copy what fits from a safetensors file into a network that may have more, or other parts.
+    """Copy the tensors of a safetensors file that match a network by key and shape.
 
-    Raises IsbenchError for a file that cannot be read, or of which nothing fits.
+    Raises IsbenchError for a file that cannot be read, and if no tensor matches.
     """
     try:
         stored = load_file(path)
@@ -75,22 +74,24 @@ def start_from(network: nn.Module, path: Path) -> Loaded:
             f"cannot start from weights {path}: {error}; wanted a safetensors file"
         ) from error
     state = network.state_dict()
-    fitting = {
+    matching = {
         key: value
         for key, value in stored.items()
         if key in state and state[key].shape == value.shape
     }
-    if not fitting:
-        raise IsbenchError(f"weights {path} are of another network: no tensor of them fits")
-    network.load_state_dict(fitting, strict=False)  # what it lacks is told below
-    new = tuple(key for key in state if key not in fitting)
-    return Loaded(len(fitting), new, tuple(key for key in stored if key not in fitting))
+    if not matching:
+        raise IsbenchError(
+            f"weights {path} are for another network: no tensor matches by key and shape"
+        )
+    network.load_state_dict(matching, strict=False)  # missing keys are returned below
+    new = tuple(key for key in state if key not in matching)
+    return Loaded(len(matching), new, tuple(key for key in stored if key not in matching))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name, then give it its own: nobody ever sees half of it.
+    """Write to a temporary file, then rename it, so that readers never see a partial file.
 
-    Raises IsbenchError when the disk refuses it.
+    Raises IsbenchError if the file cannot be written.
     """
     draft = path.with_name(path.name + ".tmp")
     try:
@@ -98,20 +99,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)
-    except (
-        OSError,
-        SafetensorError,
-        RuntimeError,
-    ) as error:  # torch raises the last for a full disk
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch raises RuntimeError when the disk is full
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise IsbenchError(
-            f"cannot write {path}: {error}; what was there before is kept: make room, and go on "
-            "by --resume"
+            f"cannot write {path}: {error}; the previous file is kept: free some space and "
+            "continue with --resume"
         ) from error
 
 
-def _halve(value: Tensor) -> Tensor:
+def _to_half(value: Tensor) -> Tensor:
     value = value.detach().cpu()
     fits = value.is_floating_point() and bool((value.abs() <= _LARGEST).all())
     return (value.half() if fits else value).contiguous()

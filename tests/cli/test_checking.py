@@ -147,7 +147,7 @@ def lacking_library(spec: Spec) -> Model:
 def test_a_run_that_cannot_be_replayed_is_named_and_counted(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch, lacking: Any
 ) -> None:
-    monkeypatch.setattr(checking, "rebuilt", lacking)
+    monkeypatch.setattr(checking, "model_from_spec", lacking)
     code, printed, said = checked(isbench, results)
     assert code == 0
     assert "skipped: nearest on sample" in said
@@ -178,7 +178,7 @@ def test_data_that_a_run_was_not_played_on_are_not_at_hand(
     )
     code, printed, said = checked(isbench, results)
     assert (code, "1 skipped" in printed) == (0, True)
-    assert "are not those it was played on" in said
+    assert "are not those that the run was played on" in said
 
 
 def unbuildable(spec: Spec) -> Model:
@@ -204,7 +204,7 @@ def unimportable(spec: Spec) -> Model:
 def test_a_model_that_breaks_is_a_drift_and_no_skip(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch, broken: Any
 ) -> None:
-    monkeypatch.setattr(checking, "rebuilt", broken)
+    monkeypatch.setattr(checking, "model_from_spec", broken)
     code, printed, said = checked(isbench, results)
     assert (code, printed) == (1, "1 runs, 0 replayed, 0 skipped, 1 drift\n")
     assert "drift: nearest on sample" in said
@@ -214,7 +214,7 @@ def test_a_model_that_learns_is_skipped_and_lacks_nothing(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(checking.NEED_DATA, "1")
-    monkeypatch.setattr(checking, "rebuilt", lambda spec: toys.learner)
+    monkeypatch.setattr(checking, "model_from_spec", lambda spec: toys.learner)
     code, printed, said = checked(isbench, results)
     assert (code, "1 skipped" in printed) == (0, True)
     assert "learns from object to object" in said

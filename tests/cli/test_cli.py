@@ -193,7 +193,7 @@ NOT_A_PICTURE = b"GIF89a nothing of the kind"
         ),
         (
             ["run", "--model", "nearest", "--dataset", "folder:{}/junk"],
-            "cannot be read as a picture",
+            "cannot be read as an image",
         ),
         (["run", "--model", "nearest", "--dataset", "coco:{}"], "wanted coco:IMAGES_DIR"),
         (
@@ -204,10 +204,10 @@ NOT_A_PICTURE = b"GIF89a nothing of the kind"
         (["run", "--modle", "nearest"], "--model"),
         (["rnu"], "did you mean run?"),
         (["report", "--runs", "{}/none"], "isbench run"),
-        (["report", "{}/file"], "no run file"),
-        (["report", "{}/old.jsonl"], "of format 99"),
+        (["report", "{}/file"], "is not a run file"),
+        (["report", "{}/old.jsonl"], "has format 99"),
         (["report", "--table", "nocs"], "did you mean noc?"),
-        (["report", "--format", "html5"], "there are: csv, latex, markdown, rich"),
+        (["report", "--format", "html5"], "available: csv, latex, markdown, rich"),
         (["report", "--max-clicks", "0"], "max-clicks is 0"),
         (["compare", "abc", "def", "--runs", "{}/none"], "no run below"),
         (["data", "verify", "grabct"], "did you mean grabcut?"),
@@ -317,11 +317,11 @@ def test_files_that_are_not_known_are_a_warning_in_run_record_and_report(
         "run", "--model", TOY, "--dataset", "grabcut", "--data", tmp_path, "--out", out
     )
     assert code == 0
-    assert "none of those known" in said
+    assert "not a known version" in said
     (path,) = store.find(out)
-    assert any("none of those known" in text for text in store.read(path).meta[0]["warnings"])
+    assert any("not a known version" in text for text in store.read(path).meta[0]["warnings"])
     _, _, said = isbench("report", "--runs", out)
-    assert "that are not known" in said
+    assert "with an unknown fingerprint" in said
 
 
 def test_a_longer_run_gives_the_figures_of_shorter_games(isbench: Isbench, played: Path) -> None:

@@ -133,7 +133,7 @@ def test_verify_prints_counts_fingerprint_and_whether_it_is_known(
     assert printed.splitlines() == [
         f"{name}: 4/6 images/objects",
         f"  fingerprint {fingerprint(load_dataset(name))}",
-        "  no fingerprint of this set is known to compare with",
+        "  no known fingerprint of this data set to compare with",
         "sample: 7/16 images/objects",
         f"  fingerprint {fingerprint(load_dataset('sample'))}",
         "  known: the files of isbench 0.1",
@@ -211,7 +211,7 @@ def test_import_refuses_in_one_line_and_leaves_nothing(
 def test_import_never_replaces_a_set(isbench: Isbench, data: Path, tmp_path: Path) -> None:
     grabcut(data / "GrabCut")
     said = refusal(isbench("data", "import", "grabcut", grabcut(tmp_path / "made")))
-    assert f"{data / 'GrabCut'} is there already" in said
+    assert f"{data / 'GrabCut'} already exists" in said
 
 
 @pytest.mark.parametrize("command", [("import", "sample", "."), ("get", "sample")])
@@ -230,7 +230,7 @@ def test_get_downloads_unpacks_and_clears_up(
     assert {path.parts[0] for path in map(Path, held(data))} == {"GrabCut"}
     assert isbench("data", "verify", "grabcut")[0] == 0
     again = isbench("data", "get", "grabcut", "--url", url)
-    assert again == (0, f"grabcut is in {data / 'GrabCut'} already\n", "")
+    assert again == (0, f"grabcut is already in {data / 'GrabCut'}\n", "")
     assert [first for _, first in server.asked] == [0, 500, 1300]
 
 
@@ -298,7 +298,7 @@ def test_get_sees_a_folder_in_the_way_before_it_downloads(
     (data / "GrabCut").mkdir(parents=True)
     url = server.add("/a", Page(archive))
     said = refusal(isbench("data", "get", "grabcut", "--url", url))
-    assert f"{data / 'GrabCut'} is there already" in said
+    assert f"{data / 'GrabCut'} already exists" in said
     assert server.asked == []
 
 

@@ -52,8 +52,8 @@ def test_the_clicks_of_a_game_give_its_last_mask(isbench: Isbench, tmp_path: Pat
 @pytest.mark.parametrize(
     ("clicks", "said"),
     [
-        ("9999,0,+", "wanted a row of 0 to 511"),
-        ("0,9999,+", "a column of 0 to 511"),
+        ("9999,0,+", "wanted a row from 0 to 511"),
+        ("0,9999,+", "a column from 0 to 511"),
         ("1,2", "click '1,2'; wanted row,col,"),
         ("1,2,x", "click '1,2,x'"),
         ("-1,2,+", "click '-1,2,+'"),
@@ -78,7 +78,7 @@ def test_files_that_do_not_do_are_refused(isbench: Isbench, tmp_path: Path) -> N
         (PHOTO, tmp_path / "there.png", "--force"),
         (PHOTO, tmp_path / "m.gif", "wanted .png or .json"),
         (PHOTO, tmp_path / "there.png" / "m.png", "cannot write"),
-        (tmp_path / "text.png", tmp_path / "m.png", "cannot be read as a picture"),
+        (tmp_path / "text.png", tmp_path / "m.png", "cannot be read as an image"),
         (tmp_path / "none.png", tmp_path / "m.png", "none.png"),
     ):
         asked = ["--clicks", "1,1,+", "--model", "nearest", "--out", out]

@@ -82,7 +82,7 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     (task,) = asked.tasks
     task = task._replace(limit=1, rules=Rules(2))
     (run,) = reproduce._play([task], tmp_path / "results", "1", None)
-    assert run.spec.weights == known[1].entrants[row].weights[0].digest  # type: ignore[union-attr]
+    assert run.spec.weights == known[1].candidates[row].weights[0].digest  # type: ignore[union-attr]
     before = sealed(tmp_path / "results")
     reproduce._play([task], tmp_path / "results", "1", None)
     assert sealed(tmp_path / "results") == before

@@ -24,7 +24,7 @@ def test_the_command_says_what_it_does(
         "tiny: 1,436 parameters, on 1 cpu process, fp32",
         "images held out",
         "part: 18 images",
-        "begins: 30 steps of 4 samples",
+        "starts: 30 steps of 4 samples",
         "1 images could not be used",
         "toy/img/007.png: toy/img/007.png cannot be read",
         f"done: weights are in {tmp_path / 't' / WEIGHTS}",
@@ -39,7 +39,7 @@ def test_the_command_goes_on(
 ) -> None:
     code, out, _ = isbench("train", CARD, "--data", toy_pack, "--out", whole, "--resume")
     assert code == 0
-    assert "goes on after step 9: 9 steps" in out
+    assert "resumes after step 9: 9 steps" in out
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_command_goes_on(
     [
         (("nearset", "--data", "DATA"), "did you mean nearest?"),
         (("nearest", "--data", "DATA"), "model nearest has no recipe"),
-        ((CARD, "--data", "/nowhere/at/all"), "is no training pack"),
+        ((CARD, "--data", "/nowhere/at/all"), "is not a training pack"),
         ((CARD, "--data", "DATA", "--out", "NEW", "--resume"), "no checkpoint"),
         ((CARD, "--data", "DATA", "--out", "WHOLE"), "holds a training; add --resume"),
         ((CARD, "--data", "DATA", "--out", "WHOLE", "--resume", "--set", "seed=3"),

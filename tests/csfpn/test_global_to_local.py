@@ -174,5 +174,5 @@ def test_released_takes_two_networks_and_all_switches() -> None:
     assert first is not second
     assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
     assert masks(weights.load_weights(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
-    with pytest.raises(IsbenchError, match="leave sgm, hsgm, g2l on"):
+    with pytest.raises(IsbenchError, match="needs sgm, hsgm and g2l on"):
         build_predictor(weights.load_weights(with_options(card, {"sgm": "off"}), "random"))

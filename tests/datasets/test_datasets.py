@@ -205,7 +205,7 @@ def test_coco_counts_what_it_leaves_out(tmp_path: Path) -> None:
     content["images"].pop(0)
     path.write_text(json.dumps(content))
     dataset = load_dataset(coco_name(tmp_path))
-    assert dataset.notes[1] == "2 annotations of images that it does not list left out"
+    assert dataset.notes[1] == "2 annotations of unlisted images left out"
     assert dataset.keys == ("a#9", "sub/a#8")
 
 
@@ -666,7 +666,7 @@ def test_a_missing_coco_image_or_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "images" / "without objects.jpg").unlink()
     assert len(load_dataset(coco_name(tmp_path)).keys) == 4
     (tmp_path / "images" / "b 2.jpg").unlink()
-    with pytest.raises(IsbenchError, match=r"image .*b 2\.jpg that .*instances\.json names"):
+    with pytest.raises(IsbenchError, match=r"image .*b 2\.jpg that .*instances\.json lists"):
         load_dataset(coco_name(tmp_path))
     path.unlink()
     assert f"cannot read {path}" in refusal(coco_name(tmp_path))

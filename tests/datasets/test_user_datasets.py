@@ -52,13 +52,13 @@ def test_names_that_do_not_do_are_refused(
 ) -> None:
     place, data = f"folder:{folder_set}", tmp_path / "data"
     for words, said in (
-        (["add", "grabcut", place], "grabcut is a data set of isbench's own"),
+        (["add", "grabcut", place], "grabcut is a built-in data set"),
         (["add", "a:b", place], "wanted letters"),
         (["add", "../x", place], "wanted letters"),
         (["add", "desk", f"folder:{tmp_path / 'none'}"], "none"),
         (["add", "desk", "grabcut"], "data set grabcut is not in"),
         (["add", "desk", "sample"], "wanted folder:PATH or coco:"),
-        (["remove", "desk"], "no data set of your own named 'desk'"),
+        (["remove", "desk"], "no custom data set named 'desk'"),
     ):
         code, _, error = isbench("data", *words, "--data", data)
         assert (code, error.count("\n")) == (2, 1), error

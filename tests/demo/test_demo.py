@@ -138,7 +138,7 @@ def test_another_click_after_undo_is_another_game() -> None:
 def test_old_pictures_make_room() -> None:
     table = Table({"nearest": build_predictor(load_model("nearest"))})
     places = [table.show(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
-    with pytest.raises(Refused, match="no longer here"):
+    with pytest.raises(Refused, match="no longer loaded"):
         table.answer(places[0], "nearest", [Click(0, 0, True)])
     table.answer(places[-1], "nearest", [Click(0, 0, True)])
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_served_is_one_line(isbench: Isbench, tmp_path: Path) -> 
         taken.listen()
         port = taken.getsockname()[1]
         for words, said in (
-            (["--port", port], f"port {port} of this machine cannot be had"),
+            (["--port", port], f"cannot listen on port {port}"),
             (["--port", 99999], "port 99999"),
             ([tmp_path / "none.jpg"], "cannot read"),
             (["--model", "nearst"], "did you mean nearest"),
@@ -217,7 +217,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         canvas = browser.find_element("id", "canvas")
 
         def wait(words: str) -> None:
-            wait_until(lambda: words in browser.find_element("id", "told").text)
+            wait_until(lambda: words in browser.find_element("id", "status").text)
 
         def click(number: int) -> None:
             row, col, positive = game.trajectory.clicks[number]
@@ -237,7 +237,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
             packed = browser.execute_script("return answer.rle")
             return decode_rle(packed)
 
-        wait("Click on what you want")
+        wait("Click on the object")
         click(0)
         wait("1 click,")
         first = mask()
@@ -248,10 +248,10 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         assert both / either > 0.8
         browser.save_screenshot(str(tmp_path / "demo.png"))
         ActionChains(browser).send_keys("z").perform()
-        wait("1 click, as before")
+        wait("1 click, cached")
         assert np.array_equal(mask(), first)
         browser.find_element("id", "reset").click()
-        wait("Click on what you want")
+        wait("Click on the object")
         assert not browser.find_element("id", "png").is_enabled()
         assert complaints(browser) == []
 

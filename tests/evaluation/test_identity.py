@@ -97,9 +97,9 @@ def test_code_that_changed_without_changing_masks_is_checked_once_and_answers(
     again = run(imported(package), FEW, RULES, out=tmp_path, watch=checked)
     assert again.path == first.path
     assert checked.games == known.games == []
-    assert any("2 games were played again, alike" in note for note in checked.notes)
+    assert any("2 games were replayed with the same result" in note for note in checked.notes)
     run(imported(package), FEW, RULES, out=tmp_path, watch=known)
-    assert not any("played again" in note for note in known.notes)
+    assert not any("replayed" in note for note in known.notes)
 
 
 def test_a_comment_or_docstring_is_no_change(package: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_unused_function_in_a_trunk_changes_nothing(
     listening = Listening()
     assert run(card, one, Rules(2, 1.01), out=tmp_path, watch=listening).path == before.path
     assert listening.games == []
-    assert any("1 games were played again, alike" in note for note in listening.notes)
+    assert any("1 games were replayed with the same result" in note for note in listening.notes)
 
 
 def test_the_code_of_a_network_is_that_of_all_its_parts() -> None:

@@ -59,7 +59,7 @@ def test_a_machine_that_dies_costs_its_unfinished_objects_only(
 
 def test_a_worker_that_dies_again_and_again_is_named(tmp_path: Path, cluster: Any) -> None:
     card, data, watch = deadly(tmp_path, 99), toys.blobs(9), Listening()
-    with pytest.raises(PredictorError, match="died again and again at image001#0"):
+    with pytest.raises(PredictorError, match="died repeatedly at image001#0"):
         run(card, data, RULES, out=tmp_path / "r", watch=watch, executor=Ray(cluster.address))
     assert sorted(watch.games) == [key for key in data.keys if "image001" not in key]
 

@@ -102,7 +102,7 @@ def test_a_model_or_weights_that_are_not_at_hand_are_named(pair: list[Run]) -> N
     network = replace(
         spec, model="ritm-mini", weights="ab" * 32, options=load_model("ritm-mini").options
     )
-    with pytest.raises(IsbenchError, match="weights abababababab of ritm-mini are not at hand"):
+    with pytest.raises(IsbenchError, match="weights abababababab of ritm-mini are not available"):
         model_from_spec(network)
 
 

@@ -46,7 +46,7 @@ def test_a_game_that_no_longer_ends_counts_with_the_whole_budget() -> None:
 
 def test_the_same_clicks_must_be_answered_alike_even_if_noc_is_the_same() -> None:
     (drift,) = list_excess([pair([0.5, 0.8, 0.95], [0.7, 0.8, 0.95])], RULES)
-    assert "the clicks are the same for the last time was 0.500 and is 0.700" in drift
+    assert "after the last shared click was 0.500 and is 0.700" in drift
 
 
 def test_iou_after_the_last_click_of_both_is_bounded_even_if_noc_is_the_same() -> None:

@@ -109,7 +109,7 @@ def test_a_worker_that_dies_costs_its_unfinished_object_only(tmp_path: Path, tim
 def test_an_object_that_kills_three_workers_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     # every object of the second image kills: three objects, three deaths each
     card, data, listening = deadly(tmp_path, 9), toys.blobs(9), Listening()
-    with pytest.raises(PredictorError, match="died again and again at image001#0, image001#1"):
+    with pytest.raises(PredictorError, match="died repeatedly at image001#0, image001#1"):
         run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=listening)
     assert sorted(listening.games) == [key for key in data.keys if "image001" not in key]
     run(card, data, RULES, out=tmp_path / "runs", workers=2, watch=(again := Listening()))
@@ -165,7 +165,7 @@ def test_an_unfinished_run_over_changed_data_is_reported_and_kept(
     mask = folder_set / "masks" / "picture00003__1.png"
     mask.write_bytes((folder_set / "masks" / "picture00002__1.png").read_bytes())
     run(toys.card, load_dataset(f"folder:{folder_set}"), RULES, out=out, watch=(w := Listening()))
-    assert any("begun under another fingerprint" in note for note in w.notes)
+    assert any("started with another fingerprint" in note for note in w.notes)
     assert kept.read_bytes() == before
 
 
@@ -206,7 +206,7 @@ def test_an_unreadable_image_ends_the_run_and_keeps_what_was_played(
     root = write_folder_set(tmp_path / "set", objects=6)
     (root / "images" / "picture00005.png").write_bytes(b"not a picture")
     data, out = load_dataset(f"folder:{root}"), tmp_path / "runs"
-    with pytest.raises(IsbenchError, match=r"picture00005\.png cannot be read as a picture"):
+    with pytest.raises(IsbenchError, match=r"picture00005\.png cannot be read as an image"):
         run(toys.card, data, RULES, out=out, workers=workers)
     (left,) = store.find(out)
     assert len(store.read(left).trajectories) >= (5 if workers == 1 else 1)
@@ -270,7 +270,7 @@ def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: 
 
 def test_a_build_that_cannot_be_sent_to_workers_is_said_in_one_line(tmp_path: Path) -> None:
     card = Model("local", lambda: toys.Disks())
-    with pytest.raises(IsbenchError, match="cannot be sent to worker processes"):
+    with pytest.raises(IsbenchError, match="cannot be pickled for worker processes"):
         run(card, toys.blobs(4), RULES, out=tmp_path, workers=2)
     assert store.find(tmp_path) == []
 
@@ -307,6 +307,6 @@ def test_the_last_object_that_kills_its_workers_does_not_kill_the_run(tmp_path: 
         toys.Deadly, image_sum=int(toys.blob(0).image.sum()), times=99, folder=str(tmp_path)
     )
     card = replace(toys.deadly, build=build)
-    with pytest.raises(PredictorError, match="died again and again at image000#0"):
+    with pytest.raises(PredictorError, match="died repeatedly at image000#0"):
         run(card, toys.blobs(1), RULES, out=tmp_path / "runs", workers=2)
     assert len(list(tmp_path.glob("death*"))) == 3

@@ -134,14 +134,14 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last.startswith("isbench: cannot write")
-    assert "goes on from there" in last
+    assert "run the same command again to resume" in last
     (left,) = store.find(tmp_path)
     recorded = len(store.read(left).trajectories) if left.stat().st_size else 0
     assert (recorded > 0) == (size > 1_000)
     again = finished(command(data, tmp_path, "--workers", "1"))
     assert again.returncode == 0
     assert sealed(tmp_path) == whole
-    assert f"{recorded} of 60 objects were recorded before" in again.stderr or not recorded
+    assert f"{recorded} of 60 objects are already recorded" in again.stderr or not recorded
 
 
 def test_a_second_run_at_the_same_time_is_refused(data: Path, whole: bytes, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_second_run_at_the_same_time_is_refused(data: Path, whole: bytes, tmp_
     second = finished(command(data, out, "--workers", "1"))
     gate.unlink()
     assert second.returncode == 2
-    assert "is being played by another process" in second.stderr.splitlines()[-1]
+    assert "is open in another process" in second.stderr.splitlines()[-1]
     first.communicate()
     assert first.returncode == 0
     assert sealed(out) == whole
@@ -165,4 +165,4 @@ def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert "the same command goes on from there" in errors.splitlines()[-1]
+    assert "run the same command again to resume" in errors.splitlines()[-1]

@@ -318,7 +318,7 @@ def test_what_is_no_archive_to_be_read_here_is_refused(
     refused: Callable[..., str], archive: bytes | Callable[[], bytes]
 ) -> None:
     said = refused(archive if isinstance(archive, bytes) else archive())
-    assert "damaged, or of a kind unknown here" in said
+    assert "damaged or of an unsupported type" in said
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -350,13 +350,13 @@ def test_an_archive_with_another_digest_than_the_published_one_is_refused(
 def test_a_set_that_is_there_is_never_replaced(tmp_path: Path, data: Path) -> None:
     (data / "GrabCut").mkdir(parents=True)
     (data / "GrabCut" / "mine").write_text("mine")
-    with pytest.raises(IsbenchError, match="is there already; take it away"):
+    with pytest.raises(IsbenchError, match="already exists; remove it"):
         install("grabcut", GRABCUT, grabcut(tmp_path / "source"), data)
     assert held(data) == {"GrabCut/mine": b"mine"}
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path, data: Path) -> None:
-    with pytest.raises(IsbenchError, match=r"GrabCut\.zip is not there; wanted a folder, zip or"):
+    with pytest.raises(IsbenchError, match=r"GrabCut\.zip does not exist; wanted a folder, zip or"):
         install("grabcut", GRABCUT, tmp_path / "GrabCut.zip", data)
     assert not data.exists()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from isbench.cli.train import _chosen
+from isbench.cli.train import _choose_recipe
 from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
 from isbench.models.registry import load_model, model_names, with_options
@@ -82,7 +82,7 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     name, weights = MADE[folder]
     line = commands()[folder]
     settings = [value for key, value in itertools.pairwise(line) if key == "--set"]
-    model, recipe = _chosen(line[2], tuple(settings))
+    model, recipe = _choose_recipe(line[2], tuple(settings))
     card = read_card(load_model(name).bundled[weights])
     assert model.name == name == card["model"]
     asked, stored = recipe.deciding(), fill_defaults(json.loads(card["recipe"]))

@@ -132,7 +132,7 @@ def test_weights_say_which_weights_they_began_from(toy_pack: str, tmp_path: Path
 
 
 def test_imagenets_weights_fit_no_other_trunk() -> None:
-    with pytest.raises(IsbenchError, match="fits networks on EfficientNet-Lite"):
+    with pytest.raises(IsbenchError, match="needs a network on EfficientNet-Lite"):
         load_imagenet(Ritm(Mini()))
 
 

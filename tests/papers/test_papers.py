@@ -179,12 +179,12 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
 
 
 def of_one_budget(*rows: Row) -> dict[Row, Candidate]:
-    """Return entrants whose cards come with the weights that the rows name, and with others."""
+    """Return candidates whose cards come with the weights that the rows name, and with others."""
     found = {}
     for row in rows:
-        entrant = counting(row)
+        candidate = counting(row)
         named = Weights(row.weights, digest_of(row), None)
-        found[row] = replace(entrant, weights=(named,))
+        found[row] = replace(candidate, weights=(named,))
     return found
 
 
@@ -204,7 +204,7 @@ def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) 
     card = replace(load_model("ritm-mini"), bundled={"pack": path})
     without = make_candidate(card, row)
     assert select_run([played(tmp_path, mini(digest_file(path)))], without, DAVIS).run is None
-    assert without.why_not == "no weights ablation-bs come with isbench"
+    assert without.why_not == "weights ablation-bs do not come with isbench"
     assert not plan.plan_all({3: Records(FIGURES, {row: without}, [])}, lambda name: True).tasks
     named = make_candidate(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
     assert [weights.name for weights in named.weights] == ["ablation-bs"]
@@ -241,7 +241,7 @@ def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
     ]
     sheet, _ = accuracy.make_table(3, Records(FIGURES, of_one_budget(*ABLATION), runs))
     (step,) = [note for note in sheet.notes if "paired" in note]
-    assert f"{sgm.name} less {base.name} is -1.00 [-1.00, -1.00] clicks" in step
+    assert f"{sgm.name} minus {base.name} is -1.00 [-1.00, -1.00] clicks" in step
 
 
 def test_a_game_that_ends_at_the_target_answers_what_a_longer_one_does(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_fetched_weights_that_are_not_the_published_ones_are_refused(
     (found,) = candidates.list_weights(card)
     assert found == ("sbd", digest_file(path), path)
     path.write_bytes(b"what somebody put there instead")
-    with pytest.raises(IsbenchError, match=r"not those published: .*; delete the file"):
+    with pytest.raises(IsbenchError, match=r"not as published: .*; delete the file"):
         candidates.list_weights(card)
 
 
@@ -361,7 +361,7 @@ def test_a_small_plan_is_of_the_sample_only() -> None:
     }
     tasks = plan.plan_small(known).tasks
     assert {(task.dataset, task.limit) for task in tasks} == {plan.SMALL}
-    assert {"grabcut", "nearest"} <= {task.entrant.card.name for task in tasks}
+    assert {"grabcut", "nearest"} <= {task.candidate.card.name for task in tasks}
 
 
 QUESTIONED = {number: list(rows_of(number, FIGURES)) for number in QUESTIONS}

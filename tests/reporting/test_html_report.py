@@ -219,7 +219,7 @@ def test_runs_over_other_objects_share_no_page(
     asked = ["report", runs[1].path, fewer.path, "--html", tmp_path / "r.html"]
     code, _, said = isbench(*asked)
     assert (code, said.count("\n")) == (2, 1)
-    assert "the runs over sample are not of the same objects" in said
+    assert "the runs over sample have different objects" in said
 
 
 def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_
 
 def test_runs_over_other_data_are_not_answered(runs: list[Run], sample: Dataset) -> None:
     other = replace(sample, name="other")
-    with pytest.raises(IsbenchError, match="was not played on the files of sample"):
+    with pytest.raises(IsbenchError, match="was not played on the local files of sample"):
         next(recompute_masks(runs[0], other, sample.keys, 5))
 
 

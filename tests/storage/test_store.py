@@ -122,7 +122,7 @@ def test_a_sealed_file_that_lacks_an_object_is_damaged(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     lines = gzip.decompress(sealed.read_bytes()).splitlines(keepends=True)
     sealed.write_bytes(gzip.compress(b"".join(lines[:-1])))
-    with pytest.raises(IsbenchError, match="its 4 objects are not the 5 that were played"):
+    with pytest.raises(IsbenchError, match="its 4 objects are not the 5 of its spec"):
         store.read(sealed)
 
 
@@ -154,7 +154,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     first, rest = path.read_bytes().split(b"\n", 1)
     record = json.loads(first) | {"isbench": 99}
     path.write_bytes(json.dumps(record).encode() + b"\n" + rest)
-    with pytest.raises(IsbenchError, match="of format 99; this isbench reads formats 1 and 2"):
+    with pytest.raises(IsbenchError, match="has format 99; this isbench reads formats 1 and 2"):
         store.read(path)
 
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
 def test_two_cannot_play_the_same_run(tmp_path: Path) -> None:
     with (
         store.open_run(tmp_path, SPEC),
-        pytest.raises(IsbenchError, match="being played by another process"),
+        pytest.raises(IsbenchError, match="is open in another process"),
         store.open_run(tmp_path, SPEC),
     ):
         pass
@@ -204,8 +204,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     "change",
     [
         {"model": "other"},
-        {"source": "another.module"},
-        {"code": "other"},
+        {"version": "2"},
+        {"libraries": {"torch": "3.0"}},
         {"keys": "other"},
         {"options": {"radius": 5}},
         {"limit": 3},

@@ -112,7 +112,7 @@ def test_a_gallery_names_what_cannot_be_loaded_and_keeps_the_rest(corpus: Corpus
     gallery = Gallery(corpus.entries)
     assert gallery.picture(7) is gallery.picture(7) is None
     assert list(gallery.faults) == ["toy/img/007.png"]
-    assert "cannot be read as a picture" in gallery.faults["toy/img/007.png"]
+    assert "cannot be decoded as an image" in gallery.faults["toy/img/007.png"]
     assert gallery.picture(3) is gallery.picture(3)
 
 
@@ -152,8 +152,8 @@ def test_objects_that_cannot_be_played_are_passed_over_and_told(corpus: Corpus) 
         ({}, "cannot read"),
         ({"index.csv": "source,image,mask\na,b,c\n"}, r"it has no \*.tar"),
         ({"index.csv": "image,mask\nb,c\n", "a.tar": ""}, "lacks the columns source"),
-        ({"index.csv": "source,image,mask\n", "a.tar": ""}, "has no line"),
-        ({"index.csv": "source,image,mask\na,b,c\n", "a.tar": "no tar"}, "no readable tar"),
+        ({"index.csv": "source,image,mask\n", "a.tar": ""}, "has no rows"),
+        ({"index.csv": "source,image,mask\na,b,c\n", "a.tar": "no tar"}, "not a readable tar"),
     ],
 )
 def test_what_is_no_pack_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
@@ -181,5 +181,5 @@ def test_a_tar_that_is_gone_is_a_fault_of_its_images(tmp_path: Path) -> None:
     assert gallery.picture(0) is None
     assert "cannot be read from" in gallery.faults["toy/img/000.png"]
     (root / "all.tar").mkdir()
-    with pytest.raises(IsbenchError, match=r"all\.tar is no readable tar"):
+    with pytest.raises(IsbenchError, match=r"all\.tar is not a readable tar"):
         pack.read(root)

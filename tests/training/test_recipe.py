@@ -78,8 +78,8 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("learning_rate", "nan", "learning_rate is nan"),
         ("freeze_norm", "maybe", "wanted on or off"),
         ("crops", "128", "wanted ROWSxCOLS"),
-        ("crops", "128x128@0.5", "starts growing from 0"),
-        ("crops", "8x128", "sides from 32"),
+        ("crops", "128x128@0.5", "starts increasing from 0"),
+        ("crops", "8x128", "sides of at least 32"),
         ("betas", "1", "two numbers"),
         ("augmentation.shares", "ccp", "NAME:FACTOR"),
         ("augmentation.whole", "1.5", "wanted 0 to 1"),
@@ -94,7 +94,7 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("augmentation.shares", "ccp:-1", r"augmentation\.shares is -1"),
         ("betas", "0.9,1.5", r"betas is .*below 1"),
         ("milestones", "100,200", "none beyond the length"),
-        ("milestones", "9,5", "milestones is .*growing"),
+        ("milestones", "9,5", "milestones is .*increasing"),
     ],
 )
 def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, message: str) -> None:
@@ -215,7 +215,7 @@ def test_every_parameter_is_moved_at_its_rate() -> None:
         "2.weight": 2.0,
         "2.bias": pytest.approx(6.0),
     }
-    with pytest.raises(IsbenchError, match="beginning of no parameter's name"):
+    with pytest.raises(IsbenchError, match="not a prefix of any parameter's name"):
         make_optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
 
 

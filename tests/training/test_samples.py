@@ -292,7 +292,7 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
     nothing = replace(
         plan, augmentation=replace(PLAIN, shares=(Weighted("part", 0), Weighted("whole", 0)))
     )
-    with pytest.raises(IsbenchError, match=r"augmentation\.shares leave no image"):
+    with pytest.raises(IsbenchError, match=r"augmentation\.shares is 0 for every image"):
         make_sampler(corpus, nothing)
 
 

@@ -95,7 +95,7 @@ def test_annotations_that_cannot_be_used_are_refused(coco: list[Path], tmp_path:
             instances.read(coco[0], [broken])
     with pytest.raises(IsbenchError, match="cannot read"):
         instances.read(coco[0], [tmp_path / "missing.json"])
-    with pytest.raises(IsbenchError, match="name the folder that has them"):
+    with pytest.raises(IsbenchError, match="pass the folder with the images"):
         instances.read(tmp_path / "nowhere", [coco[1]])
 
 
@@ -104,7 +104,7 @@ def test_a_broken_outline_is_told_when_its_image_is_loaded(coco: list[Path]) -> 
     bad = {"size": [HEIGHT, WIDTH], "counts": [1, 2]}
     images = [{"id": 0, "file_name": f"{0:012}.png", **size}]
     path = write_instances(coco[0] / "bad.json", images, [(0, bad)])
-    with pytest.raises(IsbenchError, match="broken outline"):
+    with pytest.raises(IsbenchError, match="invalid outline"):
         instances.read(coco[0], [path]).entries[0].load()
 
 

@@ -68,7 +68,7 @@ def test_compiling_without_a_compiler_is_refused_at_the_start(
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        IsbenchError, match=r"compiled=on needs a C\+\+ compiler .*no-such-compiler"
+        IsbenchError, match=r"compiled=on needs a C\+\+ compiler, but .*no-such-compiler"
     ):
         train(card, replace(RECIPE, compiled=True), toy_pack, tmp_path)
 

@@ -2,9 +2,9 @@ const $ = (id) => document.getElementById(id);
 const models = JSON.parse($("models").textContent), images = JSON.parse($("images").textContent);
 const POSITIVE = "#009E73", NEGATIVE = "#D55E00", MASK = [0, 114, 178];
 const canvas = $("canvas"), brush = canvas.getContext("2d", { willReadFrequently: true });
-let image = null, picture = null, clicks = [], answer = null, asked = 0;
+let image = null, picture = null, clicks = [], answer = null, requests = 0;
 
-function tell(words) { $("told").textContent = words; }
+function showStatus(words) { $("status").textContent = words; }
 
 function paint() {
   if (picture === null) return;
@@ -44,11 +44,11 @@ function buttons() {
 }
 
 async function ask() {
-  const mine = ++asked;
+  const number = ++requests;
   paint();
   if (clicks.length === 0) {
     answer = null;
-    tell("Click on what you want.");
+    showStatus("Click on the object.");
     paint();
     buttons();
     return;
@@ -59,21 +59,21 @@ async function ask() {
       method: "POST",
       body: JSON.stringify({ image: image.id, model: $("model").value, clicks }),
     });
-    if (mine !== asked) return; // a later question is under way
+    if (number !== requests) return; // a later request is pending
     if (!response.ok) {
-      tell(await response.text());
+      showStatus(await response.text());
       return;
     }
     const { mask, seconds } = await response.json();
-    answer = { rle: mask, mask: unpacked(mask) };
+    answer = { rle: mask, mask: decodeRle(mask) };
     const share = answer.mask.reduce((sum, inside) => sum + inside, 0) / answer.mask.length;
-    const time = seconds === null ? "as before" : `${seconds.toFixed(2)} s for the last`;
-    tell(`${clicks.length} click${clicks.length > 1 ? "s" : ""}, ${time}; the mask is ` +
+    const time = seconds === null ? "cached" : `${seconds.toFixed(2)} s for the last`;
+    showStatus(`${clicks.length} click${clicks.length > 1 ? "s" : ""}, ${time}; the mask is ` +
       `${(100 * share).toFixed(1)} % of ${image.rows}x${image.cols}`);
   } catch (error) {
-    tell(`no answer: ${error.message}. Is isbench demo still running?`);
+    showStatus(`no answer: ${error.message}. Is isbench demo still running?`);
   } finally {
-    if (mine === asked) document.body.classList.remove("busy");
+    if (number === requests) document.body.classList.remove("busy");
   }
   paint();
   buttons();
@@ -105,10 +105,10 @@ function show(chosen) {
 }
 
 async function open(file) {
-  tell(`opening ${file.name} ...`);
+  showStatus(`opening ${file.name} ...`);
   const response = await fetch("images", { method: "POST", body: file });
   if (!response.ok) {
-    tell(await response.text());
+    showStatus(await response.text());
     return;
   }
   const chosen = { ...(await response.json()), name: file.name };

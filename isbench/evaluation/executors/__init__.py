@@ -1,1 +1,1 @@
-"""Where games are played: local processes, or a Ray cluster."""
+"""Executors of jobs: local processes or a Ray cluster."""

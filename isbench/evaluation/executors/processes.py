@@ -1,6 +1,6 @@
-"""Worker processes that may die: each costs its unfinished object only.
+"""Local worker processes; a worker that dies costs only its unfinished object.
 
-Not here: what is played and where it goes (`runner`).
+Not here: what is played and where it is recorded (`runner`).
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from typing import NamedTuple, TypeAlias
 from isbench.errors import IsbenchError, PredictorError
 from isbench.types import Game
 
-# Plays objects by key and yields their games in the same order; built once in each worker.
+# Plays objects by key and yields their games in the same order; built once per worker.
 Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
 
-# Plays chunks of keys by what the first makes, in so many processes at most; None: as many as fit
+# (make_play, chunks of keys, workers) -> games; None workers: as many as fit
 Executor: TypeAlias = Callable[
     [Callable[[], Play], Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]
 ]
 
 _READY = "ready"
-_MOST = 8  # processes by default; each holds a model
-_START = 3.0  # seconds that a process may take to import what it plays with
-DEATHS = 3  # of workers at the same object before it is given up
+_MOST = 8  # most processes by default; each holds a model
+_START = 3.0  # estimated seconds that a process takes to import its modules
+DEATHS = 3  # workers that may die at an object before it is skipped
 
 
 class WorkerFault(Exception):
-    """An internal fault in a worker, with the traceback it had there."""
+    """An internal error in a worker, with its traceback."""
 
 
 class Lost(NamedTuple):
-    """An object at which worker after worker died."""
+    """An object at which `DEATHS` workers died."""
 
     key: str
     exit_code: int | None
@@ -49,40 +49,41 @@ class Lost(NamedTuple):
 
 @dataclass
 class _Worker:
-    number: int  # from 0 on, no two alike at a time
+    number: int  # from 0, unique among running workers
     process: BaseProcess
     pipe: Connection
     keys: deque[str] = field(default_factory=deque)  # assigned and not yet returned
-    ready: bool = False  # it has built what it plays with
+    ready: bool = False  # the worker has built its predictor
 
 
 def play_here(
     make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int | None
 ) -> Iterator[Game | Lost]:
-    """Play chunks of keys on this machine, in so many processes, and yield games as they come in.
+    """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
-    None begins in this one, and goes on in one a core once that is sure to end sooner.
+    With None playing starts in this process, and moves to one process per core once that is
+    estimated to finish sooner.
     """
     if workers is not None and workers > 1:
         yield from play_in_processes(make_play, chunks, workers)
         return
-    most = 1 if workers == 1 else min(_MOST, count_cores())
+    max_workers = 1 if workers == 1 else min(_MOST, count_cores())
     started = perf_counter()
-    play, left = make_play(), deque(chunks)
-    start = _START + perf_counter() - started
-    done, started = 0, perf_counter()
-    while left:
-        for game in play(left.popleft()):
-            done += 1
+    play, remaining = make_play(), deque(chunks)
+    start_seconds = _START + perf_counter() - started
+    finished, started = 0, perf_counter()
+    while remaining:
+        for game in play(remaining.popleft()):
+            finished += 1
             yield game
-        ahead = sum(map(len, left)) * (perf_counter() - started) / max(done, 1)
-        if ahead * (1 - 1 / most) > 2 * start:
-            yield from play_in_processes(make_play, left, most)
+        estimate_left = sum(map(len, remaining)) * (perf_counter() - started) / max(finished, 1)
+        if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
+            yield from play_in_processes(make_play, remaining, max_workers)
             return
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -91,11 +92,11 @@ def count_cores() -> int:
 def play_in_processes(
     make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int
 ) -> Iterator[Game | Lost]:
-    """Assign chunks of keys to `workers` processes and yield games as they come in.
+    """Assign chunks of keys to `workers` processes and yield games as they finish.
 
-    `make_play` must be picklable; every process calls it once. The objects of a chunk are played in
-    order by one worker. A worker that dies is replaced and the rest of its chunk assigned again; an
-    object at which `DEATHS` workers died is yielded as Lost. Raises what a worker raised.
+    `make_play` must be picklable; every process calls it once. One worker plays the objects of a
+    chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
+    object at which `DEATHS` workers died is yielded as Lost. Exceptions of workers are re-raised.
     """
     _check_sendable(make_play)
     waiting = deque(tuple(chunk) for chunk in chunks)
@@ -128,29 +129,29 @@ def _assign_chunks(
     workers: int,
     make_play: Callable[[], Play],
 ) -> None:
-    """Start as many workers as there is work for, and give a chunk to each that has none."""
+    """Start workers while there are chunks for them, and assign a chunk to each idle worker."""
     idle = sum(not worker.keys for worker in running)
     for _ in range(min(workers - len(running), len(waiting) - idle)):
-        free = next(n for n in count() if n not in {worker.number for worker in running})
-        running.append(_start_worker(make_play, free))
+        number = next(n for n in count() if n not in {worker.number for worker in running})
+        running.append(_start_worker(make_play, number))
     for worker in running:
         if waiting and not worker.keys:
             worker.keys.extend(waiting.popleft())
-            with suppress(OSError):  # it died idle: its pipe says so at the next look
+            with suppress(OSError):  # it died while idle, which the next read of its pipe reveals
                 worker.pipe.send(tuple(worker.keys))
 
 
 def _remove_dead_worker(
     worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
 ) -> Iterator[Lost]:
-    """Put a dead worker's chunk back, less the object that killed too many."""
+    """Requeue a dead worker's chunk, without an object at which too many workers died."""
     worker.process.join()
     worker.pipe.close()
     if not worker.ready:
         raise PredictorError(
-            f"a worker died before it could play (exit code {worker.process.exitcode}): the model "
-            "ends its process when it is built, or a script that calls isbench.run lacks "
-            '`if __name__ == "__main__":`; one worker plays in the same process'
+            f"a worker died before it could play (exit code {worker.process.exitcode}): either "
+            "building the model ends the process, or a script that calls isbench.run lacks "
+            '`if __name__ == "__main__":`; with one worker no process is started'
         )
     deaths[worker.keys[0]] += 1
     if deaths[worker.keys[0]] == DEATHS:
@@ -160,16 +161,16 @@ def _remove_dead_worker(
 
 
 def _start_worker(make_play: Callable[[], Play], number: int) -> _Worker:
-    context = multiprocessing.get_context("spawn")  # threads and fork do not mix
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, make_play, number), daemon=True)
+    context = multiprocessing.get_context("spawn")  # forking is unsafe with threads
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_work, args=(child_end, make_play, number), daemon=True)
     process.start()
-    theirs.close()  # so that the worker's death is the end of the file here
-    return _Worker(number, process, ours)
+    child_end.close()  # so that the worker's death closes the pipe
+    return _Worker(number, process, parent_end)
 
 
 def _receive(worker: _Worker) -> Game | str | None:
-    """Return the worker's next game, that it is ready, or None if it died."""
+    """Return the worker's next game, the ready message, or None if it died."""
     try:
         message = worker.pipe.recv()
     except (EOFError, OSError):
@@ -183,23 +184,23 @@ def _receive(worker: _Worker) -> Game | str | None:
 def _check_sendable(make_play: Callable[[], Play]) -> None:
     try:
         pickle.dumps(make_play)
-    except Exception as error:  # pickle raises many kinds
+    except Exception as error:  # pickle raises many kinds of errors
         raise IsbenchError(
-            f"the model or data set cannot be sent to worker processes ({error}); define it at the "
-            "top of a module, or use one worker"
+            f"the model or data set cannot be pickled for worker processes ({error}); define it at "
+            "the top level of a module, or use one worker"
         ) from error
 
 
 def worker_number() -> int:
-    """Return which of the workers this process is, from 0 on; 0 where there are none."""
+    """Return this process's worker number, from 0; 0 in the main process."""
     return _number
 
 
-_number = 0  # set once, by the worker itself
+_number = 0  # set once by the worker itself
 
 
 def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
-    """Play chunks until the parent closes the pipe or is gone."""
+    """Play chunks until the parent closes the pipe or exits."""
     global _number
     _number = number
     with suppress(EOFError, OSError, KeyboardInterrupt):
@@ -216,5 +217,5 @@ def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
                     pipe.send(game)
             except IsbenchError as error:
                 pipe.send(error)
-            except Exception as error:  # a bug of ours: its traceback must reach the terminal
+            except Exception as error:  # an internal bug: show its traceback in the parent
                 pipe.send(WorkerFault(f"{error}\n\nin a worker:\n{format_exc()}"))

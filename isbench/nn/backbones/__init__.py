@@ -1,1 +1,1 @@
-"""Backbones and trunks of networks, named as the official checkpoints name them."""
+"""Backbones and trunks, with attributes named as in the official checkpoints."""

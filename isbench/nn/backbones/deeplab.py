@@ -1,6 +1,6 @@
 """DeepLabV3+ (Chen et al., arXiv:1802.02611) on a dilated ResNet, as the RITM family builds it.
 
-Attribute names are the keys of the official checkpoints ("concurent" is spelled so there).
+Attribute names are the keys of the official checkpoints, including the spelling "concurent".
 """
 
 from __future__ import annotations
@@ -14,63 +14,66 @@ from isbench.nn.backbones.resnet import ResNet
 from isbench.nn.stem import resize_bilinear
 
 
-def _conv_bn_relu(inside: int, outside: int, dilation: int = 0) -> nn.Sequential:
+def _conv_bn_relu(in_channels: int, out_channels: int, dilation: int = 0) -> nn.Sequential:
     """Return a 1x1 convolution, or a dilated 3x3 one, with norm and ReLU."""
     kernel = 3 if dilation else 1
-    conv = nn.Conv2d(inside, outside, kernel, 1, dilation, dilation or 1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outside), nn.ReLU())
+    conv = nn.Conv2d(in_channels, out_channels, kernel, 1, dilation, dilation or 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 class Separable(nn.Module):
-    """A 3x3 convolution a channel, then a 1x1 one over channels, norm and ReLU."""
+    """A depthwise 3x3 convolution, then a 1x1 convolution, norm and ReLU."""
 
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inside, inside, 3, 1, 1, groups=inside, bias=False),
-            nn.Conv2d(inside, outside, 1, bias=False),
-            nn.BatchNorm2d(outside),
+            nn.Conv2d(in_channels, in_channels, 3, 1, 1, groups=in_channels, bias=False),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
             nn.ReLU(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, outside, H, W)."""
+        """Return (B, out_channels, H, W)."""
         y: Tensor = self.body(x)
         return y
 
 
-class _Pooled(nn.Module):
-    """The mean over the whole map, spread over it again."""
+class _GlobalPooling(nn.Module):
+    """Global average pooling, broadcast back to the size of the map."""
 
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.gap = nn.Sequential(nn.AdaptiveAvgPool2d(1), *_conv_bn_relu(inside, outside))
+        self.gap = nn.Sequential(nn.AdaptiveAvgPool2d(1), *_conv_bn_relu(in_channels, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return resize_bilinear(self.gap(x), x.shape[-2:])
 
 
 class Aspp(nn.Module):
-    """The same map seen at five scales."""
+    """Atrous spatial pyramid pooling: five parallel branches of different receptive fields."""
 
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        scales = [_conv_bn_relu(inside, outside, dilation) for dilation in (0, 12, 24, 36)]
-        self.concurent = nn.ModuleList([*scales, _Pooled(inside, outside)])
+        scales = [
+            _conv_bn_relu(in_channels, out_channels, dilation) for dilation in (0, 12, 24, 36)
+        ]
+        self.concurent = nn.ModuleList([*scales, _GlobalPooling(in_channels, out_channels)])
         self.project = nn.Sequential(
-            *_conv_bn_relu(5 * outside, outside), nn.Dropout(0.5 if outside > 128 else 0.2)
+            *_conv_bn_relu(5 * out_channels, out_channels),
+            nn.Dropout(0.5 if out_channels > 128 else 0.2),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, outside, H, W)."""
+        """Return (B, out_channels, H, W)."""
         y: Tensor = self.project(torch.cat([scale(x) for scale in self.concurent], dim=1))
         return y
 
 
 class _Skip(nn.Module):
-    def __init__(self, inside: int) -> None:
+    def __init__(self, in_channels: int) -> None:
         super().__init__()
-        self.skip_project = _conv_bn_relu(inside, 32)
+        self.skip_project = _conv_bn_relu(in_channels, 32)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.skip_project(x)
@@ -78,10 +81,12 @@ class _Skip(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            Separable(inside, outside), Separable(outside, outside), nn.Conv2d(outside, outside, 1)
+            Separable(in_channels, out_channels),
+            Separable(out_channels, out_channels),
+            nn.Conv2d(out_channels, out_channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +95,7 @@ class _Decoder(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """Backbone and decoder: stem (B, low_channels, H/2, W/2) and body (B, channels, H/4, W/4)."""
+    """Backbone and decoder: stem (B, low_channels, H/2, W/2), body (B, channels, H/4, W/4)."""
 
     def __init__(self, backbone: ResNet, width: int) -> None:
         super().__init__()
@@ -102,11 +107,11 @@ class DeepLab(nn.Module):
         self.head = _Decoder(width + 32, width)
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
-        """Return the backbone's stem with the clicks' maps added."""
+        """Return the backbone's stem with the click maps added."""
         return self.backbone.stem(image, extra)
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""
+        """Return the decoder's features of a stem; `coarse` may transform the map at stride 8."""
         features = self.backbone(low)
         scales = self.aspp(features.last)
         skip = self.skip_project(features.skip)
@@ -116,7 +121,7 @@ class DeepLab(nn.Module):
 
 
 class SeparableHead(nn.Module):
-    """Features (B, width, h, w) to maps (B, outputs, h, w), logits without activation."""
+    """Features (B, width, h, w) to logits (B, outputs, h, w)."""
 
     def __init__(self, width: int, outputs: int = 1) -> None:
         super().__init__()
@@ -126,6 +131,6 @@ class SeparableHead(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps."""
+        """Return the logits."""
         y: Tensor = self.layers(x)
         return y

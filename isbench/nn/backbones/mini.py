@@ -1,8 +1,8 @@
-"""The light trunk of the `*-mini` models: a small ResNet and a separable decoder, this project's.
+"""The light trunk of the `*-mini` models: a small ResNet with a separable decoder, by this project.
 
-Dense 3x3 convolutions, since a CPU runs them several times faster per multiplication than
-depthwise ones; most of the weights are at strides 16 and 32, where they cost the least. It stands
-where HRNet or DeepLabV3+ stands in the big models, and everything around it is theirs.
+It uses dense 3x3 convolutions, which a CPU runs several times faster per multiplication than
+depthwise ones; most of the weights are at strides 16 and 32, where they cost the least. It replaces
+HRNet or DeepLabV3+ of the large models; everything around it is the same.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from isbench.nn.backbones.resnet import BasicBlock, chain
 from isbench.nn.stem import add_maps, resize_bilinear
 from isbench.types import Scalar
 
-# longer sides at which its models see images and crops, in pixels: they learn at 256 and less, and
-# these were chosen among 256, 320, 400 and the image's own on 40 held-out objects of the pack
+# longer side of the whole image and of crops as its models see them, in pixels: they are trained at
+# 256 and less; these were chosen among 256, 320, 400 and the image's own on 40 held-out objects
 SIDES: Mapping[str, Scalar] = {"overview": 256, "zoom_target": 320}
-LOW, WIDTHS, BLOCKS = 32, (48, 96, 160, 160), 2  # of the stem; of strides 4 to 32; a stride
+LOW, WIDTHS, BLOCKS = 32, (48, 96, 160, 160), 2  # stem channels; strides 4 to 32; blocks per stride
 
 
 class Mini(nn.Module):
@@ -31,9 +31,9 @@ class Mini(nn.Module):
         self.channels, self.low_channels = channels, LOW
         self.conv1 = nn.Conv2d(3, LOW, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(LOW)
-        ends = zip((LOW, *WIDTHS), WIDTHS, strict=False)
+        widths = zip((LOW, *WIDTHS), WIDTHS, strict=False)
         self.layers = nn.ModuleList(
-            chain(BasicBlock, inside, width, BLOCKS, stride=2) for inside, width in ends
+            chain(BasicBlock, in_channels, width, BLOCKS, stride=2) for in_channels, width in widths
         )
         self.context = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(WIDTHS[-1], channels, 1), nn.ReLU()
@@ -42,18 +42,17 @@ class Mini(nn.Module):
         self.smooth = nn.ModuleList(Separable(channels, channels) for _ in WIDTHS)
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
-        """Return the stem of a normalised image with the clicks' maps added."""
+        """Return the stem of a normalised image with the click maps added."""
         return add_maps(torch.relu(self.bn1(self.conv1(image))), extra)
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the decoder's features of a stem; `coarse` may change the map at 1/8 within."""
+        """Return the decoder's features of a stem; `coarse` may transform the map at stride 8."""
         scales = []  # strides 4, 8, 16, 32
         for layer in self.layers:
             low = layer(low)
             scales.append(low)
-        y: Tensor = self.context(
-            scales[-1]
-        )  # (B, channels, 1, 1), spread over the coarsest scale below
+        # (B, channels, 1, 1), broadcast over the coarsest scale below
+        y: Tensor = self.context(scales[-1])
         for k in reversed(range(len(scales))):
             y = self.smooth[k](
                 resize_bilinear(y, scales[k].shape[-2:]) + self.laterals[k](scales[k])

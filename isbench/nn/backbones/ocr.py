@@ -1,8 +1,8 @@
 """Object-contextual representations (Yuan et al., arXiv:1909.11065) for one class: the object.
 
 Attribute names are the keys of the official checkpoints. With one class the attention of pixels to
-classes is 1 everywhere, so that the context is one vector, and `f_pixel` and `f_object`, whose
-weights the checkpoints hold, decide nothing: they are kept for loading and never computed.
+classes is 1 everywhere, so the context is a single vector. `f_pixel` and `f_object` have no effect:
+they exist so that checkpoints load, and are never computed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 
-def _block(inside: int, outside: int) -> list[nn.Module]:
+def _block(in_channels: int, out_channels: int) -> list[nn.Module]:
     """Return a 1x1 convolution, norm and ReLU under the official keys `0` and `1.0`."""
-    norm = nn.Sequential(nn.BatchNorm2d(outside), nn.ReLU())
-    return [nn.Conv2d(inside, outside, 1, bias=False), norm]
+    norm = nn.Sequential(nn.BatchNorm2d(out_channels), nn.ReLU())
+    return [nn.Conv2d(in_channels, out_channels, 1, bias=False), norm]
 
 
 class _Context(nn.Module):
@@ -33,7 +33,7 @@ class _Context(nn.Module):
 
 
 class Distribution(nn.Module):
-    """Spreads the object's context vector over the map."""
+    """Broadcasts the object's context vector over the map."""
 
     def __init__(self, channels: int, keys: int) -> None:
         super().__init__()
@@ -41,21 +41,21 @@ class Distribution(nn.Module):
         self.conv_bn_dropout = nn.Sequential(*_block(2 * channels, channels), nn.Dropout2d(0.05))
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        """Return x joined with the context of `vector`."""
+        """Return x fused with the context of `vector`."""
         context = self.object_context_block(vector).expand_as(x)
         joined: Tensor = self.conv_bn_dropout(torch.cat([context, x], dim=1))
         return joined
 
 
 class Logits(NamedTuple):
-    """The answer and the auxiliary one, each (B, 1, h, w); None for a trunk without one."""
+    """Main and auxiliary logits, each (B, 1, h, w); `aux` is None for a trunk without them."""
 
     main: Tensor
     aux: Tensor | None
 
 
 def aux_head(channels: int) -> nn.Sequential:
-    """Return the head of the rough answer, by which the context is gathered."""
+    """Return the auxiliary head, whose logits weight the pixels of the context."""
     return nn.Sequential(
         nn.Conv2d(channels, channels, 1),
         nn.BatchNorm2d(channels),
@@ -65,12 +65,12 @@ def aux_head(channels: int) -> nn.Sequential:
 
 
 def conv3x3_ocr(channels: int, ocr: int) -> nn.Sequential:
-    """Return what turns backbone features into those that the context is made of."""
+    """Return the layers between the backbone's features and the context."""
     conv = nn.Conv2d(channels, 2 * ocr, 3, padding=1)
     return nn.Sequential(conv, nn.BatchNorm2d(2 * ocr), nn.ReLU())
 
 
 def context(x: Tensor, aux: Tensor) -> Tensor:
-    """Return the mean of x weighted by the softmax of the rough logits, (B, C, 1, 1)."""
+    """Return the mean of x weighted by the softmax of the auxiliary logits, (B, C, 1, 1)."""
     weights = aux.flatten(2).softmax(dim=2)  # (B, 1, h*w)
     return torch.einsum("bcn,bkn->bc", x.flatten(2), weights)[:, :, None, None]

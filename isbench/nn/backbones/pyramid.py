@@ -1,4 +1,4 @@
-"""A light decoder over a backbone's scales, coarse to fine (Lin et al., arXiv:1612.03144)."""
+"""A light feature pyramid decoder, coarse to fine (Lin et al., arXiv:1612.03144)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from isbench.nn.stem import resize_bilinear
 class Pyramid(nn.Module):
     """Maps at strides 4, 8, ... to one map (B, channels, H/4, W/4).
 
-    The mean of the coarsest map starts it; each scale then adds its own map to the raised sum and
-    smooths it.
+    Starts from the mean of the coarsest map; each scale then adds its own map to the upsampled sum
+    and smooths it.
     """
 
     def __init__(self, widths: Sequence[int], channels: int) -> None:
@@ -28,7 +28,7 @@ class Pyramid(nn.Module):
     def forward(
         self, scales: Sequence[Tensor], coarse: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
-        """Return the finest map; `coarse` may change the one at stride 8 on the way."""
+        """Return the finest map; `coarse` may transform the map at stride 8."""
         y: Tensor = self.context(scales[-1])  # (B, channels, 1, 1)
         for k in reversed(range(len(scales))):
             y = self.smooth[k](

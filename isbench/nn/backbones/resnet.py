@@ -20,20 +20,20 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     def __init__(
-        self, inside: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+        self, in_channels: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
     ) -> None:
         super().__init__()
         first, second = dilations
-        self.conv1 = nn.Conv2d(inside, width, 3, stride, first, first, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, first, first, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, second, second, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _shortcut(inside, width, stride)
+        self.downsample = _shortcut(in_channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width, H/stride, W/stride)."""
         y = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(y)) + _shortened(self.downsample, x))
+        return torch.relu(self.bn2(self.conv2(y)) + _apply_shortcut(self.downsample, x))
 
 
 class Bottleneck(nn.Module):
@@ -42,57 +42,61 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, inside: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+        self, in_channels: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
     ) -> None:
         super().__init__()
         dilation = dilations[0]
-        self.conv1 = nn.Conv2d(inside, width, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
-        self.downsample = _shortcut(inside, 4 * width, stride)
+        self.downsample = _shortcut(in_channels, 4 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, 4 * width, H/stride, W/stride)."""
         y = torch.relu(self.bn1(self.conv1(x)))
         y = torch.relu(self.bn2(self.conv2(y)))
-        return torch.relu(self.bn3(self.conv3(y)) + _shortened(self.downsample, x))
+        return torch.relu(self.bn3(self.conv3(y)) + _apply_shortcut(self.downsample, x))
 
 
 Block = type[BasicBlock] | type[Bottleneck]
 
 
-def chain(block: Block, inside: int, width: int, blocks: int, stride: int = 1) -> nn.Sequential:
-    """Return blocks in a row, the first with the stride and, where shapes differ, a shortcut."""
-    outside = width * block.expansion
-    rest = (block(outside, width) for _ in range(blocks - 1))
-    return nn.Sequential(block(inside, width, stride), *rest)
+def chain(
+    block: Block, in_channels: int, width: int, blocks: int, stride: int = 1
+) -> nn.Sequential:
+    """Return a sequence of blocks; the first has the stride and, if needed, a projection."""
+    out_channels = width * block.expansion
+    rest = (block(out_channels, width) for _ in range(blocks - 1))
+    return nn.Sequential(block(in_channels, width, stride), *rest)
 
 
-def _dilated(block: Block, inside: int, width: int, blocks: int, dilation: int) -> nn.Sequential:
-    """Return a chain without stride whose field grows as if it had one."""
-    outside = width * block.expansion
-    before = max(1, dilation // 2)
-    begin = block(inside, width, 1, (before, dilation))
-    rest = (block(outside, width, 1, (dilation, dilation)) for _ in range(blocks - 1))
-    return nn.Sequential(begin, *rest)
+def _dilated_chain(
+    block: Block, in_channels: int, width: int, blocks: int, dilation: int
+) -> nn.Sequential:
+    """Return a chain that is dilated instead of strided, with the same receptive field."""
+    out_channels = width * block.expansion
+    first_dilation = max(1, dilation // 2)
+    first_block = block(in_channels, width, 1, (first_dilation, dilation))
+    rest = (block(out_channels, width, 1, (dilation, dilation)) for _ in range(blocks - 1))
+    return nn.Sequential(first_block, *rest)
 
 
-def _shortcut(inside: int, outside: int, stride: int) -> nn.Sequential | None:
-    if stride == 1 and inside == outside:
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and in_channels == out_channels:
         return None
-    conv = nn.Conv2d(inside, outside, 1, stride, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outside))
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
-def _shortened(downsample: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
+def _apply_shortcut(downsample: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
     return x if downsample is None else downsample(x)
 
 
 class Features(NamedTuple):
-    """What a backbone gives of a stem: the first layer at stride 4, the last at 8."""
+    """Backbone features: the first layer at stride 4 and the last at stride 8."""
 
     skip: Tensor
     last: Tensor
@@ -109,15 +113,15 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(stem)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         widths = [width * block.expansion for width in (64, 128, 256, 512)]
-        self.low_channels = stem  # of the stem
+        self.low_channels = stem  # channels of the stem
         self.widths = widths[0], widths[3]  # channels of `skip` and of `last`
         self.layer1 = chain(block, stem, 64, blocks[0])
         self.layer2 = chain(block, widths[0], 128, blocks[1], stride=2)
-        self.layer3 = _dilated(block, widths[1], 256, blocks[2], dilation=2)
-        self.layer4 = _dilated(block, widths[2], 512, blocks[3], dilation=4)
+        self.layer3 = _dilated_chain(block, widths[1], 256, blocks[2], dilation=2)
+        self.layer4 = _dilated_chain(block, widths[2], 512, blocks[3], dilation=4)
 
     def stem(self, image: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Return the stem of a normalised image with the clicks' maps added, at stride 2."""
+        """Return the stem of a normalised image with the click maps added, at stride 2."""
         return add_maps(torch.relu(self.bn1(self.conv1(image))), extra)
 
     def forward(self, low: Tensor) -> Features:

@@ -1,1 +1,1 @@
-"""How networks of the RITM family answer a click."""
+"""Inference of networks of the RITM family."""

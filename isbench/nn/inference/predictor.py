@@ -1,12 +1,13 @@
-"""How networks of the RITM family answer a click: zoom in, mirror, threshold (arXiv:2102.06583).
+"""Inference of networks of the RITM family: zoom-in, flip, threshold (arXiv:2102.06583).
 
-An answer is written as a generator that yields what it needs, one thing after the other: a pass,
-whose logits it is sent, or a mask that it wants to see. `answered` serves many answers at once. So
-a system is read top to bottom, and how passes are computed (one by one on a CPU, equal shapes
-stacked on a GPU) and masks brought from a GPU (all in one copy) is written once.
+The inference of one click is a generator that yields requests: a forward pass, to which it is sent
+the logits, or masks to copy to the host. `compute_answers` serves many generators at once. A system
+therefore reads top to bottom, while the batching of passes (one by one on a CPU, equal shapes
+stacked on a GPU) and the copies from the GPU (all masks at once) are implemented once.
 
-A pass sees a crop of the image and a map of probabilities, and its mirror image; their logits are
-averaged. Its probabilities are pasted into zeros: what is outside the crop is background.
+A forward pass takes a crop of the image and of a probability map, and with flip also its mirror
+image, whose logits are averaged. The probabilities are pasted into a map of zeros, so everything
+outside the crop is background.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from isbench.nn.runtime.compute import inference
 from isbench.nn.stem import resize_bilinear
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
-_CUTS = 2  # the whole image and the last crop
+_CACHED_CROPS = 2  # the whole image and the last crop
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as networks see it, and its crops as long as they are asked for again."""
+    """An image as networks see it, with a small cache of resized crops."""
 
-    canvas: Tensor  # (1, 4, h, w), on the device: RGB in [0, 1], and a blank map
-    shape: tuple[int, int]  # rows and columns of the image itself
-    _cuts: dict[tuple[Box, tuple[int, int]], Tensor] = field(default_factory=dict)
+    canvas: Tensor  # (1, 4, h, w), on the device: RGB in [0, 1] and a blank map
+    shape: tuple[int, int]  # rows and columns of the original image
+    _crops: dict[tuple[Box, tuple[int, int]], Tensor] = field(default_factory=dict)
 
     @property
     def pixels(self) -> Tensor:
@@ -45,40 +46,40 @@ class Picture:
         return self.canvas[:, :3]
 
     def with_map(self, x: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
-        """Return a box of the image and of a (1, 1, h, w) map, (1, 4, *size).
+        """Return a box of the image and of a (1, 1, h, w) map, resized to (1, 4, *size).
 
-        To the last bit what resizing all four channels at once gives; the image's are kept.
+        The result is bit-exact with resizing all four channels at once; the image's are cached.
         """
-        made = self._cut(box, size).clone()
-        made[:, 3:] = resize_bilinear(_within(x, box), size)
-        return made
+        crop = self._resized_crop(box, size).clone()
+        crop[:, 3:] = resize_bilinear(_crop(x, box), size)
+        return crop
 
-    def _cut(self, box: Box, size: tuple[int, int]) -> Tensor:
-        # with its blank channel: PyTorch resizes three channels by another routine than four
-        cut = self._cuts.pop((box, size), None)
-        if cut is None:
-            cut = resize_bilinear(_within(self.canvas, box), size)
-        self._cuts[box, size] = cut  # the last to go
-        for old in list(self._cuts)[:-_CUTS]:
-            del self._cuts[old]
-        return cut
+    def _resized_crop(self, box: Box, size: tuple[int, int]) -> Tensor:
+        # with the blank channel: PyTorch resizes three channels with another kernel than four
+        resized = self._crops.pop((box, size), None)
+        if resized is None:
+            resized = resize_bilinear(_crop(self.canvas, box), size)
+        self._crops[box, size] = resized  # most recently used
+        for old in list(self._crops)[:-_CACHED_CROPS]:
+            del self._crops[old]
+        return resized
 
 
-def _within(x: Tensor, box: Box) -> Tensor:
+def _crop(x: Tensor, box: Box) -> Tensor:
     return x[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
 
 
 class State(NamedTuple):
-    """What is known of an object after a click."""
+    """The state of an object after a click."""
 
     picture: Picture
-    probability: Tensor  # (1, 1, h, w), of the last answer
-    certain: Mask  # (h, w), where it is above the zoom's threshold
+    probability: Tensor  # (1, 1, h, w), of the last prediction
+    certain: Mask  # (h, w), where the probability is above the zoom-in threshold
     box: Box | None  # the last crop
 
 
 class ForwardRequest(NamedTuple):
-    """A pass that an answer needs."""
+    """A request for a forward pass; answered with its logits."""
 
     network: Computed
     inputs: Tensor  # (1, 4, h, w)
@@ -86,7 +87,7 @@ class ForwardRequest(NamedTuple):
 
 
 class HostRequest(NamedTuple):
-    """Masks that an answer wants to see; it is sent them as (h, w) bool arrays."""
+    """A request to copy masks to the host; answered with (h, w) bool arrays."""
 
     masks: tuple[Tensor, ...]  # each (h, w) bool
 
@@ -95,10 +96,10 @@ Passes: TypeAlias = Generator[ForwardRequest | HostRequest, Any, Prediction]
 
 
 def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
-    """Return the image as a tensor, scaled down if a side exceeds `longest_side`, 0 for never."""
+    """Return the image as a tensor, downscaled if a side exceeds `longest_side` (0: never)."""
     height, width = image.shape[:2]
     values = torch.from_numpy(np.array(image.transpose(2, 0, 1)))[None]
-    if device.startswith("cuda"):  # a quarter of the bytes, sent while the GPU goes on
+    if device.startswith("cuda"):  # uint8 is a quarter of the bytes, copied asynchronously
         values = values.pin_memory().to(device, non_blocking=True)
     pixels = values.float() / 255
     scale = longest_side / max(height, width) if longest_side else 1.0
@@ -109,14 +110,14 @@ def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
 
 
 def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a map between an image and its smaller picture, by pixel centres as `seen` does."""
+    """Resize a map between an image and its downscaled version, aligned by pixel centres."""
     if x.shape[-2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
-    """Return the state before the first click; an initial mask counts as certain."""
+    """Return the state before the first click; an initial mask has probability 1."""
     rows, cols = picture.pixels.shape[-2:]
     if initial is None:
         blank = picture.pixels.new_zeros(1, 1, rows, cols)
@@ -127,7 +128,7 @@ def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
 
 
 def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
-    """Return the clicks in rows and columns of the picture as networks see it."""
+    """Return the clicks in the coordinates of the image as networks see it."""
     (height, width), (rows, cols) = picture.shape, picture.pixels.shape[-2:]
     if (height, width) == (rows, cols):
         return tuple(clicks)
@@ -135,7 +136,7 @@ def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]
 
 
 def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
-    """Return the answer: what is likelier than the view's threshold, at the image's own size."""
+    """Return the prediction: the probability map, thresholded at the image's original size."""
     whole = _rescale(probability, state.picture.shape)
     mask, certain = yield HostRequest(
         (whole[0, 0] > config.threshold, probability[0, 0] > config.sure)
@@ -146,24 +147,24 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
 def crop_inputs(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Return a box of the inputs, resized, and the clicks as points of it."""
-    return resize_bilinear(_within(inputs, box), size), encode_points(
+    """Return a resized box of the inputs, and the clicks as points in it."""
+    return resize_bilinear(_crop(inputs, box), size), encode_points(
         map_clicks(clicks, box, size)
     ).to(inputs.device)
 
 
 def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
-    """Return x resized to the box, zeros around it up to `shape`."""
+    """Return x resized to the box and padded with zeros to `shape`."""
     inside = resize_bilinear(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
 def compute_answers(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
-    """Compute the passes of every game and return their answers.
+    """Run the generators of several games and return their predictions.
 
-    With `flip` a pass is computed with its mirror image and the mean taken of logits. With `stack`
-    passes of one shape are computed together; without, one by one, since a CPU's numbers depend on
+    With `flip` a pass also computes the mirror image and averages the logits. With `stack` passes
+    of equal shape are computed together; otherwise one by one, since on a CPU the results depend on
     the batch.
     """
     waiting: dict[int, ForwardRequest | HostRequest] = {
@@ -172,50 +173,50 @@ def compute_answers(games: Sequence[Passes], flip: bool, stack: bool) -> list[Pr
     answers: dict[int, Prediction] = {}
     while waiting:
         groups: dict[object, list[int]] = {}
-        for k, need in waiting.items():
-            groups.setdefault(_kind(need, k, stack), []).append(k)
+        for k, request in waiting.items():
+            groups.setdefault(_group_key(request, k, stack), []).append(k)
         for group in groups.values():
-            for k, given in zip(group, _serve([waiting[k] for k in group], flip), strict=True):
+            for k, result in zip(group, _serve([waiting[k] for k in group], flip), strict=True):
                 try:
-                    waiting[k] = games[k].send(given)
+                    waiting[k] = games[k].send(result)
                 except StopIteration as end:
                     answers[k] = end.value
                     del waiting[k]
     return [answers[k] for k in range(len(games))]
 
 
-def _kind(need: ForwardRequest | HostRequest, game: int, stack: bool) -> object:
-    """Return what is alike of needs that are served together."""
-    if isinstance(need, HostRequest):
+def _group_key(request: ForwardRequest | HostRequest, game: int, stack: bool) -> object:
+    """Return the key of the group in which a request is served."""
+    if isinstance(request, HostRequest):
         return HostRequest
-    return (id(need.network), need.inputs.shape) if stack else game
+    return (id(request.network), request.inputs.shape) if stack else game
 
 
-def _serve(needs: Sequence[ForwardRequest | HostRequest], flip: bool) -> Sequence[Any]:
-    """Return what needs of one kind ask for."""
-    if isinstance(needs[0], ForwardRequest):
-        looks = [need for need in needs if isinstance(need, ForwardRequest)]
-        return _logits(looks, flip).chunk(len(looks))
-    wanted = [need.masks for need in needs if isinstance(need, HostRequest)]
-    flat = torch.cat([mask.flatten() for masks in wanted for mask in masks]).cpu().numpy()
-    start, found = 0, []
-    for masks in wanted:
-        seen = []
+def _serve(requests: Sequence[ForwardRequest | HostRequest], flip: bool) -> Sequence[Any]:
+    """Return the results of requests of one group."""
+    if isinstance(requests[0], ForwardRequest):
+        passes = [request for request in requests if isinstance(request, ForwardRequest)]
+        return _logits(passes, flip).chunk(len(passes))
+    masks_of = [request.masks for request in requests if isinstance(request, HostRequest)]
+    flat = torch.cat([mask.flatten() for masks in masks_of for mask in masks]).cpu().numpy()
+    start, results = 0, []
+    for masks in masks_of:
+        arrays = []
         for mask in masks:
-            seen.append(flat[start : start + mask.numel()].reshape(mask.shape))
+            arrays.append(flat[start : start + mask.numel()].reshape(mask.shape))
             start += mask.numel()
-        found.append(seen)
-    return found
+        results.append(arrays)
+    return results
 
 
-def _logits(looks: Sequence[ForwardRequest], flip: bool) -> Tensor:
-    """Return the logits of passes of one network and shape, (B, 1, h, w) float32."""
-    inputs = torch.cat([look.inputs for look in looks])
-    clicks = _join([look.clicks for look in looks])
+def _logits(requests: Sequence[ForwardRequest], flip: bool) -> Tensor:
+    """Return the logits of passes with the same network and shape, (B, 1, h, w) float32."""
+    inputs = torch.cat([request.inputs for request in requests])
+    clicks = _join([request.clicks for request in requests])
     if flip:
         clicks = torch.cat([clicks, mirror_points(clicks, inputs.shape[3])])
         inputs = torch.cat([inputs, inputs.flip(3)])
-    logits = looks[0].network(inputs, clicks).float()
+    logits = requests[0].network(inputs, clicks).float()
     if flip:
         plain, mirror = logits.chunk(2)
         logits = (plain + mirror.flip(3)) / 2
@@ -223,14 +224,14 @@ def _logits(looks: Sequence[ForwardRequest], flip: bool) -> Tensor:
 
 
 def _join(tables: Sequence[Tensor]) -> Tensor:
-    """Return (1, 2K, 3) points of several passes as one table, each half filled up with -1."""
+    """Join (1, 2K, 3) points of several passes into one table, padding each half with -1."""
     most = max(table.shape[1] for table in tables) // 2
     halves = [table.reshape(2, -1, 3) for table in tables]
     filled = [F.pad(half, (0, 0, 0, most - half.shape[1]), value=-1.0) for half in halves]
     return torch.stack([half.reshape(2 * most, 3) for half in filled])
 
 
-def _look(
+def _make_request(
     network: Computed,
     picture: Picture,
     previous: Tensor,
@@ -249,18 +250,18 @@ _CPU = Runtime()
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How an answer is made of passes; what the options of every card of the family say."""
+    """How a prediction is computed from passes, as set by the options of the family's cards."""
 
     zoom: Zoom | None = None  # None: every pass sees the whole image
     flip: bool = True
     threshold: float = 0.49
-    overview: int = 0  # longer side of a pass over the whole image; 0: as it is [RITM]
-    longest_side: int = 0  # of the image as networks see it; 0: as it is
+    overview: int = 0  # longer side of a pass over the whole image; 0: unscaled [RITM]
+    longest_side: int = 0  # of the image as networks see it; 0: unscaled
     runtime: Runtime = _CPU
 
     @property
     def sure(self) -> float:
-        """Return above which probability a pixel has a say in where to zoom in."""
+        """Return the probability above which a pixel counts when zooming in."""
         return self.zoom.threshold if self.zoom else self.threshold
 
     def begin(self, image: Image) -> Picture:
@@ -275,39 +276,42 @@ class InferenceConfig:
         clicks: Sequence[Click],
         box: Box | None,
     ) -> Generator[ForwardRequest | HostRequest, Any, Tensor]:
-        """Look at a box of the picture, or at all of it, and at the map of the previous answer.
+        """Run a pass over a box of the image, or over all of it, with the previous mask.
 
-        Returns (1, 1, h, w) probabilities: those of a box of the size that the network saw, those
-        of the whole of its own.
+        Returns (1, 1, h, w) probabilities: for a box at the network's input size, for the whole
+        image at the image's size.
         """
         if box is not None and self.zoom is not None:
-            logits = yield _look(network, picture, previous, clicks, box, self.zoom.size(box))
+            logits = yield _make_request(
+                network, picture, previous, clicks, box, self.zoom.size(box)
+            )
             return torch.sigmoid(logits)
         rows, cols = previous.shape[-2:]
         whole = Box(0, rows - 1, 0, cols - 1)
         size = Zoom(self.overview).size(whole) if self.overview else (rows, cols)
-        logits = yield _look(network, picture, previous, clicks, whole, size)
+        logits = yield _make_request(network, picture, previous, clicks, whole, size)
         return resize_bilinear(torch.sigmoid(logits), (rows, cols))
 
     def compute(self, games: Sequence[Passes]) -> list[Prediction]:
-        """Return the answers of games, computed as the runtime says."""
+        """Return the predictions of games, computed with the runtime's settings."""
         with inference(self.runtime):
             return compute_answers(games, self.flip, stack=self.runtime.device != "cpu")
 
 
-# What every card of the family offers. A 0 or -1 asks the data set, and what it says is recorded.
+# Options of every card of the family. With zoom_target=0 and longest_side=-1 the data set's value
+# is used and recorded.
 OPTIONS: Mapping[str, Scalar] = {
     "zoom": True,
     "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
     "flip": True,
-    "threshold": 0.49,  # probability above which a pixel is the object's
-    "overview": 0,  # longer side of a pass over the whole image, in pixels; 0: as it is
-    "longest_side": -1,  # of the image as networks see it, in pixels; 0: as it is
+    "threshold": 0.49,  # probability above which a pixel belongs to the object
+    "overview": 0,  # longer side of a pass over the whole image, in pixels; 0: unscaled
+    "longest_side": -1,  # of the image as networks see it, in pixels; 0: unscaled
 }
 
 
 def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> InferenceConfig:
-    """Return the view that a card's options say, with the system's own way to zoom."""
+    """Return the configuration for a card's options and the system's zoom-in."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
         if int(options[name]) < least:
@@ -326,7 +330,7 @@ def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> 
 
 @dataclass(frozen=True)
 class CropPredictor:
-    """A predictor whose answers are made of passes; `answer` is what tells systems apart."""
+    """A predictor built from forward passes; `answer` is the part specific to a system."""
 
     config: InferenceConfig
     answer: Callable[[InferenceConfig, State, tuple[Click, ...]], Passes]
@@ -344,30 +348,30 @@ class CropPredictor:
         return self.config.compute([self.passes(turn) for turn in turns])
 
     def passes(self, turn: Turn) -> Passes:
-        """Return the passes of one answer, the clicks where the network sees them."""
+        """Return the generator of one answer, with the clicks in the network's coordinates."""
         return self.answer(self.config, turn.state, scale_clicks(turn.clicks, turn.state.picture))
 
 
 def answer_mask_guided(
     network: Computed, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
-    """Answer as a network does that takes its own last answer back as an input [RITM].
+    """Answer with a network that takes its previous mask as an input [RITM].
 
-    As in the original, an answer without object makes the next pass see the whole image while the
-    answer still goes to the last crop.
+    As in the original, after a prediction without an object the next pass sees the whole image,
+    but its result is still pasted into the last crop.
     """
-    fresh = choose_crop(config, state, clicks)
+    new_box = choose_crop(config, state, clicks)
     probability = yield from config.forward_crop(
-        network, state.picture, state.probability, clicks, fresh
+        network, state.picture, state.probability, clicks, new_box
     )
-    box = fresh or state.box
+    box = new_box or state.box
     if box is not None:
         probability = paste(probability, box, state.probability.shape)
     return (yield from conclude(config, state, probability, box))
 
 
 def choose_crop(config: InferenceConfig, state: State, clicks: tuple[Click, ...]) -> Box | None:
-    """Return the crop that the last answer asks for, None for the whole image."""
+    """Return the crop around the last prediction, None for the whole image."""
     if config.zoom is None:
         return None
     return config.zoom.box(state.certain, clicks, state.box)

@@ -1,6 +1,6 @@
-"""Zooming in on the object as pure geometry: boxes in, boxes out. No torch, no pixels but a mask's.
+"""Zoom-in on the object as pure geometry: masks and boxes in, boxes out. No torch.
 
-Sources: RITM (arXiv:2102.06583) and its forks; the presets of the systems are docs/models.md's.
+Sources: RITM (arXiv:2102.06583) and its forks; docs/models.md lists the settings of each system.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from isbench.types import Click, Mask
 
 
 class Box(NamedTuple):
-    """Rows and columns of a rectangle, both ends included."""
+    """A rectangle of rows and columns, both ends included."""
 
     top: int
     bottom: int
@@ -25,12 +25,12 @@ class Box(NamedTuple):
 
     @property
     def height(self) -> int:
-        """Rows in the box."""
+        """Return the number of rows."""
         return self.bottom - self.top + 1
 
     @property
     def width(self) -> int:
-        """Columns in the box."""
+        """Return the number of columns."""
         return self.right - self.left + 1
 
 
@@ -39,28 +39,28 @@ class Zoom:
     """When and how far a system zooms in."""
 
     target: int = 400  # longer side of the crop as the network sees it, in pixels
-    after: int = 1  # clicks that see the whole image
-    ratio: float = 1.4  # of the crop to the object's box
+    after: int = 1  # the first clicks that see the whole image
+    ratio: float = 1.4  # size of the crop relative to the object's box
     dynamic: bool = False  # a larger ratio for smaller objects [CSFPN's released code]
-    least: int = 200  # rows and columns of a crop, where the image has them
-    keep_iou: float = 0.5  # the crop stays while it overlaps the new one so much
-    threshold: float = 0.50  # probability from which a pixel counts as object
+    least: int = 200  # fewest rows and columns of a crop, if the image has them
+    keep_iou: float = 0.5  # the crop is kept while its IoU with the new one is at least this
+    threshold: float = 0.50  # probability above which a pixel counts as object
 
     def box(self, object_mask: Mask, clicks: Sequence[Click], previous: Box | None) -> Box | None:
         """Return the crop for the next pass, None for the whole image.
 
-        `object_mask` is where the last answer exceeds `threshold`; the crop of the pass before is
-        kept while it holds every positive click and overlaps the new one enough.
+        `object_mask` is where the last probabilities exceed `threshold`. The previous crop is kept
+        while it contains every positive click and overlaps the new one enough.
         """
         if len(clicks) <= self.after or not object_mask.any():
             return None
-        fresh = self.expand(bounding_box(object_mask, clicks), object_mask.shape)
+        new_box = self.expand(bounding_box(object_mask, clicks), object_mask.shape)
         if previous is None or not _holds(previous, clicks):
-            return fresh
-        return previous if box_iou(fresh, previous) >= self.keep_iou else fresh
+            return new_box
+        return previous if box_iou(new_box, previous) >= self.keep_iou else new_box
 
     def expand(self, box: Box, shape: tuple[int, ...]) -> Box:
-        """Return the box grown about its centre and cut to an image of `shape`."""
+        """Return the box enlarged about its centre and clipped to an image of `shape`."""
         ratio = self.ratio
         if self.dynamic:
             share = (box.height - 1) * (box.width - 1) / (shape[0] * shape[1])
@@ -70,18 +70,26 @@ class Zoom:
         return Box(top, bottom, left, right)
 
     def size(self, box: Box) -> tuple[int, int]:
-        """Return rows and columns of the crop as the network sees it."""
+        """Return the rows and columns of the crop as the network sees it."""
         scale = self.target / max(box.height, box.width)
-        # a crop of one row of many columns would round to none
+        # a very elongated crop would round to 0
         return max(1, round(box.height * scale)), max(1, round(box.width * scale))
 
 
 def bounding_box(mask: Mask, clicks: Sequence[Click] = ()) -> Box:
     """Return the smallest box around a mask's true pixels and the positive clicks."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    down = [int(rows[0]), int(rows[-1]), *(click.row for click in clicks if click.positive)]
-    across = [int(cols[0]), int(cols[-1]), *(click.col for click in clicks if click.positive)]
-    return Box(min(down), max(down), min(across), max(across))
+    rows_to_cover = [
+        int(rows[0]),
+        int(rows[-1]),
+        *(click.row for click in clicks if click.positive),
+    ]
+    cols_to_cover = [
+        int(cols[0]),
+        int(cols[-1]),
+        *(click.col for click in clicks if click.positive),
+    ]
+    return Box(min(rows_to_cover), max(rows_to_cover), min(cols_to_cover), max(cols_to_cover))
 
 
 def box_iou(one: Box, other: Box) -> float:
@@ -93,7 +101,7 @@ def box_iou(one: Box, other: Box) -> float:
 def map_clicks(
     clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> list[tuple[float, float, bool]]:
-    """Return the clicks in rows and columns of a crop resized to `size`; outside ones stay so."""
+    """Return the clicks in a crop resized to `size`; clicks outside the crop stay outside."""
     rows, cols = size[0] / box.height, size[1] / box.width
     return [
         ((click.row - box.top) * rows, (click.col - box.left) * cols, click.positive)
@@ -107,7 +115,7 @@ def _grow(first: int, last: int, ratio: float, least: int, length: int) -> tuple
 
 
 def _holds(box: Box, clicks: Sequence[Click]) -> bool:
-    """Whether every positive click is inside, the last row and column not counted [RITM]."""
+    """Return whether all positive clicks are inside, excluding the last row and column [RITM]."""
     return all(
         box.top <= click.row < box.bottom and box.left <= click.col < box.right
         for click in clicks
@@ -116,5 +124,5 @@ def _holds(box: Box, clicks: Sequence[Click]) -> bool:
 
 
 def _interval_iou(first: int, last: int, other_first: int, other_last: int) -> float:
-    common = max(0, min(last, other_last) - max(first, other_first) + 1)
-    return common / (max(last, other_last) - min(first, other_first) + 1)
+    intersection = max(0, min(last, other_last) - max(first, other_first) + 1)
+    return intersection / (max(last, other_last) - min(first, other_first) + 1)

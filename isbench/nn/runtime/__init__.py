@@ -1,1 +1,1 @@
-"""How networks are computed: backends, devices, checkpoints, costs."""
+"""Running networks: backends, devices, checkpoints, costs."""

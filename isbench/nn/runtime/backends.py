@@ -1,9 +1,8 @@
-"""What computes a network: PyTorch as it is, OpenVINO, or PyTorch's compiler. All answer alike.
+"""Backends: eager PyTorch, OpenVINO, and PyTorch's compiler. All give the same logits.
 
-A backend takes a network in eval mode and returns one that gives the same logits, only sooner. Each
-is held to that when it is made, by one small pass. PyTorch as it is, `eager`, is the measure: no
-batch norm is folded into a convolution there, which would save 5 % and change the last bits of
-every recorded game. The others fold them.
+A backend takes a network in eval mode and returns a faster one with the same logits, which a small
+pass checks when it is built. Eager PyTorch is the reference: it does not fold batch norms into
+convolutions, which would save 5 % but change the last bits of every recorded game. The others do.
 """
 
 from __future__ import annotations
@@ -18,14 +17,17 @@ from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
 
-TOLERANCE = 1e-4  # of logits, as a share of the largest where that is above 1
+TOLERANCE = 1e-4  # of logits, relative to the largest if that is above 1
 
 # RGB in [0, 1] and probabilities (B, 4, H, W), and (B, 2K, 3) points, to logits (B, 1, H, W)
 Computed = Callable[[Tensor, Tensor], Tensor]
 
 
 def choose_backend(name: str, device: str, precision: str) -> str:
-    """Return the backend for a name, `auto` being the fastest here; refuse one that is not."""
+    """Return the backend for a name, `auto` being the fastest available one.
+
+    Raises IsbenchError for a backend that is unknown or unavailable.
+    """
     if name not in ("auto", *_BACKENDS):
         raise unknown("backend", name, ("auto", *_BACKENDS))
     on_cpu = device == "cpu"
@@ -34,31 +36,31 @@ def choose_backend(name: str, device: str, precision: str) -> str:
     if name == "openvino" and not openvino.is_installed():
         raise IsbenchError("backend openvino is not installed: pip install 'isbench[cpu]'")
     if name == "openvino" and not on_cpu:
-        raise IsbenchError(f"backend openvino computes on the CPU, not on {device}; wanted eager")
+        raise IsbenchError(f"backend openvino runs on the CPU, not on {device}; wanted eager")
     return name
 
 
 def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
-    """Return the network as the runtime's backend computes it.
+    """Return the network for the runtime's backend.
 
-    Raises Unfit where, in full precision, a trial's logits differ by more than TOLERANCE.
+    Raises Unfit if, in fp32, the logits of a trial pass differ by more than TOLERANCE.
     """
-    made = _BACKENDS[runtime.backend](network, runtime)
-    if made is network or runtime.precision != "fp32":
-        return made
-    wanted, found = _trial(network, runtime), _trial(made, runtime)
-    if found.shape != wanted.shape:  # OpenVINO on processors without AVX2
+    compiled = _BACKENDS[runtime.backend](network, runtime)
+    if compiled is network or runtime.precision != "fp32":
+        return compiled
+    expected, actual = _trial_logits(network, runtime), _trial_logits(compiled, runtime)
+    if actual.shape != expected.shape:  # happens with OpenVINO on processors without AVX2
         raise Unfit(
-            f"backend {runtime.backend} gives logits of shape {tuple(found.shape)}; wanted "
-            f"{tuple(wanted.shape)}: play with --backend eager"
+            f"backend {runtime.backend} gives logits of shape {tuple(actual.shape)}; wanted "
+            f"{tuple(expected.shape)}: use --backend eager"
         )
-    off = (found - wanted).abs().max().item() / max(1.0, wanted.abs().max().item())
-    if not off <= TOLERANCE:
+    error = (actual - expected).abs().max().item() / max(1.0, expected.abs().max().item())
+    if not error <= TOLERANCE:
         raise Unfit(
-            f"backend {runtime.backend} gives logits {off:.1e} off; wanted {TOLERANCE:.0e}: play "
-            "with --backend eager"
+            f"backend {runtime.backend} gives logits {error:.1e} off; wanted {TOLERANCE:.0e}: use "
+            "--backend eager"
         )
-    return made
+    return compiled
 
 
 def _eager(network: nn.Module, runtime: Runtime) -> Computed:
@@ -66,9 +68,9 @@ def _eager(network: nn.Module, runtime: Runtime) -> Computed:
 
 
 def _compile(network: nn.Module, runtime: Runtime) -> Computed:
-    # sizes of crops differ from object to object
-    made: Computed = torch.compile(network, dynamic=True)
-    return made
+    # the size of crops varies between objects
+    compiled: Computed = torch.compile(network, dynamic=True)
+    return compiled
 
 
 def _openvino(network: nn.Module, runtime: Runtime) -> Computed:
@@ -82,8 +84,8 @@ _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {
 }
 
 
-def _trial(network: Computed, runtime: Runtime) -> Tensor:
-    """Return the logits of a made-up picture and its mirror image's, clicks of both signs on it."""
+def _trial_logits(network: Computed, runtime: Runtime) -> Tensor:
+    """Return the logits of a synthetic image and its mirror image, with clicks of both signs."""
     rows, cols = 96, 128
     ramp = torch.linspace(0, 1, rows * cols).reshape(1, 1, rows, cols)
     picture = torch.cat([ramp, (7 * ramp) % 1, (31 * ramp) % 1, (ramp > 0.4).float()], dim=1)

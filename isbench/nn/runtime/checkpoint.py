@@ -1,6 +1,6 @@
-"""Weights from files into networks: strictly, and without running what a file may hold as code.
+"""Loads weight files into networks: strictly, and without executing code from the file.
 
-Reads the container of RITM, ClickSEG and CSFPN (a dict with `state_dict` and `config`), flat state
+Reads the format of RITM, ClickSEG and CSFPN (a dict with `state_dict` and `config`), flat state
 dicts, and safetensors.
 """
 
@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
-_NAMED = 3  # keys that an error names
+_MOST_KEYS = 3  # most keys that an error lists
 
 
 def load_checkpoint(network: nn.Module, path: Path) -> str:
     """Load a checkpoint file into the network and return the file's sha256.
 
-    Every key must be there in its shape, none may be left over, and every number must be finite.
-    Raises IsbenchError for a file that is damaged, holds code, or is of another network.
+    All keys must match in name and shape, and all values must be finite. Raises IsbenchError for a
+    file that is damaged, contains code, or is for another network.
     """
     digest = digest_file(path)
     state = _state(path, _read(path))
@@ -43,16 +43,16 @@ def _read(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of what it then refuses
+            warnings.simplefilter("ignore")  # torch warns about what it then rejects
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise IsbenchError(
-            f"weights {path} hold more than tensors and plain values, or are damaged; they are not "
-            "run: ask their author for a file of tensors, or delete it and fetch it anew"
+            f"weights {path} contain more than tensors and plain values (not executed), or are "
+            "damaged: ask the author for a file of tensors, or delete it and download it again"
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, zipfile.BadZipFile) as e:
         raise IsbenchError(
-            f"weights {path} are damaged or no checkpoint; delete and fetch them anew"
+            f"weights {path} are damaged or not a checkpoint; delete the file and download it again"
         ) from e
 
 
@@ -64,31 +64,31 @@ def _state(path: Path, stored: Any) -> Mapping[str, Tensor]:
         or not stored
         or not all(isinstance(value, Tensor) for value in stored.values())
     ):
-        raise IsbenchError(f"weights {path} hold no state dict; wanted tensors by key")
+        raise IsbenchError(f"weights {path} contain no state dict; wanted tensors by key")
     return stored
 
 
 def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    faults = {
-        "lack": [key for key in wanted if key not in state],
-        "have besides": [key for key in state if key not in wanted],
-        "have in another shape": [
-            f"{key} {tuple(state[key].shape)} for {tuple(wanted[key].shape)}"
+    keys_of = {
+        "missing keys": [key for key in wanted if key not in state],
+        "unexpected keys": [key for key in state if key not in wanted],
+        "keys of another shape": [
+            f"{key} {tuple(state[key].shape)}, wanted {tuple(wanted[key].shape)}"
             for key in wanted
             if key in state and state[key].shape != wanted[key].shape
         ],
     }
-    told = [f"{what} {_first(keys)}" for what, keys in faults.items() if keys]
-    if told:
-        raise IsbenchError(f"weights {path} are of another network: they {'; they '.join(told)}")
-    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
+    problems = [f"{problem}: {_list_keys(keys)}" for problem, keys in keys_of.items() if keys]
+    if problems:
+        raise IsbenchError(f"weights {path} are for another network: {'; '.join(problems)}")
+    not_finite = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if not_finite:
         raise IsbenchError(
-            f"weights {path} hold numbers that are not finite, in {_first(broken)}; delete and "
-            "fetch them anew"
+            f"weights {path} contain values that are not finite, in {_list_keys(not_finite)}; "
+            "delete the file and download it again"
         )
 
 
-def _first(keys: list[str]) -> str:
-    rest = len(keys) - _NAMED
-    return ", ".join(islice(keys, _NAMED)) + (f" and {rest} more" if rest > 0 else "")
+def _list_keys(keys: list[str]) -> str:
+    rest = len(keys) - _MOST_KEYS
+    return ", ".join(islice(keys, _MOST_KEYS)) + (f" and {rest} more" if rest > 0 else "")

@@ -1,7 +1,7 @@
-"""Where and how networks are computed: device, precision, threads; and networks made ready for it.
+"""Device, precision and threads of networks, and networks prepared for inference.
 
-A network is drawn or loaded on the CPU and then moved, so that a seed draws the same weights
-everywhere.
+A network is initialised or loaded on the CPU and then moved, so that a seed gives the same weights
+on every device.
 """
 
 from __future__ import annotations
@@ -19,106 +19,109 @@ from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.types import Runtime
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_SEED = 0  # of weights that are drawn
+_SEED = 0  # of randomly initialised weights
 
 
 def build_network(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
 ) -> Computed:
-    """Return a network as the runtime's backend computes it; see `loaded`.
+    """Return a network for the runtime's backend; see `load_network`.
 
-    Raises Unfit where the backend does not answer as the network does.
+    Raises Unfit if the backend's logits differ from the network's.
     """
-    made = load_network(network, runtime, number, of)
-    made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = load_network(network, runtime, number, of)
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with inference(runtime):
-        return accelerate(made, runtime)
+        return accelerate(module, runtime)
 
 
 def load_network(
     network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
 ) -> nn.Module:
-    """Return a network for inference: its weights loaded, or drawn where the runtime has none.
+    """Return a network for inference, its weights loaded, or randomly initialised if none are set.
 
-    It is number `number` of the `of` networks of a model, which take the runtime's files in order.
-    Raises IsbenchError for another number of files, and for weights that changed since they were
+    It is network `number` of the `of` networks of a model, which use the runtime's files in order.
+    Raises IsbenchError for a wrong number of files, and for weights that changed since they were
     hashed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED + number)
-        made = network()
+        module = network()
     if runtime.weights:
-        path, wanted = _file(runtime, number, of)
-        if load_checkpoint(made, path) != wanted:
+        path, digest = _weight_file(runtime, number, of)
+        if load_checkpoint(module, path) != digest:
             raise IsbenchError(f"weights {path} changed after the run began; run it again")
-    made.requires_grad_(False)
-    return made.eval().to(runtime.device)
+    module.requires_grad_(False)
+    return module.eval().to(runtime.device)
 
 
-def _file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
-    """Return a network's file of weights and what its sha256 was."""
+def _weight_file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
+    """Return a network's weight file and its expected sha256."""
     if len(runtime.weights) != of:
-        given = ",".join(map(str, runtime.weights))
+        names = ",".join(map(str, runtime.weights))
         raise IsbenchError(
-            f"this model is of {of} network{'s' * (of > 1)} and was given {len(runtime.weights)} "
-            f"files of weights ({given}); wanted --weights {','.join(['FILE'] * of)}"
+            f"this model has {of} network{'s' * (of > 1)} but was given {len(runtime.weights)} "
+            f"weight files ({names}); wanted --weights {','.join(['FILE'] * of)}"
         )
     return runtime.weights[number], runtime.digest.split("+")[number]
 
 
 @contextmanager
 def inference(runtime: Runtime) -> Iterator[None]:
-    """Compute inside without gradients, in the runtime's precision, on its number of threads."""
-    threads, convolutions = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    """Run the `with` block without gradients, in the runtime's precision and number of threads."""
+    threads, allow_tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(runtime.threads)
     if runtime.precision == "fp32":
-        torch.backends.cudnn.allow_tf32 = False  # 10 bits of 23 are not what fp32 says
+        torch.backends.cudnn.allow_tf32 = False  # TF32 has 10 mantissa bits instead of 23
     try:
-        with torch.inference_mode(), _lowered(runtime):
+        with torch.inference_mode(), _autocast(runtime):
             yield
     finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cudnn.allow_tf32 = allow_tf32
         torch.set_num_threads(threads)
 
 
-def _lowered(runtime: Runtime) -> AbstractContextManager[object]:
+def _autocast(runtime: Runtime) -> AbstractContextManager[object]:
     if runtime.precision == "fp32":
         return nullcontext()
     return torch.autocast(runtime.device.partition(":")[0], PRECISIONS[runtime.precision])
 
 
 def assign_device(device: str, worker: int) -> None:
-    """Give a worker a GPU: where it is not said which, the workers take them in turn."""
+    """Assign a GPU to a worker, round-robin if the device names none."""
     if device == "cuda":
         torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
 def list_devices(device: str) -> int:
-    """Return how many workers a device has room for: one on each GPU where none is named."""
+    """Return how many workers a device has room for: one per GPU if the device names none."""
     return torch.cuda.device_count() if device == "cuda" else 1
 
 
 def parse_device(name: str) -> str:
-    """Return the device for a name, `auto` being the fastest there is; refuse one that is not."""
+    """Return the device for a name, `auto` being the fastest available one.
+
+    Raises IsbenchError for a device that is unknown or unavailable.
+    """
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and kind != "cuda"):
         raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"))
     mps = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    there = torch.cuda.device_count()
-    if (kind == "cuda" and not _is_among(number, there)) or (kind == "mps" and not mps):
-        found = ", ".join([f"cuda:{n}" for n in range(there)] + ["mps"] * mps + ["cpu"])
-        raise IsbenchError(f"device {name} is not on this machine; there is {found}")
+    gpus = torch.cuda.device_count()
+    if (kind == "cuda" and not _is_available(number, gpus)) or (kind == "mps" and not mps):
+        available = ", ".join([f"cuda:{n}" for n in range(gpus)] + ["mps"] * mps + ["cpu"])
+        raise IsbenchError(f"device {name} is not available; this machine has {available}")
     return name
 
 
-def _is_among(number: str, there: int) -> bool:
-    return there > 0 if not number else number.isdecimal() and int(number) < there
+def _is_available(number: str, gpus: int) -> bool:
+    return gpus > 0 if not number else number.isdecimal() and int(number) < gpus
 
 
 def parse_precision(name: str) -> str:
-    """Return the name of a precision; refuse one that there is not."""
+    """Return the name of a precision; raises IsbenchError for an unknown one."""
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return name

@@ -1,8 +1,9 @@
-"""What a network costs: parameters and multiply-adds, and the share of each of its parts.
+"""The cost of a network: parameters and multiply-adds, in total and of each part.
 
-Counted on torch's meta device, where nothing is computed and nothing takes memory. Counted are the
-multiply-adds of convolutions and matrix products, attention included (torch's FlopCounter, halved);
-not norms, activations, pooling, resizing and click maps, which no two counters count alike.
+Counted on torch's meta device, which computes nothing and takes no memory. Included are the
+multiply-adds of convolutions and matrix products, also in attention (torch's FlopCounter, halved).
+Norms, activations, pooling, resizing and click maps are not, since every counter treats them
+differently.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-CLICKS = 20  # places in the table of clicks: what attention to clicks costs depends on it
+CLICKS = 20  # places in the table of clicks, which decide the cost of attention to clicks
 COUNTED = (
     "multiply-adds of convolutions and matrix products for one pass over one image, without its "
     f"mirror image, with {CLICKS} clicks; not norms, activations, resizing"
@@ -39,34 +40,34 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 class Count(NamedTuple):
-    """What something costs."""
+    """Parameters and multiply-adds."""
 
     parameters: int
     macs: int  # multiply-adds of a pass
 
 
 class Cost(NamedTuple):
-    """What a network costs in all, and each of its parts that it has."""
+    """The total cost of a network, and that of each of its parts."""
 
     whole: Count
     parts: Mapping[str, Count]
 
 
 def count_cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
-    """Return what one pass of a network over an image of `size` rows and columns costs."""
+    """Return the cost of one pass of a network over an image of `size` rows and columns."""
     with torch.device("meta"), torch.inference_mode():
-        made = network().eval()
+        module = network().eval()
         inputs, clicks = torch.zeros(1, 4, *size), torch.zeros(1, CLICKS, 3)
         with FlopCounterMode(display=False) as counter:
-            made(inputs, clicks)
+            module(inputs, clicks)
     counts = counter.get_flop_counts()
-    root = type(made).__name__
-    flops = {name: sum(counts.get(f"{root}.{name}", {}).values()) for name in _named(made)}
+    root = type(module).__name__
+    flops = {name: sum(counts.get(f"{root}.{name}", {}).values()) for name in _module_names(module)}
     parts = {
-        part: Count(_parameters(made, names), sum(flops.get(name, 0) for name in names) // 2)
+        part: Count(_parameters_of(module, names), sum(flops.get(name, 0) for name in names) // 2)
         for part, names in PARTS.items()
     }
-    whole = Count(_numel(made.parameters()), sum(counts["Global"].values()) // 2)
+    whole = Count(_count_parameters(module.parameters()), sum(counts["Global"].values()) // 2)
     rest = Count(
         whole.parameters - sum(count.parameters for count in parts.values()),
         whole.macs - sum(count.macs for count in parts.values()),
@@ -74,15 +75,15 @@ def count_cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
     return Cost(whole, {REST: rest, **{part: c for part, c in parts.items() if any(c)}})
 
 
-def _named(network: nn.Module) -> list[str]:
+def _module_names(network: nn.Module) -> list[str]:
     return [name for name, _ in network.named_modules() if name]
 
 
-def _parameters(network: nn.Module, names: tuple[str, ...]) -> int:
+def _parameters_of(network: nn.Module, names: tuple[str, ...]) -> int:
     modules = dict(network.named_modules())
-    return sum(_numel(modules[name].parameters()) for name in names if name in modules)
+    return sum(_count_parameters(modules[name].parameters()) for name in names if name in modules)
 
 
-def _numel(parameters: object) -> int:
+def _count_parameters(parameters: object) -> int:
     tensors: list[Tensor] = list(parameters)  # type: ignore[call-overload]
     return sum(tensor.numel() for tensor in tensors)

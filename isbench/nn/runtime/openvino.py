@@ -1,8 +1,7 @@
-"""Networks computed by OpenVINO, which fuses and blocks what PyTorch computes layer by layer.
+"""The OpenVINO backend, which fuses operations that PyTorch computes layer by layer.
 
-A network is traced once, for every size of crop and number of clicks, and kept on this machine: it
-takes seconds, and every worker needs it. What is kept is found by all that decides it: weights,
-code and versions.
+A network is traced once, for any crop size and number of clicks, and cached on disk, since tracing
+takes seconds and every worker needs the result. The cache key covers weights, code and versions.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ from isbench.nn.clickmaps import encode_points
 from isbench.types import Runtime
 
 _FILE = "network.xml"
-_KEPT = 24  # networks; the least recently used are removed
-# no two maps of a network are of one size by chance here, so that what is traced holds everywhere
+_CACHE_SIZE = 24  # networks; the least recently used are removed
+# chosen so that no two maps of a network have equal sizes by chance: the trace stays general
 _ROWS, _COLS = 304, 400
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 def is_installed() -> bool:
-    """Whether OpenVINO is here."""
+    """Return whether OpenVINO is installed."""
     return find_spec("openvino") is not None
 
 
 class Compiled:
-    """A network as OpenVINO runs it, on the runtime's threads."""
+    """A network compiled by OpenVINO, on the runtime's number of threads."""
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
         import openvino
@@ -49,58 +48,60 @@ class Compiled:
             "INFERENCE_NUM_THREADS": runtime.threads,
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
-            # workers are told their cores by the pool: here each would take the first
+            # with pinning every worker process would choose the same first cores
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = core.compile_model(_find_kept(network), "CPU", hints).create_infer_request()
+        self._request = core.compile_model(
+            _find_cached(network), "CPU", hints
+        ).create_infer_request()
 
     def __call__(self, inputs: Tensor, clicks: Tensor) -> Tensor:
         """Return the logits (B, 1, H, W)."""
-        given = [inputs.contiguous().numpy(), clicks.contiguous().numpy()]
-        answer = self._request.infer(given, share_inputs=True, share_outputs=True)[0]
-        return torch.from_numpy(answer.copy())  # the next call writes into it
+        arrays = [inputs.contiguous().numpy(), clicks.contiguous().numpy()]
+        logits = self._request.infer(arrays, share_inputs=True, share_outputs=True)[0]
+        return torch.from_numpy(logits.copy())  # the next call writes into it
 
 
-def _find_kept(network: nn.Module) -> Path:
-    """Return the network's file, written if it is not there yet."""
+def _find_cached(network: nn.Module) -> Path:
+    """Return the network's file in the cache, written if it is missing."""
     folder = user_cache_path("isbench", appauthor=False) / "openvino"
     found = folder / _key(network)
     if not (found / _FILE).is_file():
-        _keep(network, found)
+        _add_to_cache(network, found)
         _prune(folder)
     with suppress(OSError):
         found.touch()  # used just now
     return found / _FILE
 
 
-def _keep(network: nn.Module, found: Path) -> None:
-    """Trace a network into a folder of its own, which appears whole or not at all."""
+def _add_to_cache(network: nn.Module, found: Path) -> None:
+    """Trace a network into its own cache folder, atomically."""
     import openvino
 
     try:
         found.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(mkdtemp(dir=found.parent))
+        temporary = Path(mkdtemp(dir=found.parent))
     except OSError as error:
         raise IsbenchError(
-            f"cannot keep what OpenVINO compiles in {found.parent}: {error}; make room there, or "
-            "play with --backend eager"
+            f"cannot write OpenVINO's cache {found.parent}: {error}; free some space, or use "
+            "--backend eager"
         ) from error
     try:
-        openvino.save_model(_trace(network), draft / _FILE, compress_to_fp16=False)
-        draft.replace(found)
+        openvino.save_model(_trace(network), temporary / _FILE, compress_to_fp16=False)
+        temporary.replace(found)
     except OSError as error:
         if not (found / _FILE).is_file():  # else another worker was faster
             raise IsbenchError(
-                f"cannot write {found}: {error}; make room there, or play with --backend eager"
+                f"cannot write {found}: {error}; free some space, or use --backend eager"
             ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _trace(network: nn.Module) -> Any:
-    """Return the network as a graph for any size of crop and number of clicks.
+    """Return the network as a graph for any crop size and number of clicks.
 
-    The front end is asked itself: `openvino.convert_model` would report its use over the network.
+    Calls the front end directly: `openvino.convert_model` would send usage statistics.
     """
     import openvino
     from openvino.frontend import FrontEndManager
@@ -109,38 +110,38 @@ def _trace(network: nn.Module) -> Any:
     image = torch.rand(2, 4, _ROWS, _COLS, generator=torch.Generator().manual_seed(0))
     clicks = encode_points([(50.0, 60.0, True), (100.0, 200.0, False), (20.0, 30.0, True)])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes that decide a branch: see _ROWS
+        warnings.simplefilter("ignore")  # about branches on sizes; see _ROWS
         example = image, clicks.repeat(2, 1, 1)
         try:
             decoder = TorchScriptPythonDecoder(network, example_input=example)
-            front = FrontEndManager().load_by_framework("pytorch")
-            made = front.convert(front.load(decoder))
-        except RuntimeError as error:  # of torch's tracer, or of the front end's converter
+            front_end = FrontEndManager().load_by_framework("pytorch")
+            graph = front_end.convert(front_end.load(decoder))
+        except RuntimeError as error:  # from torch's tracer or the front end's converter
             raise Unfit(
-                f"OpenVINO cannot take this network ({str(error).strip().splitlines()[0]}): play "
-                "with --backend eager"
+                f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
+                "--backend eager"
             ) from error
     shapes = openvino.PartialShape([-1, 4, -1, -1]), openvino.PartialShape([-1, -1, 3])
-    made.reshape(dict(zip(made.inputs, shapes, strict=True)))
-    return made
+    graph.reshape(dict(zip(graph.inputs, shapes, strict=True)))
+    return graph
 
 
 def _key(network: nn.Module) -> str:
-    """Return a digest of all that decides what is traced."""
-    made = sha256()
+    """Return a digest of everything that decides the trace."""
+    digest = sha256()
     for package in ("openvino", "torch"):
-        made.update(f"{package} {version(package)}\n".encode())
+        digest.update(f"{package} {version(package)}\n".encode())
     module = Path(str(sys.modules[type(network).__module__].__file__))
     for file in sorted({*Path(__file__).parent.glob("*.py"), *module.parent.glob("*.py")}):
-        made.update(file.read_bytes())
-    made.update(str(network).encode())
+        digest.update(file.read_bytes())
+    digest.update(str(network).encode())
     for key, value in network.state_dict().items():
-        made.update(key.encode())
-        made.update(value.contiguous().numpy().tobytes())
-    return made.hexdigest()[:32]
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _prune(folder: Path) -> None:
-    kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in kept[_KEPT:]:
+    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in entries[_CACHE_SIZE:]:
         shutil.rmtree(old, ignore_errors=True)

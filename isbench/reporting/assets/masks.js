@@ -1,7 +1,7 @@
 "use strict";
 
-// COCO's run lengths: groups of five bits, differences from the fourth on, column by column
-function unpacked({ size: [rows, cols], counts }) {
+// Decode COCO run lengths: groups of five bits, differences from the fourth on, column by column
+function decodeRle({ size: [rows, cols], counts }) {
   const mask = new Uint8Array(rows * cols), runs = [];
   let at = 0, inside = 0, value = 0, shift = 0;
   for (const letter of counts) {

@@ -1,47 +1,46 @@
 const data = JSON.parse(document.getElementById("data").textContent);
-// Okabe and Ito's colours, told apart by colour-blind eyes too
+// The palette of Okabe and Ito, which colour-blind readers can distinguish
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const POSITIVE = "#009E73", NEGATIVE = "#D55E00", PAGE = 25;
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
-function drawn(name, attributes = {}, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+function svgElement(name, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
 }
 
 const text = (x, y, words, anchor = "middle") =>
-  drawn("text", { x, y, "text-anchor": anchor }, String(words));
+  svgElement("text", { x, y, "text-anchor": anchor }, String(words));
 
-// ---- plots ------------------------------------------------------------------------------------
 
 const WIDTH = 460, HEIGHT = 300, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 40;
 
 function frame(xs, ys, xTitle, yTitle) {
   const x = (v) => LEFT + ((v - xs[0]) / (xs[1] - xs[0] || 1)) * (WIDTH - LEFT - RIGHT);
   const y = (v) => HEIGHT - BOTTOM - ((v - ys[0]) / (ys[1] - ys[0] || 1)) * (HEIGHT - TOP - BOTTOM);
-  const picture = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, role: "img" });
+  const picture = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, role: "img" });
   for (let k = 0; k <= 5; k++) {
     const at = ys[0] + ((ys[1] - ys[0]) * k) / 5;
     picture.append(
-      drawn("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(at), y2: y(at) }),
+      svgElement("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(at), y2: y(at) }),
       text(LEFT - 6, y(at) + 4, +at.toFixed(2), "end"),
     );
   }
   const step = Math.max(1, Math.ceil((xs[1] - xs[0]) / 10));
   for (let at = xs[0]; at <= xs[1]; at += step) picture.append(text(x(at), HEIGHT - BOTTOM + 16, at));
   picture.append(
-    drawn("line", {
+    svgElement("line", {
       class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM,
     }),
     text((LEFT + WIDTH) / 2, HEIGHT - 6, xTitle),
@@ -60,7 +59,7 @@ function legend(labels) {
 }
 
 function titled(title, picture, labels) {
-  picture.append(drawn("title", {}, title));
+  picture.append(svgElement("title", {}, title));
   return element("figure", {}, element("h3", {}, title), picture, legend(labels));
 }
 
@@ -72,11 +71,11 @@ function curves(chart) {
     const places = (values) =>
       values.flatMap((v, n) => (v === null ? [] : [`${x(n + 1)},${y(v)}`]));
     const band = [...places(line.high), ...places(line.low).reverse()].join(" ");
-    const way = places(line.mean).join(" ");
+    const path = places(line.mean).join(" ");
     picture.append(
-      drawn("polygon", { points: band, fill: colour, opacity: 0.18 }),
-      drawn("polyline", {
-        points: way, fill: "none", stroke: colour, "stroke-width": 2,
+      svgElement("polygon", { points: band, fill: colour, opacity: 0.18 }),
+      svgElement("polyline", {
+        points: path, fill: "none", stroke: colour, "stroke-width": 2,
         "stroke-dasharray": line.dashed ? "6 4" : "none",
       }),
     );
@@ -86,14 +85,14 @@ function curves(chart) {
 
 function bars(chart) {
   const count = chart.lines[0].counts.length;
-  // five whole steps
+  // rounded up to a multiple of the five grid steps
   const most = 5 * Math.ceil(Math.max(1, ...chart.lines.flatMap((line) => line.counts)) / 5);
   const { picture, x, y } = frame([1, count + 1], [0, most], "clicks", "objects");
   const width = (x(2) - x(1)) / (chart.lines.length + 0.5);
   chart.lines.forEach((line, k) =>
     line.counts.forEach((v, n) =>
       picture.append(
-        drawn("rect", {
+        svgElement("rect", {
           x: x(n + 1) + k * width, width, y: y(v), height: y(0) - y(v),
           fill: COLOURS[k % COLOURS.length],
         }),
@@ -106,25 +105,24 @@ function bars(chart) {
 function scatter(chart) {
   const { picture, x, y } = frame([0, chart.most], [0, chart.most], chart.x, chart.y);
   picture.append(
-    drawn("line", { class: "axis", x1: x(0), y1: y(0), x2: x(chart.most), y2: y(chart.most),
+    svgElement("line", { class: "axis", x1: x(0), y1: y(0), x2: x(chart.most), y2: y(chart.most),
       "stroke-dasharray": "4 4" }),
   );
   for (const [a, b, count] of chart.points) {
-    const dot = drawn("circle", {
+    const dot = svgElement("circle", {
       cx: x(a), cy: y(b), r: Math.min(14, 2 + 1.5 * Math.sqrt(count)), fill: COLOURS[0], opacity: 0.6,
     });
-    dot.append(drawn("title", {}, `${count} objects: ${a} and ${b} clicks`));
+    dot.append(svgElement("title", {}, `${count} objects: ${a} and ${b} clicks`));
     picture.append(dot);
   }
-  picture.append(drawn("title", {}, chart.title));
-  const told = element("figcaption", {}, chart.told);
-  return element("figure", {}, element("h3", {}, chart.title), picture, told);
+  picture.append(svgElement("title", {}, chart.title));
+  const caption = element("figcaption", {}, chart.told);
+  return element("figure", {}, element("h3", {}, chart.title), picture, caption);
 }
 
 const DRAW = { curves, bars, scatter };
 for (const chart of data.charts) document.getElementById("charts").append(DRAW[chart.kind](chart));
 
-// ---- the list of objects ------------------------------------------------------------------------
 
 const state = { set: 0, sort: data.sort, down: true, words: "", size: "", page: 0 };
 const SIZES = {
@@ -207,7 +205,7 @@ function show() {
   document.querySelector("#list tbody").replaceChildren(...rows);
   const pictured = set.objects.filter((o) => o.picture !== null).length;
   document.getElementById("count").textContent =
-    `${found.length} of ${set.objects.length} objects; ${pictured} have pictures: click a row, or ` +
+    `${found.length} of ${set.objects.length} objects; ${pictured} have pictures: click a row or ` +
     `press Enter on it. ${data.told}`;
   const go = (by) => () => { state.page += by; show(); };
   document.getElementById("pages").replaceChildren(
@@ -228,7 +226,7 @@ function controls() {
   }
   const type = change("words", (t) => t.value.toLowerCase());
   place.append(
-    element("label", {}, "Name has ", element("input", { id: "words", type: "search", oninput: type })));
+    element("label", {}, "Name contains ", element("input", { id: "words", type: "search", oninput: type })));
   if (data.sets.some((set) => set.objects.some((o) => o.size !== null))) {
     const pick = change("size", (t) => t.value);
     place.append(element("label", {}, "Size ", element("select", { onchange: pick }, ...sizes)));
@@ -238,7 +236,6 @@ function controls() {
     element("label", {}, element("input", { type: "checkbox", onchange: tick }), " with pictures only"));
 }
 
-// ---- one object -----------------------------------------------------------------------------------
 
 function openObject(object) {
   chosen = object;
@@ -269,24 +266,24 @@ function paint(object, picture, image) {
       "aria-label": `mask of ${data.runs[set.runs[n]].label} after ${count} clicks`,
     });
     fill(canvas.getContext("2d", { willReadFrequently: true }), picture, image, game, count);
-    const ended = count < click ? ", where its game ended" : "";
-    const exact = game.exact ? "" : "; computed again, not as recorded";
+    const ended = count < click ? ", where the game ended" : "";
+    const exact = game.exact ? "" : "; recomputed, differs from the record";
     const words = `after ${count} click${count > 1 ? "s" : ""}${ended}: IoU ` +
-      `${told(game.iou[count - 1])}, boundary IoU ${told(game.boundary[count - 1])}${exact}`;
+      `${format(game.iou[count - 1])}, boundary IoU ${format(game.boundary[count - 1])}${exact}`;
     const name = data.runs[set.runs[n]].label;
     return element("figure", {}, element("h3", {}, name), canvas, element("figcaption", {}, words));
   });
   document.getElementById("sides").replaceChildren(...sides);
 }
 
-const told = (value) => (value === null ? "none" : value.toFixed(4));
+const format = (value) => (value === null ? "none" : value.toFixed(4));
 
 function fill(brush, picture, image, game, count) {
   const { rows, cols } = picture;
   brush.drawImage(image, 0, 0, cols, rows);
   const pixels = brush.getImageData(0, 0, cols, rows);
-  const mask = unpacked({ size: [rows, cols], counts: game.masks[count - 1] });
-  const truth = unpacked({ size: [rows, cols], counts: picture.truth });
+  const mask = decodeRle({ size: [rows, cols], counts: game.masks[count - 1] });
+  const truth = decodeRle({ size: [rows, cols], counts: picture.truth });
   const masked = document.getElementById("show-mask").checked;
   const outlined = document.getElementById("show-truth").checked;
   for (let at = 0; at < mask.length; at++) {
