@@ -120,7 +120,7 @@ def make_caption(found: Sequence[Scene]) -> str:
 def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
     """Raise IsbenchError unless there are two runs, over the same objects of exactly this data."""
     if len(runs) != 2:
-        raise IsbenchError(f"pictures show two runs, but {len(runs)} were named; name two")
+        raise IsbenchError(f"pictures compare two runs; {len(runs)} named: name two")
     a, b = runs
     content = fingerprint(dataset)
     for run in runs:

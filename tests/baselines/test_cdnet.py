@@ -190,7 +190,7 @@ def test_features_diffuse_in_half_the_precision_too() -> None:
 
 
 def test_attention_wider_than_its_map_is_an_error() -> None:
-    with pytest.raises(ValueError, match="64 channels on 32"):
+    with pytest.raises(ValueError, match="inner is 64; wanted at most the 32 channels"):
         Fdm(32, 64)
 
 

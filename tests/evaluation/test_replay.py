@@ -163,7 +163,7 @@ def test_pictures_are_drawn_and_written_with_both_figures(
 
 @pytest.mark.parametrize(
     ("take", "said"),
-    [(lambda runs: runs[:1], "two runs and 1 were named"), (lambda runs: [], "no run below")],
+    [(lambda runs: runs[:1], "pictures compare two runs; 1 named"), (lambda runs: [], "no run below")],
 )
 def test_pictures_want_two_runs(
     isbench: Isbench,
@@ -179,6 +179,6 @@ def test_pictures_want_two_runs(
 
 
 def test_pictures_want_the_data_that_were_played_on(pair: list[Run]) -> None:
-    with pytest.raises(IsbenchError, match="not played on the files of blobs"):
+    with pytest.raises(IsbenchError, match="not played on the local files of blobs"):
         list(make_scenes(pair, toys.blobs(2), 3, 1))
     assert store.digest_of_path(pair[0].path) != store.digest_of_path(pair[1].path)

@@ -50,7 +50,7 @@ def test_what_it_does_not_tell_is_blank(tmp_path: Path) -> None:
         "sha256 of the weights",
         "zoom-in",
         "mirror image (flip)",
-        "seconds a click",
+        "seconds per click",
         "hardware",
         "versions",
     ):
