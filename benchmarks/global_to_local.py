@@ -2,11 +2,12 @@
 
     python -m benchmarks.global_to_local pack:../shared/data/train results/training/g2l.csv
 
-The pack's images are small: an `overview` of 128 for an image of 352 pixels corresponds to 320 for
-DAVIS's 854. Variants: `off` is RITM's zoom-in; `paper` passes the first pass's probabilities on to
-the second; `box` takes only the box from the first pass, and the second continues from the previous
-prediction. Uses the 120 held-out objects of `benchmarks.trials` in games that end at IoU 0.90;
-differences are paired against `off`.
+The pack's images are small: 128 pixels of an image of 352 correspond to 320 of DAVIS's 854.
+Variants: `off` is RITM's zoom-in; `paper` passes the first pass's probabilities on to the second;
+`box` takes only the box from the first pass, and the second continues from the previous prediction.
+Uses the 120 held-out objects of `benchmarks.trials`, or with `--pairs` the two largest objects of
+each of 80 images as one, in games that end at IoU 0.90; differences are paired against `off`.
+Appends to the file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -39,14 +41,18 @@ from isbench.nn.inference.predictor import (
 )
 from isbench.nn.runtime.backends import Computed
 from isbench.nn.runtime.compute import build_network
-from isbench.training.corpus import pick_objects, split_held_out
+from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.sources import read
-from isbench.types import Click, Dataset, Model, Rules, Runtime
+from isbench.types import Click, Dataset, Model, Rules, Runtime, Sample
 
 SHOWN = (1, 2, 3, 5, 10)
-CASES = (
-    ("off", 320), ("paper", 320), ("box", 320), ("off", 128), ("paper", 128), ("box", 128),
-)  # fmt: skip
+CASES = tuple(
+    (way, overview, zoom)
+    for overview, zoom in ((320, 320), (128, 320), (128, 128))
+    for way in ("off", "paper", "box")
+)
+PAIR_CASES = tuple(case for case in CASES if case[0] != "box" and case[1] == case[2])
+PAIRS, LEAST_AREA = 80, 1500  # images, and pixels of the smaller object
 
 
 def box_only(
@@ -64,6 +70,22 @@ def box_only(
     answer = yield from config.forward_crop(network, state.picture, state.probability, clicks, box)
     answer = paste(answer, box, state.probability.shape)
     return (yield from conclude(config, state, answer, box))
+
+
+def pick_pairs(held_out: Corpus, count: int) -> Dataset:
+    """Return the two largest objects of each of `count` images as one object."""
+    entries = sorted(held_out.entries, key=lambda one: sha256(one.name.encode()).digest())
+    pairs: dict[str, Sample] = {}
+    for entry in entries:
+        if entry.objects < 2 or len(pairs) == count:
+            continue
+        picture = entry.load()
+        largest = sorted(picture.objects, key=lambda one: -one.area)[:2]
+        if len(largest) == 2 and largest[1].area > LEAST_AREA:
+            truth = largest[0].mask | largest[1].mask
+            key = f"{entry.name}#two"
+            pairs[key] = Sample(key, picture.image, truth, np.zeros_like(truth))
+    return Dataset("pairs", tuple(pairs), pairs.__getitem__)
 
 
 def play_objects(card: Model, way: str, held_out: Dataset) -> NDArray[np.float64]:
@@ -86,18 +108,28 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="csfpn-mini")
     parser.add_argument("--weights", default="pack")
+    parser.add_argument("--pairs", action="store_true")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    held_out = pick_objects(split_held_out(read(arguments.data))[1], OBJECTS)
+    corpus = split_held_out(read(arguments.data))[1]
+    held_out = pick_pairs(corpus, PAIRS) if arguments.pairs else pick_objects(corpus, OBJECTS)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
     runtime = Runtime(backend="openvino", threads=2)
     off: NDArray[np.float64] | None = None
-    with arguments.out.open("w", newline="") as file:
+    new = not arguments.out.exists()
+    with arguments.out.open("a", newline="") as file:
         writer = csv.writer(file)
         heads = ["noc85", "noc90", *(f"iou{k}" for k in SHOWN), "difference", "low", "high"]
-        writer.writerow(["model", "weights", "way", "overview", *heads])
-        for way, overview in CASES:
-            options = {"overview": str(overview), "g2l": "off" if way == "off" else "on"}
+        if new:
+            writer.writerow(
+                ["model", "weights", "objects", "way", "overview", "zoom_target", *heads]
+            )
+        for way, overview, zoom in PAIR_CASES if arguments.pairs else CASES:
+            options = {
+                "overview": str(overview),
+                "zoom_target": str(zoom),
+                "g2l": "off" if way == "off" else "on",
+            }
             model = with_options(load_model(arguments.model), options)
             card = spec.with_dataset_defaults(
                 load_weights(model, arguments.weights, runtime), held_out
@@ -111,8 +143,10 @@ def main() -> None:
             row = [
                 arguments.model,
                 arguments.weights,
+                f"{len(held_out.keys)} {'pairs' if arguments.pairs else 'single'}",
                 way,
                 overview,
+                zoom,
                 *(f"{v:.4g}" for v in figures),
             ]
             writer.writerow(row)

@@ -16,7 +16,7 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = (
-    "cli/", "datasets/", "files/", "models/weights", "nn/", "reporting/writer",
+    "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published", "reporting/writer",
     "storage/environment", "storage/merge", "storage/migrate", "storage/store", "training/",
 )  # fmt: skip
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}

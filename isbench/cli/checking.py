@@ -20,6 +20,7 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.replay import model_from_spec, open_predictor
 from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
 from isbench.papers import all_tables
+from isbench.papers.published import read_published
 from isbench.reporting import writer
 from isbench.reporting.compare import run_title
 from isbench.storage.environment import processor
@@ -76,7 +77,7 @@ def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -
 
 def list_stale(runs: list[Run], results: Path) -> Iterator[str]:
     """Yield the lines in which the table files differ from the tables made from the records."""
-    for name, text in all_tables.make_pages(writer.read_published(), runs).items():
+    for name, text in all_tables.make_pages(read_published(), runs).items():
         path, wanted = results / name, text.splitlines()
         try:
             found = path.read_text(encoding="utf-8").splitlines()

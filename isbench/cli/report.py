@@ -15,6 +15,7 @@ from isbench.errors import IsbenchError, unknown
 from isbench.metrics import Floats
 from isbench.papers import all_tables
 from isbench.papers.cells import format_cells
+from isbench.papers.published import read_published
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
@@ -236,7 +237,7 @@ def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
 
 def _print_paper(number: int, runs: list[Run], form: str) -> None:
     table, cells = all_tables.paper_table(
-        number, all_tables.collect_records(number, views.read_published(), runs)
+        number, all_tables.collect_records(number, read_published(), runs)
     )
     if form == "csv" and number != 4:  # one figure per line; Table 4 is mainly about costs
         click.echo(format_cells(cells), nl=False)

@@ -18,6 +18,7 @@ from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
 from isbench.papers import all_tables, plan
 from isbench.papers.plan import Plan, Task
+from isbench.papers.published import read_published
 from isbench.reporting import tables, text_table, writer
 from isbench.storage.store import Run
 
@@ -95,7 +96,7 @@ def reproduce(
 
 def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every format and return the files."""
-    texts = all_tables.make_pages(writer.read_published(), runs)
+    texts = all_tables.make_pages(read_published(), runs)
     for name, text in texts.items():
         writer.write_text(results / name, text)
     return tuple(results / name for name in texts)
@@ -124,7 +125,7 @@ def _load_runs(results: Path) -> tuple[list[Run], list[str]]:
 
 
 def _make_plan(numbers: Sequence[int], budget: str, runs: list[Run], data: Path | None) -> Plan:
-    published = writer.read_published()
+    published = read_published()
     records = {number: all_tables.collect_records(number, published, runs) for number in numbers}
     if budget == "ci":
         return plan.plan_small(records)

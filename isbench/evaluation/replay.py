@@ -14,8 +14,8 @@ import numpy as np
 
 from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import THREADS, build_predictor
+from isbench.models.known_weights import find_weights
 from isbench.models.registry import load_model
-from isbench.papers.candidates import find_weights
 from isbench.types import (
     Click,
     Mask,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from isbench.models.known_weights import list_bundling_models
 from isbench.papers import accuracy, costs
-from isbench.papers.candidates import find_candidates, list_bundling_models
+from isbench.papers.candidates import find_candidates
 from isbench.papers.cells import Cell, Records, format_cells
 from isbench.papers.costs import Counted
 from isbench.papers.published import Figure

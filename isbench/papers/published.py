@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from importlib.resources import files
 from typing import NamedTuple
 
 
@@ -40,3 +41,8 @@ def parse_figures(text: str) -> tuple[Figure, ...]:
         )
         for row in csv.DictReader(text.splitlines())
     )
+
+
+def read_published() -> tuple[Figure, ...]:
+    """Return the figures published in the CSFPN paper."""
+    return parse_figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
-from isbench.papers.published import Figure, parse_figures
 from isbench.reporting.qualitative import Scene
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -51,11 +50,6 @@ def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
 def has_finished(out: Path) -> bool:
     """Whether there is a sealed run below a folder."""
     return any(path.name.endswith(store.SEALED) for path in store.find(out))
-
-
-def read_published() -> tuple[Figure, ...]:
-    """Return the figures published in the CSFPN paper."""
-    return parse_figures((files("isbench.papers") / "published" / "csfpn.csv").read_text())
 
 
 def choose_run(name: str, out: Path) -> Run:

@@ -13,8 +13,8 @@ from isbench.cli import checking, processors, reproduce
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation import runner
+from isbench.models import known_weights
 from isbench.models.registry import load_model
-from isbench.papers import candidates
 from isbench.reporting import writer
 from isbench.storage import store
 from isbench.storage.environment import processor
@@ -132,7 +132,7 @@ def test_a_network_far_from_its_record_is_a_drift_on_any_processor(
 
 
 def lacking_weights(spec: Spec) -> Model:
-    candidates.find_weights(load_model("ritm-mini"), "ab" * 32)
+    known_weights.find_weights(load_model("ritm-mini"), "ab" * 32)
     raise AssertionError
 
 

@@ -163,7 +163,10 @@ def test_pictures_are_drawn_and_written_with_both_figures(
 
 @pytest.mark.parametrize(
     ("take", "said"),
-    [(lambda runs: runs[:1], "pictures compare two runs; 1 named"), (lambda runs: [], "no run below")],
+    [
+        (lambda runs: runs[:1], "pictures compare two runs; 1 named"),
+        (lambda runs: [], "no run below"),
+    ],
 )
 def test_pictures_want_two_runs(
     isbench: Isbench,

@@ -12,9 +12,8 @@ from isbench.models.registry import load_model, model_names
 from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
 from isbench.papers.cells import Records
 from isbench.papers.costs import Counted, make_table4
-from isbench.papers.published import parse_figures
+from isbench.papers.published import parse_figures, read_published
 from isbench.papers.rows import TABLE4
-from isbench.reporting.writer import read_published
 
 NETWORKS = [name for name in model_names() if load_model(name).network is not None]
 Isbench = Callable[..., tuple[int, str, str]]

@@ -19,11 +19,14 @@ from isbench.datasets import ENTRIES
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.evaluation.spec import make_spec
+from isbench.models import known_weights
+from isbench.models.known_weights import Weights
 from isbench.models.registry import load_model
 from isbench.papers import accuracy, candidates, plan
-from isbench.papers.candidates import Candidate, Weights, find_candidate, make_candidate
+from isbench.papers.candidates import Candidate, find_candidate, make_candidate
 from isbench.papers.cells import Records, format_cells
 from isbench.papers.costs import Counted, make_table4
+from isbench.papers.published import read_published
 from isbench.papers.rows import (
     ABLATION,
     QUESTIONS,
@@ -38,7 +41,6 @@ from isbench.papers.run_selection import measure, select_run
 from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.plots import ALIASES, PLOTS, iou_k
 from isbench.reporting.text_table import TextTable
-from isbench.reporting.writer import read_published
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import File, Game, Model, Rules, Runtime
@@ -299,11 +301,11 @@ def test_fetched_weights_that_are_not_the_published_ones_are_refused(
     facts = {"sha256": digest_file(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
     file = File(path.name, (), **{kind: facts[kind]})  # type: ignore[arg-type]
     card = replace(load_model("ritm-hrnet18"), weights={"sbd": file})
-    (found,) = candidates.list_weights(card)
+    (found,) = known_weights.list_weights(card)
     assert found == ("sbd", digest_file(path), path)
     path.write_bytes(b"what somebody put there instead")
     with pytest.raises(IsbenchError, match=r"not as published: .*; delete the file"):
-        candidates.list_weights(card)
+        known_weights.list_weights(card)
 
 
 def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Weight files on this machine with a known sha256: bundled, downloaded, or published with one."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from isbench.datasets.fingerprints import digest_file
+from isbench.errors import IsbenchError
+from isbench.files.download import describe_mismatch
+from isbench.models.registry import load_model, model_names
+from isbench.models.weights import weights_folder
+from isbench.types import File, Model
+
+
+class Weights(NamedTuple):
+    """Named weights: their sha256, and the file if it is available."""
+
+    name: str
+    digest: str
+    path: Path | None
+
+
+def list_weights(card: Model) -> tuple[Weights, ...]:
+    """Return the weights of a card with a known sha256: bundled, downloaded, or published with one.
+
+    Raises IsbenchError for a bundled file that cannot be read, and for a downloaded file that
+    differs from the published one.
+    """
+    bundled = (Weights(name, _digest(path), path) for name, path in card.bundled.items())
+    published = []
+    for name, file in card.weights.items():
+        path = weights_folder() / file.name
+        if path.is_file():
+            published.append(Weights(name, _digest_fetched(card, name), path))
+        elif file.sha256:
+            published.append(Weights(name, file.sha256, None))
+    return (*bundled, *published)
+
+
+def find_weights(card: Model, digest: str) -> tuple[Path, ...]:
+    """Return the weight files with these sha256, joined by "+"; raises IsbenchError if missing.
+
+    Files of other cards with the same digest count too.
+    """
+    cards = [card, *filter(None, map(_load_or_none, model_names()))]
+    files = {w.digest: w.path for one in cards for w in list_weights(one) if w.path is not None}
+    wanted = digest.split("+")
+    missing = [part[:12] for part in wanted if part not in files]
+    if missing:
+        raise IsbenchError(
+            f"weights {', '.join(missing)} of {card.name} are not available; wanted a bundled or "
+            "downloaded file: `isbench run --weights NAME` downloads published ones"
+        )
+    return tuple(files[part] for part in wanted)
+
+
+def list_bundling_models() -> tuple[str, ...]:
+    """Return the installed models that come with weights."""
+    return tuple(card.name for card in map(_load_or_none, model_names()) if card and card.bundled)
+
+
+def _load_or_none(name: str) -> Model | None:
+    try:
+        return load_model(name)
+    except IsbenchError:  # a third-party card that cannot be imported has no row
+        return None
+
+
+def _digest_fetched(card: Model, name: str) -> str:
+    """Return the sha256 of downloaded weights; raises IsbenchError if they are not as published."""
+    file = card.weights[name]
+    path = weights_folder() / file.name
+    digest = _digest(path)
+    differs = _differs(file, path, *_stat(path))
+    if differs:
+        raise IsbenchError(
+            f"weights {name} of {card.name} in {path} are not as published: {differs}; delete the "
+            f"file and download it again with `isbench run --model {card.name} --weights {name}`"
+        )
+    return digest
+
+
+def _digest(path: Path) -> str:
+    return _hash(path, *_stat(path))
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Return a file's size and modification time."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    return stat.st_size, stat.st_mtime_ns
+
+
+# cached as long as a file is unchanged
+
+
+@cache
+def _hash(path: Path, size: int, changed: int) -> str:
+    return digest_file(path)
+
+
+@cache
+def _differs(file: File, path: Path, size: int, changed: int) -> str:
+    return describe_mismatch(file, path)
