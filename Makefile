@@ -3,24 +3,37 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# what is installed: isbench alone, or with the tools and extras of development
+RUNTIME := $(VENV)/runtime
 READY := $(VENV)/ready
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test slow check fix tables bench docs clean help
+.PHONY: help run test slow check fix tables bench docs clean
+.DEFAULT_GOAL := help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
-$(READY): pyproject.toml constraints.txt
+$(VENV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "isbench needs Python 3.10 or newer; name one by make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+
+$(RUNTIME): pyproject.toml constraints.txt | $(VENV)
+	@echo "Installing isbench into $(VENV)..."
+	@$(INSTALL) .
 	@rm -rf isbench.egg-info  # left over from the build; here it would hide models added later
 	@touch $@
 
-run: $(READY)  ## run models on the bundled sample, print the table, draw the curves
-	$(BIN)/isbench run --model nearest --model grabcut --model csfpn-mini --dataset sample --stop-iou 1.01 --out runs
-	$(BIN)/isbench report runs/sample --plot iou_k --out runs/plots
+$(READY): pyproject.toml constraints.txt | $(VENV)
+	@echo "Installing isbench and its development tools into $(VENV)..."
+	@$(INSTALL) '.[dev]'
+	@rm -rf isbench.egg-info
+	@touch $@ $(RUNTIME)
+
+run: $(RUNTIME)  ## run models on the bundled sample, print the table, write a plot and an HTML report
+	$(BIN)/isbench run --model nearest --model grabcut --model csfpn-mini --dataset sample --out runs
+	$(BIN)/isbench report runs/sample --plot noc_hist --html runs/sample.html --out runs/plots
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q -n auto -m 'not slow'

@@ -22,11 +22,23 @@ def check_predictor(model: Model | str) -> None:
     Plays a few clicks on small images and checks that every turn gets a (H, W) bool mask, that a
     turn gets the same mask when it is repeated or batched with other turns, that images and
     earlier states stay unchanged, and that clicks in corners, adjacent clicks and clicks of one
-    sign are accepted. A network without weights is checked with random weights.
+    sign are accepted. A network without weights is checked with random weights. A model that is
+    `adaptive` may change with every object, so its games are instead played twice, each time by a
+    new predictor.
     """
     card = load_model(model) if isinstance(model, str) else model
     if card.runtime is None:
         card = load_weights(card, RANDOM)
+    if card.adaptive:
+        first, second = _play_trials(card), _play_trials(card)
+        for mask, again in zip(first, second, strict=True):
+            _check_same(card, again, mask, "when a new predictor played the same games")
+    else:
+        _check_stateless(card)
+
+
+def _check_stateless(card: Model) -> None:
+    """Check a model whose answer depends on nothing but the turn."""
     predictor = build_predictor(card)
     turns: list[Turn] = []
     first: list[Mask] = []
@@ -50,6 +62,23 @@ def check_predictor(model: Model | str) -> None:
     again_state: State = predictor.start(predictor.begin(_image(*_SIZES[0], 0)), None)
     fresh = _check(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
     _check_same(card, fresh.mask, first[0], "when the object was started again")
+
+
+def _play_trials(card: Model) -> list[Mask]:
+    """Return the masks of a new predictor on the trial images, one turn after the other."""
+    predictor = build_predictor(card)
+    masks = []
+    for number, (rows, cols) in enumerate(_SIZES):
+        image = _image(rows, cols, number)
+        state = predictor.start(predictor.begin(image), None)
+        clicks: tuple[Click, ...] = ()
+        for click in _clicks(rows, cols):
+            clicks = (*clicks, click)
+            mask, state = _check(card, predictor.predict([Turn(state, clicks)]), [(rows, cols)])[0]
+            masks.append(mask.copy())
+        if not np.array_equal(image, _image(rows, cols, number)):
+            raise PredictorError(f"model {card.name} modified the image it was given")
+    return masks
 
 
 def _check(

@@ -1,6 +1,7 @@
 """The vocabulary: the frozen values and protocols that all other modules use.
 
-No behaviour beyond a line or two; imports numpy only. Coordinates are (row, col) everywhere.
+No behaviour beyond a few lines; imports numpy and the errors only. Coordinates are (row, col)
+everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isbench.errors import IsbenchError
 
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB, read-only
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
@@ -140,6 +143,15 @@ class Rules:
     reject_empty: bool = False  # an object without a scored pixel is rejected at load
     clicker: str = "centre"
     seed: int = 0  # random seed for stochastic clickers
+
+    def __post_init__(self) -> None:
+        """Raise IsbenchError for values that no game can follow."""
+        if self.max_clicks < 1:
+            raise IsbenchError(f"max_clicks is {self.max_clicks}; wanted at least 1")
+        if not self.stop_iou > 0:  # nan too
+            raise IsbenchError(f"stop_iou is {self.stop_iou}; wanted above 0 (above 1: full games)")
+        if self.seed < 0:
+            raise IsbenchError(f"seed is {self.seed}; wanted 0 or more")
 
 
 @dataclass(frozen=True)

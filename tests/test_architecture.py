@@ -72,8 +72,10 @@ def test_nothing_imports_the_command_line(path: Path) -> None:
 
 
 def test_the_vocabulary_imports_numpy_only() -> None:
-    ours = {module for module in tops(ROOT / "isbench" / "types.py")}
-    assert ours - set(sys.stdlib_module_names) == {"numpy"}
+    used = {module.partition(".")[0] for module in imports(ROOT / "isbench" / "types.py")}
+    ours = {module for module in imports(ROOT / "isbench" / "types.py") if "isbench" in module}
+    assert used - set(sys.stdlib_module_names) == {"numpy", "isbench"}
+    assert ours == {"isbench.errors", "isbench.errors.IsbenchError"}
 
 
 def test_a_file_is_one_concept_and_no_file_is_a_drawer() -> None:

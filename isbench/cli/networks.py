@@ -70,6 +70,22 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def refuse_without_network(options: NetworkOptions, cards: Sequence[Model]) -> None:
+    """Raise IsbenchError for an option of networks where no model has one."""
+    if any(card.network is not None for card in cards):
+        return
+    given = (
+        ("--weights", options.weights, (None,)),
+        ("--device", options.device, ("auto", "cpu")),
+        ("--precision", options.precision, ("fp32",)),
+        ("--backend", options.backend, ("auto", "eager")),
+        ("--threads", options.threads, (1,)),
+    )
+    for name, value, usual in given:
+        if value not in usual:
+            raise IsbenchError(f"{name} {value}: {cards[0].name} has no network; leave it out")
+
+
 def with_network(card: Model, options: NetworkOptions) -> Model:
     """Return a card that is ready to build: a network gets its weights and runtime."""
     if card.network is None:

@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 from isbench import protocol
-from isbench.cli.networks import NetworkOptions, network_options, set_options, with_network
+from isbench.cli.networks import (
+    NetworkOptions,
+    network_options,
+    refuse_without_network,
+    set_options,
+    with_network,
+)
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
@@ -138,8 +144,6 @@ def run(
     fixed = protocol.find_preset(preset)
     if clicker is not None and clicker not in CLICKERS:
         raise unknown("clicker", clicker, CLICKERS)
-    if seed < 0:
-        raise IsbenchError(f"seed is {seed}; wanted 0 or more")
     rules = Rules(
         max_clicks=max_clicks,
         stop_iou=stop_iou,
@@ -150,8 +154,7 @@ def run(
     )
     cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
     options = NetworkOptions(weights, device, precision, threads, backend)
-    if weights is not None and all(card.network is None for card in cards):
-        raise IsbenchError(f"--weights {weights}: {cards[0].name} has no network; leave it out")
+    refuse_without_network(options, cards)
     # one error reports both missing weights and missing data
     cards, datasets = _collect(
         [partial(with_network, card, options) for card in cards],

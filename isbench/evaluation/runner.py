@@ -123,7 +123,7 @@ def run(
     """
     model = load_model(model) if isinstance(model, str) else model
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
-    _check_arguments(rules, workers, shard)
+    _check_arguments(workers, shard)
     check_card(model)
     model = with_dataset_defaults(
         weights.load_weights(model) if model.runtime is None else model, dataset
@@ -184,15 +184,11 @@ def _recheck(
         watch.note(note)
 
 
-def _check_arguments(rules: Rules, workers: int | None, shard: Shard | None) -> None:
+def _check_arguments(workers: int | None, shard: Shard | None) -> None:
     if workers is not None and workers < 1:
         raise IsbenchError(f"workers is {workers}; wanted at least 1")
     if shard is not None and not 1 <= shard.number <= shard.of:
         raise IsbenchError(f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more")
-    if rules.max_clicks < 1:
-        raise IsbenchError(f"max_clicks is {rules.max_clicks}; wanted at least 1")
-    if not rules.stop_iou > 0:  # nan too
-        raise IsbenchError(f"stop_iou is {rules.stop_iou}; wanted above 0 (above 1 never stops)")
 
 
 def _execute(

@@ -99,9 +99,9 @@ def parse_spec(path: Path, first: bytes) -> Spec:
         record = json.loads(first)
         fields = record["spec"] if version == FORMAT else _convert(record["spec"])
         return Spec(**{**fields, "rules": Rules(**fields["rules"])})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, IsbenchError) as error:
         raise IsbenchError(
-            f"{path} is not a run file: its spec is incomplete ({error}); restore it, or move it "
+            f"{path} is not a run file: its spec is invalid ({error}); restore it, or move it "
             "elsewhere"
         ) from error
 

@@ -219,19 +219,24 @@ def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "workers", "said"),
+    ("values", "said"),
     [
-        (Rules(max_clicks=0), 1, "max_clicks is 0; wanted at least 1"),
-        (Rules(stop_iou=0), 1, "stop_iou is 0; wanted above 0"),
-        (Rules(stop_iou=float("nan")), 1, "stop_iou is nan"),
-        (Rules(), 0, "workers is 0; wanted at least 1"),
+        ({"max_clicks": 0}, "max_clicks is 0; wanted at least 1"),
+        ({"stop_iou": 0}, "stop_iou is 0; wanted above 0"),
+        ({"stop_iou": float("nan")}, "stop_iou is nan"),
+        ({"seed": -1}, "seed is -1; wanted 0 or more"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(
-    tmp_path: Path, rules: Rules, workers: int, said: str
+def test_rules_that_make_no_sense_are_refused_when_they_are_made(
+    values: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(IsbenchError, match=said):
-        run(toys.card, toys.blobs(2), rules, out=tmp_path, workers=workers)
+        Rules(**values)
+
+
+def test_a_run_by_no_workers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsbenchError, match="workers is 0; wanted at least 1"):
+        run(toys.card, toys.blobs(2), RULES, out=tmp_path, workers=0)
 
 
 def test_a_zoom_target_of_zero_is_the_data_sets(tmp_path: Path) -> None:

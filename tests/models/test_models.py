@@ -140,3 +140,17 @@ def test_a_model_that_refuses_its_options_says_so() -> None:
 def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
         load_model(name)
+
+
+def test_an_adaptive_model_is_checked_by_playing_twice() -> None:
+    check_predictor(toys.learner)
+
+    class Forgetful(toys.Learner):
+        made = 0
+
+        def __init__(self) -> None:
+            Forgetful.made += 1
+            self.seen = Forgetful.made
+
+    with pytest.raises(PredictorError, match="when a new predictor played the same games"):
+        check_predictor(replace(toys.learner, build=Forgetful))

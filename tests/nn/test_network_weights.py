@@ -159,8 +159,22 @@ def test_what_a_network_cannot_be_run_with_is_refused(
     assert said in refused(isbench, bs, *words)
 
 
-def test_weights_for_a_model_without_a_network_are_refused(isbench: Isbench) -> None:
-    assert "nearest has no network" in refused(isbench, Path("random"), model="nearest")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--weights", "random"),
+        ("--device", "nonsense"),
+        ("--precision", "bf16"),
+        ("--backend", "openvino"),
+        ("--threads", 2),
+    ],
+)
+def test_what_only_networks_have_is_refused_for_others(
+    isbench: Isbench, option: str, value: object
+) -> None:
+    code, _, said = isbench("run", "--model", "nearest", "--dataset", "sample", option, value)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"{option} {value}: nearest has no network" in said
 
 
 def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
