@@ -94,8 +94,8 @@ MINI = Recipe(
     click_sampling=ClickSampling(single=0.35, centred=0.5),
     checks=Checks(log=50, checkpoint=250, validation=1000, objects=40),
 )
-# The models on EfficientNet-Lite: the backbone starts from ImageNet weights and learns slower. In the
-# same time many steps on small crops beat few on large ones (results/training/trials.csv).
+# The models on EfficientNet-Lite: the backbone starts from ImageNet weights and learns slower. In
+# the same time, many steps on small crops beat few on large ones (results/training/trials.csv).
 LITE = replace(
     MINI,
     steps=62_500,
