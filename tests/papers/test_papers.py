@@ -295,7 +295,7 @@ def test_the_small_family_is_played_under_names_of_the_same_networks(
 def test_fetched_weights_that_are_not_the_published_ones_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(candidates, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(known_weights, "weights_folder", lambda: tmp_path)
     path = tmp_path / "w.pth"
     path.write_bytes(b"what its authors published")
     facts = {"sha256": digest_file(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
