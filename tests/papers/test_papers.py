@@ -22,7 +22,7 @@ from isbench.evaluation.spec import make_spec
 from isbench.models import known_weights
 from isbench.models.known_weights import Weights
 from isbench.models.registry import load_model
-from isbench.papers import accuracy, candidates, plan
+from isbench.papers import accuracy, plan
 from isbench.papers.candidates import Candidate, find_candidate, make_candidate
 from isbench.papers.cells import Records, format_cells
 from isbench.papers.costs import Counted, make_table4
