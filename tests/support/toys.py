@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -180,11 +181,16 @@ class Gated(Disks):
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         gate, at = os.environ.get(GATE, ""), int(os.environ.get(GATE_AT, "40"))
-        parent = os.getppid()  # a worker whose run was killed does not wait for ever
-        while self.answers[0] >= at and gate and Path(gate).exists() and os.getppid() == parent:
+        while self.answers[0] >= at and gate and Path(gate).exists() and not _is_orphan():
             time.sleep(0.005)
         self.answers[0] += len(turns)
         return super().predict(turns)
+
+
+def _is_orphan() -> bool:
+    """Whether this is a worker whose run was killed: it must not wait for ever."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 gated_card = Model(name="gated", build=Gated)
