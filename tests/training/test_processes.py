@@ -78,9 +78,9 @@ def test_what_one_process_cannot_do_ends_all_of_them_in_one_line(
 _ALONE = """
 import os
 from isbench.errors import IsbenchError
-from isbench.training.distributed import joined
+from isbench.training.distributed import join_processes
 try:
-    with joined(2) as ranks:
+    with join_processes(2) as ranks:
         with ranks.together():
             pass
         with ranks.together():
