@@ -11,7 +11,7 @@ from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import build_predictor
 from isbench.models.registry import load_model
 from isbench.models.weights import RANDOM, load_weights
-from isbench.types import Click, Image, Mask, Model, Prediction, State, Turn
+from isbench.types import Click, Image, Mask, Model, Prediction, Predictor, State, Turn
 
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 
@@ -30,7 +30,8 @@ def check_predictor(model: Model | str) -> None:
     if card.runtime is None:
         card = load_weights(card, RANDOM)
     if card.adaptive:
-        first, second = _play_trials(card), _play_trials(card)
+        _, first = _play_trials(card, build_predictor(card))
+        _, second = _play_trials(card, build_predictor(card))
         for mask, again in zip(first, second, strict=True):
             _check_same(card, again, mask, "when a new predictor played the same games")
     else:
@@ -40,19 +41,7 @@ def check_predictor(model: Model | str) -> None:
 def _check_stateless(card: Model) -> None:
     """Check a model whose answer depends on nothing but the turn."""
     predictor = build_predictor(card)
-    turns: list[Turn] = []
-    first: list[Mask] = []
-    for number, (rows, cols) in enumerate(_SIZES):
-        image = _image(rows, cols, number)
-        state = predictor.start(predictor.begin(image), None)
-        clicks: tuple[Click, ...] = ()
-        for click in _clicks(rows, cols):
-            clicks = (*clicks, click)
-            turns.append(Turn(state, clicks))
-            mask, state = _check(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
-            first.append(mask.copy())
-        if not np.array_equal(image, _image(rows, cols, number)):
-            raise PredictorError(f"model {card.name} modified the image it was given")
+    turns, first = _play_trials(card, predictor)
     for turn, mask in zip(turns, first, strict=True):
         again = _check(card, predictor.predict([turn]), [mask.shape])[0].mask
         _check_same(card, again, mask, "when an earlier turn was repeated")
@@ -64,21 +53,22 @@ def _check_stateless(card: Model) -> None:
     _check_same(card, fresh.mask, first[0], "when the object was started again")
 
 
-def _play_trials(card: Model) -> list[Mask]:
-    """Return the masks of a new predictor on the trial images, one turn after the other."""
-    predictor = build_predictor(card)
-    masks = []
+def _play_trials(card: Model, predictor: Predictor) -> tuple[list[Turn], list[Mask]]:
+    """Return the turns on the trial images, one after the other, and the mask of each."""
+    turns: list[Turn] = []
+    masks: list[Mask] = []
     for number, (rows, cols) in enumerate(_SIZES):
         image = _image(rows, cols, number)
         state = predictor.start(predictor.begin(image), None)
         clicks: tuple[Click, ...] = ()
         for click in _clicks(rows, cols):
             clicks = (*clicks, click)
-            mask, state = _check(card, predictor.predict([Turn(state, clicks)]), [(rows, cols)])[0]
+            turns.append(Turn(state, clicks))
+            mask, state = _check(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
             masks.append(mask.copy())
         if not np.array_equal(image, _image(rows, cols, number)):
             raise PredictorError(f"model {card.name} modified the image it was given")
-    return masks
+    return turns, masks
 
 
 def _check(

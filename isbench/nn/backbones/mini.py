@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import Separable
+from isbench.nn.backbones.pyramid import merge_scales
 from isbench.nn.backbones.resnet import BasicBlock, chain
-from isbench.nn.stem import add_maps, resize_bilinear
+from isbench.nn.stem import add_maps
 from isbench.types import Scalar
 
 # longer side of the whole image and of crops as its models see them, in pixels: they are trained at
@@ -51,12 +52,4 @@ class Mini(nn.Module):
         for layer in self.layers:
             low = layer(low)
             scales.append(low)
-        # (B, channels, 1, 1), broadcast over the coarsest scale below
-        y: Tensor = self.context(scales[-1])
-        for k in reversed(range(len(scales))):
-            y = self.smooth[k](
-                resize_bilinear(y, scales[k].shape[-2:]) + self.laterals[k](scales[k])
-            )
-            if k == 1 and coarse is not None:
-                y = coarse(y)
-        return y
+        return merge_scales(scales, self.context, self.laterals, self.smooth, coarse)

@@ -29,11 +29,20 @@ class Pyramid(nn.Module):
         self, scales: Sequence[Tensor], coarse: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Return the finest map; `coarse` may transform the map at stride 8."""
-        y: Tensor = self.context(scales[-1])  # (B, channels, 1, 1)
-        for k in reversed(range(len(scales))):
-            y = self.smooth[k](
-                resize_bilinear(y, scales[k].shape[-2:]) + self.laterals[k](scales[k])
-            )
-            if k == 1 and coarse is not None:
-                y = coarse(y)
-        return y
+        return merge_scales(scales, self.context, self.laterals, self.smooth, coarse)
+
+
+def merge_scales(
+    scales: Sequence[Tensor],
+    context: nn.Module,
+    laterals: nn.ModuleList,
+    smooth: nn.ModuleList,
+    coarse: Callable[[Tensor], Tensor] | None,
+) -> Tensor:
+    """Return the finest map of a pyramid's parts; `coarse` may transform the map at stride 8."""
+    y: Tensor = context(scales[-1])  # (B, channels, 1, 1), broadcast over the coarsest scale
+    for k in reversed(range(len(scales))):
+        y = smooth[k](resize_bilinear(y, scales[k].shape[-2:]) + laterals[k](scales[k]))
+        if k == 1 and coarse is not None:
+            y = coarse(y)
+    return y

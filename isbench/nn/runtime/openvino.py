@@ -132,7 +132,7 @@ def _key(network: nn.Module) -> str:
     for package in ("openvino", "torch"):
         digest.update(f"{package} {version(package)}\n".encode())
     module = Path(str(sys.modules[type(network).__module__].__file__))
-    for file in sorted({*Path(__file__).parent.glob("*.py"), *module.parent.glob("*.py")}):
+    for file in sorted({*Path(__file__).parents[1].rglob("*.py"), *module.parent.glob("*.py")}):
         digest.update(file.read_bytes())
     digest.update(str(network).encode())
     for key, value in network.state_dict().items():
