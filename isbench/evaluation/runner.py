@@ -150,7 +150,8 @@ def run(
         workers, executor = 1, play_here
     with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
         if file is not None:
-            check_again(store.read(file.path))
+            if file.recorded:
+                check_again(store.read(file.path))
             job = Job(model, dataset, rules, at_start, save_masks)
             session = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
             warnings = list(_list_warnings(out, dataset, spec))
