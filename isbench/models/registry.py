@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from isbench.errors import IsbenchError, unknown
+from isbench.extensions import Group, find_entry_point, import_object, list_names
 from isbench.types import Model, Scalar
 
-GROUP = "isbench.models"
+MODELS = Group("isbench.models", "model", Model)
 # text values of boolean options and recipe settings
 SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
     "off": False, "false": False, "no": False, "0": False
@@ -23,7 +23,7 @@ SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
 
 def model_names() -> tuple[str, ...]:
     """Return the names of all installed models, sorted, without importing them."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return list_names(MODELS)
 
 
 def load_model(name: str, options: Mapping[str, str] | None = None) -> Model:
@@ -32,7 +32,7 @@ def load_model(name: str, options: Mapping[str, str] | None = None) -> Model:
     `name` is an installed model or `package.module:card`. Raises IsbenchError for an unknown name,
     a module that fails to import, an invalid card, an unknown option or a value of the wrong type.
     """
-    card = _import_card(_find_entry_point(name))
+    card = _import_card(_find_card(name))
     return with_options(card, options) if options else card
 
 
@@ -69,48 +69,27 @@ def check_card(model: Model) -> None:
             )
 
 
-def _find_entry_point(name: str) -> EntryPoint:
-    installed = {(point.name, point.value): point for point in entry_points(group=GROUP)}
-    if ":" in name:
-        if not re.fullmatch(r"[\w.]+:[\w.]+", name):
-            raise IsbenchError(f"model {name!r}; wanted a name or package.module:card")
-        cwd = str(Path.cwd())  # console scripts do not search the current folder
-        if cwd not in sys.path:
-            sys.path.insert(0, cwd)
-        return EntryPoint(name, name, GROUP)
-    found = [point for (installed_name, _), point in installed.items() if installed_name == name]
-    if not found:
-        raise unknown("model", name, model_names())
-    if len(found) > 1:
-        places = " and ".join(sorted(point.value for point in found))
-        raise IsbenchError(
-            f"two models named {name!r}: {places}; uninstall one, or name it as package.module:card"
-        )
-    return found[0]
+def _find_card(name: str) -> EntryPoint:
+    """Return the entry point of an installed model, or one for `package.module:card`."""
+    if ":" not in name:
+        return find_entry_point(MODELS, name)
+    if not re.fullmatch(r"[\w.]+:[\w.]+", name):
+        raise IsbenchError(f"model {name!r}; wanted a name or package.module:card")
+    cwd = str(Path.cwd())  # console scripts do not search the current folder
+    if cwd not in sys.path:
+        sys.path.insert(0, cwd)
+    return EntryPoint(name, name, MODELS.name)
 
 
 def _import_card(point: EntryPoint) -> Model:
-    try:
-        card = importlib.import_module(point.module)
-        for attribute in point.attr.split("."):
-            card = getattr(card, attribute)
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(
-            f"model {point.name!r} ({point.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}; fix or uninstall it"
-        ) from error
-    if not isinstance(card, Model):
-        raise IsbenchError(f"{point.value} is a {type(card).__name__}; wanted an isbench.Model")
+    card = import_object(MODELS, point)
     check_card(card)
-    card = replace(card, place=point.value)
     if ":" not in point.name and card.name != point.name:
         raise IsbenchError(
             f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted the same "
             "name"
         )
-    return card
+    return replace(card, place=point.value)
 
 
 def _parse_option(model: str, key: str, text: str, default: Scalar) -> Scalar:

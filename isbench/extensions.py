@@ -1,0 +1,75 @@
+"""Objects that packages add by entry point: models, clickers, data sets, metrics, papers.
+
+An extension is loaded when it is named; nothing is imported to list names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from isbench.errors import IsbenchError, unknown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Group(Generic[T]):
+    """A kind of extension: its entry-point group, its noun in messages, and its type."""
+
+    name: str  # such as "isbench.models"
+    noun: str  # such as "model"
+    kind: type[T]
+
+
+def list_names(group: Group[T]) -> tuple[str, ...]:
+    """Return the names of all installed extensions of a group, sorted, without importing them."""
+    return tuple(sorted({point.name for point in entry_points(group=group.name)}))
+
+
+def find_entry_point(group: Group[T], name: str) -> EntryPoint:
+    """Return the entry point of a name; raises IsbenchError if none or several have it."""
+    # an editable install may list a package twice
+    places = {point.value: point for point in entry_points(group=group.name) if point.name == name}
+    if not places:
+        raise unknown(group.noun, name, list_names(group))
+    if len(places) > 1:
+        raise IsbenchError(
+            f"two {group.noun}s named {name!r}: {' and '.join(sorted(places))}; uninstall one"
+        )
+    return next(iter(places.values()))
+
+
+def load_extension(group: Group[T], name: str, check: Callable[[T], None] | None = None) -> T:
+    """Return an installed extension by name.
+
+    Raises IsbenchError for an unknown or ambiguous name, a module that cannot be imported, an
+    object of another type, and whatever `check` raises for the object.
+    """
+    loaded = import_object(group, find_entry_point(group, name))
+    if check is not None:
+        check(loaded)
+    return loaded
+
+
+def import_object(group: Group[T], point: EntryPoint) -> T:
+    """Return the object of an entry point; raises IsbenchError if it is not what it should be."""
+    try:
+        loaded = importlib.import_module(point.module)
+        for attribute in point.attr.split("."):
+            loaded = getattr(loaded, attribute)
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(
+            f"{group.noun} {point.name!r} ({point.value}) cannot be imported: "
+            f"{type(error).__name__}: {error}; fix or uninstall it"
+        ) from error
+    if not isinstance(loaded, group.kind):
+        raise IsbenchError(
+            f"{point.value} is a {type(loaded).__name__}; wanted an isbench.{group.kind.__name__}"
+        )
+    return loaded
