@@ -26,7 +26,8 @@ from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.network import example_image, example_points
+from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, input_fusion, normalize, resize_bilinear
 from isbench.nn.trunk import compute_logits, deeplab, guidance_maps, make_head
 from isbench.types import Runtime
@@ -77,9 +78,13 @@ class Baseline(nn.Module):
             return self.feature_extractor.stem(fused, None)
         return self.feature_extractor.stem(image, self.maps_transform(guidance))
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W)."""
-        return self.forward_with_aux(inputs, clicks).main
+        return (self.forward_with_aux(inputs, clicks).main,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image and clicks; see `isbench.nn.network.Network`."""
+        return example_image(size), example_points(size, points)
 
 
 def _make_fdm(channels: int, inner: int) -> Fdm:
@@ -95,19 +100,19 @@ def _make_diffuse(
     return lambda x: fdm(x, click_proximity(clicks, input_size, x.shape[-2:])).features
 
 
-def make_network(depth: int | None, parts: Parts, **options: Any) -> Baseline:
+def make_networks(depth: int | None, parts: Parts, **options: Any) -> dict[str, nn.Module]:
     """Return the network of a card; a depth of None is the mini trunk."""
     parts = replace(parts, joined=options.get("joined", False))
     if depth is None:
-        return Baseline(Mini(), parts)
-    return Baseline(deeplab(depth, 128), parts, previous_mask=False)
+        return {"network": Baseline(Mini(), parts)}
+    return {"network": Baseline(deeplab(depth, 128), parts, previous_mask=False)}
 
 
 def build_predictor(
     depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any
 ) -> CropPredictor:
     """Return the predictor of a card, with RITM's inference."""
-    network = build_network(partial(make_network, depth, parts, **options), runtime)
+    networks = build_networks(partial(make_networks, depth, parts, **options), runtime)
     return CropPredictor(
-        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, networks["network"])
     )

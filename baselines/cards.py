@@ -22,7 +22,7 @@ from isbench.nn.backbones.mini import SIDES, Mini
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import ClickSampling, recipes
-from isbench.types import File, Model
+from isbench.types import File, ModelCard
 
 # trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
@@ -37,13 +37,13 @@ _LIBRARIES = {"torch": version("torch").partition("+")[0]}
 _ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
 
 
-def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Model:
+def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> ModelCard:
     options_of_family = {"previous_mask": True, **more.pop("options", {})}
-    return Model(
+    return ModelCard(
         f"ritm-{name}",
         partial(ritm.build_predictor, trunk),
         {**OPTIONS, **options_of_family},
-        partial(ritm.make_network, trunk),
+        partial(ritm.make_networks, trunk),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
@@ -130,13 +130,13 @@ ritm_lite = _ritm(
 )
 
 
-def _cdnet(depth: int, unreleased: str) -> Model:
+def _cdnet(depth: int, unreleased: str) -> ModelCard:
     options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
-    return Model(
+    return ModelCard(
         f"cdnet-r{depth}",
         partial(cdnet.build_predictor, depth),
         {**options, "threshold": 0.50, "size": 384},
-        partial(cdnet.make_network, depth),
+        partial(cdnet.make_networks, depth),
         unreleased=unreleased,
         recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
@@ -153,15 +153,15 @@ cdnet_r50 = _cdnet(50, "its authors released those of ResNet-34 only")
 _BUNDLED = {"": _PACK, "-fdm": _FDM}  # of models on the mini trunk, by the suffix of their name
 
 
-def _baseline(depth: int | None, suffix: str, parts: Parts) -> Model:
+def _baseline(depth: int | None, suffix: str, parts: Parts) -> ModelCard:
     scales = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
     diffused = f" with FDM at {scales}" if scales else ""
     trunk = f"ResNet-{depth}" if depth else "the mini trunk"
-    return Model(
+    return ModelCard(
         f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
         partial(baseline.build_predictor, depth, parts),
         {**OPTIONS, **({"joined": False} if depth else SIDES)},
-        partial(baseline.make_network, depth, parts),
+        partial(baseline.make_networks, depth, parts),
         bundled=_BUNDLED.get(suffix, {}) if depth is None else {},
         unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
         recipe=_ON_DEEPLAB if depth else recipes.MINI,

@@ -10,6 +10,7 @@ Differs: see `baselines.fdm`; the latent logits, which only training needs, are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from baselines.fdm import Diffused, Fdm, click_proximity
 from baselines.pdm import Pdm
-from isbench.errors import IsbenchError, Unfit
+from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
@@ -32,11 +33,13 @@ from isbench.nn.inference.predictor import (
     choose_crop,
     conclude,
     crop_inputs,
+    forward_logits,
     make_config,
     paste,
 )
 from isbench.nn.inference.zoom_in import Box, Zoom
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.network import Computed, example_image, example_points
+from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import RADIUS, deeplab, guidance_maps
 from isbench.types import Click, Runtime
@@ -58,10 +61,7 @@ class Answers(NamedTuple):
 
 
 class CDNet(nn.Module):
-    """(B, 3 or 4, H, W) inputs and (B, 2K, 3) points to logits; a previous mask is ignored.
-
-    `refined` is the last step of the published predictor.
-    """
+    """(B, 3, H, W) images and (B, 2K, 3) points to logits, which `Refinement` refines."""
 
     def __init__(self, trunk: DeepLab) -> None:
         super().__init__()
@@ -72,11 +72,14 @@ class CDNet(nn.Module):
         self.latent_head = SeparableHead(trunk.channels, outputs=4)
         self.PDM = Pdm()
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W), not refined."""
-        return resize_bilinear(
-            self.head(self._diffused_features(inputs, clicks).features), inputs.shape[-2:]
-        )
+        features = self._diffused_features(inputs, clicks).features
+        return (resize_bilinear(self.head(features), inputs.shape[-2:]),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image and clicks; see `isbench.nn.network.Network`."""
+        return example_image(size, 3), example_points(size, points)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the main logits, and the gate's as the auxiliary ones, at the inputs' size.
@@ -94,12 +97,6 @@ class CDNet(nn.Module):
         main, latents = self.head(features), self.latent_head(features)
         return Answers(*(resize_bilinear(x, inputs.shape[-2:]) for x in (main, gate, latents)))
 
-    def refined(self, image: Tensor, clicks: Tensor, logits: Tensor) -> Tensor:
-        """Diffuse logits (B, 1, H, W) along RGB in [0, 1]; a fourth image channel is ignored."""
-        disks = draw_disks(clicks, (image.shape[-2], image.shape[-1]), RADIUS)
-        refined: Tensor = self.PDM(image[:, :3], logits, disks)
-        return refined
-
     def _diffused_features(self, inputs: Tensor, clicks: Tensor) -> Diffused:
         """Return the decoder's features (B, C, H/4, W/4) and the gate (B, 1, H/8, W/8)."""
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
@@ -116,27 +113,45 @@ class CDNet(nn.Module):
         return Diffused(features, gates[0])
 
 
-def make_network(depth: int, **options: Any) -> CDNet:
-    """Return the network of a card."""
-    return CDNet(deeplab(depth, 128))
+class Refinement(nn.Module):
+    """The last step of the published predictor: logits diffused along the colours of the image."""
+
+    def __init__(self, pdm: Pdm) -> None:
+        super().__init__()
+        self.PDM = pdm  # the network's, under its key
+
+    def forward(self, image: Tensor, clicks: Tensor, logits: Tensor) -> tuple[Tensor]:
+        """Return refined logits (B, 1, H, W) from RGB in [0, 1], points and logits."""
+        disks = draw_disks(clicks, (image.shape[-2], image.shape[-1]), RADIUS)
+        return (self.PDM(image, logits, disks),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image, clicks and logits; see `isbench.nn.network.Network`."""
+        image = example_image(size, 3)
+        return image, example_points(size, points), 4 * image[:, :1] - 2
+
+
+def make_networks(depth: int, **options: Any) -> dict[str, nn.Module]:
+    """Return the networks of a card."""
+    network = CDNet(deeplab(depth, 128))
+    return {"network": network, "refinement": Refinement(network.PDM)}
 
 
 def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card."""
-    network = build_network(partial(make_network, depth), runtime)
-    if not isinstance(network, CDNet):
-        raise Unfit(
-            f"backend {runtime.backend} runs whole networks only, but CDNet's predictor calls "
-            "parts of its network: use --backend eager"
-        )
     if options["size"] < 1:
         raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
     config = make_config({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
-    return CropPredictor(config, partial(answer_diffusing, network, options["size"]))
+    networks = build_networks(partial(make_networks, depth), runtime)
+    return CropPredictor(config, partial(answer_diffusing, networks, options["size"]))
 
 
 def answer_diffusing(
-    network: CDNet, size: int, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
+    networks: Mapping[str, Computed],
+    size: int,
+    config: InferenceConfig,
+    state: State,
+    clicks: tuple[Click, ...],
 ) -> Passes:
     """Answer with a pass over a square of `size` pixels, refined by pixel diffusion.
 
@@ -145,9 +160,10 @@ def answer_diffusing(
     """
     shape, new_box = state.probability.shape, choose_crop(config, state, clicks)
     whole = Box(0, shape[-2] - 1, 0, shape[-1] - 1)
-    inputs, points = crop_inputs(state.picture.pixels, clicks, new_box or whole, (size, size))
-    logits = yield ForwardRequest(network, inputs, points)
-    probability = torch.sigmoid(network.refined(inputs, points, logits))
+    image, points = crop_inputs(state.picture.pixels, clicks, new_box or whole, (size, size))
+    logits = yield from forward_logits(networks["network"], image, points, config.flip)
+    (refined,) = yield ForwardRequest(networks["refinement"], (image, points, logits))
+    probability = torch.sigmoid(refined)
     box = new_box or state.box
     whole_probability = paste(probability, box or whole, shape)
     return (yield from conclude(config, state, whole_probability, box))

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from baselines.working_size import enlarge, resize, scale_clicks, shrink
-from isbench.types import Click, Image, Mask, Model, Prediction, Turn
+from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures, which need as many pixels to start from
 
@@ -99,7 +99,7 @@ def _clean_up(mask: Mask, clicks: Sequence[Click]) -> Mask:
     return kept | ~np.isin(gaps[1:-1, 1:-1], [0, *gaps_to_keep])
 
 
-card = Model(
+card = ModelCard(
     name="grabcut",
     build=GrabCut,
     options={"longer_side": 256, "seed": 0.02, "reach": 0.1, "iterations": 2},

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.types import Click, Image, Mask, Model, Prediction, Turn
+from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
 
 COLOUR_WEIGHT = 6
 
@@ -69,7 +69,7 @@ def _distance(image: Image, click: Click) -> NDArray[np.int32]:
     return place
 
 
-card = Model(
+card = ModelCard(
     name="nearest",
     build=Nearest,
     summary="each pixel takes the sign of the click nearest in position and colour",

@@ -5,6 +5,8 @@ Has no learned parameters. Equal to the official module (tests/baselines/test_cd
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,6 +36,13 @@ class _Window(nn.Module):
         return torch.cat(windows, dim=1).reshape(*x.shape[:2], -1, *x.shape[-2:])
 
 
+def _full_precision(device: str) -> AbstractContextManager[object]:
+    # some devices, such as the one that costs are counted on, have no autocast to turn off
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
 class Pdm(nn.Module):
     """Pixel diffusion module, without learned parameters."""
 
@@ -48,7 +57,7 @@ class Pdm(nn.Module):
     def forward(self, image: Tensor, logits: Tensor, disks: Tensor) -> Tensor:
         """Return logits (B, 1, H, W) refined by RGB in [0, 1] and the click disks (B, 2, H, W)."""
         # half precision would make different colours equal, and saves little here
-        with torch.autocast(image.device.type, enabled=False):
+        with _full_precision(image.device.type):
             return self._refined(image.float(), logits.float(), disks.float())
 
     def _refined(self, image: Tensor, logits: Tensor, disks: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import random_walker
 
 from baselines.working_size import enlarge, scale_clicks, shrink
-from isbench.types import Click, Image, Mask, Model, Prediction, Turn
+from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is unlabelled
 
@@ -74,7 +74,7 @@ class RandomWalker:
         return seeds
 
 
-card = Model(
+card = ModelCard(
     name="random-walker",
     build=RandomWalker,
     options={"longer_side": 160, "seed": 0.015, "beta": 130.0},

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.network import example_image, example_points
+from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize
 from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
 from isbench.types import Runtime
@@ -41,21 +42,25 @@ class Ritm(nn.Module):
         size = inputs.shape[-2], inputs.shape[-1]
         return compute_logits(trunk, self.head, features, aux_logits(trunk, features), size)
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W)."""
-        return self.forward_with_aux(inputs, clicks).main
+        return (self.forward_with_aux(inputs, clicks).main,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image and clicks; see `isbench.nn.network.Network`."""
+        return example_image(size), example_points(size, points)
 
 
-def make_network(trunk: Callable[[], Trunk], **options: Any) -> Ritm:
+def make_networks(trunk: Callable[[], Trunk], **options: Any) -> dict[str, nn.Module]:
     """Return the network of a card and its options."""
-    return Ritm(trunk(), options["previous_mask"])
+    return {"network": Ritm(trunk(), options["previous_mask"])}
 
 
 def build_predictor(
     trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any
 ) -> CropPredictor:
     """Return the predictor of a card, with RITM's zoom-in, flip and threshold as defaults."""
-    network = build_network(partial(make_network, trunk, **options), runtime)
+    networks = build_networks(partial(make_networks, trunk, **options), runtime)
     return CropPredictor(
-        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, networks["network"])
     )

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from isbench.datasets import load_dataset
 from isbench.evaluation.clicker import centre
 from isbench.evaluation.engine import play
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.types import (
     Click,
     Dataset,
     Encoded,
     Image,
     Mask,
-    Model,
+    ModelCard,
     Prediction,
     Predictor,
     Rules,
@@ -76,7 +76,7 @@ class Recorder:
 
 
 def record_questions(
-    model: Model, dataset: Dataset, objects: int, clicks: int
+    model: ModelCard, dataset: Dataset, objects: int, clicks: int
 ) -> Iterator[Question]:
     """Play `objects` evenly spaced objects of the data set and yield the clicker's inputs."""
     rules = Rules(max_clicks=clicks, stop_iou=1.01)  # never reached, so games run to the last click
@@ -199,9 +199,7 @@ def main() -> None:
     tallies = {}
     for name in ("grabcut", "nearest"):
         tally = tallies[name] = Tally()
-        for question in record_questions(
-            load_model(name), dataset, options.objects, options.clicks
-        ):
+        for question in record_questions(load_card(name), dataset, options.objects, options.clicks):
             tally.add(question)
         print(tally.report(name), flush=True)
     passed = tallies["grabcut"].ratio("straightforward") >= TARGET

@@ -34,16 +34,17 @@ import torch
 
 from benchmarks import plain
 from isbench.datasets import load_dataset
-from isbench.evaluation import engine, job, runner, spec
+from isbench.evaluation import engine, runner, spec
 from isbench.evaluation.clicker import CLICKERS
 from isbench.evaluation.executors.processes import count_cores
-from isbench.models.registry import load_model
-from isbench.models.weights import load_weights
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card
 from isbench.nn.runtime import openvino
-from isbench.nn.runtime.compute import load_network
+from isbench.nn.runtime.compute import load_networks
 from isbench.nn.runtime.cost import count_cost
 from isbench.storage.environment import processor
-from isbench.types import Dataset, Game, Model, Rules, Runtime
+from isbench.types import Dataset, Game, LoadedModel, Rules
 
 
 class Way(NamedTuple):
@@ -77,9 +78,10 @@ class Clock(runner.Silent):
         return sum(clicks for _, clicks in ends[1:]) / (ends[-1][0] - ends[0][0])
 
 
-def load_card(name: str, runtime: Runtime) -> Model:
-    model = load_model(name)
-    return load_weights(model, None if model.bundled else "random", runtime)
+def load(name: str, backend: str, threads: int) -> LoadedModel:
+    card = load_card(name)
+    weights = None if card.bundled else "random"
+    return load_model(card, None, weights, device="cpu", backend=backend, threads=threads)
 
 
 def load_data(name: str, folder: Path | None, objects: int) -> Dataset:
@@ -90,21 +92,22 @@ def load_data(name: str, folder: Path | None, objects: int) -> Dataset:
     return replace(dataset, keys=tuple(keys), limit=len(keys))
 
 
-def run_plain(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
+def run_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
     """Play with the plain evaluator; also return the input sizes of the network."""
-    assert card.runtime is not None
-    assert card.network is not None
+    assert model.runtime is not None
+    assert model.card.networks is not None
     torch.set_num_threads(way.threads)
     cv2.setNumThreads(way.threads)
-    card = spec.with_dataset_defaults(card, dataset)
-    options = card.options
+    options = spec.with_dataset_defaults(model, dataset).options
     sizes: dict[str, int] = {}
-    network = load_network(partial(card.network, **options), card.runtime)
+    make = partial(model.card.networks, **options)
+    network = load_networks(make, model.runtime)["network"]
 
-    def counted_network(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+    def counted_network(inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor, ...]:
         size = f"{inputs.shape[2]} {inputs.shape[3]}"
         sizes[size] = sizes.get(size, 0) + 1
-        return network(inputs, clicks)
+        outputs: tuple[torch.Tensor, ...] = network(inputs, clicks)
+        return outputs
 
     clock, games, seconds, other_seconds = Clock(), {}, [], {"clicker": 0.0, "loading": 0.0}
     started = perf_counter()
@@ -120,18 +123,18 @@ def run_plain(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str
     return {"games": games, "seconds": seconds, "rate": clock.rate(1), "sizes": sizes, **shares}
 
 
-def run_isbench(card: Model, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
+def run_isbench(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
     """Play with `isbench.run`; with one worker, also return where the time goes."""
     if way.workers == 1:
-        return run_isbench_timed(card, dataset, rules)
+        return run_isbench_timed(model, dataset, rules)
     clock = Clock()
     with TemporaryDirectory() as out:
-        done = runner.run(card, dataset, rules, out=out, workers=way.workers, watch=clock)
+        done = runner.run(model, dataset, rules, out=out, workers=way.workers, watch=clock)
     games = {one.key: [list(click) for click in one.clicks] for one in done.trajectories}
     return {"games": games, "rate": clock.rate(way.workers)}
 
 
-def run_isbench_timed(card: Model, dataset: Dataset, rules: Rules) -> dict[str, Any]:
+def run_isbench_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dict[str, Any]:
     """Play like one worker, timing the clicker and the loading."""
     other_seconds = {"clicker": 0.0, "loading": 0.0}
 
@@ -143,8 +146,8 @@ def run_isbench_timed(card: Model, dataset: Dataset, rules: Rules) -> dict[str, 
             other_seconds[name] += perf_counter() - started
 
     cv2.setNumThreads(1)
-    card = spec.with_dataset_defaults(card, dataset)
-    predictor, clock, games, seconds = job.build_predictor(card), Clock(), {}, []
+    model = spec.with_dataset_defaults(model, dataset)
+    predictor, clock, games, seconds = build_predictor(model), Clock(), {}, []
     engine.CLICKERS = {"centre": partial(timed, "clicker", CLICKERS["centre"])}
     started = perf_counter()
     for game in engine.play(
@@ -175,10 +178,10 @@ def run_child(task: str) -> None:
     """Run one way and print its result as JSON."""
     model, dataset, folder, objects, clicks, way = json.loads(task)
     way = Way(*way)
-    card = load_card(model, Runtime(threads=way.threads, backend=way.backend or "eager"))
+    loaded = load(model, way.backend or "eager", way.threads)
     data = load_data(dataset, Path(folder) if folder else None, objects)
     result = (run_plain if way.backend is None else run_isbench)(
-        card, data, Rules(clicks, 1.01), way
+        loaded, data, Rules(clicks, 1.01), way
     )
     most = [
         resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -204,13 +207,13 @@ def list_ways(backend: str | None) -> list[Way]:
 
 def count_flops(name: str, sizes: dict[str, int]) -> float:
     """Return the operations of all passes with their mirror images, two per multiply-add."""
-    card = load_model(name)
-    assert card.network is not None
-    network = partial(card.network, **card.options)
+    card = load_card(name)
+    assert card.networks is not None
+    make = partial(card.networks, **card.options)
     total = 0.0
     for size, count in sizes.items():
         rows, cols = map(int, size.split())
-        total += 4 * count * count_cost(network, (rows, cols)).whole.macs
+        total += 4 * count * count_cost(make, (rows, cols)).whole.macs
     return total
 
 

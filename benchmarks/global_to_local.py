@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from benchmarks.trials import CLICKS, OBJECTS, TARGETS
 from csfpn.predictor import PAPER
-from isbench.evaluation import job, spec
+from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, compare_paired, curves
-from isbench.models.registry import load_model, with_options
-from isbench.models.weights import load_weights
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
 from isbench.nn.inference.predictor import (
     CropPredictor,
     HostRequest,
@@ -40,10 +40,10 @@ from isbench.nn.inference.predictor import (
     paste,
 )
 from isbench.nn.runtime.backends import Computed
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.runtime.compute import build_networks
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.sources import read
-from isbench.types import Click, Dataset, Model, Rules, Runtime, Sample
+from isbench.types import Click, Dataset, LoadedModel, Rules, Sample
 
 SHOWN = (1, 2, 3, 5, 10)
 CASES = tuple(
@@ -88,15 +88,16 @@ def pick_pairs(held_out: Corpus, count: int) -> Dataset:
     return Dataset("pairs", tuple(pairs), pairs.__getitem__)
 
 
-def play_objects(card: Model, way: str, held_out: Dataset) -> NDArray[np.float64]:
+def play_objects(model: LoadedModel, way: str, held_out: Dataset) -> NDArray[np.float64]:
     """Return the IoU after each click, one game per object, (N, CLICKS)."""
-    predictor = job.build_predictor(card)
+    predictor = build_predictor(model)
     if way == "box":
-        assert card.network is not None
-        assert card.runtime is not None
-        network = build_network(partial(card.network, **card.options), card.runtime)
+        assert model.card.networks is not None
+        assert model.runtime is not None
+        networks = build_networks(partial(model.card.networks, **model.options), model.runtime)
         predictor = CropPredictor(
-            make_config(card.options, PAPER, card.runtime), partial(box_only, network)
+            make_config(model.options, PAPER, model.runtime),
+            partial(box_only, networks["network"]),
         )
     games = play(predictor, map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS)))
     return curves([game.trajectory for game in games], CLICKS)
@@ -114,7 +115,6 @@ def main() -> None:
     corpus = split_held_out(read(arguments.data))[1]
     held_out = pick_pairs(corpus, PAIRS) if arguments.pairs else pick_objects(corpus, OBJECTS)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
-    runtime = Runtime(backend="openvino", threads=2)
     off: NDArray[np.float64] | None = None
     new = not arguments.out.exists()
     with arguments.out.open("a", newline="") as file:
@@ -130,11 +130,12 @@ def main() -> None:
                 "zoom_target": str(zoom),
                 "g2l": "off" if way == "off" else "on",
             }
-            model = with_options(load_model(arguments.model), options)
-            card = spec.with_dataset_defaults(
-                load_weights(model, arguments.weights, runtime), held_out
-            )
-            iou = play_objects(card, way, held_out)
+            model = load_model(
+                arguments.model, options, arguments.weights,
+                device="cpu", backend="openvino", threads=2,
+            )  # fmt: skip
+            model = spec.with_dataset_defaults(model, held_out)
+            iou = play_objects(model, way, held_out)
             nocs = [clicks_to(iou, target).astype(float) for target in TARGETS]
             off = nocs[-1] if way == "off" else off
             assert off is not None

@@ -16,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from isbench.evaluation import job, spec
+from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
-from isbench.models.registry import load_model, with_options
-from isbench.models.weights import load_weights
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_model
 from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.recipes import MINI
 from isbench.training.sources import read
@@ -45,12 +45,9 @@ def compute_scores(
     name: str, weights: str, options: dict[str, str], held_out: Dataset
 ) -> list[float]:
     """Return NoC at each of TARGETS and the mean IoU after each of SHOWN clicks."""
-    card = spec.with_dataset_defaults(
-        load_weights(with_options(load_model(name), options), weights), held_out
-    )
-    games = play(
-        job.build_predictor(card), map(held_out.load, held_out.keys), Rules(20, max(TARGETS))
-    )
+    model = load_model(name, options, weights, device="cpu", backend="eager")
+    model = spec.with_dataset_defaults(model, held_out)
+    games = play(build_predictor(model), map(held_out.load, held_out.keys), Rules(20, max(TARGETS)))
     iou = curves([game.trajectory for game in games], 20)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
     nocs = [float(clicks_to(iou, target).mean()) for target in TARGETS]

@@ -13,9 +13,9 @@ from functools import partial
 
 import torch
 
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.nn.clickmaps import encode_points
-from isbench.nn.runtime.compute import build_network, inference
+from isbench.nn.runtime.compute import build_networks, inference
 from isbench.types import Click, Runtime
 
 CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))
@@ -31,9 +31,10 @@ def main() -> None:
     runtime = Runtime(threads=options.threads)
     networks = {}
     for name in options.models:
-        card = load_model(name)
-        assert card.network is not None, name
-        networks[name] = build_network(partial(card.network, **card.options), runtime)
+        card = load_card(name)
+        assert card.networks is not None, name
+        made = build_networks(partial(card.networks, **card.options), runtime)
+        networks[name] = next(iter(made.values()))
     inputs, clicks = torch.rand(2, 4, *options.size), encode_points(CLICKS).expand(2, -1, -1)
     least = dict.fromkeys(networks, float("inf"))
     with inference(runtime):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from isbench.types import Dataset, Rules, Sample
 
 Array = np.ndarray[Any, Any]
-Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
 Clicked = tuple[int, int, bool]
 
 
@@ -46,7 +46,9 @@ class Options:
     g2l: bool = False
 
 
-def play(network: Logits, dataset: Dataset, rules: Rules, options: Options) -> Iterator[PlayedGame]:
+def play(
+    network: Network, dataset: Dataset, rules: Rules, options: Options
+) -> Iterator[PlayedGame]:
     """Play a data set by the rules of ritm-2021."""
     for key in dataset.keys:
         started = perf_counter()
@@ -61,7 +63,7 @@ def options(card: Mapping[str, Any]) -> Options:
 
 
 def game(
-    network: Logits, sample: Sample, rules: Rules, options: Options, loading: float = 0.0
+    network: Network, sample: Sample, rules: Rules, options: Options, loading: float = 0.0
 ) -> PlayedGame:
     """Play an object; `loading` is the time that loading it took."""
     answer = (_GlobalToLocal if options.g2l else _ZoomIn)(network, sample.image, options)
@@ -106,7 +108,7 @@ def _next_click(mask: Array, sample: Sample, clicks: list[Clicked]) -> Clicked:
 
 
 class _Answer:
-    def __init__(self, network: Logits, image: Array, options: Options) -> None:
+    def __init__(self, network: Network, image: Array, options: Options) -> None:
         self.network, self.options = network, options
         self.image = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 255
         self.probability = torch.zeros(1, 1, *image.shape[:2])
@@ -134,9 +136,8 @@ class _Answer:
         mirror[..., 1] = torch.where(
             points[..., 2] < 0, points[..., 1], size[1] - 1 - points[..., 1]
         )
-        logits = self.network(
-            torch.cat([inputs, inputs.flip(3)]), torch.cat([points, mirror])
-        ).float()
+        (logits,) = self.network(torch.cat([inputs, inputs.flip(3)]), torch.cat([points, mirror]))
+        logits = logits.float()
         return torch.sigmoid((logits[:1] + logits[1:].flip(3)) / 2)
 
     def _predict_whole(self, clicks: list[Clicked]) -> torch.Tensor:

@@ -16,12 +16,12 @@ from time import process_time
 
 import torch
 
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.training import Augmentation, Checks, Crop, Range, Recipe
 from isbench.training.loop import Report, events
 from isbench.training.prefetch import make_batch
 from isbench.training.training_run import TrainingRun, open_training
-from isbench.types import Model
+from isbench.types import ModelCard
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "train"
 VIEWS = Augmentation(whole=0.3, around=0.4, scale=Range(0.5, 1.5), copy_paste=0.2)
@@ -41,9 +41,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model = load_model(options.model) if options.model else plain()
+    card = load_card(options.model) if options.model else plain()
     recipe = replace(
-        model.recipe,
+        card.recipe,
         steps=options.steps + UNTIMED,
         epochs=0,
         batch=options.batch,
@@ -52,7 +52,7 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        open_training(model, recipe, options.data, Path(scratch, "out")) as session,
+        open_training(card, recipe, options.data, Path(scratch, "out")) as session,
     ):
         seconds_per_sample = time_samples(session, options.size)
         reports = [event for event in events(session) if isinstance(event, Report)][UNTIMED:]
@@ -60,26 +60,26 @@ def main() -> None:
         sum(getattr(report, name) for report in reports)
         for name in ("seconds", "network", "waited")
     )
-    print(f"{model.name}, batch {options.batch} at {options.size}, {options.threads} threads:")
+    print(f"{card.name}, batch {options.batch} at {options.size}, {options.threads} threads:")
     print(f"{options.batch * len(reports) / seconds:8.1f} images/s")
     print(f"{100 * (1 - network / seconds):8.1f} % outside forward and backward passes")
     print(f"{100 * waited / seconds:8.1f} % waiting for samples")
     print(f"{1000 * seconds_per_sample:8.2f} ms of core time per sample, image already decoded")
 
 
-def plain() -> Model:
+def plain() -> ModelCard:
     """Return a card for RITM's network on the mini trunk."""
     from baselines.ritm import Ritm
     from isbench.nn.backbones.mini import Mini
 
-    def network() -> Ritm:
-        return Ritm(Mini())
+    def networks() -> dict[str, Ritm]:
+        return {"network": Ritm(Mini())}
 
     def build() -> None:
         raise NotImplementedError
 
-    return Model(
-        "ritm on mini", build=build, network=network, recipe=Recipe(steps=1, augmentation=VIEWS)
+    return ModelCard(
+        "ritm on mini", build=build, networks=networks, recipe=Recipe(steps=1, augmentation=VIEWS)
     )
 
 

@@ -21,16 +21,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.evaluation import job, spec
+from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
-from isbench.models.registry import load_model, with_options
-from isbench.models.weights import load_weights
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_model
 from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
 from isbench.training.sources import read
 from isbench.training.weights import read_card
-from isbench.types import Dataset, Rules, Runtime
+from isbench.types import Dataset, Rules
 
 OBJECTS, CLICKS = 120, 20
 TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)
@@ -38,11 +38,11 @@ TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)
 
 def play_objects(path: Path, held_out: Dataset, options: dict[str, str]) -> NDArray[np.float64]:
     """Return the IoU after each click, one game per object, (N, CLICKS)."""
-    model = with_options(load_model(read_card(path)["model"]), options)
-    runtime = Runtime(backend="openvino", threads=2)
-    card = spec.with_dataset_defaults(load_weights(model, str(path), runtime), held_out)
+    name = read_card(path)["model"]
+    model = load_model(name, options, str(path), device="cpu", backend="openvino", threads=2)
+    model = spec.with_dataset_defaults(model, held_out)
     games = play(
-        job.build_predictor(card), map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS))
+        build_predictor(model), map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS))
     )
     return curves([game.trajectory for game in games], CLICKS)
 

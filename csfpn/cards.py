@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from csfpn.network import PropagationConfig
-from csfpn.predictor import SWITCHES, CsfpnConfig, build_predictor, make_network
+from csfpn.predictor import SWITCHES, CsfpnConfig, build_predictor, make_networks
 from isbench.nn.backbones.hrnet import W18, HRNet
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
 from isbench.nn.backbones.lite import LiteTrunk
@@ -22,15 +22,15 @@ from isbench.nn.backbones.mini import SIDES, Mini
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import deeplab
 from isbench.training import Weighted, recipes
-from isbench.types import Model
+from isbench.types import ModelCard
 
 
-def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> Model:
-    return Model(
+def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
+    return ModelCard(
         name,
         partial(build_predictor, config),
         {**OPTIONS, **SWITCHES, **more.pop("options", {})},
-        partial(make_network, config),
+        partial(make_networks, config),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from csfpn.propagation import Hsgm, Sgm, clicked_cells
 from isbench.nn.backbones.ocr import Logits
+from isbench.nn.network import example_image, example_points
 from isbench.nn.stem import conv1s, normalize
 from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
 
@@ -66,9 +67,13 @@ class Csfpn(nn.Module):
             features = hsgm(features, low, clicked_cells(clicks, _size(low), 2, self.released))
         return features
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W)."""
-        return self.forward_with_aux(inputs, clicks).main
+        return (self.forward_with_aux(inputs, clicks).main,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image and clicks; see `isbench.nn.network.Network`."""
+        return example_image(size), example_points(size, points)
 
 
 def _drop_outside(clicks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from csfpn.network import Csfpn, PropagationConfig
 from isbench.errors import IsbenchError
 from isbench.nn.inference.predictor import (
@@ -28,8 +30,8 @@ from isbench.nn.inference.predictor import (
     paste,
 )
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.backends import Computed
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.network import Computed
+from isbench.nn.runtime.compute import build_networks
 from isbench.nn.trunk import Trunk
 from isbench.types import Click, Runtime
 
@@ -47,15 +49,16 @@ class CsfpnConfig:
     previous_mask: bool = True
 
 
-def make_network(config: CsfpnConfig, **options: Any) -> Csfpn:
-    """Return the network of a card and its options."""
+def make_networks(config: CsfpnConfig, **options: Any) -> dict[str, nn.Module]:
+    """Return the network of a card and its options; `released` has one for each pass."""
     graphs = replace(
         config.graphs,
         sgm=options["sgm"],
         hsgm=options["hsgm"],
         released=options.get("released", False),
     )
-    return Csfpn(config.trunk(), graphs, config.previous_mask)
+    names = ("global", "local") if options.get("released") else ("network",)
+    return {name: Csfpn(config.trunk(), graphs, config.previous_mask) for name in names}
 
 
 def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) -> CropPredictor:
@@ -64,17 +67,18 @@ def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) ->
     `released` uses two networks and needs two weight files: one for the pass over the whole image,
     one for the pass over the crop.
     """
-    make = partial(make_network, config, **options)
-    if options.get("released"):
-        if not all(options[switch] for switch in SWITCHES):
-            raise IsbenchError(
-                "released=on uses the released pair of networks and needs sgm, hsgm and g2l on"
-            )
-        pair = build_network(make, runtime, 0, of=2), build_network(make, runtime, 1, of=2)
+    released = bool(options.get("released"))
+    if released and not all(options[switch] for switch in SWITCHES):
+        raise IsbenchError(
+            "released=on uses the released pair of networks and needs sgm, hsgm and g2l on"
+        )
+    networks = build_networks(partial(make_networks, config, **options), runtime)
+    if released:
+        pair = networks["global"], networks["local"]
         return CropPredictor(
             make_config(options, RELEASED, runtime), partial(answer_global_to_local, pair, True)
         )
-    network = build_network(make, runtime)
+    network = networks["network"]
     if options["g2l"]:
         answer = partial(answer_global_to_local, (network, network), False)
         return CropPredictor(make_config(options, PAPER, runtime), answer)

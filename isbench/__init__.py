@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from isbench.errors import IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
-    from isbench.models.registry import load_model
+    from isbench.models.loading import load_model
     from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
         Dataset,
         Game,
-        Model,
+        LoadedModel,
+        ModelCard,
         Prediction,
         Predictor,
         Rules,
@@ -32,7 +33,8 @@ _MODULES = {
     "Dataset": "types",
     "Game": "types",
     "IsbenchError": "errors",
-    "Model": "types",
+    "LoadedModel": "types",
+    "ModelCard": "types",
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
@@ -43,7 +45,7 @@ _MODULES = {
     "Trajectory": "types",
     "Turn": "types",
     "load_dataset": "datasets",
-    "load_model": "models.registry",
+    "load_model": "models.loading",
     "play": "evaluation.engine",
     "read": "storage.store",
     "run": "evaluation.runner",
@@ -54,7 +56,8 @@ __all__ = [
     "Dataset",
     "Game",
     "IsbenchError",
-    "Model",
+    "LoadedModel",
+    "ModelCard",
     "Prediction",
     "Predictor",
     "PredictorError",

@@ -8,15 +8,26 @@ import numpy as np
 
 from isbench.errors import PredictorError
 from isbench.evaluation.engine import check_answers
-from isbench.evaluation.job import build_predictor
-from isbench.models.registry import load_model
-from isbench.models.weights import RANDOM, load_weights
-from isbench.types import Click, Image, Mask, Model, Prediction, Predictor, State, Turn
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card
+from isbench.models.weights import RANDOM
+from isbench.types import (
+    Click,
+    Image,
+    LoadedModel,
+    Mask,
+    ModelCard,
+    Prediction,
+    Predictor,
+    State,
+    Turn,
+)
 
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 
 
-def check_predictor(model: Model | str) -> None:
+def check_predictor(model: LoadedModel | ModelCard | str) -> None:
     """Raise PredictorError unless the model keeps the contract of `isbench.Predictor`.
 
     Plays a few clicks on small images and checks that every turn gets a (H, W) bool mask, that a
@@ -26,21 +37,22 @@ def check_predictor(model: Model | str) -> None:
     `adaptive` may change with every object, so its games are instead played twice, each time by a
     new predictor.
     """
-    card = load_model(model) if isinstance(model, str) else model
-    if card.runtime is None:
-        card = load_weights(card, RANDOM)
+    if not isinstance(model, LoadedModel):
+        card = load_card(model) if isinstance(model, str) else model
+        weights = None if card.networks is None else RANDOM
+        model = load_model(card, weights=weights, device="cpu", backend="eager")
+    card = model.card
     if card.adaptive:
-        _, first = _play_trials(card, build_predictor(card))
-        _, second = _play_trials(card, build_predictor(card))
+        _, first = _play_trials(card, build_predictor(model))
+        _, second = _play_trials(card, build_predictor(model))
         for mask, again in zip(first, second, strict=True):
             _check_same(card, again, mask, "when a new predictor played the same games")
     else:
-        _check_stateless(card)
+        _check_stateless(card, build_predictor(model))
 
 
-def _check_stateless(card: Model) -> None:
+def _check_stateless(card: ModelCard, predictor: Predictor) -> None:
     """Check a model whose answer depends on nothing but the turn."""
-    predictor = build_predictor(card)
     turns, first = _play_trials(card, predictor)
     for turn, mask in zip(turns, first, strict=True):
         again = _check(card, predictor.predict([turn]), [mask.shape])[0].mask
@@ -53,7 +65,7 @@ def _check_stateless(card: Model) -> None:
     _check_same(card, fresh.mask, first[0], "when the object was started again")
 
 
-def _play_trials(card: Model, predictor: Predictor) -> tuple[list[Turn], list[Mask]]:
+def _play_trials(card: ModelCard, predictor: Predictor) -> tuple[list[Turn], list[Mask]]:
     """Return the turns on the trial images, one after the other, and the mask of each."""
     turns: list[Turn] = []
     masks: list[Mask] = []
@@ -72,7 +84,7 @@ def _play_trials(card: Model, predictor: Predictor) -> tuple[list[Turn], list[Ma
 
 
 def _check(
-    card: Model, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
+    card: ModelCard, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
 ) -> Sequence[Prediction]:
     try:
         check_answers(predictions, [("of the trial", shape) for shape in shapes])
@@ -81,7 +93,7 @@ def _check(
     return predictions
 
 
-def _check_same(card: Model, mask: Mask, wanted: Mask, when: str) -> None:
+def _check_same(card: ModelCard, mask: Mask, wanted: Mask, when: str) -> None:
     differing = int(np.count_nonzero(mask != wanted))
     if differing:
         raise PredictorError(f"model {card.name} changed its mask at {differing} pixels {when}")

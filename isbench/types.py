@@ -104,6 +104,7 @@ class Runtime:
     precision: str = "fp32"  # or bf16, fp16: the precision that autocast lowers operations to
     threads: int = 1  # per process
     backend: str = "eager"
+    gradients: bool = False  # passes run with autograd, as the card asks
 
     @property
     def computed(self) -> str:
@@ -112,18 +113,18 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model's card: how to build its predictor, and facts about it."""
+class ModelCard:
+    """The static facts about a model, and how to build its predictor."""
 
     name: str
     build: Callable[..., Predictor]  # called with all options and any `runtime` as keywords
-    options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> value
-    network: Callable[..., Any] | None = None  # options -> torch module; None: no network
+    options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> default
+    # from all options to torch modules by name, see `isbench.nn.network`; None: no network
+    networks: Callable[..., Mapping[str, Any]] | None = None
     weights: Mapping[str, File] = field(default_factory=dict)  # published weights by name
     bundled: Mapping[str, Path] = field(default_factory=dict)  # weights in the package by name
     unreleased: str = ""  # a note on weights that isbench cannot download
-    recipe: Any = None  # an isbench.training.Recipe: how its network is trained
-    runtime: Runtime | None = None  # of a network; set by `models.weights.load_weights`
+    recipe: Any = None  # an isbench.training.Recipe: how its first network is trained
     summary: str = ""
     source: str = ""  # paper or documentation
     licence: str = ""
@@ -131,6 +132,21 @@ class Model:
     libraries: Mapping[str, str] = field(default_factory=dict)  # versions that decide its masks
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
+    gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to play: its card, the values of all options, and the runtime."""
+
+    card: ModelCard
+    options: Mapping[str, Scalar]
+    runtime: Runtime | None = None  # None for a model without a network
+
+    @property
+    def name(self) -> str:
+        """Return the name on the card."""
+        return self.card.name
 
 
 @dataclass(frozen=True)

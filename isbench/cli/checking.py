@@ -25,7 +25,7 @@ from isbench.reporting import writer
 from isbench.reporting.compare import run_title
 from isbench.storage.environment import processor
 from isbench.storage.store import Run, digest_of_path
-from isbench.types import Dataset, Model
+from isbench.types import Dataset, LoadedModel
 
 NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 _ABSENT = (ImportError, OSError)  # raised for a missing library or file
@@ -118,17 +118,17 @@ def _replay(
 ) -> Iterator[Finding]:
     """Replay some of a run's games and yield the findings."""
     try:
-        dataset, card = _check_dataset(run, load(run.spec.dataset)), model_from_spec(run.spec)
+        dataset, model = _check_dataset(run, load(run.spec.dataset)), model_from_spec(run.spec)
     except IsbenchError as error:
         absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
         yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
         return
-    if card.adaptive:
+    if model.card.adaptive:
         reason = "the model learns from object to object, so every game would have to be replayed"
         yield Finding("skipped", f"{run_title(run)}: {reason}")
         return
     try:
-        games = replay_run(run, card, dataset, depth)
+        games = replay_run(run, model, dataset, depth)
     except IsbenchError as error:  # the card is loaded: only a library it needs can be missing
         absent = isinstance(error.__cause__, _ABSENT) and not isinstance(error, PredictorError)
         yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
@@ -146,9 +146,9 @@ def _check_dataset(run: Run, local: _LocalDataset) -> Dataset:
     return local.dataset
 
 
-def replay_run(run: Run, card: Model, dataset: Dataset, depth: Depth) -> list[Replayed]:
+def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[Replayed]:
     """Replay some of a run's games, always the same ones; return the old and the new games."""
-    with open_predictor(card) as predictor:
+    with open_predictor(model) as predictor:
         return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 

@@ -12,16 +12,14 @@ import click
 
 from isbench.cli.networks import (
     NetworkOptions,
+    load_models,
     network_options,
-    set_options,
-    with_network,
     with_photograph_size,
 )
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
-from isbench.models.registry import load_model
 from isbench.reporting.writer import read_template
 
 
@@ -70,16 +68,9 @@ def demo(
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
-    cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
+    loaded = [with_photograph_size(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
-        table = Table(
-            {
-                card.name: stack.enter_context(
-                    open_predictor(with_photograph_size(with_network(card, options)))
-                )
-                for card in cards
-            }
-        )
+        table = Table({model.name: stack.enter_context(open_predictor(model)) for model in loaded})
         for name, image in pictures:
             table.show(name, image)
         listener, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)

@@ -14,7 +14,7 @@ from isbench.datasets import ENTRIES, find_folder
 from isbench.datasets.data_root import VARIABLE, data_folder
 from isbench.datasets.image_io import DECODER
 from isbench.errors import IsbenchError
-from isbench.models.registry import load_model, model_names
+from isbench.models.registry import load_card, model_names
 from isbench.storage.environment import describe_environment
 
 
@@ -60,7 +60,7 @@ def _print_models() -> None:
     click.echo("models")
     for name in model_names():
         try:
-            load_model(name)
+            load_card(name)
         except IsbenchError as error:
             click.echo(f"  {name}: {error}")
         else:

@@ -12,7 +12,7 @@ from rich.table import Table
 from isbench.cli.options import console
 from isbench.errors import IsbenchError
 from isbench.evaluation import spec
-from isbench.models.registry import load_model, model_names
+from isbench.models.registry import load_card, model_names
 from isbench.models.weights import weight_names
 from isbench.types import Scalar
 
@@ -47,12 +47,12 @@ def models(costs: bool, size: str | None) -> None:
         table.add_column(head, overflow="fold")
     for name in model_names():
         try:
-            card = load_model(name)
+            card = load_card(name)
         except IsbenchError as error:
             table.add_row(name, str(error))
             continue
         options = ", ".join(f"{key}={_format(key, value)}" for key, value in card.options.items())
-        weights = "" if card.network is None else ", ".join(weight_names(card))
+        weights = "" if card.networks is None else ", ".join(weight_names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
     terminal.print("custom models: --model package.module:card (see CONTRIBUTING.md)")
@@ -87,10 +87,10 @@ def _make_cost_table(size: tuple[int, int]) -> tuple[Table, str]:
         table.add_column(head, justify="left" if head == "Name" else "right", no_wrap=True)
     for name in model_names():
         try:
-            card = load_model(name)
-            if card.network is None:
+            card = load_card(name)
+            if card.networks is None:
                 continue
-            found = count_cost(partial(card.network, **card.options), size)
+            found = count_cost(partial(card.networks, **card.options), size)
         except IsbenchError as error:  # the model cannot be imported
             table.add_row(name, str(error))
             continue

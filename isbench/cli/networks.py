@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from isbench.datasets import LONGEST_SIDE
-from isbench.errors import IsbenchError, Unfit
-from isbench.evaluation import job, spec
-from isbench.models.registry import with_options
-from isbench.models.weights import load_weights
-from isbench.types import Dataset, File, Model, Runtime, Sample
+from isbench.errors import IsbenchError
+from isbench.evaluation import spec
+from isbench.models.loading import load_model
+from isbench.models.registry import load_card, parse_options
+from isbench.types import Dataset, File, LoadedModel, ModelCard, Sample, Scalar
 
 
 class NetworkOptions(NamedTuple):
     """The options as the user typed them."""
 
-    weights: str | None
-    device: str
-    precision: str
-    threads: int
-    backend: str
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int = 1
+    backend: str = "auto"
+
+
+_NO_OPTIONS = NetworkOptions()
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,39 +73,30 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def refuse_without_network(options: NetworkOptions, cards: Sequence[Model]) -> None:
-    """Raise IsbenchError for an option of networks where no model has one."""
-    if any(card.network is not None for card in cards):
-        return
-    given = (
-        ("--weights", options.weights, (None,)),
-        ("--device", options.device, ("auto", "cpu")),
-        ("--precision", options.precision, ("fp32",)),
-        ("--backend", options.backend, ("auto", "eager")),
-        ("--threads", options.threads, (1,)),
-    )
-    for name, value, usual in given:
-        if value not in usual:
-            raise IsbenchError(f"{name} {value}: {cards[0].name} has no network; leave it out")
+def load_models(
+    names: Sequence[str], settings: Sequence[str], options: NetworkOptions
+) -> list[Callable[[], LoadedModel]]:
+    """Return functions that load the named models with their options, after checking the options.
+
+    Network options apply to the models that have networks. Raises IsbenchError for a network option
+    if none has, for a setting that is not KEY=VALUE, and for one that no model has.
+    """
+    cards = [load_card(name) for name in dict.fromkeys(names)]
+    chosen = set_options(cards, settings)
+    without = not any(card.networks is not None for card in cards)
+    used = [options if without or card.networks is not None else _NO_OPTIONS for card in cards]
+    if without:
+        load_model(cards[0], chosen[0], **options._asdict())  # raises for an option of networks
+    return [
+        partial(load_with_progress, card, values, one)
+        for card, values, one in zip(cards, chosen, used, strict=True)
+    ]
 
 
-def with_network(card: Model, options: NetworkOptions) -> Model:
-    """Return a card that is ready to build: a network gets its weights and runtime."""
-    if card.network is None:
-        return card
-    from isbench.nn.runtime import (  # imports torch, which takes a second: for networks only
-        backends,
-        compute,
-    )
-
-    if options.threads < 1:
-        raise IsbenchError(f"threads is {options.threads}; wanted at least 1")
-    device, precision = (
-        compute.parse_device(options.device),
-        compute.parse_precision(options.precision),
-    )
-    backend = backends.choose_backend(options.backend, device, precision)
-    runtime = Runtime(device=device, precision=precision, threads=options.threads, backend=backend)
+def load_with_progress(
+    card: ModelCard, values: Mapping[str, Scalar], options: NetworkOptions
+) -> LoadedModel:
+    """Load a model and show the progress of downloads and notes."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -111,51 +105,42 @@ def with_network(card: Model, options: NetworkOptions) -> Model:
         disable=not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def progress(file: File, done: int, total: int | None) -> None:
             if file.name not in tasks:
                 tasks[file.name] = bar.add_task(file.name, total=total)
             bar.update(tasks[file.name], completed=done, total=total)
 
-        card = load_weights(card, options.weights, runtime, progress)
-    return card if options.backend != "auto" or backend == "eager" else _with_exact_backend(card)
+        return load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
 
 
-def _with_exact_backend(card: Model) -> Model:
-    """Return the card unchanged if its backend reproduces PyTorch's outputs, else with PyTorch."""
-    assert card.runtime is not None
-    try:
-        job.build_predictor(card)
-    except Unfit as error:
-        click.echo(f"isbench: {card.name}: {error}; using eager", err=True)
-        return replace(card, runtime=replace(card.runtime, backend="eager"))
-    return card
+def _print_note(text: str) -> None:
+    click.echo(f"isbench: {text}", err=True)
 
 
-def with_photograph_size(card: Model) -> Model:
-    """Return the card with data-dependent options filled in as for a user's own data set."""
+def with_photograph_size(model: LoadedModel) -> LoadedModel:
+    """Return the model with data-dependent options filled in as for a user's own data set."""
 
     def load(key: str) -> Sample:
         raise KeyError(key)
 
     return spec.with_dataset_defaults(
-        card, Dataset("photographs", (), load, longest_side=LONGEST_SIDE)
+        model, Dataset("photographs", (), load, longest_side=LONGEST_SIDE)
     )
 
 
-def set_options(cards: Sequence[Model], settings: Sequence[str]) -> list[Model]:
-    """Return the cards with each setting applied to every card that has the option.
+def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:
+    """Return the options of each card, with each setting applied to every card that has it.
 
     Raises IsbenchError for a setting that is not KEY=VALUE or that no card has.
     """
-    cards = list(cards)
+    given: list[dict[str, str]] = [{} for _ in cards]
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
-        having = [card for card in cards if key in card.options]
-        if not having:
-            with_options(cards[0], {key: value})  # raises, naming the nearest option
-        cards = [with_options(card, {key: value}) if card in having else card for card in cards]
-    return cards
+        having = [k for k, card in enumerate(cards) if key in card.options]
+        for k in having or [0]:  # the first card raises, naming the nearest option
+            given[k][key] = value
+    return [parse_options(card, texts) for card, texts in zip(cards, given, strict=True)]

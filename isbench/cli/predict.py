@@ -11,16 +11,14 @@ import numpy as np
 
 from isbench.cli.networks import (
     NetworkOptions,
+    load_models,
     network_options,
-    set_options,
-    with_network,
     with_photograph_size,
 )
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor, replay_masks
-from isbench.models.registry import load_model
 from isbench.reporting.writer import write_bytes
 from isbench.storage.masks import encode_mask
 from isbench.types import Click, Image, Sample
@@ -80,12 +78,11 @@ def predict(
     encode_mask(np.zeros((1, 1), bool), target)  # rejects a bad suffix before the work
     pixels = read_image(image)
     clicks = parse_clicks(text, pixels, image)
-    (card,) = set_options([load_model(model)], settings)
-    card = with_photograph_size(
-        with_network(card, NetworkOptions(weights, device, precision, threads, backend))
-    )
+    options = NetworkOptions(weights, device, precision, threads, backend)
+    (load,) = load_models([model], settings, options)
+    loaded = with_photograph_size(load())
     blank = np.zeros(pixels.shape[:2], bool)
-    with open_predictor(card) as predictor:
+    with open_predictor(loaded) as predictor:
         started = perf_counter()
         *_, mask = replay_masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
         seconds = (perf_counter() - started) / len(clicks)

@@ -8,14 +8,15 @@ from pathlib import Path
 import click
 
 from isbench.cli.checking import check_records
-from isbench.cli.networks import NetworkOptions, with_network
+from isbench.cli.networks import NetworkOptions, load_with_progress
 from isbench.cli.options import console, data_option
 from isbench.cli.processors import write_processors
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
-from isbench.evaluation import job, runner
+from isbench.evaluation import runner
+from isbench.models.predictor import build_predictor
 from isbench.papers import all_tables, plan
 from isbench.papers.plan import Plan, Task
 from isbench.papers.published import read_published
@@ -136,18 +137,20 @@ def _play(tasks: Sequence[Task], results: Path, workers: str, data: Path | None)
     played = []
     with Reporter() as reporter:
         for number, task in enumerate(tasks, start=1):
-            card = task.candidate.card
+            candidate = task.candidate
+            network = candidate.card.networks is not None
+            options = NetworkOptions(task.weights, backend="eager" if network else "auto")
             try:
-                card = with_network(card, NetworkOptions(task.weights, "auto", "fp32", 1, "eager"))
-                job.build_predictor(card)
+                model = load_with_progress(candidate.card, candidate.options, options)
+                build_predictor(model)
             except IsbenchError as error:  # a library is missing on this machine
                 reporter.note(f"left out: {error}")
                 continue
-            reporter.note(f"{number} of {len(tasks)}: {card.name} on {task.dataset}")
+            reporter.note(f"{number} of {len(tasks)}: {model.name} on {task.dataset}")
             dataset = load_dataset(task.dataset, data, task.limit)
-            count = parse_workers(workers, [card])
+            count = parse_workers(workers, [model])
             played.append(
-                runner.run(card, dataset, task.rules, out=results, workers=count, watch=reporter)
+                runner.run(model, dataset, task.rules, out=results, workers=count, watch=reporter)
             )
     return played
 

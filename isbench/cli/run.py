@@ -12,10 +12,8 @@ import click
 from isbench import protocol
 from isbench.cli.networks import (
     NetworkOptions,
+    load_models,
     network_options,
-    refuse_without_network,
-    set_options,
-    with_network,
 )
 from isbench.cli.options import complete_datasets, complete_models, console, data_option
 from isbench.cli.progress import Reporter
@@ -25,10 +23,9 @@ from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
 from isbench.evaluation.clicker import CLICKERS
 from isbench.evaluation.executors.processes import Executor, play_here
-from isbench.models.registry import load_model
 from isbench.reporting import tables, text_table
 from isbench.storage.store import Run
-from isbench.types import Model, Rules
+from isbench.types import LoadedModel, Rules
 
 
 @click.command(short_help="Run models on data sets and print a table.")
@@ -152,22 +149,20 @@ def run(
         clicker=clicker or fixed.clicker,
         seed=seed,
     )
-    cards = set_options([load_model(name) for name in dict.fromkeys(models)], settings)
     options = NetworkOptions(weights, device, precision, threads, backend)
-    refuse_without_network(options, cards)
     # one error reports both missing weights and missing data
-    cards, datasets = _collect(
-        [partial(with_network, card, options) for card in cards],
+    loaded, datasets = _collect(
+        load_models(models, settings, options),
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
-    if len(cards) * len(datasets) > 1:
-        list(map(job.check_model, cards))  # the last model fails before the first one runs
+    if len(loaded) * len(datasets) > 1:
+        list(map(job.check_model, loaded))  # the last model fails before the first one runs
     part = parse_shard(shard)
-    count, execute = _choose_executor(executor, address, workers, cards)
+    count, execute = _choose_executor(executor, address, workers, loaded)
     with Reporter() as reporter:
         runs = [
             runner.run(
-                card,
+                model,
                 dataset,
                 rules,
                 out=out,
@@ -179,7 +174,7 @@ def run(
                 rechecked=recheck,
             )
             for dataset in datasets
-            for card in cards
+            for model in loaded
         ]
     if part is None:
         _print_runs(runs, max_clicks)
@@ -203,16 +198,17 @@ def _print_runs(runs: Sequence[Run], max_clicks: int) -> None:
 
 
 def _choose_executor(
-    executor: str, address: str, workers: str, cards: Sequence[Model]
+    executor: str, address: str, workers: str, models: Sequence[LoadedModel]
 ) -> tuple[int | None, Executor]:
     """Return the number of workers, None for as many as are useful, and the executor."""
-    count = parse_workers(workers, cards)
+    count = parse_workers(workers, models)
     if executor == "processes":
         return count, play_here
     from isbench.evaluation.executors.ray_cluster import Ray  # a large optional library
 
-    on_gpu = any(card.runtime is not None and card.runtime.device != "cpu" for card in cards)
-    threads = max((card.runtime.threads for card in cards if card.runtime is not None), default=1)
+    runtimes = [model.runtime for model in models if model.runtime is not None]
+    on_gpu = any(runtime.device != "cpu" for runtime in runtimes)
+    threads = max((runtime.threads for runtime in runtimes), default=1)
     return None if workers == "auto" else count, Ray(address, threads, int(on_gpu))
 
 

@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from isbench.cli.options import complete_models
 from isbench.errors import IsbenchError
-from isbench.models.registry import load_model, model_names, with_options
+from isbench.models.registry import load_card, model_names, parse_options
 from isbench.training.recipe import Recipe
 from isbench.training.settings import with_settings
-from isbench.types import Model
+from isbench.types import LoadedModel
 
 if TYPE_CHECKING:  # torch is imported when training starts
     from isbench.training.loop import Outcome, Report, Verdict
@@ -71,7 +71,7 @@ def train(
         _train(*_choose_recipe(recipe, settings), data, out, resume)
 
 
-def _train(model: Model, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
+def _train(model: LoadedModel, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
     """Train; the first process reports the progress."""
     folder = out or Path("runs") / "training" / model.name
     from isbench.training.loop import Verdict, events, summarize
@@ -108,10 +108,10 @@ def _report_errors_once() -> Iterator[None]:
         raise
 
 
-def _choose_recipe(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]:
+def _choose_recipe(name: str, settings: tuple[str, ...]) -> tuple[LoadedModel, Recipe]:
     """Return the model with its options, and its recipe with the settings."""
-    model = load_model(name)
-    if not isinstance(model.recipe, Recipe):
+    card = load_card(name)
+    if not isinstance(card.recipe, Recipe):
         raise IsbenchError(f"model {name} has no recipe; models with one: {_list_recipes()}")
     texts: dict[str, str] = {}
     options: dict[str, str] = {}
@@ -119,16 +119,16 @@ def _choose_recipe(name: str, settings: tuple[str, ...]) -> tuple[Model, Recipe]
         key, equals, text = setting.partition("=")
         if not equals:
             raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
-        (options if key in model.options else texts)[key] = text
-    chosen = with_settings(model.recipe, texts)
-    return replace(with_options(model, options), recipe=chosen), chosen
+        (options if key in card.options else texts)[key] = text
+    chosen = with_settings(card.recipe, texts)
+    return LoadedModel(replace(card, recipe=chosen), parse_options(card, options)), chosen
 
 
 def _list_recipes() -> str:
     names = []
     for name in model_names():
         try:
-            names += [name] if isinstance(load_model(name).recipe, Recipe) else []
+            names += [name] if isinstance(load_card(name).recipe, Recipe) else []
         except IsbenchError:
             continue  # the package is broken: `isbench doctor` shows the error
     return ", ".join(names) or "none"

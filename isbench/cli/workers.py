@@ -9,7 +9,7 @@ import click
 
 from isbench.errors import IsbenchError
 from isbench.storage.store import Shard
-from isbench.types import Model
+from isbench.types import LoadedModel
 
 workers_option = click.option(
     "--workers",
@@ -20,13 +20,13 @@ workers_option = click.option(
 )
 
 
-def parse_workers(text: str, cards: Sequence[Model]) -> int | None:
-    """Return the number of workers for the cards, None for as many as finish soonest.
+def parse_workers(text: str, models: Sequence[LoadedModel]) -> int | None:
+    """Return the number of workers for the models, None for as many as finish soonest.
 
     Raises IsbenchError for anything but `auto` or a number from 1 on.
     """
     if text == "auto":
-        devices = {card.runtime.device for card in cards if card.runtime is not None} - {"cpu"}
+        devices = {model.runtime.device for model in models if model.runtime is not None} - {"cpu"}
         if not devices:
             return None
         from isbench.nn.runtime.compute import list_devices  # the networks have imported torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.engine import check_answers, play
 from isbench.evaluation.executors import processes
 from isbench.evaluation.executors.processes import Play
-from isbench.models.registry import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card
 from isbench.types import (
     Click,
     Dataset,
     Game,
-    Model,
+    LoadedModel,
+    ModelCard,
     Predictor,
     Rules,
     Runtime,
@@ -41,14 +43,14 @@ class Job:
     A card found by name is pickled as its name, since its builder may not be picklable.
     """
 
-    model: Model
+    model: LoadedModel
     dataset: Dataset
     rules: Rules
     files: Mapping[Path, str]  # sha256 of each file at the start of the run
     save_masks: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        card = self.model.place or self.model
+        card = self.model.card.place or self.model.card
         settings = self.model.options, self.model.runtime
         return _rebuild_job, (card, settings, self.dataset, self.rules, self.files, self.save_masks)
 
@@ -88,36 +90,19 @@ class Job:
 
 
 def _rebuild_job(
-    card: Model | str, settings: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
+    card: ModelCard | str, settings: tuple[Mapping[str, Scalar], Runtime | None], *rest: Any
 ) -> Job:
     """Return the unpickled job."""
-    model = load_model(card) if isinstance(card, str) else card
-    options, runtime = settings
-    return Job(replace(model, options=options, runtime=runtime), *rest)
+    card = load_card(card) if isinstance(card, str) else card
+    return Job(LoadedModel(card, *settings), *rest)
 
 
-def build_predictor(model: Model) -> Predictor:
-    """Return the model's predictor; raises IsbenchError if it cannot be built."""
-    try:
-        if model.runtime is not None:
-            return model.build(**model.options, runtime=model.runtime)
-        return model.build(**model.options)
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        options = ", ".join(f"{key}={value}" for key, value in model.options.items()) or "none"
-        raise IsbenchError(
-            f"model {model.name} cannot be built (options: {options}): "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def check_model(model: Model) -> None:
+def check_model(model: LoadedModel) -> None:
     """Build a model's network and predict once, so that its errors appear before a run starts.
 
     Raises IsbenchError for weights that do not fit, PredictorError for an invalid prediction.
     """
-    if model.network is None:
+    if model.runtime is None:
         return
     predictor, side = build_predictor(model), 64
     state = predictor.start(predictor.begin(np.zeros((side, side, 3), np.uint8)), None)

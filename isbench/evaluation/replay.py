@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from isbench.evaluation.engine import check_answers
-from isbench.evaluation.job import THREADS, build_predictor
+from isbench.evaluation.job import THREADS
 from isbench.models.known_weights import find_weights
-from isbench.models.registry import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card
 from isbench.types import (
     Click,
+    LoadedModel,
     Mask,
-    Model,
     Predictor,
     Runtime,
     Sample,
@@ -28,14 +28,14 @@ from isbench.types import (
 )
 
 
-def model_from_spec(spec: Spec) -> Model:
-    """Return the card of a run with its options, weights, device and precision.
+def model_from_spec(spec: Spec) -> LoadedModel:
+    """Return the model of a run with its options, weights, device and precision.
 
     Raises IsbenchError for a model, weights or a device that is not available.
     """
-    card = replace(load_model(spec.model), options=dict(spec.options))
-    if spec.weights is None or card.network is None:
-        return card
+    card, options = load_card(spec.model), dict(spec.options)
+    if spec.weights is None or card.networks is None:
+        return LoadedModel(card, options)
     from isbench.nn.runtime import backends, compute  # import torch, so only for networks
 
     backend, _, device = (spec.backend or "eager-cpu").rpartition("-")
@@ -45,18 +45,19 @@ def model_from_spec(spec: Spec) -> Model:
         device=compute.parse_device(device),
         precision=compute.parse_precision(spec.precision or "fp32"),
         threads=spec.threads,
-        backend=backends.choose_backend(backend, device, spec.precision or "fp32"),
+        backend=backends.choose_backend(backend, device, spec.precision or "fp32", card.gradients),
+        gradients=card.gradients,
     )
-    return replace(card, runtime=runtime)
+    return LoadedModel(card, options, runtime)
 
 
 @contextmanager
-def open_predictor(card: Model) -> Iterator[Predictor]:
-    """Yield a card's predictor, with OpenCV on the number of threads of runs."""
+def open_predictor(model: LoadedModel) -> Iterator[Predictor]:
+    """Yield a model's predictor, with OpenCV on the number of threads of runs."""
     previous = cv2.getNumThreads()
     cv2.setNumThreads(THREADS)
     try:
-        yield build_predictor(card)
+        yield build_predictor(model)
     finally:
         cv2.setNumThreads(previous)
 

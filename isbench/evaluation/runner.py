@@ -13,12 +13,13 @@ from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors.processes import Executor, Lost, Play, play_here
-from isbench.evaluation.job import THREADS, Job, build_predictor, check_model, opencv_threads
+from isbench.evaluation.job import THREADS, Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
-from isbench.models import weights
-from isbench.models.registry import check_card, load_model
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import check_card
 from isbench.models.source import digest_source
 from isbench.storage import store
 from isbench.storage.environment import describe_environment
@@ -27,7 +28,8 @@ from isbench.storage.store import Shard
 from isbench.types import (
     Dataset,
     Game,
-    Model,
+    LoadedModel,
+    ModelCard,
     Rules,
     Spec,
     Trajectory,
@@ -67,7 +69,7 @@ class Silent:
 
 
 def run(
-    model: Model | str,
+    model: LoadedModel | ModelCard | str,
     dataset: Dataset | str,
     rules: Rules = Rules(),
     *,
@@ -85,8 +87,8 @@ def run(
 
     Parameters
     ----------
-    model : Model or str
-        A card or a model's name.
+    model : LoadedModel, ModelCard or str
+        A loaded model, or a card or name to load with the defaults of `load_model`.
     dataset : Dataset or str
         A data set or its name.
     rules : Rules
@@ -121,19 +123,17 @@ def run(
     PredictorError
         If the model breaks its contract or kills its workers.
     """
-    model = load_model(model) if isinstance(model, str) else model
+    model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check_arguments(workers, shard)
-    check_card(model)
-    model = with_dataset_defaults(
-        weights.load_weights(model) if model.runtime is None else model, dataset
-    )
+    check_card(model.card)
+    model = with_dataset_defaults(model, dataset)
     files = digest_files(dataset)
     content = fingerprint(dataset, files) if files else None
     out, spec = Path(out), make_spec(model, dataset, rules, content)
-    sources = digest_source(model)
+    sources = digest_source(model.card)
     check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
-    existing = None if model.adaptive else store.find_longer_run(out, spec)
+    existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
@@ -142,11 +142,11 @@ def run(
         return existing
     check_model(model)
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
-    if shard is not None and model.adaptive:
+    if shard is not None and model.card.adaptive:
         raise IsbenchError(
             f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
         )
-    if model.adaptive:
+    if model.card.adaptive:
         workers, executor = 1, play_here
     with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
         if file is not None:
@@ -169,7 +169,7 @@ def run(
 
 
 def _recheck(
-    model: Model,
+    model: LoadedModel,
     dataset: Dataset,
     sources: Mapping[str, str],
     objects: int,
@@ -177,7 +177,7 @@ def _recheck(
     recorded: store.Run,
 ) -> None:
     """Replay some recorded games if they were recorded with other code of the model."""
-    if model.adaptive:  # a game depends on all games before it
+    if model.card.adaptive:  # a game depends on all games before it
         return
     with opencv_threads(THREADS):
         note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
@@ -251,7 +251,7 @@ def _make_chunks(
     Chunks for a GPU are larger, since it plays objects in batches. An adaptive model gets all keys,
     since its state is not saved.
     """
-    if job.model.adaptive:
+    if job.model.card.adaptive:
         yield keys
         return
     missing = [key for key in keys if key not in recorded]

@@ -10,21 +10,23 @@ from isbench import protocol
 from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.job import THREADS
-from isbench.types import Dataset, Model, Rules, Scalar, Spec
+from isbench.types import Dataset, LoadedModel, Rules, Scalar, Spec
 
 # options with these values are replaced by the data set's
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
 
 
-def make_spec(model: Model, dataset: Dataset, rules: Rules, content: str | None = None) -> Spec:
+def make_spec(
+    model: LoadedModel, dataset: Dataset, rules: Rules, content: str | None = None
+) -> Spec:
     """Return the Spec of a run; `content` is the data set's fingerprint if already computed."""
     runtime = model.runtime
-    libraries = dict(model.libraries)
+    libraries = dict(model.card.libraries)
     if runtime is not None and runtime.backend == "openvino":
         libraries["openvino"] = version("openvino")
     return Spec(
         model=model.name,
-        version=model.version,
+        version=model.card.version,
         libraries=libraries,
         options=dict(model.options),
         weights=runtime.digest if runtime else None,
@@ -43,7 +45,7 @@ def make_spec(model: Model, dataset: Dataset, rules: Rules, content: str | None 
     )
 
 
-def with_dataset_defaults(model: Model, dataset: Dataset) -> Model:
+def with_dataset_defaults(model: LoadedModel, dataset: Dataset) -> LoadedModel:
     """Return the model with the options that are left to the data set filled in."""
     filled = {
         name: getattr(dataset, name)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.files.download import describe_mismatch
-from isbench.models.registry import load_model, model_names
+from isbench.models.registry import load_card, model_names
 from isbench.models.weights import weights_folder
-from isbench.types import File, Model
+from isbench.types import File, ModelCard
 
 
 class Weights(NamedTuple):
@@ -22,7 +22,7 @@ class Weights(NamedTuple):
     path: Path | None
 
 
-def list_weights(card: Model) -> tuple[Weights, ...]:
+def list_weights(card: ModelCard) -> tuple[Weights, ...]:
     """Return the weights of a card with a known sha256: bundled, downloaded, or published with one.
 
     Raises IsbenchError for a bundled file that cannot be read, and for a downloaded file that
@@ -39,7 +39,7 @@ def list_weights(card: Model) -> tuple[Weights, ...]:
     return (*bundled, *published)
 
 
-def find_weights(card: Model, digest: str) -> tuple[Path, ...]:
+def find_weights(card: ModelCard, digest: str) -> tuple[Path, ...]:
     """Return the weight files with these sha256, joined by "+"; raises IsbenchError if missing.
 
     Files of other cards with the same digest count too.
@@ -61,14 +61,14 @@ def list_bundling_models() -> tuple[str, ...]:
     return tuple(card.name for card in map(_load_or_none, model_names()) if card and card.bundled)
 
 
-def _load_or_none(name: str) -> Model | None:
+def _load_or_none(name: str) -> ModelCard | None:
     try:
-        return load_model(name)
+        return load_card(name)
     except IsbenchError:  # a third-party card that cannot be imported has no row
         return None
 
 
-def _digest_fetched(card: Model, name: str) -> str:
+def _digest_fetched(card: ModelCard, name: str) -> str:
     """Return the sha256 of downloaded weights; raises IsbenchError if they are not as published."""
     file = card.weights[name]
     path = weights_folder() / file.name

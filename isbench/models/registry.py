@@ -12,9 +12,9 @@ from pathlib import Path
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import Group, find_entry_point, import_object, list_names
-from isbench.types import Model, Scalar
+from isbench.types import ModelCard, Scalar
 
-MODELS = Group("isbench.models", "model", Model)
+MODELS = Group("isbench.models", "model", ModelCard)
 # text values of boolean options and recipe settings
 SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
     "off": False, "false": False, "no": False, "0": False
@@ -26,29 +26,31 @@ def model_names() -> tuple[str, ...]:
     return list_names(MODELS)
 
 
-def load_model(name: str, options: Mapping[str, str] | None = None) -> Model:
-    """Return the card of a model, with options set from text.
+def load_card(name: str) -> ModelCard:
+    """Return the card of a model; `name` is an installed model or `package.module:card`.
 
-    `name` is an installed model or `package.module:card`. Raises IsbenchError for an unknown name,
-    a module that fails to import, an invalid card, an unknown option or a value of the wrong type.
+    Raises IsbenchError for an unknown name, a module that fails to import, and an invalid card.
     """
-    card = _import_card(_find_card(name))
-    return with_options(card, options) if options else card
+    return _import_card(_find_card(name))
 
 
-def with_options(model: Model, options: Mapping[str, str]) -> Model:
-    """Return the card with options set from text, parsed to the type of the default."""
-    values = dict(model.options)
-    for key, text in options.items():
+def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return all options of a card, with the given ones set.
+
+    A text is parsed to the type of the option's default. Raises IsbenchError for an unknown option
+    and for a value of another type.
+    """
+    values = dict(card.options)
+    for key, value in given.items():
         if key not in values:
             if not values:
-                raise IsbenchError(f"model {model.name} has no options, but got {key}={text}")
-            raise unknown(f"option of {model.name}", key, values)
-        values[key] = _parse_option(model.name, key, text, values[key])
-    return replace(model, options=values)
+                raise IsbenchError(f"model {card.name} has no options, but got {key}={value}")
+            raise unknown(f"option of {card.name}", key, values)
+        values[key] = _parse_option(card.name, key, value, values[key])
+    return values
 
 
-def check_card(model: Model) -> None:
+def check_card(model: ModelCard) -> None:
     """Raise IsbenchError for a card whose name, version or options cannot be recorded."""
     if not isinstance(model.name, str) or not re.fullmatch(r"[\w.+-]+", model.name):
         raise IsbenchError(
@@ -81,7 +83,7 @@ def _find_card(name: str) -> EntryPoint:
     return EntryPoint(name, name, MODELS.name)
 
 
-def _import_card(point: EntryPoint) -> Model:
+def _import_card(point: EntryPoint) -> ModelCard:
     card = import_object(MODELS, point)
     check_card(card)
     if ":" not in point.name and card.name != point.name:
@@ -92,8 +94,9 @@ def _import_card(point: EntryPoint) -> Model:
     return replace(card, place=point.value)
 
 
-def _parse_option(model: str, key: str, text: str, default: Scalar) -> Scalar:
-    """Parse the text to the type of the default."""
+def _parse_option(model: str, key: str, value: Scalar, default: Scalar) -> Scalar:
+    """Return a value of the type of the default, parsed if it is a text."""
+    text = str(value)
     if isinstance(default, bool):
         if text.lower() not in SWITCHES:
             raise IsbenchError(f"option {key} of {model} is {text!r}; wanted on or off")

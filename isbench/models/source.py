@@ -14,14 +14,14 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from isbench.types import Model
+from isbench.types import ModelCard
 
 _NETWORKS = "isbench.nn"
 
 
-def digest_source(model: Model) -> dict[str, str]:
+def digest_source(card: ModelCard) -> dict[str, str]:
     """Return 12 hex digits by module name, empty if the builder's module has no source file."""
-    build: Any = model.build
+    build: Any = card.build
     while isinstance(build, partial):
         build = build.func
     name = getattr(build, "__module__", None) or type(build).__module__

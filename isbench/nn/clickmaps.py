@@ -11,16 +11,21 @@ from torch import Tensor
 from isbench.types import Click
 
 
-def encode_points(clicks: Sequence[tuple[float, float, bool]] | Sequence[Click]) -> Tensor:
+def encode_points(
+    clicks: Sequence[tuple[float, float, bool]] | Sequence[Click], few_lengths: bool = False
+) -> Tensor:
     """Encode clicks as (1, 2K, 3) float32: K positive ones, then K negative ones.
 
     Each point is (row, col, order), with order counting all clicks of the game from 0. K is the
-    larger of the two counts, at least 1; unused places are -1. Rows and columns may be fractional.
+    larger of the two counts, at least 1, with `few_lengths` rounded up to a power of two; unused
+    places are -1. Rows and columns may be fractional.
     """
     halves: tuple[list[tuple[float, float, float]], ...] = ([], [])
     for order, (row, col, positive) in enumerate(clicks):
         halves[0 if positive else 1].append((float(row), float(col), float(order)))
     places = max(1, *map(len, halves))
+    if few_lengths:
+        places = 1 << (places - 1).bit_length()
     table = torch.full((2, places, 3), -1.0)
     for half, clicks_of_sign in zip(table, halves, strict=True):
         if clicks_of_sign:

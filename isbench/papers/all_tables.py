@@ -51,11 +51,11 @@ def count_costs(records: Records) -> Mapping[str, Counted]:
     counted = {}
     for row, candidate in records.candidates.items():
         assert candidate is not None
-        assert candidate.card.network is not None
-        network = partial(candidate.card.network, **candidate.card.options)
+        assert candidate.card.networks is not None
+        make = partial(candidate.card.networks, **candidate.options)
         at_size, at_flops = (
-            count_cost(network, costs.SIZE).whole,
-            count_cost(network, costs.FLOPS_SIZE).whole,
+            count_cost(make, costs.SIZE).whole,
+            count_cost(make, costs.FLOPS_SIZE).whole,
         )
         flops = costs.PER_MAC * at_flops.macs
         counted[row.name] = Counted(at_size.parameters, at_size.macs, flops)

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from isbench.datasets import ENTRIES
 from isbench.evaluation.spec import LEFT_TO_DATA
 from isbench.models.known_weights import Weights, list_weights
-from isbench.models.registry import load_model, model_names, with_options
+from isbench.models.registry import load_card, model_names, parse_options
 from isbench.papers.rows import Row
-from isbench.types import Model, Scalar
+from isbench.types import ModelCard, Scalar
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A card with a row's options, and the weights whose runs count for the row."""
+    """A card and a row's options, and the weights whose runs count for the row."""
 
-    card: Model
+    card: ModelCard
+    options: Mapping[str, Scalar] = field(default_factory=dict)  # all of them
     weights: tuple[Weights, ...] = ()
     any_trained: bool = False  # no weights are named: runs with any weights but random ones count
     why_not: str = field(default="", compare=False)  # the reason if it cannot be played here
@@ -30,30 +31,31 @@ class Candidate:
         left = {
             name: getattr(ENTRIES[dataset], name, 0)  # no catalogued data set downscales its images
             for name, value in LEFT_TO_DATA.items()
-            if self.card.options.get(name) == value
+            if self.options.get(name) == value
         }
-        return {**self.card.options, **left}
+        return {**self.options, **left}
 
 
 def find_candidate(row: Row) -> Candidate | None:
     """Return the candidate of a row, None if isbench has no such model."""
     if row.model not in model_names():
         return None
-    return make_candidate(with_options(load_model(row.model), dict(row.options)), row)
+    return make_candidate(load_card(row.model), row)
 
 
-def make_candidate(card: Model, row: Row) -> Candidate:
+def make_candidate(card: ModelCard, row: Row) -> Candidate:
     """Return the row's candidate with this card."""
-    if card.network is None:
-        return Candidate(card)
+    options = parse_options(card, dict(row.options))
+    if card.networks is None:
+        return Candidate(card, options)
     known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
         matching = tuple(known[name] for name in (row.weights,) if name in known)
         why_not = "" if _has_file(matching) else _explain_missing(card, row)
-        return Candidate(card, matching, why_not=why_not)
+        return Candidate(card, options, matching, why_not=why_not)
     matching = tuple(known[name] for name in list(card.bundled)[:1])
     why_not = "" if matching else "its weights do not come with isbench"
-    return Candidate(card, matching, any_trained=not matching, why_not=why_not)
+    return Candidate(card, options, matching, any_trained=not matching, why_not=why_not)
 
 
 def find_candidates(rows: Sequence[Row]) -> Mapping[Row, Candidate | None]:
@@ -61,7 +63,7 @@ def find_candidates(rows: Sequence[Row]) -> Mapping[Row, Candidate | None]:
     return {row: find_candidate(row) for row in rows}
 
 
-def _explain_missing(card: Model, row: Row) -> str:
+def _explain_missing(card: ModelCard, row: Row) -> str:
     """Return why the weights that a row names are not available."""
     if row.weights in card.weights:
         return f"`isbench run --model {card.name} --weights {row.weights}` downloads its weights"

@@ -75,9 +75,8 @@ def _missing_cells(number: int, records_of_table: Records) -> Iterator[tuple[Row
 
 
 def _identity(task: Task) -> tuple[object, ...]:
-    card = task.candidate.card
-    options = tuple(sorted(card.options.items()))
-    return card.name, options, task.weights, task.dataset, task.rules
+    options = tuple(sorted(task.candidate.options.items()))
+    return task.candidate.card.name, options, task.weights, task.dataset, task.rules
 
 
 def _left_out(records: Mapping[int, Records], is_available: Callable[[str], bool]) -> Iterator[str]:

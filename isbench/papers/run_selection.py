@@ -74,7 +74,7 @@ def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _counts(spec: Spec, candidate: Candidate) -> bool:
-    if candidate.card.network is None:
+    if candidate.card.networks is None:
         return spec.weights is None
     if candidate.any_trained:
         return spec.weights not in (None, "random")

@@ -26,7 +26,7 @@ from isbench.training.training_log import LOG, VALIDATION
 from isbench.training.training_run import TrainingRun, count_threads, open_training
 from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
-from isbench.types import Model
+from isbench.types import LoadedModel, ModelCard
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
@@ -62,7 +62,9 @@ class Outcome(NamedTuple):
 Event: TypeAlias = Report | Verdict
 
 
-def train(model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False) -> Outcome:
+def train(
+    model: LoadedModel | ModelCard, recipe: Recipe, data: str, out: Path, resume: bool = False
+) -> Outcome:
     """Train a model's network with a recipe into a folder, or resume from its checkpoint.
 
     The folder receives `training.pt`, `weights.safetensors` with the running mean,

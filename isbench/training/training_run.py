@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.nn.network import Networks
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
@@ -38,7 +39,7 @@ from isbench.training.sources import read
 from isbench.training.training_log import LOG, Logbook, Tally
 from isbench.training.validation import check_playable, is_wanted
 from isbench.training.weights import Loaded, origin_of, start_from
-from isbench.types import Dataset, Model, Scalar
+from isbench.types import Dataset, LoadedModel, ModelCard, Scalar
 
 _MOST_THREADS = 8
 
@@ -59,7 +60,7 @@ class TrainingForward(nn.Module):
 class TrainingRun:
     """The state of a training; `step`, `best` and the weights change as it proceeds."""
 
-    model: Model
+    model: LoadedModel
     recipe: Recipe
     corpus: Corpus  # the training images
     held: Dataset  # the objects of validations, from some of the held-out images
@@ -103,7 +104,7 @@ class TrainingRun:
 
 @contextmanager
 def open_training(
-    model: Model, recipe: Recipe, data: str, out: Path, resume: bool = False
+    model: LoadedModel | ModelCard, recipe: Recipe, data: str, out: Path, resume: bool = False
 ) -> Iterator[TrainingRun]:
     """Check everything, build the network, and load the checkpoint if `resume` is set.
 
@@ -111,7 +112,9 @@ def open_training(
     output folder that is not writable or already holds a training that is not being resumed.
     """
     check_recipe(recipe)
-    if model.network is None:
+    if isinstance(model, ModelCard):
+        model = LoadedModel(model, model.options)
+    if model.card.networks is None:
         raise IsbenchError(f"model {model.name} has no network to train")
     with join_processes(recipe.batch) as ranks:
         with ranks.together():
@@ -135,7 +138,7 @@ def open_training(
 
 
 def _new_session(
-    model: Model, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
+    model: LoadedModel, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
 ) -> TrainingRun:
     """Return this process's training before the first step, not yet distributed."""
     corpus, held_out = data
@@ -153,13 +156,13 @@ def _new_session(
     )  # fmt: skip
 
 
-def _draw_network(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
-    """Return a model's network with these options, initialised from the seed."""
-    assert model.network is not None
+def _draw_network(model: LoadedModel, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
+    """Return a model's first network with these options, initialised from the seed."""
+    assert model.card.networks is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: nn.Module = model.network(**options)
-    return network
+        networks: Networks = model.card.networks(**options)
+    return next(iter(networks.values()))
 
 
 @contextmanager
@@ -222,7 +225,7 @@ def _start_from_weights(session: TrainingRun, path: Path) -> None:
     session.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
 
-def _identity(model: Model, recipe: Recipe, corpus: Corpus) -> str:
+def _identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
     about = {
         "model": model.name,
         "options": dict(model.options),

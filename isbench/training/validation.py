@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -14,12 +15,13 @@ import torch
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build_predictor, check_model
+from isbench.evaluation.job import check_model
 from isbench.evaluation.spec import with_dataset_defaults
 from isbench.metrics import clicks_to, curves
+from isbench.models.predictor import build_predictor
 from isbench.models.weights import load_weights
 from isbench.training.weights import save_weights
-from isbench.types import Model, Rules, Runtime
+from isbench.types import LoadedModel, Rules, Runtime
 
 if TYPE_CHECKING:
     from isbench.training.training_run import TrainingRun
@@ -49,7 +51,7 @@ def is_wanted(session: TrainingRun) -> bool:
 
 def check_playable(session: TrainingRun) -> None:
     """Raise IsbenchError unless the card's predictor, with these weights, answers a click."""
-    with _card_with_mean(session) as model:
+    with _model_with_mean(session) as model:
         try:
             check_model(model)
         except IsbenchError as error:
@@ -62,7 +64,7 @@ def check_playable(session: TrainingRun) -> None:
 def validate(session: TrainingRun) -> Scores:
     """Play the held-out objects with the running mean of a session and return the scores."""
     started, checks, dataset = perf_counter(), session.recipe.checks, session.held
-    with _card_with_mean(session) as model:
+    with _model_with_mean(session) as model:
         predictor = build_predictor(model)
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)
@@ -77,10 +79,11 @@ def validate(session: TrainingRun) -> Scores:
 
 
 @contextmanager
-def _card_with_mean(session: TrainingRun) -> Iterator[Model]:
-    """Yield the card with the running mean as its weights, saved to a file as for release."""
+def _model_with_mean(session: TrainingRun) -> Iterator[LoadedModel]:
+    """Yield the model with the running mean as its weights, saved to a file as for release."""
     runtime = Runtime(device=str(session.ranks.device), threads=torch.get_num_threads())
     with TemporaryDirectory(prefix=".validation-", dir=session.out) as folder:
         path = Path(folder) / "mean.safetensors"
         save_weights(session.mean, path, {})
-        yield with_dataset_defaults(load_weights(session.model, str(path), runtime), session.held)
+        runtime = load_weights(session.model.card, str(path), runtime)
+        yield with_dataset_defaults(replace(session.model, runtime=runtime), session.held)

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.baseline import Baseline, Parts
-from baselines.cdnet import CDNet
+from baselines.cdnet import CDNet, Refinement
 from baselines.fdm import Fdm, attend, click_proximity
 from baselines.pdm import Pdm
 from baselines.ritm import Ritm
@@ -84,7 +84,7 @@ def test_the_answer_alone_is_the_answer_with_all_others_and_ignores_a_fourth_cha
     network, inputs = ready(tiny()), picture(4, 64, 96)
     with torch.inference_mode():
         main = network.answers(inputs, POINTS).main
-        assert torch.equal(network(inputs[:, :3], POINTS), main)
+        assert torch.equal(network(inputs[:, :3], POINTS)[0], main)
         assert torch.equal(network.forward_with_aux(inputs, POINTS).main, main)
 
 
@@ -246,20 +246,20 @@ def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
     inputs, clicks = picture(4, 64, 96), POINTS.clone()
     network, pixels = ready(Baseline(Mini(16), parts)), ready(tiny())
     with torch.inference_mode():
-        logits = network(inputs, clicks)
+        (logits,) = network(inputs, clicks)
         kept = logits.clone()
         pixels.answers(inputs, clicks)
-        pixels.refined(inputs, clicks, logits)
+        Refinement(pixels.PDM)(inputs[:, :3], clicks, logits)
     assert torch.equal(inputs, picture(4, 64, 96))
     assert torch.equal(clicks, POINTS)
     assert torch.equal(logits, kept)
 
 
-def test_refining_takes_the_colours_of_four_channels_and_disks_of_the_clicks() -> None:
-    inputs, logits = picture(4, 24, 30), picture(1, 24, 30, 5) * 6 - 3
+def test_refinement_diffuses_along_the_colours_with_disks_of_the_clicks() -> None:
+    image, logits = picture(3, 24, 30), picture(1, 24, 30, 5) * 6 - 3
     clicks = encode_points([Click(5, 6, True), Click(16, 22, False)])
-    refined = tiny().refined(inputs, clicks, logits)
-    assert torch.equal(refined, Pdm()(inputs[:, :3], logits, draw_disks(clicks, (24, 30), 5)))
+    (refined,) = Refinement(Pdm())(image, clicks, logits)
+    assert torch.equal(refined, Pdm()(image, logits, draw_disks(clicks, (24, 30), 5)))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_the_base_segmenter_without_diffusion_is_ritms_network() -> None:
     base, ritm = ready(Baseline(Mini(16))), ready(Ritm(Mini(16)))
     with torch.inference_mode():
         inputs = picture(4, 64, 96)
-        assert torch.equal(base(inputs, POINTS), ritm(inputs, POINTS))
+        assert torch.equal(base(inputs, POINTS)[0], ritm(inputs, POINTS)[0])
 
 
 @pytest.mark.parametrize("high", [True, False])
@@ -312,13 +312,14 @@ def test_batching_never_changes_an_answer(high: bool) -> None:
     inputs = torch.cat([picture(4, 64, 96), picture(4, 64, 96, 5)]).double()
     clicks = torch.cat([POINTS, POINTS.flip(1)]).double()
     with torch.inference_mode():
-        both = network(inputs, clicks)
-        alone = [network(inputs[k : k + 1], clicks[k : k + 1]) for k in range(2)]
+        (both,) = network(inputs, clicks)
+        alone = [network(inputs[k : k + 1], clicks[k : k + 1])[0] for k in range(2)]
     torch.testing.assert_close(both, torch.cat(alone))
 
 
 def test_all_of_the_base_segmenter_learns() -> None:
     network = Baseline(Mini(16), Parts(low=True, high=True, inner=8, joined=True))
-    network(picture(4, 64, 96).expand(2, -1, -1, -1), POINTS.expand(2, -1, -1)).sum().backward()
+    (logits,) = network(picture(4, 64, 96).expand(2, -1, -1, -1), POINTS.expand(2, -1, -1))
+    logits.sum().backward()
     still = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert still == []

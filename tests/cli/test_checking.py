@@ -14,12 +14,12 @@ from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation import runner
 from isbench.models import known_weights
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
 from isbench.reporting import writer
 from isbench.storage import store
 from isbench.storage.environment import processor
 from isbench.storage.store import Run
-from isbench.types import Model, Rules, Spec
+from isbench.types import ModelCard, Rules, Spec
 from tests.support import toys
 from tests.support.recorded import networked, rewritten
 
@@ -131,16 +131,16 @@ def test_a_network_far_from_its_record_is_a_drift_on_any_processor(
     assert "off by more than 0.05" in said
 
 
-def lacking_weights(spec: Spec) -> Model:
+def lacking_weights(spec: Spec) -> ModelCard:
     known_weights.find_weights(load_model("ritm-mini"), "ab" * 32)
     raise AssertionError
 
 
-def lacking_library(spec: Spec) -> Model:
+def lacking_library(spec: Spec) -> ModelCard:
     def build() -> toys.Disks:
         raise ImportError("no module named 'transformers'")
 
-    return Model("nearest", build)
+    return ModelCard("nearest", build)
 
 
 @pytest.mark.parametrize("lacking", [lacking_weights, lacking_library])
@@ -181,22 +181,22 @@ def test_data_that_a_run_was_not_played_on_are_not_at_hand(
     assert "are not those that the run was played on" in said
 
 
-def unbuildable(spec: Spec) -> Model:
-    return Model("nearest", lambda: toys.Disks(**{"no such option": 1}))
+def unbuildable(spec: Spec) -> ModelCard:
+    return ModelCard("nearest", lambda: toys.Disks(**{"no such option": 1}))
 
 
-def breaking(spec: Spec) -> Model:
-    return Model("nearest", lambda: toys.Broken(toys.wrong_shape))
+def breaking(spec: Spec) -> ModelCard:
+    return ModelCard("nearest", lambda: toys.Broken(toys.wrong_shape))
 
 
-def raising(spec: Spec) -> Model:
+def raising(spec: Spec) -> ModelCard:
     def answer(turns: Any) -> Any:
         raise OSError("a file of its own")
 
-    return Model("nearest", lambda: toys.Broken(answer))
+    return ModelCard("nearest", lambda: toys.Broken(answer))
 
 
-def unimportable(spec: Spec) -> Model:
+def unimportable(spec: Spec) -> ModelCard:
     raise IsbenchError("model 'nearest' cannot be imported") from SyntaxError("invalid syntax")
 
 

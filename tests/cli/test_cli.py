@@ -390,7 +390,7 @@ def test_unfinished_runs_are_left_out_and_named(isbench: Isbench, played: Path) 
 def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Path) -> None:
     games = {1: [[0.5, 0.95, 0.95]] * 4, 3: [[0.5, 0.6, 0.95]] * 3 + [[0.95, 0.95, 0.95]]}
     for radius, ious in games.items():
-        card = toys.Model("disks", toys.Disks, {"radius": radius})
+        card = toys.ModelCard("disks", toys.Disks, {"radius": radius})
         data = toys.Dataset("made", tuple(f"{key}#1" for key in "abcd"), toys.load_blob)
         spec = make_spec(card, data, Rules(3, 1.01), content="made")
         with store.open_run(out, spec) as file:
@@ -467,8 +467,12 @@ def test_the_shell_completes_names(isbench: Isbench) -> None:
 
 
 def test_a_card_in_the_working_folder_is_found(tmp_path: Path) -> None:
-    lines = ["from isbench import Model", "from tests.support.toys import Disks"]
-    (tmp_path / "here.py").write_text("\n".join([*lines, "card = Model('here', lambda: Disks())"]))
+    lines = [
+        "from isbench import ModelCard",
+        "from tests.support.toys import Disks",
+        "card = ModelCard('here', lambda: Disks())",
+    ]
+    (tmp_path / "here.py").write_text("\n".join(lines))
     arguments = ["run", "--model", "here:card", "--dataset", "sample", "--limit", "3"]
     script = Path(sys.executable).with_name("isbench")
     done = subprocess.run(

@@ -14,8 +14,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from isbench.datasets import load_dataset
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build_predictor
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
 from isbench.storage.masks import decode_rle, encode_png, encode_rle
 from isbench.types import Mask, Rules
 

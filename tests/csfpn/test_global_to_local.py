@@ -14,30 +14,28 @@ import torch
 
 from csfpn.predictor import PAPER, RELEASED, answer_global_to_local
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import build_predictor
-from isbench.models import weights
-from isbench.models.registry import load_model, with_options
+from isbench.models.predictor import build_predictor
 from isbench.nn.inference.predictor import CropPredictor, InferenceConfig
 from isbench.nn.inference.zoom_in import Box, Zoom
-from isbench.types import Click, Model, Turn
-from tests.support.networks import SMALL, drawn, masks, one
+from isbench.types import Click, LoadedModel, Turn
+from tests.support.networks import SMALL, drawn, eager, masks, one
 
 
 def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
     off = {"sgm": "off", "hsgm": "off", "g2l": "off"}
-    cards = [
-        weights.load_weights(with_options(load_model(name), {**SMALL, **options}), str(bs))
+    models = [
+        eager(name, str(bs), **{**SMALL, **options})
         for name, options in (("csfpn-mini", off), ("ritm-mini", {}), ("baseline-mini", {}))
     ]
-    answers = [masks(card, one((40, 60))) for card in cards]
+    answers = [masks(model, one((40, 60))) for model in models]
     for csfpn, ritm, baseline in zip(*answers, strict=True):
         assert (csfpn == ritm).all()
         assert (csfpn == baseline).all()
 
 
 def test_the_switches_choose_how_to_zoom() -> None:
-    def way(card: Model) -> tuple[Any, Any]:
-        built: Any = build_predictor(card)
+    def way(model: LoadedModel) -> tuple[Any, Any]:
+        built: Any = build_predictor(model)
         return built.answer.func, replace(built.config.zoom, target=400)
 
     assert way(drawn("csfpn-mini")) == (answer_global_to_local, PAPER)
@@ -59,9 +57,9 @@ class Stub:
     def __init__(self, name: str, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.name, self.answer = name, answer
 
-    def __call__(self, inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor]:
         seen.append(Pass(self.name, tuple(inputs.shape[-2:]), inputs[0, 3]))  # type: ignore[arg-type]
-        return self.answer(inputs)
+        return (self.answer(inputs),)
 
 
 seen: list[Pass] = []
@@ -168,11 +166,11 @@ def test_without_zoom_the_whole_is_looked_at_alone() -> None:
 
 
 def test_released_takes_two_networks_and_all_switches() -> None:
-    card = with_options(load_model("csfpn-hrnet18"), {"released": "on", **SMALL})
-    predictor: Any = build_predictor(weights.load_weights(card, "random"))
+    model = drawn("csfpn-hrnet18", released="on")
+    predictor: Any = build_predictor(model)
     first, second = predictor.answer.args[0]
     assert first is not second
     assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
-    assert masks(weights.load_weights(card, "random"), one((24, 32)), 2)[1].shape == (24, 32)
+    assert masks(model, one((24, 32)), 2)[1].shape == (24, 32)
     with pytest.raises(IsbenchError, match="needs sgm, hsgm and g2l on"):
-        build_predictor(weights.load_weights(with_options(card, {"sgm": "off"}), "random"))
+        build_predictor(drawn("csfpn-hrnet18", released="on", sgm="off"))

@@ -25,9 +25,9 @@ from isbench.datasets import load_dataset
 from isbench.demo.server import UPLOAD, Refused, Table, open_images
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build_predictor
 from isbench.evaluation.replay import compute_overlap
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
 from isbench.storage.masks import decode_rle
 from isbench.types import Click, Rules, Sample
 from tests.support.browser import chromium, complaints
@@ -257,10 +257,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
 
 
 def play_by_csfpn(sample: Sample) -> Any:
-    from isbench.models.weights import load_weights
-
-    card = load_weights(load_model("csfpn-mini"))
-    return list(play(build_predictor(card), [sample], Rules(2, 1.01)))
+    return list(play(build_predictor(load_model("csfpn-mini")), [sample], Rules(2, 1.01)))
 
 
 def test_the_picture_of_a_file_is_that_of_the_readers() -> None:

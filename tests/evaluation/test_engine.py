@@ -171,7 +171,7 @@ def test_seconds_are_measured_one_by_one_only() -> None:
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_broken_contract_names_the_object(card: toys.Model, said: str) -> None:
+def test_a_broken_contract_names_the_object(card: toys.ModelCard, said: str) -> None:
     with pytest.raises(PredictorError, match=said):
         list(play(card.build(), SAMPLES, Rules()))
 

@@ -16,9 +16,9 @@ from isbench.datasets import ENTRIES, load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.evaluation.runner import run
 from isbench.models.registry import load_model
-from isbench.models.weights import load_weights
 from isbench.reporting.tables import compute_figures
 from isbench.types import Rules
+from tests.support.networks import eager
 
 SETS = {
     "grabcut": ("GrabCut", ["14.64", "15.88", "16.98"]),
@@ -72,9 +72,9 @@ def test_nearest_plays_the_original_games(
 
 @pytest.mark.slow
 def test_two_workers_play_a_networks_games_as_one_does(real_data: Path, tmp_path: Path) -> None:
-    card = load_weights(load_model("ritm-hrnet18s"), "random")
+    model = eager("ritm-hrnet18s")
     dataset = load_dataset("grabcut", real_data, limit=6)
     files = [
-        run(card, dataset, Rules(4, 1.01), out=tmp_path / str(n), workers=n).path for n in (1, 2)
+        run(model, dataset, Rules(4, 1.01), out=tmp_path / str(n), workers=n).path for n in (1, 2)
     ]
     assert files[0].read_bytes() == files[1].read_bytes()

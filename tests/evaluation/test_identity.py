@@ -15,12 +15,12 @@ from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
 from isbench.evaluation.spec import make_spec
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.models.source import digest_source
-from isbench.models.weights import load_weights
 from isbench.storage import store
-from isbench.types import Game, Model, Rules
+from isbench.types import Game, ModelCard, Rules
 from tests.support import toys
+from tests.support.networks import eager
 
 Isbench = Callable[..., tuple[int, str, str]]
 RULES = Rules(4, 1.01)
@@ -57,13 +57,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def imported(folder: Path) -> Model:
+def imported(folder: Path) -> ModelCard:
     """Return the package's card as a new process would import it."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "stranger"]:
         del sys.modules[name]
     for cache in folder.rglob("*.pyc"):
         cache.unlink()
-    return load_model("stranger.grabcut:card")
+    return load_card("stranger.grabcut:card")
 
 
 def edited(path: Path, old: str, new: str) -> None:
@@ -141,25 +141,25 @@ def test_what_is_rechecked_can_be_chosen(package: Path, tmp_path: Path, isbench:
 def test_an_unused_function_in_a_trunk_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = load_weights(load_model("ritm-mini", {"flip": "off", "longest_side": "64"}), "random")
+    model = eager("ritm-mini", flip="off", longest_side="64")
     one = replace(FEW, keys=FEW.keys[:1], limit=1)
-    before, sources = run(card, one, Rules(2, 1.01), out=tmp_path), digest_source(card)
+    before, sources = run(model, one, Rules(2, 1.01), out=tmp_path), digest_source(model.card)
     trunk, get = sys.modules["isbench.nn.trunk"], inspect.getsource
     more = "\n\ndef unused():\n    return 1\n"
     monkeypatch.setattr(inspect, "getsource", lambda m: get(m) + more * (m is trunk))
-    assert digest_source(card) != sources
-    assert make_spec(card, one, Rules(2, 1.01)) == before.spec
+    assert digest_source(model.card) != sources
+    assert make_spec(model, one, Rules(2, 1.01)) == before.spec
     listening = Listening()
-    assert run(card, one, Rules(2, 1.01), out=tmp_path, watch=listening).path == before.path
+    assert run(model, one, Rules(2, 1.01), out=tmp_path, watch=listening).path == before.path
     assert listening.games == []
     assert any("1 games were replayed with the same result" in note for note in listening.notes)
 
 
 def test_the_code_of_a_network_is_that_of_all_its_parts() -> None:
-    sources = digest_source(load_model("csfpn-mini"))
+    sources = digest_source(load_card("csfpn-mini"))
     assert {"csfpn.predictor", "csfpn.propagation", "isbench.nn.inference.zoom_in"} <= set(sources)
     assert not any(name.startswith("baselines") for name in sources)
-    assert sources == digest_source(load_model("csfpn-r50"))  # sizes are in the cards
+    assert sources == digest_source(load_card("csfpn-r50"))  # sizes are in the cards
 
 
 def test_a_model_of_the_same_name_that_answers_otherwise_is_refused(tmp_path: Path) -> None:

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from benchmarks import plain
 from isbench.datasets import load_dataset
 from isbench.evaluation import runner, spec
-from isbench.models.registry import load_model
-from isbench.models.weights import load_weights
+from isbench.models.loading import load_model
 from isbench.nn.runtime import openvino
-from isbench.nn.runtime.compute import load_network
-from isbench.types import Rules, Runtime
+from isbench.nn.runtime.compute import load_networks
+from isbench.types import Rules
 from tests.nn.test_nn import golden, probe
 
 BACKENDS = [
@@ -34,11 +32,8 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
     dataset = load_dataset(game["dataset"].lower(), real_data)
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
 
-    def network(inputs: Tensor, clicks: Tensor) -> Tensor:
-        return probe(inputs, clicks)
-
     rules, options = Rules(len(game["steps"]), 1.01), plain.Options(game["target_size"])
-    played = plain.game(network, dataset.load(key), rules, options)
+    played = plain.game(probe, dataset.load(key), rules, options)
     for step, click, (both, either) in zip(
         game["steps"], played.clicks, played.overlap, strict=True
     ):
@@ -51,16 +46,16 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_isbench_plays_its_games(name: str, backend: str, tmp_path: Path) -> None:
     rules, dataset = Rules(4, 1.01), load_dataset("sample", limit=3)
-    card = load_weights(load_model(name), runtime=Runtime(backend=backend))
-    assert card.runtime is not None
-    assert card.network is not None
-    options = spec.with_dataset_defaults(card, dataset).options
-    network = load_network(partial(card.network, **options), card.runtime)
+    model = load_model(name, device="cpu", backend=backend)
+    assert model.runtime is not None
+    assert model.card.networks is not None
+    options = spec.with_dataset_defaults(model, dataset).options
+    network = load_networks(partial(model.card.networks, **options), model.runtime)["network"]
     wanted = [
         plain.game(network, dataset.load(key), rules, plain.options(options))
         for key in dataset.keys
     ]
-    played = runner.run(card, dataset, rules, out=tmp_path)
+    played = runner.run(model, dataset, rules, out=tmp_path)
     for game, trajectory in zip(wanted, played.trajectories, strict=True):
         assert trajectory.key == game.key
         assert [tuple(click) for click in trajectory.clicks] == list(game.clicks)

@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
 from isbench.evaluation.replay_check import describe_difference, pick_keys, play_again, shorten
 from isbench.evaluation.runner import run
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.reporting.qualitative import (
     average_scenes,
     make_caption,
@@ -26,8 +26,9 @@ from isbench.reporting.qualitative import (
 )
 from isbench.storage import store
 from isbench.storage.store import Run
-from isbench.types import Click, Rules, Runtime, Trajectory
+from isbench.types import Click, Rules, Trajectory
 from tests.support import toys
+from tests.support.networks import eager
 
 Isbench = Callable[..., tuple[int, str, str]]
 RULES = Rules(4, 1.01)
@@ -53,9 +54,9 @@ def test_masks_of_recorded_clicks_have_the_recorded_overlap(pair: list[Run]) -> 
 
 
 def test_a_network_with_drawn_weights_replays_too(tmp_path: Path) -> None:
-    card = replace(load_model("ritm-mini", {"flip": "off"}), runtime=Runtime())
+    model = eager("ritm-mini", flip="off")
     (one,) = FEW.keys[:1]
-    played = run(card, replace(FEW, keys=(one,), limit=1), Rules(2, 1.01), out=tmp_path)
+    played = run(model, replace(FEW, keys=(one,), limit=1), Rules(2, 1.01), out=tmp_path)
     with open_predictor(model_from_spec(played.spec)) as predictor:
         now = play_again(predictor, FEW.load(one), played.spec.rules)
     assert describe_difference(played.trajectories[0], now) == ""
@@ -100,7 +101,7 @@ def test_a_model_or_weights_that_are_not_at_hand_are_named(pair: list[Run]) -> N
     with pytest.raises(IsbenchError, match="did you mean grabcut"):
         model_from_spec(replace(spec, model="grabcat"))
     network = replace(
-        spec, model="ritm-mini", weights="ab" * 32, options=load_model("ritm-mini").options
+        spec, model="ritm-mini", weights="ab" * 32, options=load_card("ritm-mini").options
     )
     with pytest.raises(IsbenchError, match="weights abababababab of ritm-mini are not available"):
         model_from_spec(network)

@@ -16,10 +16,10 @@ from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors import processes
 from isbench.evaluation.runner import run
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
 from isbench.storage import store
 from isbench.storage.environment import processor
-from isbench.types import Game, Model, Rules, Sample, Spec, Trajectory
+from isbench.types import Game, ModelCard, Rules, Sample, Spec, Trajectory
 from tests.conftest import write_folder_set
 from tests.support import toys
 
@@ -88,7 +88,7 @@ def test_as_many_workers_as_end_soonest_are_one_worker_byte_for_byte(
     assert bool(hired) == helped
 
 
-def deadly(folder: Path, times: int) -> Model:
+def deadly(folder: Path, times: int) -> ModelCard:
     """Return a model that kills its worker at the second image of a set, `times` times."""
     (folder / "parent").write_text(str(os.getpid()))
     image_sum = int(toys.blob(3).image.sum())
@@ -245,7 +245,7 @@ def test_a_zoom_target_of_zero_is_the_data_sets(tmp_path: Path) -> None:
             super().__init__()
 
     for given, recorded in ((0, 600), (448, 448)):
-        card = Model("zooming", Zooming, {"zoom_target": given})
+        card = ModelCard("zooming", Zooming, {"zoom_target": given})
         data = replace(toys.blobs(1), zoom_target=600)
         assert run(card, data, RULES, out=tmp_path).spec.options == {"zoom_target": recorded}
 
@@ -274,7 +274,7 @@ def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: 
 
 
 def test_a_build_that_cannot_be_sent_to_workers_is_said_in_one_line(tmp_path: Path) -> None:
-    card = Model("local", lambda: toys.Disks())
+    card = ModelCard("local", lambda: toys.Disks())
     with pytest.raises(IsbenchError, match="cannot be pickled for worker processes"):
         run(card, toys.blobs(4), RULES, out=tmp_path, workers=2)
     assert store.find(tmp_path) == []
@@ -303,7 +303,7 @@ def test_a_card_that_cannot_be_recorded_is_refused(
     tmp_path: Path, name: Any, options: dict[str, Any]
 ) -> None:
     with pytest.raises(IsbenchError, match="wanted"):
-        run(Model(name, toys.Disks, options), toys.blobs(2), RULES, out=tmp_path)
+        run(ModelCard(name, toys.Disks, options), toys.blobs(2), RULES, out=tmp_path)
 
 
 def test_the_last_object_that_kills_its_workers_does_not_kill_the_run(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.job import build_predictor
-from isbench.models.registry import load_model, model_names, with_options
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card, model_names, parse_options
 from isbench.testing import check_predictor
-from isbench.types import Image, Model, Prediction, Turn
+from isbench.types import Image, ModelCard, Prediction, Turn
 from tests.support import toys
 
 OURS = [name for name in model_names() if not name.startswith("toy-")]
@@ -21,7 +22,7 @@ OURS = [name for name in model_names() if not name.startswith("toy-")]
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_model_keeps_the_contract(name: str) -> None:
-    card = load_model(name)
+    card = load_card(name)
     small = {"zoom_target": 64, "size": 64}  # the crops of networks: the trial images are small
     check_predictor(
         replace(card, options={key: small.get(key, value) for key, value in card.options.items()})
@@ -30,7 +31,7 @@ def test_every_model_keeps_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_card_says_what_it_is(name: str) -> None:
-    card = load_model(name)
+    card = load_card(name)
     assert card.name == name
     assert card.summary
     assert card.source
@@ -90,12 +91,12 @@ class Crowded(toys.Disks):
 )
 def test_the_check_catches_a_broken_contract(build: Any) -> None:
     with pytest.raises(PredictorError, match="model bad"):
-        check_predictor(Model("bad", build))
+        check_predictor(ModelCard("bad", build))
 
 
 def test_images_cannot_be_painted_on() -> None:
     with pytest.raises(ValueError, match="WRITEABLE"):
-        check_predictor(Model("painting", lambda: Painting(None)))
+        check_predictor(ModelCard("painting", lambda: Painting(None)))
 
 
 def test_the_check_passes_a_good_model() -> None:
@@ -103,10 +104,12 @@ def test_the_check_passes_a_good_model() -> None:
 
 
 def test_options_are_read_as_their_defaults_are() -> None:
-    card = Model("m", toys.Disks, {"on": False, "count": 1, "share": 0.5, "word": "a"})
+    card = ModelCard("m", toys.Disks, {"on": False, "count": 1, "share": 0.5, "word": "a"})
     given = {"on": "on", "count": "7", "share": "2", "word": "b"}
-    assert with_options(card, given).options == {"on": True, "count": 7, "share": 2.0, "word": "b"}
-    assert isinstance(with_options(card, given).options["share"], float)
+    options = parse_options(card, given)
+    assert options == {"on": True, "count": 7, "share": 2.0, "word": "b"}
+    assert isinstance(options["share"], float)
+    assert parse_options(card, options) == options
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_options_are_read_as_their_defaults_are() -> None:
 )
 def test_an_option_that_does_not_fit_is_refused(given: dict[str, str], said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
-        with_options(toys.card, given)
+        parse_options(toys.card, given)
 
 
 def test_a_model_that_refuses_its_options_says_so() -> None:
@@ -133,13 +136,13 @@ def test_a_model_that_refuses_its_options_says_so() -> None:
         ("grabcutt", "no model named 'grabcutt'; did you mean grabcut"),
         ("no.such.module:card", "cannot be imported: ModuleNotFoundError"),
         ("tests.support.toys:nothing", "cannot be imported: AttributeError"),
-        ("tests.support.toys:not_a_card", "is a int; wanted an isbench.Model"),
+        ("tests.support.toys:not_a_card", "is a int; wanted an isbench.ModelCard"),
         ("tests.support.toys:", "wanted a name or package.module:card"),
     ],
 )
 def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
-        load_model(name)
+        load_card(name)
 
 
 def test_an_adaptive_model_is_checked_by_playing_twice() -> None:

@@ -14,10 +14,10 @@ import pytest
 from isbench.cli.train import _choose_recipe
 from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
-from isbench.models.registry import load_model, model_names, with_options
-from isbench.models.weights import load_weights
+from isbench.models.registry import load_card, model_names
 from isbench.training.recipe import fill_defaults
 from isbench.training.weights import read_card
+from tests.support.networks import eager
 
 ROOT = Path(__file__).parents[2]
 MOST, MOST_IN_ALL = 6e6, 30e6  # bytes
@@ -26,7 +26,7 @@ SHIPPED = [
     (name, weights)
     for name in model_names()
     if name.endswith(("-mini", "-mini-fdm", "-mini-csfp"))
-    for weights in load_model(name).bundled
+    for weights in load_card(name).bundled
 ]
 # what docs/training.md calls the folder of a training -> the model and the name of its weights
 MADE = {
@@ -41,19 +41,19 @@ MADE = {
 
 @pytest.mark.parametrize(("name", "weights"), SHIPPED)
 def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
-    card = with_options(load_model(name), NEEDED.get(weights, {}))
-    job.check_model(load_weights(card, weights))
+    job.check_model(eager(name, weights, **NEEDED.get(weights, {})))
+    card = load_card(name)
     assert card.bundled[weights].stat().st_size <= MOST
 
 
 def test_they_are_small_together() -> None:
-    files = {load_model(name).bundled[weights] for name, weights in SHIPPED}
+    files = {load_card(name).bundled[weights] for name, weights in SHIPPED}
     assert sum(file.stat().st_size for file in files) <= MOST_IN_ALL
 
 
 @pytest.mark.parametrize(("name", "weights"), MADE.values())
 def test_the_card_tells_of_the_data(name: str, weights: str) -> None:
-    card = read_card(load_model(name).bundled[weights])
+    card = read_card(load_card(name).bundled[weights])
     assert card["data"].startswith("pack:train ")
     assert "held-out images left out" in card["data"]
     assert set(json.loads(card["sources"])) > {"coco", "duts", "ecssd"}
@@ -83,7 +83,7 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     line = commands()[folder]
     settings = [value for key, value in itertools.pairwise(line) if key == "--set"]
     model, recipe = _choose_recipe(line[2], tuple(settings))
-    card = read_card(load_model(name).bundled[weights])
+    card = read_card(load_card(name).bundled[weights])
     assert model.name == name == card["model"]
     asked, stored = recipe.deciding(), fill_defaults(json.loads(card["recipe"]))
     start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
@@ -100,5 +100,5 @@ def test_the_figures_that_choices_were_made_by_are_on_record() -> None:
     tried = [float(lines["csfpn-mini", "pack", option]["noc90"]) for option in (
         "", "overview=256", "overview=400"
     )]  # fmt: skip
-    assert load_model("csfpn-mini").options["overview"] == 320
+    assert load_card("csfpn-mini").options["overview"] == 320
     assert tried[0] == min(tried)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines.cdnet import make_networks
 from isbench.errors import IsbenchError, Unfit
-from isbench.models.registry import load_model
-from isbench.models.weights import load_weights
+from isbench.models.loading import load_model
 from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import example_image, example_points, make_examples
 from isbench.nn.runtime import backends, openvino
 from isbench.nn.runtime.backends import accelerate, choose_backend
+from isbench.nn.runtime.compute import build_networks
 from isbench.testing import check_predictor
 from isbench.types import Runtime
 from tests.nn.test_nn import BLOWN_UP, ROUNDING, check, golden
 from tests.nn.test_nn import NETWORKS as GOLDEN
 from tests.nn.test_nn import ready as filled_in
+from tests.support.networks import Lawless
+from tests.support.networks import network as new_network
 from tests.support.synthetic import POINTS, picture
 
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
@@ -28,10 +33,8 @@ needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="openvin
 
 def network(name: str) -> nn.Module:
     """Return a network with made-up weights none of which is without effect."""
-    card = load_model(name)
-    assert card.network is not None
     torch.manual_seed(0)
-    made: nn.Module = card.network(**card.options).eval().requires_grad_(False)
+    made = new_network(name).eval().requires_grad_(False)
     for part in made.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.1)
@@ -69,7 +72,25 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
     for size in SIZES:
         for clicks in (1, 4, 23):
             with torch.inference_mode():
-                wanted, found = plain(*given(size, clicks)), fast(*given(size, clicks))
+                (wanted,), (found,) = plain(*given(size, clicks)), fast(*given(size, clicks))
+            scale = max(1.0, wanted.abs().max().item())
+            assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
+
+
+@needs_openvino
+def test_every_network_of_a_card_is_compiled_for_any_size_and_batch() -> None:
+    make = partial(make_networks, 34)
+    plain = build_networks(make, Runtime())
+    fast = build_networks(make, Runtime(backend="openvino"))
+    assert list(plain) == list(fast) == ["network", "refinement"]
+    made = make()
+    for size, points, batch in (((96, 128), 4, 1), ((40, 56), 2, 2), ((72, 33), 10, 1)):
+        for name in plain:
+            examples = make_examples(made[name], size, points)
+            inputs = [torch.cat([x] * batch) for x in examples]
+            with torch.inference_mode():
+                (wanted,), (found,) = plain[name](*inputs), fast[name](*inputs)
+            assert found.shape == wanted.shape == (batch, 1, *size)
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
 
@@ -77,7 +98,7 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
 @needs_openvino
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
-    check_predictor(load_weights(load_model(name), runtime=Runtime(backend="openvino")))
+    check_predictor(load_model(name, backend="openvino"))
 
 
 @needs_openvino
@@ -90,7 +111,7 @@ def test_a_backend_answers_as_the_official_networks(name: str) -> None:
     network = filled_in(GOLDEN[name]())
     fast = openvino.Compiled(network, Runtime(backend="openvino"))
     with torch.inference_mode():
-        main = fast(picture(wanted["in_ch"], 64, 96), POINTS)
+        (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
     check(main, wanted["instances"], BLOWN_UP.get(name, ROUNDING))
 
 
@@ -103,9 +124,12 @@ class Small(nn.Module):
         self.norm = nn.BatchNorm2d(8)
         self.head = nn.Conv2d(8, 1, 1)
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         logits: Tensor = self.head(torch.relu(self.norm(self.conv(inputs))))
-        return logits + clicks[..., 0].amax(dim=1)[:, None, None, None] / 100
+        return (logits + clicks[..., 0].amax(dim=1)[:, None, None, None] / 100,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return example_image(size), example_points(size, points)
 
 
 @pytest.mark.slow
@@ -116,27 +140,18 @@ def test_a_compiled_network_answers_as_the_network_does() -> None:
     fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
-            wanted, found = made(*given(size, 4)), fast(*given(size, 4))
+            (wanted,), (found,) = made(*given(size, 4)), fast(*given(size, 4))
         assert (found - wanted).abs().max().item() <= backends.TOLERANCE
 
 
 class Fickle(nn.Module):
     """Answers otherwise while it is traced."""
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        return inputs[:, :1] + float(torch.jit.is_tracing())
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (image[:, :1] + float(torch.jit.is_tracing()),)
 
-
-class Lawless(nn.Module):
-    """Answers otherwise at every call, which no tracer takes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        self.calls += 1
-        return inputs[:, :1] + self.calls
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return (example_image(size),)
 
 
 @needs_openvino
@@ -147,7 +162,7 @@ def test_a_network_that_cannot_be_traced_is_refused() -> None:
 
 @needs_openvino
 def test_a_backend_that_answers_otherwise_is_refused() -> None:
-    with pytest.raises(Unfit, match=r"backend openvino gives logits .* off; wanted 1e-04"):
+    with pytest.raises(Unfit, match=r"backend openvino gives outputs .* off; wanted 1e-04"):
         accelerate(Fickle(), Runtime(backend="openvino"))
 
 

@@ -52,7 +52,7 @@ def test_every_kind_of_file_loads_whole(tmp_path: Path, kind: str) -> None:
     else:
         save_file(weights(), path)
     network = head()
-    assert load_checkpoint(network, path) == sha256(path.read_bytes()).hexdigest()
+    assert load_checkpoint([network], path) == sha256(path.read_bytes()).hexdigest()
     for key, value in network.state_dict().items():
         assert torch.equal(value, weights()[key])
 
@@ -71,7 +71,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     ):
         write(tmp_path / name)
         with pytest.raises(IsbenchError, match=r"not executed|damaged"):
-            load_checkpoint(head(), tmp_path / name)
+            load_checkpoint([head()], tmp_path / name)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
@@ -84,18 +84,18 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float, suffix: str) 
         save_file(weights(), path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(IsbenchError, match=r"damaged|not executed"):
-        load_checkpoint(head(), path)
+        load_checkpoint([head()], path)
 
 
 def test_weights_of_another_network_are_refused_with_the_first_keys(tmp_path: Path) -> None:
     torch.save(weights(), tmp_path / "w.pth")
     with pytest.raises(IsbenchError, match=r"keys of another shape: layers\.0\.body\.0\.weight"):
-        load_checkpoint(head(16), tmp_path / "w.pth")
+        load_checkpoint([head(16)], tmp_path / "w.pth")
     other = nn.Sequential(head())
     with pytest.raises(
         IsbenchError, match=r"missing keys: 0\.layers.* and \d+ more; unexpected keys: "
     ):
-        load_checkpoint(other, tmp_path / "w.pth")
+        load_checkpoint([other], tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("change", ["lacks", "besides"])
@@ -109,7 +109,7 @@ def test_half_matching_weights_change_nothing(tmp_path: Path, change: str) -> No
     network = head()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(IsbenchError, match="for another network"):
-        load_checkpoint(network, tmp_path / "w.pth")
+        load_checkpoint([network], tmp_path / "w.pth")
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
@@ -119,16 +119,16 @@ def test_numbers_that_are_not_finite_are_found_at_load(tmp_path: Path, number: f
     state["layers.2.bias"][0] = number
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(IsbenchError, match=r"not finite, in layers\.2\.bias"):
-        load_checkpoint(head(), tmp_path / "w.pth")
+        load_checkpoint([head()], tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("stored", [[], {}, {"a": 1}, 5, {"state_dict": {}}])
 def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, stored: object) -> None:
     torch.save(stored, tmp_path / "w.pth")
     with pytest.raises(IsbenchError, match="contain no state dict"):
-        load_checkpoint(head(), tmp_path / "w.pth")
+        load_checkpoint([head()], tmp_path / "w.pth")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match=r"cannot read .*none\.pth"):
-        load_checkpoint(head(), tmp_path / "none.pth")
+        load_checkpoint([head()], tmp_path / "none.pth")

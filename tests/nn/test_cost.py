@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from isbench.models.registry import load_model, model_names
+from isbench.models.registry import load_card, model_names, parse_options
 from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
 from isbench.papers.cells import Records
 from isbench.papers.costs import Counted, make_table4
 from isbench.papers.published import parse_figures, read_published
 from isbench.papers.rows import TABLE4
 
-NETWORKS = [name for name in model_names() if load_model(name).network is not None]
+NETWORKS = [name for name in model_names() if load_card(name).networks is not None]
 Isbench = Callable[..., tuple[int, str, str]]
 
 
 def counted(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost:
-    card = load_model(name, options)
-    assert card.network is not None
-    return count_cost(partial(card.network, **card.options), size)
+    card = load_card(name)
+    assert card.networks is not None
+    return count_cost(partial(card.networks, **parse_options(card, options)), size)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

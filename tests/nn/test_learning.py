@@ -7,21 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from isbench.models.registry import load_model
 from isbench.nn.clickmaps import encode_points
 from isbench.types import Click
+from tests.support.networks import network
 
 CLICKS = [Click(20, 24, True), Click(4, 40, False), Click(30, 20, True)]
 # their weights are in official files and decide nothing: see isbench.nn.ocr
 IDLE = ("f_pixel", "f_object")
-
-
-def network(name: str, **options: str) -> nn.Module:
-    card = load_model(name, options)
-    assert card.network is not None
-    torch.manual_seed(0)
-    made: nn.Module = card.network(**card.options)
-    return made
 
 
 def scene() -> tuple[Tensor, Tensor, Tensor]:

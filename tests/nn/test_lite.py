@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from baselines.ritm import Ritm
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.nn.backbones.lite import LITE0, EfficientNetLite, LiteTrunk
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.stem import normalize
@@ -89,7 +89,7 @@ def test_every_scale_halves_any_size_rounding_up(rows: int, cols: int) -> None:
 def test_norms_that_are_frozen_keep_their_statistics_and_learn_all_the_same(
     toy_pack: str, tmp_path: Path
 ) -> None:
-    card = load_model("ritm-lite")
+    card = load_card("ritm-lite")
     frozen = "feature_extractor.backbone."
     recipe = replace(
         card.recipe, init="", steps=2, batch=4, crops=(Crop(32, 32),), frozen_norms=frozen,
@@ -106,7 +106,7 @@ def test_norms_that_are_frozen_keep_their_statistics_and_learn_all_the_same(
 
 @needs_package
 def test_weights_say_which_weights_they_began_from(toy_pack: str, tmp_path: Path) -> None:
-    card = load_model("ritm-lite")
+    card = load_card("ritm-lite")
     assert card.recipe.init == "imagenet"
     recipe = replace(
         card.recipe, steps=1, batch=4, crops=(Crop(32, 32),), learning_rate=1e-9, ema=0.0,

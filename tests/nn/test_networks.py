@@ -15,10 +15,9 @@ import torch
 
 from baselines import cdnet
 from isbench.evaluation.engine import play
-from isbench.evaluation.job import build_predictor
 from isbench.evaluation.runner import Silent, run
-from isbench.models import weights
-from isbench.models.registry import load_model, with_options
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
 from isbench.nn.clickmaps import mirror_points
 from isbench.nn.inference.predictor import (
     CropPredictor,
@@ -29,9 +28,9 @@ from isbench.nn.inference.predictor import (
 )
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import resize_bilinear
-from isbench.types import Click, Rules, Runtime, Turn
+from isbench.types import Click, Rules, Turn
 from tests.support import toys
-from tests.support.networks import SMALL, drawn, masks, one, played_by
+from tests.support.networks import SMALL, drawn, eager, masks, one, played_by
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -56,17 +55,14 @@ def test_two_workers_play_what_one_plays(tmp_path: Path) -> None:
 
 def stacked_and_single(device: str) -> float:
     """Return the largest difference of probabilities between passes stacked and one by one."""
-    card = weights.load_weights(
-        with_options(load_model("csfpn-mini"), SMALL), "random", Runtime(device=device)
-    )
-    predictor, turns = played_by(card), []
+    predictor, turns = played_by(eager("csfpn-mini", device=device, **SMALL)), []
     for k in range(4):
         state = predictor.start(predictor.begin(toys.blob(k).image), None)
         turns.append(Turn(state, (Click(5, 5 + k, True), *[Click(1, k, False)] * (k % 3))))
     found = [
         [
             one.state.probability
-            for one in compute_answers(list(map(predictor.passes, turns)), True, stack)
+            for one in compute_answers(list(map(predictor.passes, turns)), stack)
         ]
         for stack in (False, True)
     ]
@@ -89,8 +85,7 @@ def test_stacked_passes_answer_as_single_ones_on_a_gpu() -> None:
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (3, 5), (7, 33)])
 def test_images_smaller_than_the_stride_are_answered(name: str, shape: tuple[int, int]) -> None:
     options = {"size": "48"} if name == "cdnet-r34" else SMALL
-    card = weights.load_weights(with_options(load_model(name), options), "random")
-    (game,) = play(played_by(card), [one(shape)], Rules(3, 1.01))
+    (game,) = play(played_by(eager(name, **options)), [one(shape)], Rules(3, 1.01))
     assert len(game.trajectory.clicks) == 3
 
 
@@ -102,9 +97,7 @@ def test_a_game_of_a_hundred_clicks_is_played(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "cdnet-r34"])
 def test_a_large_photograph_is_seen_smaller_and_answered_at_its_size(name: str) -> None:
-    card = weights.load_weights(load_model(name), "random")
-    card = replace(card, options={**card.options, "longest_side": 32})
-    predictor = build_predictor(card)
+    predictor = build_predictor(eager(name, longest_side=32))
     picture = predictor.begin(one((60, 90)).image)
     assert picture.pixels.shape == (1, 3, 21, 32)
     answer = predictor.predict([Turn(predictor.start(picture, None), (Click(59, 89, True),))])[0]
@@ -115,8 +108,8 @@ def test_what_is_seen_smaller_stays_where_it_is() -> None:
     bands = np.zeros((512, 512, 3), np.uint8)
     bands[:, 8:120] = bands[:, 392:504] = 255
 
-    def bright_ones(inputs: torch.Tensor, clicks: torch.Tensor) -> torch.Tensor:
-        return 20 * (inputs[:, :1] - 0.5)
+    def bright_ones(inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor]:
+        return (20 * (inputs[:, :1] - 0.5),)
 
     predictor = CropPredictor(
         InferenceConfig(flip=False, longest_side=64), partial(answer_mask_guided, bright_ones)
@@ -135,20 +128,20 @@ def test_an_initial_mask_is_what_a_game_starts_from() -> None:
 
 
 def test_cdnet_sees_a_square_and_diffuses_the_mean_of_both_mirror_images() -> None:
-    card = weights.load_weights(with_options(load_model("cdnet-r34"), {"size": "48"}), "random")
-    predictor: Any = build_predictor(card)
-    net = predictor.answer.args[0]
+    predictor: Any = build_predictor(eager("cdnet-r34", size=48))
+    networks = predictor.answer.args[0]
     state = predictor.start(predictor.begin(one((40, 60)).image), None)
     (answer,) = predictor.predict([Turn(state, (Click(20, 30, True),))])
     inputs, table = crop_inputs(
         state.picture.pixels, [Click(20, 30, True)], Box(0, 39, 0, 59), (48, 48)
     )
     with torch.inference_mode():
-        pair = net(
+        (pair,) = networks["network"](
             torch.cat([inputs, inputs.flip(3)]), torch.cat([table, mirror_points(table, 48)])
         )
         mean = (pair[:1] + pair[1:].flip(3)) / 2
-        wanted = resize_bilinear(torch.sigmoid(net.refined(inputs, table, mean)), (40, 60))
+        (refined,) = networks["refinement"](inputs, table, mean)
+        wanted = resize_bilinear(torch.sigmoid(refined), (40, 60))
     assert torch.allclose(answer.state.probability, wanted, atol=1e-5)
     assert (answer.mask == (wanted[0, 0] > 0.5).numpy()).all()
     assert predictor.config.threshold == 0.5
@@ -168,10 +161,8 @@ def test_cdnets_box_is_renewed_at_every_click_and_may_be_small() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_the_precision_answers_too(precision: str) -> None:
-    card = weights.load_weights(
-        with_options(load_model("csfpn-mini"), SMALL), "random", Runtime(precision=precision)
-    )
-    assert all(mask.shape == (24, 32) for mask in masks(card, one((24, 32))))
+    model = load_model("csfpn-mini", SMALL, "random", device="cpu", precision=precision)
+    assert all(mask.shape == (24, 32) for mask in masks(model, one((24, 32))))
 
 
 def test_the_threads_of_torch_are_given_back() -> None:

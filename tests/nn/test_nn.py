@@ -168,7 +168,7 @@ def test_the_dynamic_crop_is_that_of_csfpns_code(case: dict[str, Any]) -> None:
     assert list(zoom.size(box)) == case["crop_size_target400"]
 
 
-def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
+def probe(inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
     """Answer without weights: likeness to the clicked colour, nearness to clicks, last answer."""
     image, previous = inputs[:, :3], inputs[:, 3:]
     size = inputs.shape[-2], inputs.shape[-1]
@@ -184,7 +184,8 @@ def probe(inputs: Tensor, clicks: Tensor) -> Tensor:
     mean = (image * disk).sum((2, 3), keepdim=True) / disk.sum((2, 3), keepdim=True).clamp(min=1)
     alike = torch.exp(-10 * ((image - mean) ** 2).mean(dim=1, keepdim=True))
     wanted = 10 * alike * torch.exp(-near[:, :1] / (2 * 60**2))
-    return wanted - 8 * torch.exp(-near[:, 1:] / (2 * 25**2)) - 3 + 1.5 * (previous - 0.5)
+    unwanted = 8 * torch.exp(-near[:, 1:] / (2 * 25**2))
+    return (wanted - unwanted - 3 + 1.5 * (previous - 0.5),)
 
 
 class Recording(CropPredictor):
@@ -378,7 +379,7 @@ def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], lo
     lots.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
     network, inputs = open_csfpn(), picture(4, 64, 96)
     with torch.inference_mode():
-        one, other = (network(inputs, encode_points(table)) for table in (clicks, shuffled))
+        one, other = (network(inputs, encode_points(table))[0] for table in (clicks, shuffled))
     assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
@@ -397,8 +398,8 @@ def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
     inputs, base = picture(4, 64, 96), [Click(20, 30, True)]
     beyond = [[*base, Click(66, 20, False)], [*base, Click(20, 98, False)]]
     with torch.inference_mode():
-        alone, *others = (open_csfpn(True)(inputs, encode_points(t)) for t in (base, *beyond))
-        usual = open_csfpn()(inputs, encode_points(beyond[0]))
+        alone, *others = (open_csfpn(True)(inputs, encode_points(t))[0] for t in (base, *beyond))
+        (usual,) = open_csfpn()(inputs, encode_points(beyond[0]))
     assert all(torch.allclose(alone, other, atol=1e-6) for other in others)
     assert not torch.allclose(alone, usual, atol=1e-6)
 

@@ -21,7 +21,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.spec import make_spec
 from isbench.models import known_weights
 from isbench.models.known_weights import Weights
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
 from isbench.papers import accuracy, plan
 from isbench.papers.candidates import Candidate, find_candidate, make_candidate
 from isbench.papers.cells import Records, format_cells
@@ -43,7 +43,7 @@ from isbench.reporting.plots import ALIASES, PLOTS, iou_k
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
-from isbench.types import File, Game, Model, Rules, Runtime
+from isbench.types import File, Game, ModelCard, Rules, Runtime
 from tests.support import toys
 from tests.support.recorded import weights_file
 
@@ -59,11 +59,11 @@ def no_weights_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the weights that come with the cards: a test that wants some brings its own."""
     for module in (baselines.cards, csfpn.cards):
         for name, card in list(vars(module).items()):
-            if isinstance(card, Model) and card.bundled:
+            if isinstance(card, ModelCard) and card.bundled:
                 monkeypatch.setattr(module, name, replace(card, bundled={}))
 
 
-def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -> Run:
+def played(folder: Path, card: ModelCard, rules: Rules = RULES[1], **changes: Any) -> Run:
     """Return a whole run on DAVIS's name and fingerprint, its games made up."""
     on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
     (content,) = ENTRIES["davis"].fingerprints
@@ -82,7 +82,7 @@ def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -
         return store.read(file.seal())
 
 
-def mini(digest: str = TRAINED) -> Model:
+def mini(digest: str = TRAINED) -> ModelCard:
     return replace(load_model("ritm-mini"), runtime=Runtime(digest=digest))
 
 
@@ -284,7 +284,7 @@ def test_the_small_family_is_played_under_names_of_the_same_networks(
     ours, theirs = counting(played_by).card, load_model(stands_for)
     sizes = []
     for card in (ours, theirs):
-        assert card.network is not None
+        assert card.networks is not None
         with torch.device("meta"):
             network = card.network(**card.options)
         sizes.append({key: value.shape for key, value in network.state_dict().items()})

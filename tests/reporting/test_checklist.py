@@ -10,7 +10,7 @@ from isbench import protocol
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.evaluation.runner import run
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
 from isbench.reporting import checklist
 from isbench.reporting.tables import compute_figures
 from isbench.storage import store

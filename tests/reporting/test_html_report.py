@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.replay import compute_overlap
 from isbench.evaluation.runner import run
 from isbench.metrics.boundary import boundary_iou
-from isbench.models.registry import load_model, with_options
+from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.html_report import ReportPictures
 from isbench.reporting.recorded_masks import recompute_masks
@@ -43,7 +43,7 @@ def runs(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Run]
     """Return two runs, the first with its masks saved, the second without."""
     out = tmp_path_factory.mktemp("runs")
     card = load_model("nearest")
-    weak = with_options(load_model("grabcut"), {"iterations": "1"})
+    weak = load_model("grabcut", {"iterations": "1"})
     return [
         run(card, sample, RULES, out=out, save_masks=True),
         run(weak, sample, RULES, out=out),

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from isbench.evaluation.job import build_predictor
-from isbench.models import weights
-from isbench.models.registry import load_model, with_options
-from isbench.nn.inference.predictor import CropPredictor
-from isbench.types import Click, Model, Sample, Turn
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card, parse_options
+from isbench.nn.inference.predictor import OPTIONS, CropPredictor, answer_mask_guided, make_config
+from isbench.nn.inference.zoom_in import Zoom
+from isbench.nn.network import example_image, example_points
+from isbench.nn.runtime.compute import build_networks
+from isbench.types import Click, LoadedModel, ModelCard, Runtime, Sample, Scalar, Turn
 
 SMALL = {"zoom_target": "48"}
 
 
-def drawn(name: str, **options: str) -> Model:
+def eager(
+    model: str | ModelCard, weights: str | None = "random", device: str = "cpu", **options: Scalar
+) -> LoadedModel:
+    """Return a model as PyTorch computes it, which is what goldens were recorded with."""
+    return load_model(model, options, weights, device=device, backend="eager")
+
+
+def drawn(name: str, **options: Scalar) -> LoadedModel:
     """Return a model with random weights and small crops."""
-    return weights.load_weights(with_options(load_model(name), {**SMALL, **options}), "random")
+    return eager(name, **{**SMALL, **options})
 
 
-def network(name: str, **options: str) -> torch.nn.Module:
-    card = with_options(load_model(name), options)
-    assert card.network is not None
+def network(name: str, **options: Scalar) -> torch.nn.Module:
+    """Return a model's first network, randomly initialised."""
+    card = load_card(name)
+    assert card.networks is not None
     torch.manual_seed(1)
-    made: torch.nn.Module = card.network(**card.options)
+    networks = card.networks(**parse_options(card, options))
+    made: torch.nn.Module = next(iter(networks.values()))
     return made
 
 
@@ -38,12 +51,13 @@ def one(shape: tuple[int, int]) -> Sample:
     return Sample(f"odd{rows}x{cols}#1", image, truth, np.zeros(shape, bool))
 
 
-def played_by(card: Model) -> Any:
+def played_by(model: LoadedModel) -> Any:
     """Return a predictor whose gates are open: at 0, as they start, graphs propagate nothing."""
-    predictor = build_predictor(card)
+    predictor = build_predictor(model)
     assert isinstance(predictor, CropPredictor)
     for part in predictor.answer.args:  # type: ignore[attr-defined]
-        for network in part if isinstance(part, (tuple, list)) else [part]:
+        parts = [*part.values()] if isinstance(part, dict) else part
+        for network in parts if isinstance(parts, (tuple, list)) else [parts]:
             if isinstance(network, torch.nn.Module):
                 for key, value in network.named_parameters():
                     if key.endswith("gamma"):
@@ -51,11 +65,36 @@ def played_by(card: Model) -> Any:
     return predictor
 
 
-def masks(card: Model, sample: Sample, clicks: int = 3) -> list[Any]:
-    predictor = build_predictor(card)
+def masks(model: LoadedModel, sample: Sample, clicks: int = 3) -> list[Any]:
+    predictor = build_predictor(model)
     state, told, found = predictor.start(predictor.begin(sample.image), None), (), []
     for k in range(clicks):
         told = (*told, Click(k * sample.image.shape[0] // clicks, 2 * k, k % 2 == 0))
         mask, state = predictor.predict([Turn(state, told)])[0]
         found.append(mask)
     return found
+
+
+class Lawless(torch.nn.Module):
+    """Gives another answer at every call, which no tracer takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor]:
+        self.calls += 1
+        return (inputs[:, :1] + self.calls,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[torch.Tensor, ...]:
+        return example_image(size), example_points(size, points)
+
+
+def build_lawless(*, runtime: Runtime, **options: Any) -> CropPredictor:
+    network = build_networks(lambda: {"network": Lawless()}, runtime)["network"]
+    return CropPredictor(
+        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+    )
+
+
+lawless = ModelCard("lawless", build_lawless, OPTIONS, lambda **_: {"network": Lawless()})

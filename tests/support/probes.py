@@ -15,12 +15,12 @@ import numpy as np
 from safetensors.torch import save_file
 
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import build_predictor
-from isbench.models.registry import load_model, model_names, with_options
-from isbench.models.weights import load_weights
+from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card, model_names
 from isbench.storage import masks
-from isbench.types import Click, Image, Mask, Model, Turn
-from tests.support.networks import SMALL
+from isbench.types import Click, Image, LoadedModel, Mask, Scalar, Turn
+from tests.support.networks import SMALL, eager, network
 from tests.support.synthetic import filled
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "probes.json"
@@ -36,26 +36,24 @@ def picture() -> Image:
     return np.stack([(3 * rows + cols) % 256, rows * cols // 7 % 256, disk], -1).astype(np.uint8)
 
 
-def loaded(name: str, folder: Path, threshold: float | None = None) -> Model:
+def loaded(name: str, folder: Path, threshold: float | None = None) -> LoadedModel:
     """Return a model with small crops and synthetic weights, ready to be built."""
-    card = load_model(name)
-    if card.network is None:
-        return card
-    options = {key: value for key, value in SMALL.items() if key in card.options}
+    card = load_card(name)
+    if card.networks is None:
+        return load_model(card)
+    options: dict[str, Scalar] = {key: value for key, value in SMALL.items() if key in card.options}
     options |= STEADY.get(name, {})
     if threshold is not None:
-        options["threshold"] = str(threshold)
-    card = with_options(card, options)
-    assert card.network is not None
-    state = filled(card.network(**card.options).state_dict())
+        options["threshold"] = threshold
+    state = filled(network(name, **options).state_dict())
     path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
-    return load_weights(card, str(path))
+    return eager(card, str(path), **options)
 
 
-def answered(card: Model) -> tuple[Mask, Any]:
+def answered(model: LoadedModel) -> tuple[Mask, Any]:
     """Return the mask after all clicks and the state after the first."""
-    predictor = build_predictor(card)
+    predictor = build_predictor(model)
     state, states = predictor.start(predictor.begin(picture()), None), []
     for count in range(1, len(CLICKS) + 1):
         mask, state = predictor.predict([Turn(state, CLICKS[:count])])[0]
@@ -66,14 +64,14 @@ def answered(card: Model) -> tuple[Mask, Any]:
 def probed(name: str, folder: Path) -> dict[str, Any]:
     """Return the golden entry of a model; its threshold is one that splits the first answer."""
     threshold = None
-    card = loaded(name, folder)
-    if card.network is not None:
-        state = answered(card)[1]
+    model = loaded(name, folder)
+    if model.runtime is not None:
+        state = answered(model)[1]
         threshold = round(float(np.median(state.probability.cpu().numpy())), 3)
-        card = loaded(name, folder, threshold)
-    mask = answered(card)[0]
+        model = loaded(name, folder, threshold)
+    mask = answered(model)[0]
     return {
-        "version": card.version,
+        "version": model.card.version,
         "threshold": threshold,
         "mask": masks.encode_rle(mask)["counts"],
     }
@@ -86,7 +84,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for name in model_names():
             try:
-                known = golden.get(name, {}).get("version") == load_model(name).version
+                known = golden.get(name, {}).get("version") == load_card(name).version
             except IsbenchError as error:
                 print(f"left out: {error}")
                 continue

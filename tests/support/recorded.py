@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +14,39 @@ from safetensors.torch import save_file
 
 from isbench.datasets import load_dataset
 from isbench.evaluation import runner
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.storage import store
-from isbench.types import Model, Rules, Runtime
+from isbench.types import ModelCard, Rules, Runtime
+from tests.support.networks import eager
 
 
 def sealed(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in store.find(folder)}
 
 
-def small_card(folder: Path) -> Model:
+def small_card(folder: Path) -> ModelCard:
     """Return ritm-mini with weights that come with it, cheap to play."""
-    card = load_model("ritm-mini", {"flip": "off", "longest_side": "64"})
-    return replace(card, bundled={"pack": weights_file(folder)})
+    card = load_card("ritm-mini")
+    options = {**card.options, "flip": False, "longest_side": 64}
+    return replace(card, options=options, bundled={"pack": weights_file(folder)})
 
 
 def weights_file(folder: Path) -> Path:
     """Write the drawn weights of ritm-mini as a card could bundle them."""
-    from isbench.nn.runtime.compute import build_network
+    from isbench.nn.runtime.compute import load_networks
 
-    card, path = load_model("ritm-mini"), folder / "ritm-mini.safetensors"
-    assert card.network is not None
-    network = card.network
-    state = build_network(lambda: network(**card.options), Runtime()).state_dict()
+    card, path = load_card("ritm-mini"), folder / "ritm-mini.safetensors"
+    assert card.networks is not None
+    networks = load_networks(partial(card.networks, **card.options), Runtime())
+    state = networks["network"].state_dict()
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
     return path
 
 
 def networked(folder: Path) -> store.Run:
     """Return a short run of a small network with drawn weights on the sample."""
-    card = load_model("ritm-mini", {"flip": "off", "longest_side": "64"})
-    card = replace(card, runtime=Runtime())
-    return runner.run(card, load_dataset("sample", limit=2), Rules(2, 1.01), out=folder)
+    model = eager("ritm-mini", flip="off", longest_side="64")
+    return runner.run(model, load_dataset("sample", limit=2), Rules(2, 1.01), out=folder)
 
 
 def rewritten(run: store.Run, change: Callable[[Any], None]) -> store.Run:

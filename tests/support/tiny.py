@@ -13,9 +13,10 @@ from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.predictor import OPTIONS, CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.runtime.compute import build_network
+from isbench.nn.network import example_image, example_points
+from isbench.nn.runtime.compute import build_networks
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
-from isbench.types import Model, Runtime, Scalar
+from isbench.types import ModelCard, Runtime, Scalar
 
 
 class Tiny(nn.Module):
@@ -34,17 +35,20 @@ class Tiny(nn.Module):
         x = self.drop(torch.relu(self.norm(self.first(torch.cat([inputs, drawn], dim=1)))))
         return Logits(self.main(x), self.aux(x))
 
-    def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        return self.forward_with_aux(inputs, clicks).main
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
+        return (self.forward_with_aux(inputs, clicks).main,)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return example_image(size), example_points(size, points)
 
 
-def network(**options: Scalar) -> Tiny:
+def networks(**options: Scalar) -> dict[str, nn.Module]:
     """Return the network; of the card's options only `dropout` concerns it."""
-    return Tiny(float(options.get("dropout", 0.1)))
+    return {"network": Tiny(float(options.get("dropout", 0.1)))}
 
 
 def build(*, runtime: Runtime, **options: Scalar) -> CropPredictor:
-    made = build_network(partial(network, **options), runtime)
+    made = build_networks(partial(networks, **options), runtime)["network"]
     return CropPredictor(make_config(options, Zoom(), runtime), partial(answer_mask_guided, made))
 
 
@@ -62,9 +66,9 @@ RECIPE = Recipe(
     checks=Checks(log=2, checkpoint=3, validation=4, objects=2, clicks=3),
 )
 PLAYED = {**OPTIONS, "flip": False, "zoom_target": 48}
-card = Model("tiny", build, {**PLAYED, "dropout": 0.1}, network, recipe=RECIPE)
+card = ModelCard("tiny", build, {**PLAYED, "dropout": 0.1}, networks, recipe=RECIPE)
 # dropout draws other lots in each process
-steady = Model("steady", build, {**PLAYED, "dropout": 0.0}, network, recipe=RECIPE)
+steady = ModelCard("steady", build, {**PLAYED, "dropout": 0.0}, networks, recipe=RECIPE)
 CARD, STEADY = "tests.support.tiny:card", "tests.support.tiny:steady"
 
 

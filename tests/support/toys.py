@@ -19,7 +19,7 @@ from isbench.types import (
     Game,
     Image,
     Mask,
-    Model,
+    ModelCard,
     Prediction,
     Sample,
     Trajectory,
@@ -127,14 +127,14 @@ def raising(turns: Sequence[Turn]) -> list[Prediction]:
     raise ZeroDivisionError("one divided by zero")
 
 
-card = Model(name="disks", build=Disks, options={"radius": 4})
-deadly = Model(name="deadly", build=Deadly)
-learner = Model(name="learner", build=Learner, adaptive=True)
-shape_card = Model(name="wrong-shape", build=lambda: Broken(wrong_shape))
-dtype_card = Model(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
-few_card = Model(name="too-few", build=lambda: Broken(too_few))
-bare_card = Model(name="no-prediction", build=lambda: Broken(no_prediction))
-raising_card = Model(name="raising", build=lambda: Broken(raising))
+card = ModelCard(name="disks", build=Disks, options={"radius": 4})
+deadly = ModelCard(name="deadly", build=Deadly)
+learner = ModelCard(name="learner", build=Learner, adaptive=True)
+shape_card = ModelCard(name="wrong-shape", build=lambda: Broken(wrong_shape))
+dtype_card = ModelCard(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
+few_card = ModelCard(name="too-few", build=lambda: Broken(too_few))
+bare_card = ModelCard(name="no-prediction", build=lambda: Broken(no_prediction))
+raising_card = ModelCard(name="raising", build=lambda: Broken(raising))
 not_a_card = 3
 
 
@@ -193,7 +193,7 @@ def _is_orphan() -> bool:
     return parent is not None and not parent.is_alive()
 
 
-gated_card = Model(name="gated", build=Gated)
+gated_card = ModelCard(name="gated", build=Gated)
 
 
 def stillborn(folder: str) -> Disks:
@@ -204,7 +204,7 @@ def stillborn(folder: str) -> Disks:
     return Disks()
 
 
-lambda_card = Model(name="by-lambda", build=lambda: Disks(3))
+lambda_card = ModelCard(name="by-lambda", build=lambda: Disks(3))
 
 
 def numbered(folder: Path) -> Any:

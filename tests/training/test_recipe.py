@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from isbench.errors import IsbenchError
-from isbench.models.registry import load_model
+from isbench.models.registry import load_card
 from isbench.training import recipes, schedule
 from isbench.training.optimiser import (
     draw_weights,
@@ -126,7 +126,7 @@ def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() ->
     for name in ("csfpn-hrnet18", "ritm-hrnet18"):
         (line,) = re.findall(rf"^    isbench train {name} (.* --set .*)$", page, re.MULTILINE)
         settings = dict(pair.split("=", 1) for pair in re.findall(r"--set (\S+)", line))
-        found[name] = load_model(name).recipe, with_settings(load_model(name).recipe, settings)
+        found[name] = load_card(name).recipe, with_settings(load_card(name).recipe, settings)
     own, chosen = found["csfpn-hrnet18"]
     coco = {"batch": 32, "epochs": 55, "milestones": (50, 53), "multipliers": own.multipliers}
     assert chosen == replace(recipes.RITM, **coco)

@@ -24,7 +24,7 @@ from isbench.nn.inference.predictor import CropPredictor, InferenceConfig, answe
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Outcome, Weighted, train
 from isbench.training.loop import BEST, WEIGHTS, Report, events
 from isbench.training.training_run import open_training
-from isbench.types import Model, Predictor, Rules
+from isbench.types import ModelCard, Predictor, Rules
 from tests.support.tiny import RECIPE, build, card, rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
 
 def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="has no network to train"):
-        train(Model("bare", build=build), RECIPE, toy_pack, tmp_path)
+        train(ModelCard("bare", build=build), RECIPE, toy_pack, tmp_path)
 
 
 def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
         click_sampling=ClickSampling(single=0.4, centred=0.5),
         checks=Checks(validation=0, objects=20),
     )  # fmt: skip
-    model = Model("smoke", build=build, network=lambda **_: Ritm(Mini()))
+    model = ModelCard("smoke", build=build, networks=lambda **_: {"network": Ritm(Mini())})
     with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
 
         def iou(predictor: Predictor) -> NDArray[np.float64]:

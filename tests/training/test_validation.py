@@ -13,12 +13,12 @@ import torch
 from isbench.errors import IsbenchError
 from isbench.evaluation import runner
 from isbench.metrics import clicks_to, curves
-from isbench.models.weights import load_weights
 from isbench.training import Checks
 from isbench.training.loop import WEIGHTS, Verdict, events
 from isbench.training.training_run import TrainingRun, open_training
 from isbench.training.validation import TARGETS, validate
-from isbench.types import Model, Rules
+from isbench.types import ModelCard, Rules
+from tests.support.networks import eager
 from tests.support.tiny import RECIPE, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,7 +39,7 @@ def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) 
 
 
 @contextmanager
-def opened_with(model: Model, data: str, out: Path) -> Iterator[TrainingRun]:
+def opened_with(model: ModelCard, data: str, out: Path) -> Iterator[TrainingRun]:
     checks = Checks(validation=9, objects=3, clicks=4)
     with open_training(model, replace(RECIPE, checks=checks), data, out) as session:
         yield session
@@ -60,7 +60,7 @@ def test_validation_is_what_a_run_gives_with_the_weights_that_ship(
     model = replace(card, options={**card.options, **options})
     with opened_with(model, toy_pack, tmp_path / "training") as session:
         (verdict,) = (event for event in events(session) if isinstance(event, Verdict))
-        played = load_weights(model, str(tmp_path / "training" / WEIGHTS))
+        played = eager(model, str(tmp_path / "training" / WEIGHTS))
         recorded = runner.run(played, session.held, Rules(4, TARGETS[-1]), out=tmp_path)
         iou = curves(recorded.trajectories, 4)
     assert verdict.scores.noc == tuple(clicks_to(iou, target).mean() for target in TARGETS)

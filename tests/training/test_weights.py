@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_weights_that_ship_are_the_mean_in_half_the_bytes_with_a_card(whole: Path) -> None:
     net = network()
-    load_checkpoint(net, whole / WEIGHTS)
+    load_checkpoint([net], whole / WEIGHTS)
     mean = torch.load(whole / "training.pt", weights_only=True)["mean"]
     for key, value in net.state_dict().items():
         assert torch.allclose(value, mean[key], rtol=1e-3, atol=1e-4)
@@ -58,7 +58,7 @@ def test_numbers_too_large_for_half_the_bytes_stay_whole(tmp_path: Path) -> None
     net.norm.running_var.fill_(1e6)
     save_weights(net, tmp_path / "w.safetensors", {})
     other = network()
-    load_checkpoint(other, tmp_path / "w.safetensors")
+    load_checkpoint([other], tmp_path / "w.safetensors")
     assert torch.equal(other.norm.running_var, net.norm.running_var)
 
 
@@ -73,8 +73,8 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     train(card, plan, toy_pack, tmp_path)
     assert read_card(tmp_path / WEIGHTS)["origin"].startswith(f"{WEIGHTS} ")
     one, other = network(), network()
-    load_checkpoint(one, whole / WEIGHTS)
-    load_checkpoint(other, tmp_path / WEIGHTS)
+    load_checkpoint([one], whole / WEIGHTS)
+    load_checkpoint([other], tmp_path / WEIGHTS)
     assert torch.equal(one.first.weight, other.first.weight)
 
 

@@ -1,9 +1,9 @@
 """Inference of networks of the RITM family: zoom-in, flip, threshold (arXiv:2102.06583).
 
 The inference of one click is a generator that yields requests: a forward pass, to which it is sent
-the logits, or masks to copy to the host. `compute_answers` serves many generators at once. A system
-therefore reads top to bottom, while the batching of passes (one by one on a CPU, equal shapes
-stacked on a GPU) and the copies from the GPU (all masks at once) are implemented once.
+the outputs, or masks to copy to the host. `compute_answers` serves many generators at once. So a
+system reads top to bottom, while the batching of passes (one by one on a CPU, equal shapes stacked
+on a GPU) and the copies from the GPU (all masks at once) are implemented once.
 
 A forward pass takes a crop of the image and of a probability map, and with flip also its mirror
 image, whose logits are averaged. The probabilities are pasted into a map of zeros, so everything
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -24,11 +24,12 @@ from torch.nn import functional as F
 from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import encode_points, mirror_points
 from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
-from isbench.nn.runtime.backends import Computed
+from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import inference
 from isbench.nn.stem import resize_bilinear
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
+T = TypeVar("T")
 _CACHED_CROPS = 2  # the whole image and the last crop
 
 
@@ -79,11 +80,10 @@ class State(NamedTuple):
 
 
 class ForwardRequest(NamedTuple):
-    """A request for a forward pass; answered with its logits."""
+    """A request for a forward pass of a network; answered with the tuple of its outputs."""
 
     network: Computed
-    inputs: Tensor  # (1, 4, h, w)
-    clicks: Tensor  # (1, 2K, 3)
+    inputs: tuple[Tensor, ...]  # dimension 0 of each is the batch
 
 
 class HostRequest(NamedTuple):
@@ -92,7 +92,8 @@ class HostRequest(NamedTuple):
     masks: tuple[Tensor, ...]  # each (h, w) bool
 
 
-Passes: TypeAlias = Generator[ForwardRequest | HostRequest, Any, Prediction]
+Requests: TypeAlias = Generator[ForwardRequest | HostRequest, Any, T]  # a part of an answer
+Passes: TypeAlias = Requests[Prediction]  # an answer
 
 
 def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
@@ -148,9 +149,33 @@ def crop_inputs(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return a resized box of the inputs, and the clicks as points in it."""
-    return resize_bilinear(_crop(inputs, box), size), encode_points(
-        map_clicks(clicks, box, size)
-    ).to(inputs.device)
+    return resize_bilinear(_crop(inputs, box), size), _encode_clicks(inputs, clicks, box, size)
+
+
+def _encode_clicks(
+    inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
+) -> Tensor:
+    # on a GPU passes of equal shape are stacked, so the number of places takes few values
+    stacked = inputs.device.type != "cpu"
+    return encode_points(map_clicks(clicks, box, size), few_lengths=stacked).to(inputs.device)
+
+
+def forward_logits(
+    network: Computed, inputs: Tensor, points: Tensor, flip: bool
+) -> Requests[Tensor]:
+    """Run a pass and return its first output, float32 logits (B, 1, h, w).
+
+    With `flip` the mirror image is in the same pass and its logits are averaged with the others.
+    """
+    if flip:
+        points = torch.cat([points, mirror_points(points, inputs.shape[3])])
+        inputs = torch.cat([inputs, inputs.flip(3)])
+    outputs = yield ForwardRequest(network, (inputs, points))
+    logits: Tensor = outputs[0].float()
+    if flip:
+        plain, mirror = logits.chunk(2)
+        logits = (plain + mirror.flip(3)) / 2
+    return logits
 
 
 def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
@@ -160,12 +185,11 @@ def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
-def compute_answers(games: Sequence[Passes], flip: bool, stack: bool) -> list[Prediction]:
+def compute_answers(games: Sequence[Passes], stack: bool) -> list[Prediction]:
     """Run the generators of several games and return their predictions.
 
-    With `flip` a pass also computes the mirror image and averages the logits. With `stack` passes
-    of equal shape are computed together; otherwise one by one, since on a CPU the results depend on
-    the batch.
+    With `stack` passes of equal shape are computed together; otherwise one by one, since on a CPU
+    the results depend on the batch.
     """
     waiting: dict[int, ForwardRequest | HostRequest] = {
         k: next(game) for k, game in enumerate(games)
@@ -176,7 +200,7 @@ def compute_answers(games: Sequence[Passes], flip: bool, stack: bool) -> list[Pr
         for k, request in waiting.items():
             groups.setdefault(_group_key(request, k, stack), []).append(k)
         for group in groups.values():
-            for k, result in zip(group, _serve([waiting[k] for k in group], flip), strict=True):
+            for k, result in zip(group, _serve([waiting[k] for k in group]), strict=True):
                 try:
                     waiting[k] = games[k].send(result)
                 except StopIteration as end:
@@ -189,14 +213,15 @@ def _group_key(request: ForwardRequest | HostRequest, game: int, stack: bool) ->
     """Return the key of the group in which a request is served."""
     if isinstance(request, HostRequest):
         return HostRequest
-    return (id(request.network), request.inputs.shape) if stack else game
+    if not stack:
+        return game
+    return id(request.network), *(x.shape for x in request.inputs)
 
 
-def _serve(requests: Sequence[ForwardRequest | HostRequest], flip: bool) -> Sequence[Any]:
+def _serve(requests: Sequence[ForwardRequest | HostRequest]) -> Sequence[Any]:
     """Return the results of requests of one group."""
     if isinstance(requests[0], ForwardRequest):
-        passes = [request for request in requests if isinstance(request, ForwardRequest)]
-        return _logits(passes, flip).chunk(len(passes))
+        return _forward([one for one in requests if isinstance(one, ForwardRequest)])
     masks_of = [request.masks for request in requests if isinstance(request, HostRequest)]
     flat = torch.cat([mask.flatten() for masks in masks_of for mask in masks]).cpu().numpy()
     start, results = 0, []
@@ -209,40 +234,14 @@ def _serve(requests: Sequence[ForwardRequest | HostRequest], flip: bool) -> Sequ
     return results
 
 
-def _logits(requests: Sequence[ForwardRequest], flip: bool) -> Tensor:
-    """Return the logits of passes with the same network and shape, (B, 1, h, w) float32."""
-    inputs = torch.cat([request.inputs for request in requests])
-    clicks = _join([request.clicks for request in requests])
-    if flip:
-        clicks = torch.cat([clicks, mirror_points(clicks, inputs.shape[3])])
-        inputs = torch.cat([inputs, inputs.flip(3)])
-    logits = requests[0].network(inputs, clicks).float()
-    if flip:
-        plain, mirror = logits.chunk(2)
-        logits = (plain + mirror.flip(3)) / 2
-    return logits
-
-
-def _join(tables: Sequence[Tensor]) -> Tensor:
-    """Join (1, 2K, 3) points of several passes into one table, padding each half with -1."""
-    most = max(table.shape[1] for table in tables) // 2
-    halves = [table.reshape(2, -1, 3) for table in tables]
-    filled = [F.pad(half, (0, 0, 0, most - half.shape[1]), value=-1.0) for half in halves]
-    return torch.stack([half.reshape(2 * most, 3) for half in filled])
-
-
-def _make_request(
-    network: Computed,
-    picture: Picture,
-    previous: Tensor,
-    clicks: Sequence[Click],
-    box: Box,
-    size: tuple[int, int],
-) -> ForwardRequest:
-    inputs = picture.with_map(previous, box, size)
-    return ForwardRequest(
-        network, inputs, encode_points(map_clicks(clicks, box, size)).to(inputs.device)
-    )
+def _forward(requests: Sequence[ForwardRequest]) -> list[tuple[Tensor, ...]]:
+    """Return the outputs of passes with the same network and shapes, computed in one pass."""
+    network, inputs = requests[0]
+    if len(requests) == 1:
+        return [network(*inputs)]
+    columns = zip(*(request.inputs for request in requests), strict=True)
+    outputs = network(*(torch.cat(column) for column in columns))
+    return list(zip(*(output.chunk(len(requests)) for output in outputs), strict=True))
 
 
 _CPU = Runtime()
@@ -275,27 +274,28 @@ class InferenceConfig:
         previous: Tensor,
         clicks: Sequence[Click],
         box: Box | None,
-    ) -> Generator[ForwardRequest | HostRequest, Any, Tensor]:
+    ) -> Requests[Tensor]:
         """Run a pass over a box of the image, or over all of it, with the previous mask.
 
         Returns (1, 1, h, w) probabilities: for a box at the network's input size, for the whole
         image at the image's size.
         """
-        if box is not None and self.zoom is not None:
-            logits = yield _make_request(
-                network, picture, previous, clicks, box, self.zoom.size(box)
-            )
-            return torch.sigmoid(logits)
         rows, cols = previous.shape[-2:]
-        whole = Box(0, rows - 1, 0, cols - 1)
-        size = Zoom(self.overview).size(whole) if self.overview else (rows, cols)
-        logits = yield _make_request(network, picture, previous, clicks, whole, size)
-        return resize_bilinear(torch.sigmoid(logits), (rows, cols))
+        region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
+        if box is not None and self.zoom is not None:
+            region, size = box, self.zoom.size(box)
+        elif self.overview:
+            size = Zoom(self.overview).size(region)
+        inputs = picture.with_map(previous, region, size)
+        points = _encode_clicks(inputs, clicks, region, size)
+        logits = yield from forward_logits(network, inputs, points, self.flip)
+        probability = torch.sigmoid(logits)
+        return probability if region is box else resize_bilinear(probability, (rows, cols))
 
     def compute(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the predictions of games, computed with the runtime's settings."""
         with inference(self.runtime):
-            return compute_answers(games, self.flip, stack=self.runtime.device != "cpu")
+            return compute_answers(games, stack=self.runtime.device != "cpu")
 
 
 # Options of every card of the family. With zoom_target=0 and longest_side=-1 the data set's value

@@ -1,35 +1,40 @@
-"""Backends: eager PyTorch, OpenVINO, and PyTorch's compiler. All give the same logits.
+"""Backends: eager PyTorch, OpenVINO, and PyTorch's compiler. All give the same outputs.
 
-A backend takes a network in eval mode and returns a faster one with the same logits, which a small
+A backend takes a network in eval mode and returns a faster one with the same outputs, which a small
 pass checks when it is built. Eager PyTorch is the reference: it does not fold batch norms into
 convolutions, which would save 5 % but change the last bits of every recorded game. The others do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit, unknown
-from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import Computed, make_examples
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
 
-TOLERANCE = 1e-4  # of logits, relative to the largest if that is above 1
-
-# RGB in [0, 1] and probabilities (B, 4, H, W), and (B, 2K, 3) points, to logits (B, 1, H, W)
-Computed = Callable[[Tensor, Tensor], Tensor]
+TOLERANCE = 1e-4  # of outputs, relative to the largest value if that is above 1
+_TRIAL_SIZE, _TRIAL_POINTS = (96, 128), 4
 
 
-def choose_backend(name: str, device: str, precision: str) -> str:
+def choose_backend(name: str, device: str, precision: str, gradients: bool = False) -> str:
     """Return the backend for a name, `auto` being the fastest available one.
 
-    Raises IsbenchError for a backend that is unknown or unavailable.
+    With `gradients` only eager PyTorch is available. Raises IsbenchError for a backend that is
+    unknown or unavailable.
     """
     if name not in ("auto", *_BACKENDS):
         raise unknown("backend", name, ("auto", *_BACKENDS))
+    if gradients and name not in ("auto", "eager"):
+        raise IsbenchError(
+            f"backend {name} computes no gradients, which this model needs; wanted eager"
+        )
+    if gradients:
+        return "eager"
     on_cpu = device == "cpu"
     if name == "auto":
         return "openvino" if openvino.is_installed() and on_cpu and precision == "fp32" else "eager"
@@ -43,24 +48,40 @@ def choose_backend(name: str, device: str, precision: str) -> str:
 def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
     """Return the network for the runtime's backend.
 
-    Raises Unfit if, in fp32, the logits of a trial pass differ by more than TOLERANCE.
+    Raises Unfit if, in fp32, the outputs of a trial pass differ by more than TOLERANCE.
     """
     compiled = _BACKENDS[runtime.backend](network, runtime)
     if compiled is network or runtime.precision != "fp32":
         return compiled
-    expected, actual = _trial_logits(network, runtime), _trial_logits(compiled, runtime)
-    if actual.shape != expected.shape:  # happens with OpenVINO on processors without AVX2
-        raise Unfit(
-            f"backend {runtime.backend} gives logits of shape {tuple(actual.shape)}; wanted "
-            f"{tuple(expected.shape)}: use --backend eager"
-        )
-    error = (actual - expected).abs().max().item() / max(1.0, expected.abs().max().item())
-    if not error <= TOLERANCE:
-        raise Unfit(
-            f"backend {runtime.backend} gives logits {error:.1e} off; wanted {TOLERANCE:.0e}: use "
-            "--backend eager"
-        )
+    # twice the same image, since the mirror image is the second of a batch
+    examples = make_examples(network, _TRIAL_SIZE, _TRIAL_POINTS)
+    inputs = [torch.cat([x, x]).to(runtime.device) for x in examples]
+    with torch.inference_mode():
+        expected, actual = network(*inputs), compiled(*inputs)
+    _check_outputs(runtime.backend, expected, actual)
     return compiled
+
+
+def _check_outputs(backend: str, expected: Sequence[Tensor], actual: Sequence[Tensor]) -> None:
+    """Raise Unfit unless a backend's outputs are those of the network."""
+    shapes, wanted = ([tuple(x.shape) for x in outputs] for outputs in (actual, expected))
+    if shapes != wanted:  # happens with OpenVINO on processors without AVX2
+        raise Unfit(
+            f"backend {backend} gives outputs of shape {_join(shapes)}; wanted {_join(wanted)}: "
+            "use --backend eager"
+        )
+    for output, reference in zip(actual, expected, strict=True):
+        scale = max(1.0, reference.abs().max().item())
+        error = (output.float() - reference.float()).abs().max().item() / scale
+        if not error <= TOLERANCE:
+            raise Unfit(
+                f"backend {backend} gives outputs {error:.1e} off; wanted {TOLERANCE:.0e}: use "
+                "--backend eager"
+            )
+
+
+def _join(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes)) or "none"
 
 
 def _eager(network: nn.Module, runtime: Runtime) -> Computed:
@@ -82,14 +103,3 @@ _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {
     "openvino": _openvino,
     "compile": _compile,
 }
-
-
-def _trial_logits(network: Computed, runtime: Runtime) -> Tensor:
-    """Return the logits of a synthetic image and its mirror image, with clicks of both signs."""
-    rows, cols = 96, 128
-    ramp = torch.linspace(0, 1, rows * cols).reshape(1, 1, rows, cols)
-    picture = torch.cat([ramp, (7 * ramp) % 1, (31 * ramp) % 1, (ramp > 0.4).float()], dim=1)
-    clicks = encode_points([(30.0, 40.0, True), (80.0, 100.0, False), (50.0, 64.0, True)])
-    inputs = torch.cat([picture, picture.flip(3)]).to(runtime.device)
-    with torch.inference_mode():
-        return network(inputs, clicks.repeat(2, 1, 1).to(runtime.device)).float()

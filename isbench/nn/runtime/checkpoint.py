@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,33 @@ from isbench.errors import IsbenchError
 _MOST_KEYS = 3  # most keys that an error lists
 
 
-def load_checkpoint(network: nn.Module, path: Path) -> str:
-    """Load a checkpoint file into the network and return the file's sha256.
+def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
+    """Load a checkpoint file into networks and return the file's sha256.
 
-    All keys must match in name and shape, and all values must be finite. Raises IsbenchError for a
-    file that is damaged, contains code, or is for another network.
+    The keys of the file must be those of all networks together, and equal in shape; all values must
+    be finite. Raises IsbenchError for a file that is damaged, contains code, or is for another
+    network.
     """
     digest = digest_file(path)
     state = _state(path, _read(path))
-    _check(path, state, network.state_dict())
-    network.load_state_dict(state, strict=True)
+    states = [network.state_dict() for network in networks]
+    _check(path, state, {key: value for one in states for key, value in one.items()})
+    for network, keys in zip(networks, states, strict=True):
+        network.load_state_dict({key: state[key] for key in keys}, strict=True)
     return digest
+
+
+def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
+    """Return the networks that share a weight file, in order.
+
+    They share one unless a key names different tensors in two of them; then each has its own.
+    """
+    tensors: dict[str, Tensor] = {}
+    for network in networks:
+        for key, tensor in network.state_dict(keep_vars=True).items():
+            if tensors.setdefault(key, tensor) is not tensor:
+                return [[one] for one in networks]
+    return [list(networks)]
 
 
 def _read(path: Path) -> Any:

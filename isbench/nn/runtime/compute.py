@@ -6,75 +6,77 @@ on every device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 
 import torch
-from torch import nn
 
 from isbench.errors import IsbenchError, unknown
-from isbench.nn.runtime.backends import Computed, accelerate
-from isbench.nn.runtime.checkpoint import load_checkpoint
+from isbench.nn.network import Computed, Networks
+from isbench.nn.runtime.backends import accelerate
+from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.types import Runtime
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SEED = 0  # of randomly initialised weights
 
 
-def build_network(
-    network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
-) -> Computed:
-    """Return a network for the runtime's backend; see `load_network`.
+def build_networks(make: Callable[[], Networks], runtime: Runtime) -> Mapping[str, Computed]:
+    """Return a card's networks for the runtime's backend, by name; see `load_networks`.
 
-    Raises Unfit if the backend's logits differ from the network's.
+    Raises Unfit if the outputs on the backend differ from those of a network.
     """
-    module = load_network(network, runtime, number, of)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks = load_networks(make, runtime)
+    for network in networks.values():
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with inference(runtime):
-        return accelerate(module, runtime)
+        return {name: accelerate(network, runtime) for name, network in networks.items()}
 
 
-def load_network(
-    network: Callable[[], nn.Module], runtime: Runtime, number: int = 0, of: int = 1
-) -> nn.Module:
-    """Return a network for inference, its weights loaded, or randomly initialised if none are set.
+def load_networks(make: Callable[[], Networks], runtime: Runtime) -> Networks:
+    """Return networks for inference, their weights loaded, or randomly initialised if none are set.
 
-    It is network `number` of the `of` networks of a model, which use the runtime's files in order.
-    Raises IsbenchError for a wrong number of files, and for weights that changed since they were
-    hashed.
+    All networks are in one weight file, unless their keys name different tensors: then each has a
+    file of its own, in order. Raises IsbenchError for a wrong number of files, and for weights that
+    changed since they were hashed.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(_SEED + number)
-        module = network()
+        torch.default_generator.manual_seed(_SEED)
+        networks = make()
     if runtime.weights:
-        path, digest = _weight_file(runtime, number, of)
-        if load_checkpoint(module, path) != digest:
-            raise IsbenchError(f"weights {path} changed after the run began; run it again")
-    module.requires_grad_(False)
-    return module.eval().to(runtime.device)
+        groups = group_by_file(list(networks.values()))
+        _check_files(runtime, len(groups))
+        digests = runtime.digest.split("+")
+        for group, path, digest in zip(groups, runtime.weights, digests, strict=True):
+            if load_checkpoint(group, path) != digest:
+                raise IsbenchError(f"weights {path} changed after the run began; run it again")
+    for network in networks.values():
+        network.requires_grad_(False).eval().to(runtime.device)
+    return networks
 
 
-def _weight_file(runtime: Runtime, number: int, of: int) -> tuple[Path, str]:
-    """Return a network's weight file and its expected sha256."""
-    if len(runtime.weights) != of:
+def _check_files(runtime: Runtime, wanted: int) -> None:
+    if len(runtime.weights) != wanted:
         names = ",".join(map(str, runtime.weights))
         raise IsbenchError(
-            f"this model has {of} network{'s' * (of > 1)} but was given {len(runtime.weights)} "
-            f"weight files ({names}); wanted --weights {','.join(['FILE'] * of)}"
+            f"this model has {wanted} network{'s' * (wanted > 1)} but was given "
+            f"{len(runtime.weights)} weight files ({names}); wanted --weights "
+            f"{','.join(['FILE'] * wanted)}"
         )
-    return runtime.weights[number], runtime.digest.split("+")[number]
 
 
 @contextmanager
 def inference(runtime: Runtime) -> Iterator[None]:
-    """Run the `with` block without gradients, in the runtime's precision and number of threads."""
+    """Run the `with` block in the runtime's precision and number of threads.
+
+    Gradients are off unless the runtime asks for them.
+    """
     threads, allow_tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(runtime.threads)
     if runtime.precision == "fp32":
         torch.backends.cudnn.allow_tf32 = False  # TF32 has 10 mantissa bits instead of 23
     try:
-        with torch.inference_mode(), _autocast(runtime):
+        with torch.inference_mode(not runtime.gradients), _autocast(runtime):
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allow_tf32

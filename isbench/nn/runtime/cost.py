@@ -1,4 +1,4 @@
-"""The cost of a network: parameters and multiply-adds, in total and of each part.
+"""The cost of a card's networks: parameters and multiply-adds, in total and of each part.
 
 Counted on torch's meta device, which computes nothing and takes no memory. Included are the
 multiply-adds of convolutions and matrix products, also in attention (torch's FlopCounter, halved).
@@ -8,17 +8,18 @@ differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from isbench.nn.network import Networks, make_examples
 
 CLICKS = 20  # places in the table of clicks, which decide the cost of attention to clicks
 COUNTED = (
-    "multiply-adds of convolutions and matrix products for one pass over one image, without its "
-    f"mirror image, with {CLICKS} clicks; not norms, activations, resizing"
+    "multiply-adds of convolutions and matrix products for one pass of each network over one "
+    f"image, without its mirror image, with {CLICKS} clicks; not norms, activations, resizing"
 )
 
 REST = "backbone"
@@ -47,27 +48,29 @@ class Count(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """The total cost of a network, and that of each of its parts."""
+    """The total cost of a card's networks, and that of each part."""
 
     whole: Count
     parts: Mapping[str, Count]
 
 
-def count_cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
-    """Return the cost of one pass of a network over an image of `size` rows and columns."""
+def count_cost(make: Callable[[], Networks], size: tuple[int, int]) -> Cost:
+    """Return the cost of one pass of each network over an image of `size` rows and columns."""
+    flops: dict[str, int] = {}  # by the name of a module, "" for a whole network
+    parameters: dict[str, dict[int, int]] = {}  # sizes by identity: networks may share parameters
     with torch.device("meta"), torch.inference_mode():
-        module = network().eval()
-        inputs, clicks = torch.zeros(1, 4, *size), torch.zeros(1, CLICKS, 3)
-        with FlopCounterMode(display=False) as counter:
-            module(inputs, clicks)
-    counts = counter.get_flop_counts()
-    root = type(module).__name__
-    flops = {name: sum(counts.get(f"{root}.{name}", {}).values()) for name in _module_names(module)}
-    parts = {
-        part: Count(_parameters_of(module, names), sum(flops.get(name, 0) for name in names) // 2)
-        for part, names in PARTS.items()
-    }
-    whole = Count(_count_parameters(module.parameters()), sum(counts["Global"].values()) // 2)
+        for network in make().values():
+            network.eval()
+            with FlopCounterMode(display=False) as counter:
+                network(*make_examples(network, size, CLICKS))
+            counts, root = counter.get_flop_counts(), type(network).__name__
+            for name, module in network.named_modules():
+                key = f"{root}.{name}" if name else "Global"
+                flops[name] = flops.get(name, 0) + sum(counts.get(key, {}).values())
+                own = parameters.setdefault(name, {})
+                own.update((id(tensor), tensor.numel()) for tensor in module.parameters())
+    parts = {part: _count(flops, parameters, names) for part, names in PARTS.items()}
+    whole = _count(flops, parameters, ("",))
     rest = Count(
         whole.parameters - sum(count.parameters for count in parts.values()),
         whole.macs - sum(count.macs for count in parts.values()),
@@ -75,15 +78,11 @@ def count_cost(network: Callable[[], nn.Module], size: tuple[int, int]) -> Cost:
     return Cost(whole, {REST: rest, **{part: c for part, c in parts.items() if any(c)}})
 
 
-def _module_names(network: nn.Module) -> list[str]:
-    return [name for name, _ in network.named_modules() if name]
-
-
-def _parameters_of(network: nn.Module, names: tuple[str, ...]) -> int:
-    modules = dict(network.named_modules())
-    return sum(_count_parameters(modules[name].parameters()) for name in names if name in modules)
-
-
-def _count_parameters(parameters: object) -> int:
-    tensors: list[Tensor] = list(parameters)  # type: ignore[call-overload]
-    return sum(tensor.numel() for tensor in tensors)
+def _count(
+    flops: Mapping[str, int], parameters: Mapping[str, Mapping[int, int]], names: Sequence[str]
+) -> Count:
+    """Return the cost of the modules with these names."""
+    return Count(
+        sum(sum(parameters.get(name, {}).values()) for name in names),
+        sum(flops.get(name, 0) for name in names) // 2,
+    )

@@ -22,13 +22,15 @@ from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit
-from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import make_examples
 from isbench.types import Runtime
 
 _FILE = "network.xml"
 _CACHE_SIZE = 24  # networks; the least recently used are removed
-# chosen so that no two maps of a network have equal sizes by chance: the trace stays general
-_ROWS, _COLS = 304, 400
+# rows and columns of the image, and places for clicks, of two sets of example inputs. The first is
+# traced, and chosen so that no two maps of a network have equal sizes by chance: the trace stays
+# general. Dimensions in which the second differs may have any length.
+_TRACED, _OTHER = ((304, 400), 4), ((336, 464), 6)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -55,11 +57,12 @@ class Compiled:
             _find_cached(network), "CPU", hints
         ).create_infer_request()
 
-    def __call__(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        """Return the logits (B, 1, H, W)."""
-        arrays = [inputs.contiguous().numpy(), clicks.contiguous().numpy()]
-        logits = self._request.infer(arrays, share_inputs=True, share_outputs=True)[0]
-        return torch.from_numpy(logits.copy())  # the next call writes into it
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs."""
+        arrays = [x.contiguous().numpy() for x in inputs]
+        outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
+        # copied, since the next call writes into them
+        return tuple(torch.from_numpy(outputs[k].copy()) for k in range(len(outputs)))
 
 
 def _find_cached(network: nn.Module) -> Path:
@@ -99,7 +102,7 @@ def _add_to_cache(network: nn.Module, found: Path) -> None:
 
 
 def _trace(network: nn.Module) -> Any:
-    """Return the network as a graph for any crop size and number of clicks.
+    """Return the network as a graph for any batch, crop size and number of clicks.
 
     Calls the front end directly: `openvino.convert_model` would send usage statistics.
     """
@@ -107,11 +110,10 @@ def _trace(network: nn.Module) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    image = torch.rand(2, 4, _ROWS, _COLS, generator=torch.Generator().manual_seed(0))
-    clicks = encode_points([(50.0, 60.0, True), (100.0, 200.0, False), (20.0, 30.0, True)])
+    examples, others = (make_examples(network, *sizes) for sizes in (_TRACED, _OTHER))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about branches on sizes; see _ROWS
-        example = image, clicks.repeat(2, 1, 1)
+        warnings.simplefilter("ignore")  # about branches on sizes; see _TRACED
+        example = tuple(torch.cat([x, x]) for x in examples)
         try:
             decoder = TorchScriptPythonDecoder(network, example_input=example)
             front_end = FrontEndManager().load_by_framework("pytorch")
@@ -121,7 +123,12 @@ def _trace(network: nn.Module) -> Any:
                 f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
                 "--backend eager"
             ) from error
-    shapes = openvino.PartialShape([-1, 4, -1, -1]), openvino.PartialShape([-1, -1, 3])
+    shapes = (
+        openvino.PartialShape(
+            [-1, *(a if a == b else -1 for a, b in zip(x.shape[1:], y.shape[1:], strict=True))]
+        )
+        for x, y in zip(examples, others, strict=True)
+    )
     graph.reshape(dict(zip(graph.inputs, shapes, strict=True)))
     return graph
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from isbench import Model, Prediction
+from isbench import ModelCard, Prediction
 
 
 class Threshold:
@@ -23,4 +23,4 @@ class Threshold:
         return np.abs(grey - np.mean(levels)) < self.tolerance
 
 
-card = Model(name="toy-threshold", build=Threshold, options={"tolerance": 40.0})
+card = ModelCard(name="toy-threshold", build=Threshold, options={"tolerance": 40.0})

@@ -1,0 +1,110 @@
+"""Loads a model by name with its options, weights, device and backend: what `isbench run` plays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from isbench.errors import IsbenchError, Unfit
+from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card, parse_options
+from isbench.models.weights import Progress, load_weights
+from isbench.types import LoadedModel, ModelCard, Runtime, Scalar
+
+
+def load_model(
+    model: ModelCard | str,
+    options: Mapping[str, Scalar] | None = None,
+    weights: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int = 1,
+    backend: str = "auto",
+    progress: Progress = lambda file, done, total: None,
+    note: Callable[[str], None] = warnings.warn,
+) -> LoadedModel:
+    """Return a model that is ready to play, its weights found or downloaded.
+
+    Parameters
+    ----------
+    model : ModelCard or str
+        A card, the name of an installed model, or `package.module:card`.
+    options : mapping
+        Values of options by name, also as text such as "on" or "0.5"; the others have their
+        defaults.
+    weights : str or None
+        A bundled or published name, one or several comma-separated files, or `random`. None selects
+        the first bundled weights, or the published ones if there is only one set.
+    device : str
+        auto, cpu, cuda, cuda:N or mps.
+    precision : str
+        fp32, bf16 or fp16.
+    threads : int
+        Threads of the networks, per process.
+    backend : str
+        auto, eager, openvino or compile; `auto` is the fastest that gives the outputs of eager.
+    progress : callable
+        Called during a download with the file, the bytes so far and the total or None.
+    note : callable
+        Called with a message if `auto` has to use another backend than usual.
+
+    Returns
+    -------
+    LoadedModel
+        The card, all options, and the runtime; see `isbench.run`.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown name or value, and for settings of networks if the model has none.
+    """
+    card = load_card(model) if isinstance(model, str) else model
+    values = parse_options(card, options or {})
+    if card.networks is None:
+        _refuse_settings(card, weights, device, precision, threads, backend)
+        return LoadedModel(card, values)
+    from isbench.nn.runtime import backends, compute  # imports torch, which takes a second
+
+    if threads < 1:
+        raise IsbenchError(f"threads is {threads}; wanted at least 1")
+    device, precision = compute.parse_device(device), compute.parse_precision(precision)
+    runtime = Runtime(
+        device=device,
+        precision=precision,
+        threads=threads,
+        backend=backends.choose_backend(backend, device, precision, card.gradients),
+        gradients=card.gradients,
+    )
+    loaded = LoadedModel(card, values, load_weights(card, weights, runtime, progress))
+    if backend == "auto" and runtime.backend != "eager":
+        return _with_exact_backend(loaded, note)
+    return loaded
+
+
+def _refuse_settings(
+    card: ModelCard, weights: str | None, device: str, precision: str, threads: int, backend: str
+) -> None:
+    """Raise IsbenchError for a setting that only networks have."""
+    given = (
+        ("weights", weights, (None,)),
+        ("device", device, ("auto", "cpu")),
+        ("precision", precision, ("fp32",)),
+        ("backend", backend, ("auto", "eager")),
+        ("threads", threads, (1,)),
+    )
+    for name, value, usual in given:
+        if value not in usual:
+            raise IsbenchError(f"{name} is {value}, but {card.name} has no network; leave it out")
+
+
+def _with_exact_backend(model: LoadedModel, note: Callable[[str], None]) -> LoadedModel:
+    """Return the model unchanged if its backend reproduces PyTorch's outputs, else with PyTorch."""
+    assert model.runtime is not None
+    try:
+        build_predictor(model)
+    except Unfit as error:
+        note(f"{model.name}: {error}; using eager")
+        return replace(model, runtime=replace(model.runtime, backend="eager"))
+    return model

@@ -1,0 +1,63 @@
+"""The contract of networks: tensors in, tensors out, and example inputs of any size.
+
+Backends, costs and checks know a network by its example inputs only. Not here: weights
+(`runtime.checkpoint`) and devices (`runtime.compute`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from isbench.errors import IsbenchError
+
+# a network on a backend: called like the module, without gradients unless the card asks for them
+Computed: TypeAlias = Callable[..., tuple[Tensor, ...]]
+# from a card's options to its networks by name; see `ModelCard.networks`
+Networks: TypeAlias = Mapping[str, nn.Module]
+
+
+class Network(Protocol):
+    """What a module must offer to be a card's network."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs. Dimension 0 of every input and output is the batch."""
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return valid inputs with a batch of 1 for an image of `size` rows and columns.
+
+        `points` is the number of places for clicks, an even number. A dimension that changes with
+        `size` or `points` may have any length; all others are fixed, but for the batch.
+        """
+
+
+def make_examples(network: nn.Module, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+    """Return a network's example inputs; raises IsbenchError for a module without them."""
+    make = getattr(network, "example_inputs", None)
+    if make is None:
+        raise IsbenchError(
+            f"network {type(network).__name__} has no example_inputs(size, points); wanted a "
+            "method that returns a tuple of tensors"
+        )
+    inputs: tuple[Tensor, ...] = make(size, points)
+    return inputs
+
+
+def example_image(size: tuple[int, int], channels: int = 4) -> Tensor:
+    """Return (1, channels, H, W): up to three channels of colours in [0, 1] and a mask."""
+    ramp = torch.linspace(0, 1, size[0] * size[1]).reshape(1, 1, *size)
+    layers = torch.cat([ramp, (7 * ramp) % 1, (31 * ramp) % 1, (ramp > 0.4).float()], dim=1)
+    return layers[:, :channels]
+
+
+def example_points(size: tuple[int, int], points: int) -> Tensor:
+    """Return (1, points, 3) places inside the image, all used, as `encode_points` returns them."""
+    order = torch.arange(points, dtype=torch.float32)
+    rows, cols = (0.3 + 0.38 * order) % 1 * size[0], (0.3 + 0.29 * order) % 1 * size[1]
+    half = points // 2
+    # positive and negative clicks alternate
+    turn = torch.cat([2 * order[:half], 2 * order[: points - half] + 1])
+    return torch.stack([rows, cols, turn], dim=-1)[None]
