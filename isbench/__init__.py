@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from isbench.errors import IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
+    from isbench.metrics import Games, Metric
     from isbench.models.registry import load_model
     from isbench.storage.store import Run, read
     from isbench.types import (
@@ -31,7 +32,9 @@ _MODULES = {
     "Click": "types",
     "Dataset": "types",
     "Game": "types",
+    "Games": "metrics",
     "IsbenchError": "errors",
+    "Metric": "metrics",
     "Model": "types",
     "Prediction": "types",
     "Predictor": "types",
@@ -53,7 +56,9 @@ __all__ = [
     "Click",
     "Dataset",
     "Game",
+    "Games",
     "IsbenchError",
+    "Metric",
     "Model",
     "Prediction",
     "Predictor",
