@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from isbench.errors import IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
+    from isbench.metrics import Games, Metric
     from isbench.models.loading import load_model
     from isbench.storage.store import Run, read
     from isbench.types import (
@@ -32,8 +33,10 @@ _MODULES = {
     "Click": "types",
     "Dataset": "types",
     "Game": "types",
+    "Games": "metrics",
     "IsbenchError": "errors",
     "LoadedModel": "types",
+    "Metric": "metrics",
     "ModelCard": "types",
     "Prediction": "types",
     "Predictor": "types",
@@ -55,8 +58,10 @@ __all__ = [
     "Click",
     "Dataset",
     "Game",
+    "Games",
     "IsbenchError",
     "LoadedModel",
+    "Metric",
     "ModelCard",
     "Prediction",
     "Predictor",

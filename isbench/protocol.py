@@ -66,6 +66,11 @@ def preset_digest(rules: Rules) -> str:
     return sha256(repr(fixed).encode()).hexdigest()[:12]
 
 
+def has_full_games(rules: Rules) -> bool:
+    """Whether games continue to the last click at any IoU, as IoU@k needs."""
+    return rules.stop_iou > 1
+
+
 def is_over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:
     """Whether a game is over, given (intersection, union) in pixels after each click."""
     intersection, union = overlap[-1]

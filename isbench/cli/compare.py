@@ -10,6 +10,7 @@ from rich.table import Table
 
 from isbench.cli.options import console, data_option, runs_option
 from isbench.errors import IsbenchError
+from isbench.metrics import list_metrics
 from isbench.reporting import compare as comparison
 from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
@@ -64,7 +65,7 @@ def compare(
 
 
 def _print(a: Run, b: Run, worst: int) -> None:
-    result = comparison.compare(a, b)
+    result = comparison.compare(a, b, list_metrics())
     terminal = console()
     terminal.print(f"A  {comparison.run_title(a)}")
     terminal.print(f"B  {comparison.run_title(b)}")
@@ -81,12 +82,12 @@ def _print(a: Run, b: Run, worst: int) -> None:
             *counts,
         )  # fmt: skip
     terminal.print(table)
-    listed = Table(box=box.SIMPLE_HEAD, title=f"objects that differ most in {result.rows[-1][0]}")
+    listed = Table(box=box.SIMPLE_HEAD, title=f"objects that differ most in {result.listed}")
     for head in ("Object", "A", "B", "A - B"):
         listed.add_column(head, justify="left" if head == "Object" else "right", no_wrap=True)
-    for key, clicks_a, clicks_b in result.differing[:worst]:
-        listed.add_row(key, str(clicks_a), str(clicks_b), f"{clicks_a - clicks_b:+d}")
+    for key, of_a, of_b in result.differing[:worst]:
+        listed.add_row(key, f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
     if result.differing:
         terminal.print(listed)
     else:
-        terminal.print(f"no object differs in {result.rows[-1][0]}")
+        terminal.print(f"no object differs in {result.listed}")

@@ -10,6 +10,7 @@ import click
 from isbench.cli.progress import track
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
+from isbench.metrics import list_metrics
 from isbench.reporting.html_report import (
     ReportPictures,
     differing_objects,
@@ -55,7 +56,17 @@ def write_page(
             click.echo(f"isbench: {path} has no pictures: {error}", err=True)
     write_text(
         path,
-        render_page(title, runs, max_clicks, pictures, sizes, note, read_template("report"), pair),
+        render_page(
+            title,
+            runs,
+            max_clicks,
+            pictures,
+            sizes,
+            note,
+            read_template("report"),
+            pair,
+            list_metrics(),
+        ),
     )
     click.echo(str(path))
 

@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from isbench.metrics import clicks_to, curves
+from isbench.metrics import clicks_to, curves, reachable_target
+from isbench.metrics.targets import percent
 from isbench.types import Game, Spec, Trajectory
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Reporter:
     def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Start the bar of a run, or print its first line."""
         self._name, self._spec, self._total = f"{spec.model} on {spec.dataset}", spec, total
-        self._target = min(0.90, spec.rules.stop_iou)
+        self._target = reachable_target(spec.rules.stop_iou)
         self._resumed = self._done = len(recorded)
         self._clicks, self._noc = 0, sum(map(self._clicks_needed, recorded))
         self._started = self._printed = monotonic()
@@ -86,7 +87,7 @@ class Reporter:
             self._console.print(f"isbench: {text}", style="yellow")
 
     def _figures(self) -> str:
-        noc = f"NoC@{100 * self._target:.0f} {self._noc / self._done:.2f}"
+        noc = f"NoC@{percent(self._target)} {self._noc / self._done:.2f}"
         return f"{self._rate():.1f} objects/s, {self._clicks} clicks, {noc}"
 
     def _rate(self) -> float:

@@ -12,10 +12,11 @@ import click
 from isbench.cli.options import console, data_option, runs_option
 from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
-from isbench.metrics import Floats
+from isbench.metrics import Floats, Metric, list_metrics
 from isbench.papers import all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.published import read_published
+from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
@@ -45,6 +46,7 @@ class ReportOptions(NamedTuple):
     page: Path | None
     objects: int
     pictures: int
+    metrics: tuple[Metric, ...]
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -52,8 +54,8 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--table",
     "view",
-    help=f"Table to print: {', '.join((*tables.VIEWS, BOUNDARY))}, or 1 to 4 of the CSFPN paper. "
-    "[default: noc]",
+    help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY))}, 1 to 4 of the CSFPN "
+    "paper, or a table of an installed metric. [default: noc]",
 )
 @click.option(
     "--format",
@@ -130,10 +132,12 @@ def report(
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
-    options = ReportOptions(runs, data, max_clicks, out or runs / "plots", page, count, pictures)
+    options = ReportOptions(
+        runs, data, max_clicks, out or runs / "plots", page, count, pictures, list_metrics()
+    )
     _check(view, form, options)
     chosen, notes = _choose_runs(names, runs, view)
-    needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", "all")
+    needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", tables.ALL)
     for note in (*notes, *_list_warnings(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
     if page is not None:
@@ -146,9 +150,9 @@ def report(
     for plot in plots:
         _draw_plot(plot, names, chosen, boundaries, options)
     if checklist:
-        _print(checklists.make_checklist(chosen, max_clicks), form)
+        _print(checklists.make_checklist(chosen, max_clicks, options.metrics), form)
     if view is not None or not (plots or page or checklist):
-        _print_view(view or "noc", form, chosen, boundaries, max_clicks)
+        _print_view(view or "noc", form, chosen, boundaries, options)
 
 
 def _draw_plot(
@@ -171,14 +175,14 @@ def _draw_plot(
 
 
 def _print_view(
-    view: str, form: str, chosen: list[Run], boundaries: list[Floats], max_clicks: int
+    view: str, form: str, chosen: list[Run], boundaries: list[Floats], options: ReportOptions
 ) -> None:
     if view == BOUNDARY:
         _print(boundary_tables.make_table(chosen, boundaries), form)
     elif view in PAPER:
         _print_paper(int(view), chosen, form)
     else:
-        _print_runs(chosen, view, form, max_clicks)
+        _print_runs(chosen, view, form, options)
 
 
 def _compute_boundaries(chosen: list[Run], options: ReportOptions) -> list[Floats]:
@@ -213,7 +217,7 @@ def _choose_in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
 
 
 def _check(view: str | None, form: str, options: ReportOptions) -> None:
-    known = (*tables.VIEWS, BOUNDARY, *PAPER)
+    known = (*tables.list_views(options.metrics), BOUNDARY, *PAPER)
     if view is not None and view not in known:
         raise unknown("table", view, known)
     if form not in FORMATS:
@@ -231,7 +235,7 @@ def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
     for run in runs:
         if not is_known(run.spec.dataset, run.spec.fingerprint):
             yield f"{run.path} was played on {run.spec.dataset} files with an unknown fingerprint"
-    if needs_iou and not all(map(tables.has_full_games, runs)):
+    if needs_iou and not all(has_full_games(run.spec.rules) for run in runs):
         yield tables.FULL_GAMES
 
 
@@ -263,13 +267,13 @@ def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     click.echo(str(views.save_pictures(scenes, options.out)))
 
 
-def _print_runs(runs: list[Run], view: str, form: str, max_clicks: int) -> None:
-    frame = tables.make_frame(runs, max_clicks)
+def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
+    frame = tables.make_frame(runs, options.max_clicks, options.metrics)
     if form == "csv":
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
         notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.make_table(frame, view), notes=notes), form)
+        _print(replace(tables.make_table(frame, view, options.metrics), notes=notes), form)
 
 
 def _print(table: TextTable, form: str) -> None:

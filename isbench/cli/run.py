@@ -23,6 +23,8 @@ from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
 from isbench.evaluation.clicker import CLICKERS
 from isbench.evaluation.executors.processes import Executor, play_here
+from isbench.metrics import Metric, list_metrics
+from isbench.protocol import has_full_games
 from isbench.reporting import tables, text_table
 from isbench.storage.store import Run
 from isbench.types import LoadedModel, Rules
@@ -159,6 +161,7 @@ def run(
         list(map(job.check_model, loaded))  # the last model fails before the first one runs
     part = parse_shard(shard)
     count, execute = _choose_executor(executor, address, workers, loaded)
+    metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
         runs = [
             runner.run(
@@ -177,21 +180,21 @@ def run(
             for model in loaded
         ]
     if part is None:
-        _print_runs(runs, max_clicks)
+        _print_runs(runs, max_clicks, metrics)
         return
     for one in runs:
         click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
     click.echo("merge the parts with `isbench merge` when all are done")
 
 
-def _print_runs(runs: Sequence[Run], max_clicks: int) -> None:
+def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.make_table(tables.make_frame(runs, max_clicks), "all")
+    whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
     terminal.print(tables.LEGEND)
-    if any(not tables.has_full_games(one) for one in runs):
+    if any(not has_full_games(one.spec.rules) for one in runs):
         terminal.print(tables.FULL_GAMES)
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)

@@ -21,6 +21,7 @@ import numpy as np
 
 from isbench.errors import IsbenchError, PredictorError, unknown
 from isbench.evaluation.clicker import CLICKERS
+from isbench.metrics import count_overlap
 from isbench.protocol import is_over
 from isbench.storage.masks import encode_rle
 from isbench.types import (
@@ -244,10 +245,8 @@ def _accept(answers: Sequence[Prediction], group: Sequence[_ActiveObject]) -> No
 
 def _score(active: _ActiveObject) -> None:
     """Append (intersection, union) in pixels, without ignored ones; keep the mask if asked."""
-    truth = active.sample.truth
-    scored = active.mask > active.sample.ignore
-    overlap = int(np.count_nonzero(scored & truth)), int(np.count_nonzero(scored | truth))
-    active.overlap.append(overlap)
+    sample = active.sample
+    active.overlap.append(count_overlap(active.mask, sample.truth, sample.ignore))
     if active.masks is not None:
         active.masks.append(encode_rle(active.mask))
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
-import numpy as np
 
 from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import THREADS
@@ -70,12 +69,3 @@ def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) 
         check_answers(answers, [(sample.key, sample.truth.shape)])
         mask, state = answers[0]
         yield mask
-
-
-def compute_overlap(mask: Mask, sample: Sample) -> tuple[int, int]:
-    """Return (intersection, union) of mask and truth in pixels, without ignored ones."""
-    scored = mask & ~sample.ignore
-    return (
-        int(np.count_nonzero(scored & sample.truth)),
-        int(np.count_nonzero(scored | sample.truth)),
-    )

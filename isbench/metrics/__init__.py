@@ -7,21 +7,52 @@ from isbench.metrics.clicks import (
     bootstrap,
     clicks_to,
     compare_paired,
+    count_by_clicks,
     curves,
     find_failures,
     find_failures_ritm,
     image_of,
 )
+from isbench.metrics.metric import (
+    Figure,
+    Games,
+    Metric,
+    Values,
+    compute_values,
+    make_games,
+    summarise,
+)
+from isbench.metrics.overlap import count_overlap
+from isbench.metrics.registry import MAIN_NOC, METRICS, find_metric, list_metrics
+from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, reachable_target
 
 __all__ = [
+    "IOU_AT",
+    "MAIN_NOC",
+    "MAIN_TARGET",
+    "METRICS",
+    "TARGETS",
+    "USUAL_TARGETS",
     "Difference",
+    "Figure",
     "Floats",
+    "Games",
+    "Metric",
+    "Values",
     "area",
     "bootstrap",
     "clicks_to",
+    "compare_paired",
+    "compute_values",
+    "count_by_clicks",
+    "count_overlap",
     "curves",
     "find_failures",
     "find_failures_ritm",
+    "find_metric",
     "image_of",
-    "compare_paired",
+    "list_metrics",
+    "make_games",
+    "reachable_target",
+    "summarise",
 ]

@@ -48,6 +48,15 @@ def find_failures_ritm(iou: Floats, target: float) -> NDArray[np.bool_]:
     return np.equal(clicks_to(iou, target), iou.shape[1], dtype=bool)
 
 
+def count_by_clicks(iou: Floats, target: float) -> tuple[NDArray[np.int64], int]:
+    """Return how many objects reach `target` at each click, (K,) from (N, K), and how many never.
+
+    The number that never reach it is the NoF.
+    """
+    reached = clicks_to(iou, target)[~find_failures(iou, target)]
+    return np.bincount(reached, minlength=iou.shape[1] + 1)[1:], len(iou) - len(reached)
+
+
 def area(iou: Floats) -> Floats:
     """Return the area under each IoU curve as the mean over clicks, (N,) from (N, K)."""
     mean: Floats = iou.mean(axis=1)
@@ -112,7 +121,7 @@ class Difference(NamedTuple):
 def compare_paired(
     a: Floats, b: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 10_000
 ) -> Difference:
-    """Compare two figures of the same objects; lower is better.
+    """Compare two figures of the same objects; the lower one wins.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 from isbench import metrics
 from isbench.papers.cells import Cell, Records, describe_provenance, format_cell, make_cells
 from isbench.papers.rows import QUESTIONS, STEPS, Question
+from isbench.reporting.tables import collect_games
 from isbench.reporting.text_table import TextTable
 from isbench.storage.store import Run
 
@@ -101,8 +102,9 @@ def _step(before: Cell, after: Cell) -> Iterator[str]:
 
 
 def _noc(run: Run, question: Question) -> dict[str, int]:
-    iou = metrics.curves(run.trajectories, question.max_clicks)
-    clicks = metrics.clicks_to(iou, question.target)
+    games = collect_games(run, question.max_clicks)
+    clicks = metrics.compute_values(metrics.find_metric(question.metric), games)
+    assert clicks is not None  # a run that does not play to the target does not fit the question
     return {game.key: int(count) for game, count in zip(run.trajectories, clicks, strict=True)}
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from isbench.datasets import is_known
+from isbench.metrics import find_metric, summarise
 from isbench.papers.candidates import Candidate
 from isbench.papers.rows import Question
 from isbench.reporting import tables
@@ -61,10 +62,11 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
 
 def measure(run: Run, question: Question) -> Measured:
     """Return the figure of a run; failures are counted as in RITM's evaluator and in the paper."""
-    row = tables.compute_figures(run, question.max_clicks)
-    name = question.metric.replace("nof@", "nof_ritm@")
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return Measured(_number(row[name]), _optional_number(low), _optional_number(high))
+    metric = find_metric(question.metric.replace("nof@", "nof_ritm@"))
+    figure = summarise([metric], tables.collect_games(run, question.max_clicks))[metric.key]
+    return Measured(
+        float(figure.value), _optional_number(figure.low), _optional_number(figure.high)
+    )
 
 
 def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -90,10 +92,6 @@ def _length(run: Run) -> tuple[int, float]:
     return run.spec.rules.max_clicks, run.spec.rules.stop_iou
 
 
-def _number(value: object) -> float:
-    return float(value)  # type: ignore[arg-type]
-
-
-def _optional_number(value: object) -> float | None:
-    """Return an end of an interval, None if it is nan or missing."""
-    return None if value is None or _number(value) != _number(value) else _number(value)
+def _optional_number(value: float) -> float | None:
+    """Return an end of an interval, None if it is nan."""
+    return None if value != value else value

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from isbench import metrics
-from isbench.metrics import Floats
-from isbench.reporting.tables import IOU_AT, has_full_games, make_labels
+from isbench.metrics import IOU_AT, Floats
+from isbench.protocol import has_full_games
+from isbench.reporting.tables import make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -39,7 +40,7 @@ def make_table(runs: Sequence[Run], values: Sequence[Floats]) -> TextTable:
         low, high = metrics.bootstrap(kept, images)
         cells = [
             f"{kept[:, k - 1].mean():.4f} [{low[k - 1]:.4f}, {high[k - 1]:.4f}]"
-            if has_full_games(run) and k <= found.shape[1]
+            if has_full_games(run.spec.rules) and k <= found.shape[1]
             else ""
             for k in IOU_AT
         ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from isbench import metrics
-from isbench.reporting.tables import compute_figures, make_labels
+from isbench.metrics import METRICS, Metric
+from isbench.reporting.tables import compute_figures, format_figure, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -16,9 +16,11 @@ NOTE = (
 )
 
 
-def make_checklist(runs: Sequence[Run], max_clicks: int = 20) -> TextTable:
+def make_checklist(
+    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+) -> TextTable:
     """Return the checklist with one row per item and one column per run."""
-    columns = [_list_facts(run, max_clicks) for run in runs]
+    columns = [_list_facts(run, max_clicks, metrics) for run in runs]
     rows = tuple((item, *(column[item] for column in columns)) for item in columns[0])
     heads = (
         "State",
@@ -30,16 +32,15 @@ def make_checklist(runs: Sequence[Run], max_clicks: int = 20) -> TextTable:
     return TextTable(heads, rows, (False,) * len(heads), notes=(NOTE,))
 
 
-def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
+def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[str, str]:
     spec, rules = run.spec, run.spec.rules
-    row = compute_figures(run, max_clicks)
-    images = len({metrics.image_of(game.key) for game in run.trajectories})
+    row = compute_figures(run, max_clicks, metrics)
     limit = "" if spec.limit is None else f", the first {spec.limit} only"
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
     versions = session.get("versions")
     options = dict(spec.options)
     return {
-        "data set": f"{spec.dataset}: {len(run.trajectories)} objects on {images} images{limit}",
+        "data set": f"{spec.dataset}: {row['objects']} objects on {row['images']} images{limit}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": f"{rules.clicker}, seed {rules.seed}",
@@ -53,10 +54,7 @@ def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
         "threshold of the mask": _format_options(options, "threshold"),
         "longest side of images": _format_options(options, "longest_side"),
         "other options": _format_options(options, *(key for key in options if key not in _LISTED)),
-        **{f"NoC@{p} [95 % interval]": _format_interval(row, f"noc@{p}") for p in (80, 85, 90)},
-        **{f"NoF@{p}, never reached": _format_number(row[f"nof@{p}"], 0) for p in (85, 90)},
-        **{f"NoF@{p} as RITM counts": _format_number(row[f"nof_ritm@{p}"], 0) for p in (85, 90)},
-        "seconds per click": _format_number(row["seconds_per_click"], 4),
+        **{_name_item(one): format_figure(one, row) for one in metrics if one.item != ""},
         "computed by": ", ".join(
             part
             for part in (
@@ -77,6 +75,11 @@ def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
 _LISTED = {"zoom", "zoom_target", "g2l", "overview", "flip", "threshold", "longest_side"}
 
 
+def _name_item(metric: Metric) -> str:
+    interval = " [95 % interval]" if metric.has_interval else ""
+    return metric.item or f"{metric.name}{interval}"
+
+
 def _format_options(options: Mapping[str, object], *names: str) -> str:
     return ", ".join(f"{name}={_format_option(options[name])}" for name in names if name in options)
 
@@ -93,13 +96,3 @@ def _format_versions(found: object) -> str:
     if not isinstance(found, Mapping):
         return ""
     return ", ".join(f"{name} {version}" for name, version in found.items() if version)
-
-
-def _format_number(value: object, digits: int) -> str:
-    number = float(str(value))
-    return "" if number != number else f"{number:.{digits}f}"
-
-
-def _format_interval(row: Mapping[str, object], name: str) -> str:
-    mean, low, high = (_format_number(row[key], 2) for key in (name, f"{name}_low", f"{name}_high"))
-    return f"{mean} [{low}, {high}]" if low else mean

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from isbench import metrics
 from isbench.errors import IsbenchError
-from isbench.reporting.tables import NOC_TARGETS
+from isbench.metrics import (
+    METRICS,
+    TARGETS,
+    Difference,
+    Games,
+    Metric,
+    Values,
+    compare_paired,
+    compute_values,
+    make_games,
+)
 from isbench.storage import store
 from isbench.storage.store import Run
+
+VIEW = "noc"  # the metrics of this table are compared
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The differences of two runs: one row per figure, and the objects, most different first."""
 
-    rows: tuple[tuple[str, tuple[float, float], metrics.Difference], ...]  # name, means, difference
-    differing: tuple[tuple[str, int, int], ...]  # key, clicks of A and of B
+    rows: tuple[tuple[str, tuple[float, float], Difference], ...]  # name, means, difference
+    listed: str  # the figure by which objects differ: NoC at the highest target
+    differing: tuple[tuple[str, float, float], ...]  # key, figure of A and of B
     notes: tuple[str, ...]
 
 
-def compare(a: Run, b: Run) -> Comparison:
-    """Compare NoC in pairs, for the budget and the targets that both runs cover.
+class _Pair(NamedTuple):
+    """A metric of the same objects in two runs."""
 
-    Raises IsbenchError if the runs are over different objects or data, or share no target.
+    metric: Metric
+    a: Values
+    b: Values
+
+
+def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
+    """Compare the metrics of the table "noc" in pairs, for the budget that both runs cover.
+
+    A metric that one of the runs cannot tell is left out. Raises IsbenchError if the runs are over
+    different objects or data, or share no metric.
     """
     games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
@@ -43,22 +64,31 @@ def compare(a: Run, b: Run) -> Comparison:
                 f"runs {run_title(a)} and {run_title(b)} are over different data ({what} "
                 f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same data"
             )
-    stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
-    targets = [target for target in NOC_TARGETS if target <= stop]
-    if not targets:
-        raise IsbenchError(f"a run stopped at IoU {stop:g}; wanted 0.80 or more to compare NoC")
     keys = sorted(games_a)
     budget = min(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-    iou_a = metrics.curves([games_a[key] for key in keys], budget)
-    iou_b = metrics.curves([games_b[key] for key in keys], budget)
-    images = [metrics.image_of(key) for key in keys]
-    rows = []
-    for target in targets:
-        noc_a, noc_b = metrics.clicks_to(iou_a, target), metrics.clicks_to(iou_b, target)
-        difference = metrics.compare_paired(noc_a.astype(float), noc_b.astype(float), images)
-        name = f"NoC_{budget}@{100 * target:.0f}"
-        rows.append((name, (float(noc_a.mean()), float(noc_b.mean())), difference))
-    return Comparison(tuple(rows), _list_differing(keys, noc_a, noc_b), tuple(_list_notes(a, b)))
+    of_a = make_games([games_a[key] for key in keys], a.spec.rules, budget, a.seconds)
+    of_b = make_games([games_b[key] for key in keys], b.spec.rules, budget, b.seconds)
+    pairs = list(_compute_pairs(of_a, of_b, metrics))
+    if not pairs:
+        stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
+        raise IsbenchError(
+            f"a run stopped at IoU {stop:g}; wanted {TARGETS[0]:.2f} or more to compare NoC"
+        )
+    rows = tuple(
+        (
+            _name(pair.metric, budget),
+            (float(pair.a.mean()), float(pair.b.mean())),
+            _compare_pair(pair, of_a.images),
+        )
+        for pair in pairs
+    )
+    listed = next((pair for pair in reversed(pairs) if pair.metric in METRICS), pairs[-1])
+    return Comparison(
+        rows,
+        _name(listed.metric, budget),
+        _list_differing(keys, listed.a, listed.b),
+        tuple(_list_notes(a, b)),
+    )
 
 
 def run_title(run: Run) -> str:
@@ -66,11 +96,33 @@ def run_title(run: Run) -> str:
     return f"{run.spec.model} on {run.spec.dataset} ({store.digest_of_path(run.path)})"
 
 
+def _compute_pairs(a: Games, b: Games, metrics: Sequence[Metric]) -> Iterator[_Pair]:
+    """Yield the metrics to compare that both runs can tell of every object."""
+    for metric in metrics:
+        if metric.view == VIEW:
+            of_a, of_b = compute_values(metric, a), compute_values(metric, b)
+            if of_a is not None and of_b is not None and np.isfinite(of_a + of_b).all():
+                yield _Pair(metric, of_a, of_b)
+
+
+def _compare_pair(pair: _Pair, images: Sequence[str]) -> Difference:
+    difference = compare_paired(pair.a.astype(np.float64), pair.b.astype(np.float64), images)
+    if pair.metric.better == "lower":
+        return difference
+    return difference._replace(wins=difference.losses, losses=difference.wins)
+
+
+def _name(metric: Metric, budget: int) -> str:
+    """Return the name with the budget: NoC@90 is NoC_20@90 for 20 clicks."""
+    return metric.name.replace("@", f"_{budget}@", 1)
+
+
 def _list_differing(
-    keys: list[str], a: NDArray[np.int64], b: NDArray[np.int64]
-) -> tuple[tuple[str, int, int], ...]:
-    order = sorted(range(len(keys)), key=lambda k: (-abs(int(a[k]) - int(b[k])), keys[k]))
-    return tuple((keys[k], int(a[k]), int(b[k])) for k in order if a[k] != b[k])
+    keys: Sequence[str], a: Values, b: Values
+) -> tuple[tuple[str, float, float], ...]:
+    pairs = zip(keys, a.tolist(), b.tolist(), strict=True)
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    return tuple(sorted(differing, key=lambda pair: (-abs(pair[1] - pair[2]), pair[0])))
 
 
 def _list_notes(a: Run, b: Run) -> Iterator[str]:

@@ -16,11 +16,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from isbench import metrics
-from isbench.metrics import Floats
+from isbench.metrics import (
+    MAIN_NOC,
+    MAIN_TARGET,
+    METRICS,
+    Floats,
+    Metric,
+    bootstrap,
+    compute_values,
+    count_by_clicks,
+    curves,
+    reachable_target,
+)
+from isbench.protocol import has_full_games
 from isbench.reporting import html_tables
 from isbench.reporting.recorded_masks import RecordedMasks
-from isbench.reporting.tables import has_full_games, make_frame, make_labels, make_table
+from isbench.reporting.tables import ALL, collect_games, make_frame, make_labels, make_table
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
@@ -29,7 +40,6 @@ from isbench.types import Image, Mask
 
 SIDE = 480  # longer side of a picture on the page, in pixels
 LIMIT = 25_000_000  # bytes of all pictures
-TARGET = 0.9  # IoU of the NoC in the list of objects
 
 
 @dataclass
@@ -98,9 +108,7 @@ def encode_picture(games: Sequence[RecordedMasks]) -> dict[str, Any]:
                     for click in one.game.clicks
                 ],
                 "masks": [_encode_mask(mask, size) for mask in one.masks],
-                "iou": [
-                    _round(value, 4) for value in metrics.curves([one.game], len(one.masks))[0]
-                ],
+                "iou": [_round(value, 4) for value in curves([one.game], len(one.masks))[0]],
                 "boundary": [_round(value, 4) for value in one.boundary],
                 "exact": one.exact,
             }
@@ -118,6 +126,7 @@ def render_page(
     note: str,
     template: Mapping[str, str],
     pair: bool = False,
+    metrics: Sequence[Metric] = METRICS,
 ) -> str:
     """Return the page as one HTML file that loads no other file.
 
@@ -137,6 +146,8 @@ def render_page(
         The parts of the page by suffix: html, css, js.
     pair
         Whether the page compares two runs: it then starts with a scatter plot of their clicks.
+    metrics
+        The metrics in its table.
     """
     names = make_labels(runs)
     sets = list(_make_sets(runs, max_clicks, pictures, sizes))
@@ -149,7 +160,8 @@ def render_page(
         "sets": sets,
         "charts": charts,
         "pictures": pictures.pictures,
-        "sort": "disagreement" if pair else "mean NoC@90",
+        "metric": MAIN_NOC.name,
+        "sort": "disagreement" if pair else f"mean {MAIN_NOC.name}",
         "told": note,
     }
     return Template(template["html"]).substitute(
@@ -157,7 +169,9 @@ def render_page(
         lead=escape(_make_lead(runs)),
         style=template["css"],
         script=template["js"],
-        tables=html_tables.render_tables([html_tables.Section("Tables", _table(runs, max_clicks))]),
+        tables=html_tables.render_tables(
+            [html_tables.Section("Tables", _table(runs, max_clicks, metrics))]
+        ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
         ),
@@ -168,11 +182,9 @@ def render_page(
 
 def _compute_figures(run: Run, max_clicks: int) -> tuple[Floats, Floats]:
     """Return NoC@90, nan if the run stops at a lower IoU, and the last IoU of each object."""
-    iou = metrics.curves(run.trajectories, max_clicks)
-    noc = metrics.clicks_to(iou, TARGET).astype(np.float64)
-    if run.spec.rules.stop_iou < TARGET:
-        noc[:] = np.nan
-    return noc, iou[:, -1]
+    games = collect_games(run, max_clicks)
+    last, noc = games.iou[:, -1], compute_values(MAIN_NOC, games)
+    return np.full(len(last), np.nan) if noc is None else noc.astype(np.float64), last
 
 
 def _make_sets(
@@ -215,26 +227,24 @@ def _make_charts(
         yield {"kind": "curves", "title": f"mean IoU@k on {dataset}", "lines": lines}
         lines = []
         for k in members:
-            noc, _ = _compute_figures(runs[k], most)
-            never = metrics.find_failures(metrics.curves(runs[k].trajectories, most), TARGET)
-            reached = noc[~np.isnan(noc) & ~never].astype(int)
-            counts = np.bincount(reached, minlength=most + 1)[1:]
-            label = f"{names[k]}, {np.count_nonzero(never)} never"
-            lines.append({"label": label, "counts": counts.tolist()})
-        yield {"kind": "bars", "title": f"NoC@90 on {dataset}", "lines": lines}
+            target = reachable_target(runs[k].spec.rules.stop_iou)
+            counts, never = count_by_clicks(collect_games(runs[k], most).iou, target)
+            label = names[k] if target == MAIN_TARGET else f"{names[k]}, to IoU {target:g}"
+            lines.append({"label": f"{label}, {never} never", "counts": counts.tolist()})
+        yield {"kind": "bars", "title": f"{MAIN_NOC.name} on {dataset}", "lines": lines}
 
 
 def _make_curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
     """Return the mean IoU after each click and its 95 % interval, as drawn by `plots.iou_k`."""
-    iou = metrics.curves(run.trajectories, clicks)
-    low, high = metrics.bootstrap(iou, [metrics.image_of(game.key) for game in run.trajectories])
-    full = has_full_games(run)
+    games = collect_games(run, clicks)
+    low, high = bootstrap(games.iou, games.images)
+    full = has_full_games(run.spec.rules)
     return {
         "label": label if full else f"{label}, stopped at {run.spec.rules.stop_iou:g}: last held",
         "dashed": not full,
         **{
             name: [_round(value, 4) for value in values]
-            for name, values in (("mean", iou.mean(axis=0)), ("low", low), ("high", high))
+            for name, values in (("mean", games.iou.mean(axis=0)), ("low", low), ("high", high))
         },
     }
 
@@ -248,7 +258,7 @@ def _make_scatter(
     pairs, counts = np.unique(np.stack([a, b], axis=1), axis=0, return_counts=True)
     yield {
         "kind": "scatter",
-        "title": "NoC@90, object by object",
+        "title": f"{MAIN_NOC.name}, object by object",
         "x": names[0],
         "y": names[1],
         "most": int(max(a.max(), b.max())),
@@ -257,8 +267,8 @@ def _make_scatter(
     }
 
 
-def _table(runs: Sequence[Run], max_clicks: int) -> TextTable:
-    return make_table(make_frame(runs, max_clicks), "all")
+def _table(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> TextTable:
+    return make_table(make_frame(runs, max_clicks, metrics), ALL, metrics)
 
 
 def _make_lead(runs: Sequence[Run]) -> str:

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from isbench import metrics
+from isbench.protocol import has_full_games
 from isbench.reporting.boundary_tables import with_boundary_iou
 from isbench.reporting.qualitative import Scene, Side, make_caption
-from isbench.reporting.tables import has_full_games, make_labels
+from isbench.reporting.tables import make_labels
 from isbench.storage.store import Run
 
 # The palette of Okabe and Ito, which colour-blind readers can distinguish.
@@ -69,9 +70,9 @@ def biou_k(runs: Sequence[Run], values: Sequence[metrics.Floats]) -> Figure:
 
 
 def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
-    """Plot a histogram of clicks to IoU 0.90: one panel per data set.
+    """Plot a histogram of clicks to the main target: one panel per data set.
 
-    Objects that never reach it have a separate bar, right of the budget. Runs that stop below 0.90
+    Objects that never reach it have a separate bar, right of the budget. Runs that stop below it
     are counted at the IoU where they stop, and labelled.
     """
     run_counts: Counter[str] = Counter()
@@ -84,22 +85,20 @@ def noc_hist(runs: Sequence[Run], max_clicks: int) -> Figure:
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
         budget = min(max_clicks, run.spec.rules.max_clicks)
-        target = min(0.90, run.spec.rules.stop_iou)
+        target = metrics.reachable_target(run.spec.rules.stop_iou)
         iou = metrics.curves(run.trajectories, budget)
-        solved = metrics.clicks_to(iou, target)[~metrics.find_failures(iou, target)]
-        heights = np.bincount(solved, minlength=budget + 1)[1:]
+        heights, never = metrics.count_by_clicks(iou, target)
         width = 0.8 / bars
         shift = (positions[run.path] + 0.5) * width - 0.4
-        never = len(iou) - len(solved)
         places = np.append(np.arange(1, budget + 1), longest + 2) + shift
-        label = label if target == 0.90 else f"{label}, to IoU {target:g}"
+        label = label if target == metrics.MAIN_TARGET else f"{label}, to IoU {target:g}"
         panel.bar(places, np.append(heights, never), width, color=colour, label=label)
         ticks = [*range(1, longest + 1, max(1, longest // 10)), longest + 2]
         panel.set_xticks(ticks, [*map(str, ticks[:-1]), "never"])
 
     figure = _panels(runs, draw)
     for panel in figure.axes:
-        panel.set(xlabel="clicks to IoU 0.90", ylabel="objects")
+        panel.set(xlabel=f"clicks to IoU {metrics.MAIN_TARGET:.2f}", ylabel="objects")
         panel.legend(loc="upper center", fontsize=8, frameon=False)
     return figure
 
@@ -151,7 +150,7 @@ def _draw_side(panel: Axes, scene: Scene, side: Side) -> None:
 
 def _style_curve(run: Run, label: str, held: str) -> tuple[str, str]:
     """Return the line style and label of a curve; games that stop early hold the last value."""
-    if has_full_games(run):
+    if has_full_games(run.spec.rules):
         return "-", label
     return "--", f"{label}, stopped at {run.spec.rules.stop_iou:g}: last {held} held"
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
+from isbench.evaluation.replay import model_from_spec, open_predictor, replay_masks
 from isbench.evaluation.replay_check import count_shared_clicks
+from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.reporting.compare import run_title
 from isbench.reporting.tables import make_labels
@@ -159,7 +160,7 @@ def _make_side(
 ) -> Side:
     """Return the side of a model with these answers; it shows the last one."""
     masks = list(answers)
-    overlap = tuple(compute_overlap(mask, sample) for mask in masks)
+    overlap = tuple(count_overlap(mask, sample.truth, sample.ignore) for mask in masks)
     return Side(
         label,
         masks[-1],

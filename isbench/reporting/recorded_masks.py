@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
+from isbench.evaluation.replay import model_from_spec, open_predictor, replay_masks
+from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.storage import store
 from isbench.storage.masks import decode_rle
@@ -57,7 +58,10 @@ def recompute_masks(
                     open_predictor(model_from_spec(run.spec))
                 )
                 masks = tuple(replay_masks(predictor, sample, game.clicks))
-            exact = tuple(compute_overlap(mask, sample) for mask in masks) == game.overlap
+            exact = (
+                tuple(count_overlap(mask, sample.truth, sample.ignore) for mask in masks)
+                == game.overlap
+            )
             yield RecordedMasks(sample, game, masks, exact)
 
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from isbench import metrics
+from isbench.errors import IsbenchError
+from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 
-NOC_TARGETS = (0.80, 0.85, 0.90)
-NOF_TARGETS = (0.85, 0.90)
-IOU_AT = (1, 3, 5, 10, 20)
 FULL_GAMES = "IoU@k needs full games, which do not stop at an IoU: run with --stop-iou 1.01"
 
 LEGEND = (
@@ -37,60 +37,63 @@ class Column:
     figure: bool = True  # aligned right
 
 
-def make_frame(runs: Sequence[Run], max_clicks: int = 20) -> pd.DataFrame:
+def make_frame(
+    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+) -> pd.DataFrame:
     """Return one row per run with every figure, nan if the run cannot give it.
 
     Games count up to `max_clicks`; `budget` is the number of clicks allowed. Intervals are 95 %
     bootstrap intervals over images.
     """
-    frame: pd.DataFrame = pd.DataFrame([compute_figures(run, max_clicks) for run in runs])
+    rows = [compute_figures(run, max_clicks, metrics) for run in runs]
+    frame: pd.DataFrame = pd.DataFrame(rows)
     frame.insert(1, "label", make_labels(runs))
     return frame
 
 
-def compute_figures(run: Run, max_clicks: int = 20) -> dict[str, object]:
-    """Return the figures of one run by name, nan if the run cannot give them."""
-    rules = run.spec.rules
-    budget = min(max_clicks, rules.max_clicks)
-    iou = metrics.curves(run.trajectories, budget)
-    images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
-    clicks = [min(budget, len(trajectory.clicks)) for trajectory in run.trajectories]
-    row: dict[str, object] = {
+def compute_figures(
+    run: Run, max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+) -> dict[str, object]:
+    """Return the figures of one run by csv column, nan if the run cannot give them.
+
+    Raises IsbenchError for a metric that fails, or whose csv column tables have already.
+    """
+    budget = min(max_clicks, run.spec.rules.max_clicks)
+    games = collect_games(run, budget)
+    facts = {
         "model": run.spec.model,
         "dataset": run.spec.dataset,
         "preset": run.spec.preset,
         "budget": budget,
-        "objects": len(run.trajectories),
-        "images": len(set(images)),
-        **_compute_noc(iou, images, rules.stop_iou),
+        "objects": len(games.images),
+        "images": len(set(games.images)),
     }
-    for target in NOF_TARGETS:
-        known = target <= rules.stop_iou
-        never, late = metrics.find_failures(iou, target), metrics.find_failures_ritm(iou, target)
-        row[f"nof@{_percent(target)}"] = never.sum() if known else np.nan
-        row[f"nof_ritm@{_percent(target)}"] = late.sum() if known else np.nan
-    for k in IOU_AT:
-        known = has_full_games(run) and k <= budget
-        row[f"iou@{k}"] = iou[:, k - 1].mean() if known else np.nan
-    row["clicks"] = sum(clicks)
-    row["seconds_per_click"] = seconds_per_click(run, budget)
-    row["run"] = store.digest_of_path(run.path)
-    return {**row, **_list_conditions(run)}
+    conditions = {"run": store.digest_of_path(run.path), **_list_conditions(run)}
+    figures = summarise(metrics, games)
+    row: dict[str, object] = {}
+    for metric in metrics:
+        if taken := {"label", *facts, *conditions}.intersection(metric.columns):
+            raise IsbenchError(
+                f"metric {metric.name} has the csv column {min(taken)!r}, which every run has; "
+                "wanted another key"
+            )
+        figure = figures.get(metric.key, Figure(np.nan))
+        row.update(zip(metric.columns, figure, strict=False))  # no ends without an interval
+    return {**facts, **row, **conditions}
 
 
-def has_full_games(run: Run) -> bool:
-    """Whether the games continue to the last click at any IoU, as IoU@k needs."""
-    return run.spec.rules.stop_iou > 1
+def collect_games(run: Run, budget: int) -> Games:
+    """Return the games of a run up to `budget` clicks, as metrics get them."""
+    return make_games(run.trajectories, run.spec.rules, budget, run.seconds)
 
 
-def seconds_per_click(run: Run, budget: int) -> float:
-    """Return the mean seconds per click over the first `budget` clicks, nan if not measured."""
-    seconds = [
-        second
-        for trajectory in run.trajectories
-        for second in run.seconds.get(trajectory.key, ())[: min(budget, len(trajectory.clicks))]
-    ]
-    return float(np.mean(seconds)) if seconds else float("nan")
+def format_figure(metric: Metric, row: Mapping[str, Any]) -> str:
+    """Return a metric in a row of figures as text, with its interval; '' if it is not known."""
+    value, *ends = (row[column] for column in metric.columns)
+    if pd.isna(value):
+        return ""
+    interval = ", ".join(format(end, metric.format) for end in ends if not pd.isna(end))
+    return format(value, metric.format) + (f" [{interval}]" if interval else "")
 
 
 def _list_conditions(run: Run) -> dict[str, object]:
@@ -160,76 +163,28 @@ def _list_settings(run: Run) -> dict[str, object]:
     return {**protocol, **ends, **spec.options, **network, **versions, "decoder": spec.decoder}
 
 
-def _compute_noc(iou: metrics.Floats, images: Sequence[str], stop_iou: float) -> dict[str, float]:
-    noc = np.stack([metrics.clicks_to(iou, target) for target in NOC_TARGETS], axis=1)
-    low, high = metrics.bootstrap(noc.astype(np.float64), images)
-    row = {}
-    for k, target in enumerate(NOC_TARGETS):
-        known = target <= stop_iou  # a game that stops early says nothing about a higher target
-        name = f"noc@{_percent(target)}"
-        row[name] = float(noc[:, k].mean()) if known else np.nan
-        row[f"{name}_low"] = float(low[k]) if known else np.nan
-        row[f"{name}_high"] = float(high[k]) if known else np.nan
-    return row
-
-
-def _number_text(name: str, digits: int) -> Callable[[Mapping[str, object]], str]:
-    def text(row: Mapping[str, object]) -> str:
-        value = row[name]
-        return "" if pd.isna(value) else f"{value:.{digits}f}"  # type: ignore[call-overload]
-
-    return text
-
-
-def _interval_text(name: str) -> Callable[[Mapping[str, object]], str]:
-    def text(row: Mapping[str, object]) -> str:
-        value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-        if pd.isna(value):  # type: ignore[call-overload]
-            return ""
-        interval = "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"  # type: ignore[call-overload]
-        return f"{value:.2f}{interval}"
-
-    return text
-
-
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
     return lambda row: str(row[name])
 
 
-def _percent(target: float) -> str:
-    return f"{100 * target:.0f}"
+def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
+    """Return the names of the tables of these metrics; "all" is the last."""
+    return (*dict.fromkeys(one.view for one in metrics if one.view != ALL), ALL)
 
 
-_LABELS = (Column("Data set", _text("dataset"), False), Column("Model", _text("label"), False))
-_SIZE = (Column("Objects", _number_text("objects", 0)), Column("Budget", _number_text("budget", 0)))
-_RUN = (Column("Run", _text("run"), False),)
-_NOC = tuple(Column(f"NoC@{p}", _interval_text(f"noc@{p}")) for p in map(_percent, NOC_TARGETS))
-_NOF = tuple(Column(f"NoF@{p}", _number_text(f"nof@{p}", 0)) for p in map(_percent, NOF_TARGETS))
-_NOF_RITM = tuple(
-    Column(f"NoF@{p} (RITM)", _number_text(f"nof_ritm@{p}", 0)) for p in map(_percent, NOF_TARGETS)
-)
-_IOU = tuple(Column(f"IoU@{k}", _number_text(f"iou@{k}", 4)) for k in IOU_AT)
-_TIME = (
-    Column("Clicks", _number_text("clicks", 0)),
-    Column("Seconds/click", _number_text("seconds_per_click", 4)),
-)
+def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS) -> TextTable:
+    """Return a view of a frame as a text table.
 
-VIEWS: Mapping[str, tuple[Column, ...]] = {
-    "noc": (*_LABELS, *_SIZE, *_NOC, *_RUN),
-    "nof": (*_LABELS, *_SIZE, *_NOF, *_NOF_RITM, *_RUN),
-    "iou": (*_LABELS, *_SIZE, *_IOU, *_RUN),
-    "time": (*_LABELS, *_SIZE, *_TIME, *_RUN),
-    "all": (*_LABELS, *_SIZE, *_NOC, *_NOF, *_NOF_RITM, *_IOU, *_TIME, *_RUN),
-}
-
-
-def make_table(frame: pd.DataFrame, view: str) -> TextTable:
-    """Return a view of a frame as a text table."""
-    columns = VIEWS[view]
+    The view "all" has every metric, except those that no run can tell.
+    """
     records: list[dict[str, object]] = frame.to_dict("records")  # type: ignore[assignment]
+    shown = [one for one in metrics if view in (ALL, one.view)]
+    if view == ALL:
+        shown = [one for one in shown if any(format_figure(one, row) for row in records)]
+    columns = (*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown), _RUN)
     rows = tuple(tuple(column.text(record) for column in columns) for record in records)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return TextTable(heads, rows, figures, transposed=view == "all")
+    return TextTable(heads, rows, figures, transposed=view == ALL)
 
 
 def format_csv(frame: pd.DataFrame) -> str:
@@ -237,3 +192,13 @@ def format_csv(frame: pd.DataFrame) -> str:
     buffer = io.StringIO()
     frame.to_csv(buffer, index=False)
     return buffer.getvalue()
+
+
+ALL = "all"  # the view of every metric
+_LABELS = (
+    Column("Data set", _text("dataset"), False),
+    Column("Model", _text("label"), False),
+    Column("Objects", _text("objects")),
+    Column("Budget", _text("budget")),
+)
+_RUN = Column("Run", _text("run"), False)

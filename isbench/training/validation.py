@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
 from isbench.evaluation.job import check_model
 from isbench.evaluation.spec import with_dataset_defaults
-from isbench.metrics import clicks_to, curves
+from isbench.metrics import USUAL_TARGETS, clicks_to, curves
 from isbench.models.predictor import build_predictor
 from isbench.models.weights import load_weights
 from isbench.training.weights import save_weights
@@ -26,7 +26,7 @@ from isbench.types import LoadedModel, Rules, Runtime
 if TYPE_CHECKING:
     from isbench.training.training_run import TrainingRun
 
-TARGETS = (0.80, 0.85, 0.90)
+TARGETS = USUAL_TARGETS
 SHOWN = (1, 2, 3, 5, 10, 20)  # clicks after which the mean IoU is reported
 
 

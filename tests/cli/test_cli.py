@@ -83,8 +83,9 @@ def test_early_stopped_runs_print_no_iou_at_k_and_say_how_to_get_it(
     _, printed, _ = isbench(
         "run", "--model", TOY, "--dataset", f"folder:{folder_set}", "--out", out
     )
-    (row,) = [line for line in printed.splitlines() if line.strip().startswith("IoU@5")]
-    assert row.split() == ["IoU@5"]
+    assert "NoC@90" in printed
+    for head in ("IoU@5", "NoC@95", "NoF@95"):
+        assert not [line for line in printed.splitlines() if line.strip().startswith(head)]
     assert "--stop-iou 1.01" in printed
 
 

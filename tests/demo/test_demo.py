@@ -25,7 +25,7 @@ from isbench.datasets import load_dataset
 from isbench.demo.server import UPLOAD, Refused, Table, open_images
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
-from isbench.evaluation.replay import compute_overlap
+from isbench.metrics import count_overlap
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.storage.masks import decode_rle
@@ -119,7 +119,7 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
     for count in (1, 2, 3, 4, 2, 1, 4):
         status, body = answer(address, image=image, model="nearest", clicks=clicks[:count])
         assert status == 200
-        found = compute_overlap(decode_rle(json.loads(body)["mask"]), sample)
+        found = count_overlap(decode_rle(json.loads(body)["mask"]), sample.truth, sample.ignore)
         assert found == game.trajectory.overlap[count - 1]
 
 
@@ -244,7 +244,7 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         click(1)
         wait("2 clicks,")
         second = mask()
-        both, either = compute_overlap(second, sample)
+        both, either = count_overlap(second, sample.truth, sample.ignore)
         assert both / either > 0.8
         browser.save_screenshot(str(tmp_path / "demo.png"))
         ActionChains(browser).send_keys("z").perform()

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
+from isbench.evaluation.replay import model_from_spec, open_predictor, replay_masks
 from isbench.evaluation.replay_check import describe_difference, pick_keys, play_again, shorten
 from isbench.evaluation.runner import run
+from isbench.metrics import count_overlap
 from isbench.models.registry import load_card
 from isbench.reporting.qualitative import (
     average_scenes,
@@ -47,7 +48,7 @@ def test_masks_of_recorded_clicks_have_the_recorded_overlap(pair: list[Run]) -> 
             for game in one.trajectories:
                 sample = FEW.load(game.key)
                 found = [
-                    compute_overlap(mask, sample)
+                    count_overlap(mask, sample.truth, sample.ignore)
                     for mask in replay_masks(predictor, sample, game.clicks)
                 ]
                 assert tuple(found) == game.overlap

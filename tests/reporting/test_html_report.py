@@ -14,8 +14,8 @@ import pytest
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import compute_overlap
 from isbench.evaluation.runner import run
+from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables, html_report
@@ -63,7 +63,8 @@ def test_saved_masks_are_those_that_are_played_again(sample: Dataset, runs: list
     for one, again in zip(saved, recompute_masks(bare, sample, sample.keys, 5), strict=True):
         assert len(one.masks) == len(one.game.clicks)
         assert all(np.array_equal(a, b) for a, b in zip(one.masks, again.masks, strict=True))
-        assert [compute_overlap(mask, one.sample) for mask in one.masks] == list(one.game.overlap)
+        truth, ignore = one.sample.truth, one.sample.ignore
+        assert [count_overlap(mask, truth, ignore) for mask in one.masks] == list(one.game.overlap)
 
 
 def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset) -> None:

@@ -136,7 +136,7 @@ function columns(set) {
     found.push({ name: "size", of: (o) => o.size, shown: (v) => `${(100 * v).toFixed(1)} %` });
   }
   set.runs.forEach((k, n) => {
-    found.push({ name: `NoC@90 ${data.runs[k].label}`, of: (o) => o.noc[n], figure: true });
+    found.push({ name: `${data.metric} ${data.runs[k].label}`, of: (o) => o.noc[n], figure: true });
     found.push({
       name: `last IoU ${data.runs[k].label}`, of: (o) => o.iou[n], figure: true,
       shown: (v) => v.toFixed(4),
@@ -150,7 +150,7 @@ function columns(set) {
 }
 
 const mean = (values) => values.reduce((a, b) => a + (b ?? 0), 0) / values.length;
-const WORST = "mean NoC@90";
+const WORST = `mean ${data.metric}`;
 const disagreement = (o) => Math.max(...o.noc) - Math.min(...o.noc);
 
 function listed() {

@@ -1,0 +1,166 @@
+"""All metrics: those of isbench in one table, then those that packages add by entry point.
+
+An entry point in the group `isbench.metrics` is a Metric or a tuple of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from isbench.errors import IsbenchError, unknown
+from isbench.extensions import Group, list_names, load_extension
+from isbench.metrics.clicks import clicks_to, find_failures, find_failures_ritm
+from isbench.metrics.metric import Games, Metric, Values
+from isbench.metrics.targets import (
+    FAILURE_TARGETS,
+    IOU_AT,
+    MAIN_TARGET,
+    TARGETS,
+    USUAL_TARGETS,
+    percent,
+)
+
+ADDED = Group("isbench.metrics", "metric", object)
+
+
+def _count_clicks(games: Games, target: float) -> Values | None:
+    return clicks_to(games.iou, target) if games.played_to(target) else None
+
+
+def _find_failures(games: Games, target: float) -> Values | None:
+    return find_failures(games.iou, target) if games.played_to(target) else None
+
+
+def _find_failures_ritm(games: Games, target: float) -> Values | None:
+    return find_failures_ritm(games.iou, target) if games.played_to(target) else None
+
+
+def _take_iou(games: Games, click: int) -> Values | None:
+    return games.iou[:, click - 1] if games.are_full and click <= games.budget else None
+
+
+def _average_seconds(games: Games) -> Values | None:
+    measured = np.isfinite(games.seconds)
+    counts = measured.sum(axis=1)
+    if not counts.any():
+        return None
+    sums = np.where(measured, games.seconds, 0).sum(axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _view(name: str, target: float) -> str:
+    """Return the view of a metric at a target: that of the name has the usual targets only."""
+    return name if target in USUAL_TARGETS else "all"
+
+
+METRICS: tuple[Metric, ...] = (
+    *(
+        Metric(
+            name=f"NoC@{percent(target)}",
+            key=f"noc@{percent(target)}",
+            compute=partial(_count_clicks, target=target),
+            view=_view("noc", target),
+        )
+        for target in TARGETS
+    ),
+    *(
+        Metric(
+            name=f"NoF@{percent(target)}{suffix}",
+            key=f"{key}@{percent(target)}",
+            compute=partial(find, target=target),
+            format=".0f",
+            summary="sum",
+            view=_view("nof", target),
+            item=f"NoF@{percent(target)}{meaning}",
+        )
+        for key, suffix, meaning, find in (
+            ("nof", "", ", never reached", _find_failures),
+            ("nof_ritm", " (RITM)", " as RITM counts", _find_failures_ritm),
+        )
+        for target in FAILURE_TARGETS
+    ),
+    *(
+        Metric(
+            name=f"IoU@{click}",
+            key=f"iou@{click}",
+            compute=partial(_take_iou, click=click),
+            format=".4f",
+            better="higher",
+            summary="mean",
+            view="iou",
+            item="",
+        )
+        for click in IOU_AT
+    ),
+    Metric(
+        name="Clicks",
+        key="clicks",
+        compute=lambda games: games.clicks,
+        format=".0f",
+        summary="sum",
+        view="time",
+        item="",
+    ),
+    Metric(
+        name="Seconds/click",
+        key="seconds_per_click",
+        compute=_average_seconds,
+        format=".4f",
+        summary="mean over clicks",
+        view="time",
+        item="seconds per click",
+    ),
+)
+
+
+def list_metrics() -> tuple[Metric, ...]:
+    """Return the metrics of isbench, then those of installed packages.
+
+    Raises IsbenchError for a package that cannot be imported or adds something else, and for a
+    name or key that two metrics have.
+    """
+    found = list(METRICS)
+    for name in list_names(ADDED):
+        loaded = load_extension(ADDED, name)
+        for metric in loaded if isinstance(loaded, tuple) else (loaded,):
+            if not isinstance(metric, Metric):
+                raise IsbenchError(
+                    f"metric {name!r} of a package is a {type(metric).__name__}; wanted an "
+                    "isbench.Metric or a tuple of them"
+                )
+            found.append(metric)
+    check_distinct(found)
+    return tuple(found)
+
+
+def check_distinct(metrics: Sequence[Metric]) -> None:
+    """Raise IsbenchError if two metrics have the same name or a csv column in common."""
+    names: dict[str, Metric] = {}
+    columns: dict[str, Metric] = {}
+    for metric in metrics:
+        if metric.name in names:
+            raise IsbenchError(
+                f"two metrics are named {metric.name!r}; rename one or uninstall its package"
+            )
+        names[metric.name] = metric
+        for column in metric.columns:
+            if column in columns:
+                raise IsbenchError(
+                    f"metrics {columns[column].name} and {metric.name} both have the csv column "
+                    f"{column!r}; rename one key or uninstall its package"
+                )
+            columns[column] = metric
+
+
+def find_metric(key: str) -> Metric:
+    """Return a metric of isbench by its key; raises IsbenchError with the nearest one."""
+    for metric in METRICS:
+        if metric.key == key:
+            return metric
+    raise unknown("metric", key, [metric.key for metric in METRICS])
+
+
+MAIN_NOC = find_metric(f"noc@{percent(MAIN_TARGET)}")  # of pages
