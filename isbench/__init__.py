@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
     from isbench.models.registry import load_model
+    from isbench.papers.paper import Paper
     from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
@@ -33,6 +34,7 @@ _MODULES = {
     "Game": "types",
     "IsbenchError": "errors",
     "Model": "types",
+    "Paper": "papers.paper",
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
@@ -55,6 +57,7 @@ __all__ = [
     "Game",
     "IsbenchError",
     "Model",
+    "Paper",
     "Prediction",
     "Predictor",
     "PredictorError",

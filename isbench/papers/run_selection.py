@@ -9,11 +9,13 @@ ambiguous.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from isbench.datasets import is_known
+from isbench.errors import unknown
 from isbench.papers.candidates import Candidate
 from isbench.papers.rows import Question
 from isbench.reporting import tables
@@ -60,9 +62,14 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
 
 
 def measure(run: Run, question: Question) -> Measured:
-    """Return the figure of a run; failures are counted as in RITM's evaluator and in the paper."""
+    """Return the figure of a run; failures are counted as in RITM's evaluator and in papers.
+
+    Raises IsbenchError for a metric that isbench does not compute.
+    """
     row = tables.compute_figures(run, question.max_clicks)
     name = question.metric.replace("nof@", "nof_ritm@")
+    if name not in row:
+        raise unknown("metric", question.metric, (k for k in row if re.fullmatch(r"no[cf]@\d+", k)))
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
     return Measured(_number(row[name]), _optional_number(low), _optional_number(high))
 
