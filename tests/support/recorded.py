@@ -11,11 +11,13 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from isbench.datasets import load_dataset
+from isbench.datasets import ENTRIES, load_dataset
 from isbench.evaluation import runner
+from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_model
 from isbench.storage import store
-from isbench.types import Model, Rules, Runtime
+from isbench.types import Game, Model, Rules, Runtime
+from tests.support import toys
 
 
 def sealed(folder: Path) -> dict[Path, bytes]:
@@ -45,6 +47,27 @@ def networked(folder: Path) -> store.Run:
     card = load_model("ritm-mini", {"flip": "off", "longest_side": "64"})
     card = replace(card, runtime=Runtime())
     return runner.run(card, load_dataset("sample", limit=2), Rules(2, 1.01), out=folder)
+
+
+def played_on_davis(
+    folder: Path, card: Model, rules: Rules = Rules(20, 1.01), **changes: Any
+) -> store.Run:
+    """Return a whole run on DAVIS's name and fingerprint, its games made up."""
+    on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
+    (content,) = ENTRIES["davis"].fingerprints
+    left = {"zoom_target": (0, 600), "longest_side": (-1, 0)}  # what DAVIS says where it is asked
+    asked = {key: said for key, (ask, said) in left.items() if card.options.get(key) == ask}
+    options = {**card.options, **asked, **changes.pop("options", {})}
+    options = {key: value for key, value in options.items() if key in card.options}
+    content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
+    spec = make_spec(replace(card, options=options, **changes), on, rules, content)
+    with store.open_run(folder, spec) as file:
+        assert file is not None
+        for key in on.keys:
+            length = rules.max_clicks if rules.stop_iou > 1 else len(ious)
+            game = [*ious, *[ious[-1]] * (length - len(ious))]
+            file.append(Game(toys.trajectory(key, game), ()))
+        return store.read(file.seal())
 
 
 def rewritten(run: store.Run, change: Callable[[Any], None]) -> store.Run:
