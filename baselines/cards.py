@@ -34,7 +34,7 @@ _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version ships without trained weights"
 _LIBRARIES = {"torch": version("torch").partition("+")[0]}
 # the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
-_ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
+_ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
 
 
 def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> ModelCard:

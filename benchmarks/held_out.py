@@ -19,8 +19,8 @@ import numpy as np
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
+from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_model
 from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.recipes import MINI
 from isbench.training.sources import read

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
+from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_model
 from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
 from isbench.training.sources import read

@@ -60,9 +60,9 @@ _BUNDLED = {
 }
 
 # propagation modules have no pretrained weights, so they learn at the full rate
-_ON_DEEPLAB = replace(recipes.CSFPN, multipliers=recipes.DEEPLAB_RATES)
+_ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
 _ON_HRNET = replace(
-    recipes.CSFPN,
+    recipes.SBD,
     multipliers=(
         *recipes.HRNET_RATES,
         Weighted("feature_extractor.att.", 1.0),

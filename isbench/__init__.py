@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isbench.evaluation.runner import run
     from isbench.metrics import Games, Metric
     from isbench.models.loading import load_model
+    from isbench.papers.paper import Paper
     from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
@@ -38,6 +39,7 @@ _MODULES = {
     "LoadedModel": "types",
     "Metric": "metrics",
     "ModelCard": "types",
+    "Paper": "papers.paper",
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
@@ -63,6 +65,7 @@ __all__ = [
     "LoadedModel",
     "Metric",
     "ModelCard",
+    "Paper",
     "Prediction",
     "Predictor",
     "PredictorError",

@@ -30,6 +30,13 @@ def list_names(group: Group[T]) -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=group.name)}))
 
 
+def list_own_names(group: Group[T]) -> tuple[str, ...]:
+    """Return the names of the extensions that are installed with isbench itself, sorted."""
+    points = entry_points(group=group.name)
+    own = {point.name for point in points if point.dist and point.dist.name == "isbench"}
+    return tuple(sorted(own))
+
+
 def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     """Return the entry point of a name; raises IsbenchError if none or several have it."""
     # an editable install may list a package twice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from isbench.cli import main
-from isbench.papers import all_tables
+from isbench.types import ModelCard
 
 # machines differ in speed: no test fails for being slow
 settings.register_profile("isbench", deadline=None)
@@ -94,8 +95,23 @@ def folder_set(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cheap_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave Table 4 out, whose networks take seconds to count."""
-    monkeypatch.setattr(all_tables, "NUMBERS", (1, 2, 3))
+    """Leave CSFPN's Table 4 out, whose networks take seconds to count."""
+    from csfpn.paper import tables
+
+    first = replace(tables.paper, tables=tables.paper.tables[:3])
+    monkeypatch.setattr(tables, "paper", first)
+
+
+@pytest.fixture
+def no_bundled_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the weights that come with the cards: a test that wants some brings its own."""
+    import baselines.cards
+    import csfpn.cards
+
+    for module in (baselines.cards, csfpn.cards):
+        for name, card in list(vars(module).items()):
+            if isinstance(card, ModelCard) and card.bundled:
+                monkeypatch.setattr(module, name, replace(card, bundled={}))
 
 
 @pytest.fixture

@@ -16,9 +16,21 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = (
-    "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published", "reporting/writer",
-    "storage/environment", "storage/merge", "storage/migrate", "storage/store", "training/",
+    "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published",
+    "papers/record_check", "reporting/writer", "storage/environment", "storage/merge",
+    "storage/migrate", "storage/processors", "storage/store", "training/",
 )  # fmt: skip
+# what models may import of isbench, and what the tables of a paper may
+MODEL = ("errors", "nn", "training", "types")
+PAPER = (
+    "metrics",
+    "nn.runtime.cost",
+    "papers",
+    "reporting.tables",
+    "reporting.text_table",
+    "storage.store",
+    "types",
+)
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 
 
@@ -45,6 +57,16 @@ def test_imports_point_one_way(path: Path) -> None:
     package = name(path).partition("/")[0]
     others = {"isbench": {"csfpn", "baselines"}, "csfpn": {"baselines"}, "baselines": {"csfpn"}}
     assert not tops(path) & others[package]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if not name(path).startswith("isbench/")], ids=name
+)
+def test_models_and_papers_import_what_is_open_to_them_only(path: Path) -> None:
+    open_to = PAPER if name(path).startswith("csfpn/paper/") else MODEL
+    ours = {module for module in imports(path) if module.startswith("isbench.")}
+    allowed = tuple(f"isbench.{place}." for place in open_to)
+    assert {module for module in ours if not f"{module}.".startswith(allowed)} == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -98,6 +120,18 @@ def test_help_starts_neither_torch_nor_plots(command: str) -> None:
         "finally:\n    print('LOADED', {'torch', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED set()" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["report --help", "reproduce --help"])
+def test_help_names_papers_without_importing_them(command: str) -> None:
+    code = (
+        "import sys\nfrom isbench.cli import main\n"
+        f"try:\n    main({command.split()!r})\n"
+        "finally:\n    print('LOADED', {name for name in sys.modules if 'csfpn' in name})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "csfpn" in done.stdout.partition("LOADED")[0]
     assert "LOADED set()" in done.stdout
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import pytest
 
 from benchmarks.evaluate import format_table
 from isbench.cli import cli
-from isbench.cli.checking import list_stale
+from isbench.models.loading import load_model
+from isbench.papers.all_tables import make_pages
+from isbench.papers.registry import load_paper
 from isbench.reporting.writer import choose_runs
+from isbench.storage.store import digest_of_path
 from isbench.testing import check_predictor
+from tests.support.installed import install
+from tests.support.recorded import played_on_davis
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,6 +44,26 @@ def test_the_model_in_contributing_takes_20_lines() -> None:
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
 
 
+def test_the_paper_that_is_shown_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isbench: Callable[..., tuple[int, str, str]]
+) -> None:
+    page = ROOT / "docs" / "reports.md"
+    (code,) = (block for block in blocks(page, "python") if "Paper(" in block)
+    (entry,) = (block for block in blocks(page, "toml") if "isbench.papers" in block)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    group, name = re.findall(r'"(isbench.\w+)"\]\n(\w+) = "\w+\.\w+:paper"', entry)[0]
+    install(tmp_path, monkeypatch, group, name, code)
+    run = played_on_davis(tmp_path / "runs", load_model("nearest"))
+    words = ("--table", f"{name}:1", "--runs", tmp_path / "runs", "--format", "markdown")
+    exit_code, printed, said = isbench("report", *words)
+    assert exit_code == 0, said
+    assert printed.splitlines()[2:4] == [
+        "| RITM | HRNet-18 | SBD | ritm-hrnet18 | 3.22 | 6.71 |",
+        "|  |  |  | nearest |  | – / 2.00 |",
+    ]
+    assert digest_of_path(run.path) in printed
+
+
 def test_the_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +82,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_committed_tables_are_those_of_the_committed_runs() -> None:
     runs, notes = choose_runs([], ROOT / "results")
     assert notes == []
-    assert list(list_stale(runs, ROOT / "results")) == []
+    for name, text in make_pages(load_paper(), runs).items():
+        assert (ROOT / "results" / name).read_bytes() == text.encode(), name
 
 
 ROWS = {

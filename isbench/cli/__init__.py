@@ -15,7 +15,7 @@ COMMANDS = {
     "run": "Run models on data sets and print a table.",
     "train": "Train a model's network with its recipe.",
     "report": "Print tables and draw plots of runs.",
-    "reproduce": "Complete the runs of the paper's tables and write the tables.",
+    "reproduce": "Complete the runs of a paper's tables and write the tables.",
     "predict": "Segment an image with given clicks.",
     "demo": "Segment images interactively on a local page.",
     "merge": "Merge the shards of runs from several machines.",

@@ -10,6 +10,7 @@ import click
 from isbench.cli.progress import track
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
+from isbench.evaluation.replay import check_data
 from isbench.metrics import list_metrics
 from isbench.reporting.html_report import (
     ReportPictures,
@@ -17,7 +18,7 @@ from isbench.reporting.html_report import (
     render_page,
     worst_objects,
 )
-from isbench.reporting.recorded_masks import RecordedMasks, check_data, recompute_masks
+from isbench.reporting.recorded_masks import RecordedMasks, recompute_masks
 from isbench.reporting.writer import read_template, write_text
 from isbench.storage.store import Run
 from isbench.types import Dataset
@@ -103,7 +104,7 @@ def _measure_objects(
     """Yield (data set, key) of each object and its share of the image's pixels."""
     for name, (run, *_) in _group_by_dataset(runs).items():
         dataset = _load_dataset_of(run, data)
-        check_data(run, dataset)
+        check_data(run.spec, dataset)
         for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
             yield (name, key), float(dataset.load(key).truth.mean())
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.processors import rename_processors
 from isbench.errors import IsbenchError
+from isbench.storage.processors import rename_processors
 
 
 @click.command(short_help="Convert run files of isbench 0.1.")

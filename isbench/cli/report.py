@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from isbench.cli.options import console, data_option, runs_option
 from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import Floats, Metric, list_metrics
-from isbench.papers import all_tables
+from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
-from isbench.papers.published import read_published
+from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
@@ -31,7 +31,6 @@ from isbench.reporting.text_table import (
 )
 from isbench.storage.store import Run
 
-PAPER = tuple(map(str, all_tables.NUMBERS))  # the CSFPN paper's tables
 PICTURES = "pictures"
 BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks, saved or recomputed
 
@@ -54,8 +53,8 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--table",
     "view",
-    help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY))}, 1 to 4 of the CSFPN "
-    "paper, or a table of an installed metric. [default: noc]",
+    help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY))}, NUMBER or PAPER:NUMBER "
+    f"of a paper ({', '.join(paper_names())}), or a table of an installed metric. [default: noc]",
 )
 @click.option(
     "--format",
@@ -135,8 +134,9 @@ def report(
     options = ReportOptions(
         runs, data, max_clicks, out or runs / "plots", page, count, pictures, list_metrics()
     )
-    _check(view, form, options)
-    chosen, notes = _choose_runs(names, runs, view)
+    table = None if view is None else _parse_view(view, options.metrics)
+    _check(form, options)
+    chosen, notes = _choose_runs(names, runs, table)
     needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", tables.ALL)
     for note in (*notes, *_list_warnings(chosen, needs_iou)):
         click.echo(f"isbench: {note}", err=True)
@@ -151,8 +151,8 @@ def report(
         _draw_plot(plot, names, chosen, boundaries, options)
     if checklist:
         _print(checklists.make_checklist(chosen, max_clicks, options.metrics), form)
-    if view is not None or not (plots or page or checklist):
-        _print_view(view or "noc", form, chosen, boundaries, options)
+    if table is not None or not (plots or page or checklist):
+        _print_view(table or "noc", form, chosen, boundaries, options)
 
 
 def _draw_plot(
@@ -175,12 +175,16 @@ def _draw_plot(
 
 
 def _print_view(
-    view: str, form: str, chosen: list[Run], boundaries: list[Floats], options: ReportOptions
+    view: str | PaperTable,
+    form: str,
+    chosen: list[Run],
+    boundaries: list[Floats],
+    options: ReportOptions,
 ) -> None:
-    if view == BOUNDARY:
+    if isinstance(view, PaperTable):
+        _print_paper_table(view, chosen, form)
+    elif view == BOUNDARY:
         _print(boundary_tables.make_table(chosen, boundaries), form)
-    elif view in PAPER:
-        _print_paper(int(view), chosen, form)
     else:
         _print_runs(chosen, view, form, options)
 
@@ -199,13 +203,13 @@ def _compute_boundaries(chosen: list[Run], options: ReportOptions) -> list[Float
 
 
 def _choose_runs(
-    names: tuple[str, ...], runs: Path, view: str | None
+    names: tuple[str, ...], runs: Path, view: str | PaperTable | None
 ) -> tuple[list[Run], list[str]]:
-    """Return the chosen runs and notes; a table of the paper has published figures without runs."""
+    """Return the chosen runs and notes; a table of a paper has published figures without runs."""
     try:
         return views.choose_runs(names, runs)
     except IsbenchError:
-        if view not in PAPER or names:
+        if not isinstance(view, PaperTable) or names:
             raise
         return [], []
 
@@ -216,10 +220,18 @@ def _choose_in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
     return list({run.path.resolve(): run for run in found}.values())
 
 
-def _check(view: str | None, form: str, options: ReportOptions) -> None:
-    known = (*tables.list_views(options.metrics), BOUNDARY, *PAPER)
-    if view is not None and view not in known:
-        raise unknown("table", view, known)
+def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
+    """Return the name of a view, or the table of a paper that the text names."""
+    known = (*tables.list_views(metrics), BOUNDARY)
+    if text in known:
+        return text
+    table = find_table(text)
+    if table is None:
+        raise unknown("table", text, (*known, *list_tables()))
+    return table
+
+
+def _check(form: str, options: ReportOptions) -> None:
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     for name, number, least in (
@@ -239,11 +251,9 @@ def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
         yield tables.FULL_GAMES
 
 
-def _print_paper(number: int, runs: list[Run], form: str) -> None:
-    table, cells = all_tables.paper_table(
-        number, all_tables.collect_records(number, read_published(), runs)
-    )
-    if form == "csv" and number != 4:  # one figure per line; Table 4 is mainly about costs
+def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> None:
+    table, cells = all_tables.make_table(all_tables.collect_records(paper_table, runs))
+    if form == "csv" and paper_table.render is None:  # one figure per line
         click.echo(format_cells(cells), nl=False)
     else:
         _print(table, form)

@@ -1,4 +1,4 @@
-"""Recomputes the masks of recorded clicks: the model of a run, its predictor and its masks.
+"""Recomputes the masks of recorded clicks: the data and model of a run, its predictor and masks.
 
 Not here: whether games still match their record (`replay_check`).
 """
@@ -10,21 +10,15 @@ from contextlib import contextmanager
 
 import cv2
 
+from isbench.datasets.fingerprints import fingerprint
+from isbench.errors import IsbenchError
 from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import THREADS
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
-from isbench.types import (
-    Click,
-    LoadedModel,
-    Mask,
-    Predictor,
-    Runtime,
-    Sample,
-    Spec,
-    Turn,
-)
+from isbench.storage.store import spec_digest
+from isbench.types import Click, Dataset, LoadedModel, Mask, Predictor, Runtime, Sample, Spec, Turn
 
 
 def model_from_spec(spec: Spec) -> LoadedModel:
@@ -48,6 +42,19 @@ def model_from_spec(spec: Spec) -> LoadedModel:
         gradients=card.gradients,
     )
     return LoadedModel(card, options, runtime)
+
+
+def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None:
+    """Raise IsbenchError unless a run was played on exactly this data.
+
+    `content` is the data set's fingerprint if already computed.
+    """
+    content = fingerprint(dataset) if content is None else content
+    if (spec.dataset, spec.fingerprint) != (dataset.name, content):
+        raise IsbenchError(
+            f"run {spec_digest(spec)} of {spec.model} was not played on the local files of "
+            f"{spec.dataset}; pass the folder of the data sets that it was played on with --data"
+        )
 
 
 @contextmanager

@@ -1,4 +1,20 @@
-"""The tables of the CSFPN paper (BMVC 2023): published figures next to computed and measured ones.
+"""Tables of papers: published figures next to measured ones. Papers are added by entry point.
 
-Writes no files and plays no games. A cell without a matching run is blank.
+Plays no games. A cell without a matching run is blank.
 """
+
+from isbench.papers.paper import Paper, PaperTable
+from isbench.papers.published import Figure, find_figures, list_rows, parse_figures, read_figures
+from isbench.papers.rows import Question, Row
+
+__all__ = [
+    "Figure",
+    "Paper",
+    "PaperTable",
+    "Question",
+    "Row",
+    "find_figures",
+    "list_rows",
+    "parse_figures",
+    "read_figures",
+]

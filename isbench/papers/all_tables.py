@@ -1,75 +1,42 @@
-"""All tables of a folder of runs: those of the paper, then those of every complete run."""
+"""All tables of a folder of runs: those of a paper, then those of every complete run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 
 from isbench.models.known_weights import list_bundling_models
-from isbench.papers import accuracy, costs
+from isbench.papers import accuracy
 from isbench.papers.candidates import find_candidates
-from isbench.papers.cells import Cell, Records, format_cells
-from isbench.papers.costs import Counted
-from isbench.papers.published import Figure
-from isbench.papers.rows import rows_of
+from isbench.papers.cells import Cell, Records, format_cells, make_cells
+from isbench.papers.paper import Paper, PaperTable
 from isbench.reporting import tables
 from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.text_table import TextTable, format_markdown
 from isbench.storage.store import Run
 
-NUMBERS = (1, 2, 3, 4)
-TITLES: Mapping[int, str] = {
-    1: "Table 1: clicks to an IoU",
-    2: "Table 2: failures and long games on DAVIS",
-    3: "Table 3: the ablation of CSFPN",
-    4: "Table 4: what propagation costs",
-}
-LEAD = (
-    "Made by `make tables` from the runs in this folder; docs/protocol.md defines each figure, and "
-    "docs/results.md discusses what they show and what they cannot."
-)
+
+def collect_records(table: PaperTable, runs: Sequence[Run]) -> Records:
+    """Return the records for a table of a paper."""
+    more = table.add_rows(list_bundling_models()) if table.add_rows is not None else ()
+    return Records(table, find_candidates([*table.rows, *more]), runs)
 
 
-def collect_records(number: int, published: Sequence[Figure], runs: Sequence[Run]) -> Records:
-    """Return the records for a table of the paper."""
-    return Records(
-        published, find_candidates(list(rows_of(number, published, list_bundling_models()))), runs
-    )
+def make_table(records: Records) -> tuple[TextTable, list[Cell]]:
+    """Return a table of a paper as text, and its cells."""
+    table, cells = records.table, make_cells(records)
+    text = (table.render or accuracy.make_text_table)(records, cells)
+    if table.add_notes is not None:
+        text = replace(text, notes=(*text.notes, *table.add_notes(cells)))
+    return text, cells
 
 
-def paper_table(number: int, records: Records) -> tuple[TextTable, list[Cell]]:
-    """Return a table of the paper and its cells."""
-    if number != 4:
-        return accuracy.make_table(number, records)
-    return costs.make_table4(count_costs(records), records)
-
-
-def count_costs(records: Records) -> Mapping[str, Counted]:
-    """Return the costs of the networks of Table 4, by the names of their rows."""
-    from isbench.nn.runtime.cost import count_cost  # imports torch, so only for Table 4
-
-    counted = {}
-    for row, candidate in records.candidates.items():
-        assert candidate is not None
-        assert candidate.card.networks is not None
-        make = partial(candidate.card.networks, **candidate.options)
-        at_size, at_flops = (
-            count_cost(make, costs.SIZE).whole,
-            count_cost(make, costs.FLOPS_SIZE).whole,
-        )
-        flops = costs.PER_MAC * at_flops.macs
-        counted[row.name] = Counted(at_size.parameters, at_size.macs, flops)
-    return counted
-
-
-def make_sections(
-    published: Sequence[Figure], runs: Sequence[Run]
-) -> tuple[list[Section], list[Cell]]:
+def make_sections(paper: Paper, runs: Sequence[Run]) -> tuple[list[Section], list[Cell]]:
     """Return all tables, and the cells of the paper's; runs with a limit are not listed."""
     sections, all_cells = [], []
-    for number in NUMBERS:
-        table, cells = paper_table(number, collect_records(number, published, runs))
-        sections.append(Section(TITLES[number], table))
+    for paper_table in paper.tables:
+        text, cells = make_table(collect_records(paper_table, runs))
+        sections.append(Section(f"Table {paper_table.name}: {paper_table.title}", text))
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
@@ -80,20 +47,24 @@ def make_sections(
     return sections, all_cells
 
 
-def make_pages(published: Sequence[Figure], runs: Sequence[Run]) -> Mapping[str, str]:
+def make_pages(paper: Paper, runs: Sequence[Run]) -> Mapping[str, str]:
     """Return all tables in all formats: the text of each file by its name."""
-    sections, cells = make_sections(published, runs)
+    sections, cells = make_sections(paper, runs)
+    lead = paper.lead or (
+        f"The tables of {paper.title}, made by `isbench reproduce --paper {paper.name}` from the "
+        "runs in this folder."
+    )
     return {
-        "TABLES.md": make_markdown(sections),
-        "tables.html": render_page("isbench: tables", LEAD, sections),
+        "TABLES.md": make_markdown(lead, sections),
+        "tables.html": render_page("isbench: tables", lead, sections),
         "tables.csv": format_cells(cells),
     }
 
 
-def make_markdown(sections: Sequence[Section]) -> str:
+def make_markdown(lead: str, sections: Sequence[Section]) -> str:
     """Return the tables as one markdown page."""
     pages = (
         f"{f'## {part.title}' if part.title else ''}\n\n{format_markdown(part.sheet)}"
         for part in sections
     )
-    return "\n".join([f"# Tables\n\n{LEAD}\n", *(page.lstrip() for page in pages)])
+    return "\n".join([f"# Tables\n\n{lead}\n", *(page.lstrip() for page in pages)])

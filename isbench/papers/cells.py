@@ -1,18 +1,18 @@
-"""Cells of the paper's tables: the published figure, the measured one, and the run behind it.
+"""Cells of a paper's tables: the published figure, the measured one, and the run behind it.
 
-Not here: which cells a table has (`rows`), and which run counts (`run_selection`).
+Not here: which cells a table has (`paper`), and which run counts (`run_selection`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from isbench.papers.candidates import Candidate
-from isbench.papers.published import Figure
+from isbench.papers.paper import PaperTable
 from isbench.papers.rows import Question, Row
 from isbench.papers.run_selection import Found, Measured, list_differences, measure, select_run
 from isbench.storage import store
@@ -23,9 +23,9 @@ NO_FIGURE = "–"  # for a measured figure without a published one
 
 @dataclass(frozen=True)
 class Records:
-    """The inputs of the tables."""
+    """The inputs of a table: what the paper prints, and the runs of its rows."""
 
-    published: Sequence[Figure]
+    table: PaperTable
     candidates: Mapping[Row, Candidate | None]
     runs: Sequence[Run]
 
@@ -33,7 +33,7 @@ class Records:
 class Cell(NamedTuple):
     """A published figure and ours; either may be missing."""
 
-    table: int
+    table: str
     row: Row
     question: Question
     printed: float | None
@@ -41,27 +41,24 @@ class Cell(NamedTuple):
     found: Found
 
 
-def make_cells(table: int, row: Row, questions: Sequence[Question], records: Records) -> list[Cell]:
+def make_cells(records: Records) -> list[Cell]:
+    """Return the cells of a table, row by row."""
+    questions = records.table.questions
+    return [
+        _make_cell(row, question, records) for row in records.candidates for question in questions
+    ]
+
+
+def cells_of(row: Row, cells: Iterable[Cell]) -> list[Cell]:
     """Return the cells of a row."""
-    return [_cell(table, row, question, records) for question in questions]
+    return [cell for cell in cells if cell.row == row]
 
 
-def _cell(table: int, row: Row, question: Question, records: Records) -> Cell:
-    candidate = records.candidates.get(row)
+def _make_cell(row: Row, question: Question, records: Records) -> Cell:
+    table, candidate = records.table, records.candidates[row]
     found = Found(None) if candidate is None else select_run(records.runs, candidate, question)
     ours = None if found.run is None else measure(found.run, question)
-    return Cell(table, row, question, _find_printed(table, row, question, records), ours, found)
-
-
-def _find_printed(table: int, row: Row, question: Question, records: Records) -> float | None:
-    if not row.system:
-        return None
-    for figure in records.published:
-        location = (figure.table, figure.system, figure.backbone, figure.trained_on)
-        wanted = Question(figure.dataset, figure.max_clicks or 0, figure.metric)
-        if location == (table, row.system, row.backbone, row.trained_on) and wanted == question:
-            return figure.value
-    return None
+    return Cell(table.name, row, question, table.published.get((row, question)), ours, found)
 
 
 def format_cell(cell: Cell, interval: bool = False) -> str:

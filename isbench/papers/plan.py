@@ -1,16 +1,16 @@
-"""Plans the runs that the paper's tables still need, and lists what cannot be played and why.
+"""Plans the runs that a paper's tables still need, and lists what cannot be played and why.
 
 Not here: playing. A cell with a matching run, or with conflicting runs, needs no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from isbench.papers.candidates import Candidate
 from isbench.papers.cells import Records
-from isbench.papers.rows import QUESTIONS, RULES, Question, Row
+from isbench.papers.rows import Question, Row
 from isbench.papers.run_selection import select_run
 from isbench.types import Rules
 
@@ -38,24 +38,24 @@ class Plan(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def plan_all(records: Mapping[int, Records], is_available: Callable[[str], bool]) -> Plan:
+def plan_all(records: Sequence[Records], is_available: Callable[[str], bool]) -> Plan:
     """Return the missing runs of some tables; `is_available` says whether a data set is here."""
     tasks: dict[tuple[object, ...], Task] = {}
-    for number, records_of_table in records.items():
-        for row, question in _missing_cells(number, records_of_table):
+    for records_of_table in records:
+        for row, question in _missing_cells(records_of_table):
             candidate = records_of_table.candidates[row]
             if candidate is None or candidate.why_not or not is_available(question.dataset):
                 continue
-            task = Task(candidate, question.dataset, RULES[number])
+            task = Task(candidate, question.dataset, records_of_table.table.rules)
             tasks.setdefault(_identity(task), task)
     return Plan(tuple(tasks.values()), tuple(_left_out(records, is_available)))
 
 
-def plan_small(records: Mapping[int, Records]) -> Plan:
+def plan_small(records: Sequence[Records]) -> Plan:
     """Return a smoke test: a few objects of the sample for every row that can be played."""
     dataset, limit = SMALL
     tasks: dict[tuple[object, ...], Task] = {}
-    for records_of_table in records.values():
+    for records_of_table in records:
         for candidate in records_of_table.candidates.values():
             if candidate is not None and not candidate.why_not:
                 task = Task(candidate, dataset, Rules(), limit)
@@ -64,9 +64,9 @@ def plan_small(records: Mapping[int, Records]) -> Plan:
     return Plan(tuple(tasks.values()), (excluded, *_models_left_out(records)))
 
 
-def _missing_cells(number: int, records_of_table: Records) -> Iterator[tuple[Row, Question]]:
+def _missing_cells(records_of_table: Records) -> Iterator[tuple[Row, Question]]:
     for row, candidate in records_of_table.candidates.items():
-        for question in QUESTIONS[number]:
+        for question in records_of_table.table.questions:
             if candidate is None:
                 continue
             found = select_run(records_of_table.runs, candidate, question)
@@ -79,17 +79,17 @@ def _identity(task: Task) -> tuple[object, ...]:
     return task.candidate.card.name, options, task.weights, task.dataset, task.rules
 
 
-def _left_out(records: Mapping[int, Records], is_available: Callable[[str], bool]) -> Iterator[str]:
-    wanted = (question.dataset for number in records for question in QUESTIONS[number])
+def _left_out(records: Sequence[Records], is_available: Callable[[str], bool]) -> Iterator[str]:
+    wanted = (question.dataset for one in records for question in one.table.questions)
     missing = [name for name in dict.fromkeys(wanted) if not is_available(name)]
     if missing:
         yield f"{', '.join(missing)}: the data are not here (`isbench data list`)"
     yield from _models_left_out(records)
 
 
-def _models_left_out(records: Mapping[int, Records]) -> Iterator[str]:
+def _models_left_out(records: Sequence[Records]) -> Iterator[str]:
     names_by_reason: dict[str, list[str]] = {}
-    for records_of_table in records.values():
+    for records_of_table in records:
         for row, candidate in records_of_table.candidates.items():
             reason = "isbench has no such model" if candidate is None else candidate.why_not
             names = names_by_reason.setdefault(reason, [])

@@ -61,7 +61,10 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
 
 
 def measure(run: Run, question: Question) -> Measured:
-    """Return the figure of a run; failures are counted as in RITM's evaluator and in the paper."""
+    """Return the figure of a run; failures are counted as in RITM's evaluator and in papers.
+
+    Raises IsbenchError for a metric that isbench does not compute.
+    """
     metric = find_metric(question.metric.replace("nof@", "nof_ritm@"))
     figure = summarise([metric], tables.collect_games(run, question.max_clicks))[metric.key]
     return Measured(

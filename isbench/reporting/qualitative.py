@@ -13,7 +13,12 @@ import numpy as np
 
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import model_from_spec, open_predictor, replay_masks
+from isbench.evaluation.replay import (
+    check_data,
+    model_from_spec,
+    open_predictor,
+    replay_masks,
+)
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
@@ -125,11 +130,7 @@ def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
     a, b = runs
     content = fingerprint(dataset)
     for run in runs:
-        if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, content):
-            raise IsbenchError(
-                f"run {run_title(run)} was not played on the local files of {dataset.name}; pass "
-                "the parent of their folder with --data"
-            )
+        check_data(run.spec, dataset, content)
     if a.spec.keys != b.spec.keys:
         raise IsbenchError(
             f"runs {run_title(a)} and {run_title(b)} have different objects; wanted the same"

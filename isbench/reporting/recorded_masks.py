@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from isbench.datasets.fingerprints import fingerprint
-from isbench.errors import IsbenchError
-from isbench.evaluation.replay import model_from_spec, open_predictor, replay_masks
+from isbench.evaluation.replay import (
+    check_data,
+    model_from_spec,
+    open_predictor,
+    replay_masks,
+)
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.storage import store
@@ -40,7 +43,7 @@ def recompute_masks(
     The model is built at the first game without saved masks. Raises IsbenchError if the data is not
     that of the run, or if the model or its weights are missing.
     """
-    check_data(run, dataset)
+    check_data(run.spec, dataset)
     saved = store.read_saved_masks(run.path)
     games = {
         game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
@@ -63,12 +66,3 @@ def recompute_masks(
                 == game.overlap
             )
             yield RecordedMasks(sample, game, masks, exact)
-
-
-def check_data(run: Run, dataset: Dataset) -> None:
-    """Raise IsbenchError unless the run was played on exactly this data."""
-    if (run.spec.dataset, run.spec.fingerprint) != (dataset.name, fingerprint(dataset)):
-        raise IsbenchError(
-            f"run {store.spec_digest(run.spec)} was not played on the local files of "
-            f"{run.spec.dataset}; pass the parent of their folder with --data"
-        )

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from isbench.cli import checking, processors, reproduce
+from isbench.cli import reproduce
 from isbench.datasets import load_dataset
 from isbench.evaluation import replay, runner
-from isbench.papers import candidates, plan
+from isbench.evaluation.replay_check import Depth
+from isbench.papers import candidates, plan, record_check
 from isbench.papers.cells import Records
+from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
 from isbench.reporting import writer
-from isbench.storage import store
+from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.types import Rules
 from tests.support.recorded import networked, sealed, small_card
@@ -58,38 +58,25 @@ def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
     assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
     noted = {store.digest_of_path(run.path): processor()}  # a run without a network is not of any
     assert processors.read_processors(results) == noted
-    store.meta_path(run.path).unlink()
-    processors.write_processors(results, writer.choose_runs((), results)[0])
-    assert processors.read_processors(results) == noted
-    processors.write_processors(results, [])
-    assert processors.read_processors(results) == {}
-
-
-def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
-    run = networked(tmp_path)
-    here = {"host": platform.node(), "processor": processor()}
-    for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
-        processors.write_processors(tmp_path, [replace(run, meta=meta)])
-        assert processors.read_processors(tmp_path) == {}
 
 
 def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card, (row,) = small_card(tmp_path), project_rows("ritm-mini")
-    known = {1: Records((), {row: candidates.make_candidate(card, row)}, [])}
-    asked = plan.plan_small(known)
+    candidate = candidates.make_candidate(card, row)
+    asked = plan.plan_small([Records(load_paper().find_table("1"), {row: candidate}, [])])
     (task,) = asked.tasks
     task = task._replace(limit=1, rules=Rules(2))
     (run,) = reproduce._play([task], tmp_path / "results", "1", None)
-    assert run.spec.weights == known[1].candidates[row].weights[0].digest  # type: ignore[union-attr]
+    assert run.spec.weights == candidate.weights[0].digest
     before = sealed(tmp_path / "results")
     reproduce._play([task], tmp_path / "results", "1", None)
     assert sealed(tmp_path / "results") == before
-    monkeypatch.setattr(replay, "load_model", lambda name: card)
-    depth, dataset = checking.Depth(1, 2), load_dataset("sample", limit=1)
-    games = checking.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)
-    assert list(checking.judge_games(run, games, depth, True)) == []
+    monkeypatch.setattr(replay, "load_card", lambda name: card)
+    depth, dataset = Depth(1, 2), load_dataset("sample", limit=1)
+    games = record_check.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)
+    assert list(record_check.judge_games(run, games, depth, True)) == []
 
 
 @pytest.mark.slow
@@ -108,8 +95,9 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--table", "5"], "no table of the paper named '5'"),
-        (["--table", "one"], "'one'"),
+        (["--table", "5"], "no table of csfpn named '5'"),
+        (["--table", "one"], "no table of csfpn named 'one'"),
+        (["--paper", "csfpm"], "did you mean csfpn?"),
         (["--budget", "fulll"], "did you mean full?"),
         (["--workers", "0"], "workers is 0; wanted at least 1"),
         (["--check", "--results", "{}/none"], "isbench run"),

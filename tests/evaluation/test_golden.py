@@ -15,7 +15,7 @@ from isbench import metrics
 from isbench.datasets import ENTRIES, load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.evaluation.runner import run
-from isbench.models.registry import load_model
+from isbench.models.loading import load_model
 from isbench.reporting.tables import compute_figures
 from isbench.types import Rules
 from tests.support.networks import eager

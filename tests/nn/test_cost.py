@@ -1,19 +1,14 @@
-"""What networks cost, and Table 4 of the paper beside it."""
+"""What networks cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from isbench.models.registry import load_card, model_names, parse_options
 from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
-from isbench.papers.cells import Records
-from isbench.papers.costs import Counted, make_table4
-from isbench.papers.published import parse_figures, read_published
-from isbench.papers.rows import TABLE4
 
 NETWORKS = [name for name in model_names() if load_card(name).networks is not None]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -94,35 +89,3 @@ def test_a_size_that_is_none_is_refused(isbench: Isbench, size: str) -> None:
     code, _, said = isbench("models", "--cost", "--size", size)
     assert code == 2
     assert "wanted rows x columns" in said
-
-
-def test_the_published_figures_are_all_read() -> None:
-    found = read_published()
-    assert {figure.table for figure in found} == {1, 2, 3, 4}
-    assert len({(f.table, f.system, f.model, f.trained_on) for f in found if f.table == 1}) == 16
-    cross = [figure for figure in found if figure.value is None]
-    assert {figure.system for figure in cross} == {"Baseline*+FDM low+high"}
-
-
-def test_a_figure_that_is_not_there_is_blank() -> None:
-    text = "table,system,model,backbone,trained_on,weights,dataset,max_clicks,metric,value,note\n"
-    (figure,) = parse_figures(f"{text}4,S,s,,SBD,sbd,davis,20,noc@85,,a cross\n")
-    assert figure.value is None
-    costs = {row.name: Counted(1, 2, 3) for row in TABLE4}
-    sheet, cells = make_table4(costs, Records(read_published(), dict.fromkeys(TABLE4), []))
-    assert all(cell.ours is None for cell in cells)
-    nocs = [row[sheet.heads.index("NoC@90")] for row in sheet.rows]
-    assert set(nocs) == {""}
-
-
-def test_table_4_is_printed_without_any_run(isbench: Isbench) -> None:
-    code, out, said = isbench("report", "--table", "4", "--format", "markdown", "--runs", "none")
-    assert code == 0, said
-    for figure in ("31,405,842", "31,396,604", "81.470", "508.72", "1510.16", "not reproduced"):
-        assert figure in out
-
-
-def test_table_4_needs_no_finished_run(isbench: Isbench, tmp_path: Path) -> None:
-    (tmp_path / "davis").mkdir()
-    (tmp_path / "davis" / "nearest-0123456789ab.jsonl").write_text("")
-    assert isbench("report", "--table", "4", "--runs", tmp_path)[0] == 0

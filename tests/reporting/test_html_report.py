@@ -165,7 +165,7 @@ def test_pictures_keep_to_their_limit(
 def test_without_the_data_there_is_a_page_without_pictures(
     isbench: Isbench, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isbench.reporting.recorded_masks.fingerprint", lambda dataset: "others")
+    monkeypatch.setattr("isbench.evaluation.replay.fingerprint", lambda dataset: "others")
     place = tmp_path / "report.html"
     code, _, said = isbench("report", runs[0].path, "--html", place)
     assert code == 0

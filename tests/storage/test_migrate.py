@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from isbench.cli import processors
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
-from isbench.storage import records, store
+from isbench.storage import processors, records, store
 from isbench.storage.migrate import migrate
 from isbench.storage.store import Run
 from isbench.types import Rules

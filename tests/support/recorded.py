@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from isbench.datasets import load_dataset
+from isbench.datasets import ENTRIES, load_dataset
 from isbench.evaluation import runner
+from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_card
 from isbench.storage import store
-from isbench.types import ModelCard, Rules, Runtime
+from isbench.types import Game, LoadedModel, ModelCard, Rules, Runtime, Scalar
+from tests.support import toys
 from tests.support.networks import eager
 
 
@@ -47,6 +49,35 @@ def networked(folder: Path) -> store.Run:
     """Return a short run of a small network with drawn weights on the sample."""
     model = eager("ritm-mini", flip="off", longest_side="64")
     return runner.run(model, load_dataset("sample", limit=2), Rules(2, 1.01), out=folder)
+
+
+def with_weights(
+    card: ModelCard, digest: str, options: Mapping[str, Scalar] | None = None
+) -> LoadedModel:
+    """Return a model whose weights have this digest, without the weights."""
+    return LoadedModel(card, options or card.options, Runtime(digest=digest))
+
+
+def played_on_davis(
+    folder: Path, model: LoadedModel, rules: Rules = Rules(20, 1.01), **changes: Any
+) -> store.Run:
+    """Return a whole run on DAVIS's name and fingerprint, its games made up."""
+    on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
+    (content,) = ENTRIES["davis"].fingerprints
+    left = {"zoom_target": (0, 600), "longest_side": (-1, 0)}  # what DAVIS says where it is asked
+    asked = {key: said for key, (ask, said) in left.items() if model.options.get(key) == ask}
+    options = {**model.options, **asked, **changes.pop("options", {})}
+    options = {key: value for key, value in options.items() if key in model.options}
+    content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
+    model = replace(model, options=options, **changes)
+    spec = make_spec(model, on, rules, content)
+    with store.open_run(folder, spec) as file:
+        assert file is not None
+        for key in on.keys:
+            length = rules.max_clicks if rules.stop_iou > 1 else len(ious)
+            game = [*ious, *[ious[-1]] * (length - len(ious))]
+            file.append(Game(toys.trajectory(key, game), ()))
+        return store.read(file.seal())
 
 
 def rewritten(run: store.Run, change: Callable[[Any], None]) -> store.Run:

@@ -133,7 +133,7 @@ def test_the_commands_that_are_shown_for_other_data_give_the_papers_recipes() ->
     own, chosen = found["ritm-hrnet18"]
     seen = {"flip_horizontal": 0.3333, "flip_vertical": 0.3333}
     sbd = {"epochs": 220, "milestones": (200, 215), "multipliers": own.multipliers}
-    assert chosen == replace(recipes.CSFPN, **sbd, augmentation=replace(recipes.SBD_VIEWS, **seen))
+    assert chosen == replace(recipes.SBD, **sbd, augmentation=replace(recipes.SBD_VIEWS, **seen))
 
 
 def test_whole_and_around_share_one_chance() -> None:

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from isbench.cli import checking, processors, reproduce
+from isbench.cli import reproduce
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation import runner
 from isbench.models import known_weights
-from isbench.models.loading import load_model
+from isbench.models.registry import load_card
+from isbench.papers import record_check
+from isbench.papers.registry import load_paper
 from isbench.reporting import writer
-from isbench.storage import store
+from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.storage.store import Run
-from isbench.types import ModelCard, Rules, Spec
+from isbench.types import LoadedModel, ModelCard, Rules, Spec
 from tests.support import toys
 from tests.support.recorded import networked, rewritten
 
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("cheap_tables")
 
 @pytest.fixture(autouse=True)
 def nothing_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(checking.NEED_DATA, raising=False)
+    monkeypatch.delenv(reproduce.NEED_DATA, raising=False)
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def results(tmp_path: Path) -> Path:
 
 def with_tables(folder: Path) -> Path:
     """Write the tables of the folder's runs, so that they do not drift."""
-    reproduce.write(writer.choose_runs((), folder)[0], folder)
+    reproduce.write(load_paper(), writer.choose_runs((), folder)[0], folder)
     return folder
 
 
@@ -101,7 +103,7 @@ def test_a_game_without_a_network_goes_as_recorded_wherever_it_is_played(
     assert not (results / processors.FILE).exists()
     code, _, said = checked(isbench, results)
     assert code == 1
-    assert said.count("after click 4 IoU was") == checking.DEPTHS["ci"].objects
+    assert said.count("after click 4 IoU was") == reproduce.DEPTHS["ci"].objects
 
 
 def test_a_network_s_game_goes_as_recorded_on_the_processor_it_was_played_on(
@@ -131,23 +133,23 @@ def test_a_network_far_from_its_record_is_a_drift_on_any_processor(
     assert "off by more than 0.05" in said
 
 
-def lacking_weights(spec: Spec) -> ModelCard:
-    known_weights.find_weights(load_model("ritm-mini"), "ab" * 32)
+def lacking_weights(spec: Spec) -> LoadedModel:
+    known_weights.find_weights(load_card("ritm-mini"), "ab" * 32)
     raise AssertionError
 
 
-def lacking_library(spec: Spec) -> ModelCard:
+def lacking_library(spec: Spec) -> LoadedModel:
     def build() -> toys.Disks:
         raise ImportError("no module named 'transformers'")
 
-    return ModelCard("nearest", build)
+    return LoadedModel(ModelCard("nearest", build), {})
 
 
 @pytest.mark.parametrize("lacking", [lacking_weights, lacking_library])
 def test_a_run_that_cannot_be_replayed_is_named_and_counted(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch, lacking: Any
 ) -> None:
-    monkeypatch.setattr(checking, "model_from_spec", lacking)
+    monkeypatch.setattr(record_check, "model_from_spec", lacking)
     code, printed, said = checked(isbench, results)
     assert code == 0
     assert "skipped: nearest on sample" in said
@@ -164,7 +166,7 @@ def test_where_data_are_needed_what_lacks_them_is_a_failure(
     code, printed, said = checked(isbench, tmp_path)
     assert (code, printed) == (0, "1 runs, 0 replayed, 1 skipped, 0 drifts\n")
     assert "data set davis is not in" in said
-    monkeypatch.setenv(checking.NEED_DATA, "1")
+    monkeypatch.setenv(reproduce.NEED_DATA, "1")
     code, printed, said = checked(isbench, tmp_path)
     assert (code, printed) == (1, "1 runs, 0 replayed, 1 skipped, 0 drifts\n")
     assert "1 runs could not be replayed and ISBENCH_NEED_DATA is set" in said
@@ -174,29 +176,29 @@ def test_data_that_a_run_was_not_played_on_are_not_at_hand(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        checking, "load_dataset", lambda name, data: replace(toys.blobs(2), name=name)
+        record_check, "load_dataset", lambda name, data: replace(toys.blobs(2), name=name)
     )
     code, printed, said = checked(isbench, results)
     assert (code, "1 skipped" in printed) == (0, True)
-    assert "are not those that the run was played on" in said
+    assert "was not played on the local files of sample" in said
 
 
-def unbuildable(spec: Spec) -> ModelCard:
-    return ModelCard("nearest", lambda: toys.Disks(**{"no such option": 1}))
+def unbuildable(spec: Spec) -> LoadedModel:
+    return LoadedModel(ModelCard("nearest", lambda: toys.Disks(**{"no such option": 1})), {})
 
 
-def breaking(spec: Spec) -> ModelCard:
-    return ModelCard("nearest", lambda: toys.Broken(toys.wrong_shape))
+def breaking(spec: Spec) -> LoadedModel:
+    return LoadedModel(ModelCard("nearest", lambda: toys.Broken(toys.wrong_shape)), {})
 
 
-def raising(spec: Spec) -> ModelCard:
+def raising(spec: Spec) -> LoadedModel:
     def answer(turns: Any) -> Any:
         raise OSError("a file of its own")
 
-    return ModelCard("nearest", lambda: toys.Broken(answer))
+    return LoadedModel(ModelCard("nearest", lambda: toys.Broken(answer)), {})
 
 
-def unimportable(spec: Spec) -> ModelCard:
+def unimportable(spec: Spec) -> LoadedModel:
     raise IsbenchError("model 'nearest' cannot be imported") from SyntaxError("invalid syntax")
 
 
@@ -204,7 +206,7 @@ def unimportable(spec: Spec) -> ModelCard:
 def test_a_model_that_breaks_is_a_drift_and_no_skip(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch, broken: Any
 ) -> None:
-    monkeypatch.setattr(checking, "model_from_spec", broken)
+    monkeypatch.setattr(record_check, "model_from_spec", broken)
     code, printed, said = checked(isbench, results)
     assert (code, printed) == (1, "1 runs, 0 replayed, 0 skipped, 1 drift\n")
     assert "drift: nearest on sample" in said
@@ -213,8 +215,8 @@ def test_a_model_that_breaks_is_a_drift_and_no_skip(
 def test_a_model_that_learns_is_skipped_and_lacks_nothing(
     isbench: Isbench, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(checking.NEED_DATA, "1")
-    monkeypatch.setattr(checking, "model_from_spec", lambda spec: toys.learner)
+    monkeypatch.setenv(reproduce.NEED_DATA, "1")
+    monkeypatch.setattr(record_check, "model_from_spec", lambda spec: LoadedModel(toys.learner, {}))
     code, printed, said = checked(isbench, results)
     assert (code, "1 skipped" in printed) == (0, True)
     assert "learns from object to object" in said

@@ -1,35 +1,31 @@
-"""`isbench reproduce --check`: compare tables with the records, and records with replayed games."""
+"""Checks records: a paper's table files against the runs, and the runs against replayed games.
+
+Not here: which bounds replayed games must keep (`evaluation/replay_check`), and printing.
+"""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
-from isbench.cli.processors import is_on_processor, read_processors
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.replay import model_from_spec, open_predictor
+from isbench.evaluation.replay import check_data, model_from_spec, open_predictor
 from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
 from isbench.papers import all_tables
-from isbench.papers.published import read_published
-from isbench.reporting import writer
+from isbench.papers.paper import Paper
 from isbench.reporting.compare import run_title
 from isbench.storage.environment import processor
+from isbench.storage.processors import is_on_processor, read_processors
 from isbench.storage.store import Run, digest_of_path
 from isbench.types import Dataset, LoadedModel
 
-NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 _ABSENT = (ImportError, OSError)  # raised for a missing library or file
-DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10), "none": Depth(0, 0)}
 
 
 class Finding(NamedTuple):
@@ -40,55 +36,42 @@ class Finding(NamedTuple):
     lacking: bool = False  # skipped because data, weights or a library are missing
 
 
-def check_records(results: Path, budget: str, data: Path | None) -> int:
-    """Print one line per finding and their counts; return 1 if the check fails, else 0."""
-    runs, notes = writer.choose_runs((), results)
-    found: Counter[str] = Counter()
-    for finding in _findings(runs, results, DEPTHS[budget], data):
-        found[finding.kind] += 1
-        found["lacking"] += finding.lacking
-        if finding.text:
-            click.echo(f"{finding.kind}: {finding.text}", err=True)
-    for note in notes:
-        click.echo(f"skipped: {note}", err=True)
-    drifts = found["drift"]
-    click.echo(
-        f"{len(runs) + len(notes)} runs, {found['replayed']} replayed, "
-        f"{found['skipped'] + len(notes)} skipped, {drifts} drift{'' if drifts == 1 else 's'}"
-    )
-    needed = bool(os.environ.get(NEED_DATA)) and found["lacking"] > 0
-    if needed:
-        click.echo(
-            f"isbench: {found['lacking']} runs could not be replayed and {NEED_DATA} is set; pass "
-            "the data folder with --data, download the weights, or unset the variable",
-            err=True,
-        )
-    return 1 if drifts or needed else 0
-
-
-def _findings(runs: list[Run], results: Path, depth: Depth, data: Path | None) -> Iterator[Finding]:
-    for text in list_stale(runs, results):
-        yield Finding("drift", text)
-    if depth.objects:
-        recorded, load = read_processors(results), cache(partial(_load_local, data=data))
-        for run in runs:
-            yield from _replay(run, depth, load, _must_be_exact(run, recorded))
-
-
-def list_stale(runs: list[Run], results: Path) -> Iterator[str]:
-    """Yield the lines in which the table files differ from the tables made from the records."""
-    for name, text in all_tables.make_pages(read_published(), runs).items():
-        path, wanted = results / name, text.splitlines()
+def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[Finding]:
+    """Yield a drift for each line in which a folder's table files differ from its runs' tables."""
+    for name, text in all_tables.make_pages(paper, runs).items():
+        path = results / name
         try:
             found = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            reason = error.strerror or error
-            yield f"cannot read {path} ({reason}); write it with `isbench reproduce --budget none`"
+            yield Finding(
+                "drift",
+                f"cannot read {path} ({error.strerror or error}); write it with `isbench reproduce "
+                f"--budget none --paper {paper.name}`",
+            )
             continue
-        for _, a, b, c, d in SequenceMatcher(None, found, wanted, False).get_opcodes():
-            if found[a:b] != wanted[c:d]:
-                yield from (f"{path} has: {line}" for line in found[a:b])
-                yield from (f"{path} lacks: {line}" for line in wanted[c:d])
+        for line in _list_differences(found, text.splitlines()):
+            yield Finding("drift", f"{path} {line}")
+
+
+def _list_differences(found: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
+    for _, a, b, c, d in SequenceMatcher(None, found, wanted, False).get_opcodes():
+        if found[a:b] != wanted[c:d]:
+            yield from (f"has: {line}" for line in found[a:b])
+            yield from (f"lacks: {line}" for line in wanted[c:d])
+
+
+def check_runs(
+    runs: Sequence[Run], results: Path, depth: Depth, data: Path | None
+) -> Iterator[Finding]:
+    """Replay some games of each run and yield what is found, always the same games.
+
+    Games of a network must match to the last pixel on the processor that the folder `results`
+    records for the run; on others they may differ within bounds. `data` is the folder of the data
+    sets.
+    """
+    recorded, load = read_processors(results), cache(partial(_load_local, data=data))
+    for run in runs:
+        yield from _replay(run, depth, load, _must_be_exact(run, recorded))
 
 
 class _LocalDataset(NamedTuple):
@@ -118,7 +101,9 @@ def _replay(
 ) -> Iterator[Finding]:
     """Replay some of a run's games and yield the findings."""
     try:
-        dataset, model = _check_dataset(run, load(run.spec.dataset)), model_from_spec(run.spec)
+        dataset, content = load(run.spec.dataset)
+        check_data(run.spec, dataset, content)
+        model = model_from_spec(run.spec)
     except IsbenchError as error:
         absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
         yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
@@ -135,15 +120,6 @@ def _replay(
         return
     yield Finding("replayed")
     yield from judge_games(run, games, depth, exact)
-
-
-def _check_dataset(run: Run, local: _LocalDataset) -> Dataset:
-    """Return the data set; raises IsbenchError if its content is not that of the run."""
-    if local.content != run.spec.fingerprint:
-        raise IsbenchError(
-            f"the local files of {run.spec.dataset} are not those that the run was played on"
-        )
-    return local.dataset
 
 
 def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[Replayed]:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from isbench.papers.cells import Cell, Records, describe_provenance, make_cells
-from isbench.papers.rows import ABLATION, QUESTIONS, TABLE4
+from csfpn.paper.ablation import BS, FDM, HSGM, make_row
+from csfpn.paper.published import figures_of
+from isbench.papers import Row
+from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
 from isbench.reporting.text_table import TextTable
+
+ROWS = (
+    Row("Baseline*", "resnet50", "SBD", "baseline-r50", weights="sbd"),
+    Row("Baseline*", "resnet50", "SBD", "baseline-r50", (("joined", "on"),), weights="sbd"),
+    Row("Baseline*+FDM", "resnet50", "SBD", "baseline-r50-fdm", weights="sbd"),
+    Row("Baseline*+FDM low+high", "resnet50", "SBD", "baseline-r50-fdm2", weights="sbd"),
+    Row("Baseline*+CSFP", "resnet50", "SBD", "baseline-r50-csfp", weights="sbd"),
+    BS,  # the same network as baseline-mini
+    FDM,
+    make_row("fdm2", "baseline-mini-fdm2"),
+    HSGM,  # the same network as baseline-mini-csfp
+)
 
 SIZE = (320, 480)  # rows and columns of the crops that the paper trains on
 # 960,000 pixels with the mirror image and two operations per multiply-add: no usual size gives the
@@ -49,17 +64,39 @@ _HEADS = (
 )  # fmt: skip
 
 
-def make_table4(costs: Mapping[str, Counted], records: Records) -> tuple[TextTable, list[Cell]]:
-    """Return Table 4 and its NoC cells; `costs` are by the names of the rows."""
-    printed = {(f.system, f.metric): f.value for f in records.published if f.table == 4}
-    base, base_printed = costs[TABLE4[0].name], printed["Baseline*", "gflops"]
-    rows, cells = [], []
+def render(records: Records, cells: Sequence[Cell]) -> TextTable:
+    """Return Table 4 as text."""
+    return make_text_table(count_costs(records), records, cells)
+
+
+def count_costs(records: Records) -> Mapping[str, Counted]:
+    """Return the costs of the networks of Table 4, by the names of their rows."""
+    from isbench.nn.runtime.cost import count_cost  # imports torch, so only for Table 4
+
+    counted = {}
+    for row, candidate in records.candidates.items():
+        assert candidate is not None
+        assert candidate.card.networks is not None
+        make = partial(candidate.card.networks, **candidate.options)
+        at_size, at_flops = count_cost(make, SIZE).whole, count_cost(make, FLOPS_SIZE).whole
+        flops = PER_MAC * at_flops.macs
+        counted[row.name] = Counted(at_size.parameters, at_size.macs, flops)
+    return counted
+
+
+def make_text_table(
+    costs: Mapping[str, Counted], records: Records, cells: Sequence[Cell]
+) -> TextTable:
+    """Return Table 4 as text; `costs` are by the names of the rows."""
+    printed = {(f.system, f.metric): f.value for f in figures_of("4")}
+    base, base_printed = costs[ROWS[0].name], printed["Baseline*", "gflops"]
+    rows = []
     provenance: list[str] = []
-    for row in TABLE4:
-        if row == ABLATION[0]:  # the mini models are compared with their own baseline
+    for row in records.candidates:
+        if row == BS:  # the mini models are compared with their own baseline
             base = costs[row.name]
         counted, gflops = costs[row.name], printed.get((row.system, "gflops"))
-        row_cells = make_cells(4, row, QUESTIONS[4], records)
+        row_cells = cells_of(row, cells)
         clicks = (
             (_text(c.printed, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
         )
@@ -78,9 +115,8 @@ def make_table4(costs: Mapping[str, Counted], records: Records) -> tuple[TextTab
             )
         )
         provenance += describe_provenance(row, row_cells, records)
-        cells += row_cells
     notes = (*_NOTES, *provenance)
-    return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes), cells
+    return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes)
 
 
 def _over(value: float | None, base: float | None) -> str:

@@ -1,0 +1,1 @@
+"""The tables of the CSFPN paper (BMVC 2023), for `isbench report` and `isbench reproduce`."""

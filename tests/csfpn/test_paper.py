@@ -1,0 +1,205 @@
+"""The CSFPN paper's tables: its figures, the rows of this project, the ablation and the costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from csfpn.paper import costs
+from csfpn.paper.ablation import ABLATION
+from csfpn.paper.costs import Counted
+from csfpn.paper.published import FIGURES, figures_of
+from csfpn.paper.tables import TABLE1, TABLE3, TABLE4, paper
+from isbench.datasets.fingerprints import digest_file
+from isbench.models.known_weights import Weights
+from isbench.models.registry import load_card
+from isbench.papers import Row, plan
+from isbench.papers.all_tables import make_table
+from isbench.papers.candidates import Candidate, find_candidate, make_candidate
+from isbench.papers.cells import Records, make_cells
+from isbench.papers.run_selection import select_run
+from isbench.storage import store
+from isbench.storage.store import Run
+from tests.support.networks import network as new_network
+from tests.support.recorded import played_on_davis, weights_file, with_weights
+
+Isbench = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("no_bundled_weights")
+TRAINED = "ab" * 32
+DAVIS = TABLE3.questions[0]
+
+
+def candidate_of(row: Row) -> Candidate:
+    found = find_candidate(row)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("number", "rows"), [("1", 16), ("2", 4), ("3", 4)])
+def test_every_printed_row_and_figure_of_the_paper_stays(number: str, rows: int) -> None:
+    table = paper.find_table(number)
+    text, cells = make_table(Records(table, dict.fromkeys(table.rows), []))
+    assert sum(bool(row[0]) for row in text.rows) == rows
+    assert sum(cell.printed is not None for cell in cells) == len(figures_of(number))
+    assert not any("/" in shown for row in text.rows for shown in row)
+
+
+def test_the_published_figures_are_all_read() -> None:
+    assert {figure.table for figure in FIGURES} == {table.name for table in paper.tables}
+    cross = [figure for figure in FIGURES if figure.value is None]
+    assert {figure.system for figure in cross} == {"Baseline*+FDM low+high"}
+
+
+def test_other_models_of_the_family_with_weights_get_rows_in_table_1() -> None:
+    assert TABLE1.add_rows is not None
+    bundling = ("baseline-mini", "csfpn-lite", "csfpn-mini", "ritm-lite")
+    assert [row.model for row in TABLE1.add_rows(bundling)] == ["csfpn-lite", "ritm-lite"]
+
+
+def of_one_budget(*rows: Row) -> dict[Row, Candidate]:
+    """Return candidates whose cards come with the weights that the rows name, and with others."""
+    found = {}
+    for row in rows:
+        candidate = candidate_of(row)
+        named = Weights(row.weights, digest_of(row), None)
+        found[row] = replace(candidate, weights=(named,))
+    return found
+
+
+def digest_of(row: Row) -> str:
+    return sha256(row.weights.encode()).hexdigest()
+
+
+def ablated(folder: Path, row: Row, **changes: Any) -> Run:
+    """Return a row's run of the weights that it names."""
+    candidate = candidate_of(row)
+    model = with_weights(candidate.card, digest_of(row), candidate.options)
+    return played_on_davis(folder, model, **changes)
+
+
+def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
+    path, row = weights_file(tmp_path), ABLATION[0]
+    card = replace(load_card("ritm-mini"), bundled={"pack": path})
+    without = make_candidate(card, row)
+    other = played_on_davis(tmp_path, with_weights(card, digest_file(path)))
+    assert select_run([other], without, DAVIS).run is None
+    assert without.why_not == "weights ablation-bs do not come with isbench"
+    assert not plan.plan_all([Records(TABLE3, {row: without}, [])], lambda name: True).tasks
+    named = make_candidate(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
+    assert [weights.name for weights in named.weights] == ["ablation-bs"]
+    assert not named.why_not
+
+
+def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
+    known = {row: find_candidate(row) for row in TABLE3.rows} | of_one_budget(*ABLATION)
+    runs = [ablated(tmp_path, row) for row in ABLATION]
+    sheet, cells = make_table(Records(TABLE3, known, runs))
+    assert all(cell.ours is None for cell in cells if cell.row.system)
+    assert all(cell.printed is None for cell in cells if not cell.row.system)
+    column = sheet.heads.index("DAVIS NoC@90")
+    assert [row[column] for row in sheet.rows] == [
+        *("6.85", "6.62", "6.39", "6.05"),
+        *["– / 2.00 [2.00, 2.00]"] * 5,
+    ]
+    assert [row[3] for row in sheet.rows[4:]] == [
+        "ritm-mini (weights=ablation-bs)",
+        "baseline-mini-fdm (weights=ablation-fdm)",
+        "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
+        "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
+        "csfpn-mini (overview=256, weights=ablation-hsgm)",
+    ]
+
+
+def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
+    base, fdm, sgm = ABLATION[:3]
+    runs = [
+        ablated(tmp_path, base, ious=[0.5, 0.6, 0.95]),
+        ablated(tmp_path, sgm, ious=[0.5, 0.95]),
+        played_on_davis(tmp_path, with_weights(candidate_of(fdm).card, TRAINED)),
+    ]
+    sheet, _ = make_table(Records(TABLE3, of_one_budget(*ABLATION), runs))
+    (step,) = [note for note in sheet.notes if "paired" in note]
+    assert f"{sgm.name} minus {base.name} is -1.00 [-1.00, -1.00] clicks" in step
+
+
+def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tuple[Any, Any]:
+    """Return Table 4 with made-up costs, and its cells."""
+    records = Records(TABLE4, candidates, runs)
+    cells = make_cells(records)
+    counted = {row.name: Counted(1, 2, 3) for row in TABLE4.rows}
+    return costs.make_text_table(counted, records, cells), cells
+
+
+def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
+    known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[5:])
+    run = ablated(tmp_path, ABLATION[0])
+    other = played_on_davis(tmp_path, with_weights(load_card("ritm-mini"), TRAINED))
+    sheet, _ = costs_table(known, [run, other])
+    column = sheet.heads.index("NoC@90")
+    assert [row[column] for row in sheet.rows] == [*[""] * 5, "2.00", *[""] * 3]
+    assert any(store.digest_of_path(run.path) in note for note in sheet.notes)
+    assert not any(store.digest_of_path(other.path) in note for note in sheet.notes)
+
+
+def test_clicks_of_table_4_that_nobody_measured_are_blank() -> None:
+    sheet, cells = costs_table(dict.fromkeys(TABLE4.rows), [])
+    assert all(cell.ours is None for cell in cells)
+    assert {row[sheet.heads.index("NoC@90")] for row in sheet.rows} == {""}
+    assert {row[sheet.heads.index("NoC@90 (paper)")] for row in sheet.rows} == {
+        *("8.42", "7.64", "7.17", ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("played_by", "stands_for"),
+    [(ABLATION[0], "baseline-mini"), (ABLATION[3], "baseline-mini-csfp")],
+)
+def test_the_small_family_is_played_under_names_of_the_same_networks(
+    played_by: Row, stands_for: str
+) -> None:
+    sizes = []
+    for name, options in ((played_by.model, dict(played_by.options)), (stands_for, {})):
+        with torch.device("meta"):
+            network = new_network(name, **options)
+        sizes.append({key: value.shape for key, value in network.state_dict().items()})
+    assert sizes[0] == sizes[1]
+
+
+def test_what_cannot_be_played_is_named_with_the_reason() -> None:
+    known = [Records(TABLE1, {row: find_candidate(row) for row in TABLE1.rows}, [])]
+    left_out = plan.plan_all(known, lambda name: name not in ("sbd", "coco-mval")).left_out
+    assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
+    assert any("sam-vit-h (SA-1B)" in note and "no such model" in note for note in left_out)
+    assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("form", ["rich", "markdown", "latex", "csv"])
+def test_a_table_of_the_paper_is_printed_without_any_run(
+    isbench: Isbench, tmp_path: Path, number: int, form: str
+) -> None:
+    code, printed, said = isbench(
+        "report", "--table", number, "--format", form, "--runs", tmp_path / "none"
+    )
+    assert code == 0, said
+    assert {1: "RITM", 2: "f-BRS", 3: "BS+SGM+HSGM"}[number] in printed
+    assert "0.00" not in printed
+
+
+def test_table_4_is_printed_without_any_run(isbench: Isbench) -> None:
+    code, out, said = isbench("report", "--table", "4", "--format", "markdown", "--runs", "none")
+    assert code == 0, said
+    for figure in ("31,405,842", "31,396,604", "81.470", "508.72", "1510.16", "not reproduced"):
+        assert figure in out
+
+
+def test_table_4_needs_no_finished_run(isbench: Isbench, tmp_path: Path) -> None:
+    (tmp_path / "davis").mkdir()
+    (tmp_path / "davis" / "nearest-0123456789ab.jsonl").write_text("")
+    assert isbench("report", "--table", "4", "--runs", tmp_path)[0] == 0

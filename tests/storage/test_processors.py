@@ -1,0 +1,30 @@
+"""Which processor a network's run was played on, which the file MACHINE keeps for others."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+from isbench.storage import processors, store
+from isbench.storage.environment import processor
+from tests.support.recorded import networked
+
+
+def test_what_is_noted_outlives_the_meta_file_but_not_the_run(tmp_path: Path) -> None:
+    run = networked(tmp_path)
+    noted = {store.digest_of_path(run.path): processor()}
+    processors.write_processors(tmp_path, [run])
+    assert processors.read_processors(tmp_path) == noted
+    processors.write_processors(tmp_path, [replace(run, meta=())])
+    assert processors.read_processors(tmp_path) == noted
+    processors.write_processors(tmp_path, [])
+    assert processors.read_processors(tmp_path) == {}
+
+
+def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
+    run = networked(tmp_path)
+    here = {"host": platform.node(), "processor": processor()}
+    for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
+        processors.write_processors(tmp_path, [replace(run, meta=meta)])
+        assert processors.read_processors(tmp_path) == {}
