@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
-    from isbench.errors import IsbenchError, PredictorError
+    from isbench.errors import ClickerError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
     from isbench.models.registry import load_model
     from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
+        Clicker,
+        ClickInput,
         Dataset,
         Game,
         Model,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 # name -> module; imported on first use, which keeps `isbench --help` fast
 _MODULES = {
     "Click": "types",
+    "ClickInput": "types",
+    "Clicker": "types",
+    "ClickerError": "errors",
     "Dataset": "types",
     "Game": "types",
     "IsbenchError": "errors",
@@ -51,6 +56,9 @@ _MODULES = {
 
 __all__ = [
     "Click",
+    "ClickInput",
+    "Clicker",
+    "ClickerError",
     "Dataset",
     "Game",
     "IsbenchError",

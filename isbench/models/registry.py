@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Mapping
@@ -12,13 +11,10 @@ from pathlib import Path
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import Group, find_entry_point, import_object, list_names
-from isbench.types import Model, Scalar
+from isbench.options import is_recordable, parse_option
+from isbench.types import Model
 
 MODELS = Group("isbench.models", "model", Model)
-# text values of boolean options and recipe settings
-SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
-    "off": False, "false": False, "no": False, "0": False
-}  # fmt: skip
 
 
 def model_names() -> tuple[str, ...]:
@@ -44,7 +40,7 @@ def with_options(model: Model, options: Mapping[str, str]) -> Model:
             if not values:
                 raise IsbenchError(f"model {model.name} has no options, but got {key}={text}")
             raise unknown(f"option of {model.name}", key, values)
-        values[key] = _parse_option(model.name, key, text, values[key])
+        values[key] = parse_option(f"option {key} of {model.name}", text, values[key])
     return replace(model, options=values)
 
 
@@ -59,10 +55,7 @@ def check_card(model: Model) -> None:
             f"model {model.name} has version {model.version!r}; wanted a string such as '1'"
         )
     for key, value in model.options.items():
-        finite = isinstance(value, (bool, int, str)) or (
-            isinstance(value, float) and math.isfinite(value)
-        )
-        if not isinstance(key, str) or not finite:
+        if not isinstance(key, str) or not is_recordable(value):
             raise IsbenchError(
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a string, so that it can be recorded"
@@ -90,16 +83,3 @@ def _import_card(point: EntryPoint) -> Model:
             "name"
         )
     return replace(card, place=point.value)
-
-
-def _parse_option(model: str, key: str, text: str, default: Scalar) -> Scalar:
-    """Parse the text to the type of the default."""
-    if isinstance(default, bool):
-        if text.lower() not in SWITCHES:
-            raise IsbenchError(f"option {key} of {model} is {text!r}; wanted on or off")
-        return SWITCHES[text.lower()]
-    try:
-        return type(default)(text)
-    except ValueError:
-        kind = "a whole number" if isinstance(default, int) else "a number"
-        raise IsbenchError(f"option {key} of {model} is {text!r}; wanted {kind}") from None

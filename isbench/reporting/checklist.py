@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from isbench import metrics
+from isbench.options import format_option
 from isbench.reporting.tables import compute_figures, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
+from isbench.types import Scalar
 
 NOTE = (
     "docs/protocol.md defines each figure. A blank is not known from the run: add it yourself, and "
@@ -77,12 +79,8 @@ def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
 _LISTED = {"zoom", "zoom_target", "g2l", "overview", "flip", "threshold", "longest_side"}
 
 
-def _format_options(options: Mapping[str, object], *names: str) -> str:
-    return ", ".join(f"{name}={_format_option(options[name])}" for name in names if name in options)
-
-
-def _format_option(value: object) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+def _format_options(options: Mapping[str, Scalar], *names: str) -> str:
+    return ", ".join(f"{name}={format_option(options[name])}" for name in names if name in options)
 
 
 def _format_text(value: object) -> str:
