@@ -35,7 +35,7 @@ import torch
 from benchmarks import plain
 from isbench.datasets import load_dataset
 from isbench.evaluation import engine, job, runner, spec
-from isbench.evaluation.clicker import CLICKERS
+from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.executors.processes import count_cores
 from isbench.models.registry import load_model
 from isbench.models.weights import load_weights
@@ -145,7 +145,7 @@ def run_isbench_timed(card: Model, dataset: Dataset, rules: Rules) -> dict[str, 
     cv2.setNumThreads(1)
     card = spec.with_dataset_defaults(card, dataset)
     predictor, clock, games, seconds = job.build_predictor(card), Clock(), {}, []
-    engine.CLICKERS = {"centre": partial(timed, "clicker", CLICKERS["centre"])}
+    engine.make_clicker = lambda text: partial(timed, "clicker", make_clicker(text))
     started = perf_counter()
     for game in engine.play(
         predictor, map(partial(timed, "loading", dataset.load), dataset.keys), rules

@@ -24,6 +24,7 @@ COMMANDS = {
     "data": "List, check, import and download data sets.",
     "datasets": "List the known data sets.",
     "models": "List the installed models or their costs.",
+    "clickers": "List the installed clickers.",
     "doctor": "Show versions and data, and what is missing.",
 }
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import THREADS, build_predictor
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.known_weights import find_weights
 from isbench.models.registry import load_model
 from isbench.types import (
@@ -63,11 +63,11 @@ def open_predictor(card: Model) -> Iterator[Predictor]:
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
     """Yield the model's (H, W) mask after each click."""
-    state = predictor.start(predictor.begin(sample.image), sample.initial)
+    session = PredictorSession(predictor)
+    state = session.start(sample.key, sample.image, sample.initial)
     for count in range(1, len(clicks) + 1):
-        answers = predictor.predict([Turn(state, tuple(clicks[:count]))])
-        check_answers(answers, [(sample.key, sample.truth.shape)])
-        mask, state = answers[0]
+        turn = Turn(state, tuple(clicks[:count]))
+        ((mask, state),) = session.predict([ObjectTurn(sample.key, sample.truth.shape, turn)])
         yield mask
 
 

@@ -10,7 +10,7 @@ from isbench.reporting.tables import compute_figures, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
-from isbench.types import Scalar
+from isbench.types import Scalar, Spec
 
 NOTE = (
     "docs/protocol.md defines each figure. A blank is not known from the run: add it yourself, and "
@@ -44,7 +44,7 @@ def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
         "data set": f"{spec.dataset}: {len(run.trajectories)} objects on {images} images{limit}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
-        "next click": f"{rules.clicker}, seed {rules.seed}",
+        "next click": _describe_clicker(spec),
         "budget of clicks": str(row["budget"]),
         "games end": f"at IoU {rules.stop_iou:g}" if rules.stop_iou <= 1 else "at the last click",
         "model": f"{spec.model}, version {spec.version}",
@@ -73,6 +73,11 @@ def _list_facts(run: Run, max_clicks: int) -> dict[str, str]:
         "image decoder": spec.decoder,
         "digest of the run": store.digest_of_path(run.path),
     }
+
+
+def _describe_clicker(spec: Spec) -> str:
+    version = "" if spec.clicker_version == "1" else f" version {spec.clicker_version}"
+    return f"{spec.rules.clicker}{version}, seed {spec.rules.seed}"
 
 
 # options with a row of their own

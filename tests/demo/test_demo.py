@@ -22,11 +22,12 @@ import pytest
 pytest.importorskip("starlette")
 
 from isbench.datasets import load_dataset
-from isbench.demo.server import UPLOAD, Refused, Table, open_images
+from isbench.demo.server import UPLOAD, DemoState, Refused, open_images
 from isbench.errors import IsbenchError
 from isbench.evaluation.engine import play
 from isbench.evaluation.job import build_predictor
 from isbench.evaluation.replay import compute_overlap
+from isbench.evaluation.session import PredictorSession
 from isbench.models.registry import load_model
 from isbench.storage.masks import decode_rle
 from isbench.types import Click, Rules, Sample
@@ -124,23 +125,25 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
 
 
 def test_another_click_after_undo_is_another_game() -> None:
+    session = PredictorSession(build_predictor(load_model("nearest")))
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    table = Table({"nearest": build_predictor(load_model("nearest"))})
-    place = table.show("a", image)
+    state = DemoState({"nearest": session})
+    place = state.add_image("a", image)
     a, b, c = Click(3, 3, True), Click(10, 20, True), Click(15, 5, False)
     for clicks in ([a, b], [a, c], [c], [a, b, c], [a]):
-        mask, _ = table.answer(place, "nearest", clicks)
-        fresh = Table({"nearest": build_predictor(load_model("nearest"))})
-        wanted, _ = fresh.answer(fresh.show("a", image), "nearest", clicks)
+        mask, _ = state.answer(place, "nearest", clicks)
+        fresh = DemoState({"nearest": session})
+        wanted, _ = fresh.answer(fresh.add_image("a", image), "nearest", clicks)
         assert np.array_equal(mask, wanted)
 
 
 def test_old_pictures_make_room() -> None:
-    table = Table({"nearest": build_predictor(load_model("nearest"))})
-    places = [table.show(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
+    session = PredictorSession(build_predictor(load_model("nearest")))
+    state = DemoState({"nearest": session})
+    places = [state.add_image(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
     with pytest.raises(Refused, match="no longer loaded"):
-        table.answer(places[0], "nearest", [Click(0, 0, True)])
-    table.answer(places[-1], "nearest", [Click(0, 0, True)])
+        state.answer(places[0], "nearest", [Click(0, 0, True)])
+    state.answer(places[-1], "nearest", [Click(0, 0, True)])
 
 
 @pytest.mark.parametrize(
