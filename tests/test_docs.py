@@ -15,7 +15,7 @@ from benchmarks.evaluate import format_table
 from isbench.cli import cli
 from isbench.cli.checking import list_stale
 from isbench.reporting.writer import choose_runs
-from isbench.testing import check_predictor
+from isbench.testing import check_clicker, check_predictor
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,6 +36,15 @@ def test_the_model_that_is_shown_keeps_the_contract(page: Path) -> None:
 def test_the_model_in_contributing_takes_20_lines() -> None:
     (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
+
+
+def test_the_clicker_that_is_shown_takes_20_lines_and_is_the_one_that_is_installed() -> None:
+    names: dict[str, Any] = {}
+    (code,) = blocks(ROOT / "docs" / "adding-a-clicker.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    assert code == (ROOT / "tests/plugin/isbench_toy_plugin/shaky.py").read_text()
+    exec(code, names)
+    check_clicker(names["card"])
 
 
 def test_the_python_example_runs(
