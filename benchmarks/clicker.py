@@ -16,18 +16,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from isbench.datasets import load_dataset
-from isbench.evaluation.clicker import centre
+from isbench.evaluation.clickers.centre import centre
 from isbench.evaluation.engine import play
 from isbench.models.registry import load_card
 from isbench.types import (
     Click,
+    ClickInput,
     Dataset,
     Encoded,
     Image,
@@ -42,15 +42,6 @@ from isbench.types import (
 
 TARGET = 5.0  # mean speed-up over the straightforward clicker
 UNUSED_RNG = np.random.default_rng(0)  # none of the clickers is stochastic
-
-
-class Question(NamedTuple):
-    """The inputs of a clicker; the masks are as in `Sample`."""
-
-    mask: Mask
-    truth: Mask
-    ignore: Mask
-    clicks: tuple[Click, ...]
 
 
 class Recorder:
@@ -75,9 +66,9 @@ class Recorder:
         return answers
 
 
-def record_questions(
+def record_inputs(
     model: ModelCard, dataset: Dataset, objects: int, clicks: int
-) -> Iterator[Question]:
+) -> Iterator[ClickInput]:
     """Play `objects` evenly spaced objects of the data set and yield the clicker's inputs."""
     rules = Rules(max_clicks=clicks, stop_iou=1.01)  # never reached, so games run to the last click
     indices = np.linspace(0, len(dataset.keys) - 1, min(objects, len(dataset.keys)), dtype=int)
@@ -87,18 +78,26 @@ def record_questions(
         (game,) = play(recorder, [sample], rules)
         masks = [np.zeros_like(sample.truth), *recorder.masks]
         for count, mask in enumerate(masks[:-1]):
-            yield Question(mask, sample.truth, sample.ignore, game.trajectory.clicks[:count])
+            yield ClickInput(
+                key=sample.key,
+                image=sample.image,
+                mask=mask,
+                truth=sample.truth,
+                ignore=sample.ignore,
+                clicks=game.trajectory.clicks[:count],
+                rng=UNUSED_RNG,
+            )
 
 
-def depths(question: Question) -> list[NDArray[np.float32]]:
+def depths(given: ClickInput) -> list[NDArray[np.float32]]:
     """Return the depth of each pixel in the missing and in the false region, on the whole frame."""
-    mask, truth, ignore, clicks = question
+    mask, truth, ignore = given.mask, given.truth, given.ignore
     frames = []
     for error in (truth & ~mask & ~ignore, ~truth & mask & ~ignore):
         padded = np.pad(error, 1).astype(np.uint8)
         distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         depth = np.asarray(distance, np.float32)[1:-1, 1:-1]
-        for click in clicks:
+        for click in given.clicks:
             depth[click.row, click.col] = 0
         frames.append(depth)
     return frames
@@ -117,20 +116,20 @@ def choose_click(missing: NDArray[np.generic], false: NDArray[np.generic]) -> Cl
     return Click(int(row), int(col), positive)
 
 
-def straightforward(question: Question) -> Click:
+def straightforward(given: ClickInput) -> Click:
     """Return the protocol's click, implemented literally."""
-    missing, false = depths(question)
+    missing, false = depths(given)
     return choose_click(squared(missing), squared(false))
 
 
-def by_floats(question: Question) -> Click:
+def by_floats(given: ClickInput) -> Click:
     """Return the click by raw float depths, where rounding noise decides ties."""
-    return choose_click(*depths(question))
+    return choose_click(*depths(given))
 
 
-def ours(question: Question) -> Click:
+def ours(given: ClickInput) -> Click:
     """Return the package's click."""
-    return centre(*question, UNUSED_RNG)
+    return centre(given)
 
 
 CLICKERS = (ours, straightforward, by_floats)
@@ -146,20 +145,20 @@ class Tally:
     ties: int = 0  # those of `unstable` between exactly equal depths
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, question: Question) -> None:
-        """Run every clicker on one question, rotating which one goes first."""
+    def add(self, given: ClickInput) -> None:
+        """Run every clicker on one input, rotating which one goes first."""
         clicks = {}
         first = self.turns % len(CLICKERS)
         for clicker in CLICKERS[first:] + CLICKERS[:first]:
             started = perf_counter()
-            clicks[clicker] = clicker(question)
+            clicks[clicker] = clicker(given)
             self.seconds[clicker.__name__] += perf_counter() - started
         self.turns += 1
         expected = clicks[straightforward]
         self.different += clicks[ours] != expected
         if clicks[by_floats] != expected:
             self.unstable += 1
-            self.ties += is_tie(clicks[by_floats], expected, question)
+            self.ties += is_tie(clicks[by_floats], expected, given)
 
     def ratio(self, clicker: str) -> float:
         """Return a clicker's mean time relative to ours."""
@@ -170,7 +169,7 @@ class Tally:
         mean = {name: 1000 * seconds / self.turns for name, seconds in self.seconds.items()}
         return (
             f"{model}, {self.turns} turns\n"
-            f"  isbench.clicker.centre  {mean['ours']:7.3f} ms\n"
+            f"  isbench's centre        {mean['ours']:7.3f} ms\n"
             f"  straightforward         {mean['straightforward']:7.3f} ms, ratio "
             f"{self.ratio('straightforward'):.2f}, {self.different} clicks differ\n"
             f"  raw floats compared     {mean['by_floats']:7.3f} ms, ratio "
@@ -179,9 +178,9 @@ class Tally:
         )
 
 
-def is_tie(one: Click, other: Click, question: Question) -> bool:
+def is_tie(one: Click, other: Click, given: ClickInput) -> bool:
     """Return whether the pixels of two clicks are equally deep, each in the region of its sign."""
-    missing, false = (squared(depth) for depth in depths(question))
+    missing, false = (squared(depth) for depth in depths(given))
     first, second = (
         (missing if click.positive else false)[click.row, click.col] for click in (one, other)
     )
@@ -199,8 +198,8 @@ def main() -> None:
     tallies = {}
     for name in ("grabcut", "nearest"):
         tally = tallies[name] = Tally()
-        for question in record_questions(load_card(name), dataset, options.objects, options.clicks):
-            tally.add(question)
+        for given in record_inputs(load_card(name), dataset, options.objects, options.clicks):
+            tally.add(given)
         print(tally.report(name), flush=True)
     passed = tallies["grabcut"].ratio("straightforward") >= TARGET
     print(f"target: ratio {TARGET} with grabcut, {'passed' if passed else 'not passed'}")

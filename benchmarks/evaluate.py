@@ -35,7 +35,7 @@ import torch
 from benchmarks import plain
 from isbench.datasets import load_dataset
 from isbench.evaluation import engine, runner, spec
-from isbench.evaluation.clicker import CLICKERS
+from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.executors.processes import count_cores
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
@@ -148,7 +148,7 @@ def run_isbench_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dic
     cv2.setNumThreads(1)
     model = spec.with_dataset_defaults(model, dataset)
     predictor, clock, games, seconds = build_predictor(model), Clock(), {}, []
-    engine.CLICKERS = {"centre": partial(timed, "clicker", CLICKERS["centre"])}
+    engine.make_clicker = lambda text: partial(timed, "clicker", make_clicker(text))
     started = perf_counter()
     for game in engine.play(
         predictor, map(partial(timed, "loading", dataset.load), dataset.keys), rules

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
-    from isbench.errors import IsbenchError, PredictorError
+    from isbench.errors import ClickerError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
     from isbench.metrics import Games, Metric
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from isbench.storage.store import Run, read
     from isbench.types import (
         Click,
+        Clicker,
+        ClickInput,
         Dataset,
         Game,
         LoadedModel,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 # name -> module; imported on first use, which keeps `isbench --help` fast
 _MODULES = {
     "Click": "types",
+    "ClickInput": "types",
+    "Clicker": "types",
+    "ClickerError": "errors",
     "Dataset": "types",
     "Game": "types",
     "Games": "metrics",
@@ -58,6 +63,9 @@ _MODULES = {
 
 __all__ = [
     "Click",
+    "ClickInput",
+    "Clicker",
+    "ClickerError",
     "Dataset",
     "Game",
     "Games",

@@ -15,14 +15,22 @@ class IsbenchError(Exception):
     exit_code = 2
 
 
-class PredictorError(IsbenchError):
-    """A model broke the `Predictor` contract during a run; exit code 1: the input is valid.
+class ExtensionError(IsbenchError):
+    """An installed extension broke its contract during a run; exit code 1: the input is valid.
 
-    `details` holds the traceback of the exception that the model raised; "" if it raised none.
+    `details` holds the traceback of the exception that the extension raised; "" if it raised none.
     """
 
     exit_code = 1
     details = ""
+
+
+class PredictorError(ExtensionError):
+    """A model broke the `Predictor` contract during a run."""
+
+
+class ClickerError(ExtensionError):
+    """A clicker raised an exception, or returned something else than a click on the image."""
 
 
 class Unfit(IsbenchError):

@@ -1,29 +1,38 @@
-"""A check of the contract that every model must keep, for the tests of a model's package."""
+"""Checks of the contracts of models and clickers, for the tests of the packages that add them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from isbench.errors import PredictorError
-from isbench.evaluation.engine import check_answers
+from isbench.errors import ClickerError, PredictorError
+from isbench.evaluation.clickers.registry import (
+    ChosenClicker,
+    check_card,
+    make_function,
+    parse_clicker,
+)
+from isbench.evaluation.job import name_model_in_errors
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.models.weights import RANDOM
 from isbench.types import (
     Click,
+    Clicker,
+    ClickInput,
     Image,
     LoadedModel,
     Mask,
     ModelCard,
-    Prediction,
-    Predictor,
     State,
     Turn,
 )
 
+_KEY = "of the trial"  # named in errors
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
 
 
@@ -41,62 +50,53 @@ def check_predictor(model: LoadedModel | ModelCard | str) -> None:
         card = load_card(model) if isinstance(model, str) else model
         weights = None if card.networks is None else RANDOM
         model = load_model(card, weights=weights, device="cpu", backend="eager")
-    card = model.card
-    if card.adaptive:
-        _, first = _play_trials(card, build_predictor(model))
-        _, second = _play_trials(card, build_predictor(model))
-        for mask, again in zip(first, second, strict=True):
-            _check_same(card, again, mask, "when a new predictor played the same games")
-    else:
-        _check_stateless(card, build_predictor(model))
+    with name_model_in_errors(model.name):
+        if model.card.adaptive:
+            _, first = _play_trials(PredictorSession(build_predictor(model)))
+            _, second = _play_trials(PredictorSession(build_predictor(model)))
+            for mask, again in zip(first, second, strict=True):
+                _check_same(again, mask, "when a new predictor played the same games")
+        else:
+            _check_stateless(model)
 
 
-def _check_stateless(card: ModelCard, predictor: Predictor) -> None:
+def _check_stateless(model: LoadedModel) -> None:
     """Check a model whose answer depends on nothing but the turn."""
-    turns, first = _play_trials(card, predictor)
+    session = PredictorSession(build_predictor(model))
+    turns, first = _play_trials(session)
     for turn, mask in zip(turns, first, strict=True):
-        again = _check(card, predictor.predict([turn]), [mask.shape])[0].mask
-        _check_same(card, again, mask, "when an earlier turn was repeated")
-    together = _check(card, predictor.predict(turns), [mask.shape for mask in first])
-    for prediction, mask in zip(together, first, strict=True):
-        _check_same(card, prediction.mask, mask, "when turns were batched in one call")
-    again_state: State = predictor.start(predictor.begin(_image(*_SIZES[0], 0)), None)
-    fresh = _check(card, predictor.predict([Turn(again_state, turns[0].clicks)]), _SIZES[:1])[0]
-    _check_same(card, fresh.mask, first[0], "when the object was started again")
+        (again,) = session.predict([turn])
+        _check_same(again.mask, mask, "when an earlier turn was repeated")
+    for prediction, mask in zip(session.predict(turns), first, strict=True):
+        _check_same(prediction.mask, mask, "when turns were batched in one call")
+    again_state: State = session.start(_KEY, _image(*_SIZES[0], 0))
+    fresh = Turn(again_state, turns[0].turn.clicks)
+    (answer,) = session.predict([turns[0]._replace(turn=fresh)])
+    _check_same(answer.mask, first[0], "when the object was started again")
 
 
-def _play_trials(card: ModelCard, predictor: Predictor) -> tuple[list[Turn], list[Mask]]:
+def _play_trials(session: PredictorSession) -> tuple[list[ObjectTurn], list[Mask]]:
     """Return the turns on the trial images, one after the other, and the mask of each."""
-    turns: list[Turn] = []
+    turns: list[ObjectTurn] = []
     masks: list[Mask] = []
     for number, (rows, cols) in enumerate(_SIZES):
         image = _image(rows, cols, number)
-        state = predictor.start(predictor.begin(image), None)
+        state = session.start(_KEY, image)
         clicks: tuple[Click, ...] = ()
         for click in _clicks(rows, cols):
             clicks = (*clicks, click)
-            turns.append(Turn(state, clicks))
-            mask, state = _check(card, predictor.predict([turns[-1]]), [(rows, cols)])[0]
+            turns.append(ObjectTurn(_KEY, (rows, cols), Turn(state, clicks)))
+            ((mask, state),) = session.predict([turns[-1]])
             masks.append(mask.copy())
         if not np.array_equal(image, _image(rows, cols, number)):
-            raise PredictorError(f"model {card.name} modified the image it was given")
+            raise PredictorError("the image that it was given was modified")
     return turns, masks
 
 
-def _check(
-    card: ModelCard, predictions: Sequence[Prediction], shapes: Sequence[tuple[int, ...]]
-) -> Sequence[Prediction]:
-    try:
-        check_answers(predictions, [("of the trial", shape) for shape in shapes])
-    except PredictorError as error:
-        raise PredictorError(f"model {card.name}: {error}") from error
-    return predictions
-
-
-def _check_same(card: ModelCard, mask: Mask, wanted: Mask, when: str) -> None:
+def _check_same(mask: Mask, wanted: Mask, when: str) -> None:
     differing = int(np.count_nonzero(mask != wanted))
     if differing:
-        raise PredictorError(f"model {card.name} changed its mask at {differing} pixels {when}")
+        raise PredictorError(f"its mask changed at {differing} pixels {when}")
 
 
 def _image(rows: int, cols: int, seed: int) -> Image:
@@ -118,3 +118,51 @@ def _clicks(rows: int, cols: int) -> tuple[Click, ...]:
         Click(rows - 1, cols - 1, False),
         Click(rows // 2 - rows // 6, cols // 2, True),
     )
+
+
+def check_clicker(clicker: Clicker | str) -> None:
+    """Raise ClickerError unless the clicker keeps the contract, with its default parameters.
+
+    `clicker` is a card, or a text such as "jitter:2" of an installed one. The clicker is asked in
+    small situations, from an empty mask to one without errors; it must return a click on the image
+    and the same one when it is asked again with an equal generator, and it must not modify what it
+    is given. Raises IsbenchError for a card that cannot be recorded or a clicker that cannot be
+    made.
+    """
+    if isinstance(clicker, Clicker):
+        check_card(clicker)
+        chosen = ChosenClicker(clicker, clicker.parameters)
+    else:
+        chosen = parse_clicker(clicker)
+    function = make_function(chosen)
+    for situation in _list_situations():
+        first, again = (
+            function(replace(situation, rng=np.random.default_rng(0))) for _ in range(2)
+        )
+        if first != again:
+            raise ClickerError(
+                f"object {situation.key}: the clicker {chosen.text} clicked {tuple(first)} and, "
+                f"when it was asked again, {tuple(again)}; wanted the same click: draw from "
+                "`given.rng` only"
+            )
+
+
+def _list_situations() -> Iterator[ClickInput]:
+    """Yield inputs of clickers: nothing found yet, a shifted mask, everything, and no error."""
+    for number, (rows, cols) in enumerate(_SIZES):
+        image = _image(rows, cols, number)
+        disk = image.mean(axis=2) > 100
+        nothing = np.zeros_like(disk)
+        ignore = nothing.copy()
+        ignore[:, :3] = True
+        truth = disk & ~ignore
+        middle = Click(rows // 2, cols // 2, True)
+        for mask, clicks in (
+            (nothing, ()),
+            (np.roll(disk, 5, axis=1), (middle,)),
+            (~nothing, (middle,)),
+            (truth, (middle, Click(0, 0, False))),
+        ):
+            rng = np.random.default_rng(0)
+            yield ClickInput(_KEY, image, mask, truth, ignore, clicks, rng)
+        yield ClickInput(_KEY, image, nothing, nothing, ~nothing, (), np.random.default_rng(0))

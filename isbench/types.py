@@ -149,6 +149,34 @@ class LoadedModel:
         return self.card.name
 
 
+@dataclass(frozen=True, eq=False)
+class ClickInput:
+    """All that a clicker gets for one click. Its arrays are read-only."""
+
+    key: str  # of the object
+    image: Image  # (H, W, 3) uint8 RGB
+    mask: Mask  # (H, W), the model's answer to the clicks so far
+    truth: Mask  # (H, W), the object; false wherever `ignore` is true
+    ignore: Mask  # (H, W), pixels that are not scored
+    clicks: tuple[Click, ...]  # so far, oldest first
+    rng: np.random.Generator  # seeded by the run's seed, the key and the number of the click
+
+
+ClickFunction: TypeAlias = Callable[[ClickInput], Click]  # pure; threads may call it concurrently
+
+
+@dataclass(frozen=True)
+class Clicker:
+    """A simulated user's card: how to make the function that clicks, and facts about it."""
+
+    name: str
+    make: Callable[..., ClickFunction]  # called with all parameters as keywords
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)  # name -> default, in order
+    version: str = "1"  # of the behaviour; it changes whenever the clicks change
+    summary: str = ""
+    source: str = ""  # paper or documentation
+
+
 @dataclass(frozen=True)
 class Rules:
     """How a game is played. `protocol.PRESETS` names the standard combinations."""
@@ -157,7 +185,7 @@ class Rules:
     stop_iou: float = 0.90  # the game ends at this IoU; above 1: never
     end_on_perfect: bool = False  # a mask without a wrong pixel ends the game
     reject_empty: bool = False  # an object without a scored pixel is rejected at load
-    clicker: str = "centre"
+    clicker: str = "centre"  # a name, and parameters as in "jitter:2" or "jitter:sigma=2"
     seed: int = 0  # random seed for stochastic clickers
 
     def __post_init__(self) -> None:
@@ -211,3 +239,4 @@ class Spec:
     backend: str | None  # of the network; None for a model without one
     precision: str | None
     threads: int
+    clicker_version: str = "1"  # of the clicker's behaviour, from its card

@@ -35,6 +35,26 @@ def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="module")
+def strange_clickers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install the clickers of `tests.support.strange_clickers`; return the folder."""
+    from isbench.types import Clicker
+    from tests.support import strange_clickers
+
+    folder = tmp_path_factory.mktemp("site")
+    facts = folder / "strange_clickers-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: strange-clickers\nVersion: 1.0\n")
+    names = [name for name, one in vars(strange_clickers).items() if isinstance(one, Clicker)]
+    points = "".join(
+        f"{name.replace('_', '-')} = tests.support.strange_clickers:{name}\n" for name in names
+    )
+    (facts / "entry_points.txt").write_text(f"[isbench.clickers]\n{points}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of the real data sets, or skip."""

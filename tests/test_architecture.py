@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import isbench
+from isbench.cli import cli
+from isbench.types import ModelCard, Prediction, Turn
+from tests.support import toys
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -133,6 +138,35 @@ def test_help_names_papers_without_importing_them(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "csfpn" in done.stdout.partition("LOADED")[0]
     assert "LOADED set()" in done.stdout
+
+
+WALK: list[tuple[str, str]] = []  # (file, function) of the frames above the predictor
+
+
+class Standing(toys.Disks):
+    """Notes by whom it is asked."""
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        frames = [(Path(frame.filename), frame.function) for frame in inspect.stack(0)]
+        WALK[:] = [(name(file), function) for file, function in frames[1:] if file in FILES]
+        return super().predict(turns)
+
+
+standing = ModelCard("standing", Standing)
+
+
+def test_five_functions_lead_from_the_command_to_the_game_loop(tmp_path: Path) -> None:
+    words = ["run", "--model", f"{__name__}:standing", "--dataset", "sample", "--limit", "1"]
+    cli.main([*words, "--max-clicks", "1", "--out", str(tmp_path)], standalone_mode=False)
+    called = [frame for frame in WALK if not frame[1].startswith("<")]
+    first = called.index(("isbench/cli/run.py", "run"))
+    assert called[first::-1][:5] == [
+        ("isbench/cli/run.py", "run"),
+        ("isbench/evaluation/runner.py", "run"),
+        ("isbench/evaluation/executors/processes.py", "play_here"),
+        ("isbench/evaluation/job.py", "play"),
+        ("isbench/evaluation/engine.py", "play"),
+    ]
 
 
 def test_the_front_help_loads_no_numpy() -> None:

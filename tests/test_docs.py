@@ -19,7 +19,7 @@ from isbench.papers.all_tables import make_pages
 from isbench.papers.registry import load_paper
 from isbench.reporting.writer import choose_runs
 from isbench.storage.store import digest_of_path
-from isbench.testing import check_predictor
+from isbench.testing import check_clicker, check_predictor
 from tests.support.installed import install
 from tests.support.recorded import played_on_davis
 
@@ -62,6 +62,15 @@ def test_the_paper_that_is_shown_is_reported(
         "|  |  |  | nearest |  | – / 2.00 |",
     ]
     assert digest_of_path(run.path) in printed
+
+
+def test_the_clicker_that_is_shown_takes_20_lines_and_is_the_one_that_is_installed() -> None:
+    names: dict[str, Any] = {}
+    (code,) = blocks(ROOT / "docs" / "adding-a-clicker.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    assert code == (ROOT / "tests/plugin/isbench_toy_plugin/shaky.py").read_text()
+    exec(code, names)
+    check_clicker(names["card"])
 
 
 def test_the_python_example_runs(

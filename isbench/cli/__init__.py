@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from isbench.errors import IsbenchError, PredictorError, unknown
+from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
 # and completion fast
@@ -24,6 +24,7 @@ COMMANDS = {
     "data": "List, check, import and download data sets.",
     "datasets": "List the known data sets.",
     "models": "List the installed models or their costs.",
+    "clickers": "List the installed clickers.",
     "doctor": "Show versions and data, and what is missing.",
 }
 
@@ -74,7 +75,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         code = cli.main(args, prog_name="isbench", standalone_mode=False)
     except IsbenchError as error:
-        if isinstance(error, PredictorError) and error.details:
+        if isinstance(error, ExtensionError) and error.details:
             click.echo(error.details, err=True)
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -20,6 +20,7 @@ from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
+from isbench.evaluation.session import PredictorSession
 from isbench.reporting.writer import read_template
 
 
@@ -63,22 +64,27 @@ def demo(
     try:
         import uvicorn
 
-        from isbench.demo.server import Table, make_application
+        from isbench.demo.server import DemoState, make_application
     except ImportError as error:
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
     loaded = [with_photograph_size(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
-        table = Table({model.name: stack.enter_context(open_predictor(model)) for model in loaded})
+        state = DemoState(
+            {
+                model.name: PredictorSession(stack.enter_context(open_predictor(model)))
+                for model in loaded
+            }
+        )
         for name, image in pictures:
-            table.show(name, image)
+            state.add_image(name, image)
         listener, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/{token}/"
         click.echo(f"{address}\npress Ctrl-C to stop")
         if not no_browser:
             webbrowser.open(address)
-        app = make_application(table, token, read_template("demo"))
+        app = make_application(state, token, read_template("demo"))
         config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         try:
             uvicorn.Server(config).run(sockets=[listener])

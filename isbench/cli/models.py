@@ -14,6 +14,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation import spec
 from isbench.models.registry import load_card, model_names
 from isbench.models.weights import weight_names
+from isbench.options import format_option
 from isbench.types import Scalar
 
 _SIZE = "320x480"
@@ -62,7 +63,7 @@ def _format(key: str, value: Scalar) -> str:
     """Return an option's default as a user would type it, or what it stands for."""
     if spec.LEFT_TO_DATA.get(key) == value:
         return "the data set's"
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+    return format_option(value)
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -50,6 +50,13 @@ def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> l
     return [name for name in model_names() if name.startswith(incomplete)]
 
 
+def complete_clickers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of an installed clicker."""
+    from isbench.evaluation.clickers.registry import clicker_names
+
+    return [name for name in clicker_names() if name.startswith(incomplete)]
+
+
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
     from isbench.datasets import ENTRIES, FORMS

@@ -15,13 +15,19 @@ from isbench.cli.networks import (
     load_models,
     network_options,
 )
-from isbench.cli.options import complete_datasets, complete_models, console, data_option
+from isbench.cli.options import (
+    complete_clickers,
+    complete_datasets,
+    complete_models,
+    console,
+    data_option,
+)
 from isbench.cli.progress import Reporter
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
-from isbench.evaluation.clicker import CLICKERS
+from isbench.evaluation.clickers.registry import clicker_names, parse_clicker
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.metrics import Metric, list_metrics
 from isbench.protocol import has_full_games
@@ -61,7 +67,11 @@ from isbench.types import LoadedModel, Rules
     "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
 )
 @click.option(
-    "--clicker", help=f"Simulated user: {', '.join(CLICKERS)}. [default: that of the preset]"
+    "--clicker",
+    metavar="NAME[:VALUE,...]",
+    shell_complete=complete_clickers,
+    help=f"Simulated user: {', '.join(clicker_names())}. Parameters follow a colon, see `isbench "
+    "clickers`. [default: that of the preset]",
 )
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
@@ -141,14 +151,12 @@ def run(
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
     fixed = protocol.find_preset(preset)
-    if clicker is not None and clicker not in CLICKERS:
-        raise unknown("clicker", clicker, CLICKERS)
     rules = Rules(
         max_clicks=max_clicks,
         stop_iou=stop_iou,
         end_on_perfect=fixed.end_on_perfect,
         reject_empty=fixed.reject_empty,
-        clicker=clicker or fixed.clicker,
+        clicker=parse_clicker(fixed.clicker if clicker is None else clicker).text,
         seed=seed,
     )
     options = NetworkOptions(weights, device, precision, threads, backend)

@@ -29,15 +29,16 @@ from starlette.routing import Route
 
 from isbench.datasets.image_io import decode_image, describe_image
 from isbench.errors import IsbenchError
-from isbench.evaluation.engine import check_answers
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.storage.masks import encode_rle
-from isbench.types import Click, Image, Mask, Predictor, Turn
+from isbench.types import Click, Image, Mask, State, Turn
 
 HOSTS = ["127.0.0.1", "localhost"]  # other host names may be an attack (DNS rebinding)
 UPLOAD = 30_000_000  # most bytes of an image file
 PIXELS = 50_000_000  # most pixels of an image
 KINDS = {"JPEG", "PNG", "WEBP", "BMP"}
 CLICKS = 500  # most clicks of a request
+_KEY = "of the demo"  # named in errors
 _MOST_IMAGES = 8  # kept with their games; the least recently used are dropped
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -60,22 +61,29 @@ class Refused(Exception):
 class Game:
     """A model's answers on an image, after each of the clicks."""
 
-    encoded: Any
-    states: list[Any]  # before the first click, after the first click, ...
+    states: list[State]  # before the first click, after the first click, ...
     clicks: list[Click] = field(default_factory=list)
     masks: list[Mask] = field(default_factory=list)
 
+    def cut_to(self, clicks: Sequence[Click]) -> None:
+        """Drop the answers from the first click that is another one; keep those to undo."""
+        shared = 0
+        while shared < min(len(clicks), len(self.clicks)) and clicks[shared] == self.clicks[shared]:
+            shared += 1
+        if shared < len(clicks):
+            del self.clicks[shared:], self.masks[shared:], self.states[shared + 1 :]
+
 
 @dataclass
-class Table:
+class DemoState:
     """The models, images and games of the server; it computes one answer at a time."""
 
-    models: Mapping[str, Predictor]
+    models: Mapping[str, PredictorSession]
     images: OrderedDict[str, tuple[str, Image]] = field(default_factory=OrderedDict)  # id -> name
     games: dict[tuple[str, str], Game] = field(default_factory=dict)  # (image id, model) -> game
     lock: Lock = field(default_factory=Lock)
 
-    def show(self, name: str, image: Image) -> str:
+    def add_image(self, name: str, image: Image) -> str:
         """Add an image and return its id; the least recently used image may be dropped."""
         identity = secrets.token_hex(8)
         with self.lock:
@@ -86,51 +94,46 @@ class Table:
                     del self.games[key]
         return identity
 
-    def answer(
-        self, identity: str, model: str, clicks: Sequence[Click]
-    ) -> tuple[Mask, float | None]:
-        """Return the (H, W) mask after the clicks, and the seconds of the last; None if cached."""
-        with self.lock:
-            image = self.image(identity)
-            self.images.move_to_end(identity)
-            predictor = self.models[model]
-            game = self.games.get((identity, model))
-            if game is None:
-                encoded = predictor.begin(image)
-                game = Game(encoded, [predictor.start(encoded, None)])
-                self.games[identity, model] = game
-            cached = 0
-            while cached < min(len(clicks), len(game.clicks)) and (
-                clicks[cached] == game.clicks[cached]
-            ):
-                cached += 1
-            seconds = None
-            if cached < len(clicks):  # the other cached clicks differ
-                del game.clicks[cached:], game.masks[cached:], game.states[cached + 1 :]
-            for click in clicks[cached:]:
-                game.clicks.append(click)
-                started = perf_counter()
-                answers = predictor.predict([Turn(game.states[-1], tuple(game.clicks))])
-                seconds = perf_counter() - started
-                check_answers(answers, [("of the demo", image.shape[:2])])
-                game.masks.append(answers[0].mask)
-                game.states.append(answers[0].state)
-            return game.masks[len(clicks) - 1], seconds
-
-    def image(self, identity: str) -> Image:
+    def find_image(self, identity: str) -> Image:
         """Return an image; raises Refused for an unknown or dropped one."""
         if identity not in self.images:
             raise Refused("this image is no longer loaded: open it again", 404)
         return self.images[identity][1]
 
+    def answer(
+        self, identity: str, model: str, clicks: Sequence[Click]
+    ) -> tuple[Mask, float | None]:
+        """Return the (H, W) mask after the clicks, and the seconds of the last; None if cached.
 
-def make_application(table: Table, token: str, template: Mapping[str, str]) -> Starlette:
+        Raises Refused for an unknown image, PredictorError if the model breaks its contract.
+        """
+        with self.lock:
+            image, session = self.find_image(identity), self.models[model]
+            self.images.move_to_end(identity)
+            game = self.games.get((identity, model))
+            if game is None:
+                game = Game([session.start(_KEY, image)])
+                self.games[identity, model] = game
+            game.cut_to(clicks)
+            seconds = None
+            for count in range(len(game.clicks) + 1, len(clicks) + 1):
+                started = perf_counter()
+                turn = Turn(game.states[-1], tuple(clicks[:count]))
+                (answer,) = session.predict([ObjectTurn(_KEY, image.shape[:2], turn)])
+                seconds = perf_counter() - started
+                game.clicks.append(clicks[count - 1])
+                game.masks.append(answer.mask)
+                game.states.append(answer.state)
+            return game.masks[len(clicks) - 1], seconds
+
+
+def make_application(state: DemoState, token: str, template: Mapping[str, str]) -> Starlette:
     """Return the server; every path starts with the token, and only local host names are served."""
 
     def page(request: Request) -> Response:
         body = Template(template["html"]).substitute(
-            models=json.dumps(list(table.models)).replace("<", "\\u003c"),
-            images=json.dumps(_list_images(table)).replace("<", "\\u003c"),
+            models=json.dumps(list(state.models)).replace("<", "\\u003c"),
+            images=json.dumps(_list_images(state)).replace("<", "\\u003c"),
         )
         return HTMLResponse(body)
 
@@ -143,17 +146,17 @@ def make_application(table: Table, token: str, template: Mapping[str, str]) -> S
     async def upload(request: Request) -> Response:
         data = await _read_body(request, UPLOAD)
         image = await run_in_threadpool(open_images, data)
-        identity = table.show("", image)
+        identity = state.add_image("", image)
         return JSONResponse({"id": identity, "rows": image.shape[0], "cols": image.shape[1]})
 
     def picture(request: Request) -> Response:
-        image = table.image(request.path_params["identity"])
+        image = state.find_image(request.path_params["identity"])
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
         return Response(bytes(data), media_type="image/jpeg")
 
     async def answer(request: Request) -> Response:
-        question = _parse_question(await _read_body(request, 100_000), table)
-        mask, seconds = await run_in_threadpool(table.answer, *question)
+        question = _parse_question(await _read_body(request, 100_000), state)
+        mask, seconds = await run_in_threadpool(state.answer, *question)
         return JSONResponse({"mask": encode_rle(mask), "seconds": seconds})
 
     routes = [
@@ -187,7 +190,7 @@ def open_images(data: bytes) -> Image:
     return image
 
 
-def _parse_question(data: bytes, table: Table) -> tuple[str, str, list[Click]]:
+def _parse_question(data: bytes, state: DemoState) -> tuple[str, str, list[Click]]:
     """Return the image, model and clicks of a request; raises Refused for an invalid one."""
     try:
         question = json.loads(data)
@@ -195,9 +198,9 @@ def _parse_question(data: bytes, table: Table) -> tuple[str, str, list[Click]]:
         clicks = [Click(int(row), int(col), bool(sign)) for row, col, sign in question["clicks"]]
     except (ValueError, KeyError, TypeError):
         raise Refused("wanted image, model and clicks") from None
-    if model not in table.models:
+    if model not in state.models:
         raise Refused(f"no model named {model}", 404)
-    rows, cols = table.image(identity).shape[:2]
+    rows, cols = state.find_image(identity).shape[:2]
     if not 1 <= len(clicks) <= CLICKS:
         raise Refused(f"{len(clicks)} clicks; wanted 1 to {CLICKS}")
     if not all(0 <= click.row < rows and 0 <= click.col < cols for click in clicks):
@@ -214,10 +217,10 @@ async def _read_body(request: Request, most: int) -> bytes:
     return bytes(data)
 
 
-def _list_images(table: Table) -> list[dict[str, Any]]:
+def _list_images(state: DemoState) -> list[dict[str, Any]]:
     return [
         {"id": identity, "name": name, "rows": image.shape[0], "cols": image.shape[1]}
-        for identity, (name, image) in table.images.items()
+        for identity, (name, image) in state.images.items()
     ]
 
 

@@ -1,6 +1,6 @@
 """The game loop: click, predict, score, until every object is finished.
 
-Independent of any particular model, data set or storage.
+Independent of any particular model, clicker, data set or storage.
 """
 
 from __future__ import annotations
@@ -8,27 +8,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from traceback import format_exc
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from isbench.errors import IsbenchError, PredictorError, unknown
-from isbench.evaluation.clicker import CLICKERS
+from isbench.errors import IsbenchError
+from isbench.evaluation.clickers.registry import make_clicker
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.metrics import count_overlap
 from isbench.protocol import is_over
 from isbench.storage.masks import encode_rle
 from isbench.types import (
     Click,
-    Encoded,
+    ClickFunction,
+    ClickInput,
     Game,
-    Image,
     Mask,
     Prediction,
     Predictor,
@@ -76,55 +75,52 @@ def play(
     ------
     PredictorError
         If a prediction breaks the contract; the message names the object.
+    ClickerError
+        If the clicker raises an exception or returns no click on the image.
     IsbenchError
-        For a sample that the rules reject.
+        For a clicker that cannot be made, and a sample that the rules reject.
     """
-    if rules.clicker not in CLICKERS:
-        raise unknown("clicker", rules.clicker, CLICKERS)
-    session, objects = (
-        _PredictorSession(predictor),
-        map(partial(_start_object, rules, keep_masks), samples),
-    )
-    if batch == 1:
-        yield from _one_by_one(session, objects, rules)
-    else:
-        yield from _side_by_side(session, objects, rules, batch)
-
-
-def _one_by_one(
-    session: _PredictorSession, objects: Iterable[_ActiveObject], rules: Rules
-) -> Iterator[Game]:
+    clicker = make_clicker(rules.clicker)
+    session = PredictorSession(predictor)
+    objects = map(partial(_make_active, rules, keep_masks), samples)
+    if batch > 1:
+        yield from _play_in_batches(session, clicker, objects, rules, batch)
+        return
     for active in objects:
-        session.start([active])
+        _start(session, active)
         while not active.overlap or not is_over(active.overlap, rules):
-            _click(rules, active)
+            _click(clicker, rules, active)
             started = perf_counter()
-            answers = session.predict([active])
+            (answer,) = session.predict([active.next_turn()])
             active.seconds.append(perf_counter() - started)
-            _accept(answers, [active])
-            _score(active)
+            _score(active, answer)
         yield _finish_game(active)
 
 
-def _side_by_side(
-    session: _PredictorSession, objects: Iterator[_ActiveObject], rules: Rules, batch: int
+def _play_in_batches(
+    session: PredictorSession,
+    clicker: ClickFunction,
+    objects: Iterator[_ActiveObject],
+    rules: Rules,
+    batch: int,
 ) -> Iterator[Game]:
+    """Play two groups of objects alternately, as `play` describes."""
     with ThreadPoolExecutor(1) as predict_pool, ThreadPoolExecutor(_SCORING_THREADS) as score_pool:
         ahead = _load_ahead(objects, batch)
         pending: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
 
         def submit(group: list[_ActiveObject]) -> None:
             group.extend(islice(ahead, batch - len(group)))
-            list(score_pool.map(partial(_click, rules), group))
+            list(score_pool.map(partial(_click, clicker, rules), group))
             if group:
-                pending.append((group, predict_pool.submit(session.start_and_predict, group)))
+                answers = predict_pool.submit(_start_and_predict, session, group)
+                pending.append((group, answers))
 
         submit([])
         submit([])
         while pending:
             group, answers = pending.popleft()
-            _accept(answers.result(), group)
-            list(score_pool.map(_score, group))
+            list(score_pool.map(_score, group, answers.result()))
             finished = [active for active in group if is_over(active.overlap, rules)]
             submit([active for active in group if not is_over(active.overlap, rules)])
             yield from map(_finish_game, finished)
@@ -154,8 +150,13 @@ class _ActiveObject:
     seconds: list[float] = field(default_factory=list)
     masks: list[Mapping[str, Any]] | None = None  # None: masks are not kept
 
+    def next_turn(self) -> ObjectTurn:
+        """Return what the model gets after the last click."""
+        turn = Turn(self.state, tuple(self.clicks))
+        return ObjectTurn(self.sample.key, self.sample.truth.shape, turn)
 
-def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
+
+def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
     _check(sample)
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
@@ -165,38 +166,6 @@ def _start_object(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObje
     blank = np.zeros(sample.truth.shape, dtype=bool)
     start = blank if sample.initial is None else sample.initial
     return _ActiveObject(sample, start, masks=[] if keep_masks else None)
-
-
-@dataclass
-class _PredictorSession:
-    """The predictor and the last image it encoded; objects of one image share the array."""
-
-    predictor: Predictor
-    image: Image | None = None
-    encoded: Encoded = None
-
-    def start_and_predict(self, group: Sequence[_ActiveObject]) -> Sequence[Prediction]:
-        """Start the new objects of a group, then predict all of them."""
-        self.start(group)
-        return self.predict(group)
-
-    def start(self, group: Sequence[_ActiveObject]) -> None:
-        """Start each object that has not been started yet."""
-        for active in group:
-            if active.started:
-                continue
-            sample = active.sample
-            with _name_object_in_errors(sample.key):
-                if sample.image is not self.image:
-                    self.image, self.encoded = sample.image, self.predictor.begin(sample.image)
-                active.state = self.predictor.start(self.encoded, sample.initial)
-            active.started = True
-
-    def predict(self, group: Sequence[_ActiveObject]) -> Sequence[Prediction]:
-        """Return the predictor's answer to the clicks of each object."""
-        turns = [Turn(active.state, tuple(active.clicks)) for active in group]
-        with _name_object_in_errors(group[0].sample.key):
-            return self.predictor.predict(turns)
 
 
 def _check(sample: Sample) -> None:
@@ -214,66 +183,46 @@ def _check(sample: Sample) -> None:
         )
 
 
-@contextmanager
-def _name_object_in_errors(key: str) -> Iterator[None]:
-    """Turn any exception of a model into a PredictorError that names the object."""
-    try:
-        yield
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        wrapped = PredictorError(f"object {key}: the model raised {type(error).__name__}: {error}")
-        wrapped.details = format_exc()
-        raise wrapped from error
+def _start(session: PredictorSession, active: _ActiveObject) -> None:
+    sample = active.sample
+    active.state = session.start(sample.key, sample.image, sample.initial)
+    active.started = True
 
 
-def _click(rules: Rules, active: _ActiveObject) -> None:
+def _start_and_predict(
+    session: PredictorSession, group: Sequence[_ActiveObject]
+) -> Sequence[Prediction]:
+    """Start the new objects of a group, then predict all of them."""
+    for active in group:
+        if not active.started:
+            _start(session, active)
+    return session.predict([active.next_turn() for active in group])
+
+
+def _click(clicker: ClickFunction, rules: Rules, active: _ActiveObject) -> None:
     """Append the clicker's next click."""
     sample = active.sample
     # seeded by object and click, so that neither order nor sharding changes a game
     rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(active.clicks)])
-    clicker = CLICKERS[rules.clicker]
-    active.clicks.append(clicker(active.mask, sample.truth, sample.ignore, active.clicks, rng))
+    given = ClickInput(
+        key=sample.key,
+        image=sample.image,
+        mask=active.mask,
+        truth=sample.truth,
+        ignore=sample.ignore,
+        clicks=tuple(active.clicks),
+        rng=rng,
+    )
+    active.clicks.append(clicker(given))
 
 
-def _accept(answers: Sequence[Prediction], group: Sequence[_ActiveObject]) -> None:
-    """Check the answers against the contract and store them in the group."""
-    check_answers(answers, [(active.sample.key, active.sample.truth.shape) for active in group])
-    for active, answer in zip(group, answers, strict=True):
-        active.mask, active.state = answer
-
-
-def _score(active: _ActiveObject) -> None:
-    """Append (intersection, union) in pixels, without ignored ones; keep the mask if asked."""
+def _score(active: _ActiveObject, answer: Prediction) -> None:
+    """Store an answer and append its (intersection, union) in pixels, without ignored ones."""
+    active.mask, active.state = answer
     sample = active.sample
     active.overlap.append(count_overlap(active.mask, sample.truth, sample.ignore))
     if active.masks is not None:
         active.masks.append(encode_rle(active.mask))
-
-
-def check_answers(
-    answers: Sequence[Prediction], wanted: Sequence[tuple[str, tuple[int, ...]]]
-) -> None:
-    """Raise PredictorError unless there is a (H, W) bool mask for each wanted (key, shape)."""
-    if not isinstance(answers, Sequence) or len(answers) != len(wanted):
-        got = len(answers) if isinstance(answers, Sequence) else type(answers).__name__
-        raise PredictorError(
-            f"object {wanted[0][0]}: predict returned {got} for {len(wanted)} turns; "
-            "wanted a list with one Prediction per turn"
-        )
-    for answer, (key, shape) in zip(answers, wanted, strict=True):
-        if not isinstance(answer, Prediction):
-            raise PredictorError(
-                f"object {key}: predict returned a {type(answer).__name__} for a turn; "
-                "wanted an isbench.Prediction(mask, state)"
-            )
-        mask = answer.mask
-        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.bool_:
-            found = getattr(mask, "shape", None)
-            kind = type(mask).__name__ if found is None else f"shape {found} of {mask.dtype}"
-            raise PredictorError(
-                f"object {key}: predict returned a mask of {kind}; wanted shape {shape} of bool"
-            )
 
 
 def _finish_game(active: _ActiveObject) -> Game:

@@ -13,9 +13,8 @@ import numpy as np
 
 from isbench.datasets.image_io import record_reads
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.engine import check_answers, play
-from isbench.evaluation.executors import processes
-from isbench.evaluation.executors.processes import Play
+from isbench.evaluation import engine
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.types import (
@@ -38,7 +37,7 @@ BATCH = 8  # objects per batch on a GPU
 
 @dataclass(frozen=True)
 class Job:
-    """What to play; calling it builds the predictor and returns a function that plays keys.
+    """What to play: a worker builds the predictor once, then plays objects by key.
 
     A card found by name is pickled as its name, since its builder may not be picklable.
     """
@@ -54,27 +53,27 @@ class Job:
         settings = self.model.options, self.model.runtime
         return _rebuild_job, (card, settings, self.dataset, self.rules, self.files, self.save_masks)
 
-    def __call__(self) -> Play:
-        """Build the predictor in this process and return a function that plays keys with it."""
+    def build(self, worker: int = 0) -> Predictor:
+        """Build the predictor in this process; `worker`, from 0, selects the GPU if several."""
         cv2.setNumThreads(THREADS)
         if self.model.runtime is not None:
             # imports torch, so only for networks
             from isbench.nn.runtime.compute import assign_device
 
-            assign_device(self.model.runtime.device, processes.worker_number())
-        predictor = build_predictor(self.model)
-        return lambda keys: self._games(predictor, keys)
+            assign_device(self.model.runtime.device, worker)
+        return build_predictor(self.model)
+
+    def play(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
+        """Play objects with a predictor that `build` returned; yield games as they finish."""
+        samples = map(self._load, keys)
+        with name_model_in_errors(self.model.name):
+            yield from engine.play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     @property
     def batch(self) -> int:
         """Return the number of objects per batch."""
         runtime = self.model.runtime
         return 1 if runtime is None or runtime.device == "cpu" else BATCH
-
-    def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        with name_model_in_errors(self.model.name):
-            samples = map(self._load, keys)
-            yield from play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     def _load(self, key: str) -> Sample:
         """Load an object; raises IsbenchError if its files changed since the run began."""
@@ -104,11 +103,11 @@ def check_model(model: LoadedModel) -> None:
     """
     if model.runtime is None:
         return
-    predictor, side = build_predictor(model), 64
-    state = predictor.start(predictor.begin(np.zeros((side, side, 3), np.uint8)), None)
+    session, side = PredictorSession(build_predictor(model)), 64
+    key, image = "of the trial", np.zeros((side, side, 3), np.uint8)
     with name_model_in_errors(model.name):
-        answers = predictor.predict([Turn(state, (Click(side // 2, side // 2, True),))])
-        check_answers(answers, [("of the trial", (side, side))])
+        turn = Turn(session.start(key, image), (Click(side // 2, side // 2, True),))
+        session.predict([ObjectTurn(key, (side, side), turn)])
 
 
 @contextmanager

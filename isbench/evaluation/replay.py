@@ -12,8 +12,8 @@ import cv2
 
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.engine import check_answers
 from isbench.evaluation.job import THREADS
+from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
@@ -70,9 +70,9 @@ def open_predictor(model: LoadedModel) -> Iterator[Predictor]:
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
     """Yield the model's (H, W) mask after each click."""
-    state = predictor.start(predictor.begin(sample.image), sample.initial)
+    session = PredictorSession(predictor)
+    state = session.start(sample.key, sample.image, sample.initial)
     for count in range(1, len(clicks) + 1):
-        answers = predictor.predict([Turn(state, tuple(clicks[:count]))])
-        check_answers(answers, [(sample.key, sample.truth.shape)])
-        mask, state = answers[0]
+        turn = Turn(state, tuple(clicks[:count]))
+        ((mask, state),) = session.predict([ObjectTurn(sample.key, sample.truth.shape, turn)])
         yield mask

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.executors.processes import Executor, Lost, Play, play_here
+from isbench.evaluation.clickers.registry import make_clicker
+from isbench.evaluation.executors.processes import Executor, Lost, play_here
 from isbench.evaluation.job import THREADS, Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
@@ -36,7 +37,6 @@ from isbench.types import (
 )
 
 RECHECKED = 2  # recorded games that are replayed when the model's code has changed
-Chunks: TypeAlias = Iterable[Sequence[str]]
 
 _CHUNK = 8  # most objects of one image per chunk
 _CHUNKS_OF_GPU = 8  # batches per chunk on a GPU
@@ -122,15 +122,13 @@ def run(
         For invalid input, and if a replayed game changed.
     PredictorError
         If the model breaks its contract or kills its workers.
+    ClickerError
+        If the clicker breaks its contract.
     """
-    model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
-    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     _check_arguments(workers, shard)
-    check_card(model.card)
-    model = with_dataset_defaults(model, dataset)
-    files = digest_files(dataset)
-    content = fingerprint(dataset, files) if files else None
-    out, spec = Path(out), make_spec(model, dataset, rules, content)
+    model, dataset = _load(model, dataset, watch)
+    files, out = digest_files(dataset), Path(out)
+    spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
     sources = digest_source(model.card)
     check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
@@ -141,48 +139,29 @@ def run(
             watch.note("it was played without --save-masks: reports recompute its masks")
         return existing
     check_model(model)
-    at_start = {dataset.files[name]: digest for name, digest in files.items()}
-    if shard is not None and model.card.adaptive:
-        raise IsbenchError(
-            f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
-        )
+    make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
     if model.card.adaptive:
+        _refuse_shard(model, shard)
         workers, executor = 1, play_here
+    at_start = {dataset.files[name]: digest for name, digest in files.items()}
+    job = Job(model, dataset, spec.rules, at_start, save_masks)
     with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
         if file is not None:
-            if file.recorded:
-                check_again(store.read(file.path))
-            job = Job(model, dataset, rules, at_start, save_masks)
-            session = {**describe_environment(), "sources": sources, "workers": workers or "auto"}
-            warnings = list(_list_warnings(out, dataset, spec))
-            file.session({**session, "started": _timestamp(), "warnings": warnings})
-            for warning in warnings:
-                watch.note(warning)
-            _play_missing(
-                file,
-                job,
-                _keys_of_shard(dataset, shard),
-                partial(_execute, executor, workers),
-                watch,
-            )
+            check_again(store.read(file.path) if file.recorded else None)
+            _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
+            keys = _keys_of_shard(dataset, shard)
+            watch.started(spec, len(keys), _read_recorded(file))
+            lost: list[Lost] = []
+            for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
+                if isinstance(game, Lost):
+                    lost.append(game)
+                    watch.note(_describe_lost(game))
+                elif game.trajectory.key not in file.recorded:
+                    file.append(game)
+                    watch.played(game)
+            _refuse_lost(file, lost)
+            file.seal()
     return store.read(store.run_path(out, spec, shard))
-
-
-def _recheck(
-    model: LoadedModel,
-    dataset: Dataset,
-    sources: Mapping[str, str],
-    objects: int,
-    watch: Watch,
-    recorded: store.Run,
-) -> None:
-    """Replay some recorded games if they were recorded with other code of the model."""
-    if model.card.adaptive:  # a game depends on all games before it
-        return
-    with opencv_threads(THREADS):
-        note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
-    if note:
-        watch.note(note)
 
 
 def _check_arguments(workers: int | None, shard: Shard | None) -> None:
@@ -192,10 +171,38 @@ def _check_arguments(workers: int | None, shard: Shard | None) -> None:
         raise IsbenchError(f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more")
 
 
-def _execute(
-    executor: Executor, workers: int | None, make_play: Callable[[], Play], chunks: Chunks
-) -> Iterator[Game | Lost]:
-    return executor(make_play, chunks, workers)
+def _load(
+    model: LoadedModel | ModelCard | str, dataset: Dataset | str, watch: Watch
+) -> tuple[LoadedModel, Dataset]:
+    """Return the loaded model, with the data set's options, and the data set."""
+    model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
+    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    check_card(model.card)
+    return with_dataset_defaults(model, dataset), dataset
+
+
+def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:
+    if shard is not None:
+        raise IsbenchError(
+            f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
+        )
+
+
+def _recheck(
+    model: LoadedModel,
+    dataset: Dataset,
+    sources: Mapping[str, str],
+    objects: int,
+    watch: Watch,
+    recorded: store.Run | None,
+) -> None:
+    """Replay some recorded games if they were recorded with other code of the model."""
+    if recorded is None or model.card.adaptive:  # a game depends on all games before it
+        return
+    with opencv_threads(THREADS):
+        note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
+    if note:
+        watch.note(note)
 
 
 def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
@@ -206,41 +213,39 @@ def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     return [key for image in images[shard.number - 1 :: shard.of] for key in image]
 
 
-def _play_missing(
-    file: store.RunFile,
-    job: Job,
-    keys: Sequence[str],
-    assign: Callable[[Callable[[], Play], Chunks], Iterator[Game | Lost]],
-    watch: Watch,
+def _start_session(
+    file: store.RunFile, dataset: Dataset, facts: Mapping[str, object], watch: Watch
 ) -> None:
-    """Play the keys that are missing from the file, then seal it."""
-    dataset, spec = job.dataset, file.spec
+    """Record who plays, and warn of what may surprise; raises IsbenchError for foreign games."""
     unexpected = file.recorded.keys() - set(dataset.keys)
     if unexpected:
         raise IsbenchError(
             f"{file.path} has object {min(unexpected)}, which is not in {dataset.name}; move the "
             "file away"
         )
-    before = Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
-    watch.started(spec, len(keys), before)
-    lost = []
-    for game in assign(job, _make_chunks(keys, file.recorded, job)):
-        if isinstance(game, Lost):
-            lost.append(game)
-            watch.note(
-                f"object {game.key} is skipped: its workers died (exit code {game.exit_code})"
-            )
-        elif game.trajectory.key not in file.recorded:
-            file.append(game)
-            watch.played(game)
+    warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
+    session = {**describe_environment(), **facts, "started": _timestamp(), "warnings": warnings}
+    file.session(session)
+    for warning in warnings:
+        watch.note(warning)
+
+
+def _read_recorded(file: store.RunFile) -> Trajectories:
+    return Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
+
+
+def _describe_lost(lost: Lost) -> str:
+    return f"object {lost.key} is skipped: its workers died (exit code {lost.exit_code})"
+
+
+def _refuse_lost(file: store.RunFile, lost: Sequence[Lost]) -> None:
     if lost:
         keys = ", ".join(one.key for one in lost)
         raise PredictorError(
-            f"model {spec.model}: workers died repeatedly at {keys} (exit code "
+            f"model {file.spec.model}: workers died repeatedly at {keys} (exit code "
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
             f"{file.path}: run the same command again to retry"
         )
-    file.seal()
 
 
 def _make_chunks(

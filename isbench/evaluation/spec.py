@@ -9,6 +9,7 @@ from importlib.metadata import version
 from isbench import protocol
 from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
+from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
 from isbench.types import Dataset, LoadedModel, Rules, Scalar, Spec
 
@@ -19,7 +20,12 @@ LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
 def make_spec(
     model: LoadedModel, dataset: Dataset, rules: Rules, content: str | None = None
 ) -> Spec:
-    """Return the Spec of a run; `content` is the data set's fingerprint if already computed."""
+    """Return the Spec of a run; `content` is the data set's fingerprint if already computed.
+
+    Its rules name the clicker by its canonical text, so that equal clickers give equal Specs.
+    """
+    clicker = parse_clicker(rules.clicker)
+    rules = replace(rules, clicker=clicker.text)
     runtime = model.runtime
     libraries = dict(model.card.libraries)
     if runtime is not None and runtime.backend == "openvino":
@@ -42,6 +48,7 @@ def make_spec(
         backend=runtime.computed if runtime else None,
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
+        clicker_version=clicker.card.version,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Mapping
@@ -12,13 +11,10 @@ from pathlib import Path
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import Group, find_entry_point, import_object, list_names
+from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
 MODELS = Group("isbench.models", "model", ModelCard)
-# text values of boolean options and recipe settings
-SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
-    "off": False, "false": False, "no": False, "0": False
-}  # fmt: skip
 
 
 def model_names() -> tuple[str, ...]:
@@ -46,7 +42,7 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
             if not values:
                 raise IsbenchError(f"model {card.name} has no options, but got {key}={value}")
             raise unknown(f"option of {card.name}", key, values)
-        values[key] = _parse_option(card.name, key, value, values[key])
+        values[key] = parse_option(f"option {key} of {card.name}", value, values[key])
     return values
 
 
@@ -61,10 +57,7 @@ def check_card(model: ModelCard) -> None:
             f"model {model.name} has version {model.version!r}; wanted a string such as '1'"
         )
     for key, value in model.options.items():
-        finite = isinstance(value, (bool, int, str)) or (
-            isinstance(value, float) and math.isfinite(value)
-        )
-        if not isinstance(key, str) or not finite:
+        if not isinstance(key, str) or not is_recordable(value):
             raise IsbenchError(
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a string, so that it can be recorded"
@@ -92,17 +85,3 @@ def _import_card(point: EntryPoint) -> ModelCard:
             "name"
         )
     return replace(card, place=point.value)
-
-
-def _parse_option(model: str, key: str, value: Scalar, default: Scalar) -> Scalar:
-    """Return a value of the type of the default, parsed if it is a text."""
-    text = str(value)
-    if isinstance(default, bool):
-        if text.lower() not in SWITCHES:
-            raise IsbenchError(f"option {key} of {model} is {text!r}; wanted on or off")
-        return SWITCHES[text.lower()]
-    try:
-        return type(default)(text)
-    except ValueError:
-        kind = "a whole number" if isinstance(default, int) else "a number"
-        raise IsbenchError(f"option {key} of {model} is {text!r}; wanted {kind}") from None

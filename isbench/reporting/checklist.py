@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from isbench.metrics import METRICS, Metric
+from isbench.options import format_option
 from isbench.reporting.tables import compute_figures, format_figure, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
+from isbench.types import Scalar, Spec
 
 NOTE = (
     "docs/protocol.md defines each figure. A blank is not known from the run: add it yourself, and "
@@ -43,7 +45,7 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "data set": f"{spec.dataset}: {row['objects']} objects on {row['images']} images{limit}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
-        "next click": f"{rules.clicker}, seed {rules.seed}",
+        "next click": _describe_clicker(spec),
         "budget of clicks": str(row["budget"]),
         "games end": f"at IoU {rules.stop_iou:g}" if rules.stop_iou <= 1 else "at the last click",
         "model": f"{spec.model}, version {spec.version}",
@@ -71,6 +73,11 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     }
 
 
+def _describe_clicker(spec: Spec) -> str:
+    version = "" if spec.clicker_version == "1" else f" version {spec.clicker_version}"
+    return f"{spec.rules.clicker}{version}, seed {spec.rules.seed}"
+
+
 # options with a row of their own
 _LISTED = {"zoom", "zoom_target", "g2l", "overview", "flip", "threshold", "longest_side"}
 
@@ -80,12 +87,8 @@ def _name_item(metric: Metric) -> str:
     return metric.item or f"{metric.name}{interval}"
 
 
-def _format_options(options: Mapping[str, object], *names: str) -> str:
-    return ", ".join(f"{name}={_format_option(options[name])}" for name in names if name in options)
-
-
-def _format_option(value: object) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+def _format_options(options: Mapping[str, Scalar], *names: str) -> str:
+    return ", ".join(f"{name}={format_option(options[name])}" for name in names if name in options)
 
 
 def _format_text(value: object) -> str:

@@ -111,6 +111,7 @@ def _list_conditions(run: Run) -> dict[str, object]:
             "limit",
             "fingerprint",
             "decoder",
+            "clicker_version",
         )
     }
     libraries = {f"library_{name}": version for name, version in spec.libraries.items()}
@@ -153,7 +154,7 @@ def _list_settings(run: Run) -> dict[str, object]:
     spec, rules = run.spec, run.spec.rules
     protocol = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
     ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
-    versions = {"version": spec.version, **spec.libraries}
+    versions = {"version": spec.version, "clicker_version": spec.clicker_version, **spec.libraries}
     network = {
         "weights": spec.weights and spec.weights[:12],
         "backend": spec.backend,

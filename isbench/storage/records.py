@@ -13,6 +13,7 @@ from isbench.protocol import count_clicks
 from isbench.types import Click, Rules, Spec, Trajectory
 
 FORMAT = 2
+_FIRST_VERSION = "1"  # of a clicker
 _LIBRARIES = ("opencv", "scikit-image", "torch")  # isbench 0.1 wrote these as a model's version
 
 
@@ -24,7 +25,12 @@ def format_line(record: Mapping[str, Any]) -> bytes:
 
 def spec_record(spec: Spec) -> dict[str, Any]:
     """Return the record of a file's first line."""
-    return {"isbench": FORMAT, "spec": asdict(spec)}
+    fields = asdict(spec)
+    if (
+        spec.clicker_version == _FIRST_VERSION
+    ):  # not in older records, whose digests must not change
+        del fields["clicker_version"]
+    return {"isbench": FORMAT, "spec": fields}
 
 
 def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:

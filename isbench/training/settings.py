@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
-from isbench.models.registry import SWITCHES
+from isbench.options import SWITCHES
 from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, with_length
 
 

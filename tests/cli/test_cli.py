@@ -430,6 +430,31 @@ def test_the_commands_that_look_around_work_without_data(
     assert "grabcut" in printed
 
 
+def test_the_installed_clickers_are_listed(isbench: Isbench) -> None:
+    code, printed, errors = isbench("clickers")
+    assert (code, errors) == (0, "")
+    for name in ("centre", "largest", "random"):
+        assert name in printed
+
+
+@pytest.mark.usefixtures("strange_clickers")
+def test_a_clicker_that_breaks_its_contract_is_exit_1(isbench: Isbench, tmp_path: Path) -> None:
+    code, _, errors = isbench(
+        "run",
+        "--model",
+        "nearest",
+        "--dataset",
+        "sample",
+        "--clicker",
+        "failing",
+        "--out",
+        tmp_path,
+    )
+    assert code == 1
+    assert "#1: the clicker failing raised KeyError: 'lost'" in errors.splitlines()[-1]
+    assert "Traceback" in errors  # of the clicker
+
+
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data", "get"]])
 def test_every_help_has_an_example(isbench: Isbench, command: list[str]) -> None:
     code, printed, _ = isbench(*command, "--help")
@@ -453,8 +478,11 @@ def test_the_front_page_says_what_the_command_says(name: str) -> None:
     assert command.short_help == COMMANDS[name]
 
 
-def test_the_shell_completes_names(isbench: Isbench) -> None:
-    line = "isbench run --model ne"
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("isbench run --model ne", "nearest"), ("isbench run --clicker la", "largest")],
+)
+def test_the_shell_completes_names(line: str, name: str) -> None:
     environment = {**os.environ, "_ISBENCH_COMPLETE": "bash_complete", "COMP_WORDS": line}
     code = "from isbench.cli import main; main([])"
     done = subprocess.run(
@@ -464,7 +492,7 @@ def test_the_shell_completes_names(isbench: Isbench) -> None:
         text=True,
         check=False,
     )
-    assert "nearest" in done.stdout
+    assert name in done.stdout
 
 
 def test_a_card_in_the_working_folder_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ import pytest
 pytest.importorskip("starlette")
 
 from isbench.datasets import load_dataset
-from isbench.demo.server import UPLOAD, Refused, Table, open_images
-from isbench.errors import IsbenchError
+from isbench.demo.server import UPLOAD, DemoState, Refused, open_images
+from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.engine import play
+from isbench.evaluation.session import PredictorSession
 from isbench.metrics import count_overlap
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.storage.masks import decode_rle
-from isbench.types import Click, Rules, Sample
+from isbench.types import Click, Prediction, Rules, Sample, Turn
+from tests.support import toys
 from tests.support.browser import chromium, complaints
 from tests.support.waiting import HUNG, wait_until
 
@@ -123,24 +125,45 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
         assert found == game.trajectory.overlap[count - 1]
 
 
+def make_state() -> DemoState:
+    return DemoState({"nearest": PredictorSession(build_predictor(load_model("nearest")))})
+
+
 def test_another_click_after_undo_is_another_game() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    table = Table({"nearest": build_predictor(load_model("nearest"))})
-    place = table.show("a", image)
+    state = make_state()
+    place = state.add_image("a", image)
     a, b, c = Click(3, 3, True), Click(10, 20, True), Click(15, 5, False)
     for clicks in ([a, b], [a, c], [c], [a, b, c], [a]):
-        mask, _ = table.answer(place, "nearest", clicks)
-        fresh = Table({"nearest": build_predictor(load_model("nearest"))})
-        wanted, _ = fresh.answer(fresh.show("a", image), "nearest", clicks)
+        mask, _ = state.answer(place, "nearest", clicks)
+        fresh = make_state()
+        wanted, _ = fresh.answer(fresh.add_image("a", image), "nearest", clicks)
         assert np.array_equal(mask, wanted)
 
 
+def test_a_model_that_raises_can_be_asked_again() -> None:
+    def answer(turns: Sequence[Turn]) -> list[Prediction]:
+        if len(turns[0].clicks) == 2:
+            raise ValueError("two are too many")
+        return [Prediction(turn.state[..., 0] > len(turn.clicks), turn.state) for turn in turns]
+
+    state = DemoState({"moody": PredictorSession(toys.Broken(answer))})
+    place = state.add_image("a", np.full((4, 4, 3), 2, np.uint8))
+    one, two = Click(0, 0, True), Click(1, 1, True)
+    for _ in range(2):
+        with pytest.raises(PredictorError, match="the demo: the model raised ValueError: two are"):
+            state.answer(place, "moody", [one, two])
+    mask, seconds = state.answer(place, "moody", [one])
+    assert mask.all()
+    assert seconds is None  # cached
+
+
 def test_old_pictures_make_room() -> None:
-    table = Table({"nearest": build_predictor(load_model("nearest"))})
-    places = [table.show(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
+    state = make_state()
+    places = [state.add_image(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
     with pytest.raises(Refused, match="no longer loaded"):
-        table.answer(places[0], "nearest", [Click(0, 0, True)])
-    table.answer(places[-1], "nearest", [Click(0, 0, True)])
+        state.answer(places[0], "nearest", [Click(0, 0, True)])
+    state.answer(places[-1], "nearest", [Click(0, 0, True)])
 
 
 @pytest.mark.parametrize(

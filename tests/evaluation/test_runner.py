@@ -119,7 +119,7 @@ def test_an_object_that_kills_three_workers_is_named_and_the_rest_goes_on(tmp_pa
 
 def test_workers_are_numbered_and_a_new_one_takes_a_dead_ones_number(tmp_path: Path) -> None:
     hands = [[str(k)] for k in range(12)]
-    games = list(processes.play_in_processes(partial(toys.numbered, tmp_path), hands, 2))
+    games = list(processes.play_in_processes(toys.NumberedJob(tmp_path), hands, 2))
     rows = {game.trajectory.clicks[0].row for game in games if isinstance(game, Game)}
     assert len(games) == 12
     assert (tmp_path / "dead").read_text() in ("0", "1")

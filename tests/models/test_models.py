@@ -95,7 +95,7 @@ def test_the_check_catches_a_broken_contract(build: Any) -> None:
 
 
 def test_images_cannot_be_painted_on() -> None:
-    with pytest.raises(ValueError, match="WRITEABLE"):
+    with pytest.raises(PredictorError, match=r"model painting: .* raised ValueError: .*WRITEABLE"):
         check_predictor(ModelCard("painting", lambda: Painting(None)))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from isbench.evaluation.executors import processes
 from isbench.types import (
     Click,
     Dataset,
@@ -207,16 +206,19 @@ def stillborn(folder: str) -> Disks:
 lambda_card = ModelCard(name="by-lambda", build=lambda: Disks(3))
 
 
-def numbered(folder: Path) -> Any:
-    """Return how to play games of one click, in the row of the worker's number; the first dies."""
+@dataclass(frozen=True)
+class NumberedJob:
+    """Plays games of one click, in the row of the worker's number; the first worker dies."""
 
-    def play(keys: Sequence[str]) -> Iterator[Game]:
+    folder: Path
+
+    def build(self, worker: int = 0) -> int:
+        return worker
+
+    def play(self, worker: int, keys: Sequence[str]) -> Iterator[Game]:
         for key in keys:
             time.sleep(0.02)
-            click = Click(processes.worker_number(), 0, True)
-            if key == "3" and not (folder / "dead").exists():
-                (folder / "dead").write_text(str(processes.worker_number()))
+            if key == "3" and not (self.folder / "dead").exists():
+                (self.folder / "dead").write_text(str(worker))
                 os._exit(7)
-            yield Game(Trajectory(key, (click,), ((1, 1),)), ())
-
-    return play
+            yield Game(Trajectory(key, (Click(worker, 0, True),), ((1, 1),)), ())

@@ -1,6 +1,6 @@
 """Local worker processes; a worker that dies costs only its unfinished object.
 
-Not here: what is played and where it is recorded (`runner`).
+Not here: what is played (`job`) and where it is recorded (`runner`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,11 @@ from traceback import format_exc
 from typing import NamedTuple, TypeAlias
 
 from isbench.errors import IsbenchError, PredictorError
+from isbench.evaluation.job import Job
 from isbench.types import Game
 
-# Plays objects by key and yields their games in the same order; built once per worker.
-Play: TypeAlias = Callable[[Sequence[str]], Iterator[Game]]
-
-# (make_play, chunks of keys, workers) -> games; None workers: as many as fit
-Executor: TypeAlias = Callable[
-    [Callable[[], Play], Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]
-]
+# (job, chunks of keys, workers) -> games; None workers: as many as fit
+Executor: TypeAlias = Callable[[Job, Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]]
 
 _READY = "ready"
 _MOST = 8  # most processes by default; each holds a model
@@ -57,7 +53,7 @@ class _Worker:
 
 
 def play_here(
-    make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int | None
+    job: Job, chunks: Iterable[Sequence[str]], workers: int | None
 ) -> Iterator[Game | Lost]:
     """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
@@ -65,20 +61,20 @@ def play_here(
     estimated to finish sooner.
     """
     if workers is not None and workers > 1:
-        yield from play_in_processes(make_play, chunks, workers)
+        yield from play_in_processes(job, chunks, workers)
         return
     max_workers = 1 if workers == 1 else min(_MOST, count_cores())
     started = perf_counter()
-    play, remaining = make_play(), deque(chunks)
+    predictor, remaining = job.build(), deque(chunks)
     start_seconds = _START + perf_counter() - started
     finished, started = 0, perf_counter()
     while remaining:
-        for game in play(remaining.popleft()):
+        for game in job.play(predictor, remaining.popleft()):
             finished += 1
             yield game
         estimate_left = sum(map(len, remaining)) * (perf_counter() - started) / max(finished, 1)
         if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
-            yield from play_in_processes(make_play, remaining, max_workers)
+            yield from play_in_processes(job, remaining, max_workers)
             return
 
 
@@ -90,21 +86,21 @@ def count_cores() -> int:
 
 
 def play_in_processes(
-    make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int
+    job: Job, chunks: Iterable[Sequence[str]], workers: int
 ) -> Iterator[Game | Lost]:
     """Assign chunks of keys to `workers` processes and yield games as they finish.
 
-    `make_play` must be picklable; every process calls it once. One worker plays the objects of a
-    chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
+    The job must be picklable; every process builds its predictor once. One worker plays the objects
+    of a chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
     object at which `DEATHS` workers died is yielded as Lost. Exceptions of workers are re-raised.
     """
-    _check_sendable(make_play)
+    _check_sendable(job)
     waiting = deque(tuple(chunk) for chunk in chunks)
     deaths: Counter[str] = Counter()
     running: list[_Worker] = []
     try:
         while waiting or any(worker.keys for worker in running):
-            _assign_chunks(waiting, running, workers, make_play)
+            _assign_chunks(waiting, running, workers, job)
             ready = wait([worker.pipe for worker in running if worker.keys])
             for worker in [worker for worker in running if worker.pipe in ready]:
                 message = _receive(worker)
@@ -127,13 +123,13 @@ def _assign_chunks(
     waiting: deque[tuple[str, ...]],
     running: list[_Worker],
     workers: int,
-    make_play: Callable[[], Play],
+    job: Job,
 ) -> None:
     """Start workers while there are chunks for them, and assign a chunk to each idle worker."""
     idle = sum(not worker.keys for worker in running)
     for _ in range(min(workers - len(running), len(waiting) - idle)):
         number = next(n for n in count() if n not in {worker.number for worker in running})
-        running.append(_start_worker(make_play, number))
+        running.append(_start_worker(job, number))
     for worker in running:
         if waiting and not worker.keys:
             worker.keys.extend(waiting.popleft())
@@ -160,10 +156,10 @@ def _remove_dead_worker(
         waiting.appendleft(tuple(worker.keys))
 
 
-def _start_worker(make_play: Callable[[], Play], number: int) -> _Worker:
+def _start_worker(job: Job, number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # forking is unsafe with threads
     parent_end, child_end = context.Pipe()
-    process = context.Process(target=_work, args=(child_end, make_play, number), daemon=True)
+    process = context.Process(target=_work, args=(child_end, job, number), daemon=True)
     process.start()
     child_end.close()  # so that the worker's death closes the pipe
     return _Worker(number, process, parent_end)
@@ -181,9 +177,9 @@ def _receive(worker: _Worker) -> Game | str | None:
     return message
 
 
-def _check_sendable(make_play: Callable[[], Play]) -> None:
+def _check_sendable(job: Job) -> None:
     try:
-        pickle.dumps(make_play)
+        pickle.dumps(job)
     except Exception as error:  # pickle raises many kinds of errors
         raise IsbenchError(
             f"the model or data set cannot be pickled for worker processes ({error}); define it at "
@@ -191,21 +187,11 @@ def _check_sendable(make_play: Callable[[], Play]) -> None:
         ) from error
 
 
-def worker_number() -> int:
-    """Return this process's worker number, from 0; 0 in the main process."""
-    return _number
-
-
-_number = 0  # set once by the worker itself
-
-
-def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
+def _work(pipe: Connection, job: Job, number: int) -> None:
     """Play chunks until the parent closes the pipe or exits."""
-    global _number
-    _number = number
     with suppress(EOFError, OSError, KeyboardInterrupt):
         try:
-            play = make_play()
+            predictor = job.build(number)
         except IsbenchError as error:
             pipe.send(error)
             return
@@ -213,7 +199,7 @@ def _work(pipe: Connection, make_play: Callable[[], Play], number: int) -> None:
         while True:
             chunk = pipe.recv()
             try:
-                for game in play(chunk):
+                for game in job.play(predictor, chunk):
                     pipe.send(game)
             except IsbenchError as error:
                 pipe.send(error)

@@ -9,12 +9,13 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.executors.processes import DEATHS, Lost, Play
+from isbench.evaluation.executors.processes import DEATHS, Lost
+from isbench.evaluation.job import Job
 from isbench.types import Game
 
 _TIMEOUT = 600  # seconds to wait for a first worker: machines may have to start
@@ -29,7 +30,7 @@ class Ray:
     gpus: int = 0
 
     def __call__(
-        self, make_play: Callable[[], Play], chunks: Iterable[Sequence[str]], workers: int | None
+        self, job: Job, chunks: Iterable[Sequence[str]], workers: int | None
     ) -> Iterator[Game | Lost]:
         """Assign chunks of keys to `workers` processes and yield games as they finish.
 
@@ -41,7 +42,7 @@ class Ray:
         try:
             count = workers or _count_workers(ray, self)
             waiting = deque(deque(chunk) for chunk in chunks)
-            yield from _Workers(ray, self, ray.put(make_play), waiting).games(count)
+            yield from _Workers(ray, self, ray.put(job), waiting).games(count)
         finally:
             ray.shutdown()
 
@@ -84,16 +85,16 @@ def _count_workers(ray: Any, worker: Ray) -> int:
 class _PlayerActor:
     """A worker: builds its predictor once, then plays one object per call."""
 
-    def __init__(self, make_play: Callable[[], Play]) -> None:
-        self._make_play = make_play
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     def ready(self) -> None:
         """Build the predictor; unanswered while Ray has no room, so no objects are assigned."""
-        self._play = self._make_play()
+        self._predictor = self._job.build()
 
     def game(self, key: str) -> Game:
         """Play an object and return its game."""
-        (game,) = self._play([key])
+        (game,) = self._job.play(self._predictor, [key])
         return game
 
 
@@ -103,7 +104,7 @@ class _Workers:
 
     ray: Any
     worker: Ray
-    make_play_ref: Any  # Ray reference to `make_play`
+    job: Any  # Ray's reference to the job
     waiting: deque[deque[str]]
     starting: dict[Any, Any] = field(default_factory=dict)  # reference of `ready` -> worker
     # reference of a game -> worker, chunk
@@ -146,7 +147,7 @@ class _Workers:
     def _start_worker(self) -> None:
         needs = {"num_cpus": self.worker.cpus, "num_gpus": self.worker.gpus}
         player = self.ray.remote(**needs)(_PlayerActor)
-        worker = player.remote(self.make_play_ref)
+        worker = player.remote(self.job)
         self.starting[worker.ready.remote()] = worker
 
     def _assign(self, done: Any) -> None:

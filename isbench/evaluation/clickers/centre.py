@@ -1,27 +1,19 @@
-"""Clickers: from a mask, the truth and the clicks so far to the next click. Pure functions.
-
-Not here: when a game ends and which clicker a preset uses (`isbench.protocol`).
-"""
+"""The clicker `centre`: the pixel deepest inside a wrong region [Sofiiuk 2021]."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.types import Click, Mask
-
-# (mask, truth, ignore, clicks so far, random generator of this click) -> the next click
-Clicker: TypeAlias = Callable[[Mask, Mask, Mask, Sequence[Click], np.random.Generator], Click]
+from isbench.types import Click, Clicker, ClickInput
 
 
-def centre(
-    mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
-) -> Click:
+def centre(given: ClickInput) -> Click:
     """Return the centre of the largest error: the pixel deepest inside a wrong region.
 
     Depth is the exact Euclidean distance to the nearest pixel outside the error, or outside the
@@ -29,6 +21,7 @@ def centre(
     only if the missing region is strictly deeper than the false one; of equally deep pixels the
     first in row-major order is taken. Without errors the click is (0, 0), negative [Sofiiuk 2021].
     """
+    mask, truth, ignore, clicks = given.mask, given.truth, given.ignore, given.clicks
     missing = ((truth > mask) > ignore).view(np.uint8)  # for booleans a > b is a & ~b
     false = ((mask > truth) > ignore).view(np.uint8)
     rough_missing, rough_false = _measure_roughly(missing, clicks), _measure_roughly(false, clicks)
@@ -41,41 +34,12 @@ def centre(
     return Click(negative.row, negative.col, False)
 
 
-def largest(
-    mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
-) -> Click:
-    """Return the centre of the largest 4-connected error component by area [Xu 2016].
-
-    Pixels clicked before do not count as errors. Ties in area go to the missing region, then to the
-    component that comes first in row-major order; the centre and its ties are as in `centre`.
-    """
-    wrong = (mask != truth) > ignore
-    for click in clicks:
-        wrong[click.row, click.col] = False
-    largest_error, size = np.zeros_like(wrong), 0
-    for error in (wrong & truth, wrong & mask):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(error.view(np.uint8), connectivity=4)
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        if areas.max(initial=0) > size:
-            largest_error, size = labels == 1 + areas.argmax(), int(areas.max())
-    return centre(truth ^ largest_error, truth, ignore, clicks, rng)
-
-
-def random(
-    mask: Mask, truth: Mask, ignore: Mask, clicks: Sequence[Click], rng: np.random.Generator
-) -> Click:
-    """Return a wrong pixel drawn uniformly, for robustness studies.
-
-    Without errors the click is (0, 0), negative, as in `centre`.
-    """
-    rows, cols = np.nonzero((mask != truth) > ignore)
-    if not len(rows):
-        return Click(0, 0, False)
-    k = rng.integers(len(rows))
-    return Click(int(rows[k]), int(cols[k]), bool(truth[rows[k], cols[k]]))
-
-
-CLICKERS: Mapping[str, Clicker] = {"centre": centre, "largest": largest, "random": random}
+card = Clicker(
+    name="centre",
+    make=lambda: centre,
+    summary="the pixel deepest inside a wrong region",
+    source="Sofiiuk et al., arXiv:2102.06583",
+)
 
 
 # A rough depth is the length of a path to the nearest outside pixel, in steps that OpenCV's 5x5

@@ -1,0 +1,39 @@
+"""`isbench clickers`."""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.table import Table
+
+from isbench.cli.options import console
+from isbench.errors import IsbenchError
+from isbench.evaluation.clickers.registry import clicker_names, load_clicker
+from isbench.options import format_option
+
+
+@click.command(short_help="List the installed clickers.")
+def clickers() -> None:
+    """List the installed clickers (simulated users) with their parameters.
+
+    A clicker that fails to import shows the error. Values follow the name in the order of the
+    parameters, or by name.
+
+    \b
+    Example:
+      isbench clickers
+      isbench run --model nearest --dataset sample --clicker largest
+    """
+    terminal = console()
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Name", "What", "Parameters", "Version", "Source"):
+        table.add_column(head, overflow="fold")
+    for name in clicker_names():
+        try:
+            card = load_clicker(name)
+        except IsbenchError as error:
+            table.add_row(name, str(error))
+            continue
+        parameters = (f"{key}={format_option(value)}" for key, value in card.parameters.items())
+        table.add_row(name, card.summary, ", ".join(parameters), card.version, card.source)
+    terminal.print(table)

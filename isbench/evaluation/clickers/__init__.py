@@ -1,0 +1,1 @@
+"""Clickers: simulated users, found by name; each file is one clicker."""
