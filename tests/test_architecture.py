@@ -17,7 +17,8 @@ FILES = sorted(
 )
 DISK = (
     "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published", "reporting/writer",
-    "storage/environment", "storage/merge", "storage/migrate", "storage/store", "training/",
+    "storage/environment", "storage/merge", "storage/migrate", "storage/run_file",
+    "storage/saved_masks", "storage/store", "training/",
 )  # fmt: skip
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 
@@ -53,16 +54,25 @@ def test_torch_is_imported_where_networks_are_only(path: Path) -> None:
         assert "torch" not in tops(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_only_the_edges_touch_the_disk(path: Path) -> None:
-    if name(path).startswith(tuple(f"isbench/{place}" for place in DISK)):
-        return
-    calls = {
+def calls(path: Path) -> set[str]:
+    return {
         node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
     }
-    assert not calls & {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_the_edges_touch_the_disk(path: Path) -> None:
+    if not name(path).startswith(tuple(f"isbench/{place}" for place in DISK)):
+        touching = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir"}
+        assert not calls(path) & touching
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_whole_files_are_written_by_files_atomic_only(path: Path) -> None:
+    assert not calls(path) & {"write_bytes", "write_text"}
+    assert ("fsync" in calls(path)) == (name(path) == "isbench/files/atomic.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -122,7 +122,7 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     Example:
       isbench data import sbd ~/Downloads/benchmark.tgz
     """
-    from isbench.files.archives import install
+    from isbench.datasets.installation import install
 
     click.echo(f"{name} is in {install(name, _find_downloadable(name), source, data_folder(data))}")
 
@@ -180,7 +180,8 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
       isbench data get grabcut
       isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
     """
-    from isbench.files.archives import Unusable, install, place
+    from isbench.datasets.installation import install, place
+    from isbench.files.archives import Unusable
     from isbench.files.download import fetch
 
     entry, root = _find_downloadable(name), data_folder(data)

@@ -10,6 +10,7 @@ import click
 from isbench.cli.progress import track
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
+from isbench.files.atomic import write_atomically
 from isbench.reporting.html_report import (
     ReportPictures,
     differing_objects,
@@ -17,7 +18,7 @@ from isbench.reporting.html_report import (
     worst_objects,
 )
 from isbench.reporting.recorded_masks import RecordedMasks, check_data, recompute_masks
-from isbench.reporting.writer import read_template, write_text
+from isbench.reporting.writer import read_template
 from isbench.storage.store import Run
 from isbench.types import Dataset
 
@@ -53,10 +54,10 @@ def write_page(
         except IsbenchError as error:
             note = f"No pictures: {error}"
             click.echo(f"isbench: {path} has no pictures: {error}", err=True)
-    write_text(
-        path,
-        render_page(title, runs, max_clicks, pictures, sizes, note, read_template("report"), pair),
+    text = render_page(
+        title, runs, max_clicks, pictures, sizes, note, read_template("report"), pair
     )
+    write_atomically(path, text.encode())
     click.echo(str(path))
 
 

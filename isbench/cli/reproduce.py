@@ -16,6 +16,7 @@ from isbench.cli.workers import parse_workers, workers_option
 from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import job, runner
+from isbench.files.atomic import write_atomically
 from isbench.papers import all_tables, plan
 from isbench.papers.plan import Plan, Task
 from isbench.papers.published import read_published
@@ -98,7 +99,7 @@ def write(runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every format and return the files."""
     texts = all_tables.make_pages(read_published(), runs)
     for name, text in texts.items():
-        writer.write_text(results / name, text)
+        write_atomically(results / name, text.encode())
     return tuple(results / name for name in texts)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
 from isbench.errors import IsbenchError, unknown
+from isbench.files.atomic import write_atomically
 
 FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -67,11 +68,5 @@ def _make_absolute(place: str) -> str:
 
 
 def _write(sets: Mapping[str, str], data: Path | None) -> None:
-    path = data_folder(data) / FILE
-    draft = path.with_name(f"{FILE}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(sets, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
+    text = json.dumps(sets, indent=1, sort_keys=True) + "\n"
+    write_atomically(data_folder(data) / FILE, text.encode())

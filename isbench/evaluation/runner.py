@@ -20,7 +20,7 @@ from isbench.metrics import image_of
 from isbench.models import weights
 from isbench.models.registry import check_card, load_model
 from isbench.models.source import digest_source
-from isbench.storage import store
+from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import describe_environment
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Shard
@@ -137,7 +137,7 @@ def run(
     if existing is not None:
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not store.read_saved_masks(existing.path):
+        if save_masks and not saved_masks.read(existing.path):
             watch.note("it was played without --save-masks: reports recompute its masks")
         return existing
     check_model(model)
@@ -148,7 +148,7 @@ def run(
         )
     if model.adaptive:
         workers, executor = 1, play_here
-    with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
+    with opencv_threads(THREADS), run_file.open_run(out, spec, shard) as file:
         if file is not None:
             if file.recorded:
                 check_again(store.read(file.path))
@@ -207,7 +207,7 @@ def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
 
 
 def _play_missing(
-    file: store.RunFile,
+    file: run_file.RunFile,
     job: Job,
     keys: Sequence[str],
     assign: Callable[[Callable[[], Play], Chunks], Iterator[Game | Lost]],

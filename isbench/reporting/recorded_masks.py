@@ -10,7 +10,7 @@ from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
 from isbench.metrics.boundary import boundary_iou
-from isbench.storage import store
+from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Mask, Predictor, Sample, Trajectory
@@ -40,7 +40,7 @@ def recompute_masks(
     that of the run, or if the model or its weights are missing.
     """
     check_data(run, dataset)
-    saved = store.read_saved_masks(run.path)
+    saved = saved_masks.read(run.path)
     games = {
         game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
         for game in run.trajectories

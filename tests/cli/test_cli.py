@@ -19,7 +19,7 @@ from isbench.cli import COMMANDS
 from isbench.evaluation.runner import Silent, run
 from isbench.evaluation.spec import make_spec
 from isbench.reporting.text_table import make_terminal_tables
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.types import Game, Rules
 from tests.conftest import write_folder_set
 from tests.support import toys
@@ -393,7 +393,7 @@ def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Pat
         card = toys.Model("disks", toys.Disks, {"radius": radius})
         data = toys.Dataset("made", tuple(f"{key}#1" for key in "abcd"), toys.load_blob)
         spec = make_spec(card, data, Rules(3, 1.01), content="made")
-        with store.open_run(out, spec) as file:
+        with run_file.open_run(out, spec) as file:
             assert file is not None
             for key, iou in zip("abcd", ious, strict=True):
                 file.append(Game(toys.trajectory(f"{key}#1", iou), ()))

@@ -41,7 +41,7 @@ from isbench.papers.run_selection import measure, select_run
 from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.plots import ALIASES, PLOTS, iou_k
 from isbench.reporting.text_table import TextTable
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.storage.store import Run
 from isbench.types import File, Game, Model, Rules, Runtime
 from tests.support import toys
@@ -73,7 +73,7 @@ def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -
     options = {key: value for key, value in options.items() if key in card.options}
     content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
     spec = make_spec(replace(card, options=options, **changes), on, rules, content)
-    with store.open_run(folder, spec) as file:
+    with run_file.open_run(folder, spec) as file:
         assert file is not None
         for key in on.keys:
             length = rules.max_clicks if rules.stop_iou > 1 else len(ious)

@@ -22,7 +22,7 @@ from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.html_report import ReportPictures
 from isbench.reporting.recorded_masks import recompute_masks
 from isbench.reporting.writer import read_template
-from isbench.storage import store
+from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
@@ -74,7 +74,7 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
             save_masks=True,
         )  # fmt: skip
         assert kept.path.read_bytes() == plain.path.read_bytes()
-        assert set(store.read_saved_masks(kept.path)) == set(sample.keys)
+        assert set(saved_masks.read(kept.path)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
@@ -90,7 +90,7 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     (file,) = tmp_path.rglob("*.masks")
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(store.read_saved_masks(played.path)) == len(sample.keys) - 1
+    assert len(saved_masks.read(played.path)) == len(sample.keys) - 1
     assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 
