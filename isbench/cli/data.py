@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from isbench.cli.options import complete_datasets, console, data_option
+from isbench.cli.progress import track_downloads
 from isbench.datasets import ENTRIES, find_folder, load_dataset
 from isbench.datasets.catalogue import Entry
 from isbench.datasets.data_root import data_folder
@@ -194,11 +193,8 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
         raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
     file = replace(published, urls=(*urls, *published.urls))
     downloads = root / "downloads"
-    with _make_progress() as bar:
-        task = bar.add_task(file.name)
-        archive = fetch(
-            file, downloads, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with track_downloads() as progress:
+        archive = fetch(file, downloads, partial(progress, file))
     try:
         target = install(name, entry, archive, root)
     except Unusable:
@@ -206,17 +202,6 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
         raise
     archive.unlink()
     click.echo(f"{name} is in {target}")
-
-
-def _make_progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _find_entry(name: str) -> Entry:

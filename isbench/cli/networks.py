@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from isbench.cli.progress import track_downloads
 from isbench.datasets import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
 from isbench.evaluation import job, spec
 from isbench.models.registry import with_options
 from isbench.models.weights import load_weights
-from isbench.types import Dataset, File, Model, Runtime, Sample
+from isbench.types import Dataset, Model, Runtime, Sample
 
 
 class NetworkOptions(NamedTuple):
@@ -103,21 +101,7 @@ def with_network(card: Model, options: NetworkOptions) -> Model:
     )
     backend = backends.choose_backend(options.backend, device, precision)
     runtime = Runtime(device=device, precision=precision, threads=options.threads, backend=backend)
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        tasks = {}
-
-        def progress(file: File, done: int, total: int | None) -> None:
-            if file.name not in tasks:
-                tasks[file.name] = bar.add_task(file.name, total=total)
-            bar.update(tasks[file.name], completed=done, total=total)
-
+    with track_downloads() as progress:
         card = load_weights(card, options.weights, runtime, progress)
     return card if options.backend != "auto" or backend == "eager" else _with_exact_backend(card)
 

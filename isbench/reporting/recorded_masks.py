@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
+from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import compute_overlap, model_from_spec, open_predictor, replay_masks
@@ -14,6 +16,20 @@ from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Mask, Predictor, Sample, Trajectory
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Shows the progress of something that takes long."""
+
+    def __call__(self, things: Iterable[T], total: int, label: str) -> Iterable[T]:
+        """Return the things, and show how many of the `total` were taken."""
+
+
+def track_silently(things: Iterable[T], total: int, label: str) -> Iterable[T]:
+    """Return the things and show nothing."""
+    return things
 
 
 class RecordedMasks(NamedTuple):
@@ -59,6 +75,11 @@ def recompute_masks(
                 masks = tuple(replay_masks(predictor, sample, game.clicks))
             exact = tuple(compute_overlap(mask, sample) for mask in masks) == game.overlap
             yield RecordedMasks(sample, game, masks, exact)
+
+
+def load_dataset_of(run: Run, data: Path | None) -> Dataset:
+    """Return the data set of a run, with its limit."""
+    return load_dataset(run.spec.dataset, data, run.spec.limit)
 
 
 def check_data(run: Run, dataset: Dataset) -> None:
