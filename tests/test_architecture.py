@@ -72,7 +72,18 @@ def test_only_the_edges_touch_the_disk(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_whole_files_are_written_by_files_atomic_only(path: Path) -> None:
     assert not calls(path) & {"write_bytes", "write_text"}
-    assert ("fsync" in calls(path)) == (name(path) == "isbench/files/atomic.py")
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        ("fsync", "isbench/files/atomic.py"),
+        ("setNumThreads", "isbench/evaluation/job.py"),
+        ("Progress", "isbench/cli/progress.py"),
+    ],
+)
+def test_some_things_are_set_up_in_one_place(call: str, place: str) -> None:
+    assert [name(path) for path in FILES if call in calls(path)] == [place]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -54,13 +54,13 @@ class Job:
 
     def __call__(self) -> Play:
         """Build the predictor in this process and return a function that plays keys with it."""
-        cv2.setNumThreads(THREADS)
         if self.model.runtime is not None:
             # imports torch, so only for networks
             from isbench.nn.runtime.compute import assign_device
 
             assign_device(self.model.runtime.device, processes.worker_number())
-        predictor = build_predictor(self.model)
+        with opencv_threads():
+            predictor = build_predictor(self.model)
         return lambda keys: self._games(predictor, keys)
 
     @property
@@ -70,7 +70,7 @@ class Job:
         return 1 if runtime is None or runtime.device == "cpu" else BATCH
 
     def _games(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        with name_model_in_errors(self.model.name):
+        with opencv_threads(), name_model_in_errors(self.model.name):
             samples = map(self._load, keys)
             yield from play(predictor, samples, self.rules, self.batch, self.save_masks)
 
@@ -138,8 +138,8 @@ def name_model_in_errors(model: str) -> Iterator[None]:
 
 
 @contextmanager
-def opencv_threads(count: int) -> Iterator[None]:
-    """Set OpenCV's number of threads inside the `with` block."""
+def opencv_threads(count: int = THREADS) -> Iterator[None]:
+    """Set OpenCV's number of threads inside the `with` block, by default to that of runs."""
     previous = cv2.getNumThreads()
     cv2.setNumThreads(count)
     try:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from isbench.evaluation.engine import check_answers
-from isbench.evaluation.job import THREADS, build_predictor
+from isbench.evaluation.job import build_predictor, opencv_threads
 from isbench.models.known_weights import find_weights
 from isbench.models.registry import load_model
 from isbench.types import (
@@ -53,12 +52,8 @@ def model_from_spec(spec: Spec) -> Model:
 @contextmanager
 def open_predictor(card: Model) -> Iterator[Predictor]:
     """Yield a card's predictor, with OpenCV on the number of threads of runs."""
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(THREADS)
-    try:
+    with opencv_threads():
         yield build_predictor(card)
-    finally:
-        cv2.setNumThreads(previous)
 
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:

@@ -13,7 +13,7 @@ from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors.processes import Executor, Lost, Play, play_here
-from isbench.evaluation.job import THREADS, Job, build_predictor, check_model, opencv_threads
+from isbench.evaluation.job import Job, build_predictor, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
@@ -148,7 +148,7 @@ def run(
         )
     if model.adaptive:
         workers, executor = 1, play_here
-    with opencv_threads(THREADS), run_file.open_run(out, spec, shard) as file:
+    with run_file.open_run(out, spec, shard) as file:
         if file is not None:
             if file.recorded:
                 check_again(store.read(file.path))
@@ -179,7 +179,7 @@ def _recheck(
     """Replay some recorded games if they were recorded with other code of the model."""
     if model.adaptive:  # a game depends on all games before it
         return
-    with opencv_threads(THREADS):
+    with opencv_threads():
         note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
     if note:
         watch.note(note)

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +25,7 @@ from torch.optim import Optimizer
 
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.evaluation.job import opencv_threads
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
@@ -130,7 +130,8 @@ def open_training(
         session.training_forward = _distribute(session.training_forward, ranks)
         if ranks.leads:
             session.logbook = Logbook(out, session.step)
-        with _one_opencv_thread(), session.logbook or nullcontext():
+        # samples are already made by several threads
+        with opencv_threads(1), session.logbook or nullcontext():
             yield session
 
 
@@ -160,17 +161,6 @@ def _draw_network(model: Model, seed: int, options: Mapping[str, Scalar]) -> nn.
         torch.manual_seed(seed)
         network: nn.Module = model.network(**options)
     return network
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Limit OpenCV to one thread: samples are already made by several threads."""
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(previous)
 
 
 def count_threads(ranks: Ranks) -> int:
