@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
+    from isbench.datasets.catalogue import DatasetCard
+    from isbench.datasets.readers import Reader
     from isbench.errors import IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "Click": "types",
     "Dataset": "types",
+    "DatasetCard": "datasets.catalogue",
     "Game": "types",
     "IsbenchError": "errors",
     "Model": "types",
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
+    "Reader": "datasets.readers",
     "Rules": "types",
     "Run": "storage.store",
     "Sample": "types",
@@ -52,12 +56,14 @@ _MODULES = {
 __all__ = [
     "Click",
     "Dataset",
+    "DatasetCard",
     "Game",
     "IsbenchError",
     "Model",
     "Prediction",
     "Predictor",
     "PredictorError",
+    "Reader",
     "Rules",
     "Run",
     "Sample",

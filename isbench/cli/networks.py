@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from isbench.cli.progress import track_downloads
-from isbench.datasets import LONGEST_SIDE
+from isbench.datasets.readers import LONGEST_SIDE
 from isbench.errors import IsbenchError, Unfit
 from isbench.evaluation import job, spec
 from isbench.models.registry import with_options

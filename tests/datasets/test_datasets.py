@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 from scipy.io import savemat
 
-from isbench.datasets import ENTRIES, find_folder, load_dataset
+from isbench.datasets import find_folder, load_dataset
 from isbench.datasets.coco import Outline, decode_outline
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.image_io import read_colours
 from isbench.datasets.pairs import match_by_order
+from isbench.datasets.registry import BUILT_IN
 from isbench.datasets.verify import verify
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
@@ -345,7 +346,7 @@ def test_the_data_folder_is_the_given_one_else_the_variable_else_the_user_s(
 
 
 def test_only_davis_is_zoomed_to_600() -> None:
-    assert {name for name, entry in ENTRIES.items() if entry.zoom_target != 400} == {"davis"}
+    assert {name for name, entry in BUILT_IN.items() if entry.zoom_target != 400} == {"davis"}
 
 
 NAMES = st.text("ab0129#²٣ .é", min_size=1, max_size=5)

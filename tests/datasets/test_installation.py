@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from isbench.datasets.catalogue import CATALOGUE, Entry
+from isbench.datasets.catalogue import CATALOGUE, DatasetCard
 from isbench.datasets.fingerprints import digest_file, fingerprint
 from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
@@ -54,11 +54,11 @@ def data(tmp_path: Path) -> Path:
 def refused(tmp_path: Path, data: Path) -> Callable[..., str]:
     """Return a function that imports bytes, expects a refusal and returns its words."""
 
-    def refuse(archive: bytes, entry: Entry = GRABCUT) -> str:
+    def refuse(archive: bytes, card: DatasetCard = GRABCUT) -> str:
         path = tmp_path / "set.zip"
         path.write_bytes(archive)
         with pytest.raises(IsbenchError) as raised:
-            install("grabcut", entry, path, data)
+            install("grabcut", card, path, data)
         assert list(data.iterdir() if data.is_dir() else ()) == []
         assert str(path) in str(raised.value)
         assert ".incoming" not in str(raised.value)
@@ -85,26 +85,26 @@ def test_every_set_comes_through_a_folder_and_an_archive_unchanged(
     tmp_path: Path, name: str
 ) -> None:
     folder, write = LAYOUTS[name]
-    entry = replace(CATALOGUE[name], archive=None)
+    card = replace(CATALOGUE[name], archive=None)
     source = write(tmp_path / "wrapped" / "set")
     archive = tmp_path / "set.tar.gz"
     archive.write_bytes(tarred(wrapped(content(name), "x/"), "gz"))
     places = [
-        install(name, entry, tmp_path / "wrapped", tmp_path / "a"),
-        install(name, entry, source, tmp_path / "b"),
-        install(name, entry, archive, tmp_path / "c"),
+        install(name, card, tmp_path / "wrapped", tmp_path / "a"),
+        install(name, card, source, tmp_path / "b"),
+        install(name, card, archive, tmp_path / "c"),
     ]
     assert {place.name for place in places} == {folder}
-    prints = {fingerprint(entry.read(name, place)) for place in (source, *places)}
+    prints = {fingerprint(card.read(name, place)) for place in (source, *places)}
     assert len(prints) == 1
 
 
 def test_sbd_and_voc_are_found_where_their_official_archives_have_them(tmp_path: Path) -> None:
     for name, inside in (("sbd", "benchmark_RELEASE/dataset/"), ("voc-val", "VOCdevkit/VOC2012/")):
-        entry = replace(CATALOGUE[name], archive=None)
+        card = replace(CATALOGUE[name], archive=None)
         archive = tmp_path / name
         archive.write_bytes(tarred(wrapped(content(name), inside)))
-        assert held(install(name, entry, archive, tmp_path / "data")) == content(name)
+        assert held(install(name, card, archive, tmp_path / "data")) == content(name)
 
 
 def test_an_archive_made_on_macos_or_windows_is_imported(tmp_path: Path, data: Path) -> None:
@@ -257,9 +257,9 @@ def test_an_archive_with_another_digest_than_the_published_one_is_refused(
     published = tmp_path / "published.zip"
     published.write_bytes(zipped(content()))
     digest = digest_file(published)
-    entry = replace(GRABCUT, archive=File("set.zip", (), sha256=digest))
-    assert f"the published archive {digest}" in refused(tarred(content()), entry)
-    assert held(install("grabcut", entry, published, data)) == content()
+    card = replace(GRABCUT, archive=File("set.zip", (), sha256=digest))
+    assert f"the published archive {digest}" in refused(tarred(content()), card)
+    assert held(install("grabcut", card, published, data)) == content()
 
 
 def test_a_set_that_is_there_is_never_replaced(tmp_path: Path, data: Path) -> None:

@@ -15,8 +15,8 @@ import torch
 
 import baselines.cards
 import csfpn.cards
-from isbench.datasets import ENTRIES
 from isbench.datasets.fingerprints import digest_file
+from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError
 from isbench.evaluation.spec import make_spec
 from isbench.models import known_weights
@@ -66,7 +66,7 @@ def no_weights_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 def played(folder: Path, card: Model, rules: Rules = RULES[1], **changes: Any) -> Run:
     """Return a whole run on DAVIS's name and fingerprint, its games made up."""
     on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
-    (content,) = ENTRIES["davis"].fingerprints
+    (content,) = BUILT_IN["davis"].fingerprints
     left = {"zoom_target": (0, 600), "longest_side": (-1, 0)}  # what DAVIS says where it is asked
     asked = {key: said for key, (ask, said) in left.items() if card.options.get(key) == ask}
     options = {**card.options, **asked, **changes.pop("options", {})}
