@@ -20,6 +20,7 @@ DISK = (
     "storage/environment", "storage/merge", "storage/migrate", "storage/run_file",
     "storage/saved_masks", "storage/store", "training/",
 )  # fmt: skip
+STILL_TOO_LONG = {"tests/nn/test_nn.py"}
 TORCH = {"isbench/nn", "isbench/training", "csfpn", "baselines"}
 
 
@@ -46,6 +47,23 @@ def test_imports_point_one_way(path: Path) -> None:
     package = name(path).partition("/")[0]
     others = {"isbench": {"csfpn", "baselines"}, "csfpn": {"baselines"}, "baselines": {"csfpn"}}
     assert not tops(path) & others[package]
+
+
+def read_rows() -> dict[str, int]:
+    """Return the row of each folder and file in the document's diagram, 0 for the upper one."""
+    text = (ROOT / "docs" / "architecture.md").read_text().split("## Import direction")[1]
+    diagram = text.split("```")[1].strip().partition("\n\n")[0]
+    return {word: row for row, line in enumerate(diagram.splitlines()) for word in line.split()}
+
+
+ROWS = read_rows()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "isbench").glob("*/**/*.py")), ids=name)
+def test_a_folder_imports_from_its_row_and_those_below(path: Path) -> None:
+    row = ROWS[name(path).split("/")[1]]
+    ours = {module.split(".")[1] for module in imports(path) if module.startswith("isbench.")}
+    assert {one for one in ours if ROWS.get(one, row) < row} == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -103,6 +121,15 @@ def test_a_file_is_one_concept_and_no_file_is_a_drawer() -> None:
     for path in FILES:
         assert path.stem not in {"utils", "helpers", "common", "misc", "base"}
         assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_a_file_of_tests_has_at_most_400_lines() -> None:
+    long = {
+        name(path)
+        for path in (ROOT / "tests").rglob("*.py")
+        if len(path.read_text().splitlines()) > 400
+    }
+    assert long <= STILL_TOO_LONG
 
 
 def test_every_public_name_is_there_and_documented() -> None:
