@@ -114,8 +114,8 @@ def _check(dataset: object, source: str, name: str) -> Dataset:
         raise IsbenchError(
             f"{source} returned a {type(dataset).__name__}; wanted an isbench.Dataset"
         )
-    start = dataset.name[: len(name)] if name.endswith(":") else dataset.name
-    if start != name:
+    found = str(dataset.name)
+    if found[: len(name) if name.endswith(":") else None] != name:
         wanted = f"{name}..." if name.endswith(":") else name
         raise IsbenchError(
             f"{source} returned a data set named {dataset.name!r}; wanted {wanted}, by which "

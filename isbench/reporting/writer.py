@@ -1,4 +1,4 @@
-"""Choose runs by name, read page templates, and write reports and plots to files."""
+"""Choose runs by name, read page templates, and write plots to files."""
 
 from __future__ import annotations
 

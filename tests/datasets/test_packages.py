@@ -146,6 +146,7 @@ def test_a_place_is_kept_as_it_is_unless_the_reader_resolves_it() -> None:
 
 FAULTY = {
     "none": ("lambda place, data: None", "returned a NoneType; wanted an isbench.Dataset"),
+    "nameless": ('made(None, ("a#1",))', "a data set named None; wanted toy:..."),
     "unnamed": ('made("grabcut", ("a#1",))', "a data set named 'grabcut'; wanted toy:..."),
     "list": ('made("toy:a", ["a#1"])', "returned keys in a list; wanted a tuple"),
     "plain": ('made("toy:a", ("a#1", "b"))', "returned object 'b'; wanted '<image>#<object>'"),
