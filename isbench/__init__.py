@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
+    from isbench.datasets.catalogue import DatasetCard
+    from isbench.datasets.readers import Reader
     from isbench.errors import ClickerError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.runner import run
@@ -38,6 +40,7 @@ _MODULES = {
     "Clicker": "types",
     "ClickerError": "errors",
     "Dataset": "types",
+    "DatasetCard": "datasets.catalogue",
     "Game": "types",
     "Games": "metrics",
     "IsbenchError": "errors",
@@ -48,6 +51,7 @@ _MODULES = {
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
+    "Reader": "datasets.readers",
     "Rules": "types",
     "Run": "storage.store",
     "Sample": "types",
@@ -67,6 +71,7 @@ __all__ = [
     "Clicker",
     "ClickerError",
     "Dataset",
+    "DatasetCard",
     "Game",
     "Games",
     "IsbenchError",
@@ -77,6 +82,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PredictorError",
+    "Reader",
     "Rules",
     "Run",
     "Sample",

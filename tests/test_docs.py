@@ -20,7 +20,7 @@ from isbench.papers.registry import load_paper
 from isbench.reporting.writer import choose_runs
 from isbench.storage.store import digest_of_path
 from isbench.testing import check_clicker, check_predictor
-from tests.support.installed import install
+from tests.support.packages import install_package
 from tests.support.recorded import played_on_davis
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,8 @@ def test_the_paper_that_is_shown_is_reported(
     (entry,) = (block for block in blocks(page, "toml") if "isbench.papers" in block)
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     group, name = re.findall(r'"(isbench.\w+)"\]\n(\w+) = "\w+\.\w+:paper"', entry)[0]
-    install(tmp_path, monkeypatch, group, name, code)
+    points = {group: {name: "documented_paper:paper"}}
+    install_package(monkeypatch, tmp_path / "site", {"documented_paper": code}, points)
     run = played_on_davis(tmp_path / "runs", load_model("nearest"))
     words = ("--table", f"{name}:1", "--runs", tmp_path / "runs", "--format", "markdown")
     exit_code, printed, said = isbench("report", *words)

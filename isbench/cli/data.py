@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from isbench.cli.options import complete_datasets, console, data_option
-from isbench.datasets import ENTRIES, find_folder, load_dataset
-from isbench.datasets.catalogue import Entry
+from isbench.cli.progress import track_downloads
+from isbench.datasets import find_folder, load_dataset
+from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.readers import resolve_place
+from isbench.datasets.registry import BUILT_IN, dataset_names, load_dataset_card
 from isbench.datasets.user_datasets import add as add_user_dataset
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
 from isbench.datasets.verify import verify as verify_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError
 
 
 @click.group(short_help="List, check, import and download data sets.")
@@ -49,8 +50,12 @@ def list_(data: Path | None) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Data set", "Where"):
         table.add_column(head, no_wrap=True)
-    for name in ENTRIES:
-        table.add_row(name, str(find_folder(name, data) or "missing"))
+    for name in dataset_names():
+        try:
+            where = str(find_folder(name, data) or "missing")
+        except IsbenchError as error:
+            where = str(error)
+        table.add_row(name, where)
     for name, place in list_user_datasets(data).items():
         table.add_row(name, place)
     terminal.print(table)
@@ -69,7 +74,6 @@ def path(name: str | None, data: Path | None) -> None:
     if name is None:
         click.echo(str(data_folder(data)))
         return
-    _find_entry(name)
     found = find_folder(name, data)
     if found is None:
         raise IsbenchError(
@@ -91,14 +95,14 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
     Example:
       isbench data verify grabcut folder:my-pictures
     """
-    chosen = names or tuple(name for name in ENTRIES if find_folder(name, data))
     faulty = []
-    for name in chosen:
+    for name in names or _list_on_disk(data):
+        card = load_dataset_card(name) if name in dataset_names() else None
         verdict = verify_dataset(load_dataset(name, data))
         click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
         click.echo(f"  fingerprint {verdict.fingerprint or 'none: a file is missing'}")
-        click.echo(f"  {_compare_fingerprint(ENTRIES.get(name), verdict.fingerprint)}")
-        for line in _check_counts(ENTRIES.get(name), verdict.images, verdict.objects):
+        click.echo(f"  {_compare_fingerprint(card, verdict.fingerprint)}")
+        for line in _check_counts(card, verdict.images, verdict.objects):
             click.echo(f"  {line}")
         if verdict.empty:
             click.echo(f"  {verdict.empty} objects have no scored pixel")
@@ -122,33 +126,35 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     Example:
       isbench data import sbd ~/Downloads/benchmark.tgz
     """
-    from isbench.files.archives import install
+    from isbench.datasets.installation import install
 
     click.echo(f"{name} is in {install(name, _find_downloadable(name), source, data_folder(data))}")
 
 
 @data.command()
 @click.argument("name")
-@click.argument("place", metavar="folder:PATH|coco:IMAGES_DIR,ANNOTATIONS.json")
+@click.argument("place", metavar="READER:PLACE")
 @data_option
 def add(name: str, place: str, data: Path | None) -> None:
     """Give your own images a data set name.
 
-    The name works like that of any other data set. Every object is read first. The name is stored
-    in the data folder; the images stay where they are.
+    READER:PLACE is folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that `isbench
+    datasets` lists. The name works like that of any other data set. Every object is read first. The
+    name is stored in the data folder; the images stay where they are.
 
     \b
     Example:
       isbench data add desk folder:~/pictures/desk
       isbench run --model csfpn-mini --dataset desk
     """
+    place = resolve_place(place)  # what is read now is what is stored
     verdict = verify_dataset(load_dataset(place, data))
     if verdict.faults:
         raise IsbenchError(
             f"{place} was not added: {len(verdict.faults)} objects cannot be read, the first: "
             f"{verdict.faults[0]}"
         )
-    click.echo(f"{name}: {add_user_dataset(name, place, ENTRIES, data)}")
+    click.echo(f"{name}: {add_user_dataset(name, place, data)}")
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
 
@@ -180,26 +186,24 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
       isbench data get grabcut
       isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
     """
-    from isbench.files.archives import Unusable, install, place
+    from isbench.datasets.installation import install, place
+    from isbench.files.archives import Unusable
     from isbench.files.download import fetch
 
-    entry, root = _find_downloadable(name), data_folder(data)
+    card, root = _find_downloadable(name), data_folder(data)
     if (found := find_folder(name, data)) is not None:
         click.echo(f"{name} is already in {found}")
         return
-    place(name, entry, root)  # raises before the download, not after it
-    published = entry.archive
+    place(name, card, root)  # raises before the download, not after it
+    published = card.archive
     if published is None:
         raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
     file = replace(published, urls=(*urls, *published.urls))
     downloads = root / "downloads"
-    with _make_progress() as bar:
-        task = bar.add_task(file.name)
-        archive = fetch(
-            file, downloads, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with track_downloads() as progress:
+        archive = fetch(file, downloads, partial(progress, file))
     try:
-        target = install(name, entry, archive, root)
+        target = install(name, card, archive, root)
     except Unusable:
         archive.unlink()
         raise
@@ -207,39 +211,34 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     click.echo(f"{name} is in {target}")
 
 
-def _make_progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
+def _list_on_disk(data: Path | None) -> list[str]:
+    """Return the named data sets that are on disk; the error of a broken package is printed."""
+    names = []
+    for name in dataset_names():
+        try:
+            names += [name] if find_folder(name, data) else []
+        except IsbenchError as error:
+            click.echo(f"isbench: data set {name} is left out: {error}", err=True)
+    return names
 
 
-def _find_entry(name: str) -> Entry:
-    if name not in ENTRIES:
-        raise unknown("data set", name, ENTRIES)
-    return ENTRIES[name]
+def _find_downloadable(name: str) -> DatasetCard:
+    card = load_dataset_card(name)
+    if card.bundled is not None:
+        origin = "isbench" if name in BUILT_IN else "its package"
+        raise IsbenchError(f"data set {name} comes with {origin}; there is nothing to download")
+    return card
 
 
-def _find_downloadable(name: str) -> Entry:
-    entry = _find_entry(name)
-    if name == "sample":
-        raise IsbenchError("data set sample comes with isbench; there is nothing to download")
-    return entry
-
-
-def _compare_fingerprint(entry: Entry | None, fingerprint: str | None) -> str:
-    if entry is None or not entry.fingerprints:
+def _compare_fingerprint(card: DatasetCard | None, fingerprint: str | None) -> str:
+    if card is None or not card.fingerprints:
         return "no known fingerprint of this data set to compare with"
-    if fingerprint is not None and fingerprint in entry.fingerprints:
-        return f"known: {entry.fingerprints[fingerprint]}"
-    return f"warning: not one of the {len(entry.fingerprints)} known fingerprints"
+    if fingerprint is not None and fingerprint in card.fingerprints:
+        return f"known: {card.fingerprints[fingerprint]}"
+    return f"warning: not one of the {len(card.fingerprints)} known fingerprints"
 
 
-def _check_counts(entry: Entry | None, images: int, objects: int) -> list[str]:
-    if entry is None or entry.images is None or (entry.images, entry.objects) == (images, objects):
+def _check_counts(card: DatasetCard | None, images: int, objects: int) -> list[str]:
+    if card is None or card.images is None or (card.images, card.objects) == (images, objects):
         return []
-    return [f"warning: wanted {entry.images}/{entry.objects} images/objects"]
+    return [f"warning: wanted {card.images}/{card.objects} images/objects"]

@@ -9,8 +9,10 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.options import console, data_option
-from isbench.datasets import ENTRIES, FORMS, find_folder
+from isbench.datasets.readers import load_reader, reader_names
+from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
+from isbench.errors import IsbenchError
 
 
 @click.command(short_help="List the known data sets.")
@@ -18,7 +20,8 @@ from isbench.datasets.user_datasets import list_user_datasets
 def datasets(data: Path | None) -> None:
     """List the named data sets: counts, licence, and whether each is on disk.
 
-    Counts come from files that were read for isbench; other data sets have none.
+    Counts come from files that were read for isbench; other data sets have none. A data set or a
+    reader of a package that cannot be imported shows the error.
 
     \b
     Example:
@@ -27,13 +30,25 @@ def datasets(data: Path | None) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "Images", "Objects", "On disk", "Title", "Licence"):
         table.add_column(head, justify="right" if head in ("Images", "Objects") else "left")
-    for name, entry in ENTRIES.items():
-        counts = ("" if n is None else str(n) for n in (entry.images, entry.objects))
-        on_disk = "yes" if find_folder(name, data) else "no"
-        table.add_row(name, *counts, on_disk, entry.title, entry.licence)
+    for name in dataset_names():
+        try:
+            card = load_dataset_card(name)
+        except IsbenchError as error:
+            table.add_row(name, "", "", "", str(error), "")
+            continue
+        counts = ("" if n is None else str(n) for n in (card.images, card.objects))
+        on_disk = "yes" if find_root(card, data) else "no"
+        table.add_row(name, *counts, on_disk, card.title, card.licence)
     terminal = console()
     terminal.print(table)
-    terminal.print(f"custom data sets: {', '.join(FORMS)}")
+    terminal.print("custom data sets:")
+    for name in reader_names():
+        try:
+            reader = load_reader(name)
+            text = f"{name}:{reader.form}  {reader.summary}"
+        except IsbenchError as error:
+            text = f"{name}: {error}"
+        terminal.print(f"  {text}", soft_wrap=True)
     for name, place in list_user_datasets(data).items():
         terminal.print(f"  {name}: {place}", soft_wrap=True)
     terminal.print("to install a data set: isbench data get NAME, or isbench data import NAME PATH")

@@ -10,9 +10,9 @@ import click
 import cv2
 
 from isbench.cli.options import data_option
-from isbench.datasets import ENTRIES, find_folder
 from isbench.datasets.data_root import VARIABLE, data_folder
 from isbench.datasets.image_io import DECODER
+from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card, model_names
 from isbench.storage.environment import describe_environment
@@ -44,15 +44,21 @@ def _print_data(data: Path | None) -> None:
     origin = "--data" if data else VARIABLE if os.environ.get(VARIABLE) else "the default"
     state = "" if folder.is_dir() else ", which does not exist yet"
     click.echo(f"data folder {folder} ({origin}){state}")
-    missing = []
-    for name in ENTRIES:
-        found = find_folder(name, data)
+    missing = {}
+    for name in dataset_names():
+        try:
+            card = load_dataset_card(name)
+        except IsbenchError as error:
+            click.echo(f"  {name}: {error}")
+            continue
+        found = find_root(card, data)
         click.echo(f"  {name}: {found or 'missing'}")
-        missing += [] if found else [name]
-    if missing:
+        if found is None:
+            missing[name] = card.folders[0]
+    for name, place in list(missing.items())[:1]:
         click.echo(
-            f"to fix: `isbench data get {missing[0]}`, `isbench data import {missing[0]} PATH`, "
-            f"or set {VARIABLE} to the folder that contains {ENTRIES[missing[0]].folders[0]}"
+            f"to fix: `isbench data get {name}`, `isbench data import {name} PATH`, "
+            f"or set {VARIABLE} to the folder that contains {place}"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from isbench.errors import IsbenchError
-from isbench.storage.processors import rename_processors
+from isbench.storage.processors import copy_processors, drop_processors
 
 
 @click.command(short_help="Convert run files of isbench 0.1.")
@@ -15,20 +15,24 @@ from isbench.storage.processors import rename_processors
 def migrate(runs: Path) -> None:
     """Convert run files of isbench 0.1 to the current format.
 
-    Every run below the folder RUNS gets a new first line and file name; its games do not change.
+    Every run below the folder RUNS gets a new first line and file name; its games do not change. If
+    the command is interrupted, repeat it: no run is lost.
 
     \b
     Example:
       isbench migrate runs
     """
     from isbench.storage import store
+    from isbench.storage.migrate import find_migrations
     from isbench.storage.migrate import migrate as convert
 
     if not runs.is_dir():
         raise IsbenchError(f"{runs} is not a folder; name a folder with run files")
-    renamed = {}
-    for old, new in convert(runs):
-        renamed[store.digest_of_path(old)] = store.digest_of_path(new)
-        click.echo(f"{old} -> {new.name}")
-    rename_processors(runs, renamed)
-    click.echo(f"{len(renamed)} run file{'' if len(renamed) == 1 else 's'} converted")
+    planned = find_migrations(runs)
+    renamed = {store.digest_of_path(old): store.digest_of_path(new) for old, new in planned}
+    copy_processors(runs, renamed)  # known under both names while runs are converted
+    for one in planned:
+        convert(one)
+        click.echo(f"{one.old} -> {one.new.name}")
+    drop_processors(runs, renamed)
+    click.echo(f"{len(planned)} run file{'' if len(planned) == 1 else 's'} converted")

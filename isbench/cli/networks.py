@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from isbench.datasets import LONGEST_SIDE
+from isbench.cli.progress import track_downloads
+from isbench.datasets.readers import LONGEST_SIDE
 from isbench.errors import IsbenchError
 from isbench.evaluation import spec
 from isbench.models.loading import load_model
 from isbench.models.registry import load_card, parse_options
-from isbench.types import Dataset, File, LoadedModel, ModelCard, Sample, Scalar
+from isbench.types import Dataset, LoadedModel, ModelCard, Sample, Scalar
 
 
 class NetworkOptions(NamedTuple):
@@ -97,21 +95,7 @@ def load_with_progress(
     card: ModelCard, values: Mapping[str, Scalar], options: NetworkOptions
 ) -> LoadedModel:
     """Load a model and show the progress of downloads and notes."""
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def progress(file: File, done: int, total: int | None) -> None:
-            if file.name not in tasks:
-                tasks[file.name] = bar.add_task(file.name, total=total)
-            bar.update(tasks[file.name], completed=done, total=total)
-
+    with track_downloads() as progress:
         return load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
 
 

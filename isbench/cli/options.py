@@ -59,9 +59,9 @@ def complete_clickers(_: click.Context, __: click.Parameter, incomplete: str) ->
 
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
-    from isbench.datasets import ENTRIES, FORMS
+    from isbench.datasets.readers import reader_names
+    from isbench.datasets.registry import dataset_names
     from isbench.datasets.user_datasets import list_user_datasets
 
-    return [
-        name for name in (*ENTRIES, *list_user_datasets(), *FORMS) if name.startswith(incomplete)
-    ]
+    names = (*dataset_names(), *list_user_datasets(), *(f"{name}:" for name in reader_names()))
+    return [name for name in names if name.startswith(incomplete)]

@@ -19,7 +19,7 @@ from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor, replay_masks
-from isbench.reporting.writer import write_bytes
+from isbench.files.atomic import write_atomically
 from isbench.storage.masks import encode_mask
 from isbench.types import Click, Image, Sample
 
@@ -86,7 +86,7 @@ def predict(
         started = perf_counter()
         *_, mask = replay_masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
         seconds = (perf_counter() - started) / len(clicks)
-    write_bytes(target, encode_mask(mask, target))
+    write_atomically(target, encode_mask(mask, target))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(
         f"{target}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "

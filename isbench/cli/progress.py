@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 from typing import TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from isbench.metrics import clicks_to, curves, reachable_target
 from isbench.metrics.targets import percent
-from isbench.types import Game, Spec, Trajectory
+from isbench.types import File, Game, Spec, Trajectory
 
 T = TypeVar("T")
 _INTERVAL = 10.0  # seconds between two lines
+
+
+def make_bar(*columns: ProgressColumn, transient: bool = False) -> Progress:
+    """Return a bar on standard error: its description, the bar, `columns`, and the time left.
+
+    It is disabled if standard error is not a terminal. A transient bar disappears at the end.
+    """
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *columns,
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+        disable=not sys.stderr.isatty(),
+        transient=transient,
+    )
+
+
+def make_figures_bar() -> Progress:
+    """Return a bar of counted things with a field `figures`."""
+    return make_bar(MofNCompleteColumn(), TextColumn("{task.fields[figures]}", markup=False))
 
 
 class Reporter:
@@ -27,17 +58,7 @@ class Reporter:
 
     def __init__(self) -> None:
         """Start without a run."""
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not sys.stderr.isatty(),
-        )
+        self._bar = make_figures_bar()
 
     def __enter__(self) -> Reporter:
         """Start the bar; it appears with the first run."""
@@ -84,7 +105,7 @@ class Reporter:
         if self._bar.disable:
             click.echo(f"isbench: {text}", err=True)
         else:
-            self._console.print(f"isbench: {text}", style="yellow")
+            self._bar.console.print(f"isbench: {text}", style="yellow")
 
     def _figures(self) -> str:
         noc = f"NoC@{percent(self._target)} {self._noc / self._done:.2f}"
@@ -104,16 +125,7 @@ class Reporter:
 
 def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:
     """Yield the things, and show how many are done and how much time is left."""
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False, markup=False, emoji=False),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    bar = make_bar(MofNCompleteColumn(), transient=True)
     started = printed = monotonic()
     with bar:
         task = bar.add_task(label, total=total)
@@ -124,3 +136,17 @@ def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:
                 printed = monotonic()
                 left = (total - done) * (printed - started) / done
                 click.echo(f"{label}: {done}/{total}, {left:.0f} s left", err=True)
+
+
+@contextmanager
+def track_downloads() -> Iterator[Callable[[File, int, int | None], None]]:
+    """Yield a function that shows a file's bytes so far and in total, None if unknown."""
+    with make_bar(DownloadColumn(), transient=True) as bar:
+        tasks = {}
+
+        def show(file: File, done: int, total: int | None) -> None:
+            if file.name not in tasks:
+                tasks[file.name] = bar.add_task(file.name, total=total)
+            bar.update(tasks[file.name], completed=done, total=total)
+
+        yield show

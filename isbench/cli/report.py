@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.progress import track
 from isbench.datasets import is_known, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import Floats, Metric, list_metrics
@@ -146,7 +147,9 @@ def report(
         write_page(page, chosen, max_clicks, pictures, data)
     boundaries: list[Floats] = []
     if view == BOUNDARY or BOUNDARIES in plots:
-        boundaries = _compute_boundaries(chosen, options)
+        boundaries = [
+            boundary_tables.compute_boundaries(run, max_clicks, data, track) for run in chosen
+        ]
     for plot in plots:
         _draw_plot(plot, names, chosen, boundaries, options)
     if checklist:
@@ -187,19 +190,6 @@ def _print_view(
         _print(boundary_tables.make_table(chosen, boundaries), form)
     else:
         _print_runs(chosen, view, form, options)
-
-
-def _compute_boundaries(chosen: list[Run], options: ReportOptions) -> list[Floats]:
-    """Return the boundary IoU of each run, (objects, clicks)."""
-    from isbench.cli.html_pages import compute_boundaries
-
-    found = []
-    for run in chosen:
-        clicks = min(options.max_clicks, run.spec.rules.max_clicks)
-        found.append(
-            boundary_tables.boundary_curves(compute_boundaries(run, options.data, clicks), clicks)
-        )
-    return found
 
 
 def _choose_runs(

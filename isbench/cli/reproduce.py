@@ -18,6 +18,7 @@ from isbench.datasets import find_folder, load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation import runner
 from isbench.evaluation.replay_check import Depth
+from isbench.files.atomic import write_atomically
 from isbench.models.predictor import build_predictor
 from isbench.papers import Paper, PaperTable, all_tables, plan
 from isbench.papers.plan import Plan, Task
@@ -115,7 +116,7 @@ def write(paper: Paper, runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
     """Write the tables in every format and return the files."""
     texts = all_tables.make_pages(paper, runs)
     for name, text in texts.items():
-        writer.write_text(results / name, text)
+        write_atomically(results / name, text.encode())
     return tuple(results / name for name in texts)
 
 

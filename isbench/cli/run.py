@@ -51,7 +51,8 @@ from isbench.types import LoadedModel, Rules
     multiple=True,
     required=True,
     shell_complete=complete_datasets,
-    help="Name of a data set, folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json. Repeatable.",
+    help="Name of a data set, folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that "
+    "`isbench datasets` lists. Repeatable.",
 )
 @click.option(
     "--max-clicks", type=int, default=20, show_default=True, help="Maximum clicks per object."

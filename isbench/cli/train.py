@@ -12,10 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from isbench.cli.options import complete_models
+from isbench.cli.progress import make_figures_bar
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card, model_names, parse_options
 from isbench.training.recipe import Recipe
@@ -185,16 +184,7 @@ class _Progress:
         self._total, self._started, self._first = session.total, monotonic(), session.step
         self._batch, self._printed = session.recipe.batch, monotonic()
         self._figures: dict[str, float] = {}
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, highlight=False, markup=False, emoji=False),
-            disable=not sys.stderr.isatty(),
-        )
+        self._bar = make_figures_bar()
         self._task = self._bar.add_task(
             session.model.name, total=session.total, completed=session.step, figures=""
         )

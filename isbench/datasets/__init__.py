@@ -1,24 +1,27 @@
-"""Data sets by name: one reader per layout, and one catalogue of the named data sets."""
+"""Data sets by name: a reader for each layout, the catalogue, and what packages add."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from isbench.datasets import folder
-from isbench.datasets.catalogue import CATALOGUE, SAMPLE, Entry
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.readers import list_forms, load_reader, reader_names
+from isbench.datasets.registry import (
+    BUILT_IN,
+    dataset_names,
+    find_folder,
+    find_root,
+    is_known,
+    load_dataset_card,
+)
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, unknown
 from isbench.types import Dataset
 
-__all__ = ["ENTRIES", "find_folder", "load_dataset"]
-
-ENTRIES: Mapping[str, Entry] = {"sample": SAMPLE, **CATALOGUE}
-FORMS = ("folder:PATH", "coco:IMAGES_DIR,ANNOTATIONS.json")
-_PACKAGE = Path(__file__).parent
-LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
+__all__ = ["find_folder", "is_known", "load_dataset"]
 
 
 def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
@@ -27,7 +30,8 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
     Parameters
     ----------
     name
-        A name from `ENTRIES`, a name that the user added, `folder:PATH` or `coco:IMAGES,JSON`.
+        A name that `isbench datasets` lists, a name that the user added, or `READER:PLACE`, such as
+        `folder:PATH` or `coco:IMAGES_DIR,ANNOTATIONS.json`.
     data
         The folder of the data sets; by default ISBENCH_DATA, else the user-data folder.
     limit
@@ -36,12 +40,13 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
     Returns
     -------
     Dataset
-        At least one object.
+        At least one object; its keys are unique and read `<image>#<object>`.
 
     Raises
     ------
     IsbenchError
-        For an unknown name, a data set that is missing or not in its layout, or a limit below 1.
+        For an unknown name, a data set that is missing or not in its layout, a limit below 1, and
+        a package whose reader fails.
     """
     if limit is not None and limit < 1:
         raise IsbenchError(f"limit is {limit}; wanted at least 1 object")
@@ -53,53 +58,78 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
     return replace(dataset, keys=dataset.keys[:limit], limit=limit)
 
 
-def find_folder(name: str, data: Path | None = None) -> Path | None:
-    """Return the folder of a named data set, None if it is not on disk."""
-    if name == "sample":
-        return _PACKAGE / "sample"
-    root = data_folder(data)
-    for folder_name in ENTRIES[name].folders:
-        if (root / folder_name / ENTRIES[name].landmark).is_dir():
-            return root / folder_name
-    return None
-
-
-def is_known(name: str, fingerprint: str | None) -> bool:
-    """Whether the content has a known fingerprint; true for a data set without known ones."""
-    known = ENTRIES[name].fingerprints if name in ENTRIES else {}
-    return not known or fingerprint in known
-
-
 def _load(name: str, data: Path | None) -> Dataset:
-    form, colon, place = name.partition(":")
-    if colon and form == "folder":
-        path = Path(place).expanduser()
-        if data is not None and not path.is_dir() and (data / place).is_dir():
-            path = data / place  # records contain the folder's name only
-        read = folder.read(f"folder:{path.resolve().name}", path)
-        return replace(read, longest_side=LONGEST_SIDE)
-    if colon and form == "coco":
-        return _load_coco(name, place)
-    added = {} if name in ENTRIES else list_user_datasets(data)
+    reader, colon, place = name.partition(":")
+    if colon and reader in reader_names():
+        read = partial(load_reader(reader).read, place, data)
+        return _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
+    if name in BUILT_IN:
+        return _load_named(name, data)
+    added = list_user_datasets(data)
+    if name in added and name in dataset_names():
+        raise IsbenchError(
+            f"two data sets named {name!r}: one comes with a package, the other is {added[name]}; "
+            f"remove yours with `isbench data remove {name}`"
+        )
     if name in added:
         return replace(_load(added[name], data), name=name)
-    if name not in ENTRIES:
-        raise unknown("data set", name, [*ENTRIES, *added, *FORMS])
-    entry, found = ENTRIES[name], find_folder(name, data)
-    if found is None:
+    if name not in dataset_names():
+        raise unknown("data set", name, [*dataset_names(), *added, *list_forms()])
+    return _load_named(name, data)
+
+
+def _load_named(name: str, data: Path | None) -> Dataset:
+    """Return a data set of the catalogue or of a package."""
+    card = load_dataset_card(name)
+    root = find_root(card, data)
+    if root is None:
         raise IsbenchError(
             f"data set {name} is not in {data_folder(data)}: wanted a folder "
-            f"{' or '.join(entry.folders)} that contains {entry.landmark}; try `isbench data get "
+            f"{' or '.join(card.folders)} that contains {card.landmark}; try `isbench data get "
             f"{name}` or `isbench data import {name} PATH`, or pass the parent folder with --data"
         )
-    return replace(entry.read(name, found), zoom_target=entry.zoom_target)
+    source, read = f"data set {name}", partial(card.read, name, root)
+    dataset = _check(read() if name in BUILT_IN else _call(read, source, root), source, name)
+    return replace(dataset, zoom_target=card.zoom_target)
 
 
-def _load_coco(name: str, place: str) -> Dataset:
-    from isbench.datasets import coco  # pycocotools is slow to import
+def _call(read: Callable[[], object], source: str, place: Path | str) -> object:
+    """Return what a reader returns; any error of it is an IsbenchError that names it."""
+    try:
+        return read()
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(
+            f"{source} cannot read {place}: {type(error).__name__}: {error}"
+        ) from error
 
-    images, comma, annotations = place.rpartition(",")
-    if not comma:
-        raise IsbenchError(f"data set {name!r}; wanted coco:IMAGES_DIR,ANNOTATIONS.json")
-    file = Path(annotations).expanduser()
-    return coco.read(f"coco:{file.stem}", Path(images).expanduser(), file)
+
+def _check(dataset: object, source: str, name: str) -> Dataset:
+    """Return what a reader returned; raises IsbenchError, which names it, if it cannot be recorded.
+
+    A `name` that ends in a colon is the start of the wanted one.
+    """
+    if not isinstance(dataset, Dataset):
+        raise IsbenchError(
+            f"{source} returned a {type(dataset).__name__}; wanted an isbench.Dataset"
+        )
+    found = str(dataset.name)
+    if found[: len(name) if name.endswith(":") else None] != name:
+        wanted = f"{name}..." if name.endswith(":") else name
+        raise IsbenchError(
+            f"{source} returned a data set named {dataset.name!r}; wanted {wanted}, by which "
+            "reports read it again"
+        )
+    if not isinstance(dataset.keys, tuple):
+        raise IsbenchError(
+            f"{source} returned keys in a {type(dataset.keys).__name__}; wanted a tuple"
+        )
+    seen: set[str] = set()
+    for key in dataset.keys:
+        if not isinstance(key, str) or not all(key.rpartition("#")[::2]):
+            raise IsbenchError(f"{source} returned object {key!r}; wanted '<image>#<object>'")
+        if key in seen:
+            raise IsbenchError(f"{source} returned two objects {key!r}; wanted unique keys")
+        seen.add(key)
+    return dataset

@@ -15,14 +15,19 @@ from isbench.types import Dataset, File
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A named data set."""
+class DatasetCard:
+    """A named data set: how to find, read and get it, and facts about it.
+
+    A package adds one by an entry point of the group `isbench.datasets`, whose name is the name of
+    the data set. It is found in the data folder like a built-in one.
+    """
 
     title: str
     licence: str
-    folders: tuple[str, ...]  # under the data folder; the first that exists is used
-    landmark: str  # a path inside the folder that identifies the layout
-    read: Callable[[str, Path], Dataset]  # (name, folder) -> data set
+    read: Callable[[str, Path], Dataset]  # (name, folder) -> data set of this name
+    folders: tuple[str, ...] = ()  # under the data folder; the first that exists is used
+    landmark: str = ""  # a folder inside it that identifies the layout
+    bundled: Path | None = None  # the folder of a data set that comes with its package
     archive: File | None = None
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
     images: int | None = None
@@ -80,15 +85,15 @@ def _release(file: str, drive: str) -> File:
     )
 
 
-_MVAL_ENTRY = partial(
-    Entry,
+_MVAL_CARD = partial(
+    DatasetCard,
     licence="annotations CC BY 4.0, images under their Flickr licences",
     folders=("COCO_MVal",),
     landmark="img",
     archive=_release("COCO_MVal.zip", "1oz1VT8YqykQFfx_Vtp_wtYFGz5mYBOnp"),
 )
-_SBD_ENTRY = partial(
-    Entry,
+_SBD_CARD = partial(
+    DatasetCard,
     licence="non-commercial research; images under their Flickr licences",
     folders=("SBD", "benchmark_RELEASE/dataset"),
     landmark="inst",
@@ -102,8 +107,8 @@ _SBD_ENTRY = partial(
     ),
 )
 
-CATALOGUE: Mapping[str, Entry] = {
-    "grabcut": Entry(
+CATALOGUE: Mapping[str, DatasetCard] = {
+    "grabcut": DatasetCard(
         title="GrabCut (Rother et al. 2004)",
         licence="research use",
         folders=("GrabCut",),
@@ -118,7 +123,7 @@ CATALOGUE: Mapping[str, Entry] = {
             )
         },
     ),
-    "berkeley": Entry(
+    "berkeley": DatasetCard(
         title="Berkeley (McGuinness and O'Connor 2010)",
         licence="non-commercial research",
         folders=("Berkeley",),
@@ -133,7 +138,7 @@ CATALOGUE: Mapping[str, Entry] = {
             )
         },
     ),
-    "davis": Entry(
+    "davis": DatasetCard(
         title="DAVIS, 345 frames (Perazzi et al. 2016)",
         licence="non-commercial research",
         folders=("DAVIS", "DAVIS345"),
@@ -149,22 +154,22 @@ CATALOGUE: Mapping[str, Entry] = {
             )
         },
     ),
-    "coco-mval": _MVAL_ENTRY(
+    "coco-mval": _MVAL_CARD(
         title="COCO_MVal (Sofiiuk et al. 2020)", read=partial(pairs.read, layout=_MVAL)
     ),
-    "coco-mval-seen": _MVAL_ENTRY(
+    "coco-mval-seen": _MVAL_CARD(
         title="COCO_MVal, the 20 PASCAL VOC classes",
         read=partial(pairs.read, layout=_MVAL, keep=_seen),
     ),
-    "coco-mval-unseen": _MVAL_ENTRY(
+    "coco-mval-unseen": _MVAL_CARD(
         title="COCO_MVal, the 60 other classes",
         read=partial(pairs.read, layout=_MVAL, keep=_unseen),
     ),
-    "sbd": _SBD_ENTRY(title="SBD val (Hariharan et al. 2011)", read=partial(_sbd, split="val")),
-    "sbd-train": _SBD_ENTRY(
+    "sbd": _SBD_CARD(title="SBD val (Hariharan et al. 2011)", read=partial(_sbd, split="val")),
+    "sbd-train": _SBD_CARD(
         title="SBD train (Hariharan et al. 2011)", read=partial(_sbd, split="train")
     ),
-    "voc-val": Entry(
+    "voc-val": DatasetCard(
         title="PASCAL VOC 2012 segmentation val (Everingham et al.)",
         licence="images under their Flickr licences",
         folders=("VOC2012", "VOCdevkit/VOC2012"),
@@ -180,12 +185,11 @@ CATALOGUE: Mapping[str, Entry] = {
 }
 
 # The data set that comes with the package, in the layout of user folders.
-SAMPLE = Entry(
+SAMPLE = DatasetCard(
     title="Sample photographs of scikit-image with masks drawn for isbench",
     licence="photographs public domain or CC0, masks CC0",
-    folders=("sample",),
-    landmark="masks",
     read=folder.read,
+    bundled=Path(__file__).parent / "sample",
     images=7,
     objects=16,
     fingerprints={

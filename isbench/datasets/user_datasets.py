@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.readers import resolve_place
+from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
+from isbench.files.atomic import write_atomically
 
 FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
-    """Return `folder:PATH` or `coco:IMAGES,JSON` by name, with absolute paths.
+    """Return `READER:PLACE` by name, with absolute paths.
 
     Raises IsbenchError for a damaged file.
     """
@@ -31,17 +34,18 @@ def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
         raise IsbenchError(f"cannot read {path} ({error}); fix it or delete it") from error
 
 
-def add(name: str, place: str, taken: Mapping[str, object], data: Path | None = None) -> str:
-    """Store a name for a place and return the place with absolute paths.
+def add(name: str, place: str, data: Path | None = None) -> str:
+    """Store a name for a `READER:PLACE` and return the place with absolute paths.
 
     A name that is already stored gets the new place. Raises IsbenchError for an invalid name, and
-    for one in `taken`.
+    for that of a built-in data set or of one from a package.
     """
     if not _NAME.fullmatch(name):
         raise IsbenchError(f"name is {name!r}; wanted letters, digits, '.', '_' and '-' only")
-    if name in taken:
-        raise IsbenchError(f"{name} is a built-in data set; choose another name")
-    stored = _make_absolute(place)
+    if name in dataset_names():
+        kind = "a built-in data set" if name in BUILT_IN else "a data set of a package"
+        raise IsbenchError(f"{name} is {kind}; choose another name")
+    stored = resolve_place(place)
     _write({**list_user_datasets(data), name: stored}, data)
     return stored
 
@@ -55,23 +59,6 @@ def remove(name: str, data: Path | None = None) -> None:
     _write(stored, data)
 
 
-def _make_absolute(place: str) -> str:
-    form, colon, rest = place.partition(":")
-    if not colon or form not in ("folder", "coco"):
-        raise IsbenchError(
-            f"place is {place}; wanted folder:PATH or coco:IMAGES_DIR,ANNOTATIONS.json"
-        )
-    first, comma, last = rest.rpartition(",")
-    parts = [first, last] if form == "coco" and comma else [rest]
-    return f"{form}:{','.join(str(Path(part).expanduser().resolve()) for part in parts)}"
-
-
 def _write(sets: Mapping[str, str], data: Path | None) -> None:
-    path = data_folder(data) / FILE
-    draft = path.with_name(f"{FILE}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(sets, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
+    text = json.dumps(sets, indent=1, sort_keys=True) + "\n"
+    write_atomically(data_folder(data) / FILE, text.encode())

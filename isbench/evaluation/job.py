@@ -55,18 +55,18 @@ class Job:
 
     def build(self, worker: int = 0) -> Predictor:
         """Build the predictor in this process; `worker`, from 0, selects the GPU if several."""
-        cv2.setNumThreads(THREADS)
         if self.model.runtime is not None:
             # imports torch, so only for networks
             from isbench.nn.runtime.compute import assign_device
 
             assign_device(self.model.runtime.device, worker)
-        return build_predictor(self.model)
+        with opencv_threads():
+            return build_predictor(self.model)
 
     def play(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
         """Play objects with a predictor that `build` returned; yield games as they finish."""
         samples = map(self._load, keys)
-        with name_model_in_errors(self.model.name):
+        with opencv_threads(), name_model_in_errors(self.model.name):
             yield from engine.play(predictor, samples, self.rules, self.batch, self.save_masks)
 
     @property
@@ -122,8 +122,8 @@ def name_model_in_errors(model: str) -> Iterator[None]:
 
 
 @contextmanager
-def opencv_threads(count: int) -> Iterator[None]:
-    """Set OpenCV's number of threads inside the `with` block."""
+def opencv_threads(count: int = THREADS) -> Iterator[None]:
+    """Set OpenCV's number of threads inside the `with` block, by default to that of runs."""
     previous = cv2.getNumThreads()
     cv2.setNumThreads(count)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay_check import Depth, list_changes, list_excess, replay_games
-from isbench.storage import store
+from isbench.storage import run_file
 from isbench.storage.environment import describe_environment, processor
 from isbench.storage.store import Run
 from isbench.types import Dataset, Predictor
@@ -48,7 +48,7 @@ def recheck(
         )
     facts = {**describe_environment(), "sources": sources, "rechecked": len(games)}
     with suppress(IsbenchError):  # the folder is not writable: check again next time
-        store.add_session(run.path, facts)
+        run_file.add_session(run.path, facts)
     return (
         f"its code{_describe(recorded, sources)} may have changed: {len(games)} games were "
         "replayed with the same result"

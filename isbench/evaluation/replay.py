@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
-
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
-from isbench.evaluation.job import THREADS
+from isbench.evaluation.job import opencv_threads
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
@@ -60,12 +58,8 @@ def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None
 @contextmanager
 def open_predictor(model: LoadedModel) -> Iterator[Predictor]:
     """Yield a model's predictor, with OpenCV on the number of threads of runs."""
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(THREADS)
-    try:
+    with opencv_threads():
         yield build_predictor(model)
-    finally:
-        cv2.setNumThreads(previous)
 
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:

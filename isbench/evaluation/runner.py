@@ -14,7 +14,7 @@ from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.executors.processes import Executor, Lost, play_here
-from isbench.evaluation.job import THREADS, Job, check_model, opencv_threads
+from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
@@ -22,7 +22,7 @@ from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import check_card
 from isbench.models.source import digest_source
-from isbench.storage import store
+from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import describe_environment
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Shard
@@ -135,7 +135,7 @@ def run(
     if existing is not None:
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not store.read_saved_masks(existing.path):
+        if save_masks and not saved_masks.read(existing.path):
             watch.note("it was played without --save-masks: reports recompute its masks")
         return existing
     check_model(model)
@@ -145,7 +145,7 @@ def run(
         workers, executor = 1, play_here
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     job = Job(model, dataset, spec.rules, at_start, save_masks)
-    with opencv_threads(THREADS), store.open_run(out, spec, shard) as file:
+    with run_file.open_run(out, spec, shard) as file:
         if file is not None:
             check_again(store.read(file.path) if file.recorded else None)
             _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
@@ -199,7 +199,7 @@ def _recheck(
     """Replay some recorded games if they were recorded with other code of the model."""
     if recorded is None or model.card.adaptive:  # a game depends on all games before it
         return
-    with opencv_threads(THREADS):
+    with opencv_threads():
         note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
     if note:
         watch.note(note)
@@ -214,7 +214,7 @@ def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
 
 
 def _start_session(
-    file: store.RunFile, dataset: Dataset, facts: Mapping[str, object], watch: Watch
+    file: run_file.RunFile, dataset: Dataset, facts: Mapping[str, object], watch: Watch
 ) -> None:
     """Record who plays, and warn of what may surprise; raises IsbenchError for foreign games."""
     unexpected = file.recorded.keys() - set(dataset.keys)
@@ -230,7 +230,7 @@ def _start_session(
         watch.note(warning)
 
 
-def _read_recorded(file: store.RunFile) -> Trajectories:
+def _read_recorded(file: run_file.RunFile) -> Trajectories:
     return Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
 
 
@@ -238,7 +238,7 @@ def _describe_lost(lost: Lost) -> str:
     return f"object {lost.key} is skipped: its workers died (exit code {lost.exit_code})"
 
 
-def _refuse_lost(file: store.RunFile, lost: Sequence[Lost]) -> None:
+def _refuse_lost(file: run_file.RunFile, lost: Sequence[Lost]) -> None:
     if lost:
         keys = ", ".join(one.key for one in lost)
         raise PredictorError(

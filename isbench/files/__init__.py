@@ -1,1 +1,1 @@
-"""General file handling: downloads and archives."""
+"""Files: written in one step, downloaded, unpacked."""

@@ -1,4 +1,4 @@
-"""Installation of data sets from folders and archives: checked, then moved in one step."""
+"""Archives unpacked: zip and tar files, nothing outside the target folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,12 +15,8 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from isbench.datasets.catalogue import Entry
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
-_DEPTH = 4  # folders that may be nested around a data set in an archive
-_STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
 # raised by the standard library for damaged, encrypted or unsupported archives
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -37,44 +32,6 @@ _DAMAGE = (
 
 class Unusable(IsbenchError):
     """An archive is damaged or not the expected one; another download may be good."""
-
-
-def install(name: str, entry: Entry, source: Path, data: Path) -> Path:
-    """Copy the data set in `source` into the data folder and return its folder.
-
-    `source` is a folder or an archive that contains the official layout. The data set appears whole
-    or not at all. Raises IsbenchError if it already exists or a folder lacks the layout; Unusable
-    if an archive is damaged, lacks the layout, contains a path that leads out of it, or does not
-    have the published sha256.
-    """
-    target = place(name, entry, data)
-    if not source.exists():
-        raise IsbenchError(
-            f"{source} does not exist; wanted a folder, zip or tar with {name} in it"
-        )
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=data) as scratch:
-            incoming = Path(scratch, "set")  # the scratch folder itself has mode 700
-            if source.is_dir():
-                _copy(_find_valid_root(name, entry, source), incoming)
-                root = incoming
-            else:
-                root = _unpack_set(name, entry, source, incoming)
-            root.replace(target)
-    except OSError as error:
-        raise IsbenchError(
-            f"cannot import {source} into {data}: {error.strerror or error}"
-        ) from error
-    return target
-
-
-def place(name: str, entry: Entry, data: Path) -> Path:
-    """Return the folder for the data set; raises IsbenchError if it already exists."""
-    target = data / entry.folders[0]
-    if target.exists():
-        raise IsbenchError(f"{target} already exists; remove it to import {name} again")
-    return target
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -136,56 +93,3 @@ def _parse_member_path(archive: Path, name: str) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise Unusable(f"archive {archive} contains {name!r}, which leads out of it; do not use it")
     return path
-
-
-def _unpack_set(name: str, entry: Entry, archive: Path, into: Path) -> Path:
-    """Unpack an archive and return the folder of the data set in it."""
-    _check_digest(entry, archive)
-    unpack(archive, into)
-    try:
-        return _find_valid_root(name, entry, into)
-    except IsbenchError as error:  # `into` is removed before the user reads the message
-        raise Unusable(str(error).replace(str(into), str(archive))) from error
-
-
-def _find_valid_root(name: str, entry: Entry, folder: Path) -> Path:
-    """Return the folder of the data set in `folder` after its reader accepts it."""
-    root = _find_root(folder, entry)
-    entry.read(name, root)
-    return root
-
-
-def _copy(root: Path, into: Path) -> None:
-    """Copy the files of a data set as writable, without the scratch folders of imports."""
-    incoming = shutil.ignore_patterns(".incoming-*")
-    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=incoming)
-    for path in (into, *into.rglob("*")):
-        if path.is_dir():
-            path.chmod(path.stat().st_mode | stat.S_IRWXU)
-
-
-def _find_root(folder: Path, entry: Entry) -> Path:
-    """Return the shallowest folder that contains the landmark of the data set."""
-    level = [folder]
-    for _ in range(_DEPTH + 1):
-        for candidate in level:
-            if (candidate / entry.landmark).is_dir():
-                return candidate
-        children = (child for parent in level for child in sorted(parent.iterdir()))
-        level = [child for child in children if child.is_dir() and child.name not in _STRAY]
-    raise IsbenchError(
-        f"no folder {entry.landmark} in {folder}; wanted the layout of {entry.folders[0]} (see "
-        "docs/datasets.md)"
-    )
-
-
-def _check_digest(entry: Entry, archive: Path) -> None:
-    wanted = entry.archive.sha256 if entry.archive else None
-    if wanted is None:
-        return
-    found = digest_file(archive)
-    if found != wanted:
-        raise Unusable(
-            f"{archive} has sha256 {found}, the published archive {wanted}; download it again, or "
-            "unpack it and import the folder if you trust it"
-        )

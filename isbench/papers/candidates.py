@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isbench.datasets import ENTRIES
+from isbench.datasets.registry import load_dataset_card
 from isbench.evaluation.spec import LEFT_TO_DATA
 from isbench.models.known_weights import Weights, list_weights
 from isbench.models.registry import load_card, model_names, parse_options
@@ -28,8 +28,9 @@ class Candidate:
 
     def options_on(self, dataset: str) -> Mapping[str, Scalar]:
         """Return the options as a run on the data set records them."""
+        card = load_dataset_card(dataset)
         left = {
-            name: getattr(ENTRIES[dataset], name, 0)  # no catalogued data set downscales its images
+            name: getattr(card, name, 0)  # no named data set downscales its images
             for name, value in LEFT_TO_DATA.items()
             if self.options.get(name) == value
         }

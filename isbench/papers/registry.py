@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from isbench.datasets import ENTRIES
+from isbench.datasets.registry import dataset_names
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import Group, list_names, list_own_names, load_extension
 from isbench.papers.paper import Paper, PaperTable
@@ -81,5 +81,5 @@ def _load_importable(names: Iterable[str]) -> Iterator[Paper]:
 def _check_datasets(paper: Paper) -> None:
     for table in paper.tables:
         for question in table.questions:
-            if question.dataset not in ENTRIES:
-                raise unknown(f"data set of {paper.name}", question.dataset, ENTRIES)
+            if question.dataset not in dataset_names():
+                raise unknown(f"data set of {paper.name}", question.dataset, dataset_names())

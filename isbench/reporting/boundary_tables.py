@@ -5,13 +5,20 @@ Not here: the boundary IoU of one mask (`metrics.boundary`) and the masks (`reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from isbench import metrics
 from isbench.metrics import IOU_AT, Floats
 from isbench.protocol import has_full_games
+from isbench.reporting.recorded_masks import (
+    Track,
+    load_dataset_of,
+    recompute_masks,
+    track_silently,
+)
 from isbench.reporting.tables import make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
@@ -23,12 +30,21 @@ NOTE = (
 )
 
 
-def boundary_curves(games: Iterable[tuple[float, ...]], max_clicks: int) -> Floats:
-    """Return the boundary IoU after each click, (N, max_clicks), padded with the last value."""
+def compute_boundaries(
+    run: Run, max_clicks: int, data: Path | None = None, track: Track = track_silently
+) -> Floats:
+    """Return the boundary IoU of a run after each click, (objects, clicks), for up to `max_clicks`.
+
+    After the end of a game, its last value is repeated. Raises IsbenchError if the data, the model
+    or its weights are missing.
+    """
+    clicks = min(max_clicks, run.spec.rules.max_clicks)
+    keys = [game.key for game in run.trajectories]
+    games = recompute_masks(run, load_dataset_of(run, data), keys, clicks)
     rows = []
-    for game in games:
-        row = np.array(game[:max_clicks], np.float64)
-        rows.append(np.pad(row, (0, max_clicks - len(row)), mode="edge"))
+    for one in track(games, len(keys), f"boundaries of {run.spec.model} on {run.spec.dataset}"):
+        row = np.array(one.boundary, np.float64)
+        rows.append(np.pad(row, (0, clicks - len(row)), mode="edge"))
     return np.stack(rows)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
+from isbench.datasets import load_dataset
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -14,10 +16,24 @@ from isbench.evaluation.replay import (
 )
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
-from isbench.storage import store
+from isbench.storage import saved_masks
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Mask, Predictor, Sample, Trajectory
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Shows the progress of something that takes long."""
+
+    def __call__(self, things: Iterable[T], total: int, label: str) -> Iterable[T]:
+        """Return the things, and show how many of the `total` were taken."""
+
+
+def track_silently(things: Iterable[T], total: int, label: str) -> Iterable[T]:
+    """Return the things and show nothing."""
+    return things
 
 
 class RecordedMasks(NamedTuple):
@@ -44,7 +60,7 @@ def recompute_masks(
     that of the run, or if the model or its weights are missing.
     """
     check_data(run.spec, dataset)
-    saved = store.read_saved_masks(run.path)
+    saved = saved_masks.read(run.path)
     games = {
         game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
         for game in run.trajectories
@@ -66,3 +82,8 @@ def recompute_masks(
                 == game.overlap
             )
             yield RecordedMasks(sample, game, masks, exact)
+
+
+def load_dataset_of(run: Run, data: Path | None) -> Dataset:
+    """Return the data set of a run, with its limit."""
+    return load_dataset(run.spec.dataset, data, run.spec.limit)

@@ -1,4 +1,4 @@
-"""Choose runs by name, read page templates, and write reports and plots to files."""
+"""Choose runs by name, read page templates, and write plots to files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
+from isbench.files.atomic import open_atomically
 from isbench.reporting.qualitative import Scene
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -102,36 +103,18 @@ def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
     return path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file like `write_bytes`."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one step and create its folder; raises IsbenchError if the disk fails."""
-    draft = path.with_name(f"{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError as error:
-        raise IsbenchError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def _save(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:
     """Draw a figure and write it to every path, in the format of the suffix."""
     import matplotlib
 
-    try:
-        paths[0].parent.mkdir(parents=True, exist_ok=True)
-        # the same runs give the same file; a name with dollar signs is not a formula
-        with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
-            figure = draw(*drawn)
-            for path in paths:
-                options = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 150}
-                figure.savefig(path, **options)
-    except OSError as error:
-        raise IsbenchError(f"cannot write {paths[0].parent}: {error.strerror or error}") from error
+    # the same runs give the same file; a name with dollar signs is not a formula
+    with matplotlib.rc_context({"svg.hashsalt": "isbench", "text.parse_math": False}):
+        figure = draw(*drawn)
+        for path in paths:
+            kind = path.suffix[1:]
+            options = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": 150}
+            with open_atomically(path) as file:
+                figure.savefig(file, format=kind, **options)
     return paths
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
 
@@ -75,7 +75,7 @@ def _shard_of(part: Run) -> store.Shard:
 def _seal_run(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
     """Seal a run, with the meta lines of its shards: times, machines and versions."""
     spec = parts[0].spec
-    with store.open_run(out, spec) as file:
+    with run_file.open_run(out, spec) as file:
         if file is not None:
             file.recorded.update(lines)
             file.note(b"".join(map(_read_meta, parts)))

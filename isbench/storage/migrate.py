@@ -6,63 +6,86 @@ isbench also reads files of 0.1 without conversion, but their names have the dig
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from isbench.errors import IsbenchError
+from isbench.files.atomic import open_atomically, write_error
 from isbench.storage import records, store
 
+_REMEDY = "no run is lost: free some space, and run the same command again"
 
-class Migrated(NamedTuple):
-    """The path of a run file before and after the conversion."""
+
+class Migration(NamedTuple):
+    """The path of a run file before and after its conversion."""
 
     old: Path
     new: Path
 
 
-def migrate(folder: Path) -> Iterator[Migrated]:
-    """Convert every run file of format 1 below a folder and yield the old and new paths.
+def find_migrations(folder: Path) -> list[Migration]:
+    """Return the conversion of every run file of format 1 below a folder; nothing is written.
 
-    A file gets a new first line and a new name. The lines of its games are copied byte for byte,
-    and its meta and mask files are renamed. Raises IsbenchError for a damaged file, or if another
-    run has the new name.
+    Raises IsbenchError for a damaged file, or if another run has the new name of one.
     """
-    for path in sorted([*store.find(folder), *store.find_shards(folder)]):
-        first, _, games = _read(path).partition(b"\n")
-        if records.read_format(path, first) == records.FORMAT:
-            continue
-        spec = records.parse_spec(path, first)
-        data = records.format_line(records.spec_record(spec)) + games
-        new = store.run_path(path.parent.parent, spec, store.shard_of_path(path))
-        if not path.name.endswith(store.SEALED):
-            new = store.companion_path(new, store.OPEN)
-        if new.exists() and _read(new) != data:
-            raise IsbenchError(f"{path} would become {new}, which is another run; move one of them")
-        _write(new, data)
+    return list(_find_migrations(folder))
+
+
+def migrate(one: Migration) -> None:
+    """Convert a run file: it gets a new first line and a new name, and so do its meta and masks.
+
+    The lines of the games are copied byte for byte. The old file is removed last, so an interrupted
+    conversion can be repeated. Raises IsbenchError if the disk fails.
+    """
+    old, new = one
+    data = _convert(old)
+    with open_atomically(new, _REMEDY) as file:
+        if new.name.endswith(store.SEALED):
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                packed.write(data)
+        else:
+            file.write(data)
+    try:
         for suffix in (store.META, store.MASKS):
-            if (companion := store.companion_path(path, suffix)).exists():
+            if (companion := store.companion_path(old, suffix)).exists():
                 companion.replace(store.companion_path(new, suffix))
-        path.unlink()
-        yield Migrated(path, new)
+        old.unlink()
+    except OSError as error:
+        raise write_error(new, error, _REMEDY) from error
+
+
+def _find_migrations(folder: Path) -> Iterator[Migration]:
+    planned: dict[Path, Path] = {}  # new path -> the file that has or gets it
+    for old in sorted([*store.find(folder), *store.find_shards(folder)]):
+        first = _read(old).partition(b"\n")[0]
+        if records.read_format(old, first) == records.FORMAT:
+            continue
+        spec = records.parse_spec(old, first)
+        new = store.run_path(old.parent.parent, spec, store.shard_of_path(old))
+        if not old.name.endswith(store.SEALED):
+            new = store.companion_path(new, store.OPEN)
+        other = planned.setdefault(new, new if new.exists() else old)
+        if other != old and _convert(other) != _convert(old):
+            which = "" if other == new else f" ({other})"
+            raise IsbenchError(
+                f"{old} would become {new}, which is another run{which}; move one of them"
+            )
+        yield Migration(old, new)
+
+
+def _convert(path: Path) -> bytes:
+    """Return the lines of a run file in the current format."""
+    first, _, games = _read(path).partition(b"\n")
+    return records.format_line(records.spec_record(records.parse_spec(path, first))) + games
 
 
 def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.name.endswith(store.SEALED) else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise IsbenchError(
             f"cannot read {path}: {error}; restore it, or move it elsewhere"
         ) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(path.name + ".tmp")
-    with draft.open("wb") as file:
-        if path.name.endswith(store.SEALED):
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                packed.write(data)
-        else:
-            file.write(data)
-    draft.replace(path)

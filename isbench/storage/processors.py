@@ -8,10 +8,10 @@ processor. A run without a network is the same on every processor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-from isbench.reporting.writer import write_text
+from isbench.files.atomic import write_atomically
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -41,17 +41,25 @@ def write_processors(results: Path, runs: Sequence[Run]) -> None:
         _write(results, new)
 
 
-def rename_processors(results: Path, renamed: Mapping[str, str]) -> None:
-    """Update the digests of runs that were renamed; `renamed` maps old digests to new ones."""
+def copy_processors(results: Path, copies: Mapping[str, str]) -> None:
+    """Record the processors of runs under second digests; `copies` maps each digest to another."""
     old = read_processors(results)
-    new = {renamed.get(digest, digest): name for digest, name in old.items()}
+    new = {**old, **{copies[digest]: name for digest, name in old.items() if digest in copies}}
+    if new != old:
+        _write(results, new)
+
+
+def drop_processors(results: Path, digests: Container[str]) -> None:
+    """Remove the processors of these digests."""
+    old = read_processors(results)
+    new = {digest: name for digest, name in old.items() if digest not in digests}
     if new != old:
         _write(results, new)
 
 
 def _write(results: Path, processors: Mapping[str, str]) -> None:
     text = "".join(f"{digest} {name}\n" for digest, name in sorted(processors.items()))
-    write_text(results / FILE, text)
+    write_atomically(results / FILE, text.encode())
 
 
 def is_on_processor(run: Run) -> bool:

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from isbench.errors import IsbenchError
+from isbench.files.atomic import open_atomically
 from isbench.training.recipe import fill_defaults
-from isbench.training.weights import write_atomically
+from isbench.training.weights import REMEDY
 from isbench.types import Scalar
 
 FILE = "training.pt"
@@ -40,8 +41,12 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically."""
-    write_atomically(path, lambda draft: torch.save(checkpoint._asdict(), draft))
+    """Write a checkpoint in one step; raises IsbenchError if the disk fails."""
+    with open_atomically(path, REMEDY) as file:
+        try:
+            torch.save(checkpoint._asdict(), file)
+        except RuntimeError as error:  # what torch raises when the disk is full
+            raise OSError(str(error)) from error
 
 
 def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Checkpoint:

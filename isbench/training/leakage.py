@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from isbench.datasets import ENTRIES, find_folder
+from isbench.datasets.catalogue import DatasetCard
+from isbench.datasets.registry import (
+    BUILT_IN,
+    dataset_names,
+    find_folder,
+    find_root,
+    load_dataset_card,
+)
 from isbench.errors import IsbenchError
 
 TRAINED = "sbd-train"  # the only data set of the catalogue that is meant for training
@@ -22,16 +30,16 @@ def check_name(data: str) -> None:
     """Raise IsbenchError if `data` names a data set of the benchmark."""
     if data == TRAINED:
         raise IsbenchError(f"training data {data} is called sbd here; wanted sbd")
-    if data in ENTRIES:
+    if data in dataset_names():
         raise IsbenchError(f"training data {data} is a data set of the benchmark, {_NEVER}")
 
 
 def check_place(place: Path) -> None:
     """Raise IsbenchError for a path inside (or equal to) the folder of a benchmark data set."""
-    path = place.resolve()
+    path, cards = place.resolve(), _load_cards()
     for folder in (path, *path.parents):
-        for name in ENTRIES:
-            if _belongs_to(folder, name):
+        for name, card in cards.items():
+            if _belongs_to(folder, name, card):
                 raise IsbenchError(f"training data {place} belongs to data set {name}, {_NEVER}")
     if _VALIDATION.search(path.name) or any(map(_VALIDATION.fullmatch, path.parts)):
         raise IsbenchError(f"training data {place} belongs to COCO's validation split, {_NEVER}")
@@ -49,17 +57,23 @@ def check_pictures(data: str, names: Iterable[str]) -> None:
             )
 
 
-def _belongs_to(folder: Path, name: str) -> bool:
-    installed = find_folder(name)
+def _load_cards() -> dict[str, DatasetCard]:
+    """Return the cards of all data sets by name, without those of broken packages."""
+    cards = {}
+    for name in dataset_names():
+        with suppress(IsbenchError):  # `isbench datasets` shows the error
+            cards[name] = load_dataset_card(name)
+    return cards
+
+
+def _belongs_to(folder: Path, name: str, card: DatasetCard) -> bool:
+    installed = find_root(card)
     if installed is not None and folder == installed.resolve():
         return True
-    if name == "sample":  # too common a folder name to mean anything
+    if name not in BUILT_IN:  # the folder names of packages may be too common to mean anything
         return False
-    suffixes = (f"/{place}".lower() for place in ENTRIES[name].folders)
-    return (
-        folder.as_posix().lower().endswith(tuple(suffixes))
-        and (folder / ENTRIES[name].landmark).is_dir()
-    )
+    suffixes = (f"/{place}".lower() for place in card.folders)
+    return folder.as_posix().lower().endswith(tuple(suffixes)) and (folder / card.landmark).is_dir()
 
 
 def _mval_image_ids() -> frozenset[int]:

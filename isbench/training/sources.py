@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isbench.datasets import ENTRIES, load_dataset
+from isbench.datasets import load_dataset
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import image_of
 from isbench.nn.inference.zoom_in import bounding_box
@@ -64,7 +65,7 @@ def _folder(place: str) -> Corpus:
 
 def _sbd() -> Corpus:
     dataset = load_dataset(TRAINED, data_folder())
-    return read_dataset(dataset, "sbd", fills_its_box, ENTRIES[TRAINED].licence)
+    return read_dataset(dataset, "sbd", fills_its_box, BUILT_IN[TRAINED].licence)
 
 
 def _check_path(place: str) -> Path:

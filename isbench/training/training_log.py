@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError
-from isbench.training.weights import write_atomically
+from isbench.files.atomic import write_atomically
+from isbench.training.weights import REMEDY
 
 LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
 
@@ -82,7 +83,7 @@ class Logbook:
     def _open_table(self, path: Path, columns: Sequence[str]) -> tuple[Any, Any]:
         old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= self._step]
         text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
-        write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
 

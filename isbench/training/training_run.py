@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +25,7 @@ from torch.optim import Optimizer
 
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.evaluation.job import opencv_threads
 from isbench.nn.network import Networks
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
@@ -133,7 +133,8 @@ def open_training(
         session.training_forward = _distribute(session.training_forward, ranks)
         if ranks.leads:
             session.logbook = Logbook(out, session.step)
-        with _one_opencv_thread(), session.logbook or nullcontext():
+        # samples are already made by several threads
+        with opencv_threads(1), session.logbook or nullcontext():
             yield session
 
 
@@ -163,17 +164,6 @@ def _draw_network(model: LoadedModel, seed: int, options: Mapping[str, Scalar]) 
         torch.manual_seed(seed)
         networks: Networks = model.card.networks(**options)
     return next(iter(networks.values()))
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Limit OpenCV to one thread: samples are already made by several threads."""
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(previous)
 
 
 def count_threads(ranks: Ranks) -> int:

@@ -6,9 +6,7 @@ Not here: strict loading for evaluation (`isbench.nn.runtime.checkpoint`).
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError
+from isbench.files.atomic import write_atomically
 
+# what to do when the disk is full
+REMEDY = "the previous file is kept: free some space and continue with --resume"
 _CARD = "card"  # the only key of the file's metadata: the order of several would not be stable
 _LARGEST = torch.finfo(torch.float16).max
 
@@ -38,8 +39,7 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> Non
     """
     state = {key: _to_half(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)
-    data = save(state, {_CARD: text})
-    write_atomically(path, lambda draft: draft.write_bytes(data))
+    write_atomically(path, save(state, {_CARD: text}), REMEDY)
 
 
 def read_card(path: Path) -> dict[str, str]:
@@ -86,27 +86,6 @@ def start_from(network: nn.Module, path: Path) -> Loaded:
     network.load_state_dict(matching, strict=False)  # missing keys are returned below
     new = tuple(key for key in state if key not in matching)
     return Loaded(len(matching), new, tuple(key for key in stored if key not in matching))
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary file, then rename it, so that readers never see a partial file.
-
-    Raises IsbenchError if the file cannot be written.
-    """
-    draft = path.with_name(path.name + ".tmp")
-    try:
-        write(draft)
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        # torch raises RuntimeError when the disk is full
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise IsbenchError(
-            f"cannot write {path}: {error}; the previous file is kept: free some space and "
-            "continue with --resume"
-        ) from error
 
 
 def _to_half(value: Tensor) -> Tensor:

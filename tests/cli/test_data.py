@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from isbench.datasets import ENTRIES, load_dataset
+from isbench.datasets import load_dataset
 from isbench.datasets.catalogue import CATALOGUE
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.registry import BUILT_IN
 from isbench.types import File
 from tests.support.layouts import LAYOUTS, box, grabcut, sbd, write
 from tests.support.serving import Page, Server, breaking, serving
@@ -46,7 +47,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def publish(name: str, *urls: str, digest: str | None = None) -> None:
         archive = File(f"{name}.zip", urls, digest)
         moved = replace(CATALOGUE[name], archive=archive)
-        monkeypatch.setitem(ENTRIES, name, moved)  # type: ignore[arg-type]
+        monkeypatch.setitem(BUILT_IN, name, moved)  # type: ignore[arg-type]
 
     return publish
 
@@ -87,7 +88,7 @@ def test_list_tells_where_each_set_is_or_that_it_is_missing(isbench: Isbench, da
     assert (code, said) == (0, "")
     rows = {words[0]: words[-1] for line in printed.splitlines() if (words := line.split())}
     assert printed.splitlines()[0] == f"data folder: {data}"
-    assert set(ENTRIES) <= rows.keys()
+    assert set(BUILT_IN) <= rows.keys()
     assert rows["grabcut"] == "missing"
     assert rows["sbd"] == rows["sbd-train"] == str(data / "benchmark_RELEASE" / "dataset")
     assert rows["sample"].endswith("sample")
@@ -155,7 +156,7 @@ def test_verify_without_a_name_looks_at_every_set_that_is_there(
         make(data / folder)
     code, printed, _ = isbench("data", "verify")
     heads = [line.partition(":")[0] for line in printed.splitlines() if line[0] != " "]
-    assert (code, heads) == (0, list(ENTRIES))
+    assert (code, heads) == (0, list(BUILT_IN))
 
 
 def test_verify_lists_every_faulty_file_and_ends_with_2(isbench: Isbench, data: Path) -> None:

@@ -56,8 +56,7 @@ def test_names_that_do_not_do_are_refused(
         (["add", "a:b", place], "wanted letters"),
         (["add", "../x", place], "wanted letters"),
         (["add", "desk", f"folder:{tmp_path / 'none'}"], "none"),
-        (["add", "desk", "grabcut"], "data set grabcut is not in"),
-        (["add", "desk", "sample"], "wanted folder:PATH or coco:"),
+        (["add", "desk", "sample"], "wanted coco:IMAGES_DIR,ANNOTATIONS.json or folder:PATH"),
         (["remove", "desk"], "no custom data set named 'desk'"),
     ):
         code, _, error = isbench("data", *words, "--data", data)

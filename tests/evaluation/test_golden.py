@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from isbench import metrics
-from isbench.datasets import ENTRIES, load_dataset
+from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.registry import BUILT_IN
 from isbench.evaluation.runner import run
 from isbench.models.loading import load_model
 from isbench.reporting.tables import compute_figures
@@ -43,7 +44,7 @@ def test_nearest_plays_the_original_games(
     title, printed = SETS[name]
     games = golden(f"nearest_{title}_20.json")
     dataset = load_dataset(name, real_data)
-    if fingerprint(dataset) not in ENTRIES[name].fingerprints:
+    if fingerprint(dataset) not in BUILT_IN[name].fingerprints:
         if os.environ.get("ISBENCH_NEED_DATA"):
             pytest.fail(f"the {name} at hand is not the one the golden games were played on")
         pytest.skip(f"the {name} at hand is not the one the golden games were played on")

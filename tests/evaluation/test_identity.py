@@ -17,7 +17,7 @@ from isbench.evaluation.runner import run
 from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_card
 from isbench.models.source import digest_source
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.types import Game, ModelCard, Rules
 from tests.support import toys
 from tests.support.networks import eager
@@ -115,7 +115,7 @@ def test_an_unfinished_run_is_not_continued_by_code_that_plays_otherwise(
 ) -> None:
     card = imported(package)
     half = run(card, FEW, RULES, out=tmp_path / "whole")
-    with store.open_run(tmp_path / "runs", half.spec) as file:
+    with run_file.open_run(tmp_path / "runs", half.spec) as file:
         assert file is not None
         file.append(Game(half.trajectories[0], ()))
     edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")

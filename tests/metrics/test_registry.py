@@ -8,7 +8,7 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.metrics import METRICS, find_metric, list_metrics
-from tests.support.packages import add_package
+from tests.support.packages import install_package
 
 METRIC = "from isbench import Metric\ndef take(games):\n    return games.clicks\n"
 
@@ -21,14 +21,12 @@ def test_those_of_packages_come_last_in_order_of_their_entry_points(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = f"{METRIC}one = Metric('One', 'one', take)\n"
-    monkeypatch.syspath_prepend(
-        add_package(tmp_path, "toy_metrics", code, {"b": "one"}, group="isbench.metrics")
-    )
+    points = {"isbench.metrics": {"b": "toy_metrics:one"}}
+    install_package(monkeypatch, tmp_path / "toy", {"toy_metrics": code}, points)
     assert [metric.name for metric in list_metrics()[len(METRICS) :]] == ["One"]
     code = f"{METRIC}pair = (Metric('Two', 'two', take), Metric('Three', 'three', take))\n"
-    monkeypatch.syspath_prepend(
-        add_package(tmp_path / "other", "more_metrics", code, {"a": "pair"}, "isbench.metrics")
-    )
+    points = {"isbench.metrics": {"a": "more_metrics:pair"}}
+    install_package(monkeypatch, tmp_path / "more", {"more_metrics": code}, points)
     found = list_metrics()
     assert found[: len(METRICS)] == METRICS
     assert [metric.name for metric in found[len(METRICS) :]] == ["Two", "Three", "One"]
@@ -57,9 +55,8 @@ def test_what_cannot_be_a_metric_is_named(
 ) -> None:
     module = f"toy_{tmp_path.name}"  # a name of its own, since Python keeps imported modules
     code = f"{METRIC}made = {made}\n"
-    monkeypatch.syspath_prepend(
-        add_package(tmp_path, module, code, {"toy": "made"}, group="isbench.metrics")
-    )
+    points = {"isbench.metrics": {"toy": f"{module}:made"}}
+    install_package(monkeypatch, tmp_path / "toy", {module: code}, points)
     with pytest.raises(IsbenchError, match=told):
         list_metrics()
 

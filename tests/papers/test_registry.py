@@ -15,7 +15,7 @@ from isbench.papers.registry import find_table, list_tables, load_paper
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import Rules
-from tests.support.installed import install
+from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
 Add = Callable[..., None]
@@ -36,7 +36,9 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
 
     def install_paper(name: str, table: str = "7", source: str = TINY) -> None:
         source = source.format(name=name, table=table)
-        install(tmp_path, monkeypatch, "isbench.papers", name, source)
+        module = f"{tmp_path.name}_{name}"  # no test imports the module of another
+        points = {"isbench.papers": {name: f"{module}:paper"}}
+        install_package(monkeypatch, tmp_path / name, {module: source}, points)
 
     return install_paper
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -20,9 +20,10 @@ from isbench.metrics.boundary import boundary_iou
 from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.html_report import ReportPictures
+from isbench.reporting.page import make_page
 from isbench.reporting.recorded_masks import recompute_masks
 from isbench.reporting.writer import read_template
-from isbench.storage import store
+from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
@@ -31,6 +32,7 @@ from tests.support.browser import chromium, complaints
 
 Isbench = Callable[..., tuple[int, str, str]]
 RULES = Rules(5, 1.01)
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
             save_masks=True,
         )  # fmt: skip
         assert kept.path.read_bytes() == plain.path.read_bytes()
-        assert set(store.read_saved_masks(kept.path)) == set(sample.keys)
+        assert set(saved_masks.read(kept.path)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
@@ -91,7 +93,7 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     (file,) = tmp_path.rglob("*.masks")
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(store.read_saved_masks(played.path)) == len(sample.keys) - 1
+    assert len(saved_masks.read(played.path)) == len(sample.keys) - 1
     assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 
@@ -190,7 +192,8 @@ def test_a_folder_is_found_again_by_its_parent(
 
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
     games = list(recompute_masks(runs[0], sample, sample.keys, 5))
-    values = boundary_tables.boundary_curves((one.boundary for one in games), 5)
+    values = boundary_tables.compute_boundaries(runs[0], 20)
+    assert values.shape == (6, 5)
     for row, one in zip(values, games, strict=True):
         wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
         assert row.tolist() == wanted
@@ -201,6 +204,30 @@ def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dat
     assert (
         boundary_tables.make_table([short], [values]).rows[0][at] == ""
     )  # what comes later is not known
+
+
+def test_python_makes_the_page_that_the_command_writes(
+    isbench: Isbench, runs: list[Run], tmp_path: Path
+) -> None:
+    labels = []
+
+    def listen(things: Iterable[T], total: int, label: str) -> Iterable[T]:
+        labels.append((label, total))
+        return things
+
+    made = make_page(runs, 5, 3, pair=True, track=listen)
+    asked = [one.path for one in runs]
+    assert isbench("compare", *asked, "--html", tmp_path / "c.html", "--pictures", 3)[0] == 0
+    assert made == (made.html, "")
+    assert (tmp_path / "c.html").read_text() == made.html
+    assert labels == [("objects of sample", 6), ("pictures of sample", 3)]
+
+
+def test_a_page_without_data_says_why_it_has_no_pictures(runs: list[Run]) -> None:
+    away = [replace(one, spec=replace(one.spec, dataset="grabcut")) for one in runs]
+    html, fault = make_page(away, 5, 3, Path("nowhere"))
+    assert fault.startswith("data set grabcut is not in nowhere")
+    assert "No pictures: data set grabcut is not in nowhere" in html
 
 
 def test_boundaries_are_printed_and_drawn(

@@ -23,7 +23,7 @@ from isbench.reporting.text_table import TextTable
 from isbench.reporting.writer import choose_run, read_template
 from isbench.storage.store import Run
 from isbench.types import Rules
-from tests.support.packages import add_package
+from tests.support.packages import install_package
 from tests.test_docs import ROOT, blocks
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -86,7 +86,7 @@ def test_a_committed_run_has_the_printed_figures(nearest: Run, view: str) -> Non
 def test_csv_keeps_its_columns(nearest: Run) -> None:
     (row,) = csv.DictReader(tables.format_csv(tables.make_frame([nearest])).splitlines())
     assert set(row) == {*CSV.split(), *(f"{kind}@95" for kind in ("nof", "nof_ritm"))} | {
-        "noc@95", "noc@95_low", "noc@95_high",
+        "noc@95", "noc@95_low", "noc@95_high", "clicker_version",
     }  # fmt: skip
     assert (row["noc@90"], row["nof@90"], row["clicks"]) == ("18.875", "15", "320")
     assert row["seconds_per_click"] == ""
@@ -147,9 +147,8 @@ def test_the_metrics_of_the_documents_are_in_every_report(
     page = blocks(ROOT / "docs" / "reports.md", "python")
     (code,) = (block for block in page if "Metric(" in block)
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
-    points = {"extra": "metrics"}
-    folder = add_package(tmp_path, "documented_metrics", code, points, "isbench.metrics")
-    monkeypatch.syspath_prepend(folder)
+    points = {"isbench.metrics": {"extra": "documented_metrics:metrics"}}
+    install_package(monkeypatch, tmp_path / "site", {"documented_metrics": code}, points)
 
     def report(*options: object) -> str:
         code, printed, said = isbench("report", nearest.path, *options)
@@ -176,10 +175,8 @@ def test_the_metrics_of_the_documents_are_in_every_report(
 def test_a_package_that_fails_is_one_line_before_the_first_game(
     isbench: Isbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    points = {"toy": "missing"}
-    monkeypatch.syspath_prepend(
-        add_package(tmp_path / "site", "empty_metrics", "", points, "isbench.metrics")
-    )
+    points = {"isbench.metrics": {"toy": "empty_metrics:missing"}}
+    install_package(monkeypatch, tmp_path / "site", {"empty_metrics": ""}, points)
     out = tmp_path / "runs"
     for words in (
         ["run", "--model", "nearest", "--dataset", "sample", "--out", out],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
 from isbench.storage import processors, records, store
-from isbench.storage.migrate import migrate
+from isbench.storage.migrate import find_migrations, migrate
 from isbench.storage.store import Run
 from isbench.types import Rules
 from tests.support import toys
@@ -63,11 +65,13 @@ def test_what_0_1_wrote_is_read(
 def test_converted_it_is_the_run_that_today_s_code_writes(played: Run, tmp_path: Path) -> None:
     wanted, name = played.path.read_bytes(), played.path
     old = as_before(played, "")
-    assert [(one.old, one.new) for one in migrate(tmp_path)] == [(old, name)]
+    (one,) = find_migrations(tmp_path)
+    assert (one.old, one.new) == (old, name)
+    migrate(one)
     assert name.read_bytes() == wanted
     assert store.read(name).seconds
     assert not old.exists()
-    assert list(migrate(tmp_path)) == []
+    assert find_migrations(tmp_path) == []
 
 
 def test_what_0_1_wrote_answers_before_it_is_converted(played: Run, tmp_path: Path) -> None:
@@ -81,8 +85,9 @@ def test_an_unfinished_run_of_0_1_goes_on_once_converted(played: Run, tmp_path: 
     (old,) = store.find(tmp_path)
     store.companion_path(old, store.OPEN).write_bytes(b"".join(lines[:3]))
     old.unlink()
-    ((_, new),) = migrate(tmp_path)
-    assert len(store.read(new).trajectories) == 2
+    (one,) = find_migrations(tmp_path)
+    migrate(one)
+    assert len(store.read(one.new).trajectories) == 2
     again = run(toys.card, toys.blobs(5), RULES, out=tmp_path)
     assert again.path.read_bytes() == wanted
 
@@ -93,8 +98,48 @@ def test_another_run_under_the_new_name_is_not_overwritten(played: Run, tmp_path
     lines = gzip.decompress(data).splitlines(keepends=True)
     name.write_bytes(gzip.compress(b"".join(lines[:-1])))
     with pytest.raises(IsbenchError, match="which is another run"):
-        list(migrate(tmp_path))
+        find_migrations(tmp_path)
     assert old.exists()
+
+
+def test_two_different_runs_of_0_1_do_not_become_one(played: Run, tmp_path: Path) -> None:
+    old = as_before(played, "")
+    first, *games = gzip.decompress(old.read_bytes()).splitlines(keepends=True)
+    other = old.with_name("disks-bbbbbbbbbbbb.jsonl.gz")
+    other.write_bytes(gzip.compress(b"".join([first, *games])))
+    assert len(find_migrations(tmp_path)) == 2
+    other.write_bytes(gzip.compress(b"".join([first, *games[1:]])))
+    with pytest.raises(IsbenchError, match=r"which is another run \(.*disks-aaaaaaaaaaaa"):
+        find_migrations(tmp_path)
+
+
+def test_a_full_disk_loses_no_run_and_no_processor(tmp_path: Path, isbench: Isbench) -> None:
+    wanted = {}
+    for name, count in (("few", 2), ("many", 60)):
+        made = run(toys.card, toys.blobs(count), RULES, out=tmp_path / name)
+        wanted[made.path] = made.path.read_bytes()
+        old = as_before(made, "")
+        old.rename(old.with_name(f"disks-{name}.jsonl.gz"))
+    (tmp_path / processors.FILE).write_text("few A processor\nmany A processor\n")
+    few, many = map(len, wanted.values())
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({many - 1}, {many - 1}))"
+    assert few < many - 1
+    command = [sys.executable, "-c", f"{limit}\nfrom isbench.cli import main\nmain()"]
+    done = subprocess.run(
+        [*command, "migrate", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("isbench: cannot write ")
+    assert done.stderr.endswith("run the same command again\n")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.count(" -> ") == 1
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert len(store.find(tmp_path)) == 2
+    code, printed, _ = isbench("migrate", tmp_path)
+    assert (code, printed.splitlines()[-1]) == (0, "1 run file converted")
+    assert {path: path.read_bytes() for path in store.find(tmp_path)} == wanted
+    named = processors.read_processors(tmp_path)
+    assert {store.digest_of_path(path) for path in wanted} <= named.keys()
 
 
 def test_the_command_says_what_it_did(played: Run, tmp_path: Path, isbench: Isbench) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.spec import make_spec
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.types import Dataset, Game, Rules, Spec, Trajectory
 from tests.support import toys
 
@@ -22,14 +22,14 @@ GAMES = [Game(toys.trajectory(f"image#{k}", [0.2, 0.5, 0.9]), (0.1, 0.2, 0.3)) f
 
 
 def specified(rules: Rules, *keys: str) -> Spec:
-    return make_spec(toys.card, Dataset("made", keys, toys.load_blob), rules, content="made")
+    return make_spec(toys.model, Dataset("made", keys, toys.load_blob), rules, content="made")
 
 
 SPEC = specified(Rules(3, 1.01), *(game.trajectory.key for game in GAMES))
 
 
 def fill(out: Path, games: list[Game], spec: Spec = SPEC, seal: bool = False) -> Path:
-    with store.open_run(out, spec) as file:
+    with run_file.open_run(out, spec) as file:
         assert file is not None
         for game in games:
             if game.trajectory.key not in file.recorded:
@@ -79,7 +79,7 @@ def test_what_stands_before_the_torn_line_is_kept(tmp_path: Path) -> None:
     path = fill(tmp_path, GAMES[:3])
     with path.open("ab") as file:
         file.write(b'{"key":"image#3","cli')
-    with store.open_run(tmp_path, SPEC) as file:
+    with run_file.open_run(tmp_path, SPEC) as file:
         assert file is not None
         assert set(file.recorded) == {"image#0", "image#1", "image#2"}
     assert path.read_bytes().endswith(b"}\n")
@@ -112,7 +112,7 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(
     before = path.read_bytes()
     with (
         pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"),
-        store.open_run(tmp_path, SPEC),
+        run_file.open_run(tmp_path, SPEC),
     ):
         pass
     assert path.read_bytes() == before
@@ -127,7 +127,7 @@ def test_a_sealed_file_that_lacks_an_object_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_run_of_which_nothing_was_recorded_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), store.open_run(tmp_path, SPEC):
+    with pytest.raises(KeyboardInterrupt), run_file.open_run(tmp_path, SPEC):
         raise KeyboardInterrupt
     assert store.find(tmp_path) == []
 
@@ -168,9 +168,9 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes) -> Non
 
 def test_two_cannot_play_the_same_run(tmp_path: Path) -> None:
     with (
-        store.open_run(tmp_path, SPEC),
+        run_file.open_run(tmp_path, SPEC),
         pytest.raises(IsbenchError, match="is open in another process"),
-        store.open_run(tmp_path, SPEC),
+        run_file.open_run(tmp_path, SPEC),
     ):
         pass
     fill(tmp_path, GAMES, seal=True)
@@ -178,7 +178,7 @@ def test_two_cannot_play_the_same_run(tmp_path: Path) -> None:
 
 def test_other_runs_are_played_side_by_side(tmp_path: Path) -> None:
     other = replace(SPEC, limit=2)
-    with store.open_run(tmp_path, SPEC) as one, store.open_run(tmp_path, other) as two:
+    with run_file.open_run(tmp_path, SPEC) as one, run_file.open_run(tmp_path, other) as two:
         assert one is not None
         assert two is not None
         assert one.path != two.path
@@ -188,7 +188,7 @@ def test_a_sealed_run_is_not_opened_again(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     stale = sealed.with_name(sealed.name.removesuffix(".gz"))
     stale.write_bytes(b"left by a process that was killed right after sealing")
-    with store.open_run(tmp_path, SPEC) as file:
+    with run_file.open_run(tmp_path, SPEC) as file:
         assert file is None
     assert not stale.exists()
 
@@ -196,7 +196,7 @@ def test_a_sealed_run_is_not_opened_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     out = tmp_path / "file" / "runs"
-    with pytest.raises(IsbenchError, match=r"cannot write .*file"), store.open_run(out, SPEC):
+    with pytest.raises(IsbenchError, match=r"cannot write .*file"), run_file.open_run(out, SPEC):
         pass
 
 

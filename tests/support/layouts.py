@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as rle
 from scipy.io import savemat
 
 HEIGHT, WIDTH = 12, 16
@@ -125,3 +128,53 @@ LAYOUTS: Mapping[str, tuple[str, Callable[[Path], Path]]] = {
     "sbd": ("SBD", sbd),
     "voc-val": ("VOC2012", voc),
 }
+
+
+def coco_json(root: Path, **changes: Any) -> Path:
+    """Write a COCO annotation file of three images, each kind of segmentation once, and a crowd."""
+    filled = np.asfortranarray(box(1, 2, 3))
+    packed = rle.encode(filled)
+    row_runs = [HEIGHT * 3 + 2, 4, HEIGHT * (WIDTH - 3) - 6]  # column by column
+    square = [3, 2, 8, 2, 8, 6, 3, 6]
+    size = {"height": HEIGHT, "width": WIDTH}
+    images = [
+        {"id": 7, "file_name": "b 2.jpg", **size},
+        {"id": 5, "file_name": "a.jpg", **size},
+        {"id": 6, "file_name": "sub/a.jpg", **size},
+        {"id": 4, "file_name": "without objects.jpg", **size},
+    ]
+    one = {"category_id": 1, "iscrowd": 0}
+    annotations = [
+        {"id": 30, "image_id": 7, "segmentation": [square], **one},
+        {"id": 4, "image_id": 7, "segmentation": [square, [10, 8, 14, 8, 14, 11]], **one},
+        {
+            "id": 9,
+            "image_id": 5,
+            "segmentation": {"size": [HEIGHT, WIDTH], "counts": packed["counts"].decode()},
+            **one,
+        },
+        {
+            "id": 8,
+            "image_id": 6,
+            "segmentation": {"size": [HEIGHT, WIDTH], "counts": row_runs},
+            **one,
+        },
+        {
+            "id": 1,
+            "image_id": 5,
+            "segmentation": {"size": [HEIGHT, WIDTH], "counts": [0, HEIGHT * WIDTH]},
+            "category_id": 1,
+            "iscrowd": 1,
+        },
+    ]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1}], **changes}
+    for image in images:
+        write(root / "images" / str(image["file_name"]), picture(int(str(image["id"]))))
+    path = root / "instances.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def coco_name(root: Path) -> str:
+    """Return the name of the data set that `coco_json` wrote."""
+    return f"coco:{root / 'images'},{root / 'instances.json'}"

@@ -1,20 +1,30 @@
-"""Packages as an installer leaves them: a module, and the entry points that it adds."""
+"""Packages of strangers: modules and entry points in a folder, found like installed ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 
-def add_package(
-    folder: Path, module: str, code: str, points: Mapping[str, str], group: str
-) -> Path:
-    """Write a module and its entry points into a folder and return it; it goes on `sys.path`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{module}.py").write_text(code)
-    facts = folder / f"{module}-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    lines = [f"{name} = {module}:{attribute}" for name, attribute in points.items()]
-    (facts / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
-    return folder
+
+def install_package(
+    patch: pytest.MonkeyPatch,
+    folder: Path,
+    modules: Mapping[str, str],
+    entry_points: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Write modules (name -> code) and entry points (group -> name -> object); find them by path.
+
+    Worker processes find them too, since they get the path of their parent.
+    """
+    about = folder / f"{folder.name}-1.0.dist-info"
+    about.mkdir(parents=True)
+    for name, code in modules.items():
+        (folder / f"{name}.py").write_text(code)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 1.0\n")
+    lines = []
+    for group, points in entry_points.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    (about / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    patch.syspath_prepend(folder)

@@ -12,11 +12,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from isbench.datasets import ENTRIES, load_dataset
+from isbench.datasets import load_dataset
+from isbench.datasets.registry import BUILT_IN
 from isbench.evaluation import runner
 from isbench.evaluation.spec import make_spec
 from isbench.models.registry import load_card
-from isbench.storage import store
+from isbench.storage import run_file, store
 from isbench.types import Game, LoadedModel, ModelCard, Rules, Runtime, Scalar
 from tests.support import toys
 from tests.support.networks import eager
@@ -63,7 +64,7 @@ def played_on_davis(
 ) -> store.Run:
     """Return a whole run on DAVIS's name and fingerprint, its games made up."""
     on = replace(toys.blobs(4), name="davis", limit=changes.pop("limit", None))
-    (content,) = ENTRIES["davis"].fingerprints
+    (content,) = BUILT_IN["davis"].fingerprints
     left = {"zoom_target": (0, 600), "longest_side": (-1, 0)}  # what DAVIS says where it is asked
     asked = {key: said for key, (ask, said) in left.items() if model.options.get(key) == ask}
     options = {**model.options, **asked, **changes.pop("options", {})}
@@ -71,7 +72,7 @@ def played_on_davis(
     content, ious = changes.pop("content", content), changes.pop("ious", [0.5, 0.95])
     model = replace(model, options=options, **changes)
     spec = make_spec(model, on, rules, content)
-    with store.open_run(folder, spec) as file:
+    with run_file.open_run(folder, spec) as file:
         assert file is not None
         for key in on.keys:
             length = rules.max_clicks if rules.stop_iou > 1 else len(ious)

@@ -17,6 +17,7 @@ from isbench.types import (
     Dataset,
     Game,
     Image,
+    LoadedModel,
     Mask,
     ModelCard,
     Prediction,
@@ -127,6 +128,7 @@ def raising(turns: Sequence[Turn]) -> list[Prediction]:
 
 
 card = ModelCard(name="disks", build=Disks, options={"radius": 4})
+model = LoadedModel(card, card.options)
 deadly = ModelCard(name="deadly", build=Deadly)
 learner = ModelCard(name="learner", build=Learner, adaptive=True)
 shape_card = ModelCard(name="wrong-shape", build=lambda: Broken(wrong_shape))

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from isbench.datasets import ENTRIES, find_folder
+from isbench.datasets import find_folder
+from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError
 from isbench.training import sources
 from tests.conftest import write_folder_set
@@ -28,7 +29,7 @@ def write_coco(root: Path, number: int, **more: str) -> Path:
     return write_instances(root / "instances.json", images, [(number, square(2, 2, 9))])
 
 
-@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"sbd", "sbd-train"}))
+@pytest.mark.parametrize("name", sorted(BUILT_IN.keys() - {"sbd", "sbd-train"}))
 def test_no_data_set_of_the_benchmark_is_trained_on_by_its_name(name: str) -> None:
     with pytest.raises(IsbenchError, match=f"{name} is a data set .* must not be used"):
         sources.read(name)

@@ -14,13 +14,13 @@ from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.training import train
 from isbench.training.loop import WEIGHTS
 from isbench.training.weights import read_card, save_weights, start_from
-from tests.support.tiny import RECIPE, card, network
+from tests.support.tiny import RECIPE, Tiny, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_weights_that_ship_are_the_mean_in_half_the_bytes_with_a_card(whole: Path) -> None:
-    net = network()
+    net = Tiny()
     load_checkpoint([net], whole / WEIGHTS)
     mean = torch.load(whole / "training.pt", weights_only=True)["mean"]
     for key, value in net.state_dict().items():
@@ -35,7 +35,7 @@ def test_weights_that_ship_are_the_mean_in_half_the_bytes_with_a_card(whole: Pat
 
 def test_the_same_weights_and_card_are_the_same_bytes(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     texts = {f"key{k}": str(k) for k in range(20)}
     save_weights(net, tmp_path / "a.safetensors", texts)
     save_weights(net, tmp_path / "b.safetensors", dict(reversed(texts.items())))
@@ -46,24 +46,24 @@ def test_the_same_weights_and_card_are_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_a_file_keeps_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    save_weights(network(), path, {"which": "first"})
+    save_weights(Tiny(), path, {"which": "first"})
     (tmp_path / "w.safetensors.tmp").mkdir()
     with pytest.raises(IsbenchError, match=r"cannot write .* the previous file is kept"):
-        save_weights(network(), path, {"which": "second"})
+        save_weights(Tiny(), path, {"which": "second"})
     assert read_card(path) == {"which": "first"}
 
 
 def test_numbers_too_large_for_half_the_bytes_stay_whole(tmp_path: Path) -> None:
-    net = network()
+    net = Tiny()
     net.norm.running_var.fill_(1e6)
     save_weights(net, tmp_path / "w.safetensors", {})
-    other = network()
+    other = Tiny()
     load_checkpoint([other], tmp_path / "w.safetensors")
     assert torch.equal(other.norm.running_var, net.norm.running_var)
 
 
 def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    net = network()
+    net = Tiny()
     net.aux = nn.Conv2d(8, 2, 1)  # another shape
     net.more = nn.Conv2d(1, 1, 1)
     loaded = start_from(net, whole / WEIGHTS)
@@ -72,7 +72,7 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     plan = replace(RECIPE, init=str(whole / WEIGHTS), steps=1, learning_rate=1e-9)
     train(card, plan, toy_pack, tmp_path)
     assert read_card(tmp_path / WEIGHTS)["origin"].startswith(f"{WEIGHTS} ")
-    one, other = network(), network()
+    one, other = Tiny(), Tiny()
     load_checkpoint([one], whole / WEIGHTS)
     load_checkpoint([other], tmp_path / WEIGHTS)
     assert torch.equal(one.first.weight, other.first.weight)
@@ -83,6 +83,6 @@ def test_weights_of_another_kind_are_refused(tmp_path: Path, whole: Path) -> Non
         start_from(nn.Linear(1, 1), whole / WEIGHTS)
     (tmp_path / "bad.safetensors").write_text("no")
     with pytest.raises(IsbenchError, match="cannot start from"):
-        start_from(network(), tmp_path / "bad.safetensors")
+        start_from(Tiny(), tmp_path / "bad.safetensors")
     with pytest.raises(IsbenchError, match="have no card"):
         read_card(tmp_path / "bad.safetensors")

@@ -101,7 +101,7 @@ def test_equal_meanings_are_one_run_and_others_are_not(tmp_path: Path) -> None:
 
 
 def test_a_first_version_leaves_no_trace_in_the_spec() -> None:
-    spec = make_spec(toys.card, toys.blobs(2), Rules(), content="made")
+    spec = make_spec(toys.model, toys.blobs(2), Rules(), content="made")
     assert "clicker_version" not in records.spec_record(spec)["spec"]
     assert records.spec_record(spec)["spec"]["rules"]["clicker"] == "centre"
     later = replace(spec, clicker_version="2")
@@ -130,10 +130,10 @@ def test_a_longer_run_with_another_clicker_answers_nothing(tmp_path: Path) -> No
     data = toys.blobs(3)
     run(toys.card, data, RULES, out=tmp_path)
     shorter = replace(RULES, max_clicks=2)
-    spec = make_spec(toys.card, data, shorter)
+    spec = make_spec(toys.model, data, shorter)
     assert store.find_longer_run(tmp_path, spec) is not None
     assert store.find_longer_run(tmp_path, replace(spec, clicker_version="4")) is None
-    other = make_spec(toys.card, data, replace(shorter, clicker="jitter:3"))
+    other = make_spec(toys.model, data, replace(shorter, clicker="jitter:3"))
     assert store.find_longer_run(tmp_path, other) is None
 
 

@@ -1,0 +1,48 @@
+"""Files written in one step: a reader sees the old file or the whole new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from isbench.errors import IsbenchError
+
+REMEDY = "free some space, or choose another place"
+
+
+@contextmanager
+def open_atomically(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes the place of `path` when the `with` block ends.
+
+    The bytes go to a draft in the same folder, which is created if it is missing, and reach the
+    disk before the draft is renamed. If the block raises, the draft is removed and `path` stays as
+    it was. Raises IsbenchError with the remedy for any OSError in the block: only write there.
+    """
+    draft = path.with_name(f"{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise write_error(path, error, remedy) from error
+        raise
+
+
+def write_atomically(path: Path, data: bytes, remedy: str = REMEDY) -> None:
+    """Write a file like `open_atomically`."""
+    with open_atomically(path, remedy) as file:
+        file.write(data)
+
+
+def write_error(path: Path, error: OSError, remedy: str = REMEDY) -> IsbenchError:
+    """Return the error for a file or folder that cannot be written."""
+    return IsbenchError(f"cannot write {path}: {error.strerror or error}; {remedy}")

@@ -1,0 +1,148 @@
+"""The HTML page of runs that `report --html` and `compare --html` write.
+
+Loads the data sets, and gets the masks from the records or the models. Not here: the layout of the
+page (`html_report`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from isbench.errors import IsbenchError
+from isbench.evaluation.replay import check_data
+from isbench.metrics import METRICS, Metric
+from isbench.reporting.html_report import (
+    ReportPictures,
+    differing_objects,
+    render_page,
+    worst_objects,
+)
+from isbench.reporting.recorded_masks import (
+    Track,
+    load_dataset_of,
+    recompute_masks,
+    track_silently,
+)
+from isbench.reporting.writer import read_template
+from isbench.storage.store import Run
+
+Groups: TypeAlias = Mapping[str, Sequence[Run]]  # data set -> the runs over it
+
+
+class Page(NamedTuple):
+    """A page, and why it has no pictures."""
+
+    html: str
+    fault: str  # "" unless data, a model or weights are missing
+
+
+def make_page(
+    runs: Sequence[Run],
+    max_clicks: int,
+    count: int,
+    data: Path | None = None,
+    *,
+    pair: bool = False,
+    metrics: Sequence[Metric] = METRICS,
+    track: Track = track_silently,
+) -> Page:
+    """Return a page of runs with pictures of objects.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Complete runs.
+    max_clicks : int
+        Games are used up to this click.
+    count : int
+        The number of objects with pictures; with 0, neither data nor models are needed.
+    data : Path or None
+        The folder of the data sets, as for `load_dataset`.
+    pair : bool
+        Show two runs by their differences.
+    metrics : sequence of Metric
+        The figures in its tables.
+    track : Track
+        Shows the progress.
+
+    Returns
+    -------
+    Page
+        Without pictures, and with the reason, if data, a model or weights are missing.
+
+    Raises
+    ------
+    IsbenchError
+        For runs over different objects of one data set.
+    """
+    groups = _group_by_dataset(runs)
+    title = "Interactive segmentation"
+    if pair:
+        title = f"Comparison of {' and '.join(run.spec.model for run in runs)}"
+    pictures, sizes, fault = ReportPictures(), {}, ""
+    note = "No pictures were requested."
+    if count:
+        order = differing_objects if pair else worst_objects
+        share = max(1, count // len(groups))
+        keys = {name: order(members, max_clicks)[:share] for name, members in groups.items()}
+        try:
+            sizes = dict(_measure_objects(groups, data, track))
+            note = ""
+            if not _add_pictures(pictures, groups, keys, max_clicks, data, track):
+                note = (
+                    f"Only the first {len(pictures.pictures)} of the {count} requested pictures "
+                    "fit on the page."
+                )
+        except IsbenchError as error:
+            fault = str(error)
+            note = f"No pictures: {fault}"
+    template = read_template("report")
+    html = render_page(title, runs, max_clicks, pictures, sizes, note, template, pair, metrics)
+    return Page(html, fault)
+
+
+def _group_by_dataset(runs: Sequence[Run]) -> Groups:
+    """Return the runs over each data set; raises IsbenchError if their objects differ."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.spec.dataset, []).append(run)
+    for name, members in groups.items():
+        if len({run.spec.keys for run in members}) > 1:
+            raise IsbenchError(
+                f"the runs over {name} have different objects, but a page shows them side by side; "
+                "name runs over the same objects"
+            )
+    return groups
+
+
+def _measure_objects(
+    groups: Groups, data: Path | None, track: Track
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """Yield (data set, key) of each object and its share of the image's pixels."""
+    for name, (run, *_) in groups.items():
+        dataset = load_dataset_of(run, data)
+        check_data(run.spec, dataset)
+        for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
+            yield (name, key), float(dataset.load(key).truth.mean())
+
+
+def _add_pictures(
+    pictures: ReportPictures,
+    groups: Groups,
+    keys: Mapping[str, Sequence[str]],
+    max_clicks: int,
+    data: Path | None,
+    track: Track,
+) -> bool:
+    """Add pictures of these objects of each data set; return False if some do not fit."""
+    for name, runs in groups.items():
+        dataset = load_dataset_of(runs[0], data)
+        games = zip(
+            *(recompute_masks(run, dataset, keys[name], max_clicks) for run in runs), strict=True
+        )
+        for recorded in track(games, len(keys[name]), f"pictures of {name}"):
+            if not pictures.add(name, recorded):
+                return False
+    return True

@@ -1,0 +1,61 @@
+"""`isbench compare`: what differs, and which runs are not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from isbench.evaluation.runner import run
+from isbench.evaluation.spec import make_spec
+from isbench.storage import run_file, store
+from isbench.types import Game, LoadedModel, Rules
+from tests.conftest import write_folder_set
+from tests.support import toys
+
+Isbench = Callable[..., tuple[int, str, str]]
+TOY = "tests.support.toys:card"
+
+
+def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Path) -> None:
+    games = {1: [[0.5, 0.95, 0.95]] * 4, 3: [[0.5, 0.6, 0.95]] * 3 + [[0.95, 0.95, 0.95]]}
+    for radius, ious in games.items():
+        model = LoadedModel(toys.card, {"radius": radius})
+        data = toys.Dataset("made", tuple(f"{key}#1" for key in "abcd"), toys.load_blob)
+        spec = make_spec(model, data, Rules(3, 1.01), content="made")
+        with run_file.open_run(out, spec) as file:
+            assert file is not None
+            for key, iou in zip("abcd", ious, strict=True):
+                file.append(Game(toys.trajectory(f"{key}#1", iou), ()))
+            file.seal()
+    a, b = (store.digest_of_path(path) for path in store.find(out))
+    code, printed, _ = isbench("compare", a, b, "--runs", out)
+    assert code == 0
+    assert "NoC_3@90" in printed
+    assert "objects that differ most" in printed
+    assert "options differs" in printed
+    code, printed, _ = isbench("compare", a, a, "--runs", out)
+    assert "+0.00" in printed
+    assert "1.0000" in printed
+
+
+def test_runs_over_other_objects_are_not_compared(isbench: Isbench, out: Path) -> None:
+    run(toys.card, toys.blobs(3), Rules(), out=out)
+    run(toys.card, toys.blobs(4), Rules(seed=1), out=out)
+    a, b = (store.digest_of_path(path) for path in store.find(out))
+    code, _, errors = isbench("compare", a, b, "--runs", out)
+    assert code == 2
+    assert "3 objects in common" in errors
+
+
+def test_runs_over_different_data_are_not_compared(isbench: Isbench, tmp_path: Path) -> None:
+    for number in range(2):
+        root = write_folder_set(tmp_path / str(number) / "set", objects=2)
+        if number:
+            (root / "masks/picture00000__1.png").write_bytes(
+                (root / "masks/picture00001__1.png").read_bytes()
+            )
+        isbench("run", "--model", TOY, "--dataset", f"folder:{root}", "--out", tmp_path / "runs")
+    a, b = (store.digest_of_path(path) for path in store.find(tmp_path / "runs"))
+    code, _, errors = isbench("compare", a, b, "--runs", tmp_path / "runs")
+    assert code == 2
+    assert "over different data (fingerprint" in errors

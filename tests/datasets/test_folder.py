@@ -1,0 +1,66 @@
+"""A user's folder: what it is read as, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from isbench.datasets import load_dataset
+from tests.datasets.conftest import refusal
+from tests.support.layouts import box, picture, write
+
+
+def test_a_folder_scores_all_but_128_and_takes_all_but_0_for_the_object(own: Path) -> None:
+    dataset = load_dataset(f"folder:{own}")
+    assert dataset.name == "folder:mine"
+    assert dataset.keys == ("cup#1", "dog 2#2", "dog 2#10", "dog 2#left", "dog 10#1")
+    sample = dataset.load("cup#1")
+    np.testing.assert_array_equal(sample.truth, box(1, 4, 4) == 1)
+    np.testing.assert_array_equal(sample.ignore, box(0, 4, 4, box(1, 1, 1)) == 1)
+    np.testing.assert_array_equal(dataset.load("dog 2#left").truth, box(1, 3, 5) == 1)
+
+
+def test_files_that_are_no_pictures_and_hidden_ones_are_passed_over(own: Path) -> None:
+    before = load_dataset(f"folder:{own}")
+    for name in ("Thumbs.db", ".DS_Store", "._cup.png", "notes.txt"):
+        (own / "masks" / name).write_text("?")
+        (own / "images" / name).write_text("?")
+    (own / "masks" / "older.png").mkdir()
+    after = load_dataset(f"folder:{own}")
+    assert after.keys == before.keys
+    assert after.files == before.files
+
+
+def test_a_stem_with_two_underscores_of_its_own_is_an_image(own: Path) -> None:
+    write(own / "images" / "a__1.jpg", picture(3))
+    write(own / "masks" / "a__1.png", box(1, 1, 1))
+    write(own / "masks" / "a__1__2.png", box(1, 2, 2))
+    assert load_dataset(f"folder:{own}").keys[:2] == ("a__1#1", "a__1#2")
+
+
+def test_a_folder_without_images_or_masks_is_refused(own: Path, tmp_path: Path) -> None:
+    assert f"cannot list {tmp_path / 'nowhere' / 'images'}" in refusal(f"folder:{tmp_path}/nowhere")
+    for mask in (own / "masks").iterdir():
+        mask.unlink()
+    assert f"no masks in {own / 'masks'}" in refusal(f"folder:{own}")
+
+
+def test_a_folder_s_image_without_a_mask_and_mask_without_an_image_are_named(own: Path) -> None:
+    write(own / "images" / "bare.png", picture(1))
+    assert f"image {own}/images/bare.png has no mask: wanted" in refusal(f"folder:{own}")
+    (own / "images" / "bare.png").unlink()
+    for stem in ("other", "other__1", "cup__", "__1", "cup__a#b"):
+        write(own / "masks" / f"{stem}.png", box(1, 1, 1))
+        assert f"mask {own}/masks/{stem}.png has no image: wanted" in refusal(f"folder:{own}")
+        (own / "masks" / f"{stem}.png").unlink()
+
+
+def test_two_masks_of_one_object_are_refused(own: Path) -> None:
+    write(own / "masks" / "cup__1.png", box(1, 1, 1))
+    assert f"two masks for object cup#1: {own}/masks/cup.png and" in refusal(f"folder:{own}")
+
+
+def test_two_pictures_of_one_stem_are_refused(own: Path) -> None:
+    write(own / "images" / "cup.png", picture(0))
+    assert f"two images named cup: {own}/images/cup.jpg and" in refusal(f"folder:{own}")

@@ -1,0 +1,81 @@
+"""A file is there as it was, or whole as it was meant; a full disk is one line."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from isbench.errors import IsbenchError
+from isbench.files.atomic import open_atomically, write_atomically
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_is_written_whole_into_a_new_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file.txt"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert held(path.parent) == {"file.txt": b"two"}
+
+
+def test_the_old_file_is_read_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with open_atomically(path) as file:
+        file.write(b"half")
+        assert path.read_bytes() == b"old"
+        file.write(b" and half")
+    assert held(tmp_path) == {"file": b"half and half"}
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000, 99_999])
+def test_a_full_disk_keeps_the_old_file_and_gives_one_line(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with full_disk(size), pytest.raises(IsbenchError) as raised:
+        write_atomically(path, bytes(100_000), "buy a larger disk")
+    assert str(raised.value).startswith(f"cannot write {path}: ")
+    assert str(raised.value).endswith("; buy a larger disk")
+    assert "\n" not in str(raised.value)
+    assert held(tmp_path) == {"file": b"old"}
+
+
+def stop_halfway(path: Path, error: type[BaseException]) -> None:
+    with open_atomically(path) as file:
+        file.write(b"half")
+        raise error("stop")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, IsbenchError])
+def test_an_error_of_the_writer_is_passed_on_and_keeps_the_old_file(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(error, match="stop"):
+        stop_halfway(path, error)
+    assert held(tmp_path) == {"file": b"old"}
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    path = tmp_path / "taken" / "file"
+    with pytest.raises(IsbenchError, match=r"cannot write .*taken/file: .*; free some space, or"):
+        write_atomically(path, b"")
