@@ -44,7 +44,7 @@ class Parts:
 
 
 class Baseline(nn.Module):
-    """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits."""
+    """(B, 4 or 3, H, W) inputs and (B, 2K, 5) points to logits."""
 
     def __init__(
         self, trunk: DeepLab | Mini, parts: Parts = Parts(), previous_mask: bool = True
@@ -84,7 +84,7 @@ class Baseline(nn.Module):
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
-        return example_image(size), example_points(size, points)
+        return example_image(size, 4 if self.previous_mask else 3), example_points(size, points)
 
 
 def _make_fdm(channels: int, inner: int) -> Fdm:
@@ -113,6 +113,5 @@ def build_predictor(
 ) -> CropPredictor:
     """Return the predictor of a card, with RITM's inference."""
     networks = build_networks(partial(make_networks, depth, parts, **options), runtime)
-    return CropPredictor(
-        make_config(options, Zoom(), runtime), partial(answer_mask_guided, networks["network"])
-    )
+    config = make_config(options, Zoom(), runtime, previous_mask=depth is None)
+    return CropPredictor(config, partial(answer_mask_guided, networks["network"]))

@@ -30,7 +30,7 @@ def click_proximity(
 ) -> Tensor:
     """Return how much of each cell is clicked, (B, 2, *size) in [0, 1]: positive, negative.
 
-    Clicks are (B, 2K, 3) points on an input of `input_size`.
+    Clicks are (B, 2K, 5) points on an input of `input_size`.
     """
     return resize_bilinear(draw_disks(clicks, input_size, RADIUS), size)
 

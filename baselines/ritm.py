@@ -20,16 +20,24 @@ from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize
-from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
+from isbench.nn.trunk import (
+    CHECKPOINT_CONFIG,
+    Trunk,
+    aux_logits,
+    compute_logits,
+    guidance_maps,
+    make_head,
+)
 from isbench.types import Runtime
 
 
 class Ritm(nn.Module):
-    """(B, 4 or 3, H, W) inputs and (B, 2K, 3) points to logits, on any trunk."""
+    """(B, 4 or 3, H, W) inputs and (B, 2K, 5) points to logits, on any trunk."""
 
     def __init__(self, trunk: Trunk, previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask = previous_mask
+        self.checkpoint_config = {**CHECKPOINT_CONFIG, "with_prev_mask": previous_mask}
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
         self.feature_extractor = trunk
         self.head = make_head(trunk)
@@ -48,7 +56,7 @@ class Ritm(nn.Module):
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
-        return example_image(size), example_points(size, points)
+        return example_image(size, 4 if self.previous_mask else 3), example_points(size, points)
 
 
 def make_networks(trunk: Callable[[], Trunk], **options: Any) -> dict[str, nn.Module]:
@@ -61,6 +69,5 @@ def build_predictor(
 ) -> CropPredictor:
     """Return the predictor of a card, with RITM's zoom-in, flip and threshold as defaults."""
     networks = build_networks(partial(make_networks, trunk, **options), runtime)
-    return CropPredictor(
-        make_config(options, Zoom(), runtime), partial(answer_mask_guided, networks["network"])
-    )
+    config = make_config(options, Zoom(), runtime, options["previous_mask"])
+    return CropPredictor(config, partial(answer_mask_guided, networks["network"]))

@@ -76,14 +76,16 @@ def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) ->
     if released:
         pair = networks["global"], networks["local"]
         return CropPredictor(
-            make_config(options, RELEASED, runtime), partial(answer_global_to_local, pair, True)
+            make_config(options, RELEASED, runtime, config.previous_mask),
+            partial(answer_global_to_local, pair, True),
         )
     network = networks["network"]
     if options["g2l"]:
         answer = partial(answer_global_to_local, (network, network), False)
-        return CropPredictor(make_config(options, PAPER, runtime), answer)
+        return CropPredictor(make_config(options, PAPER, runtime, config.previous_mask), answer)
     return CropPredictor(
-        make_config(options, Zoom(), runtime), partial(answer_mask_guided, network)
+        make_config(options, Zoom(), runtime, config.previous_mask),
+        partial(answer_mask_guided, network),
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isbench.nn.backbones.deeplab import Separable
+from isbench.nn.clickmaps import get_remainders
 from isbench.nn.stem import resize_bilinear
 
 
@@ -33,18 +34,24 @@ class Cells(NamedTuple):
 def clicked_cells(
     clicks: Tensor, size: tuple[int, int], stride: int, released: bool = False
 ) -> Cells:
-    """Return the cells of (B, M, 3) points on a map of `size` at `stride`.
+    """Return the cells of (B, M, 5) points on a map of `size` at `stride`.
 
     A point counts if it lies on the map. With `released`, as in the released code, a point in the
     first cell does not count, and one left of the map lands at the end of the row above.
     """
     height, width = size
-    row = torch.div(clicks[..., 0], stride, rounding_mode="floor").long()
-    col = torch.div(clicks[..., 1], stride, rounding_mode="floor").long()
+    row, col = _divide(clicks[..., :2], get_remainders(clicks), stride).unbind(dim=-1)
     index = row * width + col
     counts = (row < height) & (col < width)
     counts &= index > 0 if released else (row >= 0) & (col >= 0)
     return Cells(index.clamp(0, height * width - 1), counts)
+
+
+def _divide(places: Tensor, remainders: Tensor, stride: int) -> Tensor:
+    """Return the floor of (places + remainders) / stride."""
+    quotient = torch.div(places, stride, rounding_mode="floor")
+    rounded_up = (quotient * stride == places) & (remainders < 0)
+    return quotient.long() - rounded_up.long()
 
 
 def gather(x: Tensor, cells: Cells) -> Tensor:

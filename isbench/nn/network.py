@@ -54,10 +54,11 @@ def example_image(size: tuple[int, int], channels: int = 4) -> Tensor:
 
 
 def example_points(size: tuple[int, int], points: int) -> Tensor:
-    """Return (1, points, 3) places inside the image, all used, as `encode_points` returns them."""
+    """Return (1, points, 5) places inside the image, all used, as `encode_points` returns them."""
     order = torch.arange(points, dtype=torch.float32)
     rows, cols = (0.3 + 0.38 * order) % 1 * size[0], (0.3 + 0.29 * order) % 1 * size[1]
     half = points // 2
     # positive and negative clicks alternate
     turn = torch.cat([2 * order[:half], 2 * order[: points - half] + 1])
-    return torch.stack([rows, cols, turn], dim=-1)[None]
+    exact = torch.zeros_like(order)
+    return torch.stack([rows, cols, turn, exact, exact], dim=-1)[None]

@@ -406,7 +406,7 @@ def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
 
 def test_a_click_above_and_left_of_a_crop_is_mirrored_too() -> None:
     table = encode_points([(-2.0, -2.0, True)])
-    assert mirror_points(table, 30)[0, 0].tolist() == [-2, 31, 0]
+    assert mirror_points(table, 30)[0, 0].tolist() == [-2, 31, 0, 0, 0]
 
 
 def test_half_the_precision_samples_keys_where_the_clicks_are() -> None:

@@ -39,7 +39,7 @@ class Picture:
 
     canvas: Tensor  # (1, 4, h, w), on the device: RGB in [0, 1] and a blank map
     shape: tuple[int, int]  # rows and columns of the original image
-    _crops: dict[tuple[Box, tuple[int, int]], Tensor] = field(default_factory=dict)
+    _crops: dict[tuple[Box, tuple[int, int], int], Tensor] = field(default_factory=dict)
 
     @property
     def pixels(self) -> Tensor:
@@ -51,16 +51,21 @@ class Picture:
 
         The result is bit-exact with resizing all four channels at once; the image's are cached.
         """
-        crop = self._resized_crop(box, size).clone()
+        crop = self._resized_crop(box, size, 4).clone()
         crop[:, 3:] = resize_bilinear(_crop(x, box), size)
         return crop
 
-    def _resized_crop(self, box: Box, size: tuple[int, int]) -> Tensor:
-        # with the blank channel: PyTorch resizes three channels with another kernel than four
-        resized = self._crops.pop((box, size), None)
+    def without_map(self, box: Box, size: tuple[int, int]) -> Tensor:
+        """Return a box of the image, resized to (1, 3, *size)."""
+        return self._resized_crop(box, size, 3)
+
+    def _resized_crop(self, box: Box, size: tuple[int, int], channels: int) -> Tensor:
+        # PyTorch resizes three channels with another kernel than four
+        key = box, size, channels
+        resized = self._crops.pop(key, None)
         if resized is None:
-            resized = resize_bilinear(_crop(self.canvas, box), size)
-        self._crops[box, size] = resized  # most recently used
+            resized = resize_bilinear(_crop(self.canvas[:, :channels], box), size)
+        self._crops[key] = resized  # most recently used
         for old in list(self._crops)[:-_CACHED_CROPS]:
             del self._crops[old]
         return resized
@@ -137,11 +142,20 @@ def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]
 
 
 def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
-    """Return the prediction: the probability map, thresholded at the image's original size."""
+    """Return the prediction: the probability map, thresholded at the image's original size.
+
+    Raises ValueError for probabilities that are not numbers.
+    """
     whole = _rescale(probability, state.picture.shape)
-    mask, certain = yield HostRequest(
-        (whole[0, 0] > config.threshold, probability[0, 0] > config.sure)
+    mask, certain, broken = yield HostRequest(
+        (
+            whole[0, 0] > config.threshold,
+            probability[0, 0] > config.sure,
+            probability.isnan().any().reshape(1, 1),
+        )
     )
+    if broken.any():
+        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
     return Prediction(mask, State(state.picture, probability, certain, box))
 
 
@@ -257,6 +271,7 @@ class InferenceConfig:
     overview: int = 0  # longer side of a pass over the whole image; 0: unscaled [RITM]
     longest_side: int = 0  # of the image as networks see it; 0: unscaled
     runtime: Runtime = _CPU
+    previous_mask: bool = True  # networks take the previous mask as a fourth channel
 
     @property
     def sure(self) -> float:
@@ -286,7 +301,10 @@ class InferenceConfig:
             region, size = box, self.zoom.size(box)
         elif self.overview:
             size = Zoom(self.overview).size(region)
-        inputs = picture.with_map(previous, region, size)
+        if self.previous_mask:
+            inputs = picture.with_map(previous, region, size)
+        else:
+            inputs = picture.without_map(region, size)
         points = _encode_clicks(inputs, clicks, region, size)
         logits = yield from forward_logits(network, inputs, points, self.flip)
         probability = torch.sigmoid(logits)
@@ -310,7 +328,9 @@ OPTIONS: Mapping[str, Scalar] = {
 }
 
 
-def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> InferenceConfig:
+def make_config(
+    options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime, previous_mask: bool = True
+) -> InferenceConfig:
     """Return the configuration for a card's options and the system's zoom-in."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
@@ -325,6 +345,7 @@ def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> 
         int(options["overview"]),
         max(0, int(options["longest_side"])),
         runtime,
+        previous_mask,
     )
 
 
