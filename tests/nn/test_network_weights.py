@@ -183,7 +183,7 @@ def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
     pair = eager("csfpn-hrnet18", f"{path},{path}", released="on")
     assert pair.runtime is not None
     assert "+" in pair.runtime.digest
-    with pytest.raises(IsbenchError, match="has 1 network but was given 2 weight files"):
+    with pytest.raises(IsbenchError, match="needs 1 weight file but was given 2"):
         build_predictor(eager("ritm-mini", f"{bs},{bs}"))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit, unknown
-from isbench.nn.network import Computed, make_examples
+from isbench.nn.network import Computed, compute_outputs, make_examples
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
 
@@ -57,7 +57,7 @@ def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
     examples = make_examples(network, _TRIAL_SIZE, _TRIAL_POINTS)
     inputs = [torch.cat([x, x]).to(runtime.device) for x in examples]
     with torch.inference_mode():
-        expected, actual = network(*inputs), compiled(*inputs)
+        expected, actual = compute_outputs(network, inputs), compiled(*inputs)
     _check_outputs(runtime.backend, expected, actual)
     return compiled
 

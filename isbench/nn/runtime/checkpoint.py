@@ -44,13 +44,14 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
 def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
     """Return the networks that share a weight file, in order.
 
-    They share one unless a key names different tensors in two of them; then each has its own.
+    They share one unless a key names different tensors in two of them; then each has its own. A
+    network without tensors needs none.
     """
     tensors: dict[str, Tensor] = {}
     for network in networks:
         for key, tensor in network.state_dict(keep_vars=True).items():
             if tensors.setdefault(key, tensor) is not tensor:
-                return [[one] for one in networks]
+                return [[one] for one in networks if one.state_dict()]
     return [list(networks)]
 
 
