@@ -84,6 +84,19 @@ def test_costs_are_printed(isbench: Isbench) -> None:
     assert "multiply-adds of convolutions and matrix products" in out
 
 
+def test_costs_of_one_model_are_printed_by_name(isbench: Isbench) -> None:
+    code, out, _ = isbench("models", "ritm-mini", "--cost", "--size", "64x96")
+    assert code == 0
+    assert f"{counted('ritm-mini').whole.parameters:,}" in out
+    assert "csfpn" not in out
+
+
+def test_a_model_that_is_not_installed_is_refused_by_name(isbench: Isbench) -> None:
+    code, _, said = isbench("models", "ritm-mino")
+    assert code == 2
+    assert "did you mean ritm-mini?" in said
+
+
 @pytest.mark.parametrize("size", ["64", "0x5", "64x", "axb", "-3x4", "64x96x3"])
 def test_a_size_that_is_none_is_refused(isbench: Isbench, size: str) -> None:
     code, _, said = isbench("models", "--cost", "--size", size)
