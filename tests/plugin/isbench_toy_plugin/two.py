@@ -52,8 +52,7 @@ class Two:
         self.networks = build_networks(partial(make_networks, width), runtime)
 
     def begin(self, image):
-        pixels = torch.from_numpy(image.transpose(2, 0, 1) / 255).float()
-        return pixels[None].to(self.runtime.device)
+        return torch.tensor(image.transpose(2, 0, 1)[None], device=self.runtime.device) / 255
 
     def start(self, encoded, initial):
         return encoded
