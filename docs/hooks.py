@@ -18,9 +18,13 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "results/TABLES.md": "TABLES.md",
+    "results/training/g2l.csv": "g2l.csv",
     "results/training/held_out.csv": "held_out.csv",
+    "results/training/trials.csv": "trials.csv",
+    "tests/plugin/isbench_toy_plugin/two.py": "two.py",
+    "tests/plugin/pyproject.toml": "plugin.toml",
 }
-_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+_LINK = re.compile(r"(?<!\")\]\((?!https?:|#)([^)#]+)")  # not networks["name"](image)
 
 
 def on_files(files: Any, config: Any) -> Any:
