@@ -68,7 +68,7 @@ class Clock(runner.Silent):
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Record the end of a game."""
         self.ends.append((perf_counter(), len(game.trajectory.clicks)))
 
@@ -153,7 +153,7 @@ def run_isbench_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dic
     for game in engine.play(
         predictor, map(partial(timed, "loading", dataset.load), dataset.keys), rules
     ):
-        clock.played(game)
+        clock.add_game(game)
         games[game.trajectory.key] = [list(click) for click in game.trajectory.clicks]
         seconds += game.seconds
     wall = perf_counter() - started

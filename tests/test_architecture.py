@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -157,6 +158,29 @@ def test_a_file_of_tests_has_at_most_400_lines() -> None:
         if len(path.read_text().splitlines()) > 400
     }
     assert long <= STILL_TOO_LONG
+
+
+# Ends in "ed" or "ing", or is one of the irregular ones that names of functions are tempted by.
+PARTICIPLE = re.compile(
+    r"\w+(ed|ing)|begun|broken|built|chosen|done|drawn|felt|found|given|gone|got|grown|held|hidden|"
+    r"kept|known|left|lost|made|meant|met|said|seen|sent|shown|spent|spoken|taken|taught|thought|"
+    r"told|torn|understood|won|written"
+)
+TERMS = {"bounding_box", "normalised_focal_loss"}  # of the field
+
+
+def test_functions_are_not_named_by_participles() -> None:
+    named = set()
+    for place in ("isbench", "csfpn", "baselines", "benchmarks", "tests/support"):
+        for path in sorted((ROOT / place).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    continue
+                is_property = any("property" in ast.unparse(one) for one in node.decorator_list)
+                first = node.name.partition("_")[0]
+                if not is_property and PARTICIPLE.fullmatch(first):
+                    named.add(node.name)
+    assert named == TERMS
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -77,7 +77,7 @@ def _train(model: LoadedModel, chosen: Recipe, data: str, out: Path | None, resu
     from isbench.training.training_run import open_training
 
     with open_training(model, chosen, data, folder, resume) as session:
-        if not session.ranks.leads:
+        if not session.processes.is_leader:
             for _ in events(session):
                 pass
             return
@@ -135,13 +135,13 @@ def _list_recipes() -> str:
 
 def _describe_start(session: TrainingRun) -> list[str]:
     """Return the lines that describe the training before it starts."""
-    recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
+    recipe, corpus, device = session.recipe, session.corpus, session.processes.device
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     shares = {one.name: one.factor for one in recipe.augmentation.shares}
     lines = [
-        f"{session.model.name}: {session.parameters:,} parameters, on {session.ranks.world} "
-        f"{device.type} process{'es' if session.ranks.world > 1 else ''}, {recipe.precision}",
+        f"{session.model.name}: {session.parameters:,} parameters, on {session.processes.world} "
+        f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
         f"data {corpus.name}: {images:,} images, {objects:,} objects; "
         f"{session.held_out:,} images held out",
         *(

@@ -13,7 +13,7 @@ from tests.support import toys
 RULES = Rules(10, 0.90)
 
 
-def strayed(game: Trajectory, at: int) -> Trajectory:
+def stray(game: Trajectory, at: int) -> Trajectory:
     """Return the game with other clicks from the one of this number on, the first being 0."""
     clicks = [click._replace(row=click.row + 50) for click in game.clicks[at:]]
     return replace(game, clicks=(*game.clicks[:at], *clicks))
@@ -21,7 +21,7 @@ def strayed(game: Trajectory, at: int) -> Trajectory:
 
 def pair(before: list[float], now: list[float], strays_at: int = 1) -> Replayed:
     """Return a game whose clicks stray at one, the first being 0."""
-    return Replayed(toys.trajectory("a#1", before), strayed(toys.trajectory("a#1", now), strays_at))
+    return Replayed(toys.trajectory("a#1", before), stray(toys.trajectory("a#1", now), strays_at))
 
 
 def test_games_that_go_alike_have_neither_changed_nor_strayed() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import SeparableHead
 from isbench.nn.runtime.checkpoint import load_checkpoint
-from tests.support.synthetic import filled
+from tests.support.synthetic import fill_state
 
 
 def head(width: int = 8) -> nn.Module:
@@ -23,7 +23,7 @@ def head(width: int = 8) -> nn.Module:
 
 
 def weights() -> dict[str, Tensor]:
-    return filled(head().state_dict())
+    return fill_state(head().state_dict())
 
 
 def save_ritm(path: Path) -> None:
