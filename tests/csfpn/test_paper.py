@@ -13,7 +13,7 @@ import torch
 
 from csfpn.paper import costs
 from csfpn.paper.ablation import ABLATION
-from csfpn.paper.costs import Counted
+from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
 from csfpn.paper.tables import TABLE1, TABLE3, TABLE4, paper
 from isbench.datasets.fingerprints import digest_file
@@ -132,7 +132,7 @@ def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tup
     """Return Table 4 with made-up costs, and its cells."""
     records = Records(TABLE4, candidates, runs)
     cells = make_cells(records)
-    counted = {row.name: Counted(1, 2, 3) for row in TABLE4.rows}
+    counted = {row.name: NetworkCost(1, 2, 3) for row in TABLE4.rows}
     return costs.make_text_table(counted, records, cells), cells
 
 

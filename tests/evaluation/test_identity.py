@@ -172,3 +172,22 @@ def test_a_model_of_the_same_name_that_answers_otherwise_is_refused(tmp_path: Pa
     Other.__module__ = "somewhere.else"
     with pytest.raises(IsbenchError, match="bump the card's version"):
         run(replace(toys.card, build=Other), toys.blobs(3), RULES, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["import stranger.heavy.part", "from .heavy import part", "from .heavy.part import x"]
+)
+def test_a_module_that_is_imported_late_counts_before_it_is_loaded(
+    line: str, package: Path
+) -> None:
+    (package / "heavy").mkdir()
+    (package / "heavy" / "__init__.py").write_text("raise ImportError('too early')\n")
+    (package / "heavy" / "part.py").write_text("x = 1\n")
+    with (package / "grabcut.py").open("a") as file:
+        file.write(f"\n\ndef late():\n    {line}\n")
+    before = digest_source(import_card(package))
+    assert "stranger.heavy.part" in before
+    assert "stranger.heavy" not in sys.modules
+    (package / "heavy" / "part.py").write_text("x = 2\n")
+    after = digest_source(import_card(package))
+    assert {name for name in after if after[name] != before[name]} == {"stranger.heavy.part"}
