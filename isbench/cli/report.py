@@ -71,7 +71,9 @@ class ReportOptions(NamedTuple):
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
-    "--checklist", is_flag=True, help="Print a checklist of what a paper should report of each run."
+    "--checklist",
+    is_flag=True,
+    help="Print a checklist of what a paper should report about each run.",
 )
 @click.option(
     "--html",
@@ -87,7 +89,7 @@ class ReportOptions(NamedTuple):
     help="Number of objects with pictures on the page, worst first, up to 25 MB; 0: none.",
 )
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Use games up to this click."
+    "--max-clicks", type=int, default=20, show_default=True, help="Ignore clicks after this one."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
