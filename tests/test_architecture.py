@@ -183,6 +183,35 @@ def test_functions_are_not_named_by_participles() -> None:
     assert named == TERMS
 
 
+def read_named_paths(text: str) -> set[str]:
+    """Return the paths in the first column of the table of files, relative to isbench/ or to ROOT."""
+    paths = set()
+    for row in re.findall(r"^\| (`.*?) \|", text.split("## Folders and files")[1], re.MULTILINE):
+        folder = ""
+        for path in re.findall(r"`([\w./]+)`", row):
+            if "/" in path[:-1]:
+                folder = path[: path.rindex("/") + 1]
+                paths.add(path)
+            else:
+                paths.add(folder + path)
+    return paths
+
+
+def test_the_document_names_every_module_and_every_file_it_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package, named = ROOT / "isbench", read_named_paths(text)
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert {one for one in modules if "__" not in one} - named == set()
+    lost = {one for one in named if not (package / one).exists() and not (ROOT / one).exists()}
+    assert lost == set()
+    tests = (ROOT / "tests").rglob("*.py")
+    files = [f"/{name(path)}" for path in (*FILES, *tests)]
+    mentioned = re.findall(r"[\w/]+\.py\b", text)
+    assert {
+        one for one in mentioned if not any(file.endswith(f"/{one}") for file in files)
+    } == set()
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     assert set(dir(isbench)) == set(isbench.__all__)
     for public in isbench.__all__:
