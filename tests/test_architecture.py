@@ -184,7 +184,7 @@ def test_functions_are_not_named_by_participles() -> None:
 
 
 def read_named_paths(text: str) -> set[str]:
-    """Return the paths in the first column of the table of files, relative to isbench/ or to ROOT."""
+    """Return the paths in the first column of the table of files, from isbench/ or from ROOT."""
     paths = set()
     for row in re.findall(r"^\| (`.*?) \|", text.split("## Folders and files")[1], re.MULTILINE):
         folder = ""
