@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import click
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # torch is imported when training starts
 _INTERVAL = 10.0  # seconds between two lines in a pipe
 _SMOOTHING = 0.95  # weight of the previous value in the figures shown
 _STOPPED = 130  # exit code, as after Ctrl-C
+_PATIENCE = 60.0  # seconds that the other processes wait for the end of the first one
 _MOST_LISTED = 20  # unusable images that the summary lists
 
 
@@ -103,6 +104,8 @@ def _report_errors_once() -> Iterator[None]:
         yield
     except IsbenchError as error:
         if os.environ.get("RANK", "0") != "0":
+            # torchrun ends all processes as soon as one has ended: the first one must report before
+            sleep(_PATIENCE)
             sys.exit(error.exit_code)
         raise
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from isbench.errors import IsbenchError
 
 _TIMEOUT = timedelta(hours=12)  # long: one process validates while the others wait
+_PATIENCE = timedelta(minutes=1)  # with processes that leave later
 
 
 class Processes(NamedTuple):
@@ -85,11 +87,23 @@ def join_processes(batch: int) -> Iterator[Processes]:
         yield Processes(0, 1, device)
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_TIMEOUT)
+    store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
+    distributed.init_process_group(
+        backend, store=store, rank=rank, world_size=world, timeout=_TIMEOUT
+    )
     try:
         yield Processes(rank, world, device)
     except IsbenchError:
         # raised by all processes; after any other error some may be gone or still waiting
-        distributed.destroy_process_group()
+        _leave_together(store, world)
         raise
+    _leave_together(store, world)
+
+
+def _leave_together(store: Any, world: int) -> None:
+    """Close the connections once all processes are ready to: a closed one fails a collective."""
+    if store.add("ready to leave", 1) == world:
+        store.set("all ready to leave", "")
+    with suppress(RuntimeError):  # if the store is in the first process, it may already be gone
+        store.wait(["all ready to leave"], _PATIENCE)
     distributed.destroy_process_group()
