@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: several are one, and what is killed goes on."""
+"""Trainings in separate processes: several act as one, and a killed one continues."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_all_processes_raise_the_error_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_as_if_nothing_had_been(toy_pack: str, tmp_path: Path) -> None:
+def test_a_killed_training_continues_bit_exactly(toy_pack: str, tmp_path: Path) -> None:
     settings = ("--set", "steps=60", "--set", "checks.validation=0")
     killed, calm = tmp_path / "killed", tmp_path / "calm"
     started = _start(CARD, "--data", toy_pack, "--out", killed, *settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -78,13 +79,24 @@ def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_p
     assert all(torch.equal(one["mean"][key], other["mean"][key]) for key in one["mean"])
 
 
+@pytest.fixture
+def stray_signals() -> Iterator[list[int]]:
+    """Collect the signals that no training catches: they would end the process of the tests."""
+    stray: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    outer = {one: signal.signal(one, lambda number, _: stray.append(number)) for one in numbers}
+    yield stray
+    for one, handler in outer.items():
+        signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
+
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(),
     reason="signals reach the main thread",
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_after_the_step_and_loses_nothing(
-    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path
+    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path, stray_signals: list[int]
 ) -> None:
     before = signal.getsignal(number)
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
@@ -93,6 +105,7 @@ def test_a_signal_ends_after_the_step_and_loses_nothing(
                 assert signal.getsignal(number) != before
                 signal.raise_signal(number)
         assert run.step == 6
+    assert stray_signals == []
     assert signal.getsignal(number) == before
     assert train(card, RECIPE, toy_pack, tmp_path, resume=True).complete
     assert same_training(whole, tmp_path)
