@@ -265,7 +265,7 @@ def test_get_refuses_another_archive_than_the_published_one(
     assert isbench("data", "get", "grabcut")[0] == 0
 
 
-def test_get_throws_a_useless_archive_away_and_fetches_it_anew(
+def test_get_throws_a_useless_archive_away_and_fetches_it_again(
     isbench: Isbench,
     data: Path,
     server: Server,

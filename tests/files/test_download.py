@@ -77,7 +77,7 @@ def test_a_file_that_is_there_is_not_asked_for(
 
 
 @pytest.mark.parametrize("known", [(DIGEST, None), (None, len(BODY))])
-def test_a_copy_that_is_not_the_known_file_is_fetched_anew(
+def test_a_copy_that_is_not_the_known_file_is_fetched_again(
     server: Server, tmp_path: Path, known: tuple[str | None, int | None]
 ) -> None:
     (tmp_path / "set.zip").write_bytes(BODY[:-1])
