@@ -56,7 +56,7 @@ def _hrnet(sizes: Sizes) -> Callable[[], HRNet]:
     return partial(HRNet, sizes)
 
 
-def _released(name: str, **known: Any) -> File:
+def _make_file(name: str, **known: Any) -> File:
     """Return a checkpoint of RITM's release, with its mirrors."""
     repository, copy = "ritm_interactive_segmentation", "ritm-interactive-segmentation"
     urls = (
@@ -71,7 +71,7 @@ ritm_hrnet18s = _ritm(
     "hrnet18s",
     "HRNet-18s with OCR",
     _hrnet(W18S),
-    weights={"cocolvis": _released("coco_lvis_h18s_itermask.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h18s_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
 ritm_hrnet18 = _ritm(
@@ -79,8 +79,8 @@ ritm_hrnet18 = _ritm(
     "HRNet-18 with OCR",
     _hrnet(W18),
     weights={
-        "sbd": _released("sbd_h18_itermask.pth"),
-        "cocolvis": _released(
+        "sbd": _make_file("sbd_h18_itermask.pth"),
+        "cocolvis": _make_file(
             "coco_lvis_h18_itermask.pth", size=40_700_707, md5="6fb97de7ea32f4856f2e63d146a09f31"
         ),
     },
@@ -91,7 +91,7 @@ ritm_hrnet18_baseline = _ritm(
     "HRNet-18 with OCR, without the previous mask as an input",
     _hrnet(W18),
     options={"previous_mask": False},
-    weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h18_baseline.pth")},
     recipe=replace(
         recipes.RITM, epochs=120, milestones=(100, 115), click_sampling=ClickSampling(iterative=0)
     ),
@@ -100,7 +100,7 @@ ritm_hrnet32 = _ritm(
     "hrnet32",
     "HRNet-32 with OCR",
     _hrnet(W32),
-    weights={"cocolvis": _released("coco_lvis_h32_itermask.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h32_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
 ritm_r34 = _ritm(

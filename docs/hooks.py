@@ -1,6 +1,6 @@
-"""What the site is made of beside the pages here: the README, and the files that pages link to.
+"""The parts of the site that are not in this folder: the README, and the files that pages link to.
 
-Links are written for whoever reads the files where they lie; here they are turned to the site's.
+Links in the files are relative to the repository; here they are rewritten for the site.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ An extension is loaded when it is named; nothing is imported to list names.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -80,3 +81,15 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
             f"{point.value} is a {type(loaded).__name__}; wanted an isbench.{group.kind.__name__}"
         )
     return loaded
+
+
+def check_name_and_version(group: Group[T], name: object, version: object) -> None:
+    """Raise IsbenchError for a card's name or version that cannot be recorded."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
+        raise IsbenchError(
+            f"a {group.noun} is named {name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
+        )
+    if not isinstance(version, str) or not version:
+        raise IsbenchError(
+            f"{group.noun} {name} has version {version!r}; wanted a string such as '1'"
+        )

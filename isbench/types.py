@@ -107,7 +107,7 @@ class Runtime:
     gradients: bool = False  # passes run with autograd, as the card asks
 
     @property
-    def computed(self) -> str:
+    def backend_and_device(self) -> str:
         """Return the backend and the kind of device, such as "eager-cpu"."""
         return f"{self.backend}-{self.device.partition(':')[0]}"
 

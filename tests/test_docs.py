@@ -26,7 +26,7 @@ from isbench.storage.store import digest_of_path
 from isbench.testing import check_clicker, check_predictor
 from isbench.types import Rules
 from tests.support.packages import install_package
-from tests.support.recorded import played_on_davis
+from tests.support.recorded import record_on_davis
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,7 +121,7 @@ def test_the_paper_that_is_shown_is_reported(
     group, name = re.findall(r'"(isbench.\w+)"\]\n(\w+) = "\w+\.\w+:paper"', entry)[0]
     points = {group: {name: "documented_paper:paper"}}
     install_package(monkeypatch, tmp_path / "site", {"documented_paper": code}, points)
-    played = played_on_davis(tmp_path / "runs", load_model("nearest"))
+    played = record_on_davis(tmp_path / "runs", load_model("nearest"))
     words = ("--table", f"{name}:1", "--runs", tmp_path / "runs", "--format", "markdown")
     exit_code, printed, said = isbench("report", *words)
     assert exit_code == 0, said

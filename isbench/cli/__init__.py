@@ -61,7 +61,7 @@ def cli() -> None:
 
     \b
     Example:
-      isbench run --model nearest --dataset sample
+      isbench run --model nearest --dataset sample --stop-iou 1.01
       isbench report --plot iou_k
 
     \b

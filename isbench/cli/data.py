@@ -136,7 +136,7 @@ def import_(name: str, source: Path, data: Path | None) -> None:
 @click.argument("place", metavar="READER:PLACE")
 @data_option
 def add(name: str, place: str, data: Path | None) -> None:
-    """Give your own images a data set name.
+    """Name a data set of your own images.
 
     READER:PLACE is folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that `isbench
     datasets` lists. The name works like that of any other data set. Every object is read first. The

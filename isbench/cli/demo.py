@@ -36,9 +36,13 @@ from isbench.reporting.writer import read_template
     help="Model to serve. Repeatable: the page switches between them.",
 )
 @network_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the models.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
 @click.option("--port", type=int, default=8421, show_default=True, help="Port; 0: any free port.")
-@click.option("--no-browser", is_flag=True, help="Print the page's address, open no browser.")
+@click.option(
+    "--no-browser", is_flag=True, help="Print the page's address without opening a browser."
+)
 def demo(
     images: tuple[Path, ...],
     models: tuple[str, ...],

@@ -37,8 +37,8 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--weights",
                 metavar="NAME|FILE|random",
-                help="Network weights: a published name, a file (FILE,FILE for two networks), "
-                "random.",
+                help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE "
+                "for two networks). [default: the first bundled or the only published ones]",
             ),
             click.option(
                 "--device",

@@ -40,10 +40,12 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
     default="csfpn-mini",
     show_default=True,
     shell_complete=complete_models,
-    help="Model to use.",
+    help="Name of an installed model, or package.module:card.",
 )
 @network_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the model.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -65,7 +67,7 @@ def predict(
 ) -> None:
     """Segment IMAGE with clicks and write the mask.
 
-    The model gets the clicks one by one, as from a person. A PNG mask is white on the object; a
+    The model gets the clicks one at a time, as from a user. A PNG mask is white on the object; a
     JSON mask contains COCO run lengths.
 
     \b

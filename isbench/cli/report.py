@@ -21,7 +21,7 @@ from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
-from isbench.reporting.qualitative import make_caption, make_scenes
+from isbench.reporting.qualitative import make_caption, make_examples
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
@@ -71,7 +71,9 @@ class ReportOptions(NamedTuple):
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
-    "--checklist", is_flag=True, help="Print a checklist of what a paper should report of each run."
+    "--checklist",
+    is_flag=True,
+    help="Print a checklist of what a paper should report about each run.",
 )
 @click.option(
     "--html",
@@ -87,7 +89,7 @@ class ReportOptions(NamedTuple):
     help="Number of objects with pictures on the page, worst first, up to 25 MB; 0: none.",
 )
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Use games up to this click."
+    "--max-clicks", type=int, default=20, show_default=True, help="Ignore clicks after this one."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
@@ -255,16 +257,16 @@ def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
         names = ", ".join(sorted({run.spec.dataset for run in chosen}))
         raise IsbenchError(f"pictures show two runs over one data set, not {names}; name two")
     dataset = load_dataset(chosen[0].spec.dataset, options.data)
-    scenes = list(make_scenes(chosen, dataset, options.max_clicks, options.objects))
-    for scene in scenes:
+    examples = list(make_examples(chosen, dataset, options.max_clicks, options.objects))
+    for example in examples:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
             f"{'' if side.exact else ' (differs from the record)'}"
-            for side in scene.sides
+            for side in example.sides
         )
-        click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
-    click.echo(make_caption(scenes))
-    click.echo(str(views.save_pictures(scenes, options.out)))
+        click.echo(f"{example.key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
+    click.echo(make_caption(examples))
+    click.echo(str(views.save_pictures(examples, options.out)))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:

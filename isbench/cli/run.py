@@ -78,7 +78,9 @@ from isbench.types import LoadedModel, Rules
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
 )
 @network_options
-@click.option("--limit", type=int, metavar="N", help="Play only the first N objects.")
+@click.option(
+    "--limit", type=int, metavar="N", help="Play only the first N objects of each data set."
+)
 @workers_option
 @click.option("--shard", metavar="K/N", help="Play only part K of N; `isbench merge` joins them.")
 @click.option(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import click
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # torch is imported when training starts
 _INTERVAL = 10.0  # seconds between two lines in a pipe
 _SMOOTHING = 0.95  # weight of the previous value in the figures shown
 _STOPPED = 130  # exit code, as after Ctrl-C
+_PATIENCE = 60.0  # seconds that the other processes wait for the end of the first one
 _MOST_LISTED = 20  # unusable images that the summary lists
 
 
@@ -77,7 +78,7 @@ def _train(model: LoadedModel, chosen: Recipe, data: str, out: Path | None, resu
     from isbench.training.training_run import open_training
 
     with open_training(model, chosen, data, folder, resume) as session:
-        if not session.ranks.leads:
+        if not session.processes.is_leader:
             for _ in events(session):
                 pass
             return
@@ -103,6 +104,8 @@ def _report_errors_once() -> Iterator[None]:
         yield
     except IsbenchError as error:
         if os.environ.get("RANK", "0") != "0":
+            # torchrun ends all processes as soon as one has ended: the first one must report before
+            sleep(_PATIENCE)
             sys.exit(error.exit_code)
         raise
 
@@ -135,13 +138,13 @@ def _list_recipes() -> str:
 
 def _describe_start(session: TrainingRun) -> list[str]:
     """Return the lines that describe the training before it starts."""
-    recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
+    recipe, corpus, device = session.recipe, session.corpus, session.processes.device
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     shares = {one.name: one.factor for one in recipe.augmentation.shares}
     lines = [
-        f"{session.model.name}: {session.parameters:,} parameters, on {session.ranks.world} "
-        f"{device.type} process{'es' if session.ranks.world > 1 else ''}, {recipe.precision}",
+        f"{session.model.name}: {session.parameters:,} parameters, on {session.processes.world} "
+        f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
         f"data {corpus.name}: {images:,} images, {objects:,} objects; "
         f"{session.held_out:,} images held out",
         *(

@@ -16,7 +16,7 @@ workers_option = click.option(
     default="auto",
     show_default=True,
     metavar="N|auto",
-    help="Worker processes; auto: as many as finish soonest, 1 per GPU.",
+    help="Worker processes; auto: the number that finishes soonest, 1 per GPU.",
 )
 
 

@@ -13,7 +13,7 @@ from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.clickers.registry import make_clicker
-from isbench.evaluation.executors.processes import Executor, Lost, play_here
+from isbench.evaluation.executors.processes import Executor, LostObject, play_here
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
@@ -45,10 +45,10 @@ _CHUNKS_OF_GPU = 8  # batches per chunk on a GPU
 class Watch(Protocol):
     """Callbacks for the progress of a run."""
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Handle the start of a run of `total` objects, with those already `recorded`."""
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Handle a game that was just recorded."""
 
     def note(self, text: str) -> None:
@@ -58,10 +58,10 @@ class Watch(Protocol):
 class Silent:
     """A watch that ignores everything."""
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Do nothing."""
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Do nothing."""
 
     def note(self, text: str) -> None:
@@ -150,15 +150,15 @@ def run(
             check_again(store.read(file.path) if file.recorded else None)
             _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
             keys = _keys_of_shard(dataset, shard)
-            watch.started(spec, len(keys), _read_recorded(file))
-            lost: list[Lost] = []
+            watch.start(spec, len(keys), _read_recorded(file))
+            lost: list[LostObject] = []
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
-                if isinstance(game, Lost):
+                if isinstance(game, LostObject):
                     lost.append(game)
                     watch.note(_describe_lost(game))
                 elif game.trajectory.key not in file.recorded:
                     file.append(game)
-                    watch.played(game)
+                    watch.add_game(game)
             _refuse_lost(file, lost)
             file.seal()
     return store.read(store.run_path(out, spec, shard))
@@ -234,11 +234,11 @@ def _read_recorded(file: run_file.RunFile) -> Trajectories:
     return Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
 
 
-def _describe_lost(lost: Lost) -> str:
+def _describe_lost(lost: LostObject) -> str:
     return f"object {lost.key} is skipped: its workers died (exit code {lost.exit_code})"
 
 
-def _refuse_lost(file: run_file.RunFile, lost: Sequence[Lost]) -> None:
+def _refuse_lost(file: run_file.RunFile, lost: Sequence[LostObject]) -> None:
     if lost:
         keys = ", ".join(one.key for one in lost)
         raise PredictorError(

@@ -16,7 +16,13 @@ from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.replay import check_data, model_from_spec, open_predictor
-from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
+from isbench.evaluation.replay_check import (
+    Depth,
+    ReplayedGame,
+    list_changes,
+    list_excess,
+    replay_games,
+)
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
 from isbench.reporting.compare import run_title
@@ -122,13 +128,15 @@ def _replay(
     yield from judge_games(run, games, depth, exact)
 
 
-def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[Replayed]:
+def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[ReplayedGame]:
     """Replay some of a run's games, always the same ones; return the old and the new games."""
     with open_predictor(model) as predictor:
         return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 
-def judge_games(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
+def judge_games(
+    run: Run, games: list[ReplayedGame], depth: Depth, exact: bool
+) -> Iterator[Finding]:
     """Yield the drifts: every changed game if `exact`, else only what exceeds the bounds."""
     changed = list(list_changes(games))
     clicks = min(depth.clicks, run.spec.rules.max_clicks)

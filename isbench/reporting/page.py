@@ -15,9 +15,9 @@ from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
 from isbench.reporting.html_report import (
     ReportPictures,
-    differing_objects,
+    find_differing_objects,
+    find_worst_objects,
     render_page,
-    worst_objects,
 )
 from isbench.reporting.recorded_masks import (
     Track,
@@ -84,7 +84,7 @@ def make_page(
     pictures, sizes, fault = ReportPictures(), {}, ""
     note = "No pictures were requested."
     if count:
-        order = differing_objects if pair else worst_objects
+        order = find_differing_objects if pair else find_worst_objects
         share = max(1, count // len(groups))
         keys = {name: order(members, max_clicks)[:share] for name, members in groups.items()}
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from isbench.errors import IsbenchError, unknown
 from isbench.files.atomic import open_atomically
-from isbench.reporting.qualitative import Scene
+from isbench.reporting.qualitative import QualitativeExample
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -95,11 +95,11 @@ def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) ->
     return _save(paths, biou_k, runs, values)
 
 
-def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
-    """Draw scenes side by side and write them as one PNG; return the file."""
+def save_pictures(examples: Sequence[QualitativeExample], folder: Path) -> Path:
+    """Draw examples side by side and write them as one PNG; return the file."""
     from isbench.reporting.plots import side_by_side
 
-    (path,) = _save([folder / "pictures.png"], side_by_side, scenes)
+    (path,) = _save([folder / "pictures.png"], side_by_side, examples)
     return path
 
 

@@ -71,38 +71,38 @@ def train(
     `best.safetensors` of the best validation, `log.csv` and `validation.csv`. Raises IsbenchError
     for anything that prevents the training from finishing, before the first step if possible.
     """
-    with open_training(model, recipe, data, out, resume) as session:
-        for _ in events(session):
+    with open_training(model, recipe, data, out, resume) as run:
+        for _ in events(run):
             pass
-        return summarize(session)
+        return summarize(run)
 
 
-def summarize(session: TrainingRun) -> Outcome:
-    """Return the outcome of a session so far."""
-    done = session.step >= session.total
-    notes = dict(note.split(": ", 1) for note in session.held.notes)
-    return Outcome(session.step, done, notes | session.sampler.gallery.faults)
+def summarize(run: TrainingRun) -> Outcome:
+    """Return the outcome of a training so far."""
+    done = run.step >= run.total
+    notes = dict(note.split(": ", 1) for note in run.held.notes)
+    return Outcome(run.step, done, notes | run.sampler.gallery.faults)
 
 
-def events(session: TrainingRun) -> Iterator[Event]:
+def events(run: TrainingRun) -> Iterator[Event]:
     """Take the remaining steps and yield a Report for each, and a Verdict for each validation.
 
     SIGTERM or Ctrl-C stops after the current step and writes a checkpoint; a second signal stops
     immediately.
     """
-    steps = range(session.step, session.total)
-    batches = prefetch.prefetch(partial(_make_batch, session), steps, count_threads(session.ranks))
+    steps = range(run.step, run.total)
+    batches = prefetch.prefetch(partial(_make_batch, run), steps, count_threads(run.processes))
     with _catch_stop_signals() as stopping, closing(batches):
         started = perf_counter()
         for _ in steps:
-            with session.ranks.together():
+            with run.processes.share_errors():
                 batch = next(batches)
             waited = perf_counter() - started
-            report, stop = _step(session, batch, stopping)
+            report, stop = _step(run, batch, stopping)
             report = report._replace(seconds=perf_counter() - started, waited=waited)
-            session.tally.add(report.loss, report.iou, report.seconds)
-            with session.ranks.together():
-                verdict = _log_and_validate(session, batch, report, stop)
+            run.means.add(report.loss, report.iou, report.seconds)
+            with run.processes.share_errors():
+                verdict = _log_and_validate(run, batch, report, stop)
             yield report
             if verdict is not None:
                 yield verdict
@@ -111,53 +111,51 @@ def events(session: TrainingRun) -> Iterator[Event]:
             started = perf_counter()
 
 
-def _make_batch(session: TrainingRun, step: int) -> Batch:
-    recipe = session.recipe
-    size = schedule.crop_size(recipe, step, len(session.corpus.entries))
-    return prefetch.make_batch(session.sampler, session.ranks.part(step, recipe.batch), size)
+def _make_batch(run: TrainingRun, step: int) -> Batch:
+    recipe = run.recipe
+    size = schedule.crop_size(recipe, step, len(run.corpus.entries))
+    return prefetch.make_batch(run.sampler, run.processes.split_step(step, recipe.batch), size)
 
 
-def _step(session: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
+def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
     """Take a step; also return whether any process was asked to stop."""
-    factor = schedule.rate_factor(session.recipe, session.step, len(session.corpus.entries))
-    learning_rate = session.recipe.learning_rate * factor
-    set_rate(session.optimiser, learning_rate)
-    result = take_step(session, batch)
-    loss, iou, stop = session.ranks.mean([result.loss, result.iou, float(stopping.is_set())])
+    factor = schedule.rate_factor(run.recipe, run.step, len(run.corpus.entries))
+    learning_rate = run.recipe.learning_rate * factor
+    set_rate(run.optimiser, learning_rate)
+    result = take_step(run, batch)
+    loss, iou, stop = run.processes.mean([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise divergence_error(f"the loss is {loss}", session)
-    session.step += 1
-    update_mean(session.mean, session.network, session.recipe.ema, session.step)
-    return Report(session.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
+        raise divergence_error(f"the loss is {loss}", run)
+    run.step += 1
+    update_mean(run.mean, run.network, run.recipe.ema, run.step)
+    return Report(run.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
 
 
-def _log_and_validate(
-    session: TrainingRun, batch: Batch, report: Report, stop: bool
-) -> Verdict | None:
+def _log_and_validate(run: TrainingRun, batch: Batch, report: Report, stop: bool) -> Verdict | None:
     """Log, validate and write a checkpoint if they are due after a step."""
-    checks, step, end = session.recipe.checks, session.step, session.step == session.total
-    if session.logbook is not None and (step % checks.log == 0 or end):
-        _write_log_row(session, report)
-        if session.logbook.shows_pictures:
-            session.logbook.picture(step, _sample_image(batch))
+    checks, step, end = run.recipe.checks, run.step, run.step == run.total
+    if run.log is not None and (step % checks.log == 0 or end):
+        _write_log_row(run, report)
+        if run.log.has_board:
+            run.log.add_image(step, _sample_image(batch))
     verdict = None
     if end or (checks.validation and step % checks.validation == 0):
-        verdict = _validate(session)
+        verdict = _validate(run)
     if stop or end or step % checks.checkpoint == 0:
-        session.checkpoint()
+        run.checkpoint()
     return verdict
 
 
-def _write_log_row(session: TrainingRun, report: Report) -> None:
-    assert session.logbook is not None
-    loss, iou, seconds = session.tally.pop_means()
+def _write_log_row(run: TrainingRun, report: Report) -> None:
+    assert run.log is not None
+    loss, iou, seconds = run.means.pop_means()
     figures = {
         "loss": loss,
         "iou": iou,
         "learning_rate": report.learning_rate,
-        "images_per_second": session.recipe.batch / seconds,
+        "images_per_second": run.recipe.batch / seconds,
     }
-    session.logbook.row(LOG, session.step, figures)
+    run.log.add_row(LOG, run.step, figures)
 
 
 def _sample_image(batch: Batch) -> Any:
@@ -166,42 +164,42 @@ def _sample_image(batch: Batch) -> Any:
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
 
 
-def _validate(session: TrainingRun) -> Verdict | None:
+def _validate(run: TrainingRun) -> Verdict | None:
     """Validate the running mean and write its weights; only on the leading process."""
-    if session.logbook is None:
+    if run.log is None:
         return None
     figures: dict[str, float] = {}
     verdict = None
-    if is_wanted(session):
-        scores = validate(session)
+    if is_wanted(run):
+        scores = validate(run)
         figures = scores.figures()
-        best = scores.noc[-1] < session.best
-        verdict = Verdict(session.step, scores, best)
-        session.logbook.row(VALIDATION, session.step, figures)
-        session.best = min(session.best, scores.noc[-1])
-    card = make_card(session, figures)
-    save_weights(session.mean, session.out / WEIGHTS, card)
+        best = scores.noc[-1] < run.best
+        verdict = Verdict(run.step, scores, best)
+        run.log.add_row(VALIDATION, run.step, figures)
+        run.best = min(run.best, scores.noc[-1])
+    card = make_card(run, figures)
+    save_weights(run.mean, run.out / WEIGHTS, card)
     if verdict is not None and verdict.best:
-        save_weights(session.mean, session.out / BEST, card)
+        save_weights(run.mean, run.out / BEST, card)
     return verdict
 
 
-def make_card(session: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
-    """Return the card of a session's weights, texts by name."""
-    corpus = session.corpus
+def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
+    """Return the card of a training's weights, texts by name."""
+    corpus = run.corpus
     counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}
     return {
-        "model": session.model.name,
-        "options": json.dumps(dict(session.model.options), sort_keys=True),
-        "recipe": session.recipe.text(),
-        "steps": f"{session.step} of {session.total}",
-        "samples": str(session.step * session.recipe.batch),
-        "origin": session.origin,
+        "model": run.model.name,
+        "options": json.dumps(dict(run.model.options), sort_keys=True),
+        "recipe": run.recipe.text(),
+        "steps": f"{run.step} of {run.total}",
+        "samples": str(run.step * run.recipe.batch),
+        "origin": run.origin,
         "data": f"{corpus.name} {corpus.digest}, held-out images left out",
         "sources": json.dumps(counts),
         "licence": corpus.licence,
         "validation": json.dumps(figures, sort_keys=True),
-        "objects": str(len(session.held.keys)),
+        "objects": str(len(run.held.keys)),
         "isbench": version("isbench"),
     }
 

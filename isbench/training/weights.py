@@ -24,7 +24,7 @@ _CARD = "card"  # the only key of the file's metadata: the order of several woul
 _LARGEST = torch.finfo(torch.float16).max
 
 
-class Loaded(NamedTuple):
+class StartingWeights(NamedTuple):
     """What was loaded from a weight file into a network."""
 
     taken: int  # number of tensors that were copied
@@ -62,7 +62,7 @@ def origin_of(path: Path) -> str:
         return ""
 
 
-def start_from(network: nn.Module, path: Path) -> Loaded:
+def start_from(network: nn.Module, path: Path) -> StartingWeights:
     """Copy the tensors of a safetensors file that match a network by key and shape.
 
     Raises IsbenchError for a file that cannot be read, and if no tensor matches.
@@ -85,7 +85,7 @@ def start_from(network: nn.Module, path: Path) -> Loaded:
         )
     network.load_state_dict(matching, strict=False)  # missing keys are returned below
     new = tuple(key for key in state if key not in matching)
-    return Loaded(len(matching), new, tuple(key for key in stored if key not in matching))
+    return StartingWeights(len(matching), new, tuple(key for key in stored if key not in matching))
 
 
 def _to_half(value: Tensor) -> Tensor:

@@ -38,8 +38,8 @@ class Killing(Listening):
         super().__init__()
         self.cluster, self.after = cluster, after
 
-    def played(self, game: Game) -> None:
-        super().played(game)
+    def add_game(self, game: Game) -> None:
+        super().add_game(game)
         if len(self.games) == self.after:
             self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
 

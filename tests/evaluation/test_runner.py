@@ -35,10 +35,10 @@ class Listening:
         self.resumed = 0
         self._stop_after = stop_after
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         self.resumed = len(recorded)
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         self.games.append(game.trajectory.key)
         if len(self.games) == self._stop_after:
             raise KeyboardInterrupt
@@ -176,8 +176,8 @@ class Meddling(Listening):
         super().__init__()
         self._file = file
 
-    def played(self, game: Game) -> None:
-        super().played(game)
+    def add_game(self, game: Game) -> None:
+        super().add_game(game)
         if len(self.games) == 1:
             self._file.write_bytes(self._file.read_bytes() + b" ")
 

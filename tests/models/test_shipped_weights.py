@@ -85,7 +85,7 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     model, recipe = _choose_recipe(line[2], tuple(settings))
     card = read_card(load_card(name).bundled[weights])
     assert model.name == name == card["model"]
-    asked, stored = recipe.deciding(), fill_defaults(json.loads(card["recipe"]))
+    asked, stored = recipe.identity(), fill_defaults(json.loads(card["recipe"]))
     start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
     assert asked == {key: value for key, value in stored.items() if key in asked}
     if start:  # where it lay is not what it was

@@ -47,11 +47,11 @@ def network(name: str) -> nn.Module:
     return made
 
 
-def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
-    lots = torch.Generator().manual_seed(clicks)
-    at = torch.rand(clicks, 2, generator=lots) * torch.tensor(size)
+def make_inputs(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(clicks)
+    at = torch.rand(clicks, 2, generator=rng) * torch.tensor(size)
     places = [(float(row), float(col), k % 3 != 1) for k, (row, col) in enumerate(at)]
-    return torch.rand(2, 4, *size, generator=lots), encode_points(places).repeat(2, 1, 1)
+    return torch.rand(2, 4, *size, generator=rng), encode_points(places).repeat(2, 1, 1)
 
 
 SLOW = [pytest.mark.slow, needs_openvino]
@@ -72,7 +72,10 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
     for size in SIZES:
         for clicks in (1, 4, 23):
             with torch.inference_mode():
-                (wanted,), (found,) = plain(*given(size, clicks)), fast(*given(size, clicks))
+                (wanted,), (found,) = (
+                    plain(*make_inputs(size, clicks)),
+                    fast(*make_inputs(size, clicks)),
+                )
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
 
@@ -109,7 +112,7 @@ def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
 def test_a_backend_answers_as_the_official_networks(name: str) -> None:
     wanted = golden("ritm")[name]
     network = filled_in(GOLDEN[name]())
-    fast = openvino.Compiled(network, Runtime(backend="openvino"))
+    fast = openvino.CompiledNetwork(network, Runtime(backend="openvino"))
     with torch.inference_mode():
         (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
     check(main, wanted["instances"], BLOWN_UP.get(name, ROUNDING))
@@ -140,7 +143,7 @@ def test_a_compiled_network_answers_as_the_network_does() -> None:
     fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
-            (wanted,), (found,) = made(*given(size, 4)), fast(*given(size, 4))
+            (wanted,), (found,) = made(*make_inputs(size, 4)), fast(*make_inputs(size, 4))
         assert (found - wanted).abs().max().item() <= backends.TOLERANCE
 
 
@@ -179,10 +182,10 @@ def test_what_is_compiled_is_kept_and_found_by_its_weights(
     runtime, made = Runtime(backend="openvino"), network("ritm-mini")
     for _ in range(2):
         accelerate(made, runtime)
-    assert len(list(kept(tmp_path))) == 1
+    assert len(list(list_cache(tmp_path))) == 1
     next(made.parameters()).mul_(2)
     accelerate(made, runtime)
-    assert len(list(kept(tmp_path))) == 2
+    assert len(list(list_cache(tmp_path))) == 2
 
 
 @needs_openvino
@@ -195,7 +198,7 @@ def test_a_cache_that_cannot_be_written_is_told(
         accelerate(network("ritm-mini"), Runtime(backend="openvino"))
 
 
-def kept(folder: Path) -> Iterator[Path]:
+def list_cache(folder: Path) -> Iterator[Path]:
     return (folder / "openvino").iterdir()
 
 

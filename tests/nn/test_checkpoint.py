@@ -17,7 +17,7 @@ from isbench.nn.backbones.deeplab import SeparableHead
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.nn.runtime.compute import load_networks
 from isbench.types import Runtime
-from tests.support.synthetic import filled
+from tests.support.synthetic import fill_state
 
 
 def head(width: int = 8) -> nn.Module:
@@ -25,7 +25,7 @@ def head(width: int = 8) -> nn.Module:
 
 
 def weights() -> dict[str, Tensor]:
-    return filled(head().state_dict())
+    return fill_state(head().state_dict())
 
 
 def save_ritm(path: Path) -> None:

@@ -43,7 +43,7 @@ needs_package = pytest.mark.skipif(
 CATS, ESPRESSO = set(range(281, 288)), {967}
 
 
-def classified(image: Image) -> int:
+def classify(image: Image) -> int:
     """Return the ImageNet class of the middle of an image, by the package's own classifier."""
     state = torch.load(find_imagenet(LITE0.name).path, weights_only=True)
     network = Ritm(LiteTrunk())
@@ -71,7 +71,7 @@ def classified(image: Image) -> int:
 def test_the_backbone_knows_what_imagenets_weights_know(photo: str, classes: set[int]) -> None:
     dataset = load_dataset("sample")
     key = next(key for key in dataset.keys if key.startswith(photo))
-    assert classified(dataset.load(key).image) in classes
+    assert classify(dataset.load(key).image) in classes
 
 
 @settings(max_examples=15)

@@ -197,9 +197,9 @@ def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dat
     for row, one in zip(values, games, strict=True):
         wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
         assert row.tolist() == wanted
-    sheet = boundary_tables.make_table(runs[:1], [values])
-    at = sheet.heads.index("BIoU@5")
-    assert sheet.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
+    table = boundary_tables.make_table(runs[:1], [values])
+    at = table.heads.index("BIoU@5")
+    assert table.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
     short = replace(runs[0], spec=replace(runs[0].spec, rules=Rules(5, 0.9)))
     assert (
         boundary_tables.make_table([short], [values]).rows[0][at] == ""

@@ -123,7 +123,7 @@ def no_prediction(turns: Sequence[Turn]) -> list[Any]:
     return [np.zeros(turn.state.shape[:2], bool) for turn in turns]
 
 
-def raising(turns: Sequence[Turn]) -> list[Prediction]:
+def raise_error(turns: Sequence[Turn]) -> list[Prediction]:
     raise ZeroDivisionError("one divided by zero")
 
 
@@ -135,7 +135,7 @@ shape_card = ModelCard(name="wrong-shape", build=lambda: Broken(wrong_shape))
 dtype_card = ModelCard(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
 few_card = ModelCard(name="too-few", build=lambda: Broken(too_few))
 bare_card = ModelCard(name="no-prediction", build=lambda: Broken(no_prediction))
-raising_card = ModelCard(name="raising", build=lambda: Broken(raising))
+raising_card = ModelCard(name="raising", build=lambda: Broken(raise_error))
 not_a_card = 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,11 +54,11 @@ def test_a_resumed_training_is_the_whole_one(
 ) -> None:
     out = tmp_path / "resumed"
     for number, stop in enumerate(stops):
-        with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as session:
-            for event in events(session):
+        with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as run:
+            for event in events(run):
                 if isinstance(event, Report) and event.step == stop:
                     break
-            session.checkpoint()
+            run.checkpoint()
     assert train(card, RECIPE, toy_pack, out, resume=True) == Outcome(9, True, {})
     assert same_training(whole, out)
 
@@ -78,21 +79,33 @@ def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_p
     assert all(torch.equal(one["mean"][key], other["mean"][key]) for key in one["mean"])
 
 
+@pytest.fixture
+def stray_signals() -> Iterator[list[int]]:
+    """Collect the signals that no training catches: they would end the process of the tests."""
+    stray: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    outer = {one: signal.signal(one, lambda number, _: stray.append(number)) for one in numbers}
+    yield stray
+    for one, handler in outer.items():
+        signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
+
 @pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(),
     reason="signals reach the main thread",
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_after_the_step_and_loses_nothing(
-    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path
+    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path, stray_signals: list[int]
 ) -> None:
     before = signal.getsignal(number)
-    with open_training(card, RECIPE, toy_pack, tmp_path) as session:
-        for event in events(session):
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        for event in events(run):
             if isinstance(event, Report) and event.step == 5:
                 assert signal.getsignal(number) != before
                 signal.raise_signal(number)
-        assert session.step == 6
+        assert run.step == 6
+    assert stray_signals == []
     assert signal.getsignal(number) == before
     assert train(card, RECIPE, toy_pack, tmp_path, resume=True).complete
     assert same_training(whole, tmp_path)
@@ -116,13 +129,13 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
     option: str, toy_pack: str, tmp_path: Path
 ) -> None:
     short = replace(RECIPE, checks=Checks(validation=0))
-    with open_training(card, short, toy_pack, tmp_path) as session:
-        next(events(session))
-        session.checkpoint()
+    with open_training(card, short, toy_pack, tmp_path) as run:
+        next(events(run))
+        run.checkpoint()
     other = {**card.options, "flip": True, "zoom_target": 64, "threshold": 0.3}
     changed = replace(card, options={**card.options, option: other[option]})
-    with open_training(changed, short, toy_pack, tmp_path, resume=True) as session:
-        assert session.step == 1
+    with open_training(changed, short, toy_pack, tmp_path, resume=True) as run:
+        assert run.step == 1
     changed = replace(changed, options={**changed.options, "dropout": 0.5})
     refused = r"options\.dropout is 0\.1 there and 0\.5 here"
     with (
@@ -171,20 +184,20 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
         checks=Checks(validation=0, objects=20),
     )  # fmt: skip
     model = ModelCard("smoke", build=build, networks=lambda **_: {"network": Ritm(Mini())})
-    with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
+    with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as run:
 
         def iou(predictor: Predictor) -> NDArray[np.float64]:
             """Return the mean IoU of held-out objects after each of 10 clicks."""
-            samples = map(session.held.load, session.held.keys)
+            samples = map(run.held.load, run.held.keys)
             games = play(predictor, samples, Rules(max_clicks=10))
             return curves([game.trajectory for game in games], 10).mean(axis=0)
 
         # images as large as those it was trained on: it has no time to learn more scales
         network = CropPredictor(
-            InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, session.mean)
+            InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, run.mean)
         )
         drawn, simple = iou(network), iou(nearest.build())
-        for _ in events(session):
+        for _ in events(run):
             pass
         trained = iou(network)
     assert trained.mean() > simple.mean() + 0.1 > drawn.mean() + 0.1, (trained, simple, drawn)

@@ -5,14 +5,13 @@ Not here: which clicker a preset uses (`isbench.protocol`), and what a clicker m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation.clickers.contract import ask_clicker
-from isbench.extensions import Group, list_names, load_extension
+from isbench.extensions import Group, check_name_and_version, list_names, load_extension
 from isbench.options import format_option, is_recordable, parse_option
 from isbench.types import Clicker, ClickFunction, Scalar
 
@@ -93,14 +92,7 @@ def make_function(clicker: ChosenClicker) -> ClickFunction:
 
 def check_card(card: Clicker) -> None:
     """Raise IsbenchError for a card whose name, version or parameters cannot be recorded."""
-    if not isinstance(card.name, str) or not re.fullmatch(r"[\w.+-]+", card.name):
-        raise IsbenchError(
-            f"a clicker is named {card.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
-        )
-    if not isinstance(card.version, str) or not card.version:
-        raise IsbenchError(
-            f"clicker {card.name} has version {card.version!r}; wanted a string such as '1'"
-        )
+    check_name_and_version(CLICKERS, card.name, card.version)
     for key, value in card.parameters.items():
         if not isinstance(key, str) or not key.isidentifier() or not is_recordable(value):
             raise IsbenchError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.executors.processes import DEATHS, Lost
+from isbench.evaluation.executors.processes import DEATHS, LostObject
 from isbench.evaluation.job import Job
 from isbench.types import Game
 
@@ -31,12 +31,12 @@ class Ray:
 
     def __call__(
         self, job: Job, chunks: Iterable[Sequence[str]], workers: int | None
-    ) -> Iterator[Game | Lost]:
+    ) -> Iterator[Game | LostObject]:
         """Assign chunks of keys to `workers` processes and yield games as they finish.
 
         None means as many workers as the cluster has room for. Objects of a lost machine or worker
-        are reassigned; an object at which `DEATHS` workers died is yielded as Lost. Exceptions of
-        workers are re-raised.
+        are reassigned; an object at which `DEATHS` workers died is yielded as LostObject.
+        Exceptions of workers are re-raised.
         """
         ray = _connect(self.address)
         try:
@@ -113,7 +113,7 @@ class _Workers:
     deaths: Counter[str] = field(default_factory=Counter)
     startup_deaths: int = 0  # workers that died before they were ready
 
-    def games(self, workers: int) -> Iterator[Game | Lost]:
+    def games(self, workers: int) -> Iterator[Game | LostObject]:
         """Play all waiting chunks."""
         for _ in range(min(workers, len(self.waiting))):
             self._start_worker()
@@ -167,7 +167,7 @@ class _Workers:
         else:
             self.idle.append(worker)
 
-    def _remove_dead_worker(self, done: Any) -> Iterator[Lost]:
+    def _remove_dead_worker(self, done: Any) -> Iterator[LostObject]:
         """Requeue a dead worker's chunk, without an object that killed too many; start another."""
         self._start_worker()
         if self.starting.pop(done, None) is not None:
@@ -181,7 +181,7 @@ class _Workers:
         _, chunk = self.busy.pop(done)
         self.deaths[chunk[0]] += 1
         if self.deaths[chunk[0]] == DEATHS:
-            yield Lost(chunk.popleft(), None)
+            yield LostObject(chunk.popleft(), None)
         if chunk:
             self.waiting.appendleft(chunk)
             if self.idle:  # the new worker may never get resources

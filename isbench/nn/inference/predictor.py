@@ -51,11 +51,11 @@ class Picture:
 
         The result is bit-exact with resizing all four channels at once; the image's are cached.
         """
-        crop = self._resized_crop(box, size).clone()
+        crop = self._resize_crop(box, size).clone()
         crop[:, 3:] = resize_bilinear(_crop(x, box), size)
         return crop
 
-    def _resized_crop(self, box: Box, size: tuple[int, int]) -> Tensor:
+    def _resize_crop(self, box: Box, size: tuple[int, int]) -> Tensor:
         # with the blank channel: PyTorch resizes three channels with another kernel than four
         resized = self._crops.pop((box, size), None)
         if resized is None:
@@ -117,7 +117,7 @@ def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
+def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -> State:
     """Return the state before the first click; an initial mask has probability 1."""
     rows, cols = picture.pixels.shape[-2:]
     if initial is None:
@@ -125,7 +125,7 @@ def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
         return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
     probability = _rescale(mask, (rows, cols))
-    return State(picture, probability, (probability[0, 0] > sure).cpu().numpy(), None)
+    return State(picture, probability, (probability[0, 0] > zoom_threshold).cpu().numpy(), None)
 
 
 def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
@@ -140,7 +140,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
     """Return the prediction: the probability map, thresholded at the image's original size."""
     whole = _rescale(probability, state.picture.shape)
     mask, certain = yield HostRequest(
-        (whole[0, 0] > config.threshold, probability[0, 0] > config.sure)
+        (whole[0, 0] > config.threshold, probability[0, 0] > config.zoom_threshold)
     )
     return Prediction(mask, State(state.picture, probability, certain, box))
 
@@ -259,7 +259,7 @@ class InferenceConfig:
     runtime: Runtime = _CPU
 
     @property
-    def sure(self) -> float:
+    def zoom_threshold(self) -> float:
         """Return the probability above which a pixel counts when zooming in."""
         return self.zoom.threshold if self.zoom else self.threshold
 
@@ -341,7 +341,7 @@ class CropPredictor:
 
     def start(self, encoded: Picture, initial: Mask | None) -> State:
         """Return the state before the first click."""
-        return start_state(encoded, initial, self.config.sure)
+        return start_state(encoded, initial, self.config.zoom_threshold)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""

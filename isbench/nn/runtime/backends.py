@@ -95,7 +95,7 @@ def _compile(network: nn.Module, runtime: Runtime) -> Computed:
 
 
 def _openvino(network: nn.Module, runtime: Runtime) -> Computed:
-    return openvino.Compiled(network, runtime)
+    return openvino.CompiledNetwork(network, runtime)
 
 
 _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {

@@ -48,7 +48,7 @@ def load_networks(make: Callable[[], Networks], runtime: Runtime) -> Networks:
     """Return networks for inference, their weights loaded, or randomly initialised if none are set.
 
     All networks are in one weight file, unless their keys name different tensors: then each has a
-    file of its own, in order. Raises IsbenchError for a wrong number of files, and for weights that
+    separate file, in order. Raises IsbenchError for a wrong number of files, and for weights that
     changed since they were hashed.
     """
     with torch.random.fork_rng(devices=[]):

@@ -39,7 +39,7 @@ def is_installed() -> bool:
     return find_spec("openvino") is not None
 
 
-class Compiled:
+class CompiledNetwork:
     """A network compiled by OpenVINO, on the runtime's number of threads."""
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
