@@ -11,7 +11,7 @@ from typing import Protocol
 
 from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
-from isbench.errors import IsbenchError, PredictorError
+from isbench.errors import IsbenchError, PredictorError, check_least
 from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.executors.processes import Executor, Lost, play_here
 from isbench.evaluation.job import Job, check_model, opencv_threads
@@ -136,7 +136,7 @@ def run(
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
         if save_masks and not saved_masks.read(existing.path):
-            watch.note("it was played without --save-masks: reports recompute its masks")
+            watch.note("it was played without saving masks: reports recompute them")
         return existing
     check_model(model)
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
@@ -165,10 +165,11 @@ def run(
 
 
 def _check_arguments(workers: int | None, shard: Shard | None) -> None:
-    if workers is not None and workers < 1:
-        raise IsbenchError(f"workers is {workers}; wanted at least 1")
+    if workers is not None:
+        check_least("workers", workers, 1)
     if shard is not None and not 1 <= shard.number <= shard.of:
-        raise IsbenchError(f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more")
+        message = f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more"
+        raise IsbenchError(message, setting="shard")
 
 
 def _load(
@@ -184,7 +185,8 @@ def _load(
 def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:
     if shard is not None:
         raise IsbenchError(
-            f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
+            f"model {model.name} learns from object to object and cannot be sharded; play all objects",
+            setting="shard",
         )
 
 

@@ -20,7 +20,10 @@ from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 
-FULL_GAMES = "IoU@k needs full games, which do not stop at an IoU: run with --stop-iou 1.01"
+FULL_GAMES = (
+    "IoU@k needs full games, which do not stop at an IoU: play with stop_iou above 1 (`isbench run "
+    "--stop-iou 1.01`)"
+)
 
 LEGEND = (
     "NoC: mean number of clicks to reach the IoU [95 % interval over images]; NoF: number of "

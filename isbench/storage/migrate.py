@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_error
 from isbench.storage import records, store
 
-_REMEDY = "no run is lost: free some space, and run the same command again"
+_REMEDY = Remedy("no run is lost: free some space, and convert the folder again")
 
 
 class Migration(NamedTuple):

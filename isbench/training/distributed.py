@@ -76,7 +76,7 @@ def join_processes(batch: int) -> Iterator[Ranks]:
     if torch.cuda.is_available() and local_world > torch.cuda.device_count():
         raise IsbenchError(
             f"there are {local_world} processes on this machine and {torch.cuda.device_count()} "
-            "GPUs; wanted one GPU per process: lower --nproc-per-node"
+            "GPUs; wanted one GPU per process: start fewer processes"
         )
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":

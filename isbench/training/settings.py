@@ -47,11 +47,12 @@ def list_settings(recipe: Recipe) -> dict[str, Any]:
 def _with_setting(recipe: Recipe, key: str, text: str) -> Recipe:
     defaults = list_settings(recipe)
     if key not in defaults:
-        raise unknown("setting of a recipe", key, defaults)
+        raise unknown("setting of a recipe", key, defaults, "settings")
     try:
         value = _parse_value(text, key, defaults[key])
     except ValueError as error:
-        raise IsbenchError(f"setting {key} is {text!r}; wanted {error}") from None
+        message = f"setting {key} is {text!r}; wanted {error}"
+        raise IsbenchError(message, setting="settings") from None
     part, separator, name = key.partition(".")
     if not separator:
         return replace(recipe, **{key: value})

@@ -54,7 +54,8 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise IsbenchError("executor ray is not installed: pip install 'isbench[ray]'") from error
+        message = "executor ray is not installed: pip install 'isbench[ray]'"
+        raise IsbenchError(message, setting="executor") from error
     extra: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         _probe(address)
@@ -63,7 +64,8 @@ def _connect(address: str) -> Any:
         reason = " ".join(str(error).split())
         raise IsbenchError(
             f"no Ray cluster at {address} ({reason}); start one with `ray start --head`, or use "
-            "--address local"
+            "the address local",
+            setting="address",
         ) from error
     return ray
 
@@ -141,7 +143,8 @@ class _Workers:
         raise IsbenchError(
             f"the Ray cluster had no room for a worker with {self.worker.cpus} CPUs and "
             f"{self.worker.gpus} GPUs for {_TIMEOUT} s; it has {resources.get('CPU', 0):.0f} CPUs "
-            f"and {resources.get('GPU', 0):.0f} GPUs: add machines, or lower --threads"
+            f"and {resources.get('GPU', 0):.0f} GPUs: add machines, or use fewer threads",
+            setting="threads",
         )
 
     def _start_worker(self) -> None:
