@@ -1,4 +1,4 @@
-"""The flag of the setting that an error names: the library speaks of values, the command adds it."""
+"""The flag of the setting that an error names: the library speaks of values only."""
 
 from __future__ import annotations
 

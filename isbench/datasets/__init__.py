@@ -24,17 +24,17 @@ from isbench.types import Dataset
 __all__ = ["find_folder", "is_known", "load_dataset"]
 
 
-def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
+def load_dataset(name: str, data: Path | str | None = None, limit: int | None = None) -> Dataset:
     """Return a data set; its objects are listed now and loaded later, one at a time.
 
     Parameters
     ----------
-    name
+    name : str
         A name that `isbench datasets` lists, a name that the user added, or `READER:PLACE`, such as
         `folder:PATH` or `coco:IMAGES_DIR,ANNOTATIONS.json`.
-    data
+    data : Path, str or None
         The folder of the data sets; by default ISBENCH_DATA, else the user-data folder.
-    limit
+    limit : int or None
         Keep only the first objects.
 
     Returns
@@ -50,7 +50,7 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
     """
     if limit is not None:
         check_least("limit", limit, 1)
-    dataset = _load(name, data)
+    dataset = _load(name, None if data is None else Path(data))
     if not dataset.keys:
         raise IsbenchError(f"data set {name} has no objects; wanted at least 1")
     if limit is None:
@@ -86,7 +86,8 @@ def _load_named(name: str, data: Path | None) -> Dataset:
         raise IsbenchError(
             f"data set {name} is not in {data_folder(data)}: wanted a folder "
             f"{' or '.join(card.folders)} that contains {card.landmark}; try `isbench data get "
-            f"{name}` or `isbench data import {name} PATH`, or pass the parent of its folder as `data`",
+            f"{name}` or `isbench data import {name} PATH`, or pass the parent of its folder as "
+            "`data`",
             setting="data",
         )
     source, read = f"data set {name}", partial(card.read, name, root)

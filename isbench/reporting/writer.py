@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from isbench.errors import IsbenchError, unknown
 from isbench.files.atomic import open_atomically
@@ -14,14 +14,36 @@ from isbench.storage import store
 from isbench.storage.store import Run
 
 
-def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
+class ChosenRuns(NamedTuple):
+    """Complete runs, sorted by data set and model, and notes on those left out."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def choose_runs(names: Sequence[str | Path] = (), folder: Path | str = "runs") -> ChosenRuns:
     """Return the complete runs that the names match, and notes on those left out.
 
-    A name is a run file, a folder of runs, or the first digits of a run digest; without names, all
-    runs below `out` are used. Raises IsbenchError for a name that matches nothing, and if no run is
-    complete.
+    Parameters
+    ----------
+    names : sequence of str
+        Run files, folders of runs, or the first digits of run digests; empty: all runs.
+    folder : Path or str
+        The folder to look up runs in, with its subfolders.
+
+    Returns
+    -------
+    ChosenRuns
+        At least one run.
+
+    Raises
+    ------
+    IsbenchError
+        For a name that matches nothing, a named run that is damaged, and if no run is complete.
     """
-    found = [p for name in names for p in _find_paths(name, out)] if names else store.find(out)
+    out = Path(folder)
+    named = [p for name in names for p in _find_paths(str(name), out)]
+    found = named if names else store.find(out)
     if not found:
         raise IsbenchError(f"no run below {out}; make one with `isbench run`")
     paths = {path.resolve(): path for path in found}
@@ -43,9 +65,9 @@ def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
             )
     if not runs:
         raise IsbenchError(
-            f"no finished run in {', '.join(names) or out}; make one with `isbench run`"
+            f"no finished run in {', '.join(map(str, names)) or out}; make one with `isbench run`"
         )
-    return sorted(runs, key=_sort_key), notes
+    return ChosenRuns(sorted(runs, key=_sort_key), notes)
 
 
 def has_finished(out: Path) -> bool:

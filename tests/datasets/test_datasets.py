@@ -13,7 +13,7 @@ from isbench.datasets import find_folder, load_dataset
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.registry import BUILT_IN
-from isbench.datasets.verify import verify
+from isbench.datasets.verify import verify_dataset
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
@@ -83,7 +83,7 @@ def test_the_fingerprint_is_of_the_content_wherever_it_lies(
 
 
 def test_verify_finds_nothing_wrong(dataset: Dataset) -> None:
-    verdict = verify(dataset)
+    verdict = verify_dataset(dataset)
     assert verdict.objects == len(dataset.keys)
     assert (verdict.faults, verdict.empty) == ((), 0)
     assert verdict.fingerprint == fingerprint(dataset)
