@@ -7,11 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, check_least, unknown
 from isbench.files.atomic import open_atomically
-from isbench.reporting.qualitative import Scene
+from isbench.reporting.boundary_tables import compute_boundaries
+from isbench.reporting.qualitative import Scene, load_scenes
 from isbench.storage import store
 from isbench.storage.store import Run
+
+BOUNDARIES, PICTURES = "biou_k", "pictures"  # plots that need masks
 
 
 class ChosenRuns(NamedTuple):
@@ -94,18 +97,61 @@ def read_template(name: str) -> dict[str, str]:
     return {**parts, "js": (shared / "masks.js").read_text("utf-8") + parts["js"]}
 
 
-def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
-    """Draw a plot and write it as PNG and SVG; return the files."""
+def save_plot(
+    runs: Sequence[Run],
+    plot: str,
+    max_clicks: int = 20,
+    folder: Path | str = "runs/plots",
+    *,
+    objects: int = 6,
+    data: Path | str | None = None,
+) -> list[Path]:
+    """Draw a plot of runs and return the files, PNG and SVG.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Complete runs; two over one data set for "pictures".
+    plot : str
+        iou_k, noc_hist, biou_k, or pictures of the objects where two runs differ most. The last two
+        need the data, and the models unless the masks are saved.
+    max_clicks : int
+        Games count up to this click.
+    folder : Path or str
+        Receives the files.
+    objects : int
+        The number of objects that "pictures" shows, in one PNG.
+    data : Path, str or None
+        The folder of the data sets, as for `load_dataset`.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown plot, and if data, a model or weights are missing.
+    """
     from isbench.reporting.plots import (  # imports matplotlib, which is slow
         ALIASES,
         PLOTS,
     )
 
+    check_least("max_clicks", max_clicks, 1)
+    check_least("objects", objects, 1)
     name = ALIASES.get(plot, plot)
+    root, target = None if data is None else Path(data), Path(folder)
+    if name == PICTURES:
+        return [save_pictures(list(load_scenes(runs, max_clicks, objects, root)), target)]
+    if name == BOUNDARIES:
+        values = [compute_boundaries(run, max_clicks, root) for run in runs]
+        return save_boundaries(runs, values, target)
     if name not in PLOTS:
-        raise unknown("plot", plot, PLOTS)
+        raise unknown("plot", plot, (*PLOTS, BOUNDARIES, PICTURES), "plot")
     return _save(
-        [folder / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
+        [target / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
     )
 
 

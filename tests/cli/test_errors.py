@@ -94,7 +94,7 @@ NOT_A_PICTURE = b"GIF89a nothing of the kind"
         (["report", "{}/old.jsonl"], "has format 99"),
         (["report", "--table", "nocs"], "did you mean noc?"),
         (["report", "--format", "html5"], "available: csv, latex, markdown, rich"),
-        (["report", "--max-clicks", "0"], "max-clicks is 0"),
+        (["report", "--max-clicks", "0"], "max_clicks is 0; wanted at least 1 (--max-clicks)"),
         (["compare", "abc", "def", "--runs", "{}/none"], "no run below"),
         (["data", "verify", "grabct"], "did you mean grabcut?"),
         (["data", "path", "grabcut", "--data", "{}/none"], "isbench data get"),

@@ -152,5 +152,5 @@ def test_an_unknown_name_gets_the_nearest(name: str, near: str) -> None:
 
 def test_a_missing_set_gets_every_way_to_have_it(tmp_path: Path) -> None:
     said = refusal("davis", tmp_path)
-    for part in ("DAVIS or DAVIS345", "isbench data get davis", "isbench data import", "--data"):
+    for part in ("DAVIS or DAVIS345", "isbench data get davis", "isbench data import", "as `data`"):
         assert part in said
