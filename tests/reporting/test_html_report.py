@@ -85,7 +85,7 @@ def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> 
     watch = Listening()
     for save in (False, True):
         run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
-    assert watch.notes[-1].startswith("it was played without --save-masks")
+    assert watch.notes[-1].startswith("it was played without saving masks")
 
 
 def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:
