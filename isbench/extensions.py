@@ -43,7 +43,7 @@ def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     # an editable install may list a package twice
     places = {point.value: point for point in entry_points(group=group.name) if point.name == name}
     if not places:
-        raise unknown(group.noun, name, list_names(group))
+        raise unknown(group.noun, name, list_names(group), group.noun.replace(" ", ""))
     if len(places) > 1:
         raise IsbenchError(
             f"two {group.noun}s named {name!r}: {' and '.join(sorted(places))}; uninstall one"

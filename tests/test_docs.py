@@ -22,7 +22,7 @@ from isbench.nn.runtime import openvino
 from isbench.papers.all_tables import make_pages
 from isbench.papers.registry import load_paper
 from isbench.reporting.writer import choose_runs
-from isbench.storage.store import digest_of_path
+from isbench.storage.store import digest_of_path, find, read
 from isbench.testing import check_clicker, check_predictor
 from isbench.types import Rules
 from tests.support.packages import install_package
@@ -145,8 +145,17 @@ def test_the_python_example_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
     exec(code, {})
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[4:8]] == [
+        "model",
+        "nearest",
+        "grabcut",
+        "NoC_5@80:",
+    ]
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert {read(path).spec.preset for path in find(tmp_path / "runs")} == {"strict"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

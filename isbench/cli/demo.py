@@ -10,16 +10,12 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.networks import (
-    NetworkOptions,
-    load_models,
-    network_options,
-    with_photograph_size,
-)
+from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
+from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
 from isbench.reporting.writer import read_template
 
@@ -73,7 +69,7 @@ def demo(
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
-    loaded = [with_photograph_size(load()) for load in load_models(models, settings, options)]
+    loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
         state = DemoState(
             {

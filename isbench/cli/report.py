@@ -11,8 +11,8 @@ import click
 
 from isbench.cli.options import console, data_option, runs_option
 from isbench.cli.progress import track
-from isbench.datasets import is_known, load_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.datasets import is_known
+from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
@@ -21,7 +21,7 @@ from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
-from isbench.reporting.qualitative import make_caption, make_examples
+from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
@@ -30,10 +30,10 @@ from isbench.reporting.text_table import (
     format_markdown,
     make_terminal_tables,
 )
+from isbench.reporting.writer import BOUNDARIES, PICTURES
 from isbench.storage.store import Run
 
-PICTURES = "pictures"
-BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks, saved or recomputed
+BOUNDARY = "biou"  # needs the masks, saved or recomputed
 
 
 class ReportOptions(NamedTuple):
@@ -219,20 +219,16 @@ def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
         return text
     table = find_table(text)
     if table is None:
-        raise unknown("table", text, (*known, *list_tables()))
+        raise unknown("table", text, (*known, *list_tables()), "table")
     return table
 
 
 def _check(form: str, options: ReportOptions) -> None:
     if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    for name, number, least in (
-        ("max-clicks", options.max_clicks, 1),
-        ("objects", options.objects, 1),
-        ("pictures", options.pictures, 0),
-    ):
-        if number < least:
-            raise IsbenchError(f"{name} is {number}; wanted at least {least}")
+        raise unknown("format", form, FORMATS, "format")
+    check_least("max_clicks", options.max_clicks, 1)
+    check_least("objects", options.objects, 1)
+    check_least("pictures", options.pictures, 0)
 
 
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -253,11 +249,7 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
 
 def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     """Draw the objects where two runs differ most, and print the figures of each model."""
-    if len({run.spec.dataset for run in chosen}) != 1:
-        names = ", ".join(sorted({run.spec.dataset for run in chosen}))
-        raise IsbenchError(f"pictures show two runs over one data set, not {names}; name two")
-    dataset = load_dataset(chosen[0].spec.dataset, options.data)
-    examples = list(make_examples(chosen, dataset, options.max_clicks, options.objects))
+    examples = list(load_examples(chosen, options.max_clicks, options.objects, options.data))
     for example in examples:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"

@@ -19,7 +19,7 @@ from isbench.types import Dataset, Predictor
 CLICKS = 5  # most clicks of each replayed game
 
 
-def recheck(
+def recheck_run(
     run: Run,
     sources: Mapping[str, str],
     dataset: Dataset,

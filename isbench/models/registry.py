@@ -46,9 +46,11 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
     for key, value in given.items():
         if key not in values:
             if not values:
-                raise IsbenchError(f"model {card.name} has no options, but got {key}={value}")
-            raise unknown(f"option of {card.name}", key, values)
-        values[key] = parse_option(f"option {key} of {card.name}", value, values[key])
+                message = f"model {card.name} has no options, but got {key}={value}"
+                raise IsbenchError(message, setting="options")
+            raise unknown(f"option of {card.name}", key, values, "options")
+        what = f"option {key} of {card.name}"
+        values[key] = parse_option(what, value, values[key], "options")
     return values
 
 

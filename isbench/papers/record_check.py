@@ -26,6 +26,7 @@ from isbench.evaluation.replay_check import (
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
 from isbench.reporting.compare import run_title
+from isbench.reporting.writer import choose_runs
 from isbench.storage.environment import processor
 from isbench.storage.processors import is_on_processor, read_processors
 from isbench.storage.store import Run, digest_of_path
@@ -40,6 +41,23 @@ class Finding(NamedTuple):
     kind: str  # drift, within bounds, skipped, or replayed; the last is counted but not printed
     text: str = ""
     lacking: bool = False  # skipped because data, weights or a library are missing
+
+
+DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10)}  # what is replayed of each run, by budget
+
+
+def check_records(
+    paper: Paper, results: Path, budget: str = "full", data: Path | None = None
+) -> Iterator[Finding]:
+    """Yield the findings of the check of a folder: its tables, and with a budget its games.
+
+    With the budget "none" no game is replayed. Raises IsbenchError if no run is finished.
+    """
+    runs, notes = choose_runs((), results)
+    yield from check_tables(paper, runs, results)
+    if budget in DEPTHS:
+        yield from check_runs(runs, results, DEPTHS[budget], data)
+    yield from (Finding("skipped", note) for note in notes)
 
 
 def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[Finding]:

@@ -7,10 +7,12 @@ task. Both models are built and replayed for the masks. Not here: drawing the ex
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
@@ -99,6 +101,17 @@ def make_examples(
         yield QualitativeExample(
             sample.key, sample.image, sample.truth, pair.shared_clicks, tuple(both)
         )
+
+
+def load_examples(
+    runs: Sequence[Run], max_clicks: int, count: int, data: Path | None = None
+) -> Iterator[QualitativeExample]:
+    """Yield the examples of two runs like `make_examples`, over the data set that both name."""
+    names = sorted({run.spec.dataset for run in runs})
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise IsbenchError(f"pictures show two runs over one data set, not {found}; name two")
+    yield from make_examples(runs, load_dataset(names[0], data), max_clicks, count)
 
 
 def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:

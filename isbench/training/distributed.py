@@ -78,7 +78,7 @@ def join_processes(batch: int) -> Iterator[Processes]:
     if torch.cuda.is_available() and local_world > torch.cuda.device_count():
         raise IsbenchError(
             f"there are {local_world} processes on this machine and {torch.cuda.device_count()} "
-            "GPUs; wanted one GPU per process: lower --nproc-per-node"
+            "GPUs; wanted one GPU per process: start fewer processes"
         )
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":

@@ -8,25 +8,27 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from isbench.training import prefetch, schedule
 from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
+from isbench.training.settings import choose_recipe
 from isbench.training.step import divergence_error, take_step
 from isbench.training.training_log import LOG, VALIDATION
 from isbench.training.training_run import TrainingRun, count_threads, open_training
 from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
-from isbench.types import LoadedModel, ModelCard
+from isbench.types import LoadedModel, ModelCard, Scalar
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
@@ -63,18 +65,54 @@ Event: TypeAlias = Report | Verdict
 
 
 def train(
-    model: LoadedModel | ModelCard, recipe: Recipe, data: str, out: Path, resume: bool = False
+    model: LoadedModel | ModelCard | str,
+    data: str,
+    out: Path | str | None = None,
+    *,
+    recipe: Recipe | None = None,
+    settings: Mapping[str, Scalar] = MappingProxyType({}),
+    resume: bool = False,
 ) -> Outcome:
     """Train a model's network with a recipe into a folder, or resume from its checkpoint.
 
-    The folder receives `training.pt`, `weights.safetensors` with the running mean,
-    `best.safetensors` of the best validation, `log.csv` and `validation.csv`. Raises IsbenchError
-    for anything that prevents the training from finishing, before the first step if possible.
+    Parameters
+    ----------
+    model : LoadedModel, ModelCard or str
+        A model with a network, a card or the name of one.
+    data : str
+        Training data: `pack:PATH` or its path, `sbd`, `coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]`
+        or `folder:PATH`.
+    out : Path, str or None
+        Receives `training.pt`, `weights.safetensors` with the running mean, `best.safetensors` of
+        the best validation, `log.csv` and `validation.csv`. None: runs/training/MODEL.
+    recipe : Recipe or None
+        How to train; None: as the model's card says.
+    settings : mapping
+        Settings of the recipe and options of the model by name, as values or text.
+    resume : bool
+        Continue bit-exactly from the checkpoint in `out`.
+
+    Returns
+    -------
+    Outcome
+        Not complete if a signal stopped the training.
+
+    Raises
+    ------
+    IsbenchError
+        For anything that prevents the training from finishing, before the first step if possible.
     """
-    with open_training(model, recipe, data, out, resume) as run:
+    chosen = choose_recipe(model, recipe, settings)
+    folder = choose_folder(chosen) if out is None else Path(out)
+    with open_training(chosen, chosen.card.recipe, data, folder, resume) as run:
         for _ in events(run):
             pass
         return summarize(run)
+
+
+def choose_folder(model: LoadedModel) -> Path:
+    """Return the default folder of a model's training."""
+    return Path("runs") / "training" / model.name
 
 
 def summarize(run: TrainingRun) -> Outcome:

@@ -195,7 +195,7 @@ def check_recipe(recipe: Recipe) -> None:
         if not valid
     ]
     if faults:
-        raise IsbenchError(f"recipe: {'; '.join(faults)}")
+        raise IsbenchError(f"recipe: {'; '.join(faults)}", setting="settings")
 
 
 def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:

@@ -181,7 +181,8 @@ def _make_forward(network: nn.Module, recipe: Recipe) -> nn.Module:
         if shutil.which(compiler) is None:
             raise IsbenchError(
                 f"compiled=on needs a C++ compiler, but {compiler} is not installed; install it, "
-                "set CXX to another, or set compiled=off"
+                "set CXX to another, or set compiled=off",
+                setting="settings",
             )
         training_forward.compile()
     return training_forward
@@ -229,7 +230,8 @@ def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
     """Create the folder; raises IsbenchError if it is not writable or holds a training."""
     if not resume and any((out / name).exists() for name in (checkpoints.FILE, LOG)):
         raise IsbenchError(
-            f"{out} already holds a training; add --resume to continue it, or choose another --out"
+            f"{out} already holds a training; resume it, or choose another folder",
+            setting="resume",
         )
     if not processes.is_leader:
         return
@@ -240,5 +242,5 @@ def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
         probe.unlink()
     except OSError as error:
         raise IsbenchError(
-            f"cannot write into {out}: {error.strerror}; choose another --out"
+            f"cannot write into {out}: {error.strerror}; choose another folder", setting="out"
         ) from error

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import write_atomically
 
 # what to do when the disk is full
-REMEDY = "the previous file is kept: free some space and continue with --resume"
+REMEDY = Remedy("the previous file is kept: free some space and resume", "resume")
 _CARD = "card"  # the only key of the file's metadata: the order of several would not be stable
 _LARGEST = torch.finfo(torch.float16).max
 

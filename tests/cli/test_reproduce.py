@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from isbench.cli import reproduce
 from isbench.datasets import load_dataset
 from isbench.evaluation import replay, runner
 from isbench.evaluation.replay_check import Depth
-from isbench.papers import candidates, plan, record_check
+from isbench.papers import candidates, plan, record_check, reproduction
 from isbench.papers.cells import Records
 from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
@@ -68,10 +67,10 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     asked = plan.plan_small([Records(load_paper().find_table("1"), {row: candidate}, [])])
     (task,) = asked.tasks
     task = task._replace(limit=1, rules=Rules(2))
-    (run,) = reproduce._play([task], tmp_path / "results", "1", None)
+    (run,) = reproduction.play_tasks([task], tmp_path / "results")
     assert run.spec.weights == candidate.weights[0].digest
     before = read_sealed(tmp_path / "results")
-    reproduce._play([task], tmp_path / "results", "1", None)
+    list(reproduction.play_tasks([task], tmp_path / "results"))
     assert read_sealed(tmp_path / "results") == before
     monkeypatch.setattr(replay, "load_card", lambda name: card)
     depth, dataset = Depth(1, 2), load_dataset("sample", limit=1)

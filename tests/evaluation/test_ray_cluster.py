@@ -69,6 +69,13 @@ def test_what_a_worker_raises_reaches_the_user(tmp_path: Path, cluster: Any) -> 
         run(toys.raising_card, toys.blobs(3), RULES, out=tmp_path, executor=Ray(cluster.address))
 
 
+def test_an_error_of_a_worker_keeps_its_setting(tmp_path: Path, cluster: Any) -> None:
+    strict, executor = Rules(reject_empty=True), Ray(cluster.address)
+    with pytest.raises(IsbenchError, match="use the preset ritm-2021") as raised:
+        run(toys.card, toys.empty_blobs(2), strict, out=tmp_path, executor=executor)
+    assert raised.value.setting == "preset"
+
+
 def test_no_cluster_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
         run(toys.card, toys.blobs(3), RULES, out=tmp_path, executor=Ray("127.0.0.1:1"))

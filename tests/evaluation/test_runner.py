@@ -224,7 +224,7 @@ def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:
         ({"max_clicks": 0}, "max_clicks is 0; wanted at least 1"),
         ({"stop_iou": 0}, "stop_iou is 0; wanted above 0"),
         ({"stop_iou": float("nan")}, "stop_iou is nan"),
-        ({"seed": -1}, "seed is -1; wanted 0 or more"),
+        ({"seed": -1}, "seed is -1; wanted at least 0"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused_when_they_are_made(

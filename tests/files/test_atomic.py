@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_atomically
 
 
@@ -50,7 +50,8 @@ def test_a_full_disk_keeps_the_old_file_and_gives_one_line(tmp_path: Path, size:
     path = tmp_path / "file"
     write_atomically(path, b"old")
     with full_disk(size), pytest.raises(IsbenchError) as raised:
-        write_atomically(path, bytes(100_000), "buy a larger disk")
+        write_atomically(path, bytes(100_000), Remedy("buy a larger disk", "out"))
+    assert raised.value.setting == "out"
     assert str(raised.value).startswith(f"cannot write {path}: ")
     assert str(raised.value).endswith("; buy a larger disk")
     assert "\n" not in str(raised.value)

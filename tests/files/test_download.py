@@ -187,7 +187,7 @@ def test_what_is_not_the_file_is_refused_and_nothing_is_left(
     with pytest.raises(IsbenchError, match=said) as raised:
         fetch(file(url, sha256=known[0], size=known[1]), tmp_path)
     assert url in str(raised.value)
-    assert "--url" in str(raised.value)
+    assert raised.value.setting == "urls"
     assert list_names(tmp_path) == []
     assert list_requests(server) == [0]
 

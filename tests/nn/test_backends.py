@@ -159,7 +159,7 @@ class Fickle(nn.Module):
 
 @needs_openvino
 def test_a_network_that_cannot_be_traced_is_refused() -> None:
-    with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* --backend eager"):
+    with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* the eager backend"):
         accelerate(Lawless(), Runtime(backend="openvino"))
 
 
@@ -194,7 +194,7 @@ def test_a_cache_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path / "file")
-    with pytest.raises(IsbenchError, match=r"cannot write OpenVINO's cache .* --backend eager"):
+    with pytest.raises(IsbenchError, match=r"cannot write OpenVINO's cache .* the eager backend"):
         accelerate(network("ritm-mini"), Runtime(backend="openvino"))
 
 

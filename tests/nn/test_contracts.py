@@ -16,7 +16,7 @@ from isbench.storage import store
 from isbench.testing import check_predictor
 from isbench.types import Click, Turn
 from tests.support import contracts
-from tests.support.networks import one
+from tests.support.networks import make_object
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -24,7 +24,10 @@ Isbench = Callable[..., tuple[int, str, str]]
 
 
 def test_a_model_that_asks_for_gradients_fits_a_map_to_the_clicks() -> None:
-    sample, clicks = one((24, 32)), (Click(5, 5, True), Click(20, 9, False), Click(9, 28, True))
+    sample, clicks = (
+        make_object((24, 32)),
+        (Click(5, 5, True), Click(20, 9, False), Click(9, 28, True)),
+    )
     for chosen in (clicks, tuple(click._replace(positive=not click.positive) for click in clicks)):
         predictor = build_predictor(load_model(contracts.card, weights="random"))
         state = predictor.start(predictor.begin(sample.image), None)

@@ -31,8 +31,9 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
     code, _, said = isbench("run", "--model", "csfpn-r101", "--dataset", "sbd", "--data", "none")
     assert code == 2
     assert "its authors never released any" in said
-    assert "--weights FILE" in said
+    assert "pass a file as `weights`, or random for an untrained network (--weights); and " in said
     assert "isbench data get sbd" in said
+    assert said.endswith("`data` (--data)\n")  # each of the two errors has its flag
     assert len(said.strip().splitlines()) == 1
 
 
@@ -172,13 +173,13 @@ def test_what_only_networks_have_is_refused_for_others(
 ) -> None:
     code, _, said = isbench("run", "--model", "nearest", "--dataset", "sample", option, value)
     assert (code, said.count("\n")) == (2, 1)
-    assert f"{option[2:]} is {value}, but nearest has no network" in said
+    assert f"{option[2:]} is {value}, but nearest has no network; leave it out ({option})" in said
 
 
 def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
     path = tmp_path / "one.safetensors"
     save_file(network("csfpn-hrnet18").state_dict(), path)
-    with pytest.raises(IsbenchError, match="wanted --weights FILE,FILE"):
+    with pytest.raises(IsbenchError, match="wanted FILE,FILE"):
         build_predictor(eager("csfpn-hrnet18", str(path), released="on"))
     pair = eager("csfpn-hrnet18", f"{path},{path}", released="on")
     assert pair.runtime is not None

@@ -17,6 +17,7 @@ from isbench.models import known_weights
 from isbench.models.registry import load_card
 from isbench.papers import record_check
 from isbench.papers.registry import load_paper
+from isbench.papers.reproduction import write_tables
 from isbench.reporting import writer
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
@@ -44,7 +45,7 @@ def results(tmp_path: Path) -> Path:
 
 def with_tables(folder: Path) -> Path:
     """Write the tables of the folder's runs, so that they do not drift."""
-    reproduce.write(load_paper(), writer.choose_runs((), folder)[0], folder)
+    write_tables(load_paper(), writer.choose_runs((), folder)[0], folder)
     return folder
 
 
@@ -103,7 +104,7 @@ def test_a_game_without_a_network_goes_as_recorded_wherever_it_is_played(
     assert not (results / processors.FILE).exists()
     code, _, said = check(isbench, results)
     assert code == 1
-    assert said.count("after click 4 IoU was") == reproduce.DEPTHS["ci"].objects
+    assert said.count("after click 4 IoU was") == record_check.DEPTHS["ci"].objects
 
 
 def test_a_network_s_game_goes_as_recorded_on_the_processor_it_was_played_on(

@@ -85,7 +85,7 @@ def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> 
     watch = Listening()
     for save in (False, True):
         run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
-    assert watch.notes[-1].startswith("it was played without --save-masks")
+    assert watch.notes[-1].startswith("it was played without saving masks")
 
 
 def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:
@@ -218,7 +218,7 @@ def test_python_makes_the_page_that_the_command_writes(
     made = make_page(runs, 5, 3, pair=True, track=listen)
     asked = [one.path for one in runs]
     assert isbench("compare", *asked, "--html", tmp_path / "c.html", "--pictures", 3)[0] == 0
-    assert made == (made.html, "")
+    assert made == (made.html, None)
     assert (tmp_path / "c.html").read_text() == made.html
     assert labels == [("objects of sample", 6), ("pictures of sample", 3)]
 
@@ -226,7 +226,7 @@ def test_python_makes_the_page_that_the_command_writes(
 def test_a_page_without_data_says_why_it_has_no_pictures(runs: list[Run]) -> None:
     away = [replace(one, spec=replace(one.spec, dataset="grabcut")) for one in runs]
     html, fault = make_page(away, 5, 3, Path("nowhere"))
-    assert fault.startswith("data set grabcut is not in nowhere")
+    assert str(fault).startswith("data set grabcut is not in nowhere")
     assert "No pictures: data set grabcut is not in nowhere" in html
 
 

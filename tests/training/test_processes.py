@@ -25,7 +25,7 @@ def test_a_batch_must_divide_among_processes(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(IsbenchError, match="batch is 4 and there are 3 processes"):
-        train(card, RECIPE, toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=RECIPE)
 
 
 def _start(*arguments: object, processes: int = 0) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, freeze_norm=True), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, freeze_norm=True))
     stored = torch.load(tmp_path / "training.pt", weights_only=True)["network"]
     assert not stored["norm.running_mean"].any()
     assert (stored["norm.weight"] != 1).any()
@@ -70,7 +70,7 @@ def test_compiling_without_a_compiler_is_refused_at_the_start(
     with pytest.raises(
         IsbenchError, match=r"compiled=on needs a C\+\+ compiler, but .*no-such-compiler"
     ):
-        train(card, replace(RECIPE, compiled=True), toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=replace(RECIPE, compiled=True))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Pat
     with pytest.raises(
         IsbenchError, match=r"the loss is .* at step \d+; the last checkpoint is kept"
     ):
-        train(card, plan, toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=plan)
 
 
 def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: Path) -> None:

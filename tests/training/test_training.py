@@ -59,22 +59,22 @@ def test_a_resumed_training_is_the_whole_one(
                 if isinstance(event, Report) and event.step == stop:
                     break
             run.checkpoint()
-    assert train(card, RECIPE, toy_pack, out, resume=True) == Outcome(9, True, {})
+    assert train(card, toy_pack, out, recipe=RECIPE, resume=True) == Outcome(9, True, {})
     assert same_training(whole, out)
 
 
 def test_a_training_again_is_the_same(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     assert same_training(whole, tmp_path)
 
 
 def test_another_seed_is_another_training(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, seed=1), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, seed=1))
     assert rows(tmp_path / "log.csv") != rows(whole / "log.csv")
 
 
 def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, checks=Checks(validation=0)), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, checks=Checks(validation=0)))
     one, other = (torch.load(p / "training.pt", weights_only=True) for p in (whole, tmp_path))
     assert all(torch.equal(one["mean"][key], other["mean"][key]) for key in one["mean"])
 
@@ -107,19 +107,21 @@ def test_a_signal_ends_after_the_step_and_loses_nothing(
         assert run.step == 6
     assert stray_signals == []
     assert signal.getsignal(number) == before
-    assert train(card, RECIPE, toy_pack, tmp_path, resume=True).complete
+    assert train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True).complete
     assert same_training(whole, tmp_path)
 
 
 def test_a_training_learns(toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, steps=60, checks=Checks(log=20, validation=0))
-    train(card, plan, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=plan)
     losses = [float(row["loss"]) for row in rows(tmp_path / "log.csv")]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_images_that_cannot_be_used_are_named_at_the_end(toy_pack: str, tmp_path: Path) -> None:
-    ended = train(card, replace(RECIPE, steps=30, checks=Checks(validation=0)), toy_pack, tmp_path)
+    ended = train(
+        card, toy_pack, tmp_path, recipe=replace(RECIPE, steps=30, checks=Checks(validation=0))
+    )
     assert ended.complete
     assert list(ended.faults) == ["toy/img/007.png"]
 
@@ -148,19 +150,19 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
 def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
     (tmp_path / "training.pt").write_bytes(b"no checkpoint")
     with pytest.raises(IsbenchError, match="is damaged"):
-        train(card, RECIPE, toy_pack, tmp_path, resume=True)
+        train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True)
 
 
 def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="has no network to train"):
-        train(ModelCard("bare", build=build), RECIPE, toy_pack, tmp_path)
+        train(ModelCard("bare", build=build), toy_pack, tmp_path, recipe=RECIPE)
 
 
 def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     board = EventAccumulator(str(tmp_path / "board")).Reload()
     assert {"log/loss", "log/iou", "validation/noc90"} <= set(board.Tags()["scalars"])
     assert board.Tags()["images"] == ["samples"]
@@ -169,7 +171,7 @@ def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -
 def test_a_training_leaves_the_surroundings_as_they_were(toy_pack: str, tmp_path: Path) -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), cv2.getNumThreads()
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     assert torch.equal(torch.get_rng_state(), before)
     assert cv2.getNumThreads() == threads
 

@@ -113,11 +113,12 @@ def _parse_parameters(card: Clicker, words: Sequence[str]) -> dict[str, Scalar]:
     for word in words:
         key, text = _split_word(card, word.strip()) or (next(in_order, None), word)
         if key is None:
-            raise IsbenchError(_describe_surplus(card, word))
+            raise IsbenchError(_describe_surplus(card, word), setting="clicker")
         if key in values:
-            raise IsbenchError(f"parameter {key} of clicker {card.name} is given twice")
+            message = f"parameter {key} of clicker {card.name} is given twice"
+            raise IsbenchError(message, setting="clicker")
         what = f"parameter {key} of clicker {card.name}"
-        values[key] = parse_option(what, text.strip(), card.parameters[key])
+        values[key] = parse_option(what, text.strip(), card.parameters[key], "clicker")
     return values
 
 
@@ -127,7 +128,7 @@ def _split_word(card: Clicker, word: str) -> tuple[str, str] | None:
     if equals and key in card.parameters:
         return key, text
     if equals and card.parameters:
-        raise unknown(f"parameter of clicker {card.name}", key, card.parameters)
+        raise unknown(f"parameter of clicker {card.name}", key, card.parameters, "clicker")
     return (word, "on") if isinstance(card.parameters.get(word), bool) else None
 
 

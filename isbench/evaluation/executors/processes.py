@@ -23,7 +23,7 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.job import Job
 from isbench.types import Game
 
-# (job, chunks of keys, workers) -> games; None workers: as many as fit
+# (job, chunks of keys, workers) -> games; None workers: as many as finish soonest
 Executor: TypeAlias = Callable[
     [Job, Iterable[Sequence[str]], int | None], Iterator["Game | LostObject"]
 ]
@@ -59,9 +59,11 @@ def play_here(
 ) -> Iterator[Game | LostObject]:
     """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
-    With None playing starts in this process, and moves to one process per core once that is
-    estimated to finish sooner.
+    With None there is one process per GPU. Without a GPU, playing starts in this process, and moves
+    to one process per core once that is estimated to finish sooner.
     """
+    if workers is None and job.on_gpu:
+        workers = _count_gpus(job)
     if workers is not None and workers > 1:
         yield from play_in_processes(job, chunks, workers)
         return
@@ -78,6 +80,13 @@ def play_here(
         if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
             yield from play_in_processes(job, remaining, max_workers)
             return
+
+
+def _count_gpus(job: Job) -> int:
+    from isbench.nn.runtime.compute import list_devices  # imports torch, so only for networks
+
+    assert job.model.runtime is not None
+    return list_devices(job.model.runtime.device)
 
 
 def count_cores() -> int:

@@ -315,9 +315,11 @@ def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> 
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
         if int(options[name]) < least:
-            raise IsbenchError(f"option {name} is {options[name]}; wanted {least} pixels or more")
+            message = f"option {name} is {options[name]}; wanted {least} pixels or more"
+            raise IsbenchError(message, setting="options")
     if not 0 < threshold < 1:
-        raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
+        message = f"option threshold is {threshold}; wanted above 0 and below 1"
+        raise IsbenchError(message, setting="options")
     return InferenceConfig(
         replace(zoom, target=target) if options["zoom"] else None,
         bool(options["flip"]),

@@ -89,8 +89,9 @@ def _check_files(runtime: Runtime, wanted: int) -> None:
         needed = "1 weight file" if wanted == 1 else f"{wanted} weight files, one per network,"
         names = ",".join(map(str, runtime.weights))
         raise IsbenchError(
-            f"this model needs {needed} but was given {given} ({names}); wanted --weights "
-            f"{','.join(['FILE'] * wanted)}"
+            f"this model needs {needed} but was given {given} ({names}); wanted "
+            f"{','.join(['FILE'] * wanted)}",
+            setting="weights",
         )
 
 
@@ -142,14 +143,15 @@ def parse_device(name: str) -> str:
     """
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and kind != "cuda"):
-        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"))
+        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"), "device")
     mps = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     gpus = torch.cuda.device_count()
     if (kind == "cuda" and not _is_available(number, gpus)) or (kind == "mps" and not mps):
         available = ", ".join([f"cuda:{n}" for n in range(gpus)] + ["mps"] * mps + ["cpu"])
-        raise IsbenchError(f"device {name} is not available; this machine has {available}")
+        message = f"device {name} is not available; this machine has {available}"
+        raise IsbenchError(message, setting="device")
     return name
 
 
@@ -160,5 +162,5 @@ def _is_available(number: str, gpus: int) -> bool:
 def parse_precision(name: str) -> str:
     """Return the name of a precision; raises IsbenchError for an unknown one."""
     if name not in PRECISIONS:
-        raise unknown("precision", name, PRECISIONS)
+        raise unknown("precision", name, PRECISIONS, "precision")
     return name

@@ -87,7 +87,8 @@ def _add_to_cache(network: nn.Module, found: Path) -> None:
     except OSError as error:
         raise IsbenchError(
             f"cannot write OpenVINO's cache {found.parent}: {error}; free some space, or use "
-            "--backend eager"
+            "the eager backend",
+            setting="backend",
         ) from error
     try:
         openvino.save_model(_trace(network), temporary / _FILE, compress_to_fp16=False)
@@ -95,7 +96,8 @@ def _add_to_cache(network: nn.Module, found: Path) -> None:
     except OSError as error:
         if not (found / _FILE).is_file():  # else another worker was faster
             raise IsbenchError(
-                f"cannot write {found}: {error}; free some space, or use --backend eager"
+                f"cannot write {found}: {error}; free some space, or use the eager backend",
+                setting="backend",
             ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -121,7 +123,8 @@ def _trace(network: nn.Module) -> Any:
         except RuntimeError as error:  # from torch's tracer or the front end's converter
             raise Unfit(
                 f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
-                "--backend eager"
+                "the eager backend",
+                setting="backend",
             ) from error
     shapes = (
         openvino.PartialShape(
