@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.files.atomic import open_atomically
 from isbench.reporting.boundary_tables import compute_boundaries
-from isbench.reporting.qualitative import QualitativeExample
+from isbench.reporting.qualitative import QualitativeExample, load_examples
 from isbench.storage import store
 from isbench.storage.store import Run
 
