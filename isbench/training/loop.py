@@ -251,14 +251,18 @@ def _catch_stop_signals() -> Iterator[threading.Event]:
         return
     previous = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
 
+    def restore(one: signal.Signals) -> None:
+        handler = previous[one]  # None if it was not installed from Python
+        signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
     def stop(signal_number: int, _: object) -> None:
         stopping.set()
-        signal.signal(signal_number, previous[signal.Signals(signal_number)])
+        restore(signal.Signals(signal_number))
 
     try:
         for one in previous:
             signal.signal(one, stop)
         yield stopping
     finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
+        for one in previous:
+            restore(one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -78,6 +80,26 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
                 )
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
+
+
+@needs_openvino
+def test_signals_are_handled_after_compiled_networks_are_freed() -> None:
+    lines = (
+        "import gc, signal",
+        "from functools import partial",
+        "from baselines.cdnet import make_networks",
+        "from isbench.nn.runtime.compute import build_networks",
+        "from isbench.types import Runtime",
+        "built = build_networks(partial(make_networks, 34), Runtime(backend='openvino'))",
+        "del built",
+        "gc.collect()",
+        "signal.signal(signal.SIGTERM, lambda number, frame: print('handled'))",
+        "signal.raise_signal(signal.SIGTERM)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @needs_openvino

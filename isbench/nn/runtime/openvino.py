@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -43,9 +44,6 @@ class CompiledNetwork:
     """A network compiled by OpenVINO, on the runtime's number of threads."""
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
-        import openvino
-
-        core = openvino.Core()
         hints = {
             "INFERENCE_NUM_THREADS": runtime.threads,
             "NUM_STREAMS": 1,
@@ -53,9 +51,9 @@ class CompiledNetwork:
             # with pinning every worker process would choose the same first cores
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = core.compile_model(
-            _find_cached(network), "CPU", hints
-        ).create_infer_request()
+        self._request = (
+            _make_core().compile_model(_find_cached(network), "CPU", hints).create_infer_request()
+        )
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs."""
@@ -63,6 +61,18 @@ class CompiledNetwork:
         outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
         # copied, since the next call writes into them
         return tuple(torch.from_numpy(outputs[k].copy()) for k in range(len(outputs)))
+
+
+@cache
+def _make_core() -> Any:
+    """Return OpenVINO's core, one for the life of the process.
+
+    The CPU plugin gives the thread a stack for signal handlers. When the last core ends it unmaps
+    this stack but leaves it registered, so that the next signal would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _find_cached(network: nn.Module) -> Path:
