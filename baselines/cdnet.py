@@ -41,7 +41,7 @@ from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.nn.network import Computed, example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize, resize_bilinear
-from isbench.nn.trunk import RADIUS, deeplab, guidance_maps
+from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, deeplab, guidance_maps
 from isbench.types import Click, Runtime
 
 # the box is recomputed at every click, and its content is resized to a square
@@ -62,6 +62,8 @@ class CdnetOutput(NamedTuple):
 
 class CDNet(nn.Module):
     """(B, 3, H, W) images and (B, 2K, 3) points to logits, which `Refinement` refines."""
+
+    checkpoint_config = CHECKPOINT_CONFIG
 
     def __init__(self, trunk: DeepLab) -> None:
         super().__init__()

@@ -20,7 +20,14 @@ from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize
-from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
+from isbench.nn.trunk import (
+    CHECKPOINT_CONFIG,
+    Trunk,
+    aux_logits,
+    compute_logits,
+    guidance_maps,
+    make_head,
+)
 from isbench.types import Runtime
 
 
@@ -30,6 +37,7 @@ class Ritm(nn.Module):
     def __init__(self, trunk: Trunk, previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask = previous_mask
+        self.checkpoint_config = {**CHECKPOINT_CONFIG, "with_prev_mask": previous_mask}
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
         self.feature_extractor = trunk
         self.head = make_head(trunk)

@@ -15,7 +15,14 @@ from csfpn.propagation import Hsgm, Sgm, find_clicked_cells
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.network import example_image, example_points
 from isbench.nn.stem import conv1s, normalize
-from isbench.nn.trunk import Trunk, aux_logits, compute_logits, guidance_maps, make_head
+from isbench.nn.trunk import (
+    CHECKPOINT_CONFIG,
+    Trunk,
+    aux_logits,
+    compute_logits,
+    guidance_maps,
+    make_head,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Csfpn(nn.Module):
     def __init__(self, trunk: Trunk, graphs: PropagationConfig, previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask, self.released = previous_mask, graphs.released
+        self.checkpoint_config = {**CHECKPOINT_CONFIG, "with_prev_mask": previous_mask}
         self.maps_transform = conv1s(3 if previous_mask else 2, min(64, trunk.low_channels))
         self.feature_extractor = trunk
         channels, reduction = trunk.channels, graphs.reduction

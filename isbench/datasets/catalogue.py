@@ -155,15 +155,31 @@ CATALOGUE: Mapping[str, DatasetCard] = {
         },
     ),
     "coco-mval": _MVAL_CARD(
-        title="COCO_MVal (Sofiiuk et al. 2020)", read=partial(pairs.read, layout=_MVAL)
+        title="COCO_MVal (Sofiiuk et al. 2020)",
+        read=partial(pairs.read, layout=_MVAL),
+        images=722,
+        objects=800,
+        fingerprints={
+            "31405150872d5d0a0b5b8044835b3e6ee7641243afeaca64e34edb92c2b06f95": "the official files"
+        },
     ),
     "coco-mval-seen": _MVAL_CARD(
         title="COCO_MVal, the 20 PASCAL VOC classes",
         read=partial(pairs.read, layout=_MVAL, keep=_is_seen),
+        images=190,
+        objects=200,
+        fingerprints={
+            "03d617ec04d2298988d3000d4c08cd2b86c6c43e3c195d57e26c82602ddeb42a": "the official files"
+        },
     ),
     "coco-mval-unseen": _MVAL_CARD(
         title="COCO_MVal, the 60 other classes",
         read=partial(pairs.read, layout=_MVAL, keep=_is_unseen),
+        images=545,
+        objects=600,
+        fingerprints={
+            "468d6672314218e164c8a892e577411c0b595efc9f2f7da40e038f1504da2b2a": "the official files"
+        },
     ),
     "sbd": _SBD_CARD(title="SBD val (Hariharan et al. 2011)", read=partial(_sbd, split="val")),
     "sbd-train": _SBD_CARD(

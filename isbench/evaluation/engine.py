@@ -170,18 +170,31 @@ def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObjec
 
 
 def _check(sample: Sample) -> None:
-    """Raise IsbenchError for a sample that would be scored incorrectly."""
+    """Raise IsbenchError for a sample that would be played or scored incorrectly."""
+    image = _describe_array(sample.image)
+    if not image.endswith(", 3) of uint8") or sample.image.ndim != 3 or not sample.image.size:
+        raise IsbenchError(f"object {sample.key}: image is {image}; wanted (H, W, 3) of uint8")
     shape = sample.image.shape[:2]
-    for name, mask in (("truth", sample.truth), ("ignore", sample.ignore)):
-        if mask.shape != shape or mask.dtype != np.bool_:
+    masks = {"truth": sample.truth, "ignore": sample.ignore}
+    if sample.initial is not None:
+        masks["initial"] = sample.initial
+    for name, mask in masks.items():
+        if _describe_array(mask) != f"{shape} of bool":
             raise IsbenchError(
-                f"object {sample.key}: {name} is {mask.shape} of {mask.dtype}; "
-                f"wanted {shape} of bool, the size of its image"
+                f"object {sample.key}: {name} is {_describe_array(mask)}; wanted {shape} of bool, "
+                "the size of its image"
             )
     if (sample.truth & sample.ignore).any():
         raise IsbenchError(
             f"object {sample.key}: truth and ignore overlap; wanted truth without ignored pixels"
         )
+
+
+def _describe_array(array: object) -> str:
+    """Return the shape and dtype of an array, or the type of anything else."""
+    if isinstance(array, np.ndarray):
+        return f"{array.shape} of {array.dtype}"
+    return f"a {type(array).__name__}"
 
 
 def _start(session: PredictorSession, active: _ActiveObject) -> None:

@@ -17,6 +17,8 @@ from isbench.nn.clickmaps import draw_disks
 from isbench.nn.stem import resize_bilinear
 
 RADIUS = 5.0  # of the disks around clicks, in input pixels
+# settings in official checkpoints that the networks here are written for
+CHECKPOINT_CONFIG = {"use_disks": True, "norm_radius": 5, "use_leaky_relu": True}
 
 # Each has `stem` (stride 2), `body` (stride 4), `low_channels` and `channels`.
 Trunk: TypeAlias = HRNet | DeepLab | LiteTrunk | Mini

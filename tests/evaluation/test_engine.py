@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -229,3 +230,24 @@ def test_a_sample_that_would_be_scored_wrongly_is_refused() -> None:
     ):
         with pytest.raises(IsbenchError, match=r"object perfect#1: (truth|ignore)"):
             games([Sample(sample.key, sample.image, truth, ignore)], Rules())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("initial", np.zeros((5, 5), bool)),
+        ("initial", perfect_sample().truth.astype(np.uint8) * 255),
+        ("initial", np.where(perfect_sample().truth, 0.9, 0.3)),
+        ("initial", [[True]]),
+        ("truth", None),
+        ("image", perfect_sample().image[..., 0]),
+        ("image", perfect_sample().image[..., :2]),
+        ("image", perfect_sample().image.astype(float)),
+        ("image", np.zeros((0, 0, 3), np.uint8)),
+        ("image", "photo.jpg"),
+    ],
+)
+def test_a_part_of_a_sample_of_another_kind_is_refused_by_name(name: str, value: object) -> None:
+    sample = replace(perfect_sample(), **{name: value})  # type: ignore[arg-type]
+    with pytest.raises(IsbenchError, match=rf"object perfect#1: {name} is .*; wanted "):
+        games([sample], Rules())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from baselines.ritm import Ritm
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import SeparableHead
+from isbench.nn.backbones.mini import Mini
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.nn.runtime.compute import load_networks
 from isbench.types import Runtime
@@ -122,6 +125,91 @@ def test_numbers_that_are_not_finite_are_found_at_load(tmp_path: Path, number: f
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(IsbenchError, match=r"not finite, in layers\.2\.bias"):
         load_checkpoint([head()], tmp_path / "w.pth")
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "int8": lambda value: (value * 50).to(torch.int8),
+    "bool": lambda value: value > 0,
+    "complex64": lambda value: value.to(torch.complex64),
+    "float8_e4m3fn": lambda value: value.to(torch.float8_e4m3fn),
+    "quantized": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
+    "sparse": lambda value: value.to_sparse(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(quantiz|TypedStorage|sparse)")
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_another_kind_are_refused_by_name(tmp_path: Path, kind: str) -> None:
+    state = weights()
+    state["layers.2.weight"] = KINDS[kind](state["layers.2.weight"])
+    torch.save(state, tmp_path / "w.pth")
+    network = head()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(IsbenchError, match=rf"{kind} numbers in layers\.2\.weight; wanted float32"):
+        load_checkpoint([network], tmp_path / "w.pth")
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_of_any_precision_loads(tmp_path: Path, kind: torch.dtype) -> None:
+    state = {key: value.to(kind) if value.is_floating_point() else value
+             for key, value in weights().items()}  # fmt: skip
+    torch.save(state, tmp_path / "w.pth")
+    network = head()
+    load_checkpoint([network], tmp_path / "w.pth")
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, state[key].to(value.dtype))
+
+
+def test_a_number_that_single_precision_cannot_hold_is_not_finite(tmp_path: Path) -> None:
+    state = weights()
+    state["layers.2.bias"] = torch.full((1,), 1e300, dtype=torch.float64)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match=r"not finite, in layers\.2\.bias"):
+        load_checkpoint([head()], tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
+def test_prefixes_of_training_tools_are_named_with_the_remedy(tmp_path: Path, prefix: str) -> None:
+    torch.save({prefix + key: value for key, value in weights().items()}, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match=rf"begin with '{prefix}'.*; save `.*state_dict\(\)`"):
+        load_checkpoint([head()], tmp_path / "w.pth")
+
+
+def test_a_state_dict_in_another_container_is_named(tmp_path: Path) -> None:
+    torch.save({"model": weights(), "epoch": 3}, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match="contain their state dict as 'model'; wanted it alone"):
+        load_checkpoint([head()], tmp_path / "w.pth")
+
+
+def test_safetensors_are_recognised_by_content(tmp_path: Path) -> None:
+    save_file(weights(), tmp_path / "w.pth")
+    network = head()
+    load_checkpoint([network], tmp_path / "w.pth")
+    torch.save(weights(), tmp_path / "w.safetensors")
+    load_checkpoint([network], tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("norm_radius", 3), ("use_disks", False), ("use_leaky_relu", False)]
+)
+def test_an_official_checkpoint_with_other_settings_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    network = Ritm(Mini(8))
+    params = {"norm_radius": 5, "use_disks": True, "use_leaky_relu": True, "with_prev_mask": True}
+
+    def save(params: Mapping[str, object]) -> None:
+        entries = {key: {"type": "builtin", "value": value} for key, value in params.items()}
+        stored = {"state_dict": network.state_dict(), "config": {"class": "x", "params": entries}}
+        torch.save(stored, tmp_path / "w.pth")
+
+    save(params)
+    load_checkpoint([network], tmp_path / "w.pth")
+    save({**params, name: value})
+    message = f"are for a network with {name}={value}; wanted {name}={params[name]}"
+    with pytest.raises(IsbenchError, match=message):
+        load_checkpoint([network], tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("stored", [[], {}, {"a": 1}, 5, {"state_dict": {}}])

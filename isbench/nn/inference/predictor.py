@@ -137,11 +137,20 @@ def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]
 
 
 def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Box | None) -> Passes:
-    """Return the prediction: the probability map, thresholded at the image's original size."""
+    """Return the prediction: the probability map, thresholded at the image's original size.
+
+    Raises ValueError for probabilities that are not numbers.
+    """
     whole = _rescale(probability, state.picture.shape)
-    mask, certain = yield HostRequest(
-        (whole[0, 0] > config.threshold, probability[0, 0] > config.zoom_threshold)
+    mask, certain, broken = yield HostRequest(
+        (
+            whole[0, 0] > config.threshold,
+            probability[0, 0] > config.zoom_threshold,
+            probability.isnan().any().reshape(1, 1),
+        )
     )
+    if broken.any():
+        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
     return Prediction(mask, State(state.picture, probability, certain, box))
 
 

@@ -23,21 +23,32 @@ from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
 _MOST_KEYS = 3  # most keys that an error lists
+# beginnings of keys that training tools add, and what saves the state dict without them
+_PREFIXES = {
+    "module.": "save `network.module.state_dict()`",
+    "_orig_mod.": "save `network._orig_mod.state_dict()`",
+    "model.": "save `model.state_dict()`",
+}
 
 
 def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
     """Load a checkpoint file into networks and return the file's sha256.
 
     The keys of the file must be those of all networks together, and equal in shape; all values must
-    be finite. Raises IsbenchError for a file that is damaged, contains code, or is for another
-    network.
+    be of the network's kind of number, and finite in its precision. A network's `checkpoint_config`
+    names settings that an official checkpoint must have been made with. Raises IsbenchError for a
+    file that is damaged, contains code, or is for another network.
     """
-    digest = digest_file(path)
-    state = _state(path, _read(path))
+    digest, stored = digest_file(path), _read(path)
+    state = _find_state(path, stored)
     states = [network.state_dict() for network in networks]
-    _check(path, state, {key: value for one in states for key, value in one.items()})
+    wanted = {key: value for one in states for key, value in one.items()}
+    _check_keys(path, state, wanted)
+    loaded = {key: _convert(path, key, state[key], value) for key, value in wanted.items()}
+    _check_finite(path, loaded)
+    _check_config(path, stored, networks)
     for network, keys in zip(networks, states, strict=True):
-        network.load_state_dict({key: state[key] for key in keys}, strict=True)
+        network.load_state_dict({key: loaded[key] for key in keys}, strict=True)
     return digest
 
 
@@ -57,35 +68,59 @@ def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
 
 def _read(path: Path) -> Any:
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             return load_file(path)
-        with warnings.catch_warnings():
+        # as an open file, since torch reads a path by its suffix
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch warns about what it then rejects
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise IsbenchError(
             f"weights {path} contain more than tensors and plain values (not executed), or are "
             "damaged: ask the author for a file of tensors, or delete it and download it again"
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, zipfile.BadZipFile) as e:
+    except (
+        OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, AttributeError,
+        NotImplementedError, RecursionError, SafetensorError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise IsbenchError(
             f"weights {path} are damaged or not a checkpoint; delete the file and download it again"
-        ) from e
+        ) from error
 
 
-def _state(path: Path, stored: Any) -> Mapping[str, Tensor]:
+def _is_safetensors(path: Path) -> bool:
+    """Return whether a file begins like safetensors, whatever its name."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    # the length of a JSON header, then the header
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size
+
+
+def _find_state(path: Path, stored: Any) -> Mapping[str, Tensor]:
+    """Return the tensors by key, alone in a file or as its `state_dict`."""
     if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
         stored = stored["state_dict"]
-    if (
-        not isinstance(stored, Mapping)
-        or not stored
-        or not all(isinstance(value, Tensor) for value in stored.values())
-    ):
-        raise IsbenchError(f"weights {path} contain no state dict; wanted tensors by key")
-    return stored
+    if _is_state(stored):
+        found: Mapping[str, Tensor] = stored
+        return found
+    inner = [key for key, value in stored.items() if _is_state(value)] if _has_items(stored) else []
+    if inner:
+        raise IsbenchError(
+            f"weights {path} contain their state dict as {inner[0]!r}; wanted it alone, or as "
+            f"'state_dict': save `torch.load(path)[{inner[0]!r}]`"
+        )
+    raise IsbenchError(f"weights {path} contain no state dict; wanted tensors by key")
 
 
-def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _has_items(stored: Any) -> bool:
+    return isinstance(stored, Mapping) and bool(stored)
+
+
+def _is_state(stored: Any) -> bool:
+    return _has_items(stored) and all(isinstance(value, Tensor) for value in stored.values())
+
+
+def _check_keys(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     keys_of = {
         "missing keys": [key for key in wanted if key not in state],
         "unexpected keys": [key for key in state if key not in wanted],
@@ -95,15 +130,69 @@ def _check(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
             if key in state and state[key].shape != wanted[key].shape
         ],
     }
+    for prefix, remedy in _PREFIXES.items():
+        if {key.removeprefix(prefix) for key in state} == set(wanted) and keys_of["missing keys"]:
+            raise IsbenchError(
+                f"the keys of weights {path} begin with {prefix!r}, which a training tool added; "
+                f"{remedy}"
+            )
     problems = [f"{problem}: {_list_keys(keys)}" for problem, keys in keys_of.items() if keys]
     if problems:
         raise IsbenchError(f"weights {path} are for another network: {'; '.join(problems)}")
-    not_finite = [key for key, value in state.items() if not torch.isfinite(value).all()]
+
+
+def _convert(path: Path, key: str, value: Tensor, wanted: Tensor) -> Tensor:
+    """Return a value as the network's kind of number; raises IsbenchError for another kind."""
+    kind = _name_kind(value)
+    if kind not in _ACCEPTED[wanted.is_floating_point()]:
+        name = str(wanted.dtype).removeprefix("torch.")
+        raise IsbenchError(
+            f"weights {path} contain {kind} numbers in {key}; wanted {name}: save them in fp32, "
+            "fp16 or bf16"
+        )
+    return value.to(wanted.dtype)
+
+
+_ACCEPTED = {
+    True: {"float64", "float32", "float16", "bfloat16"},
+    False: {"uint8", "int8", "int16", "int32", "int64"},
+}
+
+
+def _name_kind(value: Tensor) -> str:
+    """Return a tensor's kind of number, such as float32 or quantized."""
+    if value.is_quantized:
+        return "quantized"
+    if value.layout != torch.strided:
+        return "sparse"
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _check_finite(path: Path, loaded: Mapping[str, Tensor]) -> None:
+    """Raise IsbenchError for values that are not finite in the precision of the network."""
+    not_finite = [key for key, value in loaded.items() if not torch.isfinite(value).all()]
     if not_finite:
         raise IsbenchError(
             f"weights {path} contain values that are not finite, in {_list_keys(not_finite)}; "
             "delete the file and download it again"
         )
+
+
+def _check_config(path: Path, stored: Any, networks: Sequence[nn.Module]) -> None:
+    """Raise IsbenchError for an official checkpoint of a network with other settings."""
+    config = stored.get("config") if isinstance(stored, Mapping) else None
+    params = config.get("params") if isinstance(config, Mapping) else None
+    if not isinstance(params, Mapping):
+        return
+    for network in networks:
+        wanted: Mapping[str, Any] = getattr(network, "checkpoint_config", {})
+        for name, value in wanted.items():
+            entry = params.get(name)
+            found = entry.get("value", value) if isinstance(entry, Mapping) else value
+            if found != value:
+                raise IsbenchError(
+                    f"weights {path} are for a network with {name}={found}; wanted {name}={value}"
+                )
 
 
 def _list_keys(keys: list[str]) -> str:
