@@ -50,9 +50,10 @@ def test_names_alone_play_what_the_command_plays(
     folder_set: Path,
 ) -> None:
     dataset = f"folder:{folder_set}"
-    ours = library.run("csfpn-mini", dataset, out=tmp_path / "python")
-    words = ("run", "--model", "csfpn-mini", "--dataset", dataset, "--out", tmp_path / "command")
-    assert isbench(*words)[0] == 0
+    rules = library.rules(max_clicks=2)
+    ours = library.run("ritm-mini", dataset, rules, out=tmp_path / "python")
+    words = ("run", "--model", "ritm-mini", "--dataset", dataset, "--out", tmp_path / "command")
+    assert isbench(*words, "--max-clicks", 2)[0] == 0
     (theirs,) = store.find(tmp_path / "command")
     assert ours.path.name == theirs.name
     assert ours.path.read_bytes() == theirs.read_bytes()

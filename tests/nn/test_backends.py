@@ -83,6 +83,7 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
 
 
 @needs_openvino
+@pytest.mark.slow
 def test_signals_are_handled_after_compiled_networks_are_freed() -> None:
     lines = (
         "import gc, signal",
