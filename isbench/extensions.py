@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
 
 from isbench.errors import IsbenchError, unknown
@@ -28,20 +30,30 @@ class Group(Generic[T]):
 
 def list_names(group: Group[T]) -> tuple[str, ...]:
     """Return the names of all installed extensions of a group, sorted, without importing them."""
-    return tuple(sorted({point.name for point in entry_points(group=group.name)}))
+    return tuple(sorted({point.name for point in _list_points(group)}))
 
 
 def list_own_names(group: Group[T]) -> tuple[str, ...]:
     """Return the names of the extensions that are installed with isbench itself, sorted."""
-    points = entry_points(group=group.name)
+    points = _list_points(group)
     own = {point.name for point in points if point.dist and point.dist.name == "isbench"}
     return tuple(sorted(own))
+
+
+def _list_points(group: Group[T]) -> EntryPoints:
+    return _read_points(group.name, tuple(sys.path))
+
+
+@lru_cache(maxsize=32)  # reads the metadata of every installed package, which takes milliseconds
+def _read_points(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """Return the entry points of a group, of all packages on the path."""
+    return entry_points(group=group)
 
 
 def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     """Return the entry point of a name; raises IsbenchError if none or several have it."""
     # an editable install may list a package twice
-    places = {point.value: point for point in entry_points(group=group.name) if point.name == name}
+    places = {point.value: point for point in _list_points(group) if point.name == name}
     if not places:
         raise unknown(group.noun, name, list_names(group), group.noun.replace(" ", ""))
     if len(places) > 1:
