@@ -59,8 +59,9 @@ bench: $(READY)  ## time whole games and the clicker against plain ones, network
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/propagation.py
 
+# not --quiet, with which --strict lets warnings pass
 docs: $(READY)  ## build the documentation site in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:  ## remove everything that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

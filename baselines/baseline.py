@@ -35,7 +35,7 @@ from isbench.types import Runtime
 
 @dataclass(frozen=True)
 class Parts:
-    """The optional parts of the base segmenter besides its trunk."""
+    """The optional parts of the base segmenter, in addition to its trunk."""
 
     low: bool = False  # diffusion at 1/8
     high: bool = False  # diffusion at 1/2, where the head is then placed too

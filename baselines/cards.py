@@ -33,6 +33,7 @@ _PACK = {
 _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version ships without trained weights"
 _LIBRARIES = {"torch": version("torch").partition("+")[0]}
+_VERSION = "2"  # "1" drew disks from single-precision coordinates
 # the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
 _ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
 
@@ -47,6 +48,7 @@ def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Mode
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
+        version=_VERSION,
         libraries=_LIBRARIES,
         **more,
     )
@@ -56,7 +58,7 @@ def _hrnet(sizes: Sizes) -> Callable[[], HRNet]:
     return partial(HRNet, sizes)
 
 
-def _released(name: str, **known: Any) -> File:
+def _make_file(name: str, **known: Any) -> File:
     """Return a checkpoint of RITM's release, with its mirrors."""
     repository, copy = "ritm_interactive_segmentation", "ritm-interactive-segmentation"
     urls = (
@@ -71,7 +73,7 @@ ritm_hrnet18s = _ritm(
     "hrnet18s",
     "HRNet-18s with OCR",
     _hrnet(W18S),
-    weights={"cocolvis": _released("coco_lvis_h18s_itermask.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h18s_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
 ritm_hrnet18 = _ritm(
@@ -79,8 +81,8 @@ ritm_hrnet18 = _ritm(
     "HRNet-18 with OCR",
     _hrnet(W18),
     weights={
-        "sbd": _released("sbd_h18_itermask.pth"),
-        "cocolvis": _released(
+        "sbd": _make_file("sbd_h18_itermask.pth"),
+        "cocolvis": _make_file(
             "coco_lvis_h18_itermask.pth", size=40_700_707, md5="6fb97de7ea32f4856f2e63d146a09f31"
         ),
     },
@@ -91,7 +93,7 @@ ritm_hrnet18_baseline = _ritm(
     "HRNet-18 with OCR, without the previous mask as an input",
     _hrnet(W18),
     options={"previous_mask": False},
-    weights={"cocolvis": _released("coco_lvis_h18_baseline.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h18_baseline.pth")},
     recipe=replace(
         recipes.RITM, epochs=120, milestones=(100, 115), click_sampling=ClickSampling(iterative=0)
     ),
@@ -100,7 +102,7 @@ ritm_hrnet32 = _ritm(
     "hrnet32",
     "HRNet-32 with OCR",
     _hrnet(W32),
-    weights={"cocolvis": _released("coco_lvis_h32_itermask.pth")},
+    weights={"cocolvis": _make_file("coco_lvis_h32_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
 ritm_r34 = _ritm(
@@ -142,6 +144,7 @@ def _cdnet(depth: int, unreleased: str) -> ModelCard:
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
         licence="MIT",
+        version=_VERSION,
         libraries=_LIBRARIES,
     )
 
@@ -168,6 +171,7 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> ModelCard:
         summary=f"Table 4's baseline on {trunk}{diffused}",
         source="BMVC 2023",
         licence="MIT",
+        version=_VERSION,
         libraries=_LIBRARIES,
     )
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from baselines.fdm import Diffused, Fdm, click_proximity
+from baselines.fdm import Fdm, FdmOutput, click_proximity
 from baselines.pdm import Pdm
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
@@ -48,7 +48,7 @@ from isbench.types import Click, Runtime
 ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
 
 
-class Answers(NamedTuple):
+class CdnetOutput(NamedTuple):
     """The outputs that training compares with the truth, at the inputs' size.
 
     Main logits (B, 1, H, W), the gate's probabilities (B, 1, H, W), four latent logits
@@ -76,7 +76,7 @@ class CDNet(nn.Module):
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W), not refined."""
-        features = self._diffused_features(inputs, clicks).features
+        features = self._diffuse_features(inputs, clicks).features
         return (resize_bilinear(self.head(features), inputs.shape[-2:]),)
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
@@ -89,30 +89,30 @@ class CDNet(nn.Module):
         The auxiliary loss is what trains the gate; its gradient is detached everywhere else. The
         paper trains it with the focal loss, and also trains latent logits (`answers`).
         """
-        main, gate, _ = self.answers(inputs, clicks)
+        main, gate, _ = self.forward_with_latents(inputs, clicks)
         return Logits(main, torch.logit(gate, 1e-6))
 
-    def answers(self, inputs: Tensor, clicks: Tensor) -> Answers:
+    def forward_with_latents(self, inputs: Tensor, clicks: Tensor) -> CdnetOutput:
         """Return all outputs that CDNet's losses need."""
-        features, gate = self._diffused_features(inputs, clicks)
+        features, gate = self._diffuse_features(inputs, clicks)
         assert gate is not None
         main, latents = self.head(features), self.latent_head(features)
-        return Answers(*(resize_bilinear(x, inputs.shape[-2:]) for x in (main, gate, latents)))
+        return CdnetOutput(*(resize_bilinear(x, inputs.shape[-2:]) for x in (main, gate, latents)))
 
-    def _diffused_features(self, inputs: Tensor, clicks: Tensor) -> Diffused:
+    def _diffuse_features(self, inputs: Tensor, clicks: Tensor) -> FdmOutput:
         """Return the decoder's features (B, C, H/4, W/4) and the gate (B, 1, H/8, W/8)."""
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
         fdm = trunk.get_submodule("FDM")
         gates = []
 
         def diffuse(x: Tensor) -> Tensor:
-            diffused: Diffused = fdm(x, click_proximity(clicks, size, x.shape[-2:]))
+            diffused: FdmOutput = fdm(x, click_proximity(clicks, size, x.shape[-2:]))
             gates.append(diffused.gate)
             return diffused.features
 
         extra = self.maps_transform(guidance_maps(inputs, clicks, previous_mask=False))
         features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra), diffuse)
-        return Diffused(features, gates[0])
+        return FdmOutput(features, gates[0])
 
 
 class Refinement(nn.Module):

@@ -35,7 +35,7 @@ def click_proximity(
     return resize_bilinear(draw_disks(clicks, input_size, RADIUS), size)
 
 
-class Diffused(NamedTuple):
+class FdmOutput(NamedTuple):
     """The map after diffusion, (B, C, h, w), and the gate, (B, 1, h, w) in [0, 1], if any.
 
     The gate is the probability that a cell belongs to the object; only its own loss trains it.
@@ -69,7 +69,7 @@ class Fdm(nn.Module):
         self.z, self.bn = nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
         self.z2, self.bn2 = nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
 
-    def forward(self, x: Tensor, clicked: Tensor) -> Diffused:
+    def forward(self, x: Tensor, clicked: Tensor) -> FdmOutput:
         """Return x plus the diffusion of both signs; `clicked` (B, 2, h, w) weights the keys."""
         gate: Tensor | None = None
         gate_by_sign = None
@@ -82,7 +82,7 @@ class Fdm(nn.Module):
         if gate_by_sign is not None:
             diffused = diffused * gate_by_sign[:, :, None]
         positive, negative = diffused.unbind(dim=1)
-        return Diffused(x + self.bn(self.z(positive)) + self.bn2(self.z2(negative)), gate)
+        return FdmOutput(x + self.bn(self.z(positive)) + self.bn2(self.z2(negative)), gate)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:

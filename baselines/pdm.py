@@ -58,9 +58,9 @@ class Pdm(nn.Module):
         """Return logits (B, 1, H, W) refined by RGB in [0, 1] and the click disks (B, 2, H, W)."""
         # half precision would make different colours equal, and saves little here
         with _full_precision(image.device.type):
-            return self._refined(image.float(), logits.float(), disks.float())
+            return self._refine(image.float(), logits.float(), disks.float())
 
-    def _refined(self, image: Tensor, logits: Tensor, disks: Tensor) -> Tensor:
+    def _refine(self, image: Tensor, logits: Tensor, disks: Tensor) -> Tensor:
         deviation = self.aff_std(image).std(dim=2, keepdim=True)  # (B, 3, 1, H, W)
         difference = self.aff_x(image).abs() / (1e-8 + 0.1 * deviation)  # (B, 3, 32, H, W)
         affinity = torch.softmax(-difference.mean(dim=1), dim=1)  # (B, 32, H, W)

@@ -89,7 +89,7 @@ def record_inputs(
             )
 
 
-def depths(given: ClickInput) -> list[NDArray[np.float32]]:
+def measure_depths(given: ClickInput) -> list[NDArray[np.float32]]:
     """Return the depth of each pixel in the missing and in the false region, on the whole frame."""
     mask, truth, ignore = given.mask, given.truth, given.ignore
     frames = []
@@ -103,7 +103,7 @@ def depths(given: ClickInput) -> list[NDArray[np.float32]]:
     return frames
 
 
-def squared(depth: NDArray[np.float32]) -> NDArray[np.int64]:
+def square_depths(depth: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the exact squared integer depth behind OpenCV's float."""
     return np.rint(np.square(depth, dtype=np.float64)).astype(np.int64)
 
@@ -116,27 +116,27 @@ def choose_click(missing: NDArray[np.generic], false: NDArray[np.generic]) -> Cl
     return Click(int(row), int(col), positive)
 
 
-def straightforward(given: ClickInput) -> Click:
+def choose_literally(given: ClickInput) -> Click:
     """Return the protocol's click, implemented literally."""
-    missing, false = depths(given)
-    return choose_click(squared(missing), squared(false))
+    missing, false = measure_depths(given)
+    return choose_click(square_depths(missing), square_depths(false))
 
 
-def by_floats(given: ClickInput) -> Click:
+def choose_by_floats(given: ClickInput) -> Click:
     """Return the click by raw float depths, where rounding noise decides ties."""
-    return choose_click(*depths(given))
+    return choose_click(*measure_depths(given))
 
 
-def ours(given: ClickInput) -> Click:
+def choose_fast(given: ClickInput) -> Click:
     """Return the package's click."""
     return centre(given)
 
 
-CLICKERS = (ours, straightforward, by_floats)
+CLICKERS = (choose_fast, choose_literally, choose_by_floats)
 
 
 @dataclass
-class Tally:
+class Comparison:
     """Counts and times over a model's turns."""
 
     turns: int = 0
@@ -154,33 +154,33 @@ class Tally:
             clicks[clicker] = clicker(given)
             self.seconds[clicker.__name__] += perf_counter() - started
         self.turns += 1
-        expected = clicks[straightforward]
-        self.different += clicks[ours] != expected
-        if clicks[by_floats] != expected:
+        expected = clicks[choose_literally]
+        self.different += clicks[choose_fast] != expected
+        if clicks[choose_by_floats] != expected:
             self.unstable += 1
-            self.ties += is_tie(clicks[by_floats], expected, given)
+            self.ties += is_tie(clicks[choose_by_floats], expected, given)
 
     def ratio(self, clicker: str) -> float:
         """Return a clicker's mean time relative to ours."""
-        return self.seconds[clicker] / self.seconds["ours"]
+        return self.seconds[clicker] / self.seconds["choose_fast"]
 
     def report(self, model: str) -> str:
         """Return the lines to print."""
         mean = {name: 1000 * seconds / self.turns for name, seconds in self.seconds.items()}
         return (
             f"{model}, {self.turns} turns\n"
-            f"  isbench's centre        {mean['ours']:7.3f} ms\n"
-            f"  straightforward         {mean['straightforward']:7.3f} ms, ratio "
-            f"{self.ratio('straightforward'):.2f}, {self.different} clicks differ\n"
-            f"  raw floats compared     {mean['by_floats']:7.3f} ms, ratio "
-            f"{self.ratio('by_floats'):.2f}, {self.unstable} clicks differ, "
+            f"  isbench's centre        {mean['choose_fast']:7.3f} ms\n"
+            f"  straightforward         {mean['choose_literally']:7.3f} ms, ratio "
+            f"{self.ratio('choose_literally'):.2f}, {self.different} clicks differ\n"
+            f"  raw floats compared     {mean['choose_by_floats']:7.3f} ms, ratio "
+            f"{self.ratio('choose_by_floats'):.2f}, {self.unstable} clicks differ, "
             f"{self.ties} of them exact ties"
         )
 
 
 def is_tie(one: Click, other: Click, given: ClickInput) -> bool:
     """Return whether the pixels of two clicks are equally deep, each in the region of its sign."""
-    missing, false = (squared(depth) for depth in depths(given))
+    missing, false = (square_depths(depth) for depth in measure_depths(given))
     first, second = (
         (missing if click.positive else false)[click.row, click.col] for click in (one, other)
     )
@@ -195,15 +195,15 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     dataset = load_dataset("davis", options.data)
-    tallies = {}
+    comparisons = {}
     for name in ("grabcut", "nearest"):
-        tally = tallies[name] = Tally()
+        comparison = comparisons[name] = Comparison()
         for given in record_inputs(load_card(name), dataset, options.objects, options.clicks):
-            tally.add(given)
-        print(tally.report(name), flush=True)
-    passed = tallies["grabcut"].ratio("straightforward") >= TARGET
+            comparison.add(given)
+        print(comparison.report(name), flush=True)
+    passed = comparisons["grabcut"].ratio("choose_literally") >= TARGET
     print(f"target: ratio {TARGET} with grabcut, {'passed' if passed else 'not passed'}")
-    sys.exit(any(tally.different for tally in tallies.values()))
+    sys.exit(any(comparison.different for comparison in comparisons.values()))
 
 
 if __name__ == "__main__":

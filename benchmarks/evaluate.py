@@ -68,7 +68,7 @@ class Clock(runner.Silent):
     def __init__(self) -> None:
         self.ends: list[tuple[float, int]] = []
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Record the end of a game."""
         self.ends.append((perf_counter(), len(game.trajectory.clicks)))
 
@@ -103,7 +103,7 @@ def run_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> d
     make = partial(model.card.networks, **options)
     network = load_networks(make, model.runtime)["network"]
 
-    def counted_network(inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def run_network(inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor, ...]:
         size = f"{inputs.shape[2]} {inputs.shape[3]}"
         sizes[size] = sizes.get(size, 0) + 1
         outputs: tuple[torch.Tensor, ...] = network(inputs, clicks)
@@ -111,7 +111,7 @@ def run_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> d
 
     clock, games, seconds, other_seconds = Clock(), {}, [], {"clicker": 0.0, "loading": 0.0}
     started = perf_counter()
-    for game in plain.play(counted_network, dataset, rules, plain.options(options)):
+    for game in plain.play(run_network, dataset, rules, plain.options(options)):
         clock.ends.append((perf_counter(), len(game.clicks)))
         games[game.key] = [list(click) for click in game.clicks]
         seconds += game.model
@@ -138,7 +138,7 @@ def run_isbench_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dic
     """Play like one worker, timing the clicker and the loading."""
     other_seconds = {"clicker": 0.0, "loading": 0.0}
 
-    def timed(name: str, call: Any, *args: Any) -> Any:
+    def time_call(name: str, call: Any, *args: Any) -> Any:
         started = perf_counter()
         try:
             return call(*args)
@@ -148,12 +148,12 @@ def run_isbench_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dic
     cv2.setNumThreads(1)
     model = spec.with_dataset_defaults(model, dataset)
     predictor, clock, games, seconds = build_predictor(model), Clock(), {}, []
-    engine.make_clicker = lambda text: partial(timed, "clicker", make_clicker(text))
+    engine.make_clicker = lambda text: partial(time_call, "clicker", make_clicker(text))
     started = perf_counter()
     for game in engine.play(
-        predictor, map(partial(timed, "loading", dataset.load), dataset.keys), rules
+        predictor, map(partial(time_call, "loading", dataset.load), dataset.keys), rules
     ):
-        clock.played(game)
+        clock.add_game(game)
         games[game.trajectory.key] = [list(click) for click in game.trajectory.clicks]
         seconds += game.seconds
     wall = perf_counter() - started

@@ -55,7 +55,7 @@ PAIR_CASES = tuple(case for case in CASES if case[0] != "box" and case[1] == cas
 PAIRS, LEAST_AREA = 80, 1500  # images, and pixels of the smaller object
 
 
-def box_only(
+def answer_with_box(
     network: Computed, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
     """Answer with a first pass that only finds the box; the second sees the previous prediction."""
@@ -97,7 +97,7 @@ def play_objects(model: LoadedModel, way: str, held_out: Dataset) -> NDArray[np.
         networks = build_networks(partial(model.card.networks, **model.options), model.runtime)
         predictor = CropPredictor(
             make_config(model.options, PAPER, model.runtime),
-            partial(box_only, networks["network"]),
+            partial(answer_with_box, networks["network"]),
         )
     games = play(predictor, map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS)))
     return curves([game.trajectory for game in games], CLICKS)

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from baselines.fdm import Fdm
-from csfpn.propagation import Hsgm, Sgm, clicked_cells, gather, spread
+from csfpn.propagation import Hsgm, Sgm, find_clicked_cells, gather, spread
 
 CHANNELS, LOW, REDUCTION = 128, 128, 4  # of Table 4's baseline on ResNet-50
 SIDES = (32, 48, 64, 96, 128, 192)  # side of the square map at 1/2; N is its square
@@ -32,7 +32,7 @@ RUNS = 25
 OUT = Path(__file__).parents[1] / "docs" / "propagation.png"
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """The cost of a call."""
 
     seconds: float  # the minimum of several runs
@@ -68,7 +68,7 @@ class Peak(TorchDispatchMode):
         self.allocated -= size
 
 
-def measure(call: Callable[[], Any]) -> Measured:
+def measure(call: Callable[[], Any]) -> Measurement:
     with torch.inference_mode():
         call()
         seconds = []
@@ -78,7 +78,7 @@ def measure(call: Callable[[], Any]) -> Measured:
             seconds.append(time.perf_counter() - started)
     with torch.no_grad(), Peak() as peak:
         call()
-    return Measured(min(seconds), peak.most / 2**20)
+    return Measurement(min(seconds), peak.most / 2**20)
 
 
 def clicks(count: int, side: int) -> Tensor:
@@ -96,8 +96,8 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
     high, low = torch.rand(1, CHANNELS, half, half), torch.rand(1, LOW, side, side)
 
     def call() -> Tensor:
-        features = sgm(high, clicked_cells(table, (half, half), 4))
-        out: Tensor = hsgm(features, low, clicked_cells(table, (side, side), 2))
+        features = sgm(high, find_clicked_cells(table, (half, half), 4))
+        out: Tensor = hsgm(features, low, find_clicked_cells(table, (side, side), 2))
         return out
 
     return call
@@ -105,7 +105,7 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
 
 def attention(side: int, count: int) -> Callable[[], Any]:
     """Return the attention of HSGM alone, the part whose cost grows with the clicks."""
-    at = clicked_cells(clicks(count, side), (side, side), 2)
+    at = find_clicked_cells(clicks(count, side), (side, side), 2)
     query, value = (
         torch.rand(1, CHANNELS // REDUCTION, side, side),
         torch.rand(1, CHANNELS, side, side),

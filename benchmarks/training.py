@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    card = load_card(options.model) if options.model else plain()
+    card = load_card(options.model) if options.model else make_card()
     recipe = replace(
         card.recipe,
         steps=options.steps + UNTIMED,
@@ -52,10 +52,10 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        open_training(card, recipe, options.data, Path(scratch, "out")) as session,
+        open_training(card, recipe, options.data, Path(scratch, "out")) as run,
     ):
-        seconds_per_sample = time_samples(session, options.size)
-        reports = [event for event in events(session) if isinstance(event, Report)][UNTIMED:]
+        seconds_per_sample = time_samples(run, options.size)
+        reports = [event for event in events(run) if isinstance(event, Report)][UNTIMED:]
     seconds, network, waited = (
         sum(getattr(report, name) for report in reports)
         for name in ("seconds", "network", "waited")
@@ -67,7 +67,7 @@ def main() -> None:
     print(f"{1000 * seconds_per_sample:8.2f} ms of core time per sample, image already decoded")
 
 
-def plain() -> ModelCard:
+def make_card() -> ModelCard:
     """Return a card for RITM's network on the mini trunk."""
     from baselines.ritm import Ritm
     from isbench.nn.backbones.mini import Mini
@@ -83,12 +83,12 @@ def plain() -> ModelCard:
     )
 
 
-def time_samples(session: TrainingRun, size: int) -> float:
+def time_samples(run: TrainingRun, size: int) -> float:
     """Return the core seconds of a sample whose image is already decoded."""
     numbers = range(SAMPLES)
-    make_batch(session.sampler, numbers, (size, size))
+    make_batch(run.sampler, numbers, (size, size))
     started = process_time()
-    make_batch(session.sampler, numbers, (size, size))
+    make_batch(run.sampler, numbers, (size, size))
     return (process_time() - started) / SAMPLES
 
 

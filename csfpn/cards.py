@@ -35,6 +35,7 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),
         licence="MIT",
+        version="2",  # "1" drew disks from single-precision coordinates
         libraries={"torch": version("torch").partition("+")[0]},
         **more,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from csfpn.propagation import Hsgm, Sgm, clicked_cells
+from csfpn.propagation import Hsgm, Sgm, find_clicked_cells
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.network import example_image, example_points
 from isbench.nn.stem import conv1s, normalize
@@ -70,9 +70,9 @@ class Csfpn(nn.Module):
     def _propagate(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
         graphs = dict(self.feature_extractor.named_children())
         if sgm := graphs.get("att"):
-            features = sgm(features, clicked_cells(clicks, _size(features), 4, self.released))
+            features = sgm(features, find_clicked_cells(clicks, _size(features), 4, self.released))
         if hsgm := graphs.get("upatt"):
-            features = hsgm(features, low, clicked_cells(clicks, _size(low), 2, self.released))
+            features = hsgm(features, low, find_clicked_cells(clicks, _size(low), 2, self.released))
         return features
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:

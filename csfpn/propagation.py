@@ -31,7 +31,7 @@ class Cells(NamedTuple):
     counts: Tensor
 
 
-def clicked_cells(
+def find_clicked_cells(
     clicks: Tensor, size: tuple[int, int], stride: int, released: bool = False
 ) -> Cells:
     """Return the cells of (B, M, 5) points on a map of `size` at `stride`.

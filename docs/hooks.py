@@ -1,6 +1,6 @@
-"""What the site is made of beside the pages here: the README, and the files that pages link to.
+"""The parts of the site that are not in this folder: the README, and the files that pages link to.
 
-Links are written for whoever reads the files where they lie; here they are turned to the site's.
+Links in the files are relative to the repository; here they are rewritten for the site.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "results/TABLES.md": "TABLES.md",
+    "results/training/g2l.csv": "g2l.csv",
     "results/training/held_out.csv": "held_out.csv",
+    "results/training/trials.csv": "trials.csv",
+    "tests/plugin/isbench_toy_plugin/two.py": "two.py",
+    "tests/plugin/pyproject.toml": "plugin.toml",
 }
-_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+_LINK = re.compile(r"(?<!\")\]\((?!https?:|#)([^)#]+)")  # not networks["name"](image)
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isbench.datasets import load_dataset
     from isbench.datasets.catalogue import DatasetCard
+    from isbench.datasets.installation import add_dataset, download_dataset, import_dataset
     from isbench.datasets.readers import Reader
+    from isbench.datasets.verify import verify_dataset
     from isbench.errors import ClickerError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
+    from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
-    from isbench.metrics import Games, Metric
+    from isbench.evaluation.segmentation import segment
+    from isbench.metrics import Games, Metric, list_metrics
     from isbench.models.loading import load_model
     from isbench.papers.paper import Paper
+    from isbench.papers.reproduction import reproduce
+    from isbench.reporting.checklist import make_checklist
+    from isbench.reporting.compare import compare
+    from isbench.reporting.page import make_page
+    from isbench.reporting.tables import make_frame
+    from isbench.reporting.writer import choose_runs, save_plot
+    from isbench.storage.merge import merge
     from isbench.storage.store import Run, read
+    from isbench.training.loop import train
     from isbench.types import (
         Click,
         Clicker,
@@ -58,11 +70,27 @@ _MODULES = {
     "Spec": "types",
     "Trajectory": "types",
     "Turn": "types",
+    "add_dataset": "datasets.installation",
+    "choose_runs": "reporting.writer",
+    "compare": "reporting.compare",
+    "download_dataset": "datasets.installation",
+    "import_dataset": "datasets.installation",
+    "list_metrics": "metrics",
     "load_dataset": "datasets",
     "load_model": "models.loading",
+    "make_checklist": "reporting.checklist",
+    "make_frame": "reporting.tables",
+    "make_page": "reporting.page",
+    "merge": "storage.merge",
     "play": "evaluation.engine",
     "read": "storage.store",
+    "reproduce": "papers.reproduction",
+    "rules": "evaluation.rules",
     "run": "evaluation.runner",
+    "save_plot": "reporting.writer",
+    "segment": "evaluation.segmentation",
+    "train": "training.loop",
+    "verify_dataset": "datasets.verify",
 }
 
 __all__ = [
@@ -89,11 +117,27 @@ __all__ = [
     "Spec",
     "Trajectory",
     "Turn",
+    "add_dataset",
+    "choose_runs",
+    "compare",
+    "download_dataset",
+    "import_dataset",
+    "list_metrics",
     "load_dataset",
     "load_model",
+    "make_checklist",
+    "make_frame",
+    "make_page",
+    "merge",
     "play",
     "read",
+    "reproduce",
+    "rules",
     "run",
+    "save_plot",
+    "segment",
+    "train",
+    "verify_dataset",
 ]
 
 

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import NamedTuple
 
 
 class IsbenchError(Exception):
     """A user error or a broken environment; the command line prints it as one line.
 
-    `exit_code` is 2: the input is invalid.
+    Parameters
+    ----------
+    message : str
+        What is wrong, in terms of values, without the flags of the command line.
+    setting : str
+        The Python argument to change, such as "max_clicks"; the command line adds its flag to the
+        message. "" if no argument helps.
+
+    Attributes
+    ----------
+    exit_code : int
+        2: the input is invalid.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class ExtensionError(IsbenchError):
@@ -37,8 +53,24 @@ class Unfit(IsbenchError):
     """A backend cannot reproduce the network's outputs."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> IsbenchError:
-    """Return the error for a name that is not in `known`; it suggests the nearest known name."""
+class Remedy(NamedTuple):
+    """What the user can do about an error, and the argument to change for it, "" if none helps."""
+
+    text: str
+    setting: str = ""
+
+
+def check_least(setting: str, value: int, least: int) -> None:
+    """Raise IsbenchError if the value of an argument is below `least`."""
+    if value < least:
+        raise IsbenchError(f"{setting} is {value}; wanted at least {least}", setting=setting)
+
+
+def unknown(kind: str, name: str, known: Iterable[str], setting: str = "") -> IsbenchError:
+    """Return the error for a name that is not in `known`; it suggests the nearest known name.
+
+    `setting` is the argument that holds the name, as in IsbenchError.
+    """
     names = sorted(known)
     matches = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     if matches:
@@ -46,4 +78,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> IsbenchError:
         hint = f"did you mean {nearest}?"
     else:
         hint = f"available: {', '.join(names) or 'none'}"
-    return IsbenchError(f"no {kind} named {name!r}; {hint}")
+    return IsbenchError(f"no {kind} named {name!r}; {hint}", setting=setting)

@@ -6,9 +6,12 @@ An extension is loaded when it is named; nothing is imported to list names.
 from __future__ import annotations
 
 import importlib
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
 
 from isbench.errors import IsbenchError, unknown
@@ -27,22 +30,32 @@ class Group(Generic[T]):
 
 def list_names(group: Group[T]) -> tuple[str, ...]:
     """Return the names of all installed extensions of a group, sorted, without importing them."""
-    return tuple(sorted({point.name for point in entry_points(group=group.name)}))
+    return tuple(sorted({point.name for point in _list_points(group)}))
 
 
 def list_own_names(group: Group[T]) -> tuple[str, ...]:
     """Return the names of the extensions that are installed with isbench itself, sorted."""
-    points = entry_points(group=group.name)
+    points = _list_points(group)
     own = {point.name for point in points if point.dist and point.dist.name == "isbench"}
     return tuple(sorted(own))
+
+
+def _list_points(group: Group[T]) -> EntryPoints:
+    return _read_points(group.name, tuple(sys.path))
+
+
+@lru_cache(maxsize=32)  # reads the metadata of every installed package, which takes milliseconds
+def _read_points(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """Return the entry points of a group, of all packages on the path."""
+    return entry_points(group=group)
 
 
 def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     """Return the entry point of a name; raises IsbenchError if none or several have it."""
     # an editable install may list a package twice
-    places = {point.value: point for point in entry_points(group=group.name) if point.name == name}
+    places = {point.value: point for point in _list_points(group) if point.name == name}
     if not places:
-        raise unknown(group.noun, name, list_names(group))
+        raise unknown(group.noun, name, list_names(group), group.noun.replace(" ", ""))
     if len(places) > 1:
         raise IsbenchError(
             f"two {group.noun}s named {name!r}: {' and '.join(sorted(places))}; uninstall one"
@@ -80,3 +93,15 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
             f"{point.value} is a {type(loaded).__name__}; wanted an isbench.{group.kind.__name__}"
         )
     return loaded
+
+
+def check_name_and_version(group: Group[T], name: object, version: object) -> None:
+    """Raise IsbenchError for a card's name or version that cannot be recorded."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
+        raise IsbenchError(
+            f"a {group.noun} is named {name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
+        )
+    if not isinstance(version, str) or not version:
+        raise IsbenchError(
+            f"{group.noun} {name} has version {version!r}; wanted a string such as '1'"
+        )

@@ -13,24 +13,25 @@ SWITCHES = {"on": True, "true": True, "yes": True, "1": True} | {
 }  # fmt: skip
 
 
-def parse_option(what: str, given: Scalar, default: Scalar) -> Scalar:
+def parse_option(what: str, given: Scalar, default: Scalar, setting: str = "") -> Scalar:
     """Return a value of the type of the default, parsed if it is text.
 
-    `what` names the option in errors, such as "option radius of disks". Raises IsbenchError for
-    a value of another type, and for numbers that are not finite.
+    `what` names the option in errors, such as "option radius of disks", and `setting` the argument
+    that holds it. Raises IsbenchError for a value of another type, and for numbers that are not
+    finite.
     """
     text = format_option(given)
     if isinstance(default, bool):
         if text.lower() not in SWITCHES:
-            raise IsbenchError(f"{what} is {text!r}; wanted on or off")
+            raise IsbenchError(f"{what} is {text!r}; wanted on or off", setting=setting)
         return SWITCHES[text.lower()]
     try:
         value = type(default)(text)
     except ValueError:
         kind = "a whole number" if isinstance(default, int) else "a number"
-        raise IsbenchError(f"{what} is {text!r}; wanted {kind}") from None
+        raise IsbenchError(f"{what} is {text!r}; wanted {kind}", setting=setting) from None
     if not is_recordable(value):
-        raise IsbenchError(f"{what} is {text!r}; wanted a finite number")
+        raise IsbenchError(f"{what} is {text!r}; wanted a finite number", setting=setting)
     return value + 0.0 if isinstance(value, float) else value  # -0.0 is recorded as 0.0
 
 

@@ -47,7 +47,7 @@ CUSTOM = "custom"  # rules that match no preset
 def find_preset(name: str) -> Preset:
     """Return the preset of this name; raises IsbenchError with the nearest name."""
     if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
+        raise unknown("preset", name, PRESETS, "preset")
     return PRESETS[name]
 
 

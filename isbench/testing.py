@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -44,12 +45,17 @@ def check_predictor(model: LoadedModel | ModelCard | str) -> None:
     earlier states stay unchanged, and that clicks in corners, adjacent clicks and clicks of one
     sign are accepted. A network without weights is checked with random weights. A model that is
     `adaptive` may change with every object, so its games are instead played twice, each time by a
-    new predictor.
+    new predictor. Raises IsbenchError if a network does not take its own example inputs, and a
+    batch of them, or returns anything else than a tuple of tensors.
     """
     if not isinstance(model, LoadedModel):
         card = load_card(model) if isinstance(model, str) else model
         weights = None if card.networks is None else RANDOM
         model = load_model(card, weights=weights, device="cpu", backend="eager")
+    if model.card.networks is not None:
+        from isbench.nn.runtime.compute import check_networks  # imports torch, which takes a second
+
+        check_networks(partial(model.card.networks, **model.options))
     with name_model_in_errors(model.name):
         if model.card.adaptive:
             _, first = _play_trials(PredictorSession(build_predictor(model)))

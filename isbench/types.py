@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, check_least
 
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB, read-only
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
@@ -107,7 +107,7 @@ class Runtime:
     gradients: bool = False  # passes run with autograd, as the card asks
 
     @property
-    def computed(self) -> str:
+    def backend_and_device(self) -> str:
         """Return the backend and the kind of device, such as "eager-cpu"."""
         return f"{self.backend}-{self.device.partition(':')[0]}"
 
@@ -190,12 +190,11 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for values that no game can follow."""
-        if self.max_clicks < 1:
-            raise IsbenchError(f"max_clicks is {self.max_clicks}; wanted at least 1")
+        check_least("max_clicks", self.max_clicks, 1)
+        check_least("seed", self.seed, 0)
         if not self.stop_iou > 0:  # nan too
-            raise IsbenchError(f"stop_iou is {self.stop_iou}; wanted above 0 (above 1: full games)")
-        if self.seed < 0:
-            raise IsbenchError(f"seed is {self.seed}; wanted 0 or more")
+            message = f"stop_iou is {self.stop_iou}; wanted above 0, or above 1 for full games"
+            raise IsbenchError(message, setting="stop_iou")
 
 
 @dataclass(frozen=True)

@@ -176,5 +176,5 @@ def whole(toy_pack: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("trainings") / "whole"
     torch.set_num_threads(1)
-    assert train(card, RECIPE, toy_pack, out).complete
+    assert train(card, toy_pack, out, recipe=RECIPE).complete
     return out

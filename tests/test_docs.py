@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Callable
@@ -14,14 +15,18 @@ import pytest
 
 from benchmarks.evaluate import format_table
 from isbench.cli import cli
+from isbench.datasets import load_dataset
+from isbench.evaluation.runner import Silent, run
 from isbench.models.loading import load_model
+from isbench.nn.runtime import openvino
 from isbench.papers.all_tables import make_pages
 from isbench.papers.registry import load_paper
 from isbench.reporting.writer import choose_runs
-from isbench.storage.store import digest_of_path
+from isbench.storage.store import digest_of_path, find, read
 from isbench.testing import check_clicker, check_predictor
+from isbench.types import Rules
 from tests.support.packages import install_package
-from tests.support.recorded import played_on_davis
+from tests.support.recorded import record_on_davis
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,12 +36,74 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+PLUGIN = ROOT / "tests" / "plugin" / "isbench_toy_plugin"
+
+
 @pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "adding-a-model.md"])
 def test_the_model_that_is_shown_keeps_the_contract(page: Path) -> None:
     names: dict[str, Any] = {}
-    (code,) = blocks(page, "python")
+    code, *_ = blocks(page, "python")
     exec(code, names)
     check_predictor(names["card"])
+
+
+@pytest.mark.parametrize(
+    ("page", "module"),
+    [
+        ("adding-a-model.md", "threshold.py"),
+        ("adding-a-clicker.md", "shaky.py"),
+        ("datasets.md", "tiles.py"),
+        ("datasets.md", "scans.py"),
+        ("reports.md", "metrics.py"),
+    ],
+)
+def test_the_code_that_is_shown_is_installed_and_played_by_the_tests(
+    page: str, module: str
+) -> None:
+    code = (PLUGIN / module).read_text()
+    assert code in blocks(ROOT / "docs" / page, "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+
+
+def test_the_answer_of_two_networks_that_is_shown_is_the_one_of_the_installed_model() -> None:
+    *_, code = blocks(ROOT / "docs" / "adding-a-model.md", "python")
+    assert code.startswith("    def _mask")
+    assert code in (PLUGIN / "two.py").read_text()
+
+
+def tiny_model() -> str:
+    """Return the model with a network of the documentation."""
+    (code,) = (c for c in blocks(ROOT / "docs" / "adding-a-model.md", "python") if "Tiny" in c)
+    return code
+
+
+def test_the_model_with_a_network_that_is_shown_takes_20_lines_besides_the_network() -> None:
+    code = tiny_model()
+    (network,) = (
+        node
+        for node in ast.parse(code).body
+        if isinstance(node, ast.ClassDef) and [ast.unparse(b) for b in node.bases]
+    )
+    lines = code.splitlines()
+    rest = lines[: network.lineno - 1] + lines[network.end_lineno :]
+    assert len([line for line in rest if line.strip()]) <= 20
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_model_with_a_network_that_is_shown_plays_alike_on_every_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_package(monkeypatch, tmp_path / "site", {"documented_network": tiny_model()}, {})
+    name = "documented_network:card"
+    check_predictor(name)
+    runs = []
+    for backend in ("eager", "openvino")[: 1 + openvino.is_installed()]:
+        model = load_model(name, weights="random", backend=backend)
+        check_predictor(model)
+        dataset = load_dataset("sample", limit=2)
+        runs.append(run(model, dataset, Rules(3, 1.01), out=tmp_path / backend, watch=Silent()))
+    clicks = [[game.clicks for game in one.trajectories] for one in runs]
+    assert all(one == clicks[0] for one in clicks)
 
 
 def test_the_model_in_contributing_takes_20_lines() -> None:
@@ -54,7 +121,7 @@ def test_the_paper_that_is_shown_is_reported(
     group, name = re.findall(r'"(isbench.\w+)"\]\n(\w+) = "\w+\.\w+:paper"', entry)[0]
     points = {group: {name: "documented_paper:paper"}}
     install_package(monkeypatch, tmp_path / "site", {"documented_paper": code}, points)
-    run = played_on_davis(tmp_path / "runs", load_model("nearest"))
+    played = record_on_davis(tmp_path / "runs", load_model("nearest"))
     words = ("--table", f"{name}:1", "--runs", tmp_path / "runs", "--format", "markdown")
     exit_code, printed, said = isbench("report", *words)
     assert exit_code == 0, said
@@ -62,14 +129,13 @@ def test_the_paper_that_is_shown_is_reported(
         "| RITM | HRNet-18 | SBD | ritm-hrnet18 | 3.22 | 6.71 |",
         "|  |  |  | nearest |  | – / 2.00 |",
     ]
-    assert digest_of_path(run.path) in printed
+    assert digest_of_path(played.path) in printed
 
 
-def test_the_clicker_that_is_shown_takes_20_lines_and_is_the_one_that_is_installed() -> None:
+def test_the_clicker_that_is_shown_takes_20_lines_and_keeps_the_contract() -> None:
     names: dict[str, Any] = {}
     (code,) = blocks(ROOT / "docs" / "adding-a-clicker.md", "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
-    assert code == (ROOT / "tests/plugin/isbench_toy_plugin/shaky.py").read_text()
     exec(code, names)
     check_clicker(names["card"])
 
@@ -79,13 +145,22 @@ def test_the_python_example_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = blocks(ROOT / "README.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
     exec(code, {})
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[4:8]] == [
+        "model",
+        "nearest",
+        "grabcut",
+        "NoC_5@80:",
+    ]
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert {read(path).spec.preset for path in find(tmp_path / "runs")} == {"strict"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+    for target in re.findall(r"(?<!\")\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 

@@ -48,7 +48,7 @@ def describe_steps(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _describe_step(before: Cell, after: Cell) -> Iterator[str]:
-    a, b = before.found.run, after.found.run
+    a, b = before.selection.run, after.selection.run
     if a is None or b is None or a.spec.fingerprint != b.spec.fingerprint:
         return
     noc_a, noc_b = (_noc(run, before.question) for run in (a, b))

@@ -30,7 +30,7 @@ SIZE = (320, 480)  # rows and columns of the crops that the paper trains on
 FLOPS_SIZE, PER_MAC = (400, 600), 4
 
 
-class Counted(NamedTuple):
+class NetworkCost(NamedTuple):
     """The cost of one network of Table 4."""
 
     parameters: int
@@ -69,48 +69,48 @@ def render(records: Records, cells: Sequence[Cell]) -> TextTable:
     return make_text_table(count_costs(records), records, cells)
 
 
-def count_costs(records: Records) -> Mapping[str, Counted]:
+def count_costs(records: Records) -> Mapping[str, NetworkCost]:
     """Return the costs of the networks of Table 4, by the names of their rows."""
     from isbench.nn.runtime.cost import count_cost  # imports torch, so only for Table 4
 
-    counted = {}
+    costs = {}
     for row, candidate in records.candidates.items():
         assert candidate is not None
         assert candidate.card.networks is not None
         make = partial(candidate.card.networks, **candidate.options)
         at_size, at_flops = count_cost(make, SIZE).whole, count_cost(make, FLOPS_SIZE).whole
         flops = PER_MAC * at_flops.macs
-        counted[row.name] = Counted(at_size.parameters, at_size.macs, flops)
-    return counted
+        costs[row.name] = NetworkCost(at_size.parameters, at_size.macs, flops)
+    return costs
 
 
 def make_text_table(
-    costs: Mapping[str, Counted], records: Records, cells: Sequence[Cell]
+    costs: Mapping[str, NetworkCost], records: Records, cells: Sequence[Cell]
 ) -> TextTable:
     """Return Table 4 as text; `costs` are by the names of the rows."""
-    printed = {(f.system, f.metric): f.value for f in figures_of("4")}
-    base, base_printed = costs[ROWS[0].name], printed["Baseline*", "gflops"]
+    published = {(f.system, f.metric): f.value for f in figures_of("4")}
+    base, base_published = costs[ROWS[0].name], published["Baseline*", "gflops"]
     rows = []
     provenance: list[str] = []
     for row in records.candidates:
         if row == BS:  # the mini models are compared with their own baseline
             base = costs[row.name]
-        counted, gflops = costs[row.name], printed.get((row.system, "gflops"))
+        cost, gflops = costs[row.name], published.get((row.system, "gflops"))
         row_cells = cells_of(row, cells)
         clicks = (
-            (_text(c.printed, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
+            (_text(c.published, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
         )
         rows.append(
             (
                 row.system,
                 row.name,
-                _text(printed.get((row.system, "params_m")), "g"),
-                f"{counted.parameters:,}",
-                f"{counted.macs / 1e9:.3f}",
+                _text(published.get((row.system, "params_m")), "g"),
+                f"{cost.parameters:,}",
+                f"{cost.macs / 1e9:.3f}",
                 _text(gflops, ".2f"),
-                f"{counted.flops / 1e9:.2f}",
-                _over(gflops, base_printed),
-                _over(counted.flops, base.flops),
+                f"{cost.flops / 1e9:.2f}",
+                _over(gflops, base_published),
+                _over(cost.flops, base.flops),
                 *(figure for pair in clicks for figure in pair),
             )
         )

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from isbench.cli.flags import find_command, format_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
@@ -61,7 +62,7 @@ def cli() -> None:
 
     \b
     Example:
-      isbench run --model nearest --dataset sample
+      isbench run --model nearest --dataset sample --stop-iou 1.01
       isbench report --plot iou_k
 
     \b
@@ -77,7 +78,8 @@ def main(args: list[str] | None = None) -> None:
     except IsbenchError as error:
         if isinstance(error, ExtensionError) and error.details:
             click.echo(error.details, err=True)
-        _fail(str(error), error.exit_code)
+        command = find_command(cli, sys.argv[1:] if args is None else args)
+        _fail(format_error(error, command), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)

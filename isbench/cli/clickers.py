@@ -16,8 +16,8 @@ from isbench.options import format_option
 def clickers() -> None:
     """List the installed clickers (simulated users) with their parameters.
 
-    A clicker that fails to import shows the error. Values follow the name in the order of the
-    parameters, or by name.
+    A clicker that fails to import shows the error. Parameters follow the name in order or by name,
+    as in jitter:2 or jitter:sigma=2.
 
     \b
     Example:

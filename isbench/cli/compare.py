@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.options import console, data_option, runs_option
-from isbench.errors import IsbenchError
+from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.reporting import compare as comparison
 from isbench.reporting.writer import choose_run
@@ -53,8 +53,7 @@ def compare(
       isbench compare 3f2a 91bc
       isbench compare 3f2a 91bc --html compared.html
     """
-    if pictures < 0:
-        raise IsbenchError(f"pictures is {pictures}; wanted 0 or more")
+    check_least("pictures", pictures, 0)
     a, b = choose_run(run_a, runs), choose_run(run_b, runs)
     _print(a, b, worst)
     if page is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import click
@@ -13,14 +11,11 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option
 from isbench.cli.progress import track_downloads
 from isbench.datasets import find_folder, load_dataset
-from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.readers import resolve_place
-from isbench.datasets.registry import BUILT_IN, dataset_names, load_dataset_card
-from isbench.datasets.user_datasets import add as add_user_dataset
+from isbench.datasets.registry import dataset_names, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
-from isbench.datasets.verify import verify as verify_dataset
+from isbench.datasets.verify import compare_with_card, verify_dataset
 from isbench.errors import IsbenchError
 
 
@@ -101,8 +96,7 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
         verdict = verify_dataset(load_dataset(name, data))
         click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
         click.echo(f"  fingerprint {verdict.fingerprint or 'none: a file is missing'}")
-        click.echo(f"  {_compare_fingerprint(card, verdict.fingerprint)}")
-        for line in _check_counts(card, verdict.images, verdict.objects):
+        for line in compare_with_card(card, verdict):
             click.echo(f"  {line}")
         if verdict.empty:
             click.echo(f"  {verdict.empty} objects have no scored pixel")
@@ -126,9 +120,9 @@ def import_(name: str, source: Path, data: Path | None) -> None:
     Example:
       isbench data import sbd ~/Downloads/benchmark.tgz
     """
-    from isbench.datasets.installation import install
+    from isbench.datasets.installation import import_dataset
 
-    click.echo(f"{name} is in {install(name, _find_downloadable(name), source, data_folder(data))}")
+    click.echo(f"{name} is in {import_dataset(name, source, data)}")
 
 
 @data.command()
@@ -136,7 +130,7 @@ def import_(name: str, source: Path, data: Path | None) -> None:
 @click.argument("place", metavar="READER:PLACE")
 @data_option
 def add(name: str, place: str, data: Path | None) -> None:
-    """Give your own images a data set name.
+    """Name a data set of your own images.
 
     READER:PLACE is folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that `isbench
     datasets` lists. The name works like that of any other data set. Every object is read first. The
@@ -147,14 +141,10 @@ def add(name: str, place: str, data: Path | None) -> None:
       isbench data add desk folder:~/pictures/desk
       isbench run --model csfpn-mini --dataset desk
     """
-    place = resolve_place(place)  # what is read now is what is stored
-    verdict = verify_dataset(load_dataset(place, data))
-    if verdict.faults:
-        raise IsbenchError(
-            f"{place} was not added: {len(verdict.faults)} objects cannot be read, the first: "
-            f"{verdict.faults[0]}"
-        )
-    click.echo(f"{name}: {add_user_dataset(name, place, data)}")
+    from isbench.datasets.installation import add_dataset
+
+    stored, verdict = add_dataset(name, place, data)
+    click.echo(f"{name}: {stored}")
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
 
@@ -186,29 +176,12 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
       isbench data get grabcut
       isbench data get grabcut --url https://mirror.example.org/GrabCut.zip
     """
-    from isbench.datasets.installation import install, place
-    from isbench.files.archives import Unusable
-    from isbench.files.download import fetch
+    from isbench.datasets.installation import download_dataset
 
-    card, root = _find_downloadable(name), data_folder(data)
-    if (found := find_folder(name, data)) is not None:
-        click.echo(f"{name} is already in {found}")
-        return
-    place(name, card, root)  # raises before the download, not after it
-    published = card.archive
-    if published is None:
-        raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
-    file = replace(published, urls=(*urls, *published.urls))
-    downloads = root / "downloads"
+    was_there = find_folder(name, data) is not None
     with track_downloads() as progress:
-        archive = fetch(file, downloads, partial(progress, file))
-    try:
-        target = install(name, card, archive, root)
-    except Unusable:
-        archive.unlink()
-        raise
-    archive.unlink()
-    click.echo(f"{name} is in {target}")
+        target = download_dataset(name, data, urls, progress)
+    click.echo(f"{name} is {'already ' * was_there}in {target}")
 
 
 def _list_on_disk(data: Path | None) -> list[str]:
@@ -220,25 +193,3 @@ def _list_on_disk(data: Path | None) -> list[str]:
         except IsbenchError as error:
             click.echo(f"isbench: data set {name} is left out: {error}", err=True)
     return names
-
-
-def _find_downloadable(name: str) -> DatasetCard:
-    card = load_dataset_card(name)
-    if card.bundled is not None:
-        origin = "isbench" if name in BUILT_IN else "its package"
-        raise IsbenchError(f"data set {name} comes with {origin}; there is nothing to download")
-    return card
-
-
-def _compare_fingerprint(card: DatasetCard | None, fingerprint: str | None) -> str:
-    if card is None or not card.fingerprints:
-        return "no known fingerprint of this data set to compare with"
-    if fingerprint is not None and fingerprint in card.fingerprints:
-        return f"known: {card.fingerprints[fingerprint]}"
-    return f"warning: not one of the {len(card.fingerprints)} known fingerprints"
-
-
-def _check_counts(card: DatasetCard | None, images: int, objects: int) -> list[str]:
-    if card is None or card.images is None or (card.images, card.objects) == (images, objects):
-        return []
-    return [f"warning: wanted {card.images}/{card.objects} images/objects"]

@@ -20,7 +20,7 @@ from isbench.errors import IsbenchError
 def datasets(data: Path | None) -> None:
     """List the named data sets: counts, licence, and whether each is on disk.
 
-    Counts come from files that were read for isbench; other data sets have none. A data set or a
+    Counts are those of the files that isbench was checked with. A data set or a
     reader of a package that cannot be imported shows the error.
 
     \b

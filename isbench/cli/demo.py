@@ -10,16 +10,12 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.networks import (
-    NetworkOptions,
-    load_models,
-    network_options,
-    with_photograph_size,
-)
+from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
+from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
 from isbench.reporting.writer import read_template
 
@@ -36,9 +32,13 @@ from isbench.reporting.writer import read_template
     help="Model to serve. Repeatable: the page switches between them.",
 )
 @network_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the models.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
 @click.option("--port", type=int, default=8421, show_default=True, help="Port; 0: any free port.")
-@click.option("--no-browser", is_flag=True, help="Print the page's address, open no browser.")
+@click.option(
+    "--no-browser", is_flag=True, help="Print the page's address without opening a browser."
+)
 def demo(
     images: tuple[Path, ...],
     models: tuple[str, ...],
@@ -69,7 +69,7 @@ def demo(
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
-    loaded = [with_photograph_size(load()) for load in load_models(models, settings, options)]
+    loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
         state = DemoState(
             {

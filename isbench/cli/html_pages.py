@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from isbench.cli.flags import format_error
 from isbench.cli.progress import track
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
@@ -18,15 +19,16 @@ def write_page(
     path: Path,
     runs: Sequence[Run],
     max_clicks: int,
-    count: int,
+    pictures: int,
     data: Path | None,
     pair: bool = False,
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
     html, fault = make_page(
-        runs, max_clicks, count, data, pair=pair, metrics=list_metrics(), track=track
+        runs, max_clicks, pictures, data, pair=pair, metrics=list_metrics(), track=track
     )
-    if fault:
-        click.echo(f"isbench: {path} has no pictures: {fault}", err=True)
+    if fault is not None:
+        reason = format_error(fault, click.get_current_context().command)
+        click.echo(f"isbench: {path} has no pictures: {reason}", err=True)
     write_atomically(path, html.encode())
     click.echo(str(path))

@@ -19,7 +19,7 @@ from isbench.storage.merge import merge as merge_shards
     help="Results folder.",
 )
 def merge(shards: tuple[Path, ...], out: Path) -> None:
-    """Merge the sealed shards of runs into whole runs. SHARDS are files or folders.
+    """Merge the finished shards of runs into whole runs. SHARDS are files or folders.
 
     Each machine runs its part with `isbench run --shard 1/4`, 2/4 and so on; copy the files to one
     machine by any means. The merged run is byte-identical to a run on one machine.

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import click
 
-from isbench.errors import IsbenchError
-from isbench.storage.processors import copy_processors, drop_processors
-
 
 @click.command(short_help="Convert run files of isbench 0.1.")
 @click.argument("runs", type=click.Path(path_type=Path))
@@ -22,17 +19,10 @@ def migrate(runs: Path) -> None:
     Example:
       isbench migrate runs
     """
-    from isbench.storage import store
-    from isbench.storage.migrate import find_migrations
-    from isbench.storage.migrate import migrate as convert
+    from isbench.storage.migrate import migrate_folder
 
-    if not runs.is_dir():
-        raise IsbenchError(f"{runs} is not a folder; name a folder with run files")
-    planned = find_migrations(runs)
-    renamed = {store.digest_of_path(old): store.digest_of_path(new) for old, new in planned}
-    copy_processors(runs, renamed)  # known under both names while runs are converted
-    for one in planned:
-        convert(one)
+    count = 0
+    for one in migrate_folder(runs):
         click.echo(f"{one.old} -> {one.new.name}")
-    drop_processors(runs, renamed)
-    click.echo(f"{len(planned)} run file{'' if len(planned) == 1 else 's'} converted")
+        count += 1
+    click.echo(f"{count} run file{'' if count == 1 else 's'} converted")

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import click
 
+from isbench.cli.options import parse_settings
 from isbench.cli.progress import track_downloads
-from isbench.datasets.readers import LONGEST_SIDE
-from isbench.errors import IsbenchError
-from isbench.evaluation import spec
 from isbench.models.loading import load_model
 from isbench.models.registry import load_card, parse_options
-from isbench.types import Dataset, LoadedModel, ModelCard, Sample, Scalar
+from isbench.types import LoadedModel, ModelCard, Scalar
 
 
 class NetworkOptions(NamedTuple):
@@ -37,8 +35,8 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--weights",
                 metavar="NAME|FILE|random",
-                help="Network weights: a published name, a file (FILE,FILE for two networks), "
-                "random.",
+                help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE "
+                "for two networks). [default: the first bundled or the only published ones]",
             ),
             click.option(
                 "--device",
@@ -103,27 +101,13 @@ def _print_note(text: str) -> None:
     click.echo(f"isbench: {text}", err=True)
 
 
-def with_photograph_size(model: LoadedModel) -> LoadedModel:
-    """Return the model with data-dependent options filled in as for a user's own data set."""
-
-    def load(key: str) -> Sample:
-        raise KeyError(key)
-
-    return spec.with_dataset_defaults(
-        model, Dataset("photographs", (), load, longest_side=LONGEST_SIDE)
-    )
-
-
 def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:
     """Return the options of each card, with each setting applied to every card that has it.
 
     Raises IsbenchError for a setting that is not KEY=VALUE or that no card has.
     """
     given: list[dict[str, str]] = [{} for _ in cards]
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
+    for key, value in parse_settings(settings).items():
         having = [k for k, card in enumerate(cards) if key in card.options]
         for k in having or [0]:  # the first card raises, naming the nearest option
             given[k][key] = value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+
+from isbench.errors import IsbenchError
 
 # Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
@@ -29,6 +31,17 @@ def runs_option(what: str) -> Callable[[Any], Any]:
         show_default=True,
         help=what,
     )
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, str]:
+    """Return the values of KEY=VALUE words by key; raises IsbenchError for another word."""
+    settings = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise IsbenchError(f"setting {word!r}; wanted KEY=VALUE", setting="settings")
+        settings[key] = value
+    return settings
 
 
 def console() -> Console:

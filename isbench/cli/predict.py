@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from time import perf_counter
 
 import click
 import numpy as np
 
-from isbench.cli.networks import (
-    NetworkOptions,
-    load_models,
-    network_options,
-    with_photograph_size,
-)
+from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
-from isbench.evaluation.replay import open_predictor, replay_masks
+from isbench.evaluation.segmentation import check_clicks, segment
 from isbench.files.atomic import write_atomically
 from isbench.storage.masks import encode_mask
-from isbench.types import Click, Image, Sample
+from isbench.types import Click
 
 _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 
@@ -40,10 +34,12 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
     default="csfpn-mini",
     show_default=True,
     shell_complete=complete_models,
-    help="Model to use.",
+    help="Name of an installed model, or package.module:card.",
 )
 @network_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Option of the model.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -65,7 +61,7 @@ def predict(
 ) -> None:
     """Segment IMAGE with clicks and write the mask.
 
-    The model gets the clicks one by one, as from a person. A PNG mask is white on the object; a
+    The model gets the clicks one at a time, as from a user. A PNG mask is white on the object; a
     JSON mask contains COCO run lengths.
 
     \b
@@ -77,38 +73,27 @@ def predict(
         raise IsbenchError(f"{target} already exists; overwrite it with --force, or choose --out")
     encode_mask(np.zeros((1, 1), bool), target)  # rejects a bad suffix before the work
     pixels = read_image(image)
-    clicks = parse_clicks(text, pixels, image)
+    clicks = parse_clicks(text)
+    check_clicks(clicks, pixels)  # before the weights are downloaded
     options = NetworkOptions(weights, device, precision, threads, backend)
     (load,) = load_models([model], settings, options)
-    loaded = with_photograph_size(load())
-    blank = np.zeros(pixels.shape[:2], bool)
-    with open_predictor(loaded) as predictor:
-        started = perf_counter()
-        *_, mask = replay_masks(predictor, Sample(image.name, pixels, blank, blank), clicks)
-        seconds = (perf_counter() - started) / len(clicks)
+    mask = segment(load(), pixels, clicks)
     write_atomically(target, encode_mask(mask, target))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(
         f"{target}: {count} pixels, {count / (rows * cols):.1%} of {rows}x{cols}, after "
-        f"{len(clicks)} click{'s' * (len(clicks) > 1)}, {seconds:.2f} s per click"
+        f"{len(clicks)} click{'s' * (len(clicks) > 1)}"
     )
 
 
-def parse_clicks(text: str, image: Image, path: Path) -> list[Click]:
-    """Parse clicks; raises IsbenchError for a malformed click or one outside the image."""
+def parse_clicks(text: str) -> list[Click]:
+    """Parse clicks; raises IsbenchError for a malformed one."""
     clicks = []
     for word in text.split():
         found = _CLICK.fullmatch(word)
         if found is None:
-            raise IsbenchError(f"click {word!r}; wanted row,col,+ or row,col,- as in 120,80,+")
-        row, col = int(found[1]), int(found[2])
-        height, width = image.shape[:2]
-        if row >= height or col >= width:
             raise IsbenchError(
-                f"click {word} is outside {path}; wanted a row from 0 to {height - 1} and a column "
-                f"from 0 to {width - 1}"
+                f"click {word!r}; wanted row,col,+ or row,col,- as in 120,80,+", setting="clicks"
             )
-        clicks.append(Click(row, col, found[3] == "+"))
-    if not clicks:
-        raise IsbenchError("no clicks; wanted at least one, as in --clicks 120,80,+")
+        clicks.append(Click(int(found[1]), int(found[2]), found[3] == "+"))
     return clicks

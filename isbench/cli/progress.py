@@ -69,7 +69,7 @@ class Reporter:
         """Remove the bar."""
         self._bar.stop()
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Start the bar of a run, or print its first line."""
         self._name, self._spec, self._total = f"{spec.model} on {spec.dataset}", spec, total
         self._target = reachable_target(spec.rules.stop_iou)
@@ -84,7 +84,7 @@ class Reporter:
         if recorded:
             self._print(f"{self._name}: {len(recorded)} of {total} objects are already recorded")
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Advance the bar, or print a line if the last one is old."""
         self._done += 1
         self._clicks += len(game.trajectory.clicks)

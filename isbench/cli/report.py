@@ -11,8 +11,8 @@ import click
 
 from isbench.cli.options import console, data_option, runs_option
 from isbench.cli.progress import track
-from isbench.datasets import is_known, load_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.datasets import is_known
+from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
@@ -21,7 +21,7 @@ from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting import writer as views
-from isbench.reporting.qualitative import make_caption, make_scenes
+from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
@@ -30,10 +30,10 @@ from isbench.reporting.text_table import (
     format_markdown,
     make_terminal_tables,
 )
+from isbench.reporting.writer import BOUNDARIES, PICTURES
 from isbench.storage.store import Run
 
-PICTURES = "pictures"
-BOUNDARY, BOUNDARIES = "biou", "biou_k"  # need the masks, saved or recomputed
+BOUNDARY = "biou"  # needs the masks, saved or recomputed
 
 
 class ReportOptions(NamedTuple):
@@ -71,7 +71,9 @@ class ReportOptions(NamedTuple):
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
-    "--checklist", is_flag=True, help="Print a checklist of what a paper should report of each run."
+    "--checklist",
+    is_flag=True,
+    help="Print a checklist of what a paper should report about each run.",
 )
 @click.option(
     "--html",
@@ -87,7 +89,7 @@ class ReportOptions(NamedTuple):
     help="Number of objects with pictures on the page, worst first, up to 25 MB; 0: none.",
 )
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Use games up to this click."
+    "--max-clicks", type=int, default=20, show_default=True, help="Ignore clicks after this one."
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
@@ -217,20 +219,16 @@ def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
         return text
     table = find_table(text)
     if table is None:
-        raise unknown("table", text, (*known, *list_tables()))
+        raise unknown("table", text, (*known, *list_tables()), "table")
     return table
 
 
 def _check(form: str, options: ReportOptions) -> None:
     if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    for name, number, least in (
-        ("max-clicks", options.max_clicks, 1),
-        ("objects", options.objects, 1),
-        ("pictures", options.pictures, 0),
-    ):
-        if number < least:
-            raise IsbenchError(f"{name} is {number}; wanted at least {least}")
+        raise unknown("format", form, FORMATS, "format")
+    check_least("max_clicks", options.max_clicks, 1)
+    check_least("objects", options.objects, 1)
+    check_least("pictures", options.pictures, 0)
 
 
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -251,20 +249,16 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
 
 def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     """Draw the objects where two runs differ most, and print the figures of each model."""
-    if len({run.spec.dataset for run in chosen}) != 1:
-        names = ", ".join(sorted({run.spec.dataset for run in chosen}))
-        raise IsbenchError(f"pictures show two runs over one data set, not {names}; name two")
-    dataset = load_dataset(chosen[0].spec.dataset, options.data)
-    scenes = list(make_scenes(chosen, dataset, options.max_clicks, options.objects))
-    for scene in scenes:
+    examples = list(load_examples(chosen, options.max_clicks, options.objects, options.data))
+    for example in examples:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
             f"{'' if side.exact else ' (differs from the record)'}"
-            for side in scene.sides
+            for side in example.sides
         )
-        click.echo(f"{scene.key} after {len(scene.clicks)} clicks: {'; '.join(sides)}")
-    click.echo(make_caption(scenes))
-    click.echo(str(views.save_pictures(scenes, options.out)))
+        click.echo(f"{example.key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
+    click.echo(make_caption(examples))
+    click.echo(str(views.save_pictures(examples, options.out)))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:

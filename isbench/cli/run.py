@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from isbench import protocol
+from isbench.cli.flags import format_error
 from isbench.cli.networks import (
     NetworkOptions,
     load_models,
@@ -27,13 +27,13 @@ from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
-from isbench.evaluation.clickers.registry import clicker_names, parse_clicker
+from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
+from isbench.evaluation.rules import rules
 from isbench.metrics import Metric, list_metrics
 from isbench.protocol import has_full_games
 from isbench.reporting import tables, text_table
 from isbench.storage.store import Run
-from isbench.types import LoadedModel, Rules
 
 
 @click.command(short_help="Run models on data sets and print a table.")
@@ -78,7 +78,9 @@ from isbench.types import LoadedModel, Rules
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
 )
 @network_options
-@click.option("--limit", type=int, metavar="N", help="Play only the first N objects.")
+@click.option(
+    "--limit", type=int, metavar="N", help="Play only the first N objects of each data set."
+)
 @workers_option
 @click.option("--shard", metavar="K/N", help="Play only part K of N; `isbench merge` joins them.")
 @click.option(
@@ -102,7 +104,7 @@ from isbench.types import LoadedModel, Rules
 @click.option(
     "--recheck",
     type=click.IntRange(min=0),
-    default=runner.RECHECKED,
+    default=runner.RECHECK,
     show_default=True,
     help="Recorded games to replay if the model's code has changed since; 0: none.",
 )
@@ -151,15 +153,8 @@ def run(
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
-    fixed = protocol.find_preset(preset)
-    rules = Rules(
-        max_clicks=max_clicks,
-        stop_iou=stop_iou,
-        end_on_perfect=fixed.end_on_perfect,
-        reject_empty=fixed.reject_empty,
-        clicker=parse_clicker(fixed.clicker if clicker is None else clicker).text,
-        seed=seed,
-    )
+    chosen = rules(preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker, seed=seed)
+    part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data
     loaded, datasets = _collect(
@@ -168,22 +163,21 @@ def run(
     )
     if len(loaded) * len(datasets) > 1:
         list(map(job.check_model, loaded))  # the last model fails before the first one runs
-    part = parse_shard(shard)
-    count, execute = _choose_executor(executor, address, workers, loaded)
+    execute = _choose_executor(executor, address)
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
         runs = [
             runner.run(
                 model,
                 dataset,
-                rules,
+                chosen,
                 out=out,
                 workers=count,
                 watch=reporter,
                 executor=execute,
                 shard=part,
                 save_masks=save_masks,
-                rechecked=recheck,
+                recheck=recheck,
             )
             for dataset in datasets
             for model in loaded
@@ -209,23 +203,20 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric])
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
 
 
-def _choose_executor(
-    executor: str, address: str, workers: str, models: Sequence[LoadedModel]
-) -> tuple[int | None, Executor]:
-    """Return the number of workers, None for as many as are useful, and the executor."""
-    count = parse_workers(workers, models)
-    if executor == "processes":
-        return count, play_here
+def _choose_executor(name: str, address: str) -> Executor:
+    if name == "processes":
+        return play_here
     from isbench.evaluation.executors.ray_cluster import Ray  # a large optional library
 
-    runtimes = [model.runtime for model in models if model.runtime is not None]
-    on_gpu = any(runtime.device != "cpu" for runtime in runtimes)
-    threads = max((runtime.threads for runtime in runtimes), default=1)
-    return None if workers == "auto" else count, Ray(address, threads, int(on_gpu))
+    return Ray(address)
 
 
 def _collect(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
-    """Return the results of the calls of each group, or raise all their errors as one."""
+    """Return the results of the calls of each group, or raise all their errors as one.
+
+    Each of them keeps its flag.
+    """
+    command = click.get_current_context().command
     errors: list[str] = []
     results: list[list[Any]] = []
     for group in groups:
@@ -234,7 +225,7 @@ def _collect(*groups: Sequence[Callable[[], Any]]) -> list[list[Any]]:
             try:
                 results[-1].append(call())
             except IsbenchError as error:
-                errors.append(str(error))
+                errors.append(format_error(error, command))
     if errors:
         raise IsbenchError("; and ".join(dict.fromkeys(errors)))
     return results

@@ -6,19 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import click
 
-from isbench.cli.options import complete_models
+from isbench.cli.options import complete_models, parse_settings
 from isbench.cli.progress import make_figures_bar
 from isbench.errors import IsbenchError
-from isbench.models.registry import load_card, model_names, parse_options
-from isbench.training.recipe import Recipe
-from isbench.training.settings import with_settings
+from isbench.training.settings import choose_recipe
 from isbench.types import LoadedModel
 
 if TYPE_CHECKING:  # torch is imported when training starts
@@ -28,6 +25,7 @@ if TYPE_CHECKING:  # torch is imported when training starts
 _INTERVAL = 10.0  # seconds between two lines in a pipe
 _SMOOTHING = 0.95  # weight of the previous value in the figures shown
 _STOPPED = 130  # exit code, as after Ctrl-C
+_PATIENCE = 60.0  # seconds that the other processes wait for the end of the first one
 _MOST_LISTED = 20  # unusable images that the summary lists
 
 
@@ -67,17 +65,17 @@ def train(
       torchrun --nproc-per-node 4 -m isbench train ritm-hrnet18 --data sbd
     """
     with _report_errors_once():
-        _train(*_choose_recipe(recipe, settings), data, out, resume)
+        _train(choose_recipe(recipe, settings=parse_settings(settings)), data, out, resume)
 
 
-def _train(model: LoadedModel, chosen: Recipe, data: str, out: Path | None, resume: bool) -> None:
+def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> None:
     """Train; the first process reports the progress."""
-    folder = out or Path("runs") / "training" / model.name
-    from isbench.training.loop import Verdict, events, summarize
+    from isbench.training.loop import Verdict, choose_folder, events, summarize
     from isbench.training.training_run import open_training
 
-    with open_training(model, chosen, data, folder, resume) as session:
-        if not session.ranks.leads:
+    folder = out or choose_folder(model)
+    with open_training(model, model.card.recipe, data, folder, resume) as session:
+        if not session.processes.is_leader:
             for _ in events(session):
                 pass
             return
@@ -103,45 +101,21 @@ def _report_errors_once() -> Iterator[None]:
         yield
     except IsbenchError as error:
         if os.environ.get("RANK", "0") != "0":
+            # torchrun ends all processes as soon as one has ended: the first one must report before
+            sleep(_PATIENCE)
             sys.exit(error.exit_code)
         raise
 
 
-def _choose_recipe(name: str, settings: tuple[str, ...]) -> tuple[LoadedModel, Recipe]:
-    """Return the model with its options, and its recipe with the settings."""
-    card = load_card(name)
-    if not isinstance(card.recipe, Recipe):
-        raise IsbenchError(f"model {name} has no recipe; models with one: {_list_recipes()}")
-    texts: dict[str, str] = {}
-    options: dict[str, str] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise IsbenchError(f"--set {setting}: wanted KEY=VALUE")
-        (options if key in card.options else texts)[key] = text
-    chosen = with_settings(card.recipe, texts)
-    return LoadedModel(replace(card, recipe=chosen), parse_options(card, options)), chosen
-
-
-def _list_recipes() -> str:
-    names = []
-    for name in model_names():
-        try:
-            names += [name] if isinstance(load_card(name).recipe, Recipe) else []
-        except IsbenchError:
-            continue  # the package is broken: `isbench doctor` shows the error
-    return ", ".join(names) or "none"
-
-
 def _describe_start(session: TrainingRun) -> list[str]:
     """Return the lines that describe the training before it starts."""
-    recipe, corpus, device = session.recipe, session.corpus, session.ranks.device
+    recipe, corpus, device = session.recipe, session.corpus, session.processes.device
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     shares = {one.name: one.factor for one in recipe.augmentation.shares}
     lines = [
-        f"{session.model.name}: {session.parameters:,} parameters, on {session.ranks.world} "
-        f"{device.type} process{'es' if session.ranks.world > 1 else ''}, {recipe.precision}",
+        f"{session.model.name}: {session.parameters:,} parameters, on {session.processes.world} "
+        f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
         f"data {corpus.name}: {images:,} images, {objects:,} objects; "
         f"{session.held_out:,} images held out",
         *(

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import click
 
 from isbench.errors import IsbenchError
 from isbench.storage.store import Shard
-from isbench.types import LoadedModel
 
 workers_option = click.option(
     "--workers",
     default="auto",
     show_default=True,
     metavar="N|auto",
-    help="Worker processes; auto: as many as finish soonest, 1 per GPU.",
+    help="Worker processes; auto: the number that finishes soonest, 1 per GPU.",
 )
 
 
-def parse_workers(text: str, models: Sequence[LoadedModel]) -> int | None:
-    """Return the number of workers for the models, None for as many as finish soonest.
+def parse_workers(text: str) -> int | None:
+    """Return the number of workers, None for as many as finish soonest.
 
     Raises IsbenchError for anything but `auto` or a number from 1 on.
     """
     if text == "auto":
-        devices = {model.runtime.device for model in models if model.runtime is not None} - {"cpu"}
-        if not devices:
-            return None
-        from isbench.nn.runtime.compute import list_devices  # the networks have imported torch
-
-        return min(map(list_devices, devices))
+        return None
     if not text.isdecimal() or int(text) < 1:
-        raise IsbenchError(f"workers is {text}; wanted at least 1, or auto")
+        raise IsbenchError(f"workers is {text}; wanted at least 1, or auto", setting="workers")
     return int(text)
 
 
@@ -43,5 +36,7 @@ def parse_shard(text: str | None) -> Shard | None:
         return None
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise IsbenchError(f"shard is {text}; wanted K/N, such as 1/4 to 4/4 for four machines")
+        raise IsbenchError(
+            f"shard is {text}; wanted K/N, such as 1/4 to 4/4 for four machines", setting="shard"
+        )
     return Shard(int(found[1]), int(found[2]))

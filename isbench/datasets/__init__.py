@@ -18,23 +18,23 @@ from isbench.datasets.registry import (
     load_dataset_card,
 )
 from isbench.datasets.user_datasets import list_user_datasets
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, check_least, unknown
 from isbench.types import Dataset
 
 __all__ = ["find_folder", "is_known", "load_dataset"]
 
 
-def load_dataset(name: str, data: Path | None = None, limit: int | None = None) -> Dataset:
+def load_dataset(name: str, data: Path | str | None = None, limit: int | None = None) -> Dataset:
     """Return a data set; its objects are listed now and loaded later, one at a time.
 
     Parameters
     ----------
-    name
+    name : str
         A name that `isbench datasets` lists, a name that the user added, or `READER:PLACE`, such as
         `folder:PATH` or `coco:IMAGES_DIR,ANNOTATIONS.json`.
-    data
+    data : Path, str or None
         The folder of the data sets; by default ISBENCH_DATA, else the user-data folder.
-    limit
+    limit : int or None
         Keep only the first objects.
 
     Returns
@@ -48,9 +48,9 @@ def load_dataset(name: str, data: Path | None = None, limit: int | None = None) 
         For an unknown name, a data set that is missing or not in its layout, a limit below 1, and
         a package whose reader fails.
     """
-    if limit is not None and limit < 1:
-        raise IsbenchError(f"limit is {limit}; wanted at least 1 object")
-    dataset = _load(name, data)
+    if limit is not None:
+        check_least("limit", limit, 1)
+    dataset = _load(name, None if data is None else Path(data))
     if not dataset.keys:
         raise IsbenchError(f"data set {name} has no objects; wanted at least 1")
     if limit is None:
@@ -74,7 +74,7 @@ def _load(name: str, data: Path | None) -> Dataset:
     if name in added:
         return replace(_load(added[name], data), name=name)
     if name not in dataset_names():
-        raise unknown("data set", name, [*dataset_names(), *added, *list_forms()])
+        raise unknown("data set", name, [*dataset_names(), *added, *list_forms()], "dataset")
     return _load_named(name, data)
 
 
@@ -86,7 +86,9 @@ def _load_named(name: str, data: Path | None) -> Dataset:
         raise IsbenchError(
             f"data set {name} is not in {data_folder(data)}: wanted a folder "
             f"{' or '.join(card.folders)} that contains {card.landmark}; try `isbench data get "
-            f"{name}` or `isbench data import {name} PATH`, or pass the parent folder with --data"
+            f"{name}` or `isbench data import {name} PATH`, or pass the parent of its folder as "
+            "`data`",
+            setting="data",
         )
     source, read = f"data set {name}", partial(card.read, name, root)
     dataset = _check(read() if name in BUILT_IN else _call(read, source, root), source, name)

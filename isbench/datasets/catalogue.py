@@ -52,12 +52,12 @@ _MVAL = pairs.Layout(
 )
 
 
-def _seen(object_name: str) -> bool:
+def _is_seen(object_name: str) -> bool:
     return object_name[:-2] in VOC_CLASSES
 
 
-def _unseen(object_name: str) -> bool:
-    return not _seen(object_name)
+def _is_unseen(object_name: str) -> bool:
+    return not _is_seen(object_name)
 
 
 def _sbd(name: str, root: Path, split: str) -> Dataset:
@@ -165,7 +165,7 @@ CATALOGUE: Mapping[str, DatasetCard] = {
     ),
     "coco-mval-seen": _MVAL_CARD(
         title="COCO_MVal, the 20 PASCAL VOC classes",
-        read=partial(pairs.read, layout=_MVAL, keep=_seen),
+        read=partial(pairs.read, layout=_MVAL, keep=_is_seen),
         images=190,
         objects=200,
         fingerprints={
@@ -174,7 +174,7 @@ CATALOGUE: Mapping[str, DatasetCard] = {
     ),
     "coco-mval-unseen": _MVAL_CARD(
         title="COCO_MVal, the 60 other classes",
-        read=partial(pairs.read, layout=_MVAL, keep=_unseen),
+        read=partial(pairs.read, layout=_MVAL, keep=_is_unseen),
         images=545,
         objects=600,
         fingerprints={

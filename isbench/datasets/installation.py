@@ -1,19 +1,161 @@
-"""Installation of data sets from folders and archives: checked, then moved in one step."""
+"""Installation of data sets by download, from archives and from folders, and names for others.
+
+A data set is checked and then moved into the data folder in one step.
+"""
 
 from __future__ import annotations
 
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from isbench.datasets import load_dataset, user_datasets
 from isbench.datasets.catalogue import DatasetCard
+from isbench.datasets.data_root import data_folder
 from isbench.datasets.fingerprints import digest_file
+from isbench.datasets.readers import resolve_place
+from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
+from isbench.datasets.verify import Verdict, verify_dataset
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
+from isbench.files.download import fetch
+from isbench.types import File
 
 _DEPTH = 4  # folders that may be nested around a data set in an archive
 _STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
+
+
+class Addition(NamedTuple):
+    """A data set that got a name: its `READER:PLACE` with absolute paths, and the verdict on it."""
+
+    place: str
+    verdict: Verdict
+
+
+def download_dataset(
+    name: str,
+    data: Path | str | None = None,
+    urls: Sequence[str] = (),
+    progress: Callable[[File, int, int | None], None] = lambda file, done, total: None,
+) -> Path:
+    """Download a published data set into the data folder and return its folder.
+
+    A data set that is there already is not downloaded again; an interrupted download is resumed.
+
+    Parameters
+    ----------
+    name : str
+        The name of a data set of isbench or of a package.
+    data : Path, str or None
+        The folder of the data sets, as for `load_dataset`.
+    urls : sequence of str
+        Addresses to try before the published ones.
+    progress : callable
+        Called with the file, the bytes so far and the total or None.
+
+    Returns
+    -------
+    Path
+        The folder of the data set.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown name, a data set without a published archive, and a failed download.
+    """
+    card, root = find_installable(name), _to_folder(data)
+    if (found := find_root(card, root)) is not None:
+        return found
+    place(name, card, root)  # raises before the download, not after it
+    if card.archive is None:
+        raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
+    file = replace(card.archive, urls=(*urls, *card.archive.urls))
+    archive = fetch(file, root / "downloads", partial(progress, file))
+    try:
+        target = install(name, card, archive, root)
+    except Unusable:
+        archive.unlink()
+        raise
+    archive.unlink()
+    return target
+
+
+def import_dataset(name: str, source: Path | str, data: Path | str | None = None) -> Path:
+    """Copy a data set into the data folder and return its folder.
+
+    Parameters
+    ----------
+    name : str
+        The name of a data set of isbench or of a package.
+    source : Path or str
+        A folder, zip or tar that contains the official layout, at any depth.
+    data : Path, str or None
+        The folder of the data sets, as for `load_dataset`.
+
+    Returns
+    -------
+    Path
+        The folder of the data set.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown name, a data set that is there already, and a source without the layout.
+    """
+    return install(name, find_installable(name), Path(source), _to_folder(data))
+
+
+def add_dataset(name: str, place: str, data: Path | str | None = None) -> Addition:
+    """Give a `READER:PLACE` a data set name, which is stored in the data folder.
+
+    The images stay where they are. Every object is read first.
+
+    Parameters
+    ----------
+    name : str
+        Works like that of any other data set.
+    place : str
+        `folder:PATH`, `coco:IMAGES_DIR,ANNOTATIONS.json` or the form of another reader.
+    data : Path, str or None
+        The folder of the data sets, as for `load_dataset`.
+
+    Returns
+    -------
+    Addition
+        What is stored, and the counts and the fingerprint.
+
+    Raises
+    ------
+    IsbenchError
+        For an invalid or taken name, an unknown reader, and an object that cannot be read.
+    """
+    root = _to_folder(data)
+    resolved = resolve_place(place)  # what is read now is what is stored
+    verdict = verify_dataset(load_dataset(resolved, root))
+    if verdict.faults:
+        raise IsbenchError(
+            f"{resolved} was not added: {len(verdict.faults)} objects cannot be read, the first: "
+            f"{verdict.faults[0]}"
+        )
+    return Addition(user_datasets.add(name, resolved, root), verdict)
+
+
+def find_installable(name: str) -> DatasetCard:
+    """Return the card of a named data set; raises IsbenchError if it comes with a package."""
+    card = load_dataset_card(name)
+    if card.bundled is not None:
+        origin = "isbench" if name in BUILT_IN else "its package"
+        raise IsbenchError(f"data set {name} comes with {origin}; there is nothing to download")
+    return card
+
+
+def _to_folder(data: Path | str | None) -> Path:
+    return data_folder(None if data is None else Path(data))
 
 
 def install(name: str, card: DatasetCard, source: Path, data: Path) -> Path:

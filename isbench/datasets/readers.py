@@ -1,6 +1,6 @@
 """Readers of data sets that are named `READER:PLACE`, built in or from packages.
 
-Not here: data sets with a name of their own (`registry`).
+Not here: named data sets (`registry`).
 """
 
 from __future__ import annotations

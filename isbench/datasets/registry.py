@@ -30,7 +30,7 @@ def load_dataset_card(name: str) -> DatasetCard:
     """
     added = list_names(DATASETS)
     if name not in BUILT_IN and name not in added:
-        raise unknown("data set", name, dataset_names())
+        raise unknown("data set", name, dataset_names(), "dataset")
     if name not in added:
         return BUILT_IN[name]
     if name in BUILT_IN:

@@ -1,13 +1,16 @@
-"""Verification of a whole data set: load every object, count, compute the fingerprint."""
+"""Verification of a whole data set: load every object, count, compare the fingerprint."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
+
+_NOTHING_KNOWN = "no known fingerprint of this data set to compare with"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Verdict:
     notes: tuple[str, ...]
 
 
-def verify(dataset: Dataset) -> Verdict:
+def verify_dataset(dataset: Dataset) -> Verdict:
     """Load every object and return the verdict; faults are listed, not raised."""
     faults, empty, content = [], 0, None
     for key in dataset.keys:
@@ -42,3 +45,22 @@ def verify(dataset: Dataset) -> Verdict:
         empty=empty,
         notes=dataset.notes,
     )
+
+
+def compare_with_card(card: DatasetCard | None, verdict: Verdict) -> tuple[str, ...]:
+    """Return whether the fingerprint is known, and a warning of other counts than on the card."""
+    if card is None:
+        return (_NOTHING_KNOWN,)
+    counts = verdict.images, verdict.objects
+    if card.images is None or (card.images, card.objects) == counts:
+        return (_compare_fingerprint(card, verdict.fingerprint),)
+    wanted = f"warning: wanted {card.images}/{card.objects} images/objects"
+    return _compare_fingerprint(card, verdict.fingerprint), wanted
+
+
+def _compare_fingerprint(card: DatasetCard, fingerprint: str | None) -> str:
+    if not card.fingerprints:
+        return _NOTHING_KNOWN
+    if fingerprint is not None and fingerprint in card.fingerprints:
+        return f"known: {card.fingerprints[fingerprint]}"
+    return f"warning: not one of the {len(card.fingerprints)} known fingerprints"

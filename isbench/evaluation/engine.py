@@ -161,7 +161,8 @@ def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObjec
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
             f"object {sample.key} has no scored pixel, which the strict preset rejects: "
-            "fix its mask, or use --preset ritm-2021"
+            "fix its mask, or use the preset ritm-2021",
+            setting="preset",
         )
     blank = np.zeros(sample.truth.shape, dtype=bool)
     start = blank if sample.initial is None else sample.initial

@@ -72,8 +72,12 @@ class Job:
     @property
     def batch(self) -> int:
         """Return the number of objects per batch."""
-        runtime = self.model.runtime
-        return 1 if runtime is None or runtime.device == "cpu" else BATCH
+        return BATCH if self.on_gpu else 1
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether the model has networks that are computed on a GPU."""
+        return self.model.runtime is not None and self.model.runtime.device != "cpu"
 
     def _load(self, key: str) -> Sample:
         """Load an object; raises IsbenchError if its files changed since the run began."""

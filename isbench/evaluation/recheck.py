@@ -19,7 +19,7 @@ from isbench.types import Dataset, Predictor
 CLICKS = 5  # most clicks of each replayed game
 
 
-def recheck(
+def recheck_run(
     run: Run,
     sources: Mapping[str, str],
     dataset: Dataset,
@@ -32,7 +32,7 @@ def recheck(
     one a network's games may differ within the bounds of `replay_check`. Raises IsbenchError that
     names the first object whose game changed.
     """
-    recorded = _recorded_sources(run)
+    recorded = _find_recorded_sources(run)
     if not objects or not run.trajectories or (sources and recorded == sources):
         return ""
     games = replay_games(build(), dataset, run.trajectories, run.spec.rules, Depth(objects, CLICKS))
@@ -55,7 +55,7 @@ def recheck(
     )
 
 
-def _recorded_sources(run: Run) -> Mapping[str, str] | None:
+def _find_recorded_sources(run: Run) -> Mapping[str, str] | None:
     """Return the source digests that last played or checked a run, None if unknown."""
     recorded: list[Any] = [session["sources"] for session in run.meta if "sources" in session]
     return recorded[-1] if recorded else None

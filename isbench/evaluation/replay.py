@@ -51,7 +51,8 @@ def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None
     if (spec.dataset, spec.fingerprint) != (dataset.name, content):
         raise IsbenchError(
             f"run {spec_digest(spec)} of {spec.model} was not played on the local files of "
-            f"{spec.dataset}; pass the folder of the data sets that it was played on with --data"
+            f"{spec.dataset}; pass the folder of the data sets that it was played on as `data`",
+            setting="data",
         )
 
 

@@ -22,7 +22,7 @@ NOC_OFF = 2.0  # largest difference of the mean NoC, in clicks
 IOU_OFF = 0.05  # largest difference of the mean IoU after as many clicks
 
 
-class Replayed(NamedTuple):
+class ReplayedGame(NamedTuple):
     """A game as recorded and as replayed now, by the same rules."""
 
     recorded: Trajectory
@@ -42,7 +42,7 @@ def replay_games(
     trajectories: Sequence[Trajectory],
     rules: Rules,
     depth: Depth,
-) -> list[Replayed]:
+) -> list[ReplayedGame]:
     """Replay some recorded games, always the same ones, up to `depth.clicks` clicks."""
     keys = pick_keys([game.key for game in trajectories], depth.objects)
     games = []
@@ -50,7 +50,7 @@ def replay_games(
         if game.key in keys:
             shorter_game, shorter_rules = shorten(game, rules, depth.clicks)
             now = play_again(predictor, dataset.load(game.key), shorter_rules)
-            games.append(Replayed(shorter_game, now))
+            games.append(ReplayedGame(shorter_game, now))
     return games
 
 
@@ -92,14 +92,14 @@ def count_shared_clicks(recorded: Sequence[Click], now: Sequence[Click]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def list_changes(games: Sequence[Replayed]) -> Iterator[str]:
+def list_changes(games: Sequence[ReplayedGame]) -> Iterator[str]:
     """Yield a description of each game that differs from its record."""
     for game in games:
         if difference := describe_difference(*game):
             yield f"object {game.recorded.key}: {difference}"
 
 
-def list_excess(games: Sequence[Replayed], rules: Rules) -> Iterator[str]:
+def list_excess(games: Sequence[ReplayedGame], rules: Rules) -> Iterator[str]:
     """Yield the differences that are larger than another processor explains.
 
     NoC is computed as in tables: an object that never reaches the target counts with the whole
@@ -142,7 +142,7 @@ def _iou(games: Sequence[Trajectory], counts: Sequence[int]) -> float:
     return float(np.mean([intersection / max(union, 1) for intersection, union in pairs]))
 
 
-def _count_shared(game: Replayed) -> int:
+def _count_shared(game: ReplayedGame) -> int:
     return count_shared_clicks(game.recorded.clicks, game.now.clicks)
 
 

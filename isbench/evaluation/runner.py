@@ -11,11 +11,11 @@ from typing import Protocol
 
 from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
-from isbench.errors import IsbenchError, PredictorError
+from isbench.errors import IsbenchError, PredictorError, check_least
 from isbench.evaluation.clickers.registry import make_clicker
-from isbench.evaluation.executors.processes import Executor, Lost, play_here
+from isbench.evaluation.executors.processes import Executor, LostObject, play_here
 from isbench.evaluation.job import Job, check_model, opencv_threads
-from isbench.evaluation.recheck import recheck
+from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
@@ -36,7 +36,7 @@ from isbench.types import (
     Trajectory,
 )
 
-RECHECKED = 2  # recorded games that are replayed when the model's code has changed
+RECHECK = 2  # recorded games that are replayed when the model's code has changed
 
 _CHUNK = 8  # most objects of one image per chunk
 _CHUNKS_OF_GPU = 8  # batches per chunk on a GPU
@@ -45,10 +45,10 @@ _CHUNKS_OF_GPU = 8  # batches per chunk on a GPU
 class Watch(Protocol):
     """Callbacks for the progress of a run."""
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Handle the start of a run of `total` objects, with those already `recorded`."""
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Handle a game that was just recorded."""
 
     def note(self, text: str) -> None:
@@ -58,10 +58,10 @@ class Watch(Protocol):
 class Silent:
     """A watch that ignores everything."""
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Do nothing."""
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         """Do nothing."""
 
     def note(self, text: str) -> None:
@@ -77,9 +77,9 @@ def run(
     workers: int | None = 1,
     watch: Watch = Silent(),
     executor: Executor = play_here,
-    shard: Shard | None = None,
+    shard: tuple[int, int] | None = None,
     save_masks: bool = False,
-    rechecked: int = RECHECKED,
+    recheck: int = RECHECK,
 ) -> store.Run:
     """Play the objects that are not recorded yet and return the complete run, its file sealed.
 
@@ -96,18 +96,19 @@ def run(
     out : Path or str
         The folder of run files.
     workers : int or None
-        With more than 1, or None (choose the fastest), objects are played in processes: `model` and
-        `dataset.load` must be picklable, and a script must guard its entry point with
-        `if __name__ == "__main__"`.
+        None: as many as finish soonest, one per GPU, as `isbench run` plays. With None or more than
+        1, objects may be played in processes: `model` and `dataset.load` must be picklable, and a
+        script must guard its entry point with `if __name__ == "__main__"`.
     watch : Watch
         Callbacks for the progress.
     executor : Executor
-        Where the objects are played: local processes, or a Ray cluster.
-    shard : Shard or None
-        Play only the objects of this shard; `merge` joins shards.
+        Where the objects are played: local processes, or a Ray cluster
+        (`isbench.evaluation.executors.ray_cluster.Ray`).
+    shard : tuple of two ints or None
+        Play only this part, (1, 4) to (4, 4) for four machines; `merge` joins the parts.
     save_masks : bool
         Save the masks of the games in a file next to the run.
-    rechecked : int
+    recheck : int
         Number of recorded games to replay first if the record was made with other code of the
         model.
 
@@ -125,50 +126,56 @@ def run(
     ClickerError
         If the clicker breaks its contract.
     """
-    _check_arguments(workers, shard)
+    part = _check_arguments(workers, shard)
     model, dataset = _load(model, dataset, watch)
     files, out = digest_files(dataset), Path(out)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
     sources = digest_source(model.card)
-    check_again = partial(_recheck, model, dataset, sources, rechecked, watch)
+    check_again = partial(_recheck, model, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
         if save_masks and not saved_masks.read(existing.path):
-            watch.note("it was played without --save-masks: reports recompute its masks")
+            watch.note("it was played without saving masks: reports recompute them")
         return existing
     check_model(model)
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
     if model.card.adaptive:
-        _refuse_shard(model, shard)
+        _refuse_shard(model, part)
         workers, executor = 1, play_here
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     job = Job(model, dataset, spec.rules, at_start, save_masks)
-    with run_file.open_run(out, spec, shard) as file:
+    with run_file.open_run(out, spec, part) as file:
         if file is not None:
             check_again(store.read(file.path) if file.recorded else None)
             _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
-            keys = _keys_of_shard(dataset, shard)
-            watch.started(spec, len(keys), _read_recorded(file))
-            lost: list[Lost] = []
+            keys = _keys_of_shard(dataset, part)
+            watch.start(spec, len(keys), _read_recorded(file))
+            lost: list[LostObject] = []
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
-                if isinstance(game, Lost):
+                if isinstance(game, LostObject):
                     lost.append(game)
                     watch.note(_describe_lost(game))
                 elif game.trajectory.key not in file.recorded:
                     file.append(game)
-                    watch.played(game)
+                    watch.add_game(game)
             _refuse_lost(file, lost)
             file.seal()
-    return store.read(store.run_path(out, spec, shard))
+    return store.read(store.run_path(out, spec, part))
 
 
-def _check_arguments(workers: int | None, shard: Shard | None) -> None:
-    if workers is not None and workers < 1:
-        raise IsbenchError(f"workers is {workers}; wanted at least 1")
-    if shard is not None and not 1 <= shard.number <= shard.of:
-        raise IsbenchError(f"shard is {shard.number}/{shard.of}; wanted 1/{shard.of} or more")
+def _check_arguments(workers: int | None, shard: tuple[int, int] | None) -> Shard | None:
+    """Return the shard; raises IsbenchError for impossible values."""
+    if workers is not None:
+        check_least("workers", workers, 1)
+    if shard is None:
+        return None
+    part = Shard(*shard)
+    if not 1 <= part.number <= part.of:
+        message = f"shard is {part.number}/{part.of}; wanted 1/4 to 4/4 for four machines"
+        raise IsbenchError(message, setting="shard")
+    return part
 
 
 def _load(
@@ -184,7 +191,8 @@ def _load(
 def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:
     if shard is not None:
         raise IsbenchError(
-            f"model {model.name} learns from object to object and cannot be sharded; omit --shard"
+            f"model {model.name} learns from object to object and cannot be sharded; play all",
+            setting="shard",
         )
 
 
@@ -200,7 +208,7 @@ def _recheck(
     if recorded is None or model.card.adaptive:  # a game depends on all games before it
         return
     with opencv_threads():
-        note = recheck(recorded, sources, dataset, partial(build_predictor, model), objects)
+        note = recheck_run(recorded, sources, dataset, partial(build_predictor, model), objects)
     if note:
         watch.note(note)
 
@@ -234,11 +242,11 @@ def _read_recorded(file: run_file.RunFile) -> Trajectories:
     return Trajectories(tuple(file.recorded), tuple(file.recorded.values()))
 
 
-def _describe_lost(lost: Lost) -> str:
+def _describe_lost(lost: LostObject) -> str:
     return f"object {lost.key} is skipped: its workers died (exit code {lost.exit_code})"
 
 
-def _refuse_lost(file: run_file.RunFile, lost: Sequence[Lost]) -> None:
+def _refuse_lost(file: run_file.RunFile, lost: Sequence[LostObject]) -> None:
     if lost:
         keys = ", ".join(one.key for one in lost)
         raise PredictorError(

@@ -45,7 +45,7 @@ def make_spec(
         preset=protocol.preset_name(rules),
         preset_digest=protocol.preset_digest(rules),
         rules=rules,
-        backend=runtime.computed if runtime else None,
+        backend=runtime.backend_and_device if runtime else None,
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
         clicker_version=clicker.card.version,

@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 
-REMEDY = "free some space, or choose another place"
+REMEDY = Remedy("free some space, or choose another place")
 
 
 @contextmanager
-def open_atomically(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+def open_atomically(path: Path, remedy: Remedy = REMEDY) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` when the `with` block ends.
 
     The bytes go to a draft in the same folder, which is created if it is missing, and reach the
@@ -37,12 +37,13 @@ def open_atomically(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(path: Path, data: bytes, remedy: str = REMEDY) -> None:
+def write_atomically(path: Path, data: bytes, remedy: Remedy = REMEDY) -> None:
     """Write a file like `open_atomically`."""
     with open_atomically(path, remedy) as file:
         file.write(data)
 
 
-def write_error(path: Path, error: OSError, remedy: str = REMEDY) -> IsbenchError:
+def write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> IsbenchError:
     """Return the error for a file or folder that cannot be written."""
-    return IsbenchError(f"cannot write {path}: {error.strerror or error}; {remedy}")
+    message = f"cannot write {path}: {error.strerror or error}; {remedy.text}"
+    return IsbenchError(message, setting=remedy.setting)

@@ -19,13 +19,18 @@ import pooch
 import requests
 from urllib3.exceptions import HTTPError as TransferError
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.types import File
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two blocks
 _BLOCK = 1 << 16  # bytes that a reset connection may lose
 _TRIES = 5  # consecutive tries of one mirror without new bytes
 _PAUSE = 0.2  # seconds before the next try, doubled after each try without new bytes
+
+REMEDY = Remedy(
+    "pass another address as `urls`, or download it by other means and use `isbench data import`",
+    setting="urls",
+)
 
 # called with (bytes so far, total bytes or None)
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -35,8 +40,7 @@ def fetch(
     file: File,
     folder: Path,
     progress: Progress = lambda done, total: None,
-    remedy: str = "pass another address with --url, or download it by other means and use `isbench "
-    "data import`",
+    remedy: Remedy = REMEDY,
 ) -> Path:
     """Return the local copy of a file; download it if it is not in `folder`.
 
@@ -56,7 +60,8 @@ def fetch(
             return Path(pooch.retrieve(url, known, file.name, folder, downloader=downloader))
         except (IsbenchError, OSError, ValueError) as error:  # requests' errors are OSErrors
             answers.append(f"{url}: {_describe_error(error, file)}")
-    raise IsbenchError(f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy}")
+    message = f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy.text}"
+    raise IsbenchError(message, setting=remedy.setting)
 
 
 def describe_mismatch(file: File, path: Path) -> str:

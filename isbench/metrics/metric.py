@@ -47,7 +47,7 @@ class Games:
         """Whether games continue to the last click at any IoU, as the IoU after k clicks needs."""
         return has_full_games(self.rules)
 
-    def played_to(self, target: float) -> bool:
+    def continue_to(self, target: float) -> bool:
         """Whether games continue until this IoU, so that the clicks to it can be counted."""
         return target <= self.rules.stop_iou
 

@@ -27,15 +27,15 @@ ADDED = Group("isbench.metrics", "metric", object)
 
 
 def _count_clicks(games: Games, target: float) -> Values | None:
-    return clicks_to(games.iou, target) if games.played_to(target) else None
+    return clicks_to(games.iou, target) if games.continue_to(target) else None
 
 
 def _find_failures(games: Games, target: float) -> Values | None:
-    return find_failures(games.iou, target) if games.played_to(target) else None
+    return find_failures(games.iou, target) if games.continue_to(target) else None
 
 
 def _find_failures_ritm(games: Games, target: float) -> Values | None:
-    return find_failures_ritm(games.iou, target) if games.played_to(target) else None
+    return find_failures_ritm(games.iou, target) if games.continue_to(target) else None
 
 
 def _take_iou(games: Games, click: int) -> Values | None:

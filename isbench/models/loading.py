@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from isbench.errors import IsbenchError, Unfit
+from isbench.errors import IsbenchError, Unfit, check_least
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card, parse_options
 from isbench.models.weights import Progress, load_weights
@@ -67,8 +67,7 @@ def load_model(
         return LoadedModel(card, values)
     from isbench.nn.runtime import backends, compute  # imports torch, which takes a second
 
-    if threads < 1:
-        raise IsbenchError(f"threads is {threads}; wanted at least 1")
+    check_least("threads", threads, 1)
     device, precision = compute.parse_device(device), compute.parse_precision(precision)
     runtime = Runtime(
         device=device,
@@ -96,7 +95,8 @@ def _refuse_settings(
     )
     for name, value, usual in given:
         if value not in usual:
-            raise IsbenchError(f"{name} is {value}, but {card.name} has no network; leave it out")
+            message = f"{name} is {value}, but {card.name} has no network; leave it out"
+            raise IsbenchError(message, setting=name)
 
 
 def _with_exact_backend(model: LoadedModel, note: Callable[[str], None]) -> LoadedModel:

@@ -10,7 +10,13 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from isbench.errors import IsbenchError, unknown
-from isbench.extensions import Group, find_entry_point, import_object, list_names
+from isbench.extensions import (
+    Group,
+    check_name_and_version,
+    find_entry_point,
+    import_object,
+    list_names,
+)
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
@@ -40,22 +46,17 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
     for key, value in given.items():
         if key not in values:
             if not values:
-                raise IsbenchError(f"model {card.name} has no options, but got {key}={value}")
-            raise unknown(f"option of {card.name}", key, values)
-        values[key] = parse_option(f"option {key} of {card.name}", value, values[key])
+                message = f"model {card.name} has no options, but got {key}={value}"
+                raise IsbenchError(message, setting="options")
+            raise unknown(f"option of {card.name}", key, values, "options")
+        what = f"option {key} of {card.name}"
+        values[key] = parse_option(what, value, values[key], "options")
     return values
 
 
 def check_card(model: ModelCard) -> None:
     """Raise IsbenchError for a card whose name, version or options cannot be recorded."""
-    if not isinstance(model.name, str) or not re.fullmatch(r"[\w.+-]+", model.name):
-        raise IsbenchError(
-            f"a model is named {model.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
-        )
-    if not isinstance(model.version, str) or not model.version:
-        raise IsbenchError(
-            f"model {model.name} has version {model.version!r}; wanted a string such as '1'"
-        )
+    check_name_and_version(MODELS, model.name, model.version)
     for key, value in model.options.items():
         if not isinstance(key, str) or not is_recordable(value):
             raise IsbenchError(

@@ -13,11 +13,12 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from isbench.datasets.fingerprints import digest_file
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, Remedy, unknown
 from isbench.files.download import fetch
 from isbench.types import File, ModelCard, Runtime
 
 RANDOM = "random"
+_REMEDY = Remedy("pass a file as `weights`", "weights")
 
 # called with the file, the bytes so far, and the total or None
 Progress = Callable[[File, int, int | None], None]
@@ -62,7 +63,7 @@ def load_weights(
     elif weights in card.weights:
         file = card.weights[weights]
         on_progress = partial(progress, file)
-        paths = [fetch(file, weights_folder(), on_progress, "pass a file with --weights FILE")]
+        paths = [fetch(file, weights_folder(), on_progress, _REMEDY)]
     elif Path(weights).is_file():
         paths = [Path(weights)]
     else:
@@ -86,14 +87,16 @@ def _default_weights(card: ModelCard) -> str:
         return next(iter((*card.bundled, *card.weights)))
     if card.weights:
         raise IsbenchError(
-            f"model {card.name} has the weights {', '.join(card.weights)}: choose one with "
-            "--weights NAME, or pass a file with --weights FILE"
+            f"model {card.name} has the weights {', '.join(card.weights)}: choose one, "
+            "or pass a file as `weights`",
+            setting="weights",
         )
     reason = card.unreleased or "its weights were never released"
     hint = f"train it with `isbench train {card.name} --data PATH`, then " if card.recipe else ""
     raise IsbenchError(
-        f"model {card.name} needs weights: {reason}; {hint}pass a file with --weights FILE, or "
-        f"use an untrained network with --weights {RANDOM}"
+        f"model {card.name} needs weights: {reason}; {hint}pass a file as `weights`, or {RANDOM} "
+        "for an untrained network",
+        setting="weights",
     )
 
 
@@ -103,9 +106,10 @@ def _find_file(card: ModelCard, name: str) -> Path:
         return path
     if path.suffix or path.parent != Path():
         raise IsbenchError(
-            f"there are no weights {name}; wanted a file, or one of {_list_names(card)}"
+            f"there are no weights {name}; wanted a file, or one of {_list_names(card)}",
+            setting="weights",
         )
-    raise unknown(f"weights of {card.name}", name, weight_names(card))
+    raise unknown(f"weights of {card.name}", name, weight_names(card), "weights")
 
 
 def _list_names(card: ModelCard) -> str:

@@ -6,8 +6,8 @@ Backends, costs and checks know a network by its example inputs only. Not here: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -35,15 +35,54 @@ class Network(Protocol):
 
 
 def make_examples(network: nn.Module, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
-    """Return a network's example inputs; raises IsbenchError for a module without them."""
-    make = getattr(network, "example_inputs", None)
-    if make is None:
+    """Return a network's example inputs; raises IsbenchError for a module without valid ones."""
+    check_examples(network)
+    inputs: Any = network.example_inputs(size, points)  # type: ignore[operator]
+    if not _are_tensors(inputs, batch=1):
+        raise IsbenchError(
+            f"network {type(network).__name__} has example_inputs of {_describe(inputs)}; wanted a "
+            "tuple of tensors with a batch of 1"
+        )
+    valid: tuple[Tensor, ...] = inputs
+    return valid
+
+
+def check_examples(network: nn.Module) -> None:
+    """Raise IsbenchError for a module without a method `example_inputs`."""
+    if not callable(getattr(network, "example_inputs", None)):
         raise IsbenchError(
             f"network {type(network).__name__} has no example_inputs(size, points); wanted a "
             "method that returns a tuple of tensors"
         )
-    inputs: tuple[Tensor, ...] = make(size, points)
-    return inputs
+
+
+def compute_outputs(network: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return a network's outputs; raises IsbenchError unless they are a tuple of such batches."""
+    outputs: Any = network(*inputs)
+    batch = len(inputs[0])
+    if not _are_tensors(outputs, batch):
+        raise IsbenchError(
+            f"network {type(network).__name__} returns {_describe(outputs)}; wanted a tuple of "
+            f"tensors with a batch of {batch}, as that of its inputs"
+        )
+    valid: tuple[Tensor, ...] = outputs
+    return valid
+
+
+def _are_tensors(found: Any, batch: int) -> bool:
+    return (
+        isinstance(found, tuple)
+        and bool(found)
+        and all(isinstance(x, Tensor) and x.ndim > 0 and len(x) == batch for x in found)
+    )
+
+
+def _describe(found: Any) -> str:
+    if isinstance(found, tuple):
+        return f"({', '.join(map(_describe, found))})"
+    if isinstance(found, Tensor):
+        return f"a tensor of shape {tuple(found.shape)}"
+    return f"a {type(found).__name__}"
 
 
 def example_image(size: tuple[int, int], channels: int = 4) -> Tensor:

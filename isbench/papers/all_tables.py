@@ -64,7 +64,7 @@ def make_pages(paper: Paper, runs: Sequence[Run]) -> Mapping[str, str]:
 def make_markdown(lead: str, sections: Sequence[Section]) -> str:
     """Return the tables as one markdown page."""
     pages = (
-        f"{f'## {part.title}' if part.title else ''}\n\n{format_markdown(part.sheet)}"
+        f"{f'## {part.title}' if part.title else ''}\n\n{format_markdown(part.table)}"
         for part in sections
     )
     return "\n".join([f"# Tables\n\n{lead}\n", *(page.lstrip() for page in pages)])

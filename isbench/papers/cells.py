@@ -14,7 +14,13 @@ from typing import NamedTuple
 from isbench.papers.candidates import Candidate
 from isbench.papers.paper import PaperTable
 from isbench.papers.rows import Question, Row
-from isbench.papers.run_selection import Found, Measured, list_differences, measure, select_run
+from isbench.papers.run_selection import (
+    Measurement,
+    Selection,
+    list_differences,
+    measure,
+    select_run,
+)
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -36,9 +42,9 @@ class Cell(NamedTuple):
     table: str
     row: Row
     question: Question
-    printed: float | None
-    ours: Measured | None
-    found: Found
+    published: float | None
+    ours: Measurement | None
+    selection: Selection
 
 
 def make_cells(records: Records) -> list[Cell]:
@@ -56,32 +62,38 @@ def cells_of(row: Row, cells: Iterable[Cell]) -> list[Cell]:
 
 def _make_cell(row: Row, question: Question, records: Records) -> Cell:
     table, candidate = records.table, records.candidates[row]
-    found = Found(None) if candidate is None else select_run(records.runs, candidate, question)
-    ours = None if found.run is None else measure(found.run, question)
-    return Cell(table.name, row, question, table.published.get((row, question)), ours, found)
+    selection = (
+        Selection(None) if candidate is None else select_run(records.runs, candidate, question)
+    )
+    ours = None if selection.run is None else measure(selection.run, question)
+    return Cell(table.name, row, question, table.published.get((row, question)), ours, selection)
 
 
 def format_cell(cell: Cell, interval: bool = False) -> str:
     """Return a cell as "published / ours", as the published figure alone, or blank."""
     digits = 0 if cell.question.metric.startswith("nof") else 2
-    printed = "" if cell.printed is None else f"{cell.printed:.{digits}f}"
+    published = "" if cell.published is None else f"{cell.published:.{digits}f}"
     if cell.ours is None:
-        return printed
+        return published
     ours = f"{cell.ours.value:.{digits}f}"
     if interval and cell.ours.low is not None and cell.ours.high is not None:
         ours += f" [{cell.ours.low:.2f}, {cell.ours.high:.2f}]"
-    return f"{printed or NO_FIGURE} / {ours}"
+    return f"{published or NO_FIGURE} / {ours}"
 
 
 def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> Iterator[str]:
     """Yield how a row's figures were measured, and which cells are blank because runs conflict."""
-    runs = list({cell.found.run.path: cell.found.run for cell in found if cell.found.run}.values())
+    runs = list(
+        {
+            cell.selection.run.path: cell.selection.run for cell in found if cell.selection.run
+        }.values()
+    )
     if runs:
         candidate = records.candidates.get(row)
         yield f"{row.name}: {'; '.join(_describe_run(run, candidate) for run in runs)}."
     named = set()
     for cell in found:
-        runs = list(cell.found.colliding)
+        runs = list(cell.selection.colliding)
         digests = ", ".join(store.digest_of_path(run.path) for run in runs)
         if runs and digests not in named:
             named.add(digests)
@@ -120,10 +132,10 @@ def format_cells(found: Sequence[Cell]) -> str:
 
 
 def _line(cell: Cell) -> tuple[object, ...]:
-    row, (dataset, max_clicks, metric), run = cell.row, cell.question, cell.found.run
+    row, (dataset, max_clicks, metric), run = cell.row, cell.question, cell.selection.run
     identity = (cell.table, row.system, row.backbone, row.trained_on, row.name)
     figures: tuple[object, ...] = (None, None, None) if cell.ours is None else cell.ours
     provenance: tuple[object, ...] = (None, None, None)
     if run is not None:
         provenance = (len(run.trajectories), run.spec.weights, store.digest_of_path(run.path))
-    return (*identity, dataset, max_clicks, metric, cell.printed, *figures, *provenance)
+    return (*identity, dataset, max_clicks, metric, cell.published, *figures, *provenance)

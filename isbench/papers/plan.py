@@ -42,13 +42,13 @@ def plan_all(records: Sequence[Records], is_available: Callable[[str], bool]) ->
     """Return the missing runs of some tables; `is_available` says whether a data set is here."""
     tasks: dict[tuple[object, ...], Task] = {}
     for records_of_table in records:
-        for row, question in _missing_cells(records_of_table):
+        for row, question in _find_missing_cells(records_of_table):
             candidate = records_of_table.candidates[row]
             if candidate is None or candidate.why_not or not is_available(question.dataset):
                 continue
             task = Task(candidate, question.dataset, records_of_table.table.rules)
             tasks.setdefault(_identity(task), task)
-    return Plan(tuple(tasks.values()), tuple(_left_out(records, is_available)))
+    return Plan(tuple(tasks.values()), tuple(_explain_left_out(records, is_available)))
 
 
 def plan_small(records: Sequence[Records]) -> Plan:
@@ -61,10 +61,10 @@ def plan_small(records: Sequence[Records]) -> Plan:
                 task = Task(candidate, dataset, Rules(), limit)
                 tasks.setdefault(_identity(task), task)
     excluded = f"every table, except {limit} objects of {dataset}, which no cell counts"
-    return Plan(tuple(tasks.values()), (excluded, *_models_left_out(records)))
+    return Plan(tuple(tasks.values()), (excluded, *_explain_models_left_out(records)))
 
 
-def _missing_cells(records_of_table: Records) -> Iterator[tuple[Row, Question]]:
+def _find_missing_cells(records_of_table: Records) -> Iterator[tuple[Row, Question]]:
     for row, candidate in records_of_table.candidates.items():
         for question in records_of_table.table.questions:
             if candidate is None:
@@ -79,15 +79,17 @@ def _identity(task: Task) -> tuple[object, ...]:
     return task.candidate.card.name, options, task.weights, task.dataset, task.rules
 
 
-def _left_out(records: Sequence[Records], is_available: Callable[[str], bool]) -> Iterator[str]:
+def _explain_left_out(
+    records: Sequence[Records], is_available: Callable[[str], bool]
+) -> Iterator[str]:
     wanted = (question.dataset for one in records for question in one.table.questions)
     missing = [name for name in dict.fromkeys(wanted) if not is_available(name)]
     if missing:
         yield f"{', '.join(missing)}: the data are not here (`isbench data list`)"
-    yield from _models_left_out(records)
+    yield from _explain_models_left_out(records)
 
 
-def _models_left_out(records: Sequence[Records]) -> Iterator[str]:
+def _explain_models_left_out(records: Sequence[Records]) -> Iterator[str]:
     names_by_reason: dict[str, list[str]] = {}
     for records_of_table in records:
         for row, candidate in records_of_table.candidates.items():

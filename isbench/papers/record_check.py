@@ -16,10 +16,17 @@ from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.replay import check_data, model_from_spec, open_predictor
-from isbench.evaluation.replay_check import Depth, Replayed, list_changes, list_excess, replay_games
+from isbench.evaluation.replay_check import (
+    Depth,
+    ReplayedGame,
+    list_changes,
+    list_excess,
+    replay_games,
+)
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
 from isbench.reporting.compare import run_title
+from isbench.reporting.writer import choose_runs
 from isbench.storage.environment import processor
 from isbench.storage.processors import is_on_processor, read_processors
 from isbench.storage.store import Run, digest_of_path
@@ -34,6 +41,23 @@ class Finding(NamedTuple):
     kind: str  # drift, within bounds, skipped, or replayed; the last is counted but not printed
     text: str = ""
     lacking: bool = False  # skipped because data, weights or a library are missing
+
+
+DEPTHS = {"full": Depth(3, 20), "ci": Depth(2, 10)}  # what is replayed of each run, by budget
+
+
+def check_records(
+    paper: Paper, results: Path, budget: str = "full", data: Path | None = None
+) -> Iterator[Finding]:
+    """Yield the findings of the check of a folder: its tables, and with a budget its games.
+
+    With the budget "none" no game is replayed. Raises IsbenchError if no run is finished.
+    """
+    runs, notes = choose_runs((), results)
+    yield from check_tables(paper, runs, results)
+    if budget in DEPTHS:
+        yield from check_runs(runs, results, DEPTHS[budget], data)
+    yield from (Finding("skipped", note) for note in notes)
 
 
 def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[Finding]:
@@ -122,13 +146,15 @@ def _replay(
     yield from judge_games(run, games, depth, exact)
 
 
-def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[Replayed]:
+def replay_run(run: Run, model: LoadedModel, dataset: Dataset, depth: Depth) -> list[ReplayedGame]:
     """Replay some of a run's games, always the same ones; return the old and the new games."""
     with open_predictor(model) as predictor:
         return replay_games(predictor, dataset, run.trajectories, run.spec.rules, depth)
 
 
-def judge_games(run: Run, games: list[Replayed], depth: Depth, exact: bool) -> Iterator[Finding]:
+def judge_games(
+    run: Run, games: list[ReplayedGame], depth: Depth, exact: bool
+) -> Iterator[Finding]:
     """Yield the drifts: every changed game if `exact`, else only what exceeds the bounds."""
     changed = list(list_changes(games))
     clicks = min(depth.clicks, run.spec.rules.max_clicks)

@@ -23,14 +23,14 @@ from isbench.storage.store import Run
 from isbench.types import Spec
 
 
-class Found(NamedTuple):
+class Selection(NamedTuple):
     """The run behind a cell, or the conflicting runs."""
 
     run: Run | None
     colliding: tuple[Run, ...] = ()
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """A figure of a run, and its 95 % interval if it has one."""
 
     value: float
@@ -38,12 +38,12 @@ class Measured(NamedTuple):
     high: float | None
 
 
-def select_run(runs: Iterable[Run], candidate: Candidate, question: Question) -> Found:
+def select_run(runs: Iterable[Run], candidate: Candidate, question: Question) -> Selection:
     """Return the run behind a cell, or the conflicting ones."""
     matching = [run for run in runs if fits(run, candidate, question)]
     if len({store.spec_digest(_with_usual_length(run.spec)) for run in matching}) > 1:
-        return Found(None, tuple(matching))
-    return Found(max(matching, key=_length, default=None))
+        return Selection(None, tuple(matching))
+    return Selection(max(matching, key=_length, default=None))
 
 
 def fits(run: Run, candidate: Candidate, question: Question) -> bool:
@@ -60,14 +60,14 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
     )
 
 
-def measure(run: Run, question: Question) -> Measured:
+def measure(run: Run, question: Question) -> Measurement:
     """Return the figure of a run; failures are counted as in RITM's evaluator and in papers.
 
     Raises IsbenchError for a metric that isbench does not compute.
     """
     metric = find_metric(question.metric.replace("nof@", "nof_ritm@"))
     figure = summarise([metric], tables.collect_games(run, question.max_clicks))[metric.key]
-    return Measured(
+    return Measurement(
         float(figure.value), _optional_number(figure.low), _optional_number(figure.high)
     )
 

@@ -21,7 +21,22 @@ NOTE = (
 def make_checklist(
     runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
 ) -> TextTable:
-    """Return the checklist with one row per item and one column per run."""
+    """Return the checklist with one row per item and one column per run.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Complete runs.
+    max_clicks : int
+        Games count up to this click.
+    metrics : sequence of Metric
+        The figures that it lists.
+
+    Returns
+    -------
+    TextTable
+        `heads`, `rows` and `notes`; `isbench.reporting.text_table` formats it.
+    """
     columns = [_list_facts(run, max_clicks, metrics) for run in runs]
     rows = tuple((item, *(column[item] for column in columns)) for item in columns[0])
     heads = (

@@ -47,8 +47,22 @@ class _Pair(NamedTuple):
 def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
     """Compare the metrics of the table "noc" in pairs, for the budget that both runs cover.
 
-    A metric that one of the runs cannot tell is left out. Raises IsbenchError if the runs are over
-    different objects or data, or share no metric.
+    Parameters
+    ----------
+    a, b : Run
+        Complete runs over the same objects.
+    metrics : sequence of Metric
+        Those of the table "noc" are compared; a metric that a run cannot tell is left out.
+
+    Returns
+    -------
+    Comparison
+        One row per metric, and the objects that differ most.
+
+    Raises
+    ------
+    IsbenchError
+        If the runs are over different objects or data, or share no metric.
     """
     games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}

@@ -62,7 +62,7 @@ class ReportPictures:
         return True
 
 
-def worst_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
+def find_worst_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     """Return the object keys of runs over one data set, those with the most clicks first.
 
     The order is by mean NoC@90 minus mean last IoU, then by key.
@@ -73,7 +73,7 @@ def worst_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     return [keys[k] for k in np.lexsort((keys, -score))]
 
 
-def differing_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
+def find_differing_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     """Return the object keys of runs over one data set, those whose clicks differ most first.
 
     The order is by the range of NoC@90 plus the range of the last IoU, then by key.
@@ -162,7 +162,7 @@ def render_page(
         "pictures": pictures.pictures,
         "metric": MAIN_NOC.name,
         "sort": "disagreement" if pair else f"mean {MAIN_NOC.name}",
-        "told": note,
+        "note": note,
     }
     return Template(template["html"]).substitute(
         title=escape(title),
@@ -263,7 +263,7 @@ def _make_scatter(
         "y": names[1],
         "most": int(max(a.max(), b.max())),
         "points": [[*map(int, pair), int(n)] for pair, n in zip(pairs, counts, strict=True)],
-        "told": f"above the line {names[0]} needs fewer clicks, below the line {names[1]}",
+        "note": f"above the line {names[0]} needs fewer clicks, below the line {names[1]}",
     }
 
 

@@ -13,7 +13,7 @@ class Section(NamedTuple):
     """A table and its title; a table without a title belongs to the section before it."""
 
     title: str
-    sheet: TextTable
+    table: TextTable
 
 
 _STYLE = """
@@ -50,7 +50,7 @@ def render_tables(sections: Iterable[Section]) -> str:
 
 
 def _render_section(section: Section) -> Iterator[str]:
-    table = section.sheet
+    table = section.table
     if section.title:
         yield f"<h2>{escape(section.title)}</h2>"
     yield f"<div><table>\n<thead>{_render_row('th', table.heads, table)}</thead>\n<tbody>"

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, check_least
 from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
 from isbench.reporting.html_report import (
     ReportPictures,
-    differing_objects,
+    find_differing_objects,
+    find_worst_objects,
     render_page,
-    worst_objects,
 )
 from isbench.reporting.recorded_masks import (
     Track,
@@ -35,14 +35,14 @@ class Page(NamedTuple):
     """A page, and why it has no pictures."""
 
     html: str
-    fault: str  # "" unless data, a model or weights are missing
+    fault: IsbenchError | None  # None unless data, a model or weights are missing
 
 
 def make_page(
     runs: Sequence[Run],
-    max_clicks: int,
-    count: int,
-    data: Path | None = None,
+    max_clicks: int = 20,
+    pictures: int = 200,
+    data: Path | str | None = None,
     *,
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
@@ -56,9 +56,9 @@ def make_page(
         Complete runs.
     max_clicks : int
         Games are used up to this click.
-    count : int
+    pictures : int
         The number of objects with pictures; with 0, neither data nor models are needed.
-    data : Path or None
+    data : Path, str or None
         The folder of the data sets, as for `load_dataset`.
     pair : bool
         Show two runs by their differences.
@@ -75,31 +75,35 @@ def make_page(
     Raises
     ------
     IsbenchError
-        For runs over different objects of one data set.
+        For runs over different objects of one data set, and a negative number of pictures.
     """
+    check_least("max_clicks", max_clicks, 1)
+    check_least("pictures", pictures, 0)
+    root = None if data is None else Path(data)
     groups = _group_by_dataset(runs)
     title = "Interactive segmentation"
     if pair:
         title = f"Comparison of {' and '.join(run.spec.model for run in runs)}"
-    pictures, sizes, fault = ReportPictures(), {}, ""
+    drawn, sizes = ReportPictures(), {}
+    fault: IsbenchError | None = None
     note = "No pictures were requested."
-    if count:
-        order = differing_objects if pair else worst_objects
-        share = max(1, count // len(groups))
+    if pictures:
+        order = find_differing_objects if pair else find_worst_objects
+        share = max(1, pictures // len(groups))
         keys = {name: order(members, max_clicks)[:share] for name, members in groups.items()}
         try:
-            sizes = dict(_measure_objects(groups, data, track))
+            sizes = dict(_measure_objects(groups, root, track))
             note = ""
-            if not _add_pictures(pictures, groups, keys, max_clicks, data, track):
+            if not _add_pictures(drawn, groups, keys, max_clicks, root, track):
                 note = (
-                    f"Only the first {len(pictures.pictures)} of the {count} requested pictures "
+                    f"Only the first {len(drawn.pictures)} of the {pictures} requested pictures "
                     "fit on the page."
                 )
         except IsbenchError as error:
-            fault = str(error)
-            note = f"No pictures: {fault}"
+            fault = error
+            note = f"No pictures: {error}"
     template = read_template("report")
-    html = render_page(title, runs, max_clicks, pictures, sizes, note, template, pair, metrics)
+    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics)
     return Page(html, fault)
 
 

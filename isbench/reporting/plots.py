@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from isbench import metrics
 from isbench.protocol import has_full_games
 from isbench.reporting.boundary_tables import with_boundary_iou
-from isbench.reporting.qualitative import Scene, Side, make_caption
+from isbench.reporting.qualitative import QualitativeExample, Side, make_caption
 from isbench.reporting.tables import make_labels
 from isbench.storage.store import Run
 
@@ -114,34 +114,34 @@ _INSIDE = np.array([0.0, 0.45, 0.70])  # the tint of a mask
 _SIGNS = {True: _COLOURS[2], False: _COLOURS[1]}
 
 
-def side_by_side(scenes: Sequence[Scene]) -> Figure:
-    """Draw one row per scene and one panel per model: image, mask, truth and clicks.
+def side_by_side(examples: Sequence[QualitativeExample]) -> Figure:
+    """Draw one row per example and one panel per model: image, mask, truth and clicks.
 
     The mask is tinted and the truth is outlined in white; positive clicks are green, negative ones
-    orange. The caption names the run of the clicks, and each model's mean figures over the scenes.
+    orange. The caption names the run of the clicks and each model's mean figures over the examples.
     """
-    figure = Figure(figsize=(10.0, 3.6 * len(scenes)), layout="constrained")
-    panels = figure.subplots(len(scenes), len(scenes[0].sides), squeeze=False)
-    for scene, row in zip(scenes, panels, strict=True):
-        for side, panel in zip(scene.sides, row, strict=True):
-            _draw_side(panel, scene, side)
-    figure.suptitle(make_caption(scenes), fontsize=9)
+    figure = Figure(figsize=(10.0, 3.6 * len(examples)), layout="constrained")
+    panels = figure.subplots(len(examples), len(examples[0].sides), squeeze=False)
+    for example, row in zip(examples, panels, strict=True):
+        for side, panel in zip(example.sides, row, strict=True):
+            _draw_side(panel, example, side)
+    figure.suptitle(make_caption(examples), fontsize=9)
     return figure
 
 
-def _draw_side(panel: Axes, scene: Scene, side: Side) -> None:
-    image = scene.image / 255
+def _draw_side(panel: Axes, example: QualitativeExample, side: Side) -> None:
+    image = example.image / 255
     image[side.mask] = 0.45 * image[side.mask] + 0.55 * _INSIDE
     panel.imshow(image)
-    if scene.truth.any() and not scene.truth.all():
-        panel.contour(scene.truth, levels=[0.5], colors="white", linewidths=1.2)
-    for click in scene.clicks:
+    if example.truth.any() and not example.truth.all():
+        panel.contour(example.truth, levels=[0.5], colors="white", linewidths=1.2)
+    for click in example.clicks:
         panel.plot(
             click.col, click.row, "o", markersize=5, markeredgecolor="white",
             color=_SIGNS[click.positive],
         )  # fmt: skip
     panel.set_title(
-        f" {side.label} on {scene.key}\n{len(scene.clicks)} clicks, IoU {side.iou:.3f}, "
+        f" {side.label} on {example.key}\n{len(example.clicks)} clicks, IoU {side.iou:.3f}, "
         f"boundary IoU {side.boundary_iou:.3f}{'' if side.exact else ' (differs from the record)'}",
         fontsize=8,
     )

@@ -1,16 +1,18 @@
-"""Scenes where two runs differ most: an object, and each model's mask after the same clicks.
+"""Examples where two runs differ most: an object, and each model's mask after the same clicks.
 
 The clicks are those of the first run; with its own clicks, the second model would have another
-task. Both models are built and replayed for the masks. Not here: the drawing of scenes (`plots`).
+task. Both models are built and replayed for the masks. Not here: drawing the examples (`plots`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
@@ -29,7 +31,7 @@ from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
 
 
 class Side(NamedTuple):
-    """A model's answer in a scene."""
+    """A model's answer in an example."""
 
     label: str
     mask: Mask
@@ -38,7 +40,7 @@ class Side(NamedTuple):
     exact: bool  # all masks up to here have the overlap that was recorded after these clicks
 
 
-class Scene(NamedTuple):
+class QualitativeExample(NamedTuple):
     """An object and two answers to the same clicks."""
 
     key: str
@@ -49,7 +51,7 @@ class Scene(NamedTuple):
 
 
 class Average(NamedTuple):
-    """A model's mean figures over the scenes."""
+    """A model's mean figures over the examples."""
 
     label: str
     iou: float
@@ -64,19 +66,19 @@ class Pair(NamedTuple):
     distance: float
 
     @property
-    def asked(self) -> tuple[Click, ...]:
+    def shared_clicks(self) -> tuple[Click, ...]:
         """Return the clicks that both models get: those of the first game."""
         return self.games[0].clicks[: self.clicks]
 
 
-def make_scenes(
+def make_examples(
     runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int
-) -> Iterator[Scene]:
-    """Yield the scenes of the `count` objects where the IoU of two runs differs most.
+) -> Iterator[QualitativeExample]:
+    """Yield the examples of the `count` objects where the IoU of two runs differs most.
 
-    The recorded IoU is compared after `max_clicks` clicks, or as many as both games have. A scene
-    shows the answers of both models to these clicks of the first run. Raises IsbenchError unless
-    there are two runs over exactly this data, or if a model is missing.
+    The recorded IoU is compared after `max_clicks` clicks, or as many as both games have. An
+    example shows the answers of both models to these clicks of the first run. Raises
+    IsbenchError unless there are two runs over exactly this data, or if a model is missing.
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
@@ -89,31 +91,44 @@ def make_scenes(
                     _make_side(
                         label,
                         sample,
-                        _recorded_overlap(pair, number),
-                        replay_masks(predictor, sample, pair.asked),
+                        _take_recorded_overlap(pair, number),
+                        replay_masks(predictor, sample, pair.shared_clicks),
                     )
                     for pair, sample in zip(chosen, samples, strict=True)
                 ]
             )
     for pair, sample, *both in zip(chosen, samples, *sides, strict=True):
-        yield Scene(sample.key, sample.image, sample.truth, pair.asked, tuple(both))
+        yield QualitativeExample(
+            sample.key, sample.image, sample.truth, pair.shared_clicks, tuple(both)
+        )
 
 
-def average_scenes(found: Sequence[Scene]) -> list[Average]:
-    """Return each model's mean figures over the scenes."""
+def load_examples(
+    runs: Sequence[Run], max_clicks: int, count: int, data: Path | None = None
+) -> Iterator[QualitativeExample]:
+    """Yield the examples of two runs like `make_examples`, over the data set that both name."""
+    names = sorted({run.spec.dataset for run in runs})
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise IsbenchError(f"pictures show two runs over one data set, not {found}; name two")
+    yield from make_examples(runs, load_dataset(names[0], data), max_clicks, count)
+
+
+def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:
+    """Return each model's mean figures over the examples."""
     return [
         Average(
             sides[0].label,
             float(np.mean([side.iou for side in sides])),
             _mean([side.boundary_iou for side in sides]),
         )
-        for sides in zip(*(scene.sides for scene in found), strict=True)
+        for sides in zip(*(example.sides for example in found), strict=True)
     ]
 
 
-def make_caption(found: Sequence[Scene]) -> str:
-    """Return a caption of two lines: what the scenes show, and the mean figures of each model."""
-    averages = average_scenes(found)
+def make_caption(found: Sequence[QualitativeExample]) -> str:
+    """Return a caption of two lines: what the examples show, and the mean figures of each model."""
+    averages = average_examples(found)
     figures = "; ".join(
         f"{one.label} IoU {one.iou:.3f}, boundary IoU {one.boundary_iou:.3f}" for one in averages
     )
@@ -147,13 +162,13 @@ def rank_by_distance(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-pair.distance, pair.games[0].key))
 
 
-def _recorded_overlap(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
+def _take_recorded_overlap(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
     """Return the overlap that a run recorded after the clicks of the pair, as far as it got them.
 
     For the first run these are all clicks; for the second, those before its own clicks differ.
     """
     game = pair.games[number]
-    return game.overlap[: count_shared_clicks(game.clicks, pair.asked)]
+    return game.overlap[: count_shared_clicks(game.clicks, pair.shared_clicks)]
 
 
 def _make_side(

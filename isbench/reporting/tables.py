@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 
-FULL_GAMES = "IoU@k needs full games, which do not stop at an IoU: run with --stop-iou 1.01"
+FULL_GAMES = (
+    "IoU@k needs full games, which do not stop at an IoU: play with stop_iou above 1 (`isbench run "
+    "--stop-iou 1.01`)"
+)
 
 LEGEND = (
     "NoC: mean number of clicks to reach the IoU [95 % interval over images]; NoF: number of "
@@ -42,8 +45,25 @@ def make_frame(
 ) -> pd.DataFrame:
     """Return one row per run with every figure, nan if the run cannot give it.
 
-    Games count up to `max_clicks`; `budget` is the number of clicks allowed. Intervals are 95 %
-    bootstrap intervals over images.
+    Parameters
+    ----------
+    runs : sequence of Run
+        Complete runs, over any data sets.
+    max_clicks : int
+        Games count up to this click.
+    metrics : sequence of Metric
+        The figures; `list_metrics` returns those of installed packages too.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `isbench report --format csv`; `budget` is the number of clicks allowed,
+        and intervals are 95 % bootstrap intervals over images.
+
+    Raises
+    ------
+    IsbenchError
+        For a metric that fails, or whose csv column tables have already.
     """
     rows = [compute_figures(run, max_clicks, metrics) for run in runs]
     frame: pd.DataFrame = pd.DataFrame(rows)
@@ -58,6 +78,7 @@ def compute_figures(
 
     Raises IsbenchError for a metric that fails, or whose csv column tables have already.
     """
+    check_least("max_clicks", max_clicks, 1)
     budget = min(max_clicks, run.spec.rules.max_clicks)
     games = collect_games(run, budget)
     facts = {

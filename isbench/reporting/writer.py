@@ -5,23 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, check_least, unknown
 from isbench.files.atomic import open_atomically
-from isbench.reporting.qualitative import Scene
+from isbench.reporting.boundary_tables import compute_boundaries
+from isbench.reporting.qualitative import QualitativeExample, load_examples
 from isbench.storage import store
 from isbench.storage.store import Run
 
+BOUNDARIES, PICTURES = "biou_k", "pictures"  # plots that need masks
 
-def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
+
+class ChosenRuns(NamedTuple):
+    """Complete runs, sorted by data set and model, and notes on those left out."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def choose_runs(names: Sequence[str | Path] = (), folder: Path | str = "runs") -> ChosenRuns:
     """Return the complete runs that the names match, and notes on those left out.
 
-    A name is a run file, a folder of runs, or the first digits of a run digest; without names, all
-    runs below `out` are used. Raises IsbenchError for a name that matches nothing, and if no run is
-    complete.
+    Parameters
+    ----------
+    names : sequence of str
+        Run files, folders of runs, or the first digits of run digests; empty: all runs.
+    folder : Path or str
+        The folder to look up runs in, with its subfolders.
+
+    Returns
+    -------
+    ChosenRuns
+        At least one run.
+
+    Raises
+    ------
+    IsbenchError
+        For a name that matches nothing, a named run that is damaged, and if no run is complete.
     """
-    found = [p for name in names for p in _find_paths(name, out)] if names else store.find(out)
+    out = Path(folder)
+    named = [p for name in names for p in _find_paths(str(name), out)]
+    found = named if names else store.find(out)
     if not found:
         raise IsbenchError(f"no run below {out}; make one with `isbench run`")
     paths = {path.resolve(): path for path in found}
@@ -43,9 +68,9 @@ def choose_runs(names: Sequence[str], out: Path) -> tuple[list[Run], list[str]]:
             )
     if not runs:
         raise IsbenchError(
-            f"no finished run in {', '.join(names) or out}; make one with `isbench run`"
+            f"no finished run in {', '.join(map(str, names)) or out}; make one with `isbench run`"
         )
-    return sorted(runs, key=_sort_key), notes
+    return ChosenRuns(sorted(runs, key=_sort_key), notes)
 
 
 def has_finished(out: Path) -> bool:
@@ -72,18 +97,61 @@ def read_template(name: str) -> dict[str, str]:
     return {**parts, "js": (shared / "masks.js").read_text("utf-8") + parts["js"]}
 
 
-def save_plot(runs: Sequence[Run], plot: str, max_clicks: int, folder: Path) -> list[Path]:
-    """Draw a plot and write it as PNG and SVG; return the files."""
+def save_plot(
+    runs: Sequence[Run],
+    plot: str,
+    max_clicks: int = 20,
+    folder: Path | str = "runs/plots",
+    *,
+    objects: int = 6,
+    data: Path | str | None = None,
+) -> list[Path]:
+    """Draw a plot of runs and return the files, PNG and SVG.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Complete runs; two over one data set for "pictures".
+    plot : str
+        iou_k, noc_hist, biou_k, or pictures of the objects where two runs differ most. The last two
+        need the data, and the models unless the masks are saved.
+    max_clicks : int
+        Games count up to this click.
+    folder : Path or str
+        Receives the files.
+    objects : int
+        The number of objects that "pictures" shows, in one PNG.
+    data : Path, str or None
+        The folder of the data sets, as for `load_dataset`.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    IsbenchError
+        For an unknown plot, and if data, a model or weights are missing.
+    """
     from isbench.reporting.plots import (  # imports matplotlib, which is slow
         ALIASES,
         PLOTS,
     )
 
+    check_least("max_clicks", max_clicks, 1)
+    check_least("objects", objects, 1)
     name = ALIASES.get(plot, plot)
+    root, target = None if data is None else Path(data), Path(folder)
+    if name == PICTURES:
+        return [save_pictures(list(load_examples(runs, max_clicks, objects, root)), target)]
+    if name == BOUNDARIES:
+        values = [compute_boundaries(run, max_clicks, root) for run in runs]
+        return save_boundaries(runs, values, target)
     if name not in PLOTS:
-        raise unknown("plot", plot, PLOTS)
+        raise unknown("plot", plot, (*PLOTS, BOUNDARIES, PICTURES), "plot")
     return _save(
-        [folder / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
+        [target / f"{name}.{kind}" for kind in ("png", "svg")], PLOTS[name], runs, max_clicks
     )
 
 
@@ -95,11 +163,11 @@ def save_boundaries(runs: Sequence[Run], values: Sequence[Any], folder: Path) ->
     return _save(paths, biou_k, runs, values)
 
 
-def save_pictures(scenes: Sequence[Scene], folder: Path) -> Path:
-    """Draw scenes side by side and write them as one PNG; return the file."""
+def save_pictures(examples: Sequence[QualitativeExample], folder: Path) -> Path:
+    """Draw examples side by side and write them as one PNG; return the file."""
     from isbench.reporting.plots import side_by_side
 
-    (path,) = _save([folder / "pictures.png"], side_by_side, scenes)
+    (path,) = _save([folder / "pictures.png"], side_by_side, examples)
     return path
 
 

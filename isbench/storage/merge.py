@@ -12,21 +12,35 @@ from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
 
 
-def merge(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Merge sealed shards, given as files and folders; return the sealed runs in `out`.
+def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
+    """Merge sealed shards into whole runs, byte-identical to runs on one machine.
 
-    A merged run is byte-identical to a run on one machine. Raises IsbenchError, and writes nothing,
-    if shards are missing objects or differ in the game of an object.
+    Parameters
+    ----------
+    paths : sequence of Path or str
+        Files of shards, and folders with shards.
+    out : Path or str
+        The folder of the merged runs.
+
+    Returns
+    -------
+    list of Path
+        The sealed files in `out`.
+
+    Raises
+    ------
+    IsbenchError
+        If shards are missing objects or differ in the game of an object; nothing is written then.
     """
     runs: dict[str, list[Run]] = {}
-    for path in dict.fromkeys(_files(paths)):
+    for path in dict.fromkeys(_files([Path(path) for path in paths])):
         part = store.read(path)
         runs.setdefault(store.spec_digest(part.spec), []).append(part)
     if not runs:
         listed = ", ".join(map(str, paths))
         raise IsbenchError(f"no shards in {listed}; make some with `isbench run --shard 1/2`")
     joined = [(parts, _join(parts)) for parts in runs.values()]
-    return [_seal_run(out, parts, lines) for parts, lines in joined]
+    return [_seal_run(Path(out), parts, lines) for parts, lines in joined]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_error
 from isbench.storage import records, store
+from isbench.storage.processors import copy_processors, drop_processors
 
-_REMEDY = "no run is lost: free some space, and run the same command again"
+_REMEDY = Remedy("no run is lost: free some space, and convert the folder again")
 
 
 class Migration(NamedTuple):
@@ -23,6 +24,24 @@ class Migration(NamedTuple):
 
     old: Path
     new: Path
+
+
+def migrate_folder(folder: Path | str) -> Iterator[Migration]:
+    """Convert every run file of isbench 0.1 below a folder; yield each one when it is converted.
+
+    An interrupted conversion can be repeated: no run is lost. Raises IsbenchError, and converts
+    nothing, if the folder does not exist, a file is damaged, or another run has the name of one.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise IsbenchError(f"{folder} is not a folder; name a folder with run files")
+    planned = find_migrations(folder)
+    renamed = {store.digest_of_path(old): store.digest_of_path(new) for old, new in planned}
+    copy_processors(folder, renamed)  # known under both names while runs are converted
+    for one in planned:
+        migrate(one)
+        yield one
+    drop_processors(folder, renamed)
 
 
 def find_migrations(folder: Path) -> list[Migration]:

@@ -16,16 +16,17 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_error
 from isbench.storage import records, saved_masks, store
 from isbench.storage.store import Shard
 from isbench.types import Game, Spec
 
 # what to do when the disk is full
-_REMEDY = (
-    "recorded games are kept: free space or choose another --out, and run the same command again "
-    "to resume"
+_REMEDY = Remedy(
+    "recorded games are kept: free space or choose another folder, and run the same command again "
+    "to resume",
+    setting="out",
 )
 
 
@@ -107,7 +108,8 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
     except Timeout:
         raise IsbenchError(
             f"run {store.spec_digest(spec)} ({spec.model} on {spec.dataset}) in {sealed.parent} is "
-            "open in another process; wait for it, or choose another --out"
+            "open in another process; wait for it, or choose another folder",
+            setting="out",
         ) from None
     except OSError as error:
         raise write_error(sealed.parent, error, _REMEDY) from error

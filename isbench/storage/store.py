@@ -59,8 +59,9 @@ def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
 
 
-def read(path: Path) -> Run:
+def read(path: Path | str) -> Run:
     """Read a sealed or open run; raises IsbenchError with the file and the damaged line."""
+    path = Path(path)
     sealed = path.name.endswith(SEALED)
     complete = sealed and shard_of_path(path) is None
     data = _unpack(path) if sealed else read_whole_lines(path)

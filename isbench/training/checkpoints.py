@@ -56,7 +56,8 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
     checkpoint, if it cannot be read, or if it belongs to another training.
     """
     if not path.is_file():
-        raise IsbenchError(f"no checkpoint {path} to resume; omit --resume to start")
+        message = f"no checkpoint {path} to resume; start without resuming"
+        raise IsbenchError(message, setting="resume")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
@@ -72,7 +73,7 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
         pickle.UnpicklingError,
     ) as e:
         raise IsbenchError(
-            f"checkpoint {path} is damaged: {e}; start again in another --out"
+            f"checkpoint {path} is damaged: {e}; start again in another folder", setting="out"
         ) from e
     if saved["options"] != current["options"] and _is_same_network(
         network, saved["options"], current["options"]
@@ -81,7 +82,8 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
     if differences := _list_differences(saved, current):
         raise IsbenchError(
             f"{path.parent} holds another training: {'; '.join(differences)}; resume with the same "
-            "settings, or choose another --out"
+            "settings, or choose another folder",
+            setting="out",
         )
     return checkpoint
 

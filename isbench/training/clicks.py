@@ -27,7 +27,7 @@ _RING = 0.1  # width of the ring around an object, relative to the square root o
 _CROSS = np.ones((3, 3), np.uint8)
 
 
-class Scene(NamedTuple):
+class ObjectMasks(NamedTuple):
     """The object and its surroundings in a view; all arrays (H, W)."""
 
     target: NDArray[np.int8]  # 1 object, 0 background, -1 ignored
@@ -35,25 +35,27 @@ class Scene(NamedTuple):
     parts: tuple[Mask, ...]  # the objects that the target was merged from, usually one
 
 
-def draw_first_clicks(scene: Scene, sampling: ClickSampling, rng: np.random.Generator) -> Points:
+def draw_first_clicks(
+    masks: ObjectMasks, sampling: ClickSampling, rng: np.random.Generator
+) -> Points:
     """Draw the clicks that a sample starts with.
 
     With probability `single` this is one positive click. Otherwise there are k = 1, 2, ... positive
     clicks with probability proportional to decay^k, at least one per part, and k = 0, 1, ...
-    negative ones likewise. A scene without an object has no positive click. With probability
+    negative ones likewise. A view without an object has no positive click. With probability
     `centred` the first positive click lies deep inside and has order 0; all others have order 100.
     """
-    inside = [part for part in scene.parts if part.any()]
+    inside = [part for part in masks.parts if part.any()]
     single = rng.random() < sampling.single
     deep = bool(inside) and rng.random() < sampling.centred
-    positive = [_draw(find_inner(scene.target == 1, sampling.centre_depth), rng)] if deep else []
+    positive = [_draw(find_inner(masks.target == 1, sampling.centre_depth), rng)] if deep else []
     if inside:
         count = 1 if single else _count(sampling, rng, least=1)
         positive += draw_positives(inside[:1] if single else inside, count - deep, sampling, rng)
     count = 0 if single and inside else _count(sampling, rng, least=0)
     points = np.full((2 * sampling.places, 3), -1, np.float32)
     _fill_half(points[: sampling.places], positive)
-    _fill_half(points[sampling.places :], draw_negatives(scene, count, sampling, rng))
+    _fill_half(points[sampling.places :], draw_negatives(masks, count, sampling, rng))
     if deep:
         points[0, 2] = FIRST
     return points
@@ -75,7 +77,7 @@ def draw_positives(
 
 
 def draw_negatives(
-    scene: Scene, count: int, sampling: ClickSampling, rng: np.random.Generator
+    masks: ObjectMasks, count: int, sampling: ClickSampling, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
     """Draw up to `count` background pixels: from anywhere, other objects, or the surrounding ring.
 
@@ -83,16 +85,16 @@ def draw_negatives(
     """
     if not count:
         return []
-    background = scene.target == 0
+    background = masks.target == 0
     if not background.any():
         return []
     weights = np.array([sampling.background, sampling.others, sampling.ring])
     in_background, in_others, in_ring = rng.multinomial(count, weights / weights.sum())
     clicks = _draw_several(background, int(in_background), rng)
-    others = scene.others & background
+    others = masks.others & background
     clicks += _draw_several(others if others.any() else background, int(in_others), rng)
     if in_ring:
-        ring = find_ring(scene.target) & background
+        ring = find_ring(masks.target) & background
         clicks += _draw_several(ring if ring.any() else background, int(in_ring), rng)
     return clicks
 

@@ -23,7 +23,7 @@ HELD_OUT = 20  # one image in this many is held out
 _SHARE_OF_MEMORY = 3  # the cache takes at most the machine's memory divided by this
 
 
-class Packed(NamedTuple):
+class PackedMask(NamedTuple):
     """A mask packed to one bit per pixel."""
 
     bits: NDArray[np.uint8]
@@ -37,17 +37,19 @@ class Packed(NamedTuple):
         return np.unpackbits(self.bits, count=count).reshape(self.shape).view(np.bool_)
 
 
-def pack_mask(mask: Mask) -> Packed:
+def pack_mask(mask: Mask) -> PackedMask:
     """Pack a (H, W) mask to one bit per pixel."""
-    return Packed(np.packbits(mask), (mask.shape[0], mask.shape[1]), int(np.count_nonzero(mask)))
+    return PackedMask(
+        np.packbits(mask), (mask.shape[0], mask.shape[1]), int(np.count_nonzero(mask))
+    )
 
 
 class Picture(NamedTuple):
     """A decoded image, its objects (at least one), and its ignored region, if any."""
 
     image: Image
-    objects: tuple[Packed, ...]
-    ignore: Packed | None
+    objects: tuple[PackedMask, ...]
+    ignore: PackedMask | None
 
 
 @dataclass(frozen=True)

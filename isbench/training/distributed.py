@@ -1,34 +1,36 @@
-"""One training process or several started by torchrun: ranks, means and shared errors."""
+"""The processes of a training, one or several started by torchrun: means and shared errors."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from isbench.errors import IsbenchError
 
 _TIMEOUT = timedelta(hours=12)  # long: one process validates while the others wait
+_PATIENCE = timedelta(minutes=1)  # with processes that leave later
 
 
-class Ranks(NamedTuple):
-    """The rank of this process among the processes of the training."""
+class Processes(NamedTuple):
+    """All processes of a training, as one of them sees them."""
 
-    rank: int
-    world: int
+    rank: int  # of this process
+    world: int  # number of processes
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Return whether this is the leading process, which writes the files."""
         return self.rank == 0
 
-    def part(self, step: int, batch: int) -> range:
+    def split_step(self, step: int, batch: int) -> range:
         """Return the numbers of this process's samples of a step."""
         share = batch // self.world
         first = step * batch + self.rank * share
@@ -44,7 +46,7 @@ class Ranks(NamedTuple):
         return means
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def share_errors(self) -> Iterator[None]:
         """Share an IsbenchError raised in the `with` block by any process: all raise the first one.
 
         Without this the other processes would wait for the failed one forever.
@@ -63,7 +65,7 @@ class Ranks(NamedTuple):
 
 
 @contextmanager
-def join_processes(batch: int) -> Iterator[Ranks]:
+def join_processes(batch: int) -> Iterator[Processes]:
     """Join the processes that torchrun started, with gloo on CPUs and nccl on GPUs.
 
     Raises IsbenchError if the batch is not a multiple of the number of processes, or if there are
@@ -76,20 +78,32 @@ def join_processes(batch: int) -> Iterator[Ranks]:
     if torch.cuda.is_available() and local_world > torch.cuda.device_count():
         raise IsbenchError(
             f"there are {local_world} processes on this machine and {torch.cuda.device_count()} "
-            "GPUs; wanted one GPU per process: lower --nproc-per-node"
+            "GPUs; wanted one GPU per process: start fewer processes"
         )
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if world == 1:
-        yield Ranks(0, 1, device)
+        yield Processes(0, 1, device)
         return
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_TIMEOUT)
+    store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
+    distributed.init_process_group(
+        backend, store=store, rank=rank, world_size=world, timeout=_TIMEOUT
+    )
     try:
-        yield Ranks(rank, world, device)
+        yield Processes(rank, world, device)
     except IsbenchError:
         # raised by all processes; after any other error some may be gone or still waiting
-        distributed.destroy_process_group()
+        _leave_together(store, world)
         raise
+    _leave_together(store, world)
+
+
+def _leave_together(store: Any, world: int) -> None:
+    """Close the connections once all processes are ready to: a closed one fails a collective."""
+    if store.add("ready to leave", 1) == world:
+        store.set("all ready to leave", "")
+    with suppress(RuntimeError):  # if the store is in the first process, it may already be gone
+        store.wait(["all ready to leave"], _PATIENCE)
     distributed.destroy_process_group()

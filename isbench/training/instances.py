@@ -17,7 +17,7 @@ import numpy as np
 from isbench.datasets.coco import Outline, decode_outline
 from isbench.datasets.image_io import check_size, read_image
 from isbench.errors import IsbenchError
-from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
+from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
@@ -76,7 +76,7 @@ class _ImageLoader:
     def __call__(self) -> Picture:
         image = read_image(self.path)
         ignore = np.zeros(image.shape[:2], dtype=bool)
-        objects: list[tuple[Packed, int]] = []
+        objects: list[tuple[PackedMask, int]] = []
         for one in self.annotations:
             mask = self._mask(one)
             check_size(f"of {self.path.name}", mask, image)
@@ -96,7 +96,7 @@ class _ImageLoader:
             raise IsbenchError(f"image {self.path} has an invalid outline: {error}") from error
 
 
-def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[Packed, int]]) -> bool:
+def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int]]) -> bool:
     """Return whether an earlier file has the same object."""
     area = int(np.count_nonzero(mask))
     for other, origin in objects:

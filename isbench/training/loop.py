@@ -8,25 +8,27 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from isbench.training import prefetch, schedule
 from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
+from isbench.training.settings import choose_recipe
 from isbench.training.step import divergence_error, take_step
 from isbench.training.training_log import LOG, VALIDATION
 from isbench.training.training_run import TrainingRun, count_threads, open_training
 from isbench.training.validation import Scores, is_wanted, validate
 from isbench.training.weights import save_weights
-from isbench.types import LoadedModel, ModelCard
+from isbench.types import LoadedModel, ModelCard, Scalar
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
@@ -63,46 +65,82 @@ Event: TypeAlias = Report | Verdict
 
 
 def train(
-    model: LoadedModel | ModelCard, recipe: Recipe, data: str, out: Path, resume: bool = False
+    model: LoadedModel | ModelCard | str,
+    data: str,
+    out: Path | str | None = None,
+    *,
+    recipe: Recipe | None = None,
+    settings: Mapping[str, Scalar] = MappingProxyType({}),
+    resume: bool = False,
 ) -> Outcome:
     """Train a model's network with a recipe into a folder, or resume from its checkpoint.
 
-    The folder receives `training.pt`, `weights.safetensors` with the running mean,
-    `best.safetensors` of the best validation, `log.csv` and `validation.csv`. Raises IsbenchError
-    for anything that prevents the training from finishing, before the first step if possible.
+    Parameters
+    ----------
+    model : LoadedModel, ModelCard or str
+        A model with a network, a card or the name of one.
+    data : str
+        Training data: `pack:PATH` or its path, `sbd`, `coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]`
+        or `folder:PATH`.
+    out : Path, str or None
+        Receives `training.pt`, `weights.safetensors` with the running mean, `best.safetensors` of
+        the best validation, `log.csv` and `validation.csv`. None: runs/training/MODEL.
+    recipe : Recipe or None
+        How to train; None: as the model's card says.
+    settings : mapping
+        Settings of the recipe and options of the model by name, as values or text.
+    resume : bool
+        Continue bit-exactly from the checkpoint in `out`.
+
+    Returns
+    -------
+    Outcome
+        Not complete if a signal stopped the training.
+
+    Raises
+    ------
+    IsbenchError
+        For anything that prevents the training from finishing, before the first step if possible.
     """
-    with open_training(model, recipe, data, out, resume) as session:
-        for _ in events(session):
+    chosen = choose_recipe(model, recipe, settings)
+    folder = choose_folder(chosen) if out is None else Path(out)
+    with open_training(chosen, chosen.card.recipe, data, folder, resume) as run:
+        for _ in events(run):
             pass
-        return summarize(session)
+        return summarize(run)
 
 
-def summarize(session: TrainingRun) -> Outcome:
-    """Return the outcome of a session so far."""
-    done = session.step >= session.total
-    notes = dict(note.split(": ", 1) for note in session.held.notes)
-    return Outcome(session.step, done, notes | session.sampler.gallery.faults)
+def choose_folder(model: LoadedModel) -> Path:
+    """Return the default folder of a model's training."""
+    return Path("runs") / "training" / model.name
 
 
-def events(session: TrainingRun) -> Iterator[Event]:
+def summarize(run: TrainingRun) -> Outcome:
+    """Return the outcome of a training so far."""
+    done = run.step >= run.total
+    notes = dict(note.split(": ", 1) for note in run.held.notes)
+    return Outcome(run.step, done, notes | run.sampler.gallery.faults)
+
+
+def events(run: TrainingRun) -> Iterator[Event]:
     """Take the remaining steps and yield a Report for each, and a Verdict for each validation.
 
     SIGTERM or Ctrl-C stops after the current step and writes a checkpoint; a second signal stops
     immediately.
     """
-    steps = range(session.step, session.total)
-    batches = prefetch.prefetch(partial(_make_batch, session), steps, count_threads(session.ranks))
+    steps = range(run.step, run.total)
+    batches = prefetch.prefetch(partial(_make_batch, run), steps, count_threads(run.processes))
     with _catch_stop_signals() as stopping, closing(batches):
         started = perf_counter()
         for _ in steps:
-            with session.ranks.together():
+            with run.processes.share_errors():
                 batch = next(batches)
             waited = perf_counter() - started
-            report, stop = _step(session, batch, stopping)
+            report, stop = _step(run, batch, stopping)
             report = report._replace(seconds=perf_counter() - started, waited=waited)
-            session.tally.add(report.loss, report.iou, report.seconds)
-            with session.ranks.together():
-                verdict = _log_and_validate(session, batch, report, stop)
+            run.means.add(report.loss, report.iou, report.seconds)
+            with run.processes.share_errors():
+                verdict = _log_and_validate(run, batch, report, stop)
             yield report
             if verdict is not None:
                 yield verdict
@@ -111,53 +149,51 @@ def events(session: TrainingRun) -> Iterator[Event]:
             started = perf_counter()
 
 
-def _make_batch(session: TrainingRun, step: int) -> Batch:
-    recipe = session.recipe
-    size = schedule.crop_size(recipe, step, len(session.corpus.entries))
-    return prefetch.make_batch(session.sampler, session.ranks.part(step, recipe.batch), size)
+def _make_batch(run: TrainingRun, step: int) -> Batch:
+    recipe = run.recipe
+    size = schedule.crop_size(recipe, step, len(run.corpus.entries))
+    return prefetch.make_batch(run.sampler, run.processes.split_step(step, recipe.batch), size)
 
 
-def _step(session: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
+def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
     """Take a step; also return whether any process was asked to stop."""
-    factor = schedule.rate_factor(session.recipe, session.step, len(session.corpus.entries))
-    learning_rate = session.recipe.learning_rate * factor
-    set_rate(session.optimiser, learning_rate)
-    result = take_step(session, batch)
-    loss, iou, stop = session.ranks.mean([result.loss, result.iou, float(stopping.is_set())])
+    factor = schedule.rate_factor(run.recipe, run.step, len(run.corpus.entries))
+    learning_rate = run.recipe.learning_rate * factor
+    set_rate(run.optimiser, learning_rate)
+    result = take_step(run, batch)
+    loss, iou, stop = run.processes.mean([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise divergence_error(f"the loss is {loss}", session)
-    session.step += 1
-    update_mean(session.mean, session.network, session.recipe.ema, session.step)
-    return Report(session.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
+        raise divergence_error(f"the loss is {loss}", run)
+    run.step += 1
+    update_mean(run.mean, run.network, run.recipe.ema, run.step)
+    return Report(run.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
 
 
-def _log_and_validate(
-    session: TrainingRun, batch: Batch, report: Report, stop: bool
-) -> Verdict | None:
+def _log_and_validate(run: TrainingRun, batch: Batch, report: Report, stop: bool) -> Verdict | None:
     """Log, validate and write a checkpoint if they are due after a step."""
-    checks, step, end = session.recipe.checks, session.step, session.step == session.total
-    if session.logbook is not None and (step % checks.log == 0 or end):
-        _write_log_row(session, report)
-        if session.logbook.shows_pictures:
-            session.logbook.picture(step, _sample_image(batch))
+    checks, step, end = run.recipe.checks, run.step, run.step == run.total
+    if run.log is not None and (step % checks.log == 0 or end):
+        _write_log_row(run, report)
+        if run.log.has_board:
+            run.log.add_image(step, _sample_image(batch))
     verdict = None
     if end or (checks.validation and step % checks.validation == 0):
-        verdict = _validate(session)
+        verdict = _validate(run)
     if stop or end or step % checks.checkpoint == 0:
-        session.checkpoint()
+        run.checkpoint()
     return verdict
 
 
-def _write_log_row(session: TrainingRun, report: Report) -> None:
-    assert session.logbook is not None
-    loss, iou, seconds = session.tally.pop_means()
+def _write_log_row(run: TrainingRun, report: Report) -> None:
+    assert run.log is not None
+    loss, iou, seconds = run.means.pop_means()
     figures = {
         "loss": loss,
         "iou": iou,
         "learning_rate": report.learning_rate,
-        "images_per_second": session.recipe.batch / seconds,
+        "images_per_second": run.recipe.batch / seconds,
     }
-    session.logbook.row(LOG, session.step, figures)
+    run.log.add_row(LOG, run.step, figures)
 
 
 def _sample_image(batch: Batch) -> Any:
@@ -166,42 +202,42 @@ def _sample_image(batch: Batch) -> Any:
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
 
 
-def _validate(session: TrainingRun) -> Verdict | None:
+def _validate(run: TrainingRun) -> Verdict | None:
     """Validate the running mean and write its weights; only on the leading process."""
-    if session.logbook is None:
+    if run.log is None:
         return None
     figures: dict[str, float] = {}
     verdict = None
-    if is_wanted(session):
-        scores = validate(session)
+    if is_wanted(run):
+        scores = validate(run)
         figures = scores.figures()
-        best = scores.noc[-1] < session.best
-        verdict = Verdict(session.step, scores, best)
-        session.logbook.row(VALIDATION, session.step, figures)
-        session.best = min(session.best, scores.noc[-1])
-    card = make_card(session, figures)
-    save_weights(session.mean, session.out / WEIGHTS, card)
+        best = scores.noc[-1] < run.best
+        verdict = Verdict(run.step, scores, best)
+        run.log.add_row(VALIDATION, run.step, figures)
+        run.best = min(run.best, scores.noc[-1])
+    card = make_card(run, figures)
+    save_weights(run.mean, run.out / WEIGHTS, card)
     if verdict is not None and verdict.best:
-        save_weights(session.mean, session.out / BEST, card)
+        save_weights(run.mean, run.out / BEST, card)
     return verdict
 
 
-def make_card(session: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
-    """Return the card of a session's weights, texts by name."""
-    corpus = session.corpus
+def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
+    """Return the card of a training's weights, texts by name."""
+    corpus = run.corpus
     counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}
     return {
-        "model": session.model.name,
-        "options": json.dumps(dict(session.model.options), sort_keys=True),
-        "recipe": session.recipe.text(),
-        "steps": f"{session.step} of {session.total}",
-        "samples": str(session.step * session.recipe.batch),
-        "origin": session.origin,
+        "model": run.model.name,
+        "options": json.dumps(dict(run.model.options), sort_keys=True),
+        "recipe": run.recipe.text(),
+        "steps": f"{run.step} of {run.total}",
+        "samples": str(run.step * run.recipe.batch),
+        "origin": run.origin,
         "data": f"{corpus.name} {corpus.digest}, held-out images left out",
         "sources": json.dumps(counts),
         "licence": corpus.licence,
         "validation": json.dumps(figures, sort_keys=True),
-        "objects": str(len(session.held.keys)),
+        "objects": str(len(run.held.keys)),
         "isbench": version("isbench"),
     }
 
@@ -215,14 +251,18 @@ def _catch_stop_signals() -> Iterator[threading.Event]:
         return
     previous = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
 
+    def restore(one: signal.Signals) -> None:
+        handler = previous[one]  # None if it was not installed from Python
+        signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
     def stop(signal_number: int, _: object) -> None:
         stopping.set()
-        signal.signal(signal_number, previous[signal.Signals(signal_number)])
+        restore(signal.Signals(signal_number))
 
     try:
         for one in previous:
             signal.signal(one, stop)
         yield stopping
     finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
+        for one in previous:
+            restore(one)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
-from isbench.training.corpus import Corpus, Entry, Packed, Picture, pack_mask
+from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 
 INDEX = "index.csv"
 _COLUMNS = {"source", "image", "mask"}
@@ -121,7 +121,7 @@ def _picture(files: _TarReader, image: str, masks: tuple[str, ...]) -> Picture:
     return Picture(image_rgb, decoded, None)
 
 
-def _object(files: _TarReader, name: str, shape: tuple[int, ...]) -> Packed | None:
+def _object(files: _TarReader, name: str, shape: tuple[int, ...]) -> PackedMask | None:
     mask = _decode(files, name, cv2.IMREAD_GRAYSCALE)
     if mask.shape != shape:
         raise IsbenchError(f"mask {name} is {mask.shape}; wanted {shape}, the size of its image")

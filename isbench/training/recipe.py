@@ -147,7 +147,7 @@ class Recipe:
         """Return the recipe as JSON; equal recipes give equal text."""
         return json.dumps(asdict(self), sort_keys=True)
 
-    def deciding(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return the settings that decide the weights, as plain JSON values."""
         values: dict[str, Any] = json.loads(self.text())
         del values["checks"]
@@ -159,7 +159,7 @@ def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
 
     Recipes written by isbench 0.1 are translated to today's names.
     """
-    known = Recipe(steps=1).deciding()
+    known = Recipe(steps=1).identity()
     inner = {}
     for part, (former, names) in _FORMER.items():
         values = stored.get(part, stored.get(former, {}))
@@ -195,7 +195,7 @@ def check_recipe(recipe: Recipe) -> None:
         if not valid
     ]
     if faults:
-        raise IsbenchError(f"recipe: {'; '.join(faults)}")
+        raise IsbenchError(f"recipe: {'; '.join(faults)}", setting="settings")
 
 
 def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:

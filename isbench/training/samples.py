@@ -18,9 +18,9 @@ from isbench.errors import IsbenchError
 from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import augmentation
 from isbench.training.augmentation import View
-from isbench.training.clicks import Points, Scene, draw_first_clicks
+from isbench.training.clicks import ObjectMasks, Points, draw_first_clicks
 from isbench.training.color_jitter import jitter_colors
-from isbench.training.corpus import Corpus, Gallery, Packed, Picture
+from isbench.training.corpus import Corpus, Gallery, PackedMask, Picture
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
 
@@ -58,12 +58,12 @@ class Sampler:
         """Return sample `number`, `size` giving its rows and columns."""
         rng = np.random.default_rng([self.recipe.seed, number])
         choice = self._draw_choice(rng)
-        image, scene = self._draw_view(choice, size, rng)
+        image, masks = self._draw_view(choice, size, rng)
         if rng.random() < self.recipe.augmentation.copy_paste:
-            image, scene = self._paste_object(image, scene, rng)
+            image, masks = self._paste_object(image, masks, rng)
         image = jitter_colors(image, self.recipe.augmentation, rng)
-        clicks = draw_first_clicks(scene, self.recipe.click_sampling, rng)
-        return Example(image, scene.target, clicks)
+        clicks = draw_first_clicks(masks, self.recipe.click_sampling, rng)
+        return Example(image, masks.target, clicks)
 
     def _draw_picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):
@@ -88,16 +88,16 @@ class Sampler:
 
     def _draw_view(
         self, choice: _Choice, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], Scene]:
+    ) -> tuple[NDArray[np.uint8], ObjectMasks]:
         """Return a view that shows enough of the object, or the last one tried."""
         recipe = self.recipe.augmentation
         whole_mask = np.logical_or.reduce(choice.parts)
         for attempt in range(_TRIES):
             view = self._draw_geometry(whole_mask, size, rng, whole=attempt == _TRIES - 1)
-            scene = _make_scene(choice, view)
-            if np.count_nonzero(scene.target == 1) >= recipe.least_seen:
+            masks = _make_masks(choice, view)
+            if np.count_nonzero(masks.target == 1) >= recipe.least_seen:
                 break
-        return augmentation.warp(choice.picture.image, view, MEAN), scene
+        return augmentation.warp(choice.picture.image, view, MEAN), masks
 
     def _draw_geometry(
         self, mask: Mask, size: tuple[int, int], rng: np.random.Generator, whole: bool
@@ -113,19 +113,19 @@ class Sampler:
         return augmentation.view_crop(place, shape, size, recipe, rng)
 
     def _paste_object(
-        self, image: NDArray[np.uint8], scene: Scene, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], Scene]:
+        self, image: NDArray[np.uint8], masks: ObjectMasks, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], ObjectMasks]:
         """Paste the object onto a crop of another image, whose objects become the others."""
         choice, size = self._draw_choice(rng), (image.shape[0], image.shape[1])
         view = self._draw_geometry(np.logical_or.reduce(choice.parts), size, rng, whole=False)
-        behind = _make_scene(choice, view)
+        behind = _make_masks(choice, view)
         background = augmentation.warp(choice.picture.image, view, MEAN)
-        mask = scene.target == 1
+        mask = masks.target == 1
         soft = cv2.GaussianBlur(mask.view(np.uint8) * np.float32(1), (3, 3), 0)[:, :, None]
         blended = np.rint(image * soft + background * (1 - soft)).astype(np.uint8)
         target = np.where(mask, np.int8(1), np.minimum(behind.target, 0))
         others = (behind.others | (behind.target == 1)) & ~mask
-        return blended, Scene(target, others, scene.parts)
+        return blended, ObjectMasks(target, others, masks.parts)
 
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
@@ -142,14 +142,14 @@ def _source_weight(shares: Sequence[Weighted], source: str) -> float:
     return next((share.factor for share in shares if share.name == source), 1.0)
 
 
-def _join_masks(masks: Sequence[Packed]) -> Mask | None:
+def _join_masks(masks: Sequence[PackedMask]) -> Mask | None:
     if not masks:
         return None
     bits = np.bitwise_or.reduce([one.bits for one in masks])
-    return Packed(bits, masks[0].shape, 0).mask
+    return PackedMask(bits, masks[0].shape, 0).mask
 
 
-def _make_scene(choice: _Choice, view: View) -> Scene:
+def _make_masks(choice: _Choice, view: View) -> ObjectMasks:
     parts = tuple(_warp_mask(part, view) for part in choice.parts)
     target = np.logical_or.reduce(parts).astype(np.int8)
     others = np.zeros(view.size, dtype=bool)
@@ -160,7 +160,9 @@ def _make_scene(choice: _Choice, view: View) -> Scene:
         target[_warp_mask(choice.picture.ignore.mask, view)] = -1
     if augmentation.leaves_image(view, (shape[0], shape[1])):
         target[~_warp_mask(np.ones(shape, dtype=bool), view)] = -1
-    return Scene(target, others & (target == 0), tuple(part & (target == 1) for part in parts))
+    return ObjectMasks(
+        target, others & (target == 0), tuple(part & (target == 1) for part in parts)
+    )
 
 
 def _warp_mask(mask: Mask, view: View) -> Mask:

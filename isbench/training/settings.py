@@ -1,14 +1,54 @@
-"""Recipe settings from text, `key=value`, parsed to the type of the default. No disk, no torch."""
+"""Recipe settings from text, parsed to the type of the default, and the model to train with them.
+
+No disk, no torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from isbench.errors import IsbenchError, unknown
-from isbench.options import SWITCHES
+from isbench.models.registry import load_card, model_names, parse_options
+from isbench.options import SWITCHES, format_option
 from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, with_length
+from isbench.types import LoadedModel, ModelCard, Scalar
+
+
+def choose_recipe(
+    model: LoadedModel | ModelCard | str,
+    recipe: Recipe | None = None,
+    settings: Mapping[str, Scalar] = MappingProxyType({}),
+) -> LoadedModel:
+    """Return the model to train: its card with the recipe, and its options, both with the settings.
+
+    Parameters
+    ----------
+    model : LoadedModel, ModelCard or str
+        A model, a card or the name of one.
+    recipe : Recipe or None
+        None: the recipe on the card.
+    settings : mapping
+        Values by name, also as text: the options of the model, and settings of the recipe as in
+        `with_settings`.
+
+    Raises
+    ------
+    IsbenchError
+        For a model without a recipe, and for unknown or invalid settings.
+    """
+    if isinstance(model, str):
+        model = load_card(model)
+    card, options = (model.card, model.options) if isinstance(model, LoadedModel) else (model, {})
+    recipe = card.recipe if recipe is None else recipe
+    if not isinstance(recipe, Recipe):
+        raise IsbenchError(f"model {card.name} has no recipe; models with one: {_list_recipes()}")
+    of_model = {key: value for key, value in settings.items() if key in card.options}
+    texts = {key: format_option(value) for key, value in settings.items() if key not in of_model}
+    chosen = replace(card, recipe=with_settings(recipe, texts))
+    return LoadedModel(chosen, parse_options(card, {**options, **of_model}))
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
@@ -44,14 +84,25 @@ def list_settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
+def _list_recipes() -> str:
+    names = []
+    for name in model_names():
+        try:
+            names += [name] if isinstance(load_card(name).recipe, Recipe) else []
+        except IsbenchError:
+            continue  # the package is broken: `isbench doctor` shows the error
+    return ", ".join(names) or "none"
+
+
 def _with_setting(recipe: Recipe, key: str, text: str) -> Recipe:
     defaults = list_settings(recipe)
     if key not in defaults:
-        raise unknown("setting of a recipe", key, defaults)
+        raise unknown("setting of a recipe", key, defaults, "settings")
     try:
         value = _parse_value(text, key, defaults[key])
     except ValueError as error:
-        raise IsbenchError(f"setting {key} is {text!r}; wanted {error}") from None
+        message = f"setting {key} is {text!r}; wanted {error}"
+        raise IsbenchError(message, setting="settings") from None
     part, separator, name = key.partition(".")
     if not separator:
         return replace(recipe, **{key: value})

@@ -38,7 +38,7 @@ def read(data: str) -> Corpus:
     form, separator, place = data.partition(":")
     if not (separator and form in _READERS):
         if "/" not in data and not Path(data).expanduser().exists():
-            raise unknown("training data", data, FORMS)
+            raise unknown("training data", data, FORMS, "data")
         form, place = "pack", data
     corpus = _READERS[form](place)
     check_pictures(data, (entry.name for entry in corpus.entries))

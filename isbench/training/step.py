@@ -27,7 +27,7 @@ from isbench.training.training_run import TrainingRun
 _STEP, _CLICK = 1, 2  # tags in the seed sequences of a step and of a click
 
 
-class Stepped(NamedTuple):
+class StepFigures(NamedTuple):
     """The figures of a step, computed before the weights change."""
 
     loss: float  # mean over this process's samples
@@ -43,61 +43,61 @@ class Stopwatch:
         self.seconds = 0.0
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def measure(self) -> Iterator[None]:
         """Add the duration of the `with` block."""
         started = perf_counter()
         yield
         self.seconds += perf_counter() - started
 
 
-def take_step(session: TrainingRun, batch: Batch) -> Stepped:
+def take_step(run: TrainingRun, batch: Batch) -> StepFigures:
     """Update the weights with one batch; torch's generator is seeded by the step.
 
     Raises IsbenchError, leaving the weights unchanged, if the loss or the gradient is not finite.
     """
-    device, seed = session.ranks.device, session.recipe.seed
-    sequence = np.random.SeedSequence([seed, session.step, _STEP, session.ranks.rank])
+    device, seed = run.processes.device, run.recipe.seed
+    sequence = np.random.SeedSequence([seed, run.step, _STEP, run.processes.rank])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(sequence.generate_state(1)[0]))
-        return _step(session, batch)
+        return _step(run, batch)
 
 
-def _step(session: TrainingRun, batch: Batch) -> Stepped:
-    recipe, device, watch = session.recipe, session.ranks.device, Stopwatch()
+def _step(run: TrainingRun, batch: Batch) -> StepFigures:
+    recipe, device, watch = run.recipe, run.processes.device, Stopwatch()
     images = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float() / 255
     target = torch.from_numpy(batch.targets).to(device)[:, None].float()
-    previous, points = iterate_clicks(session, images, batch, watch)
-    _set_train_mode(session.network, recipe)
-    with watch.running():
+    previous, points = iterate_clicks(run, images, batch, watch)
+    _set_train_mode(run.network, recipe)
+    with watch.measure():
         inputs = torch.cat([images, previous], dim=1)
         # a compiled network is recompiled for every number of places, so they are not trimmed
         clicks = torch.from_numpy(points if recipe.compiled else trim_points(points)).to(device)
         with autocast(recipe, device):
-            main, aux = session.training_forward(inputs, clicks)
+            main, aux = run.training_forward(inputs, clicks)
         loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
         if aux is not None:
             loss = loss + recipe.aux_weight * binary_cross_entropy(aux, target).mean()
-        session.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     value = float(loss.detach())
-    _update_weights(session, value)
-    return Stepped(value, mean_iou(main.detach(), target), watch.seconds)
+    _update_weights(run, value)
+    return StepFigures(value, mean_iou(main.detach(), target), watch.seconds)
 
 
 def iterate_clicks(
-    session: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
+    run: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
 ) -> tuple[Tensor, Points]:
     """Return the last probabilities (B, 1, H, W) and the points after 0 to `iterative` rounds.
 
     The number of rounds is drawn once per step, the same for all processes; the first round's
     previous mask is blank.
     """
-    recipe, network = session.recipe, session.network
-    rng = np.random.default_rng([recipe.seed, session.step, _STEP])
+    recipe, network = run.recipe, run.network
+    rng = np.random.default_rng([recipe.seed, run.step, _STEP])
     count = int(rng.integers(recipe.click_sampling.iterative + 1))
     previous, points = torch.zeros_like(images[:, :1]), batch.points
     network.eval()
     for number in range(1, count + 1):
-        with watch.running(), torch.no_grad(), autocast(recipe, images.device):
+        with watch.measure(), torch.no_grad(), autocast(recipe, images.device):
             clicks = torch.from_numpy(trim_points(points)).to(images.device)
             logits = network.forward_with_aux(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
             previous = torch.sigmoid(logits.float())
@@ -105,10 +105,10 @@ def iterate_clicks(
     return previous, points
 
 
-def divergence_error(what: str, session: TrainingRun) -> IsbenchError:
+def divergence_error(what: str, run: TrainingRun) -> IsbenchError:
     """Return the error for a loss or gradient of the current step that is not finite."""
     return IsbenchError(
-        f"{what} at step {session.step + 1}; the last checkpoint is kept: start again with a lower "
+        f"{what} at step {run.step + 1}; the last checkpoint is kept: start again with a lower "
         "learning_rate, or set gradient_clip"
     )
 
@@ -153,14 +153,14 @@ def _set_train_mode(network: nn.Module, recipe: Recipe) -> None:
                 module.eval()
 
 
-def _update_weights(session: TrainingRun, loss: float) -> None:
-    recipe, scaler = session.recipe, session.scaler
-    scaler.unscale_(session.optimiser)
+def _update_weights(run: TrainingRun, loss: float) -> None:
+    recipe, scaler = run.recipe, run.scaler
+    scaler.unscale_(run.optimiser)
     longest = recipe.gradient_clip or math.inf
-    norm = float(nn.utils.clip_grad_norm_(session.network.parameters(), longest))
+    norm = float(nn.utils.clip_grad_norm_(run.network.parameters(), longest))
     # an fp16 overflow is handled by the scaler: it skips the step and lowers its scale
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", session)
-    scaler.step(session.optimiser)
+        raise divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", run)
+    scaler.step(run.optimiser)
     scaler.update()
-    session.optimiser.zero_grad(set_to_none=True)
+    run.optimiser.zero_grad(set_to_none=True)

@@ -20,7 +20,7 @@ LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
 
 
 @dataclass
-class Tally:
+class RunningMeans:
     """Running sums for the next row of the log."""
 
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
@@ -36,7 +36,7 @@ class Tally:
         return loss / count, iou / count, seconds / count
 
 
-class Logbook:
+class TrainingLog:
     """The open log files of a training; a context manager."""
 
     def __init__(self, out: Path, step: int) -> None:
@@ -46,7 +46,7 @@ class Logbook:
         self._writers: dict[str, Any] = {}
         self._board = _open_board(out, step)
 
-    def __enter__(self) -> Logbook:
+    def __enter__(self) -> TrainingLog:
         """Return itself."""
         return self
 
@@ -56,7 +56,7 @@ class Logbook:
         if self._board is not None:
             self._board.close()
 
-    def row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
+    def add_row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
         """Append a row of named figures to a table; every row of a table has the same names."""
         if table not in self._writers:
             self._writers[table] = self._open_table(self._out / table, ["step", *figures])
@@ -70,13 +70,13 @@ class Logbook:
             for name, value in figures.items():
                 self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
 
-    def picture(self, step: int, pixels: Any) -> None:
+    def add_image(self, step: int, pixels: Any) -> None:
         """Send a (3, H, W) image in [0, 1] to TensorBoard, if it is installed."""
         if self._board is not None:
             self._board.add_image("samples", pixels, step)
 
     @property
-    def shows_pictures(self) -> bool:
+    def has_board(self) -> bool:
         """Return whether images are logged."""
         return self._board is not None
 

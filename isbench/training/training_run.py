@@ -30,15 +30,15 @@ from isbench.nn.network import Networks
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
-from isbench.training.distributed import Ranks, join_processes
+from isbench.training.distributed import Processes, join_processes
 from isbench.training.optimiser import draw_weights, make_optimiser
 from isbench.training.pretrained import IMAGENET, load_imagenet
 from isbench.training.recipe import Recipe, check_recipe
 from isbench.training.samples import Sampler, make_sampler
 from isbench.training.sources import read
-from isbench.training.training_log import LOG, Logbook, Tally
+from isbench.training.training_log import LOG, RunningMeans, TrainingLog
 from isbench.training.validation import check_playable, is_wanted
-from isbench.training.weights import Loaded, origin_of, start_from
+from isbench.training.weights import StartingWeights, origin_of, start_from
 from isbench.types import Dataset, LoadedModel, ModelCard, Scalar
 
 _MOST_THREADS = 8
@@ -66,7 +66,7 @@ class TrainingRun:
     held: Dataset  # the objects of validations, from some of the held-out images
     held_out: int  # number of all held-out images
     out: Path
-    ranks: Ranks
+    processes: Processes
     sampler: Sampler
     network: nn.Module
     training_forward: nn.Module  # calls the network in training, on all processes
@@ -74,10 +74,10 @@ class TrainingRun:
     optimiser: Optimizer
     scaler: torch.amp.GradScaler
     about: str  # everything that decides the training, as JSON
-    logbook: Logbook | None = None  # only on the leading process
-    started_from: Loaded | None = None
+    log: TrainingLog | None = None  # only on the leading process
+    started_from: StartingWeights | None = None
     origin: str = ""  # initial weights: file, digest, and their own origin
-    tally: Tally = field(default_factory=Tally)
+    means: RunningMeans = field(default_factory=RunningMeans)
     step: int = 0  # steps done
     best: float = math.inf
 
@@ -93,10 +93,10 @@ class TrainingRun:
 
     def checkpoint(self) -> None:
         """Write a checkpoint; only the leading process writes."""
-        if self.ranks.leads:
+        if self.processes.is_leader:
             checkpoint = Checkpoint(
                 self.about, self.step, self.network.state_dict(), self.mean.state_dict(),
-                self.optimiser.state_dict(), self.scaler.state_dict(), self.best, self.tally.sums,
+                self.optimiser.state_dict(), self.scaler.state_dict(), self.best, self.means.sums,
                 self.origin,
             )  # fmt: skip
             checkpoints.save(self.out / checkpoints.FILE, checkpoint)
@@ -116,43 +116,43 @@ def open_training(
         model = LoadedModel(model, model.options)
     if model.card.networks is None:
         raise IsbenchError(f"model {model.name} has no network to train")
-    with join_processes(recipe.batch) as ranks:
-        with ranks.together():
+    with join_processes(recipe.batch) as processes:
+        with processes.share_errors():
             parts = split_held_out(read(data))
-            _prepare_folder(out, resume, ranks)
-            session = _new_session(model, recipe, parts, out, ranks)
+            _prepare_folder(out, resume, processes)
+            run = _make_run(model, recipe, parts, out, processes)
             if resume:
-                _restore(session)
+                _restore(run)
             elif recipe.init == IMAGENET:
-                session.origin = load_imagenet(session.network)
-                session.mean.load_state_dict(session.network.state_dict())
+                run.origin = load_imagenet(run.network)
+                run.mean.load_state_dict(run.network.state_dict())
             elif recipe.init:
-                _start_from_weights(session, Path(recipe.init))
-            if ranks.leads and is_wanted(session):
-                check_playable(session)
-        session.training_forward = _distribute(session.training_forward, ranks)
-        if ranks.leads:
-            session.logbook = Logbook(out, session.step)
+                _start_from_weights(run, Path(recipe.init))
+            if processes.is_leader and is_wanted(run):
+                check_playable(run)
+        run.training_forward = _distribute(run.training_forward, processes)
+        if processes.is_leader:
+            run.log = TrainingLog(out, run.step)
         # samples are already made by several threads
-        with opencv_threads(1), session.logbook or nullcontext():
-            yield session
+        with opencv_threads(1), run.log or nullcontext():
+            yield run
 
 
-def _new_session(
-    model: LoadedModel, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, ranks: Ranks
+def _make_run(
+    model: LoadedModel, recipe: Recipe, data: tuple[Corpus, Corpus], out: Path, processes: Processes
 ) -> TrainingRun:
     """Return this process's training before the first step, not yet distributed."""
     corpus, held_out = data
     network = _draw_network(model, recipe.seed, model.options)
     draw_weights(network, recipe.initial, recipe.seed)
-    network = network.to(ranks.device)
+    network = network.to(processes.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingRun(
         model, recipe, corpus, pick_objects(held_out, recipe.checks.objects),
-        len(held_out.entries), out, ranks, make_sampler(corpus, recipe), network,
+        len(held_out.entries), out, processes, make_sampler(corpus, recipe), network,
         _make_forward(network, recipe),
         copy.deepcopy(network).eval().requires_grad_(False), make_optimiser(network, recipe),
-        torch.amp.GradScaler(ranks.device.type, enabled=recipe.precision == "fp16"),
+        torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16"),
         _identity(model, recipe, corpus),
     )  # fmt: skip
 
@@ -166,12 +166,12 @@ def _draw_network(model: LoadedModel, seed: int, options: Mapping[str, Scalar]) 
     return next(iter(networks.values()))
 
 
-def count_threads(ranks: Ranks) -> int:
+def count_threads(processes: Processes) -> int:
     """Return the number of sample threads: this process's share of the cores, less one."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return max(1, min(_MOST_THREADS, cores // ranks.world - 1))
+    return max(1, min(_MOST_THREADS, cores // processes.world - 1))
 
 
 def _make_forward(network: nn.Module, recipe: Recipe) -> nn.Module:
@@ -181,57 +181,59 @@ def _make_forward(network: nn.Module, recipe: Recipe) -> nn.Module:
         if shutil.which(compiler) is None:
             raise IsbenchError(
                 f"compiled=on needs a C++ compiler, but {compiler} is not installed; install it, "
-                "set CXX to another, or set compiled=off"
+                "set CXX to another, or set compiled=off",
+                setting="settings",
             )
         training_forward.compile()
     return training_forward
 
 
-def _distribute(training_forward: nn.Module, ranks: Ranks) -> nn.Module:
+def _distribute(training_forward: nn.Module, processes: Processes) -> nn.Module:
     """Return the network with gradients averaged over all processes."""
-    if ranks.world == 1:
+    if processes.world == 1:
         return training_forward
     # official networks have parts without effect on the output, which get no gradient
     return DistributedDataParallel(training_forward, find_unused_parameters=True)
 
 
-def _restore(session: TrainingRun) -> None:
-    """Restore a session from its checkpoint."""
-    make_network = partial(_draw_network, session.model, session.recipe.seed)
-    saved = checkpoints.load(session.out / checkpoints.FILE, session.about, make_network)
-    session.network.load_state_dict(saved.network)
-    session.mean.load_state_dict(saved.mean)
-    session.optimiser.load_state_dict(dict(saved.optimiser))
-    session.scaler.load_state_dict(dict(saved.scaler))
-    session.step, session.best, session.tally = saved.step, saved.best, Tally(list(saved.sums))
-    session.origin = saved.origin
+def _restore(run: TrainingRun) -> None:
+    """Restore a run from its checkpoint."""
+    make_network = partial(_draw_network, run.model, run.recipe.seed)
+    saved = checkpoints.load(run.out / checkpoints.FILE, run.about, make_network)
+    run.network.load_state_dict(saved.network)
+    run.mean.load_state_dict(saved.mean)
+    run.optimiser.load_state_dict(dict(saved.optimiser))
+    run.scaler.load_state_dict(dict(saved.scaler))
+    run.step, run.best, run.means = saved.step, saved.best, RunningMeans(list(saved.sums))
+    run.origin = saved.origin
 
 
-def _start_from_weights(session: TrainingRun, path: Path) -> None:
-    """Initialise a session from a weight file."""
-    session.started_from = start_from(session.network, path)
-    session.mean.load_state_dict(session.network.state_dict())
+def _start_from_weights(run: TrainingRun, path: Path) -> None:
+    """Initialise a run from a weight file."""
+    run.started_from = start_from(run.network, path)
+    run.mean.load_state_dict(run.network.state_dict())
     previous = origin_of(path)
-    session.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
+    run.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
 
 def _identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
     about = {
         "model": model.name,
         "options": dict(model.options),
-        "recipe": recipe.deciding(),
+        "recipe": recipe.identity(),
         "data": f"{corpus.name} {corpus.digest}",
     }
     return json.dumps(about, sort_keys=True)
 
 
-def _prepare_folder(out: Path, resume: bool, ranks: Ranks) -> None:
+def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
     """Create the folder; raises IsbenchError if it is not writable or holds a training."""
     if not resume and any((out / name).exists() for name in (checkpoints.FILE, LOG)):
         raise IsbenchError(
-            f"{out} already holds a training; add --resume to continue it, or choose another --out"
+            f"{out} already holds a training; resume it, or choose another folder",
+            setting="resume",
         )
-    if not ranks.leads:
+    if not processes.is_leader:
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -240,5 +242,5 @@ def _prepare_folder(out: Path, resume: bool, ranks: Ranks) -> None:
         probe.unlink()
     except OSError as error:
         raise IsbenchError(
-            f"cannot write into {out}: {error.strerror}; choose another --out"
+            f"cannot write into {out}: {error.strerror}; choose another folder", setting="out"
         ) from error

@@ -44,14 +44,14 @@ class Scores(NamedTuple):
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 
 
-def is_wanted(session: TrainingRun) -> bool:
+def is_wanted(run: TrainingRun) -> bool:
     """Return whether the recipe asks for validations."""
-    return bool(session.recipe.checks.validation and session.recipe.checks.objects)
+    return bool(run.recipe.checks.validation and run.recipe.checks.objects)
 
 
-def check_playable(session: TrainingRun) -> None:
+def check_playable(run: TrainingRun) -> None:
     """Raise IsbenchError unless the card's predictor, with these weights, answers a click."""
-    with _model_with_mean(session) as model:
+    with _model_with_mean(run) as model:
         try:
             check_model(model)
         except IsbenchError as error:
@@ -61,10 +61,10 @@ def check_playable(session: TrainingRun) -> None:
             ) from error
 
 
-def validate(session: TrainingRun) -> Scores:
-    """Play the held-out objects with the running mean of a session and return the scores."""
-    started, checks, dataset = perf_counter(), session.recipe.checks, session.held
-    with _model_with_mean(session) as model:
+def validate(run: TrainingRun) -> Scores:
+    """Play the held-out objects with the running mean of a run and return the scores."""
+    started, checks, dataset = perf_counter(), run.recipe.checks, run.held
+    with _model_with_mean(run) as model:
         predictor = build_predictor(model)
     rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
     games = play(predictor, map(dataset.load, dataset.keys), rules)
@@ -79,11 +79,11 @@ def validate(session: TrainingRun) -> Scores:
 
 
 @contextmanager
-def _model_with_mean(session: TrainingRun) -> Iterator[LoadedModel]:
+def _model_with_mean(run: TrainingRun) -> Iterator[LoadedModel]:
     """Yield the model with the running mean as its weights, saved to a file as for release."""
-    runtime = Runtime(device=str(session.ranks.device), threads=torch.get_num_threads())
-    with TemporaryDirectory(prefix=".validation-", dir=session.out) as folder:
+    runtime = Runtime(device=str(run.processes.device), threads=torch.get_num_threads())
+    with TemporaryDirectory(prefix=".validation-", dir=run.out) as folder:
         path = Path(folder) / "mean.safetensors"
-        save_weights(session.mean, path, {})
-        runtime = load_weights(session.model.card, str(path), runtime)
-        yield with_dataset_defaults(replace(session.model, runtime=runtime), session.held)
+        save_weights(run.mean, path, {})
+        runtime = load_weights(run.model.card, str(path), runtime)
+        yield with_dataset_defaults(replace(run.model, runtime=runtime), run.held)

@@ -15,16 +15,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import write_atomically
 
 # what to do when the disk is full
-REMEDY = "the previous file is kept: free some space and continue with --resume"
+REMEDY = Remedy("the previous file is kept: free some space and resume", "resume")
 _CARD = "card"  # the only key of the file's metadata: the order of several would not be stable
 _LARGEST = torch.finfo(torch.float16).max
 
 
-class Loaded(NamedTuple):
+class StartingWeights(NamedTuple):
     """What was loaded from a weight file into a network."""
 
     taken: int  # number of tensors that were copied
@@ -62,7 +62,7 @@ def origin_of(path: Path) -> str:
         return ""
 
 
-def start_from(network: nn.Module, path: Path) -> Loaded:
+def start_from(network: nn.Module, path: Path) -> StartingWeights:
     """Copy the tensors of a safetensors file that match a network by key and shape.
 
     Raises IsbenchError for a file that cannot be read, and if no tensor matches.
@@ -85,7 +85,7 @@ def start_from(network: nn.Module, path: Path) -> Loaded:
         )
     network.load_state_dict(matching, strict=False)  # missing keys are returned below
     new = tuple(key for key in state if key not in matching)
-    return Loaded(len(matching), new, tuple(key for key in stored if key not in matching))
+    return StartingWeights(len(matching), new, tuple(key for key in stored if key not in matching))
 
 
 def _to_half(value: Tensor) -> Tensor:

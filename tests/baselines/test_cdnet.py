@@ -25,7 +25,7 @@ from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.trunk import deeplab
 from isbench.types import Click
 from tests.nn.test_nn import CLICK, check, golden
-from tests.support.synthetic import POINTS, filled, picture
+from tests.support.synthetic import POINTS, fill_state, picture
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -34,7 +34,7 @@ def ready(network: nn.Module) -> Any:
     """Fill a network with synthetic weights, except for constant kernels, and freeze its norms."""
     state = network.state_dict()
     kept = {key: value for key, value in state.items() if key.startswith("PDM.")}
-    network.load_state_dict({**filled(state), **kept})
+    network.load_state_dict({**fill_state(state), **kept})
     return network.eval()
 
 
@@ -47,7 +47,7 @@ def tiny() -> CDNet:
     return CDNet(DeepLab(ResNet(BasicBlock, (1, 1, 1, 1)), 8))
 
 
-def wanted(name: str) -> dict[str, Any]:
+def find_golden(name: str) -> dict[str, Any]:
     """Return the one golden entry whose name begins so."""
     (found,) = (value for key, value in golden("clickseg").items() if key.startswith(name))
     entry: dict[str, Any] = found
@@ -71,10 +71,10 @@ def test_the_keys_are_those_of_the_official_checkpoint() -> None:
 
 
 def test_cdnet_answers_as_the_official_one_before_its_pixels_diffuse() -> None:
-    network, entry = ready(cdnet()), wanted("cdnet_r34")
+    network, entry = ready(cdnet()), find_golden("cdnet_r34")
     assert count(network) == entry["params"]
     with torch.inference_mode():
-        main, gate, latents = network.answers(picture(3, 64, 96), POINTS)
+        main, gate, latents = network.forward_with_latents(picture(3, 64, 96), POINTS)
     check(main, entry["instances"])
     check(gate, entry["fdm_instances"])
     check(latents, entry["latent_instances"])
@@ -83,13 +83,13 @@ def test_cdnet_answers_as_the_official_one_before_its_pixels_diffuse() -> None:
 def test_the_answer_alone_is_the_answer_with_all_others_and_ignores_a_fourth_channel() -> None:
     network, inputs = ready(tiny()), picture(4, 64, 96)
     with torch.inference_mode():
-        main = network.answers(inputs, POINTS).main
+        main = network.forward_with_latents(inputs, POINTS).main
         assert torch.equal(network(inputs[:, :3], POINTS)[0], main)
         assert torch.equal(network.forward_with_aux(inputs, POINTS).main, main)
 
 
 def test_feature_diffusion_is_that_of_the_released_module() -> None:
-    entry = wanted("FDM_v3")
+    entry = find_golden("FDM_v3")
     clicked = torch.zeros(1, 2, 6, 7)
     clicked[0, 0, 1, 2], clicked[0, 1, 4, 5] = 1, 0.5
     with torch.inference_mode():
@@ -102,7 +102,7 @@ def test_pixel_diffusion_is_that_of_the_released_module() -> None:
     drawn = torch.zeros(1, 2, 24, 30)
     drawn[0, 0, 4:7, 5:8], drawn[0, 1, 15:18, 20:24] = 1, 1
     refined = Pdm()(picture(3, 24, 30), picture(1, 24, 30, 5) * 6 - 3, drawn)
-    check(refined, wanted("PDM"))
+    check(refined, find_golden("PDM"))
 
 
 def dense(query: Tensor, key: Tensor, value: Tensor, weights: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
     with torch.inference_mode():
         (logits,) = network(inputs, clicks)
         kept = logits.clone()
-        pixels.answers(inputs, clicks)
+        pixels.forward_with_latents(inputs, clicks)
         Refinement(pixels.PDM)(inputs[:, :3], clicks, logits)
     assert torch.equal(inputs, picture(4, 64, 96))
     assert torch.equal(clicks, POINTS)

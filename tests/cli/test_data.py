@@ -19,7 +19,7 @@ from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.registry import BUILT_IN
 from isbench.types import File
 from tests.support.layouts import LAYOUTS, box, grabcut, sbd, write
-from tests.support.serving import Page, Server, breaking, serving
+from tests.support.serving import Page, Server, break_after, serve
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -36,7 +36,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr("isbench.files.download._PAUSE", 0.0)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
-    with serving() as running:
+    with serve() as running:
         yield running
 
 
@@ -55,10 +55,10 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def archive(tmp_path: Path) -> bytes:
     """Return GrabCut as a zip."""
-    return packed(grabcut(tmp_path / "made" / "GrabCut"))
+    return pack(grabcut(tmp_path / "made" / "GrabCut"))
 
 
-def packed(root: Path) -> bytes:
+def pack(root: Path) -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as into:
         for path in sorted(root.rglob("*")):
@@ -66,7 +66,7 @@ def packed(root: Path) -> bytes:
     return whole.getvalue()
 
 
-def held(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     """Return the files below a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path.relative_to(folder).as_posix() for path in files)
@@ -189,7 +189,7 @@ def test_import_copies_a_set_that_verify_then_takes(
         into.add(tmp_path / "made" / "GrabCut", "wrapped")
     answer = isbench("data", "import", "grabcut", source[kind])
     assert answer == (0, f"grabcut is in {data / 'GrabCut'}\n", "")
-    assert held(data / "GrabCut") == held(tmp_path / "made" / "GrabCut")
+    assert list_files(data / "GrabCut") == list_files(tmp_path / "made" / "GrabCut")
     assert isbench("data", "verify", "grabcut")[0] == 0
 
 
@@ -203,7 +203,7 @@ def test_import_refuses_in_one_line_and_leaves_nothing(
         with zipfile.ZipFile(source, "a") as more:
             more.writestr("../evil", "evil")
     elif content is not None:
-        kinds = {"wrong": packed(sbd(tmp_path / "SBD")), "half": archive[: len(archive) // 2]}
+        kinds = {"wrong": pack(sbd(tmp_path / "SBD")), "half": archive[: len(archive) // 2]}
         source.write_bytes(content if isinstance(content, bytes) else kinds[content])
     assert str(source) in refusal(isbench("data", "import", "grabcut", source))
     assert not data.exists() or list(data.iterdir()) == []
@@ -225,10 +225,10 @@ def test_the_sample_is_never_fetched(
 def test_get_downloads_unpacks_and_clears_up(
     isbench: Isbench, data: Path, server: Server, archive: bytes
 ) -> None:
-    url = server.add("/GrabCut.zip", Page(archive, cuts=breaking(500, 800)))
+    url = server.add("/GrabCut.zip", Page(archive, cuts=break_after(500, 800)))
     answer = isbench("data", "get", "grabcut", "--url", url)
     assert answer == (0, f"grabcut is in {data / 'GrabCut'}\n", "")
-    assert {path.parts[0] for path in map(Path, held(data))} == {"GrabCut"}
+    assert {path.parts[0] for path in map(Path, list_files(data))} == {"GrabCut"}
     assert isbench("data", "verify", "grabcut")[0] == 0
     again = isbench("data", "get", "grabcut", "--url", url)
     assert again == (0, f"grabcut is already in {data / 'GrabCut'}\n", "")
@@ -260,12 +260,12 @@ def test_get_refuses_another_archive_than_the_published_one(
     url = server.add("/a", Page(archive))
     published("grabcut", url, digest="0" * 64)
     assert f"sha256 is {'0' * 64}" in refusal(isbench("data", "get", "grabcut"))
-    assert held(data) == []
+    assert list_files(data) == []
     published("grabcut", url, digest=sha256(archive).hexdigest())
     assert isbench("data", "get", "grabcut")[0] == 0
 
 
-def test_get_throws_a_useless_archive_away_and_fetches_it_anew(
+def test_get_throws_a_useless_archive_away_and_fetches_it_again(
     isbench: Isbench,
     data: Path,
     server: Server,
@@ -274,7 +274,7 @@ def test_get_throws_a_useless_archive_away_and_fetches_it_anew(
 ) -> None:
     published("grabcut", server.add("/a", Page(archive[:-100])))
     assert "damaged" in refusal(isbench("data", "get", "grabcut"))
-    assert held(data) == []
+    assert list_files(data) == []
     published("grabcut", server.add("/a", Page(archive)))
     assert isbench("data", "get", "grabcut")[0] == 0
 
@@ -287,7 +287,7 @@ def test_get_goes_on_after_an_interrupted_command(
     published: Callable[..., None],
 ) -> None:
     statuses = chain([200, 404], repeat(200))
-    published("grabcut", server.add("/a", Page(archive, cuts=breaking(900), statuses=statuses)))
+    published("grabcut", server.add("/a", Page(archive, cuts=break_after(900), statuses=statuses)))
     assert "HTTP 404" in refusal(isbench("data", "get", "grabcut"))
     assert isbench("data", "get", "grabcut")[0] == 0
     assert server.sent == len(archive)

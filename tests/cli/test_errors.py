@@ -94,7 +94,7 @@ NOT_A_PICTURE = b"GIF89a nothing of the kind"
         (["report", "{}/old.jsonl"], "has format 99"),
         (["report", "--table", "nocs"], "did you mean noc?"),
         (["report", "--format", "html5"], "available: csv, latex, markdown, rich"),
-        (["report", "--max-clicks", "0"], "max-clicks is 0"),
+        (["report", "--max-clicks", "0"], "max_clicks is 0; wanted at least 1 (--max-clicks)"),
         (["compare", "abc", "def", "--runs", "{}/none"], "no run below"),
         (["data", "verify", "grabct"], "did you mean grabcut?"),
         (["data", "path", "grabcut", "--data", "{}/none"], "isbench data get"),
@@ -158,7 +158,7 @@ def test_a_predictor_that_raises_shows_its_traceback(
     )  # fmt: skip
     assert code == 1
     assert "Traceback" in errors
-    assert "in raising" in errors
+    assert "in raise_error" in errors
     assert errors.splitlines()[-1].startswith("isbench: model raising: object picture0000")
 
 

@@ -101,7 +101,7 @@ def test_a_run_is_named_by_file_folder_or_digest(isbench: Isbench, played: Path)
 
 def test_unfinished_runs_are_left_out_and_named(isbench: Isbench, played: Path) -> None:
     class Impatient(Silent):
-        def played(self, game: Game) -> None:
+        def add_game(self, game: Game) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

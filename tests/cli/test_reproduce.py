@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from isbench.cli import reproduce
 from isbench.datasets import load_dataset
 from isbench.evaluation import replay, runner
 from isbench.evaluation.replay_check import Depth
-from isbench.papers import candidates, plan, record_check
+from isbench.papers import candidates, plan, record_check, reproduction
 from isbench.papers.cells import Records
 from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
@@ -19,7 +18,7 @@ from isbench.reporting import writer
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.types import Rules
-from tests.support.recorded import networked, sealed, small_card
+from tests.support.recorded import read_sealed, record_network_run, small_card
 
 Isbench = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("cheap_tables")
@@ -36,7 +35,7 @@ def results(tmp_path: Path) -> Path:
 def test_tables_are_written_in_three_forms_from_records_alone(
     isbench: Isbench, results: Path
 ) -> None:
-    before = sealed(results)
+    before = read_sealed(results)
     code, printed, _ = isbench("reproduce", "--budget", "none", "--results", results)
     assert code == 0
     assert printed.split() == [
@@ -46,14 +45,14 @@ def test_tables_are_written_in_three_forms_from_records_alone(
     assert text.index("## Table 1") < text.index("## Table 3") < text.index("NoC@80")
     assert (results / "tables.html").read_text().startswith("<!doctype html>")
     assert (results / "tables.csv").read_text().startswith("table,system,")
-    assert sealed(results) == before
+    assert read_sealed(results) == before
 
 
 def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
     isbench: Isbench, tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    run = networked(results)
+    run = record_network_run(results)
     runner.run("nearest", load_dataset("sample", limit=1), Rules(1, 1.01), out=results)
     assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
     noted = {store.digest_of_path(run.path): processor()}  # a run without a network is not of any
@@ -68,11 +67,11 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     asked = plan.plan_small([Records(load_paper().find_table("1"), {row: candidate}, [])])
     (task,) = asked.tasks
     task = task._replace(limit=1, rules=Rules(2))
-    (run,) = reproduce._play([task], tmp_path / "results", "1", None)
+    (run,) = reproduction.play_tasks([task], tmp_path / "results")
     assert run.spec.weights == candidate.weights[0].digest
-    before = sealed(tmp_path / "results")
-    reproduce._play([task], tmp_path / "results", "1", None)
-    assert sealed(tmp_path / "results") == before
+    before = read_sealed(tmp_path / "results")
+    list(reproduction.play_tasks([task], tmp_path / "results"))
+    assert read_sealed(tmp_path / "results") == before
     monkeypatch.setattr(replay, "load_card", lambda name: card)
     depth, dataset = Depth(1, 2), load_dataset("sample", limit=1)
     games = record_check.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)

@@ -49,7 +49,7 @@ def test_the_command_goes_on(
         (("nearest", "--data", "DATA"), "model nearest has no recipe"),
         ((CARD, "--data", "/nowhere/at/all"), "is not a training pack"),
         ((CARD, "--data", "DATA", "--out", "NEW", "--resume"), "no checkpoint"),
-        ((CARD, "--data", "DATA", "--out", "WHOLE"), "holds a training; add --resume"),
+        ((CARD, "--data", "DATA", "--out", "WHOLE"), "another folder (--resume)"),
         ((CARD, "--data", "DATA", "--out", "WHOLE", "--resume", "--set", "seed=3"),
          "holds another training: recipe.seed is 0 there and 3 here"),
         ((CARD, "--data", "DATA", "--out", "FILE"), "cannot write into"),

@@ -18,7 +18,7 @@ from isbench.models.predictor import build_predictor
 from isbench.nn.inference.predictor import CropPredictor, InferenceConfig
 from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.types import Click, LoadedModel, Turn
-from tests.support.networks import SMALL, drawn, eager, masks, one
+from tests.support.networks import SMALL, eager, load_small, make_object, masks
 
 
 def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
@@ -27,7 +27,7 @@ def test_without_graphs_and_g2l_csfpn_is_the_base_segmenter(bs: Path) -> None:
         eager(name, str(bs), **{**SMALL, **options})
         for name, options in (("csfpn-mini", off), ("ritm-mini", {}), ("baseline-mini", {}))
     ]
-    answers = [masks(model, one((40, 60))) for model in models]
+    answers = [masks(model, make_object((40, 60))) for model in models]
     for csfpn, ritm, baseline in zip(*answers, strict=True):
         assert (csfpn == ritm).all()
         assert (csfpn == baseline).all()
@@ -38,9 +38,9 @@ def test_the_switches_choose_how_to_zoom() -> None:
         built: Any = build_predictor(model)
         return built.answer.func, replace(built.config.zoom, target=400)
 
-    assert way(drawn("csfpn-mini")) == (answer_global_to_local, PAPER)
-    assert way(drawn("csfpn-hrnet18", released="on")) == (answer_global_to_local, RELEASED)
-    assert way(drawn("csfpn-mini", g2l="off")) == way(drawn("ritm-mini"))
+    assert way(load_small("csfpn-mini")) == (answer_global_to_local, PAPER)
+    assert way(load_small("csfpn-hrnet18", released="on")) == (answer_global_to_local, RELEASED)
+    assert way(load_small("csfpn-mini", g2l="off")) == way(load_small("ritm-mini"))
 
 
 class Pass(NamedTuple):
@@ -166,11 +166,11 @@ def test_without_zoom_the_whole_is_looked_at_alone() -> None:
 
 
 def test_released_takes_two_networks_and_all_switches() -> None:
-    model = drawn("csfpn-hrnet18", released="on")
+    model = load_small("csfpn-hrnet18", released="on")
     predictor: Any = build_predictor(model)
     first, second = predictor.answer.args[0]
     assert first is not second
     assert not torch.equal(first.maps_transform[0].weight, second.maps_transform[0].weight)
-    assert masks(model, one((24, 32)), 2)[1].shape == (24, 32)
+    assert masks(model, make_object((24, 32)), 2)[1].shape == (24, 32)
     with pytest.raises(IsbenchError, match="needs sgm, hsgm and g2l on"):
-        build_predictor(drawn("csfpn-hrnet18", released="on", sgm="off"))
+        build_predictor(load_small("csfpn-hrnet18", released="on", sgm="off"))

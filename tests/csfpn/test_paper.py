@@ -13,7 +13,7 @@ import torch
 
 from csfpn.paper import costs
 from csfpn.paper.ablation import ABLATION
-from csfpn.paper.costs import Counted
+from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
 from csfpn.paper.tables import TABLE1, TABLE3, TABLE4, paper
 from isbench.datasets.fingerprints import digest_file
@@ -27,7 +27,7 @@ from isbench.papers.run_selection import select_run
 from isbench.storage import store
 from isbench.storage.store import Run
 from tests.support.networks import network as new_network
-from tests.support.recorded import played_on_davis, weights_file, with_weights
+from tests.support.recorded import record_on_davis, weights_file, with_weights
 
 Isbench = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
@@ -46,7 +46,7 @@ def test_every_printed_row_and_figure_of_the_paper_stays(number: str, rows: int)
     table = paper.find_table(number)
     text, cells = make_table(Records(table, dict.fromkeys(table.rows), []))
     assert sum(bool(row[0]) for row in text.rows) == rows
-    assert sum(cell.printed is not None for cell in cells) == len(figures_of(number))
+    assert sum(cell.published is not None for cell in cells) == len(figures_of(number))
     assert not any("/" in shown for row in text.rows for shown in row)
 
 
@@ -76,18 +76,18 @@ def digest_of(row: Row) -> str:
     return sha256(row.weights.encode()).hexdigest()
 
 
-def ablated(folder: Path, row: Row, **changes: Any) -> Run:
+def record_ablation(folder: Path, row: Row, **changes: Any) -> Run:
     """Return a row's run of the weights that it names."""
     candidate = candidate_of(row)
     model = with_weights(candidate.card, digest_of(row), candidate.options)
-    return played_on_davis(folder, model, **changes)
+    return record_on_davis(folder, model, **changes)
 
 
 def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
     path, row = weights_file(tmp_path), ABLATION[0]
     card = replace(load_card("ritm-mini"), bundled={"pack": path})
     without = make_candidate(card, row)
-    other = played_on_davis(tmp_path, with_weights(card, digest_file(path)))
+    other = record_on_davis(tmp_path, with_weights(card, digest_file(path)))
     assert select_run([other], without, DAVIS).run is None
     assert without.why_not == "weights ablation-bs do not come with isbench"
     assert not plan.plan_all([Records(TABLE3, {row: without}, [])], lambda name: True).tasks
@@ -98,16 +98,16 @@ def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) 
 
 def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
     known = {row: find_candidate(row) for row in TABLE3.rows} | of_one_budget(*ABLATION)
-    runs = [ablated(tmp_path, row) for row in ABLATION]
-    sheet, cells = make_table(Records(TABLE3, known, runs))
+    runs = [record_ablation(tmp_path, row) for row in ABLATION]
+    table, cells = make_table(Records(TABLE3, known, runs))
     assert all(cell.ours is None for cell in cells if cell.row.system)
-    assert all(cell.printed is None for cell in cells if not cell.row.system)
-    column = sheet.heads.index("DAVIS NoC@90")
-    assert [row[column] for row in sheet.rows] == [
+    assert all(cell.published is None for cell in cells if not cell.row.system)
+    column = table.heads.index("DAVIS NoC@90")
+    assert [row[column] for row in table.rows] == [
         *("6.85", "6.62", "6.39", "6.05"),
         *["– / 2.00 [2.00, 2.00]"] * 5,
     ]
-    assert [row[3] for row in sheet.rows[4:]] == [
+    assert [row[3] for row in table.rows[4:]] == [
         "ritm-mini (weights=ablation-bs)",
         "baseline-mini-fdm (weights=ablation-fdm)",
         "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
@@ -119,12 +119,12 @@ def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
 def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
     base, fdm, sgm = ABLATION[:3]
     runs = [
-        ablated(tmp_path, base, ious=[0.5, 0.6, 0.95]),
-        ablated(tmp_path, sgm, ious=[0.5, 0.95]),
-        played_on_davis(tmp_path, with_weights(candidate_of(fdm).card, TRAINED)),
+        record_ablation(tmp_path, base, ious=[0.5, 0.6, 0.95]),
+        record_ablation(tmp_path, sgm, ious=[0.5, 0.95]),
+        record_on_davis(tmp_path, with_weights(candidate_of(fdm).card, TRAINED)),
     ]
-    sheet, _ = make_table(Records(TABLE3, of_one_budget(*ABLATION), runs))
-    (step,) = [note for note in sheet.notes if "paired" in note]
+    table, _ = make_table(Records(TABLE3, of_one_budget(*ABLATION), runs))
+    (step,) = [note for note in table.notes if "paired" in note]
     assert f"{sgm.name} minus {base.name} is -1.00 [-1.00, -1.00] clicks" in step
 
 
@@ -132,26 +132,26 @@ def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tup
     """Return Table 4 with made-up costs, and its cells."""
     records = Records(TABLE4, candidates, runs)
     cells = make_cells(records)
-    counted = {row.name: Counted(1, 2, 3) for row in TABLE4.rows}
+    counted = {row.name: NetworkCost(1, 2, 3) for row in TABLE4.rows}
     return costs.make_text_table(counted, records, cells), cells
 
 
 def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
     known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[5:])
-    run = ablated(tmp_path, ABLATION[0])
-    other = played_on_davis(tmp_path, with_weights(load_card("ritm-mini"), TRAINED))
-    sheet, _ = costs_table(known, [run, other])
-    column = sheet.heads.index("NoC@90")
-    assert [row[column] for row in sheet.rows] == [*[""] * 5, "2.00", *[""] * 3]
-    assert any(store.digest_of_path(run.path) in note for note in sheet.notes)
-    assert not any(store.digest_of_path(other.path) in note for note in sheet.notes)
+    run = record_ablation(tmp_path, ABLATION[0])
+    other = record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), TRAINED))
+    table, _ = costs_table(known, [run, other])
+    column = table.heads.index("NoC@90")
+    assert [row[column] for row in table.rows] == [*[""] * 5, "2.00", *[""] * 3]
+    assert any(store.digest_of_path(run.path) in note for note in table.notes)
+    assert not any(store.digest_of_path(other.path) in note for note in table.notes)
 
 
 def test_clicks_of_table_4_that_nobody_measured_are_blank() -> None:
-    sheet, cells = costs_table(dict.fromkeys(TABLE4.rows), [])
+    table, cells = costs_table(dict.fromkeys(TABLE4.rows), [])
     assert all(cell.ours is None for cell in cells)
-    assert {row[sheet.heads.index("NoC@90")] for row in sheet.rows} == {""}
-    assert {row[sheet.heads.index("NoC@90 (paper)")] for row in sheet.rows} == {
+    assert {row[table.heads.index("NoC@90")] for row in table.rows} == {""}
+    assert {row[table.heads.index("NoC@90 (paper)")] for row in table.rows} == {
         *("8.42", "7.64", "7.17", ""),
     }
 

@@ -13,7 +13,7 @@ from isbench.datasets import find_folder, load_dataset
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.registry import BUILT_IN
-from isbench.datasets.verify import verify
+from isbench.datasets.verify import verify_dataset
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
@@ -83,7 +83,7 @@ def test_the_fingerprint_is_of_the_content_wherever_it_lies(
 
 
 def test_verify_finds_nothing_wrong(dataset: Dataset) -> None:
-    verdict = verify(dataset)
+    verdict = verify_dataset(dataset)
     assert verdict.objects == len(dataset.keys)
     assert (verdict.faults, verdict.empty) == ((), 0)
     assert verdict.fingerprint == fingerprint(dataset)
@@ -152,5 +152,5 @@ def test_an_unknown_name_gets_the_nearest(name: str, near: str) -> None:
 
 def test_a_missing_set_gets_every_way_to_have_it(tmp_path: Path) -> None:
     said = refusal("davis", tmp_path)
-    for part in ("DAVIS or DAVIS345", "isbench data get davis", "isbench data import", "--data"):
+    for part in ("DAVIS or DAVIS345", "isbench data get davis", "isbench data import", "as `data`"):
         assert part in said

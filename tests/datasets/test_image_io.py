@@ -39,17 +39,17 @@ GREY = picture(5)[:, :, 0]
 SMOOTH = cv2.GaussianBlur(picture(6), (0, 0), 2)
 
 
-def encoded(pixels: Any, format: str, **options: Any) -> bytes:
+def encode(pixels: Any, format: str, **options: Any) -> bytes:
     """Return pixels in a file format, (H, W, C) in the order of Pillow's modes."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format, **options)
     return file.getvalue()
 
 
-def turned(orientation: int) -> bytes:
+def encode_turned(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(SMOOTH, "JPEG", quality=95, exif=exif)
+    return encode(SMOOTH, "JPEG", quality=95, exif=exif)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
@@ -65,7 +65,7 @@ def test_a_colour_image_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "JPEG"])
 def test_a_grey_image_gets_three_equal_channels(tmp_path: Path, format: str) -> None:
     path = tmp_path / "grey"
-    path.write_bytes(encoded(GREY, format, **({"quality": 100} if format == "JPEG" else {})))
+    path.write_bytes(encode(GREY, format, **({"quality": 100} if format == "JPEG" else {})))
     image = read_image(path)
     assert image.shape == (*GREY.shape, 3)
     assert (image == image[:, :, :1]).all()
@@ -74,7 +74,7 @@ def test_a_grey_image_gets_three_equal_channels(tmp_path: Path, format: str) -> 
 
 def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "opaque.png"
-    path.write_bytes(encoded(np.dstack([picture(1), np.full_like(GREY, 255)]), "PNG"))
+    path.write_bytes(encode(np.dstack([picture(1), np.full_like(GREY, 255)]), "PNG"))
     np.testing.assert_array_equal(read_image(path), picture(1))
 
 
@@ -90,14 +90,14 @@ def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
 def test_a_photograph_is_turned_upright(
     tmp_path: Path, orientation: int, turn: Callable[[Pixels], Pixels]
 ) -> None:
-    (tmp_path / "plain.jpg").write_bytes(encoded(SMOOTH, "JPEG", quality=95))
-    (tmp_path / "turned.jpg").write_bytes(turned(orientation))
+    (tmp_path / "plain.jpg").write_bytes(encode(SMOOTH, "JPEG", quality=95))
+    (tmp_path / "turned.jpg").write_bytes(encode_turned(orientation))
     upright = turn(read_image(tmp_path / "plain.jpg"))
     np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg"), upright)
 
 
 def test_a_mask_of_the_unturned_photograph_gets_an_error_that_names_exif(tmp_path: Path) -> None:
-    (tmp_path / "turned.jpg").write_bytes(turned(6))
+    (tmp_path / "turned.jpg").write_bytes(encode_turned(6))
     write(tmp_path / "mask.png", GREY)
     image = read_image(tmp_path / "turned.jpg")
     with pytest.raises(IsbenchError, match=r"mask\.png is 16x12 .* image 12x16; .*EXIF"):
@@ -127,15 +127,15 @@ def test_files_of_the_same_bytes_give_the_same_array(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "16-bit grey": (encoded(GREY.astype(np.uint16) * 257, "PNG"), "16|mode I"),
-    "16-bit grey tiff": (encoded(GREY.astype(np.uint16) * 257, "TIFF"), "16|mode I"),
-    "float": (encoded(GREY.astype(np.float32), "TIFF"), "32 bits|mode F"),
-    "transparent": (encoded(np.dstack([picture(1), GREY]), "PNG"), "transparent|mode RGBA"),
-    "transparent grey": (encoded(np.dstack([GREY, GREY]), "PNG"), "transparent|mode LA"),
+    "16-bit grey": (encode(GREY.astype(np.uint16) * 257, "PNG"), "16|mode I"),
+    "16-bit grey tiff": (encode(GREY.astype(np.uint16) * 257, "TIFF"), "16|mode I"),
+    "float": (encode(GREY.astype(np.float32), "TIFF"), "32 bits|mode F"),
+    "transparent": (encode(np.dstack([picture(1), GREY]), "PNG"), "transparent|mode RGBA"),
+    "transparent grey": (encode(np.dstack([GREY, GREY]), "PNG"), "transparent|mode LA"),
     "empty": (b"", "cannot be read as an image"),
     "text": (b"not a picture at all\n" * 50, "cannot be read as an image"),
-    "half png": (encoded(picture(1), "PNG")[:300], "cannot be read as an image"),
-    "half jpeg": (encoded(SMOOTH, "JPEG")[:-20], "cannot be read as an image"),
+    "half png": (encode(picture(1), "PNG")[:300], "cannot be read as an image"),
+    "half jpeg": (encode(SMOOTH, "JPEG")[:-20], "cannot be read as an image"),
     "jpeg head": (b"\xff\xd8\xff\xe0", "cannot be read as an image"),
 }
 
@@ -162,13 +162,13 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, reader: str) -> N
 
 
 FORMATS = {
-    "png": encoded(SMOOTH, "PNG"),
-    "palette": encoded(GREY // 16, "PNG"),
-    "jpeg": encoded(SMOOTH, "JPEG", quality=90),
-    "progressive": encoded(SMOOTH, "JPEG", progressive=True),
-    "bmp": encoded(GREY, "BMP"),
-    "tiff": encoded(GREY, "TIFF", compression="tiff_lzw"),
-    "webp": encoded(SMOOTH, "WEBP", lossless=True),
+    "png": encode(SMOOTH, "PNG"),
+    "palette": encode(GREY // 16, "PNG"),
+    "jpeg": encode(SMOOTH, "JPEG", quality=90),
+    "progressive": encode(SMOOTH, "JPEG", progressive=True),
+    "bmp": encode(GREY, "BMP"),
+    "tiff": encode(GREY, "TIFF", compression="tiff_lzw"),
+    "webp": encode(SMOOTH, "WEBP", lossless=True),
 }
 
 

@@ -20,7 +20,7 @@ from isbench.datasets.fingerprints import digest_file, fingerprint
 from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
 from isbench.types import File
-from tests.support.archives import PACKS, tarred, zipped
+from tests.support.archives import PACKS, make_tar, make_zip
 from tests.support.layouts import LAYOUTS, grabcut
 
 GRABCUT = CATALOGUE["grabcut"]
@@ -35,11 +35,11 @@ def content(name: str = "grabcut") -> dict[str, bytes]:
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def wrapped(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+def wrap(files: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
     return {f"{folder}{name}": data for name, data in files.items()}
 
 
-def held(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Return every file of a folder by name."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
@@ -74,10 +74,10 @@ def test_an_archive_is_imported_however_deep_the_set_lies(
     tmp_path: Path, data: Path, kind: str, folder: str
 ) -> None:
     archive = tmp_path / "anything"
-    archive.write_bytes(PACKS[kind](wrapped(content(), folder)))
+    archive.write_bytes(PACKS[kind](wrap(content(), folder)))
     target = install("grabcut", GRABCUT, archive, data)
     assert target == data / "GrabCut"
-    assert held(data) == wrapped(content(), "GrabCut/")
+    assert read_files(data) == wrap(content(), "GrabCut/")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -88,7 +88,7 @@ def test_every_set_comes_through_a_folder_and_an_archive_unchanged(
     card = replace(CATALOGUE[name], archive=None)
     source = write(tmp_path / "wrapped" / "set")
     archive = tmp_path / "set.tar.gz"
-    archive.write_bytes(tarred(wrapped(content(name), "x/"), "gz"))
+    archive.write_bytes(make_tar(wrap(content(name), "x/"), "gz"))
     places = [
         install(name, card, tmp_path / "wrapped", tmp_path / "a"),
         install(name, card, source, tmp_path / "b"),
@@ -103,16 +103,16 @@ def test_sbd_and_voc_are_found_where_their_official_archives_have_them(tmp_path:
     for name, inside in (("sbd", "benchmark_RELEASE/dataset/"), ("voc-val", "VOCdevkit/VOC2012/")):
         card = replace(CATALOGUE[name], archive=None)
         archive = tmp_path / name
-        archive.write_bytes(tarred(wrapped(content(name), inside)))
-        assert held(install(name, card, archive, tmp_path / "data")) == content(name)
+        archive.write_bytes(make_tar(wrap(content(name), inside)))
+        assert read_files(install(name, card, archive, tmp_path / "data")) == content(name)
 
 
 def test_an_archive_made_on_macos_or_windows_is_imported(tmp_path: Path, data: Path) -> None:
     shadow = {f"__MACOSX/set/{PurePosixPath(n).parent}/._x.jpg": b"?" for n in content()}
     windows = {f"set\\{name}".replace("/", "\\"): data for name, data in content().items()}
     archive = tmp_path / "set.zip"
-    archive.write_bytes(zipped({"set\\": b"", "set\\data_GT\\": b"", **windows, **shadow}))
-    assert held(install("grabcut", GRABCUT, archive, data)) == content()
+    archive.write_bytes(make_zip({"set\\": b"", "set\\data_GT\\": b"", **windows, **shadow}))
+    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
 
 
 def test_what_is_imported_can_be_read_by_others_and_taken_away_by_its_owner(
@@ -121,7 +121,7 @@ def test_what_is_imported_can_be_read_by_others_and_taken_away_by_its_owner(
     usual = tmp_path / "usual"
     usual.mkdir()
     archive = tmp_path / "set.zip"
-    archive.write_bytes(zipped(content()))
+    archive.write_bytes(make_zip(content()))
     source = grabcut(tmp_path / "source")
     for folder in (source / "data_GT", source / "boundary_GT", source):
         folder.chmod(0o555)
@@ -138,7 +138,7 @@ def test_what_is_imported_can_be_read_by_others_and_taken_away_by_its_owner(
 def test_a_folder_that_holds_the_data_folder_is_imported_once(tmp_path: Path) -> None:
     source = grabcut(tmp_path / "source")
     target = install("grabcut", GRABCUT, source, source / "sets")
-    assert held(target) == content()
+    assert read_files(target) == content()
 
 
 ESCAPES = [
@@ -181,32 +181,32 @@ def test_links_and_devices_of_a_tar_are_left_out(tmp_path: Path, data: Path, kin
             member = tarfile.TarInfo(name)
             member.size = len(blob)
             tar.addfile(member, io.BytesIO(blob))
-    assert held(install("grabcut", GRABCUT, archive, data)) == content()
+    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
     assert not (data / "GrabCut" / "data_GT").is_symlink()
-    assert held(outside) == {}
+    assert read_files(outside) == {}
 
 
 def test_links_of_a_zip_are_left_out(tmp_path: Path, data: Path) -> None:
     archive = tmp_path / "set.zip"
-    archive.write_bytes(zipped(content()))
+    archive.write_bytes(make_zip(content()))
     link = zipfile.ZipInfo("data_GT/other.jpg")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "a") as more:
         more.writestr(link, "../../outside")
-    assert held(install("grabcut", GRABCUT, archive, data)) == content()
+    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
 
 
 def test_a_tar_with_a_broken_header_is_not_taken_for_a_shorter_one(
     refused: Callable[..., str],
 ) -> None:
-    whole = bytearray(tarred(content()))
+    whole = bytearray(make_tar(content()))
     second = whole.index(b"data_GT/thing0.jpg")
     whole[second + 3] ^= 1
     assert "damaged" in refused(bytes(whole))
 
 
-def encrypted() -> bytes:
-    whole = bytearray(zipped(content()))
+def encrypt() -> bytes:
+    whole = bytearray(make_zip(content()))
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         start = whole.find(signature)
         while start >= 0:
@@ -216,7 +216,7 @@ def encrypted() -> bytes:
 
 
 def of_unknown_compression() -> bytes:
-    whole = bytearray(zipped(content()))
+    whole = bytearray(make_zip(content()))
     for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         start = whole.find(signature)
         while start >= 0:
@@ -227,7 +227,7 @@ def of_unknown_compression() -> bytes:
 
 @pytest.mark.parametrize(
     "archive",
-    [b"", b"<html>not found</html>", b"\x1f\x8b", b"PK\x03\x04", encrypted, of_unknown_compression],
+    [b"", b"<html>not found</html>", b"\x1f\x8b", b"PK\x03\x04", encrypt, of_unknown_compression],
 )
 def test_what_is_no_archive_to_be_read_here_is_refused(
     refused: Callable[..., str], archive: bytes | Callable[[], bytes]
@@ -238,28 +238,28 @@ def test_what_is_no_archive_to_be_read_here_is_refused(
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_of_something_else_is_refused(refused: Callable[..., str], kind: str) -> None:
-    said = refused(PACKS[kind](wrapped(content("davis"), "DAVIS/")))
+    said = refused(PACKS[kind](wrap(content("davis"), "DAVIS/")))
     assert "no folder data_GT" in said
     assert "wanted the layout of GrabCut" in said
     assert "no folder data_GT" in refused(PACKS[kind]({}))
-    assert "no folder data_GT" in refused(PACKS[kind](wrapped(content(), "1/2/3/4/5/")))
+    assert "no folder data_GT" in refused(PACKS[kind](wrap(content(), "1/2/3/4/5/")))
 
 
 def test_an_archive_whose_set_is_not_whole_is_refused(refused: Callable[..., str]) -> None:
     files = dict(content())
     del files["boundary_GT/thing1.bmp"]
-    assert "has no mask" in refused(zipped(files))
+    assert "has no mask" in refused(make_zip(files))
 
 
 def test_an_archive_with_another_digest_than_the_published_one_is_refused(
     refused: Callable[..., str], tmp_path: Path, data: Path
 ) -> None:
     published = tmp_path / "published.zip"
-    published.write_bytes(zipped(content()))
+    published.write_bytes(make_zip(content()))
     digest = digest_file(published)
     card = replace(GRABCUT, archive=File("set.zip", (), sha256=digest))
-    assert f"the published archive {digest}" in refused(tarred(content()), card)
-    assert held(install("grabcut", card, published, data)) == content()
+    assert f"the published archive {digest}" in refused(make_tar(content()), card)
+    assert read_files(install("grabcut", card, published, data)) == content()
 
 
 def test_a_set_that_is_there_is_never_replaced(tmp_path: Path, data: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_set_that_is_there_is_never_replaced(tmp_path: Path, data: Path) -> No
     (data / "GrabCut" / "mine").write_text("mine")
     with pytest.raises(IsbenchError, match="already exists; remove it"):
         install("grabcut", GRABCUT, grabcut(tmp_path / "source"), data)
-    assert held(data) == {"GrabCut/mine": b"mine"}
+    assert read_files(data) == {"GrabCut/mine": b"mine"}
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path, data: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,8 +30,8 @@ from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
 Install = Callable[..., None]
-DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
-(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+PLUGIN = Path(__file__).parents[1] / "plugin" / "isbench_toy_plugin"
+EXAMPLE = (PLUGIN / "tiles.py").read_text()  # the documentation shows it
 CARD = """
 from isbench import DatasetCard
 from isbench.datasets import folder

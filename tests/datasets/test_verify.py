@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isbench.datasets import load_dataset
-from isbench.datasets.verify import verify
+from isbench.datasets.verify import verify_dataset
 from tests.support.layouts import box, picture, write
 
 Data = Callable[..., Path]
@@ -20,7 +20,7 @@ def test_verify_lists_every_fault_once_and_raises_none(data: Data) -> None:
     dataset = load_dataset("sbd", root.parent)
     (root / "img" / "2008_000002.jpg").unlink()
     write(root / "img" / "2008_000007.jpg", picture(1, 5, 5))
-    verdict = verify(dataset)
+    verdict = verify_dataset(dataset)
     assert verdict.fingerprint is None
     assert len(verdict.faults) == 2
     assert (verdict.images, verdict.objects) == (2, 4)
@@ -28,7 +28,7 @@ def test_verify_lists_every_fault_once_and_raises_none(data: Data) -> None:
 
 def test_verify_counts_objects_without_a_scored_pixel(own: Path) -> None:
     write(own / "masks" / "cup.png", box(128, 1, 1))
-    assert verify(load_dataset(f"folder:{own}")).empty == 1
+    assert verify_dataset(load_dataset(f"folder:{own}")).empty == 1
 
 
 @pytest.mark.slow
@@ -52,5 +52,5 @@ def test_the_sample_of_coco_mval_is_read_through_a_link(real_data: Path, tmp_pat
     (tmp_path / "COCO_MVal").symlink_to(part.resolve(), target_is_directory=True)
     whole = load_dataset("coco-mval", tmp_path)
     assert len(whole.keys) == 20
-    verdict = verify(whole)
+    verdict = verify_dataset(whole)
     assert (verdict.faults, verdict.empty) == ((), 0)

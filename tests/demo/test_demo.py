@@ -61,7 +61,7 @@ def address() -> Iterator[str]:
         yield found
 
 
-def asked(url: str, data: bytes | None = None, host: str | None = None) -> tuple[int, bytes, Any]:
+def ask(url: str, data: bytes | None = None, host: str | None = None) -> tuple[int, bytes, Any]:
     request = urllib.request.Request(url, data)
     if host is not None:
         request.add_header("Host", host)
@@ -78,35 +78,35 @@ def asked(url: str, data: bytes | None = None, host: str | None = None) -> tuple
 
 
 def first_image(address: str) -> str:
-    _, page, _ = asked(address)
+    _, page, _ = ask(address)
     images = page.decode().partition('id="images">')[2].partition("</script>")[0]
     return str(json.loads(images)[0]["id"])
 
 
 def answer(address: str, **question: Any) -> tuple[int, bytes]:
-    status, body, _ = asked(f"{address}answers", json.dumps(question).encode())
+    status, body, _ = ask(f"{address}answers", json.dumps(question).encode())
     return status, body
 
 
 def test_only_who_has_the_address_is_answered(address: str) -> None:
-    assert asked(address)[0] == 200
+    assert ask(address)[0] == 200
     root = address.rpartition("/")[0].rpartition("/")[0]
     for path in ("/", "/x/", "/demo.js", "/images", f"/{'a' * 32}/"):
-        assert asked(root + path)[0] == 404
+        assert ask(root + path)[0] == 404
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example"):
-        assert asked(address, host=host)[0] == 400
+        assert ask(address, host=host)[0] == 400
     assert address.startswith("http://127.0.0.1:")
 
 
 def test_no_path_is_opened(address: str) -> None:
     for path in ("images/../../pyproject.toml", "images/%2e%2e%2fpyproject.toml", "images/etc"):
-        assert asked(address + path)[0] == 404
+        assert ask(address + path)[0] == 404
     for image in ("../pyproject.toml", "/etc/passwd", str(PHOTO)):
         assert answer(address, image=image, model="nearest", clicks=[[1, 1, 1]])[0] == 404
 
 
 def test_pages_may_load_from_the_server_alone(address: str) -> None:
-    headers = asked(address)[2]
+    headers = ask(address)[2]
     assert headers["Content-Security-Policy"].startswith("default-src 'self'")
     assert headers["Referrer-Policy"] == "no-referrer"
 
@@ -189,13 +189,13 @@ def test_questions_that_make_no_sense_are_refused(
 
 def test_uploads_are_looked_at_first(address: str) -> None:
     _, data = cv2.imencode(".png", np.full((30, 40, 3), 99, np.uint8))
-    status, body, _ = asked(f"{address}images", bytes(data))
+    status, body, _ = ask(f"{address}images", bytes(data))
     assert status == 200
     assert json.loads(body)["rows"] == 30
     place = json.loads(body)["id"]
-    assert asked(f"{address}images/{place}")[2]["Content-Type"] == "image/jpeg"
+    assert ask(f"{address}images/{place}")[2]["Content-Type"] == "image/jpeg"
     for wrong, code in ((b"no picture", 415), (b"<svg/>", 415), (bytes(UPLOAD + 1), 413)):
-        status, said, _ = asked(f"{address}images", wrong)
+        status, said, _ = ask(f"{address}images", wrong)
         assert status == code
         assert said
 

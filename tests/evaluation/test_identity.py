@@ -34,10 +34,10 @@ class Listening:
         self.games: list[Game] = []
         self.notes: list[str] = []
 
-    def started(self, *_: object) -> None:
+    def start(self, *_: object) -> None:
         pass
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         self.games.append(game)
 
     def note(self, text: str) -> None:
@@ -57,7 +57,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def imported(folder: Path) -> ModelCard:
+def import_card(folder: Path) -> ModelCard:
     """Return the package's card as a new process would import it."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "stranger"]:
         del sys.modules[name]
@@ -66,7 +66,7 @@ def imported(folder: Path) -> ModelCard:
     return load_card("stranger.grabcut:card")
 
 
-def edited(path: Path, old: str, new: str) -> None:
+def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
@@ -75,14 +75,14 @@ def edited(path: Path, old: str, new: str) -> None:
 def test_resampling_that_changed_in_another_module_is_not_answered_by_an_old_record(
     package: Path, tmp_path: Path
 ) -> None:
-    first = run(imported(package), FEW, RULES, out=tmp_path / "runs")
-    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    first = run(import_card(package), FEW, RULES, out=tmp_path / "runs")
+    edit(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
     with pytest.raises(IsbenchError, match="bump the card's version") as refused:
-        run(imported(package), FEW, RULES, out=tmp_path / "runs")
+        run(import_card(package), FEW, RULES, out=tmp_path / "runs")
     assert "stranger.working_size" in str(refused.value)
     assert any(key in str(refused.value) for key in FEW.keys)
-    edited(package / "grabcut.py", 'name="grabcut"', 'name="grabcut", version="2"')
-    second = run(imported(package), FEW, RULES, out=tmp_path / "runs")
+    edit(package / "grabcut.py", 'name="grabcut"', 'name="grabcut", version="2"')
+    second = run(import_card(package), FEW, RULES, out=tmp_path / "runs")
     assert second.path != first.path
     assert first.path.exists()
 
@@ -90,45 +90,45 @@ def test_resampling_that_changed_in_another_module_is_not_answered_by_an_old_rec
 def test_code_that_changed_without_changing_masks_is_checked_once_and_answers(
     package: Path, tmp_path: Path
 ) -> None:
-    first = run(imported(package), FEW, RULES, out=tmp_path)
+    first = run(import_card(package), FEW, RULES, out=tmp_path)
     with (package / "working_size.py").open("a") as file:
         file.write("\n\ndef unused() -> int:\n    return 1\n")
     checked, known = Listening(), Listening()
-    again = run(imported(package), FEW, RULES, out=tmp_path, watch=checked)
+    again = run(import_card(package), FEW, RULES, out=tmp_path, watch=checked)
     assert again.path == first.path
     assert checked.games == known.games == []
     assert any("2 games were replayed with the same result" in note for note in checked.notes)
-    run(imported(package), FEW, RULES, out=tmp_path, watch=known)
+    run(import_card(package), FEW, RULES, out=tmp_path, watch=known)
     assert not any("replayed" in note for note in known.notes)
 
 
 def test_a_comment_or_docstring_is_no_change(package: Path) -> None:
-    before = digest_source(imported(package))
+    before = digest_source(import_card(package))
     assert set(before) == {"stranger.grabcut", "stranger.working_size"}
     with (package / "working_size.py").open("a") as file:
         file.write("# more\n")
-    assert digest_source(imported(package)) == before
+    assert digest_source(import_card(package)) == before
 
 
 def test_an_unfinished_run_is_not_continued_by_code_that_plays_otherwise(
     package: Path, tmp_path: Path
 ) -> None:
-    card = imported(package)
+    card = import_card(package)
     half = run(card, FEW, RULES, out=tmp_path / "whole")
     with run_file.open_run(tmp_path / "runs", half.spec) as file:
         assert file is not None
         file.append(Game(half.trajectories[0], ()))
-    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    edit(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
     with pytest.raises(IsbenchError, match="bump the card's version"):
-        run(imported(package), FEW, RULES, out=tmp_path / "runs")
+        run(import_card(package), FEW, RULES, out=tmp_path / "runs")
     (left,) = store.find(tmp_path / "runs")
     assert list(store.read(left).trajectories) == [half.trajectories[0]]
 
 
 def test_what_is_rechecked_can_be_chosen(package: Path, tmp_path: Path, isbench: Isbench) -> None:
-    run(imported(package), FEW, RULES, out=tmp_path)
-    edited(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
-    imported(package)
+    run(import_card(package), FEW, RULES, out=tmp_path)
+    edit(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
+    import_card(package)
     words = ("--model", "stranger.grabcut:card", "--dataset", "sample", "--limit", 2, "--out")
     ends = ("--stop-iou", 1.01, "--max-clicks", 4)
     code, _, said = isbench("run", *words, tmp_path, *ends)
@@ -172,3 +172,22 @@ def test_a_model_of_the_same_name_that_answers_otherwise_is_refused(tmp_path: Pa
     Other.__module__ = "somewhere.else"
     with pytest.raises(IsbenchError, match="bump the card's version"):
         run(replace(toys.card, build=Other), toys.blobs(3), RULES, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["import stranger.heavy.part", "from .heavy import part", "from .heavy.part import x"]
+)
+def test_a_module_that_is_imported_late_counts_before_it_is_loaded(
+    line: str, package: Path
+) -> None:
+    (package / "heavy").mkdir()
+    (package / "heavy" / "__init__.py").write_text("raise ImportError('too early')\n")
+    (package / "heavy" / "part.py").write_text("x = 1\n")
+    with (package / "grabcut.py").open("a") as file:
+        file.write(f"\n\ndef late():\n    {line}\n")
+    before = digest_source(import_card(package))
+    assert "stranger.heavy.part" in before
+    assert "stranger.heavy" not in sys.modules
+    (package / "heavy" / "part.py").write_text("x = 2\n")
+    after = digest_source(import_card(package))
+    assert {name for name in after if after[name] != before[name]} == {"stranger.heavy.part"}

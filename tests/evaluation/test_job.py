@@ -23,7 +23,7 @@ def seen() -> Iterator[list[int]]:
     cv2.setNumThreads(before)
 
 
-def listening(seen: list[int]) -> LoadedModel:
+def make_listener(seen: list[int]) -> LoadedModel:
     class Listening(toys.Disks):
         def __init__(self, radius: int) -> None:
             seen.append(cv2.getNumThreads())
@@ -40,7 +40,7 @@ def test_opencv_has_the_threads_of_runs_only_while_a_model_is_built_or_plays(
     seen: list[int],
 ) -> None:
     data = toys.blobs(2)
-    job = Job(listening(seen), data, Rules(3, 1.01), files={})
+    job = Job(make_listener(seen), data, Rules(3, 1.01), files={})
     predictor = job.build()
     assert cv2.getNumThreads() == 3
     assert len(list(job.play(predictor, data.keys))) == 2
@@ -50,7 +50,7 @@ def test_opencv_has_the_threads_of_runs_only_while_a_model_is_built_or_plays(
 
 
 def test_a_replay_has_the_threads_of_runs(seen: list[int]) -> None:
-    with open_predictor(listening(seen)):
+    with open_predictor(make_listener(seen)):
         seen.append(cv2.getNumThreads())
     assert seen == [THREADS, THREADS]
     assert cv2.getNumThreads() == 3

@@ -38,8 +38,8 @@ class Killing(Listening):
         super().__init__()
         self.cluster, self.after = cluster, after
 
-    def played(self, game: Game) -> None:
-        super().played(game)
+    def add_game(self, game: Game) -> None:
+        super().add_game(game)
         if len(self.games) == self.after:
             self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
 
@@ -67,6 +67,13 @@ def test_a_worker_that_dies_again_and_again_is_named(tmp_path: Path, cluster: An
 def test_what_a_worker_raises_reaches_the_user(tmp_path: Path, cluster: Any) -> None:
     with pytest.raises(PredictorError, match="model raising"):
         run(toys.raising_card, toys.blobs(3), RULES, out=tmp_path, executor=Ray(cluster.address))
+
+
+def test_an_error_of_a_worker_keeps_its_setting(tmp_path: Path, cluster: Any) -> None:
+    strict, executor = Rules(reject_empty=True), Ray(cluster.address)
+    with pytest.raises(IsbenchError, match="use the preset ritm-2021") as raised:
+        run(toys.card, toys.empty_blobs(2), strict, out=tmp_path, executor=executor)
+    assert raised.value.setting == "preset"
 
 
 def test_no_cluster_is_one_line(tmp_path: Path) -> None:

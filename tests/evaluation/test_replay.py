@@ -20,9 +20,9 @@ from isbench.evaluation.runner import run
 from isbench.metrics import count_overlap
 from isbench.models.registry import load_card
 from isbench.reporting.qualitative import (
-    average_scenes,
+    average_examples,
     make_caption,
-    make_scenes,
+    make_examples,
     rank_by_distance,
 )
 from isbench.storage import store
@@ -111,9 +111,11 @@ def test_a_model_or_weights_that_are_not_at_hand_are_named(pair: list[Run]) -> N
 def test_scenes_begin_where_two_runs_are_farthest_apart(pair: list[Run]) -> None:
     distances = [one.distance for one in rank_by_distance(pair, 3)]
     assert distances == sorted(distances, reverse=True)
-    found = list(make_scenes(pair, FEW, 3, 2))
-    assert [scene.key for scene in found] == [one.games[0].key for one in rank_by_distance(pair, 3)]
-    assert all(side.exact for scene in found for side in scene.sides)
+    found = list(make_examples(pair, FEW, 3, 2))
+    assert [example.key for example in found] == [
+        one.games[0].key for one in rank_by_distance(pair, 3)
+    ]
+    assert all(side.exact for example in found for side in example.sides)
 
 
 def test_both_models_of_a_scene_answer_the_first_run_s_clicks(pair: list[Run]) -> None:
@@ -121,26 +123,26 @@ def test_both_models_of_a_scene_answer_the_first_run_s_clicks(pair: list[Run]) -
         first, second = runs
         games = {game.key: game for game in first.trajectories}
         own = {game.key: game for game in second.trajectories}
-        for scene in make_scenes(runs, FEW, 3, 2):
-            assert scene.clicks == games[scene.key].clicks[:3]
-            assert scene.clicks != own[scene.key].clicks[:3]
+        for example in make_examples(runs, FEW, 3, 2):
+            assert example.clicks == games[example.key].clicks[:3]
+            assert example.clicks != own[example.key].clicks[:3]
             with open_predictor(model_from_spec(second.spec)) as predictor:
-                (*_, wanted) = replay_masks(predictor, FEW.load(scene.key), scene.clicks)
-            assert (scene.sides[1].mask == wanted).all()
+                (*_, wanted) = replay_masks(predictor, FEW.load(example.key), example.clicks)
+            assert (example.sides[1].mask == wanted).all()
 
 
 def test_a_scene_s_answer_that_is_not_the_recorded_one_is_marked(pair: list[Run]) -> None:
     first, second = pair
     games = [replace(game, overlap=((0, 1), *game.overlap[1:])) for game in second.trajectories]
-    for scene in make_scenes([first, replace(second, trajectories=games)], FEW, 3, 2):
-        assert [side.exact for side in scene.sides] == [True, False]
+    for example in make_examples([first, replace(second, trajectories=games)], FEW, 3, 2):
+        assert [side.exact for side in example.sides] == [True, False]
 
 
 def test_averages_are_of_every_scene_that_has_the_figure(pair: list[Run]) -> None:
-    one, two = make_scenes(pair, FEW, 3, 2)
+    one, two = make_examples(pair, FEW, 3, 2)
     a, b = one.sides
     blind = two._replace(sides=(two.sides[0], two.sides[1]._replace(boundary_iou=float("nan"))))
-    first, second = average_scenes([one, blind])
+    first, second = average_examples([one, blind])
     assert first.iou == pytest.approx((a.iou + two.sides[0].iou) / 2)
     assert first.boundary_iou == pytest.approx((a.boundary_iou + two.sides[0].boundary_iou) / 2)
     assert second.boundary_iou == pytest.approx(b.boundary_iou)
@@ -185,5 +187,5 @@ def test_pictures_want_two_runs(
 
 def test_pictures_want_the_data_that_were_played_on(pair: list[Run]) -> None:
     with pytest.raises(IsbenchError, match="not played on the local files of sample"):
-        list(make_scenes(pair, toys.blobs(2), 3, 1))
+        list(make_examples(pair, toys.blobs(2), 3, 1))
     assert store.digest_of_path(pair[0].path) != store.digest_of_path(pair[1].path)

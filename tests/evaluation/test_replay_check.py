@@ -6,29 +6,31 @@ from dataclasses import replace
 
 import pytest
 
-from isbench.evaluation.replay_check import Replayed, list_changes, list_excess
+from isbench.evaluation.replay_check import ReplayedGame, list_changes, list_excess
 from isbench.types import Click, Rules, Trajectory
 from tests.support import toys
 
 RULES = Rules(10, 0.90)
 
 
-def strayed(game: Trajectory, at: int) -> Trajectory:
+def stray(game: Trajectory, at: int) -> Trajectory:
     """Return the game with other clicks from the one of this number on, the first being 0."""
     clicks = [click._replace(row=click.row + 50) for click in game.clicks[at:]]
     return replace(game, clicks=(*game.clicks[:at], *clicks))
 
 
-def pair(before: list[float], now: list[float], strays_at: int = 1) -> Replayed:
+def pair(before: list[float], now: list[float], strays_at: int = 1) -> ReplayedGame:
     """Return a game whose clicks stray at one, the first being 0."""
-    return Replayed(toys.trajectory("a#1", before), strayed(toys.trajectory("a#1", now), strays_at))
+    return ReplayedGame(
+        toys.trajectory("a#1", before), stray(toys.trajectory("a#1", now), strays_at)
+    )
 
 
 def test_games_that_go_alike_have_neither_changed_nor_strayed() -> None:
     game = toys.trajectory("a#1", [0.5, 0.95])
     nothing = replace(game, overlap=((0, 0), (0, 0)))  # no IoU at all
     for one in (game, nothing):
-        games = [Replayed(one, one)]
+        games = [ReplayedGame(one, one)]
         assert list(list_changes(games)) == list(list_excess(games, RULES)) == []
 
 
@@ -65,5 +67,5 @@ def test_bounds_are_for_the_mean_over_the_games() -> None:
 def test_the_first_click_is_the_same_on_every_processor(click: Click) -> None:
     game = toys.trajectory("a#1", [0.5, 0.95])
     moved = replace(game, clicks=(click, *game.clicks[1:]))
-    (drift,) = list_excess([Replayed(game, moved)], RULES)
+    (drift,) = list_excess([ReplayedGame(game, moved)], RULES)
     assert drift.startswith("object a#1: click 1 was")

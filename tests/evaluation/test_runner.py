@@ -35,10 +35,10 @@ class Listening:
         self.resumed = 0
         self._stop_after = stop_after
 
-    def started(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
+    def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         self.resumed = len(recorded)
 
-    def played(self, game: Game) -> None:
+    def add_game(self, game: Game) -> None:
         self.games.append(game.trajectory.key)
         if len(self.games) == self._stop_after:
             raise KeyboardInterrupt
@@ -176,8 +176,8 @@ class Meddling(Listening):
         super().__init__()
         self._file = file
 
-    def played(self, game: Game) -> None:
-        super().played(game)
+    def add_game(self, game: Game) -> None:
+        super().add_game(game)
         if len(self.games) == 1:
             self._file.write_bytes(self._file.read_bytes() + b" ")
 
@@ -224,7 +224,7 @@ def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:
         ({"max_clicks": 0}, "max_clicks is 0; wanted at least 1"),
         ({"stop_iou": 0}, "stop_iou is 0; wanted above 0"),
         ({"stop_iou": float("nan")}, "stop_iou is nan"),
-        ({"seed": -1}, "seed is -1; wanted 0 or more"),
+        ({"seed": -1}, "seed is -1; wanted at least 0"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused_when_they_are_made(

@@ -31,7 +31,7 @@ def command(data: Path, out: Path, *more: str, before: str = "") -> list[str]:
     return [sys.executable, "-c", code, *options, *limits, *more]
 
 
-def started(arguments: list[str], gate: Path | None = None, at: int = 40) -> subprocess.Popen[str]:
+def start(arguments: list[str], gate: Path | None = None, at: int = 40) -> subprocess.Popen[str]:
     """Start a run; with a gate, each process of it waits there after so many answers."""
     gated = {}
     if gate is not None:
@@ -47,23 +47,23 @@ def started(arguments: list[str], gate: Path | None = None, at: int = 40) -> sub
     )
 
 
-def recorded(out: Path) -> int:
+def count_recorded(out: Path) -> int:
     """Return the games that unfinished runs have on disk."""
     files = [path for path in out.rglob("*.jsonl") if not path.name.endswith(store.META)]
     return sum(max(0, path.read_bytes().count(b"\n") - 1) for path in files)
 
 
 def has_more(out: Path, before: int) -> bool:
-    return recorded(out) > before
+    return count_recorded(out) > before
 
 
-def finished(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def finish(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
-def sealed(out: Path) -> bytes:
+def read_sealed(out: Path) -> bytes:
     (path,) = store.find(out)
     assert path.name.endswith(store.SEALED)
     return path.read_bytes()
@@ -78,8 +78,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Return the sealed bytes of a run that nothing disturbed."""
     out = tmp_path_factory.mktemp("whole")
-    assert finished(command(data, out, "--workers", "1")).returncode == 0
-    return sealed(out)
+    assert finish(command(data, out, "--workers", "1")).returncode == 0
+    return read_sealed(out)
 
 
 @pytest.mark.slow
@@ -87,25 +87,25 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_kill_at_any_moment_and_the_same_command_gives_the_same_bytes(
     data: Path, whole: bytes, tmp_path: Path, workers: str
 ) -> None:
-    lots = random.Random(int(workers))
+    rng = random.Random(int(workers))
     for number in range(6):
         out, gate = tmp_path / str(number), tmp_path / "gate"
         for _ in range(4):
-            before = recorded(out)
+            before = count_recorded(out)
             # it cannot end: each process waits after 60 of 300 answers at most
-            process = started(command(data, out, "--workers", workers), gate, lots.randrange(6, 60))
-            if lots.random() < 0.8:  # let the kill fall on the playing, not on the start-up
+            process = start(command(data, out, "--workers", workers), gate, rng.randrange(6, 60))
+            if rng.random() < 0.8:  # let the kill fall on the playing, not on the start-up
                 wait_until(partial(has_more, out, before), process)
-            time.sleep(lots.uniform(0, 0.1))
+            time.sleep(rng.uniform(0, 0.1))
             process.kill()
             process.communicate()
-        assert finished(command(data, out, "--workers", workers)).returncode == 0
-        assert sealed(out) == whole
+        assert finish(command(data, out, "--workers", workers)).returncode == 0
+        assert read_sealed(out) == whole
         assert not [path for path in out.rglob("*.tmp") if path.is_file()]
 
 
 def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:
-    process = started(command(data, tmp_path / "out", "--workers", "2"))
+    process = start(command(data, tmp_path / "out", "--workers", "2"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not children.exists():
         process.kill()
@@ -130,7 +130,7 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
     data: Path, whole: bytes, tmp_path: Path, size: int
 ) -> None:
     full = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
-    done = finished(command(data, tmp_path, "--workers", "1", before=full))
+    done = finish(command(data, tmp_path, "--workers", "1", before=full))
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last.startswith("isbench: cannot write")
@@ -138,29 +138,29 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(
     (left,) = store.find(tmp_path)
     recorded = len(store.read(left).trajectories) if left.stat().st_size else 0
     assert (recorded > 0) == (size > 1_000)
-    again = finished(command(data, tmp_path, "--workers", "1"))
+    again = finish(command(data, tmp_path, "--workers", "1"))
     assert again.returncode == 0
-    assert sealed(tmp_path) == whole
+    assert read_sealed(tmp_path) == whole
     assert f"{recorded} of 60 objects are already recorded" in again.stderr or not recorded
 
 
 def test_a_second_run_at_the_same_time_is_refused(data: Path, whole: bytes, tmp_path: Path) -> None:
     out, gate = tmp_path / "out", tmp_path / "gate"
-    first = started(command(data, out, "--workers", "1"), gate)
-    wait_until(lambda: recorded(out), first)
-    second = finished(command(data, out, "--workers", "1"))
+    first = start(command(data, out, "--workers", "1"), gate)
+    wait_until(lambda: count_recorded(out), first)
+    second = finish(command(data, out, "--workers", "1"))
     gate.unlink()
     assert second.returncode == 2
     assert "is open in another process" in second.stderr.splitlines()[-1]
     first.communicate()
     assert first.returncode == 0
-    assert sealed(out) == whole
+    assert read_sealed(out) == whole
 
 
 def test_an_interrupt_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = started(command(data, out, "--workers", "2"), tmp_path / "gate")
-    wait_until(lambda: recorded(out), process)
+    process = start(command(data, out, "--workers", "2"), tmp_path / "gate")
+    wait_until(lambda: count_recorded(out), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130

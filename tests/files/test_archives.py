@@ -16,7 +16,7 @@ from isbench.files.archives import unpack
 from tests.support.archives import PACKS
 
 
-def held(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """Return every file of a folder by name."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
@@ -55,7 +55,7 @@ def test_an_archive_that_was_cut_short_gives_all_or_nothing(tmp_path: Path, kind
         into = tmp_path / str(number)
         with suppress(IsbenchError):
             unpack(archive, into)
-            assert held(into) == files, f"cut at {end} of {len(whole)}"
+            assert read_files(into) == files, f"cut at {end} of {len(whole)}"
 
 
 @given(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_atomically
 
 
@@ -24,7 +24,7 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def held(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -32,7 +32,7 @@ def test_a_file_is_written_whole_into_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "file.txt"
     write_atomically(path, b"one")
     write_atomically(path, b"two")
-    assert held(path.parent) == {"file.txt": b"two"}
+    assert read_files(path.parent) == {"file.txt": b"two"}
 
 
 def test_the_old_file_is_read_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_old_file_is_read_until_the_new_one_is_whole(tmp_path: Path) -> None
         file.write(b"half")
         assert path.read_bytes() == b"old"
         file.write(b" and half")
-    assert held(tmp_path) == {"file": b"half and half"}
+    assert read_files(tmp_path) == {"file": b"half and half"}
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000, 99_999])
@@ -50,11 +50,12 @@ def test_a_full_disk_keeps_the_old_file_and_gives_one_line(tmp_path: Path, size:
     path = tmp_path / "file"
     write_atomically(path, b"old")
     with full_disk(size), pytest.raises(IsbenchError) as raised:
-        write_atomically(path, bytes(100_000), "buy a larger disk")
+        write_atomically(path, bytes(100_000), Remedy("buy a larger disk", "out"))
+    assert raised.value.setting == "out"
     assert str(raised.value).startswith(f"cannot write {path}: ")
     assert str(raised.value).endswith("; buy a larger disk")
     assert "\n" not in str(raised.value)
-    assert held(tmp_path) == {"file": b"old"}
+    assert read_files(tmp_path) == {"file": b"old"}
 
 
 def stop_halfway(path: Path, error: type[BaseException]) -> None:
@@ -71,7 +72,7 @@ def test_an_error_of_the_writer_is_passed_on_and_keeps_the_old_file(
     write_atomically(path, b"old")
     with pytest.raises(error, match="stop"):
         stop_halfway(path, error)
-    assert held(tmp_path) == {"file": b"old"}
+    assert read_files(tmp_path) == {"file": b"old"}
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def test_every_installed_model_is_on_record() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_masks_of_a_version_never_change(name: str, tmp_path: Path) -> None:
     wanted = GOLDEN[name]
-    model = probes.loaded(name, tmp_path, wanted["threshold"])
+    model = probes.load_synthetic(name, tmp_path, wanted["threshold"])
     assert model.card.version == wanted["version"], "run python -m tests.support.probes"
-    mask, _ = probes.answered(model)
+    mask, _ = probes.answer_clicks(model)
     recorded = decode_rle({"size": mask.shape, "counts": wanted["mask"]})
     assert recorded.any()
     assert not recorded.all()

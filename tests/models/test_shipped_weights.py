@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from isbench.cli.train import _choose_recipe
+from isbench.cli.options import parse_settings
 from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
 from isbench.models.registry import load_card, model_names
 from isbench.training.recipe import fill_defaults
+from isbench.training.settings import choose_recipe
 from isbench.training.weights import read_card
 from tests.support.networks import eager
 
@@ -82,10 +83,11 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     name, weights = MADE[folder]
     line = commands()[folder]
     settings = [value for key, value in itertools.pairwise(line) if key == "--set"]
-    model, recipe = _choose_recipe(line[2], tuple(settings))
+    model = choose_recipe(line[2], settings=parse_settings(settings))
     card = read_card(load_card(name).bundled[weights])
     assert model.name == name == card["model"]
-    asked, stored = recipe.deciding(), fill_defaults(json.loads(card["recipe"]))
+    asked = model.card.recipe.identity()
+    stored = fill_defaults(json.loads(card["recipe"]))
     start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
     assert asked == {key: value for key, value in stored.items() if key in asked}
     if start:  # where it lay is not what it was

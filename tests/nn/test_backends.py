@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -47,11 +49,11 @@ def network(name: str) -> nn.Module:
     return made
 
 
-def given(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
-    lots = torch.Generator().manual_seed(clicks)
-    at = torch.rand(clicks, 2, generator=lots) * torch.tensor(size)
+def make_inputs(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(clicks)
+    at = torch.rand(clicks, 2, generator=rng) * torch.tensor(size)
     places = [(float(row), float(col), k % 3 != 1) for k, (row, col) in enumerate(at)]
-    return torch.rand(2, 4, *size, generator=lots), encode_points(places).repeat(2, 1, 1)
+    return torch.rand(2, 4, *size, generator=rng), encode_points(places).repeat(2, 1, 1)
 
 
 SLOW = [pytest.mark.slow, needs_openvino]
@@ -72,9 +74,33 @@ def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
     for size in SIZES:
         for clicks in (1, 4, 23):
             with torch.inference_mode():
-                (wanted,), (found,) = plain(*given(size, clicks)), fast(*given(size, clicks))
+                (wanted,), (found,) = (
+                    plain(*make_inputs(size, clicks)),
+                    fast(*make_inputs(size, clicks)),
+                )
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
+
+
+@needs_openvino
+@pytest.mark.slow
+def test_signals_are_handled_after_compiled_networks_are_freed() -> None:
+    lines = (
+        "import gc, signal",
+        "from functools import partial",
+        "from baselines.cdnet import make_networks",
+        "from isbench.nn.runtime.compute import build_networks",
+        "from isbench.types import Runtime",
+        "built = build_networks(partial(make_networks, 34), Runtime(backend='openvino'))",
+        "del built",
+        "gc.collect()",
+        "signal.signal(signal.SIGTERM, lambda number, frame: print('handled'))",
+        "signal.raise_signal(signal.SIGTERM)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @needs_openvino
@@ -109,7 +135,7 @@ def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
 def test_a_backend_answers_as_the_official_networks(name: str) -> None:
     wanted = golden("ritm")[name]
     network = filled_in(GOLDEN[name]())
-    fast = openvino.Compiled(network, Runtime(backend="openvino"))
+    fast = openvino.CompiledNetwork(network, Runtime(backend="openvino"))
     with torch.inference_mode():
         (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
     check(main, wanted["instances"], BLOWN_UP.get(name, ROUNDING))
@@ -140,7 +166,7 @@ def test_a_compiled_network_answers_as_the_network_does() -> None:
     fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
-            (wanted,), (found,) = made(*given(size, 4)), fast(*given(size, 4))
+            (wanted,), (found,) = made(*make_inputs(size, 4)), fast(*make_inputs(size, 4))
         assert (found - wanted).abs().max().item() <= backends.TOLERANCE
 
 
@@ -156,7 +182,7 @@ class Fickle(nn.Module):
 
 @needs_openvino
 def test_a_network_that_cannot_be_traced_is_refused() -> None:
-    with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* --backend eager"):
+    with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* the eager backend"):
         accelerate(Lawless(), Runtime(backend="openvino"))
 
 
@@ -179,10 +205,10 @@ def test_what_is_compiled_is_kept_and_found_by_its_weights(
     runtime, made = Runtime(backend="openvino"), network("ritm-mini")
     for _ in range(2):
         accelerate(made, runtime)
-    assert len(list(kept(tmp_path))) == 1
+    assert len(list(list_cache(tmp_path))) == 1
     next(made.parameters()).mul_(2)
     accelerate(made, runtime)
-    assert len(list(kept(tmp_path))) == 2
+    assert len(list(list_cache(tmp_path))) == 2
 
 
 @needs_openvino
@@ -191,11 +217,11 @@ def test_a_cache_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path / "file")
-    with pytest.raises(IsbenchError, match=r"cannot write OpenVINO's cache .* --backend eager"):
+    with pytest.raises(IsbenchError, match=r"cannot write OpenVINO's cache .* the eager backend"):
         accelerate(network("ritm-mini"), Runtime(backend="openvino"))
 
 
-def kept(folder: Path) -> Iterator[Path]:
+def list_cache(folder: Path) -> Iterator[Path]:
     return (folder / "openvino").iterdir()
 
 

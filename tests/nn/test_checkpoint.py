@@ -17,8 +17,10 @@ from baselines.ritm import Ritm
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import SeparableHead
 from isbench.nn.backbones.mini import Mini
-from isbench.nn.runtime.checkpoint import load_checkpoint
-from tests.support.synthetic import filled
+from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
+from isbench.nn.runtime.compute import load_networks
+from isbench.types import Runtime
+from tests.support.synthetic import fill_state
 
 
 def head(width: int = 8) -> nn.Module:
@@ -26,7 +28,7 @@ def head(width: int = 8) -> nn.Module:
 
 
 def weights() -> dict[str, Tensor]:
-    return filled(head().state_dict())
+    return fill_state(head().state_dict())
 
 
 def save_ritm(path: Path) -> None:
@@ -220,3 +222,82 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path: Path, stored: object) 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match=r"cannot read .*none\.pth"):
         load_checkpoint([head()], tmp_path / "none.pth")
+
+
+# Several networks
+
+
+class Pair(nn.Module):
+    """A part that other networks may share, and a part under a key of its own."""
+
+    def __init__(self, shared: nn.Module, own: str) -> None:
+        super().__init__()
+        self.shared = shared
+        self.add_module(own, nn.Conv2d(1, 1, 1))
+
+
+def make_sharing() -> list[nn.Module]:
+    shared = nn.Conv2d(3, 2, 1)
+    return [Pair(shared, "first"), Pair(shared, "second")]
+
+
+def state_of(networks: list[nn.Module]) -> dict[str, Tensor]:
+    """Return made-up values for the keys of all networks, each key once."""
+    state = {key: value for one in networks for key, value in one.state_dict().items()}
+    return {key: torch.full_like(value, 1 + k) for k, (key, value) in enumerate(state.items())}
+
+
+def test_networks_that_share_a_part_load_one_file_with_each_key_once(tmp_path: Path) -> None:
+    networks = make_sharing()
+    assert group_by_file(networks) == [networks]
+    state = state_of(networks)
+    assert [key for key in state if "shared" in key] == ["shared.weight", "shared.bias"]
+    save_file(state, tmp_path / "w.safetensors")
+    load_checkpoint(networks, tmp_path / "w.safetensors")
+    for network in networks:
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, state[key])
+
+
+@pytest.mark.parametrize("missing", ["shared.weight", "first.bias", "second.weight"])
+def test_a_key_that_any_of_the_networks_lacks_is_refused_and_nothing_changes(
+    tmp_path: Path, missing: str
+) -> None:
+    networks = make_sharing()
+    before = [{key: value.clone() for key, value in one.state_dict().items()} for one in networks]
+    state = state_of(networks)
+    del state[missing]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(IsbenchError, match=f"for another network: missing keys: {missing}$"):
+        load_checkpoint(networks, tmp_path / "w.safetensors")
+    for network, values in zip(networks, before, strict=True):
+        assert all(torch.equal(value, values[key]) for key, value in network.state_dict().items())
+
+
+def test_a_key_that_none_of_the_networks_has_is_refused(tmp_path: Path) -> None:
+    state = state_of(make_sharing()) | {"third.weight": torch.zeros(1)}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(IsbenchError, match=r"unexpected keys: third\.weight"):
+        load_checkpoint(make_sharing(), tmp_path / "w.safetensors")
+
+
+def test_networks_whose_keys_collide_have_a_file_each(tmp_path: Path) -> None:
+    first, second = Pair(nn.Conv2d(3, 2, 1), "first"), Pair(nn.Conv2d(3, 2, 1), "second")
+    resize = nn.Upsample(scale_factor=2)  # without weights: needs no file
+    assert group_by_file([first, resize, second]) == [[first], [second]]
+    assert group_by_file([first, resize]) == [[first, resize]]
+    paths = (tmp_path / "first.safetensors", tmp_path / "second.safetensors")
+    for path, network in zip(paths, (first, second), strict=True):
+        save_file(state_of([network]), path)
+    digest = "+".join(sha256(path.read_bytes()).hexdigest() for path in paths)
+
+    def make() -> dict[str, nn.Module]:
+        return {"first": first, "resize": resize, "second": second}
+
+    load_networks(make, Runtime(weights=paths, digest=digest))
+    for network in (first, second):
+        state = state_of([network])
+        assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    needed = r"needs 2 weight files, one per network, but was given 1 \(.*\); wanted .*FILE,FILE"
+    with pytest.raises(IsbenchError, match=needed):
+        load_networks(make, Runtime(weights=paths[:1], digest=digest))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from csfpn.propagation import clicked_cells
+from csfpn.propagation import find_clicked_cells
 from isbench.nn.clickmaps import draw_disks, encode_points, mirror_points
 from isbench.nn.inference.zoom_in import Box, map_clicks
 from isbench.types import Click
@@ -65,7 +65,7 @@ def test_disks_are_those_of_the_original(
 @settings(max_examples=200)
 @given(st.floats(0, 600), st.floats(0, 600), st.sampled_from([2, 4]))
 def test_cells_are_those_of_double_precision(row: float, col: float, stride: int) -> None:
-    cells = clicked_cells(encode_points([(row, col, True)]), (400, 400), stride)
+    cells = find_clicked_cells(encode_points([(row, col, True)]), (400, 400), stride)
     assert cells.places[0, 0] == int(row // stride) * 400 + int(col // stride)
 
 

@@ -14,7 +14,7 @@ NETWORKS = [name for name in model_names() if load_card(name).networks is not No
 Isbench = Callable[..., tuple[int, str, str]]
 
 
-def counted(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost:
+def count(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost:
     card = load_card(name)
     assert card.networks is not None
     return count_cost(partial(card.networks, **parse_options(card, options)), size)
@@ -22,7 +22,7 @@ def counted(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Co
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_parts_of_a_network_are_all_of_it(name: str) -> None:
-    found = counted(name, (64, 96))
+    found = count(name, (64, 96))
     assert sum(part.parameters for part in found.parts.values()) == found.whole.parameters
     assert sum(part.macs for part in found.parts.values()) == found.whole.macs
     assert found.parts.keys() <= {REST, *PARTS}
@@ -48,32 +48,32 @@ def test_the_parts_of_a_network_are_all_of_it(name: str) -> None:
 def test_networks_cost_what_the_official_ones_do(
     name: str, parameters: int, gmac: float | None
 ) -> None:
-    found = counted(name).whole
+    found = count(name).whole
     assert found.parameters == parameters
     if gmac is not None:
         assert found.macs / 1e9 == pytest.approx(gmac, abs=5e-4)
 
 
 def test_the_baseline_with_clicks_joined_to_the_colours_has_fbrs_parameters() -> None:
-    assert counted("baseline-r50", joined="on").whole.parameters == 31_396_604
+    assert count("baseline-r50", joined="on").whole.parameters == 31_396_604
 
 
 def test_sparse_graphs_add_little_and_dense_diffusion_at_high_resolution_more_than_all() -> None:
-    base = counted("baseline-r50").whole.macs
-    assert 1 < counted("baseline-r50-csfp").whole.macs / base < 1.05
-    assert 1 < counted("baseline-r50-fdm").whole.macs / base < 1.05
-    assert counted("baseline-r50-fdm2").whole.macs / base > 2
+    base = count("baseline-r50").whole.macs
+    assert 1 < count("baseline-r50-csfp").whole.macs / base < 1.05
+    assert 1 < count("baseline-r50-fdm").whole.macs / base < 1.05
+    assert count("baseline-r50-fdm2").whole.macs / base > 2
 
 
 @pytest.mark.parametrize("name", ["csfpn-mini", "ritm-mini", "baseline-mini-fdm2"])
 def test_a_mini_has_at_most_three_million_parameters(name: str) -> None:
-    assert counted(name).whole.parameters <= 3_000_000
+    assert count(name).whole.parameters <= 3_000_000
 
 
 def test_a_switch_takes_its_part_away() -> None:
-    whole = counted("csfpn-mini").parts
-    assert "SGM" not in counted("csfpn-mini", sgm="off").parts
-    assert "HSGM" not in counted("csfpn-mini", hsgm="off").parts
+    whole = count("csfpn-mini").parts
+    assert "SGM" not in count("csfpn-mini", sgm="off").parts
+    assert "HSGM" not in count("csfpn-mini", hsgm="off").parts
     assert {"SGM", "HSGM"} <= whole.keys()
 
 
@@ -82,6 +82,19 @@ def test_costs_are_printed(isbench: Isbench) -> None:
     assert code == 0
     assert "31,405,842" in out
     assert "multiply-adds of convolutions and matrix products" in out
+
+
+def test_costs_of_one_model_are_printed_by_name(isbench: Isbench) -> None:
+    code, out, _ = isbench("models", "ritm-mini", "--cost", "--size", "64x96")
+    assert code == 0
+    assert f"{count('ritm-mini').whole.parameters:,}" in out
+    assert "csfpn" not in out
+
+
+def test_a_model_that_is_not_installed_is_refused_by_name(isbench: Isbench) -> None:
+    code, _, said = isbench("models", "ritm-mino")
+    assert code == 2
+    assert "did you mean ritm-mini?" in said
 
 
 @pytest.mark.parametrize("size", ["64", "0x5", "64x", "axb", "-3x4", "64x96x3"])

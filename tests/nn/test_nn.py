@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from baselines.ritm import Ritm
 from csfpn.network import Csfpn, PropagationConfig
-from csfpn.propagation import Cells, Hsgm, Sgm, clicked_cells, sample, spread
+from csfpn.propagation import Cells, Hsgm, Sgm, find_clicked_cells, sample, spread
 from isbench.datasets import load_dataset
 from isbench.evaluation.engine import play
 from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet
@@ -35,7 +35,7 @@ from isbench.nn.inference.predictor import encode_image as seen_by_networks
 from isbench.nn.inference.zoom_in import Box, Zoom, box_iou
 from isbench.nn.trunk import deeplab
 from isbench.types import Click, Prediction, Rules, Turn
-from tests.support.synthetic import POINTS, filled, picture
+from tests.support.synthetic import POINTS, fill_state, picture
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -76,7 +76,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def ready(network: nn.Module) -> nn.Module:
-    network.load_state_dict(filled(network.state_dict()))
+    network.load_state_dict(fill_state(network.state_dict()))
     return network.eval()
 
 
@@ -120,14 +120,14 @@ def test_ritm_networks_answer_as_the_official_ones(name: str) -> None:
 
 def test_sgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in golden("csfpn") if name.startswith("SGM")]
-    at = clicked_cells(POINTS, (16, 24), 4, released=True)
+    at = find_clicked_cells(POINTS, (16, 24), 4, released=True)
     with torch.inference_mode():
         check(ready(Sgm(12, 3, 3))(picture(12, 16, 24), at), golden("csfpn")[name])
 
 
 def test_hsgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in golden("csfpn") if name.startswith("HSGM")]
-    at = clicked_cells(POINTS, (32, 48), 2, released=True)
+    at = find_clicked_cells(POINTS, (32, 48), 2, released=True)
     with torch.inference_mode():
         answer = ready(Hsgm(12, 6, 3))(picture(12, 16, 24), picture(6, 32, 48, 7), at)
     check(answer, golden("csfpn")[name])
@@ -229,11 +229,11 @@ def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data
 def test_kept_crops_are_what_all_channels_resized_at_once_are(
     cuts: list[tuple[int, ...]],
 ) -> None:
-    lots = np.random.default_rng(0)
-    shown = seen_by_networks(lots.integers(0, 256, (40, 60, 3), np.uint8), "cpu")
+    rng = np.random.default_rng(0)
+    shown = seen_by_networks(rng.integers(0, 256, (40, 60, 3), np.uint8), "cpu")
     for top, bottom, left, right, rows, cols in [*cuts, *cuts]:
         box = Box(*sorted((top, bottom)), *sorted((left, right)))
-        last = torch.from_numpy(lots.random((1, 1, 40, 60), np.float32))
+        last = torch.from_numpy(rng.random((1, 1, 40, 60), np.float32))
         joined = torch.cat([shown.pixels, last], dim=1)
         wanted, _ = crop_inputs(joined, (), box, (rows, cols))
         found = shown.with_map(last, box, (rows, cols))
@@ -253,13 +253,13 @@ def test_a_disk_is_what_lies_within_its_radius(
     clicks: list[tuple[float, float, bool]], radius: float
 ) -> None:
     drawn = draw_disks(encode_points(clicks), (20, 30), radius)[0].numpy() > 0
-    rows, cols = np.ogrid[:20, :30]
+    rows, cols = np.arange(20, dtype=np.float32)[:, None], np.arange(30, dtype=np.float32)
     for sign, wanted in ((True, drawn[0]), (False, drawn[1])):
         slow = np.zeros((20, 30), bool)
         for row, col, positive in clicks:
             if positive == sign and max(row, col) >= 0:
                 far = (rows - np.float32(row)) ** 2 + (cols - np.float32(col)) ** 2
-                slow |= far.astype(np.float32) <= radius**2
+                slow |= far <= radius**2  # in single precision, as networks compute
         assert (slow == wanted).all()
 
 
@@ -273,20 +273,20 @@ def test_the_mirrored_clicks_draw_the_mirrored_maps(clicks: list[Click]) -> None
     assert torch.equal(table, kept)
 
 
-def attending() -> tuple[Sgm, Hsgm]:
+def make_attention() -> tuple[Sgm, Hsgm]:
     sgm, hsgm = ready(Sgm(12, 3, 3)), ready(Hsgm(12, 6, 3))
     assert isinstance(sgm, Sgm)
     assert isinstance(hsgm, Hsgm)
     return sgm, hsgm
 
 
-def propagated(clicks: Tensor) -> tuple[Tensor, Tensor]:
-    sgm, hsgm = attending()
+def propagate(clicks: Tensor) -> tuple[Tensor, Tensor]:
+    sgm, hsgm = make_attention()
     high, low = picture(12, 16, 24), picture(6, 32, 48, 7)
     kept = clicks.clone()
     with torch.inference_mode():
-        out = sgm(high, clicked_cells(clicks, (16, 24), 4))
-        finer = hsgm(out, low, clicked_cells(clicks, (32, 48), 2))
+        out = sgm(high, find_clicked_cells(clicks, (16, 24), 4))
+        finer = hsgm(out, low, find_clicked_cells(clicks, (32, 48), 2))
     assert torch.equal(clicks, kept)
     return out, finer
 
@@ -304,17 +304,17 @@ def test_a_click_outside_the_crop_changes_nothing(
     clicks: list[Click], outside: tuple[float, float], positive: bool
 ) -> None:
     with_it = encode_points([*clicks, (*outside, positive)])
-    for one, other in zip(propagated(encode_points(clicks)), propagated(with_it), strict=True):
+    for one, other in zip(propagate(encode_points(clicks)), propagate(with_it), strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=25)
 @given(st.lists(INSIDE, min_size=2, max_size=8), st.randoms(use_true_random=False))
-def test_the_order_of_clicks_changes_nothing(clicks: list[Click], lots: Any) -> None:
+def test_the_order_of_clicks_changes_nothing(clicks: list[Click], rng: Any) -> None:
     shuffled = list(clicks)
-    lots.shuffle(shuffled)
+    rng.shuffle(shuffled)
     for one, other in zip(
-        propagated(encode_points(clicks)), propagated(encode_points(shuffled)), strict=True
+        propagate(encode_points(clicks)), propagate(encode_points(shuffled)), strict=True
     ):
         assert torch.allclose(one, other, rtol=0, atol=1e-5)
 
@@ -322,12 +322,12 @@ def test_the_order_of_clicks_changes_nothing(clicks: list[Click], lots: Any) -> 
 def test_a_hundred_clicks_and_none_are_taken() -> None:
     many = [Click(k % 64, 7 * k % 96, k % 3 > 0) for k in range(100)]
     for clicks in (many, []):
-        assert all(torch.isfinite(x).all() for x in propagated(encode_points(clicks)))
+        assert all(torch.isfinite(x).all() for x in propagate(encode_points(clicks)))
 
 
 def test_without_a_click_nothing_is_spread_and_a_click_in_the_first_cell_counts() -> None:
-    none, first = (propagated(encode_points(clicks))[0] for clicks in ([], [Click(1, 2, True)]))
-    sgm, _ = attending()
+    none, first = (propagate(encode_points(clicks))[0] for clicks in ([], [Click(1, 2, True)]))
+    sgm, _ = make_attention()
     with torch.inference_mode():
         assert torch.allclose(none, sgm.conv1(picture(12, 16, 24)), atol=1e-6)
     assert not torch.allclose(none, first, atol=1e-3)
@@ -374,9 +374,9 @@ def open_csfpn(released: bool = False) -> nn.Module:
 
 @settings(max_examples=15)
 @given(st.lists(INSIDE, min_size=2, max_size=8), st.randoms(use_true_random=False))
-def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], lots: Any) -> None:
+def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], rng: Any) -> None:
     shuffled = list(clicks)
-    lots.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
+    rng.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
     network, inputs = open_csfpn(), picture(4, 64, 96)
     with torch.inference_mode():
         one, other = (network(inputs, encode_points(table))[0] for table in (clicks, shuffled))

@@ -28,7 +28,7 @@ from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import File, LoadedModel, Rules, Runtime
-from tests.support.recorded import played_on_davis, weights_file, with_weights
+from tests.support.recorded import record_on_davis, weights_file, with_weights
 
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
 TRAINED = "ab" * 32
@@ -64,7 +64,7 @@ def candidate_of(row: Row) -> Candidate:
 
 
 def test_a_whole_run_of_a_trained_model_is_measured(tmp_path: Path) -> None:
-    run = played_on_davis(tmp_path, mini())
+    run = record_on_davis(tmp_path, mini())
     found = select_run([run], candidate_of(MINI), DAVIS)
     assert found.run is run
     assert measure(run, DAVIS).value == 2.0
@@ -87,19 +87,19 @@ def test_a_whole_run_of_a_trained_model_is_measured(tmp_path: Path) -> None:
 def test_a_run_that_is_not_what_the_cell_says_leaves_it_blank(
     tmp_path: Path, changes: Mapping[str, Any]
 ) -> None:
-    run = played_on_davis(tmp_path, mini(), **changes)
+    run = record_on_davis(tmp_path, mini(), **changes)
     assert select_run([run], candidate_of(MINI), DAVIS) == (None, ())
 
 
 def test_of_one_run_in_two_lengths_the_longest_counts(tmp_path: Path) -> None:
-    short, long = (played_on_davis(tmp_path, mini(), Rules(k, 0.90)) for k in (20, 100))
+    short, long = (record_on_davis(tmp_path, mini(), Rules(k, 0.90)) for k in (20, 100))
     assert select_run([short, long], candidate_of(MINI), DAVIS).run is long
     assert select_run([long, short], candidate_of(MINI), DAVIS).run is long
     assert select_run([short], candidate_of(MINI), Question("davis", 100, "noc@90")).run is None
 
 
 def test_runs_that_collide_leave_the_cell_blank_and_are_named(tmp_path: Path) -> None:
-    runs = [played_on_davis(tmp_path, mini(digest * 32)) for digest in ("ab", "cd")]
+    runs = [record_on_davis(tmp_path, mini(digest * 32)) for digest in ("ab", "cd")]
     text, cells = make_table(Records(CLICKS, {MINI: candidate_of(MINI)}, runs))
     assert all(cell.ours is None for cell in cells)
     (note,) = [note for note in text.notes if "left blank" in note]
@@ -112,7 +112,7 @@ def test_a_published_row_is_measured_with_its_own_weights_only(tmp_path: Path) -
     known = {**card.weights, "sbd": replace(card.weights["sbd"], sha256=TRAINED)}
     ours = make_candidate(replace(card, weights=known), RITM)
     theirs, other = (
-        played_on_davis(tmp_path, with_weights(card, digest * 32)) for digest in ("ab", "cd")
+        record_on_davis(tmp_path, with_weights(card, digest * 32)) for digest in ("ab", "cd")
     )
     assert select_run([theirs, other], ours, DAVIS).run is theirs
     assert select_run([other], ours, DAVIS).run is None
@@ -126,7 +126,7 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
     path = weights_file(tmp_path)
     card = replace(load_card("ritm-mini"), bundled={"pack": path})
     shipped, strange = (
-        played_on_davis(tmp_path, with_weights(card, digest))
+        record_on_davis(tmp_path, with_weights(card, digest))
         for digest in (digest_file(path), TRAINED)
     )
     ours = make_candidate(card, MINI)
@@ -142,7 +142,7 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
 def test_a_game_that_ends_at_the_target_answers_what_a_longer_one_does(tmp_path: Path) -> None:
     ours = candidate_of(MINI)
     for stop in (0.90, 1.01):
-        run = played_on_davis(tmp_path / str(stop), mini(), Rules(20, stop))
+        run = record_on_davis(tmp_path / str(stop), mini(), Rules(20, stop))
         for metric in ("noc@85", "noc@90"):
             question = Question("davis", 20, metric)
             assert select_run([run], ours, question).run is run
@@ -151,7 +151,7 @@ def test_a_game_that_ends_at_the_target_answers_what_a_longer_one_does(tmp_path:
 
 def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> None:
     late = [*[0.5] * 99, 0.95]  # solved at the very last click
-    run = played_on_davis(tmp_path, mini(), FAILURES.rules, ious=late)
+    run = record_on_davis(tmp_path, mini(), FAILURES.rules, ious=late)
     assert measure(run, Question("davis", 100, "nof@90")).value == 4
     assert measure(run, Question("davis", 100, "noc@90")).value == 100
 
@@ -175,7 +175,7 @@ def test_fetched_weights_that_are_not_the_published_ones_are_refused(
 
 def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:
     cards = [with_weights(load_card(f"{n}-mini"), TRAINED) for n in ("ritm", "csfpn")]
-    runs = [played_on_davis(tmp_path, card) for card in cards]
+    runs = [record_on_davis(tmp_path, card) for card in cards]
     (panel,) = iou_k(runs, 12).axes
     assert panel.get_title() == "davis (4 objects)"
     assert [line.get_label() for line in panel.lines] == ["ritm-mini", "csfpn-mini"]
@@ -187,7 +187,7 @@ def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: P
 def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> None:
     known = {RITM: None, MINI: candidate_of(MINI)}
     table = replace(CLICKS, questions=(*CLICKS.questions, Question("davis", 20, "nof@90")))
-    _, cells = make_table(Records(table, known, [played_on_davis(tmp_path, mini())]))
+    _, cells = make_table(Records(table, known, [record_on_davis(tmp_path, mini())]))
     found = list(csv.DictReader(io.StringIO(format_cells(cells))))
     assert len(found) == len(cells)
     assert {row["measured"] for row in found} == {"2.0", "0.0", ""}
@@ -199,7 +199,7 @@ def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
     card = replace(load_card("ritm-mini"), bundled={"pack": weights_file(tmp_path)})
     ours = make_candidate(card, MINI)
     digest = ours.weights[0].digest
-    ran = [played_on_davis(tmp_path, with_weights(card, digest))]
+    ran = [record_on_davis(tmp_path, with_weights(card, digest))]
 
     def tasks(runs: list[Run]) -> list[tuple[str, Rules]]:
         known = [Records(table, {MINI: ours}, runs) for table in (CLICKS, FAILURES)]
@@ -209,7 +209,7 @@ def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
 
     assert tasks([]) == [("davis", CLICKS.rules), ("davis", FAILURES.rules)]
     assert tasks(ran) == [("davis", FAILURES.rules)]
-    longer = played_on_davis(tmp_path, with_weights(card, digest), FAILURES.rules)
+    longer = record_on_davis(tmp_path, with_weights(card, digest), FAILURES.rules)
     assert tasks([longer]) == []
 
 
@@ -221,8 +221,8 @@ def test_a_small_plan_is_of_the_sample_only() -> None:
 
 
 def test_a_page_needs_no_other_file_and_escapes_what_it_shows() -> None:
-    sheet = TextTable(("<b>", "n"), (("a & b", "1"),), (False, True), notes=("x < y",))
-    text = render_page("Tables", "lead", [Section("One", sheet)])
+    table = TextTable(("<b>", "n"), (("a & b", "1"),), (False, True), notes=("x < y",))
+    text = render_page("Tables", "lead", [Section("One", table)])
     assert "<b>" not in text
     assert "a &amp; b" in text
     assert "prefers-color-scheme: dark" in text

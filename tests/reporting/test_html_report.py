@@ -85,7 +85,7 @@ def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> 
     watch = Listening()
     for save in (False, True):
         run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
-    assert watch.notes[-1].startswith("it was played without --save-masks")
+    assert watch.notes[-1].startswith("it was played without saving masks")
 
 
 def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:
@@ -197,9 +197,9 @@ def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dat
     for row, one in zip(values, games, strict=True):
         wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
         assert row.tolist() == wanted
-    sheet = boundary_tables.make_table(runs[:1], [values])
-    at = sheet.heads.index("BIoU@5")
-    assert sheet.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
+    table = boundary_tables.make_table(runs[:1], [values])
+    at = table.heads.index("BIoU@5")
+    assert table.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
     short = replace(runs[0], spec=replace(runs[0].spec, rules=Rules(5, 0.9)))
     assert (
         boundary_tables.make_table([short], [values]).rows[0][at] == ""
@@ -218,7 +218,7 @@ def test_python_makes_the_page_that_the_command_writes(
     made = make_page(runs, 5, 3, pair=True, track=listen)
     asked = [one.path for one in runs]
     assert isbench("compare", *asked, "--html", tmp_path / "c.html", "--pictures", 3)[0] == 0
-    assert made == (made.html, "")
+    assert made == (made.html, None)
     assert (tmp_path / "c.html").read_text() == made.html
     assert labels == [("objects of sample", 6), ("pictures of sample", 3)]
 
@@ -226,7 +226,7 @@ def test_python_makes_the_page_that_the_command_writes(
 def test_a_page_without_data_says_why_it_has_no_pictures(runs: list[Run]) -> None:
     away = [replace(one, spec=replace(one.spec, dataset="grabcut")) for one in runs]
     html, fault = make_page(away, 5, 3, Path("nowhere"))
-    assert fault.startswith("data set grabcut is not in nowhere")
+    assert str(fault).startswith("data set grabcut is not in nowhere")
     assert "No pictures: data set grabcut is not in nowhere" in html
 
 

@@ -130,7 +130,7 @@ def test_a_full_disk_loses_no_run_and_no_processor(tmp_path: Path, isbench: Isbe
     )
     assert done.returncode == 2
     assert done.stderr.startswith("isbench: cannot write ")
-    assert done.stderr.endswith("run the same command again\n")
+    assert done.stderr.endswith("convert the folder again\n")
     assert done.stderr.count("\n") == 1
     assert done.stdout.count(" -> ") == 1
     assert not list(tmp_path.rglob("*.tmp"))

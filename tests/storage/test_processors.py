@@ -8,11 +8,11 @@ from pathlib import Path
 
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
-from tests.support.recorded import networked
+from tests.support.recorded import record_network_run
 
 
 def test_what_is_noted_outlives_the_meta_file_but_not_the_run(tmp_path: Path) -> None:
-    run = networked(tmp_path)
+    run = record_network_run(tmp_path)
     noted = {store.digest_of_path(run.path): processor()}
     processors.write_processors(tmp_path, [run])
     assert processors.read_processors(tmp_path) == noted
@@ -23,7 +23,7 @@ def test_what_is_noted_outlives_the_meta_file_but_not_the_run(tmp_path: Path) ->
 
 
 def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
-    run = networked(tmp_path)
+    run = record_network_run(tmp_path)
     here = {"host": platform.node(), "processor": processor()}
     for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
         processors.write_processors(tmp_path, [replace(run, meta=meta)])

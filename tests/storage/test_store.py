@@ -21,11 +21,11 @@ from tests.support import toys
 GAMES = [Game(toys.trajectory(f"image#{k}", [0.2, 0.5, 0.9]), (0.1, 0.2, 0.3)) for k in range(5)]
 
 
-def specified(rules: Rules, *keys: str) -> Spec:
+def spec_of(rules: Rules, *keys: str) -> Spec:
     return make_spec(toys.model, Dataset("made", keys, toys.load_blob), rules, content="made")
 
 
-SPEC = specified(Rules(3, 1.01), *(game.trajectory.key for game in GAMES))
+SPEC = spec_of(Rules(3, 1.01), *(game.trajectory.key for game in GAMES))
 
 
 def fill(out: Path, games: list[Game], spec: Spec = SPEC, seal: bool = False) -> Path:
@@ -237,7 +237,7 @@ def full(key: str) -> Trajectory:
     ids=str,
 )
 def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, clicks: int) -> None:
-    longer = specified(Rules(6, 1.01), "image#0")
+    longer = spec_of(Rules(6, 1.01), "image#0")
     fill(tmp_path, [Game(full("image#0"), ())], longer, seal=True)
     run = store.find_longer_run(tmp_path, replace(longer, rules=asked))
     assert run is not None
@@ -261,7 +261,7 @@ def test_full_games_answer_shorter_questions(tmp_path: Path, asked: Rules, click
     ids=str,
 )
 def test_a_run_answers_no_other_question(tmp_path: Path, asked: dict[str, Any]) -> None:
-    spec = specified(Rules(6, 1.01), "image#0")
+    spec = spec_of(Rules(6, 1.01), "image#0")
     fill(tmp_path, [Game(full("image#0"), ())], spec, seal=True)
     assert store.find_longer_run(tmp_path, spec) is not None
     assert store.find_longer_run(tmp_path, replace(spec, **asked)) is None

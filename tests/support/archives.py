@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 Pack = Callable[[Mapping[str, bytes]], bytes]
 
 
-def zipped(files: Mapping[str, bytes]) -> bytes:
+def make_zip(files: Mapping[str, bytes]) -> bytes:
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -18,7 +18,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return whole.getvalue()
 
 
-def tarred(files: Mapping[str, bytes], compression: str = "") -> bytes:
+def make_tar(files: Mapping[str, bytes], compression: str = "") -> bytes:
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode=f"w:{compression}") as archive:
         for name, content in files.items():
@@ -29,9 +29,9 @@ def tarred(files: Mapping[str, bytes], compression: str = "") -> bytes:
 
 
 PACKS: Mapping[str, Pack] = {
-    "zip": zipped,
-    "tar": tarred,
-    "tar.gz": lambda files: tarred(files, "gz"),
-    "tar.bz2": lambda files: tarred(files, "bz2"),
-    "tar.xz": lambda files: tarred(files, "xz"),
+    "zip": make_zip,
+    "tar": make_tar,
+    "tar.gz": lambda files: make_tar(files, "gz"),
+    "tar.bz2": lambda files: make_tar(files, "bz2"),
+    "tar.xz": lambda files: make_tar(files, "xz"),
 }

@@ -22,15 +22,15 @@ def make_input(
     return ClickInput("image#1", image, mask, truth, ignore, tuple(clicks), rng)
 
 
-def missing(click_input: ClickInput) -> Mask:
+def find_missing(click_input: ClickInput) -> Mask:
     return click_input.truth & ~click_input.mask & ~click_input.ignore
 
 
-def false(click_input: ClickInput) -> Mask:
+def find_false(click_input: ClickInput) -> Mask:
     return ~click_input.truth & click_input.mask & ~click_input.ignore
 
 
-def unclicked(click_input: ClickInput, error: Mask) -> Mask:
+def drop_clicked(click_input: ClickInput, error: Mask) -> Mask:
     left = error.copy()
     for click in click_input.clicks:
         left[click.row, click.col] = False
@@ -40,7 +40,7 @@ def unclicked(click_input: ClickInput, error: Mask) -> Mask:
 # A slow reference: the protocol's sentences one by one, on SciPy's transform of the whole frame.
 
 
-def squared_depth(error: Mask, clicks: Sequence[Click]) -> NDArray[np.int64]:
+def measure_depth(error: Mask, clicks: Sequence[Click]) -> NDArray[np.int64]:
     depth = ndimage.distance_transform_edt(np.pad(error, 1))[1:-1, 1:-1]
     squared = np.rint(depth**2).astype(np.int64)
     for click in clicks:
@@ -49,8 +49,8 @@ def squared_depth(error: Mask, clicks: Sequence[Click]) -> NDArray[np.int64]:
 
 
 def reference(click_input: ClickInput) -> Click:
-    missing_depth = squared_depth(missing(click_input), click_input.clicks)
-    false_depth = squared_depth(false(click_input), click_input.clicks)
+    missing_depth = measure_depth(find_missing(click_input), click_input.clicks)
+    false_depth = measure_depth(find_false(click_input), click_input.clicks)
     positive = bool(missing_depth.max() > false_depth.max())
     deepest = missing_depth if positive else false_depth
     row, col = np.unravel_index(deepest.argmax(), deepest.shape)  # the first in row-major order
@@ -59,9 +59,9 @@ def reference(click_input: ClickInput) -> Click:
 
 def reference_largest(click_input: ClickInput) -> Click:
     best, size = np.zeros_like(click_input.truth), 0
-    for error in (missing(click_input), false(click_input)):
+    for error in (find_missing(click_input), find_false(click_input)):
         labels, count = ndimage.label(
-            unclicked(click_input, error)
+            drop_clicked(click_input, error)
         )  # SciPy's default is 4-connected
         components = [labels == number for number in range(1, count + 1)]
         for component in sorted(components, key=lambda pixels: int(pixels.argmax())):
@@ -115,7 +115,7 @@ KINDS: tuple[Callable[[tuple[int, int], np.random.Generator], Mask], ...] = (
 )
 
 
-def rimmed(mask: Mask, rng: np.random.Generator) -> Mask:
+def shift_mask(mask: Mask, rng: np.random.Generator) -> Mask:
     """Return the mask moved by a pixel or two, with a bite: the answer of a model that segments."""
     moved = np.roll(mask, rng.integers(-2, 3, 2), (0, 1))
     return moved & ~boxes(moved.shape, rng) if rng.random() < 0.5 else moved
@@ -126,8 +126,8 @@ def click_inputs(draw: st.DrawFn, longest: int = 90) -> ClickInput:
     shape = draw(st.tuples(st.integers(1, longest), st.integers(1, longest)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     truth = draw(st.sampled_from(KINDS))(shape, rng)
-    answer = draw(st.sampled_from((rimmed, *KINDS)))
-    mask = rimmed(truth, rng) if answer is rimmed else answer(shape, rng)
+    answer = draw(st.sampled_from((shift_mask, *KINDS)))
+    mask = shift_mask(truth, rng) if answer is shift_mask else answer(shape, rng)
     ignore = draw(st.just(noise(0.0)) | st.sampled_from(KINDS))(shape, rng)
     click_input = make_input(mask, truth, ignore)
     for kind in draw(st.lists(st.sampled_from(["deepest", "anywhere", "again"]), max_size=25)):

@@ -1,4 +1,4 @@
-"""Networks with small crops and weights by lot, at work, for tests of how they are played."""
+"""Models with small crops and random weights, for tests of how they are played."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def eager(
     return load_model(model, options, weights, device=device, backend="eager")
 
 
-def drawn(name: str, **options: Scalar) -> LoadedModel:
+def load_small(name: str, **options: Scalar) -> LoadedModel:
     """Return a model with random weights and small crops."""
     return eager(name, **{**SMALL, **options})
 
@@ -42,7 +42,7 @@ def network(name: str, **options: Scalar) -> torch.nn.Module:
     return made
 
 
-def one(shape: tuple[int, int]) -> Sample:
+def make_object(shape: tuple[int, int]) -> Sample:
     """Return an object that fills the middle of a noisy picture of any shape."""
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
     truth = np.zeros(shape, bool)
@@ -51,8 +51,8 @@ def one(shape: tuple[int, int]) -> Sample:
     return Sample(f"odd{rows}x{cols}#1", image, truth, np.zeros(shape, bool))
 
 
-def played_by(model: LoadedModel) -> Any:
-    """Return a predictor whose gates are open: at 0, as they start, graphs propagate nothing."""
+def build_open_predictor(model: LoadedModel) -> Any:
+    """Return a predictor whose gates are open: initialised at 0, the graphs propagate nothing."""
     predictor = build_predictor(model)
     assert isinstance(predictor, CropPredictor)
     for part in predictor.answer.args:  # type: ignore[attr-defined]

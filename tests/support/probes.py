@@ -21,7 +21,7 @@ from isbench.models.registry import load_card, model_names
 from isbench.storage import masks
 from isbench.types import Click, Image, LoadedModel, Mask, Scalar, Turn
 from tests.support.networks import SMALL, eager, network
-from tests.support.synthetic import filled
+from tests.support.synthetic import fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "probes.json"
 # synthetic weights blow its rounding up, and a box that follows it would follow the processor
@@ -36,7 +36,7 @@ def picture() -> Image:
     return np.stack([(3 * rows + cols) % 256, rows * cols // 7 % 256, disk], -1).astype(np.uint8)
 
 
-def loaded(name: str, folder: Path, threshold: float | None = None) -> LoadedModel:
+def load_synthetic(name: str, folder: Path, threshold: float | None = None) -> LoadedModel:
     """Return a model with small crops and synthetic weights, ready to be built."""
     card = load_card(name)
     if card.networks is None:
@@ -45,13 +45,13 @@ def loaded(name: str, folder: Path, threshold: float | None = None) -> LoadedMod
     options |= STEADY.get(name, {})
     if threshold is not None:
         options["threshold"] = threshold
-    state = filled(network(name, **options).state_dict())
+    state = fill_state(network(name, **options).state_dict())
     path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
     return eager(card, str(path), **options)
 
 
-def answered(model: LoadedModel) -> tuple[Mask, Any]:
+def answer_clicks(model: LoadedModel) -> tuple[Mask, Any]:
     """Return the mask after all clicks and the state after the first."""
     predictor = build_predictor(model)
     state, states = predictor.start(predictor.begin(picture()), None), []
@@ -61,15 +61,15 @@ def answered(model: LoadedModel) -> tuple[Mask, Any]:
     return mask, states[0]
 
 
-def probed(name: str, folder: Path) -> dict[str, Any]:
+def make_entry(name: str, folder: Path) -> dict[str, Any]:
     """Return the golden entry of a model; its threshold is one that splits the first answer."""
     threshold = None
-    model = loaded(name, folder)
+    model = load_synthetic(name, folder)
     if model.runtime is not None:
-        state = answered(model)[1]
+        state = answer_clicks(model)[1]
         threshold = round(float(np.median(state.probability.cpu().numpy())), 3)
-        model = loaded(name, folder, threshold)
-    mask = answered(model)[0]
+        model = load_synthetic(name, folder, threshold)
+    mask = answer_clicks(model)[0]
     return {
         "version": model.card.version,
         "threshold": threshold,
@@ -89,7 +89,7 @@ def main() -> None:
                 print(f"left out: {error}")
                 continue
             if not known:
-                golden[name] = probed(name, Path(folder))
+                golden[name] = make_entry(name, Path(folder))
                 print(name)
     GOLDEN.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
 

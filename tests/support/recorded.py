@@ -23,7 +23,7 @@ from tests.support import toys
 from tests.support.networks import eager
 
 
-def sealed(folder: Path) -> dict[Path, bytes]:
+def read_sealed(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in store.find(folder)}
 
 
@@ -35,7 +35,7 @@ def small_card(folder: Path) -> ModelCard:
 
 
 def weights_file(folder: Path) -> Path:
-    """Write the drawn weights of ritm-mini as a card could bundle them."""
+    """Write the random weights of ritm-mini as a card could bundle them."""
     from isbench.nn.runtime.compute import load_networks
 
     card, path = load_card("ritm-mini"), folder / "ritm-mini.safetensors"
@@ -46,8 +46,8 @@ def weights_file(folder: Path) -> Path:
     return path
 
 
-def networked(folder: Path) -> store.Run:
-    """Return a short run of a small network with drawn weights on the sample."""
+def record_network_run(folder: Path) -> store.Run:
+    """Return a short run of a small network with random weights on the sample."""
     model = eager("ritm-mini", flip="off", longest_side="64")
     return runner.run(model, load_dataset("sample", limit=2), Rules(2, 1.01), out=folder)
 
@@ -59,7 +59,7 @@ def with_weights(
     return LoadedModel(card, options or card.options, Runtime(digest=digest))
 
 
-def played_on_davis(
+def record_on_davis(
     folder: Path, model: LoadedModel, rules: Rules = Rules(20, 1.01), **changes: Any
 ) -> store.Run:
     """Return a whole run on DAVIS's name and fingerprint, its games made up."""
@@ -81,7 +81,7 @@ def played_on_davis(
         return store.read(file.seal())
 
 
-def rewritten(run: store.Run, change: Callable[[Any], None]) -> store.Run:
+def rewrite(run: store.Run, change: Callable[[Any], None]) -> store.Run:
     """Change the records of a sealed run's games in its file, and return it as it is then."""
     spec, *games = gzip.decompress(run.path.read_bytes()).splitlines()
     records = [json.loads(game) for game in games]

@@ -28,7 +28,7 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def breaking(*cuts: int) -> Iterator[int | None]:
+def break_after(*cuts: int) -> Iterator[int | None]:
     """Return cuts for as many requests, and none for those after."""
     return chain(cuts, repeat(None))
 
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serve() -> Iterator[Server]:
     """Run a server in a thread for as long as the context lasts."""
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

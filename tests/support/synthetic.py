@@ -1,4 +1,4 @@
-"""Weights and inputs that anyone can make anew, to compare networks with official ones."""
+"""Reproducible weights and inputs, to compare networks with official ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch import Tensor
 POINTS = torch.tensor([[[20.0, 30, 0], [50, 10, 2], [40, 70, 1], [-1, -1, -1]]])
 
 
-def filled(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fill_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict of the same keys and shapes, its values a function of key and place."""
-    return {key: _filled(key, value) for key, value in state.items()}
+    return {key: _fill(key, value) for key, value in state.items()}
 
 
 def picture(channels: int, rows: int, cols: int, offset: int = 0) -> Tensor:
@@ -32,7 +32,7 @@ def _weyl(count: int, offset: int) -> NDArray[np.float64]:
     return 2 * ((steps % np.uint64(2**32)).astype(np.float64) / 2**32) - 1
 
 
-def _filled(key: str, value: Tensor) -> Tensor:
+def _fill(key: str, value: Tensor) -> Tensor:
     if key.endswith("num_batches_tracked"):
         return value
     count = value.numel()

@@ -67,7 +67,7 @@ RECIPE = Recipe(
 )
 PLAYED = {**OPTIONS, "flip": False, "zoom_target": 48}
 card = ModelCard("tiny", build, {**PLAYED, "dropout": 0.1}, networks, recipe=RECIPE)
-# dropout draws other lots in each process
+# dropout is drawn separately in each process
 steady = ModelCard("steady", build, {**PLAYED, "dropout": 0.0}, networks, recipe=RECIPE)
 CARD, STEADY = "tests.support.tiny:card", "tests.support.tiny:steady"
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ def no_prediction(turns: Sequence[Turn]) -> list[Any]:
     return [np.zeros(turn.state.shape[:2], bool) for turn in turns]
 
 
-def raising(turns: Sequence[Turn]) -> list[Prediction]:
+def raise_error(turns: Sequence[Turn]) -> list[Prediction]:
     raise ZeroDivisionError("one divided by zero")
 
 
@@ -135,7 +135,7 @@ shape_card = ModelCard(name="wrong-shape", build=lambda: Broken(wrong_shape))
 dtype_card = ModelCard(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
 few_card = ModelCard(name="too-few", build=lambda: Broken(too_few))
 bare_card = ModelCard(name="no-prediction", build=lambda: Broken(no_prediction))
-raising_card = ModelCard(name="raising", build=lambda: Broken(raising))
+raising_card = ModelCard(name="raising", build=lambda: Broken(raise_error))
 not_a_card = 3
 
 
@@ -158,6 +158,17 @@ def load_blob(key: str) -> Sample:
 def blobs(count: int) -> Dataset:
     """Return a data set made in memory, picklable."""
     return Dataset("blobs", tuple(blob(number).key for number in range(count)), load_blob)
+
+
+def load_empty_blob(key: str) -> Sample:
+    """Return an object without a scored pixel."""
+    sample = load_blob(key)
+    return replace(sample, truth=np.zeros_like(sample.truth))
+
+
+def empty_blobs(count: int) -> Dataset:
+    """Return objects without a scored pixel, picklable."""
+    return replace(blobs(count), load=load_empty_blob)
 
 
 def trajectory(key: str, ious: Sequence[float], scale: int = 1000) -> Trajectory:

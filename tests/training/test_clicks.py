@@ -15,7 +15,7 @@ from isbench.nn.clickmaps import draw_disks
 from isbench.training.clicks import (
     FIRST,
     UNORDERED,
-    Scene,
+    ObjectMasks,
     draw_first_clicks,
     draw_negatives,
     draw_next_click,
@@ -27,10 +27,10 @@ from isbench.training.clicks import (
 )
 from isbench.training.recipe import ClickSampling
 
-LOTS = ClickSampling()
+SAMPLING = ClickSampling()
 SIZE = (40, 48)
 seeds = st.integers(0, 2**16)
-lots = st.builds(
+sampling = st.builds(
     ClickSampling,
     single=st.sampled_from([0.0, 0.5, 1.0]),
     centred=st.sampled_from([0.0, 0.5, 1.0]),
@@ -49,71 +49,71 @@ def blob(rng: np.random.Generator) -> NDArray[np.bool_]:
     return mask.view(np.bool_)
 
 
-def scene(seed: int) -> Scene:
-    """Return a scene of one or two parts, others, and a strip that is neither."""
+def make_masks(seed: int) -> ObjectMasks:
+    """Return masks of one or two parts, others, and a strip that is neither."""
     rng = generator(seed)
     target = np.zeros(SIZE, np.int8)
     parts = tuple(blob(rng) for _ in range(1 + seed % 2))
     target[np.logical_or.reduce(parts)] = 1
     target[:, :4] = -1
     others = blob(rng) & (target == 0)
-    return Scene(target, others, tuple(part & (target == 1) for part in parts))
+    return ObjectMasks(target, others, tuple(part & (target == 1) for part in parts))
 
 
-def used(half: NDArray[np.float32]) -> list[tuple[int, int]]:
+def list_used(half: NDArray[np.float32]) -> list[tuple[int, int]]:
     return [(int(row), int(col)) for row, col, _ in half if max(row, col) >= 0]
 
 
-@given(seeds, lots)
-def test_first_clicks_lie_on_what_they_say(seed: int, lots: ClickSampling) -> None:
-    shown = scene(seed)
-    points = draw_first_clicks(shown, lots, generator(seed))
-    positive, negative = used(points[: lots.places]), used(points[lots.places :])
-    assert points.shape == (2 * lots.places, 3)
-    assert all(shown.target[place] == 1 for place in positive)
-    assert all(shown.target[place] == 0 for place in negative)
-    assert bool(positive) == bool((shown.target == 1).any())
+@given(seeds, sampling)
+def test_first_clicks_lie_on_what_they_say(seed: int, sampling: ClickSampling) -> None:
+    masks = make_masks(seed)
+    points = draw_first_clicks(masks, sampling, generator(seed))
+    positive, negative = list_used(points[: sampling.places]), list_used(points[sampling.places :])
+    assert points.shape == (2 * sampling.places, 3)
+    assert all(masks.target[place] == 1 for place in positive)
+    assert all(masks.target[place] == 0 for place in negative)
+    assert bool(positive) == bool((masks.target == 1).any())
 
 
-@given(seeds, lots)
-def test_first_clicks_fill_each_half_from_its_start(seed: int, lots: ClickSampling) -> None:
-    points = draw_first_clicks(scene(seed), lots, generator(seed))
-    for half in (points[: lots.places], points[lots.places :]):
-        count = len(used(half))
+@given(seeds, sampling)
+def test_first_clicks_fill_each_half_from_its_start(seed: int, sampling: ClickSampling) -> None:
+    points = draw_first_clicks(make_masks(seed), sampling, generator(seed))
+    for half in (points[: sampling.places], points[sampling.places :]):
+        count = len(list_used(half))
         assert (half[count:] == -1).all()
         assert set(half[:count, 2].tolist()) <= {UNORDERED, FIRST}
 
 
 @given(seeds)
 def test_the_same_lots_give_the_same_clicks(seed: int) -> None:
-    shown = scene(seed)
-    one, other = (draw_first_clicks(shown, LOTS, generator(seed)) for _ in range(2))
+    masks = make_masks(seed)
+    one, other = (draw_first_clicks(masks, SAMPLING, generator(seed)) for _ in range(2))
     assert np.array_equal(one, other)
 
 
 @given(seeds)
 def test_every_part_of_a_merged_object_has_a_click(seed: int) -> None:
-    shown = scene(2 * seed + 1)
-    points = draw_first_clicks(shown, LOTS, generator(seed))
-    places = used(points[: LOTS.places])
-    assert all(any(part[place] for place in places) for part in shown.parts if part.any())
+    masks = make_masks(2 * seed + 1)
+    points = draw_first_clicks(masks, SAMPLING, generator(seed))
+    places = list_used(points[: SAMPLING.places])
+    assert all(any(part[place] for place in places) for part in masks.parts if part.any())
 
 
 @given(seeds)
 def test_a_single_first_click_is_alone_and_positive(seed: int) -> None:
-    shown = scene(seed)
-    points = draw_first_clicks(shown, replace(LOTS, single=1.0), generator(seed))
-    if (shown.target == 1).any():
-        assert len(used(points)) == len(used(points[: LOTS.places])) == 1
+    masks = make_masks(seed)
+    points = draw_first_clicks(masks, replace(SAMPLING, single=1.0), generator(seed))
+    if (masks.target == 1).any():
+        assert len(list_used(points)) == len(list_used(points[: SAMPLING.places])) == 1
 
 
 @given(seeds)
 def test_a_centred_first_click_lies_deep_inside(seed: int) -> None:
-    shown = scene(seed)
-    points = draw_first_clicks(shown, replace(LOTS, centred=1.0), generator(seed))
-    if (shown.target == 1).any():
-        place = used(points[:1])[0]
-        assert find_inner(shown.target == 1, LOTS.centre_depth)[place]
+    masks = make_masks(seed)
+    points = draw_first_clicks(masks, replace(SAMPLING, centred=1.0), generator(seed))
+    if (masks.target == 1).any():
+        place = list_used(points[:1])[0]
+        assert find_inner(masks.target == 1, SAMPLING.centre_depth)[place]
         assert points[0, 2] == FIRST
 
 
@@ -121,7 +121,7 @@ def test_a_centred_first_click_lies_deep_inside(seed: int) -> None:
 def test_eroded_positives_keep_three_pixels_from_the_border(seed: int) -> None:
     part = np.zeros(SIZE, dtype=bool)
     part[5:30, 6:40] = True
-    for row, col in draw_positives([part], 10, replace(LOTS, eroded=1.0), generator(seed)):
+    for row, col in draw_positives([part], 10, replace(SAMPLING, eroded=1.0), generator(seed)):
         assert 8 <= row < 27
         assert 9 <= col < 37
 
@@ -129,16 +129,16 @@ def test_eroded_positives_keep_three_pixels_from_the_border(seed: int) -> None:
 def test_a_part_too_small_to_erode_is_taken_whole() -> None:
     part = np.zeros(SIZE, dtype=bool)
     part[5:8, 6:9] = True
-    assert len(draw_positives([part], 4, replace(LOTS, eroded=1.0), generator(0))) == 4
+    assert len(draw_positives([part], 4, replace(SAMPLING, eroded=1.0), generator(0))) == 4
 
 
 def test_counts_fall_by_the_decay() -> None:
-    shown = scene(0)
-    counts = np.zeros((LOTS.places + 1, 2))
+    masks = make_masks(0)
+    counts = np.zeros((SAMPLING.places + 1, 2))
     for seed in range(4000):
-        points = draw_first_clicks(shown, LOTS, generator(seed))
-        counts[len(used(points[: LOTS.places])), 0] += 1
-        counts[len(used(points[LOTS.places :])), 1] += 1
+        points = draw_first_clicks(masks, SAMPLING, generator(seed))
+        counts[len(list_used(points[: SAMPLING.places])), 0] += 1
+        counts[len(list_used(points[SAMPLING.places :])), 1] += 1
     ratios = counts[2:5] / counts[1:4]
     assert np.allclose(ratios, 0.8, atol=0.1)
 
@@ -148,22 +148,22 @@ def test_negatives_come_from_where_the_weights_say() -> None:
     target[15:25, 15:25] = 1
     others = np.zeros(SIZE, dtype=bool)
     others[:3, :3] = True
-    shown = Scene(target, others, (target == 1,))
+    masks = ObjectMasks(target, others, (target == 1,))
     for name, place in (
         ("others", others),
         ("ring", find_ring(target)),
         ("background", target == 0),
     ):
-        only = replace(LOTS, background=0, others=0, ring=0)
-        found = draw_negatives(shown, 20, replace(only, **{name: 1.0}), generator(1))
+        only = replace(SAMPLING, background=0, others=0, ring=0)
+        found = draw_negatives(masks, 20, replace(only, **{name: 1.0}), generator(1))
         assert len(found) == 20
         assert all(place[one] for one in found)
 
 
 def test_no_background_means_no_negative_click() -> None:
     whole = np.ones(SIZE, dtype=bool)
-    shown = Scene(np.ones(SIZE, np.int8), ~whole, (whole,))
-    assert draw_negatives(shown, 5, LOTS, generator(0)) == []
+    masks = ObjectMasks(np.ones(SIZE, np.int8), ~whole, (whole,))
+    assert draw_negatives(masks, 5, SAMPLING, generator(0)) == []
 
 
 def test_a_ring_is_a_tenth_of_the_root_of_the_area_wide() -> None:
@@ -176,11 +176,11 @@ def test_a_ring_is_a_tenth_of_the_root_of_the_area_wide() -> None:
 
 @given(seeds, st.sampled_from([1.0, 2.0, 5.0]))
 def test_a_later_click_lies_in_the_deeper_error(seed: int, depth: float) -> None:
-    shown, rng = scene(seed), generator(seed)
+    masks, rng = make_masks(seed), generator(seed)
     probability = rng.random(SIZE, dtype=np.float32) if seed % 3 else blob(rng).astype(np.float32)
-    click = draw_next_click(probability, shown.target, replace(LOTS, depth=depth), rng)
-    missing = (shown.target == 1) & (probability < LOTS.threshold)
-    false = (shown.target == 0) & (probability > LOTS.threshold)
+    click = draw_next_click(probability, masks.target, replace(SAMPLING, depth=depth), rng)
+    missing = (masks.target == 1) & (probability < SAMPLING.threshold)
+    false = (masks.target == 0) & (probability > SAMPLING.threshold)
     if click is None:
         assert not (missing | false).any()
         return
@@ -197,8 +197,8 @@ def _depth(mask: NDArray[np.bool_]) -> float:
 
 
 def test_nothing_wrong_means_no_click() -> None:
-    target = scene(3).target
-    assert draw_next_click((target == 1).astype(np.float32), target, LOTS, generator(0)) is None
+    target = make_masks(3).target
+    assert draw_next_click((target == 1).astype(np.float32), target, SAMPLING, generator(0)) is None
     points = np.full((8, 3), -1, np.float32)
     assert np.array_equal(with_click(points, None, 1), points)
 
@@ -219,7 +219,9 @@ def test_a_later_click_takes_its_place_from_the_end_and_leaves_the_rest(
 @given(seeds)
 def test_trimming_changes_no_map(seed: int) -> None:
     rng = generator(seed)
-    batch = [draw_first_clicks(scene(seed + k), LOTS, generator(seed + k)) for k in range(3)]
+    batch = [
+        draw_first_clicks(make_masks(seed + k), SAMPLING, generator(seed + k)) for k in range(3)
+    ]
     batch[0] = with_click(batch[0], (3, 4, bool(rng.integers(2))), 1)
     points = np.stack(batch)
     few = trim_points(points)

@@ -17,7 +17,7 @@ ALPHA, GAMMA = 0.5, 2.0
 seeds = st.integers(0, 2**16)
 
 
-def drawn(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
+def draw(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
     """Return logits and a target with ignored pixels, (B, 1, 4, 5)."""
     rng = np.random.default_rng(seed)
     logits = torch.tensor(rng.normal(0, 3, (batch, 1, 4, 5)), dtype=torch.float32)
@@ -43,7 +43,7 @@ def plain(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> float:
 
 @given(seeds, st.sampled_from([0.25, 0.5, 0.9]), st.sampled_from([0.0, 1.0, 2.0]))
 def test_the_focal_loss_is_its_formula(seed: int, alpha: float, gamma: float) -> None:
-    logits, target = drawn(seed)
+    logits, target = draw(seed)
     found = normalised_focal_loss(logits, target, alpha, gamma)
     wanted = [plain(x, y, alpha, gamma) for x, y in zip(logits, target, strict=True)]
     assert found.tolist() == pytest.approx(wanted, rel=1e-4, abs=1e-6)
@@ -51,7 +51,7 @@ def test_the_focal_loss_is_its_formula(seed: int, alpha: float, gamma: float) ->
 
 @given(seeds)
 def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
-    logits, target = drawn(seed)
+    logits, target = draw(seed)
     for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):
         alone = torch.cat([loss(logits[k : k + 1], target[k : k + 1]) for k in range(3)])
         assert torch.allclose(loss(logits, target), alone)
@@ -59,7 +59,7 @@ def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
 
 @given(seeds)
 def test_ignored_pixels_neither_count_nor_teach(seed: int) -> None:
-    logits, target = drawn(seed)
+    logits, target = draw(seed)
     changed = torch.where(target < 0, logits + 5, logits)
     for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):
         leaf = logits.clone().requires_grad_()
@@ -90,7 +90,7 @@ def test_logits_far_off_give_finite_gradients() -> None:
 
 @given(seeds)
 def test_cross_entropy_averages_over_all_pixels(seed: int) -> None:
-    logits, target = drawn(seed, batch=1)
+    logits, target = draw(seed, batch=1)
     terms = [
         math.log1p(math.exp(-x if y == 1 else x))
         for x, y in zip(logits.flatten().tolist(), target.flatten().tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own: several are one, and what is killed goes on."""
+"""Trainings in separate processes: several act as one, and a killed one continues."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def test_a_batch_must_divide_among_processes(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(IsbenchError, match="batch is 4 and there are 3 processes"):
-        train(card, RECIPE, toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=RECIPE)
 
 
-def _started(*arguments: object, processes: int = 0) -> subprocess.Popen[str]:
+def _start(*arguments: object, processes: int = 0) -> subprocess.Popen[str]:
     run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, *(run if processes else []), "-m", "isbench", "train", *arguments]
     return subprocess.Popen(
@@ -46,7 +46,7 @@ def test_two_processes_are_one_with_the_double_batch(toy_pack: str, tmp_path: Pa
     settings = [word for pair in FROZEN.items() for word in ("--set", "=".join(pair))]
     for processes in (0, 2):
         out = tmp_path / str(processes)
-        started = _started(STEADY, "--data", toy_pack, "--out", out, *settings, processes=processes)
+        started = _start(STEADY, "--data", toy_pack, "--out", out, *settings, processes=processes)
         said, _ = started.communicate(timeout=HUNG)
         assert started.returncode == 0, said
         assert said.count("done: weights are in") == 1
@@ -67,7 +67,7 @@ def test_what_one_process_cannot_do_ends_all_of_them_in_one_line(
     settings = [word for pair in FROZEN.items() for word in ("--set", "=".join(pair))]
     settings += ["--set", "checks.checkpoint=2"]
     (tmp_path / "training.pt.tmp").mkdir()  # the first process cannot write a checkpoint
-    started = _started(STEADY, "--data", toy_pack, "--out", tmp_path, *settings, processes=2)
+    started = _start(STEADY, "--data", toy_pack, "--out", tmp_path, *settings, processes=2)
     said, _ = started.communicate(timeout=HUNG)
     assert started.returncode != 0
     assert said.count("cannot write") == 1, said
@@ -80,15 +80,15 @@ import os
 from isbench.errors import IsbenchError
 from isbench.training.distributed import join_processes
 try:
-    with join_processes(2) as ranks:
-        with ranks.together():
+    with join_processes(2) as processes:
+        with processes.share_errors():
             pass
-        with ranks.together():
-            if ranks.rank == 1:
+        with processes.share_errors():
+            if processes.rank == 1:
                 raise IsbenchError("rank 1 alone")
         print("nobody gets here")
 except IsbenchError as error:
-    os.write(1, f"{ranks.rank} hears of {error}\\n".encode())
+    os.write(1, f"{processes.rank} hears of {error}\\n".encode())
 """
 
 
@@ -105,15 +105,15 @@ def test_all_processes_raise_the_error_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_as_if_nothing_had_been(toy_pack: str, tmp_path: Path) -> None:
+def test_a_killed_training_continues_bit_exactly(toy_pack: str, tmp_path: Path) -> None:
     settings = ("--set", "steps=60", "--set", "checks.validation=0")
     killed, calm = tmp_path / "killed", tmp_path / "calm"
-    started = _started(CARD, "--data", toy_pack, "--out", killed, *settings)
+    started = _start(CARD, "--data", toy_pack, "--out", killed, *settings)
     wait_until((killed / "training.pt").exists, started)
     started.kill()
     started.communicate()
     for out, more in ((killed, ["--resume"]), (calm, [])):
-        ended = _started(CARD, "--data", toy_pack, "--out", out, *settings, *more)
+        ended = _start(CARD, "--data", toy_pack, "--out", out, *settings, *more)
         said, _ = ended.communicate(timeout=HUNG)
         assert ended.returncode == 0, said
     assert (killed / WEIGHTS).read_bytes() == (calm / WEIGHTS).read_bytes()

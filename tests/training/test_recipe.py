@@ -144,13 +144,13 @@ def test_whole_and_around_share_one_chance() -> None:
 def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
     assert PAPER.text() == replace(PAPER).text() != with_length(PAPER, steps=3).text()
     assert json.loads(PAPER.text())["milestones"] == [100, 115]
-    assert "checks" not in PAPER.deciding()
+    assert "checks" not in PAPER.identity()
 
 
 def test_an_older_recipe_is_completed_with_defaults() -> None:
-    stored = PAPER.deciding()
+    stored = PAPER.identity()
     del stored["ema"], stored["augmentation"]["grayscale"]
-    assert fill_defaults(stored) == PAPER.deciding()
+    assert fill_defaults(stored) == PAPER.identity()
 
 
 def test_recipes_load_no_torch() -> None:

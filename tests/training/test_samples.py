@@ -18,7 +18,7 @@ from isbench.training.augmentation import Turn, View
 from isbench.training.clicks import Points
 from isbench.training.color_jitter import draw_table, jitter_colors
 from isbench.training.corpus import Corpus, Entry, Picture, pack_mask, split_held_out
-from isbench.training.distributed import Ranks
+from isbench.training.distributed import Processes
 from isbench.training.pack import read
 from isbench.training.prefetch import make_batch, prefetch
 from isbench.training.recipe import Augmentation, Range, Recipe, Weighted
@@ -192,8 +192,8 @@ def test_processes_share_the_samples_of_a_step() -> None:
     import torch
 
     cpu = torch.device("cpu")
-    whole = Ranks(0, 1, cpu).part(5, 12)
-    parts = [Ranks(rank, 3, cpu).part(5, 12) for rank in range(3)]
+    whole = Processes(0, 1, cpu).split_step(5, 12)
+    parts = [Processes(rank, 3, cpu).split_step(5, 12) for rank in range(3)]
     assert [number for part in parts for number in part] == list(whole)
 
 
@@ -278,11 +278,11 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
     plan = replace(RECIPE, augmentation=replace(PLAIN, shares=(Weighted("part", 0.25),)))
     seen: Counter[str] = Counter()
 
-    def counted(entry: Entry) -> Picture:
+    def load_and_count(entry: Entry) -> Picture:
         seen[entry.source] += 1
         return entry.load()
 
-    entries = tuple(replace(one, load=partial(counted, one)) for one in corpus.entries)
+    entries = tuple(replace(one, load=partial(load_and_count, one)) for one in corpus.entries)
     maker = make_sampler(replace(corpus, entries=entries), plan)
     forgetful = replace(maker, gallery=replace(maker.gallery, budget=1))
     for number in range(600):

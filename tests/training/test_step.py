@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, freeze_norm=True), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, freeze_norm=True))
     stored = torch.load(tmp_path / "training.pt", weights_only=True)["network"]
     assert not stored["norm.running_mean"].any()
     assert (stored["norm.weight"] != 1).any()
@@ -28,23 +28,23 @@ def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precisions_train_too(precision: str, toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, precision=precision, checks=Checks(validation=0))
-    with open_training(card, plan, toy_pack, tmp_path) as session:
-        before = session.network.first.weight.detach().clone()
-        assert len(list(events(session))) == 9
-        assert session.scaler.is_enabled() == (precision == "fp16")
-        assert not torch.equal(session.network.first.weight, before)
+    with open_training(card, plan, toy_pack, tmp_path) as run:
+        before = run.network.first.weight.detach().clone()
+        assert len(list(events(run))) == 9
+        assert run.scaler.is_enabled() == (precision == "fp16")
+        assert not torch.equal(run.network.first.weight, before)
 
 
 def test_a_step_that_overflows_in_fp16_is_left_out_and_the_scale_lowered(
     toy_pack: str, tmp_path: Path
 ) -> None:
     plan = replace(RECIPE, precision="fp16", checks=Checks(validation=0))
-    with open_training(card, plan, toy_pack, tmp_path) as session:
-        before, scale = session.network.first.weight.detach().clone(), session.scaler.get_scale()
-        session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
-        next(events(session))
-        assert torch.equal(session.network.first.weight, before)
-        assert session.scaler.get_scale() < scale
+    with open_training(card, plan, toy_pack, tmp_path) as run:
+        before, scale = run.network.first.weight.detach().clone(), run.scaler.get_scale()
+        run.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
+        next(events(run))
+        assert torch.equal(run.network.first.weight, before)
+        assert run.scaler.get_scale() < scale
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_compiled_network_takes_the_same_steps(toy_pack: str, tmp_path: Path) 
         with open_training(
             card, replace(plan, compiled=compiled), toy_pack, tmp_path / str(compiled)
         ) as s:
-            s.network.drop.p = 0.0  # a compiled network draws other lots
+            s.network.drop.p = 0.0  # a compiled network draws other random numbers
             losses.append([event.loss for event in events(s)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -70,7 +70,7 @@ def test_compiling_without_a_compiler_is_refused_at_the_start(
     with pytest.raises(
         IsbenchError, match=r"compiled=on needs a C\+\+ compiler, but .*no-such-compiler"
     ):
-        train(card, replace(RECIPE, compiled=True), toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=replace(RECIPE, compiled=True))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
@@ -78,17 +78,17 @@ def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Pat
     with pytest.raises(
         IsbenchError, match=r"the loss is .* at step \d+; the last checkpoint is kept"
     ):
-        train(card, plan, toy_pack, tmp_path)
+        train(card, toy_pack, tmp_path, recipe=plan)
 
 
 def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, gradient_clip=0.0, checks=Checks(validation=0))
-    with open_training(card, plan, toy_pack, tmp_path) as session:
-        before = {key: value.clone() for key, value in session.network.state_dict().items()}
-        session.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with open_training(card, plan, toy_pack, tmp_path) as run:
+        before = {key: value.clone() for key, value in run.network.state_dict().items()}
+        run.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
         with pytest.raises(IsbenchError, match=r"the norm of its gradient (inf|nan) at step 1;"):
-            list(events(session))
-        for net in (session.network, session.mean):
+            list(events(run))
+        for net in (run.network, run.mean):
             for name, parameter in net.named_parameters():
                 assert torch.equal(parameter, before[name])
     assert not (tmp_path / "training.pt").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,29 +54,40 @@ def test_a_resumed_training_is_the_whole_one(
 ) -> None:
     out = tmp_path / "resumed"
     for number, stop in enumerate(stops):
-        with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as session:
-            for event in events(session):
+        with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as run:
+            for event in events(run):
                 if isinstance(event, Report) and event.step == stop:
                     break
-            session.checkpoint()
-    assert train(card, RECIPE, toy_pack, out, resume=True) == Outcome(9, True, {})
+            run.checkpoint()
+    assert train(card, toy_pack, out, recipe=RECIPE, resume=True) == Outcome(9, True, {})
     assert same_training(whole, out)
 
 
 def test_a_training_again_is_the_same(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     assert same_training(whole, tmp_path)
 
 
 def test_another_seed_is_another_training(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, seed=1), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, seed=1))
     assert rows(tmp_path / "log.csv") != rows(whole / "log.csv")
 
 
 def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_path: Path) -> None:
-    train(card, replace(RECIPE, checks=Checks(validation=0)), toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, checks=Checks(validation=0)))
     one, other = (torch.load(p / "training.pt", weights_only=True) for p in (whole, tmp_path))
     assert all(torch.equal(one["mean"][key], other["mean"][key]) for key in one["mean"])
+
+
+@pytest.fixture
+def stray_signals() -> Iterator[list[int]]:
+    """Collect the signals that no training catches: they would end the process of the tests."""
+    stray: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    outer = {one: signal.signal(one, lambda number, _: stray.append(number)) for one in numbers}
+    yield stray
+    for one, handler in outer.items():
+        signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
 
 @pytest.mark.skipif(
@@ -84,29 +96,32 @@ def test_how_often_one_looks_changes_no_weight(toy_pack: str, whole: Path, tmp_p
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_after_the_step_and_loses_nothing(
-    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path
+    number: signal.Signals, toy_pack: str, whole: Path, tmp_path: Path, stray_signals: list[int]
 ) -> None:
     before = signal.getsignal(number)
-    with open_training(card, RECIPE, toy_pack, tmp_path) as session:
-        for event in events(session):
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        for event in events(run):
             if isinstance(event, Report) and event.step == 5:
                 assert signal.getsignal(number) != before
                 signal.raise_signal(number)
-        assert session.step == 6
+        assert run.step == 6
+    assert stray_signals == []
     assert signal.getsignal(number) == before
-    assert train(card, RECIPE, toy_pack, tmp_path, resume=True).complete
+    assert train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True).complete
     assert same_training(whole, tmp_path)
 
 
 def test_a_training_learns(toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, steps=60, checks=Checks(log=20, validation=0))
-    train(card, plan, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=plan)
     losses = [float(row["loss"]) for row in rows(tmp_path / "log.csv")]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_images_that_cannot_be_used_are_named_at_the_end(toy_pack: str, tmp_path: Path) -> None:
-    ended = train(card, replace(RECIPE, steps=30, checks=Checks(validation=0)), toy_pack, tmp_path)
+    ended = train(
+        card, toy_pack, tmp_path, recipe=replace(RECIPE, steps=30, checks=Checks(validation=0))
+    )
     assert ended.complete
     assert list(ended.faults) == ["toy/img/007.png"]
 
@@ -116,13 +131,13 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
     option: str, toy_pack: str, tmp_path: Path
 ) -> None:
     short = replace(RECIPE, checks=Checks(validation=0))
-    with open_training(card, short, toy_pack, tmp_path) as session:
-        next(events(session))
-        session.checkpoint()
+    with open_training(card, short, toy_pack, tmp_path) as run:
+        next(events(run))
+        run.checkpoint()
     other = {**card.options, "flip": True, "zoom_target": 64, "threshold": 0.3}
     changed = replace(card, options={**card.options, option: other[option]})
-    with open_training(changed, short, toy_pack, tmp_path, resume=True) as session:
-        assert session.step == 1
+    with open_training(changed, short, toy_pack, tmp_path, resume=True) as run:
+        assert run.step == 1
     changed = replace(changed, options={**changed.options, "dropout": 0.5})
     refused = r"options\.dropout is 0\.1 there and 0\.5 here"
     with (
@@ -135,19 +150,19 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
 def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
     (tmp_path / "training.pt").write_bytes(b"no checkpoint")
     with pytest.raises(IsbenchError, match="is damaged"):
-        train(card, RECIPE, toy_pack, tmp_path, resume=True)
+        train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True)
 
 
 def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="has no network to train"):
-        train(ModelCard("bare", build=build), RECIPE, toy_pack, tmp_path)
+        train(ModelCard("bare", build=build), toy_pack, tmp_path, recipe=RECIPE)
 
 
 def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     board = EventAccumulator(str(tmp_path / "board")).Reload()
     assert {"log/loss", "log/iou", "validation/noc90"} <= set(board.Tags()["scalars"])
     assert board.Tags()["images"] == ["samples"]
@@ -156,7 +171,7 @@ def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -
 def test_a_training_leaves_the_surroundings_as_they_were(toy_pack: str, tmp_path: Path) -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), cv2.getNumThreads()
-    train(card, RECIPE, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=RECIPE)
     assert torch.equal(torch.get_rng_state(), before)
     assert cv2.getNumThreads() == threads
 
@@ -171,20 +186,20 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
         checks=Checks(validation=0, objects=20),
     )  # fmt: skip
     model = ModelCard("smoke", build=build, networks=lambda **_: {"network": Ritm(Mini())})
-    with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as session:
+    with open_training(model, smoke, f"pack:{real_data / 'train'}", tmp_path) as run:
 
         def iou(predictor: Predictor) -> NDArray[np.float64]:
             """Return the mean IoU of held-out objects after each of 10 clicks."""
-            samples = map(session.held.load, session.held.keys)
+            samples = map(run.held.load, run.held.keys)
             games = play(predictor, samples, Rules(max_clicks=10))
             return curves([game.trajectory for game in games], 10).mean(axis=0)
 
         # images as large as those it was trained on: it has no time to learn more scales
         network = CropPredictor(
-            InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, session.mean)
+            InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, run.mean)
         )
         drawn, simple = iou(network), iou(nearest.build())
-        for _ in events(session):
+        for _ in events(run):
             pass
         trained = iou(network)
     assert trained.mean() > simple.mean() + 0.1 > drawn.mean() + 0.1, (trained, simple, drawn)

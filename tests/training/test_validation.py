@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) -> None:
-    with open_training(card, RECIPE, toy_pack, tmp_path) as session:
-        verdicts = [event for event in events(session) if isinstance(event, Verdict)]
-        assert not {k.partition("#")[0] for k in session.held.keys} & {
-            one.name for one in session.corpus.entries
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        verdicts = [event for event in events(run) if isinstance(event, Verdict)]
+        assert not {k.partition("#")[0] for k in run.held.keys} & {
+            one.name for one in run.corpus.entries
         }
     assert [one.step for one in verdicts] == [4, 8, 9]
     for one in verdicts:
@@ -39,10 +39,10 @@ def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) 
 
 
 @contextmanager
-def opened_with(model: ModelCard, data: str, out: Path) -> Iterator[TrainingRun]:
+def open_with(model: ModelCard, data: str, out: Path) -> Iterator[TrainingRun]:
     checks = Checks(validation=9, objects=3, clicks=4)
-    with open_training(model, replace(RECIPE, checks=checks), data, out) as session:
-        yield session
+    with open_training(model, replace(RECIPE, checks=checks), data, out) as run:
+        yield run
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_validation_is_what_a_run_gives_with_the_weights_that_ship(
     options: dict[str, float], toy_pack: str, tmp_path: Path
 ) -> None:
     model = replace(card, options={**card.options, **options})
-    with opened_with(model, toy_pack, tmp_path / "training") as session:
-        (verdict,) = (event for event in events(session) if isinstance(event, Verdict))
+    with open_with(model, toy_pack, tmp_path / "training") as run:
+        (verdict,) = (event for event in events(run) if isinstance(event, Verdict))
         played = eager(model, str(tmp_path / "training" / WEIGHTS))
-        recorded = runner.run(played, session.held, Rules(4, TARGETS[-1]), out=tmp_path)
+        recorded = runner.run(played, run.held, Rules(4, TARGETS[-1]), out=tmp_path)
         iou = curves(recorded.trajectories, 4)
     assert verdict.scores.noc == tuple(clicks_to(iou, target).mean() for target in TARGETS)
     assert verdict.scores.iou[:3] == pytest.approx(iou[:, :3].mean(axis=0), abs=1e-12)
@@ -71,19 +71,19 @@ def test_the_cards_own_answer_is_what_is_validated(toy_pack: str, tmp_path: Path
     scores = []
     for threshold in (0.01, 0.99):
         model = replace(card, options={**card.options, "threshold": threshold})
-        with opened_with(model, toy_pack, tmp_path / str(threshold)) as session:
-            scores.append(validate(session).iou[0])
+        with open_with(model, toy_pack, tmp_path / str(threshold)) as run:
+            scores.append(validate(run).iou[0])
     assert scores[0] != scores[1]
 
 
 def test_validation_leaves_the_training_as_it_was(toy_pack: str, tmp_path: Path) -> None:
-    with opened_with(card, toy_pack, tmp_path) as session:
-        session.network.train()
-        lots, state = torch.get_rng_state(), session.network.state_dict()
+    with open_with(card, toy_pack, tmp_path) as run:
+        run.network.train()
+        rng_state, state = torch.get_rng_state(), run.network.state_dict()
         before = {key: value.clone() for key, value in state.items()}
-        validate(session)
-        assert torch.equal(torch.get_rng_state(), lots)
-        assert all(module.training for module in session.network.modules())
+        validate(run)
+        assert torch.equal(torch.get_rng_state(), rng_state)
+        assert all(module.training for module in run.network.modules())
         assert all(torch.equal(value, before[key]) for key, value in state.items())
         assert [one.name for one in tmp_path.iterdir()] in ([], ["board"])
 
@@ -95,9 +95,9 @@ def test_a_card_that_cannot_be_played_is_told_before_the_first_step(
     message = "validation cannot play tiny: option threshold is 2.0.* checks.validation=0"
     with (
         pytest.raises(IsbenchError, match=message),
-        opened_with(model, toy_pack, tmp_path / "first"),
+        open_with(model, toy_pack, tmp_path / "first"),
     ):
         pass
     silent = replace(RECIPE, steps=1, checks=Checks(validation=0))
-    with open_training(model, silent, toy_pack, tmp_path / "second") as session:
-        assert len(list(events(session))) == 1
+    with open_training(model, silent, toy_pack, tmp_path / "second") as run:
+        assert len(list(events(run))) == 1

@@ -70,7 +70,7 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     assert set(loaded.new) == {"aux.weight", "aux.bias", "more.weight", "more.bias"}
     assert set(loaded.left) == {"aux.weight", "aux.bias"}
     plan = replace(RECIPE, init=str(whole / WEIGHTS), steps=1, learning_rate=1e-9)
-    train(card, plan, toy_pack, tmp_path)
+    train(card, toy_pack, tmp_path, recipe=plan)
     assert read_card(tmp_path / WEIGHTS)["origin"].startswith(f"{WEIGHTS} ")
     one, other = Tiny(), Tiny()
     load_checkpoint([one], whole / WEIGHTS)

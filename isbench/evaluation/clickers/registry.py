@@ -5,14 +5,13 @@ Not here: which clicker a preset uses (`isbench.protocol`), and what a clicker m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation.clickers.contract import ask_clicker
-from isbench.extensions import Group, list_names, load_extension
+from isbench.extensions import Group, check_name_and_version, list_names, load_extension
 from isbench.options import format_option, is_recordable, parse_option
 from isbench.types import Clicker, ClickFunction, Scalar
 
@@ -93,14 +92,7 @@ def make_function(clicker: ChosenClicker) -> ClickFunction:
 
 def check_card(card: Clicker) -> None:
     """Raise IsbenchError for a card whose name, version or parameters cannot be recorded."""
-    if not isinstance(card.name, str) or not re.fullmatch(r"[\w.+-]+", card.name):
-        raise IsbenchError(
-            f"a clicker is named {card.name!r}; wanted letters, digits, '.', '+', '-' and '_' only"
-        )
-    if not isinstance(card.version, str) or not card.version:
-        raise IsbenchError(
-            f"clicker {card.name} has version {card.version!r}; wanted a string such as '1'"
-        )
+    check_name_and_version(CLICKERS, card.name, card.version)
     for key, value in card.parameters.items():
         if not isinstance(key, str) or not key.isidentifier() or not is_recordable(value):
             raise IsbenchError(
@@ -121,11 +113,12 @@ def _parse_parameters(card: Clicker, words: Sequence[str]) -> dict[str, Scalar]:
     for word in words:
         key, text = _split_word(card, word.strip()) or (next(in_order, None), word)
         if key is None:
-            raise IsbenchError(_describe_surplus(card, word))
+            raise IsbenchError(_describe_surplus(card, word), setting="clicker")
         if key in values:
-            raise IsbenchError(f"parameter {key} of clicker {card.name} is given twice")
+            message = f"parameter {key} of clicker {card.name} is given twice"
+            raise IsbenchError(message, setting="clicker")
         what = f"parameter {key} of clicker {card.name}"
-        values[key] = parse_option(what, text.strip(), card.parameters[key])
+        values[key] = parse_option(what, text.strip(), card.parameters[key], "clicker")
     return values
 
 
@@ -135,7 +128,7 @@ def _split_word(card: Clicker, word: str) -> tuple[str, str] | None:
     if equals and key in card.parameters:
         return key, text
     if equals and card.parameters:
-        raise unknown(f"parameter of clicker {card.name}", key, card.parameters)
+        raise unknown(f"parameter of clicker {card.name}", key, card.parameters, "clicker")
     return (word, "on") if isinstance(card.parameters.get(word), bool) else None
 
 

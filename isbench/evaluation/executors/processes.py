@@ -23,8 +23,10 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.job import Job
 from isbench.types import Game
 
-# (job, chunks of keys, workers) -> games; None workers: as many as fit
-Executor: TypeAlias = Callable[[Job, Iterable[Sequence[str]], int | None], Iterator["Game | Lost"]]
+# (job, chunks of keys, workers) -> games; None workers: as many as finish soonest
+Executor: TypeAlias = Callable[
+    [Job, Iterable[Sequence[str]], int | None], Iterator["Game | LostObject"]
+]
 
 _READY = "ready"
 _MOST = 8  # most processes by default; each holds a model
@@ -36,7 +38,7 @@ class WorkerFault(Exception):
     """An internal error in a worker, with its traceback."""
 
 
-class Lost(NamedTuple):
+class LostObject(NamedTuple):
     """An object at which `DEATHS` workers died."""
 
     key: str
@@ -54,12 +56,14 @@ class _Worker:
 
 def play_here(
     job: Job, chunks: Iterable[Sequence[str]], workers: int | None
-) -> Iterator[Game | Lost]:
+) -> Iterator[Game | LostObject]:
     """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
-    With None playing starts in this process, and moves to one process per core once that is
-    estimated to finish sooner.
+    With None there is one process per GPU. Without a GPU, playing starts in this process, and moves
+    to one process per core once that is estimated to finish sooner.
     """
+    if workers is None and job.on_gpu:
+        workers = _count_gpus(job)
     if workers is not None and workers > 1:
         yield from play_in_processes(job, chunks, workers)
         return
@@ -78,6 +82,13 @@ def play_here(
             return
 
 
+def _count_gpus(job: Job) -> int:
+    from isbench.nn.runtime.compute import list_devices  # imports torch, so only for networks
+
+    assert job.model.runtime is not None
+    return list_devices(job.model.runtime.device)
+
+
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -87,12 +98,13 @@ def count_cores() -> int:
 
 def play_in_processes(
     job: Job, chunks: Iterable[Sequence[str]], workers: int
-) -> Iterator[Game | Lost]:
+) -> Iterator[Game | LostObject]:
     """Assign chunks of keys to `workers` processes and yield games as they finish.
 
     The job must be picklable; every process builds its predictor once. One worker plays the objects
     of a chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
-    object at which `DEATHS` workers died is yielded as Lost. Exceptions of workers are re-raised.
+    object at which `DEATHS` workers died is yielded as LostObject. Exceptions of workers are
+    re-raised.
     """
     _check_sendable(job)
     waiting = deque(tuple(chunk) for chunk in chunks)
@@ -139,7 +151,7 @@ def _assign_chunks(
 
 def _remove_dead_worker(
     worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
-) -> Iterator[Lost]:
+) -> Iterator[LostObject]:
     """Requeue a dead worker's chunk, without an object at which too many workers died."""
     worker.process.join()
     worker.pipe.close()
@@ -151,7 +163,7 @@ def _remove_dead_worker(
         )
     deaths[worker.keys[0]] += 1
     if deaths[worker.keys[0]] == DEATHS:
-        yield Lost(worker.keys.popleft(), worker.process.exitcode)
+        yield LostObject(worker.keys.popleft(), worker.process.exitcode)
     if worker.keys:
         waiting.appendleft(tuple(worker.keys))
 

@@ -11,10 +11,10 @@ import socket
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.executors.processes import DEATHS, Lost
+from isbench.evaluation.executors.processes import DEATHS, LostObject
 from isbench.evaluation.job import Job
 from isbench.types import Game
 
@@ -23,26 +23,25 @@ _TIMEOUT = 600  # seconds to wait for a first worker: machines may have to start
 
 @dataclass(frozen=True)
 class Ray:
-    """A cluster and the resources of its workers; called like `processes.play_in_processes`."""
+    """A cluster; called like `processes.play_here`."""
 
     address: str = "auto"  # of the cluster; "local": a temporary one on this machine
-    cpus: int = 1  # per worker
-    gpus: int = 0
 
     def __call__(
         self, job: Job, chunks: Iterable[Sequence[str]], workers: int | None
-    ) -> Iterator[Game | Lost]:
+    ) -> Iterator[Game | LostObject]:
         """Assign chunks of keys to `workers` processes and yield games as they finish.
 
         None means as many workers as the cluster has room for. Objects of a lost machine or worker
-        are reassigned; an object at which `DEATHS` workers died is yielded as Lost. Exceptions of
-        workers are re-raised.
+        are reassigned; an object at which `DEATHS` workers died is yielded as LostObject.
+        Exceptions of workers are re-raised.
         """
         ray = _connect(self.address)
         try:
-            count = workers or _count_workers(ray, self)
+            resources = _choose_resources(job)
+            count = workers or _count_workers(ray, resources)
             waiting = deque(deque(chunk) for chunk in chunks)
-            yield from _Workers(ray, self, ray.put(job), waiting).games(count)
+            yield from _Workers(ray, resources, ray.put(job), waiting).games(count)
         finally:
             ray.shutdown()
 
@@ -54,7 +53,8 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise IsbenchError("executor ray is not installed: pip install 'isbench[ray]'") from error
+        message = "executor ray is not installed: pip install 'isbench[ray]'"
+        raise IsbenchError(message, setting="executor") from error
     extra: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         _probe(address)
@@ -63,7 +63,8 @@ def _connect(address: str) -> Any:
         reason = " ".join(str(error).split())
         raise IsbenchError(
             f"no Ray cluster at {address} ({reason}); start one with `ray start --head`, or use "
-            "--address local"
+            "the address local",
+            setting="address",
         ) from error
     return ray
 
@@ -75,11 +76,23 @@ def _probe(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-def _count_workers(ray: Any, worker: Ray) -> int:
-    resources = ray.cluster_resources()
+class _Resources(NamedTuple):
+    """The resources of a worker."""
+
+    cpus: int
+    gpus: int
+
+
+def _choose_resources(job: Job) -> _Resources:
+    runtime = job.model.runtime
+    return _Resources(1 if runtime is None else runtime.threads, int(job.on_gpu))
+
+
+def _count_workers(ray: Any, worker: _Resources) -> int:
+    available = ray.cluster_resources()
     if worker.gpus:
-        return max(1, int(resources.get("GPU", 0) // worker.gpus))
-    return max(1, int(resources.get("CPU", 1) // worker.cpus))
+        return max(1, int(available.get("GPU", 0) // worker.gpus))
+    return max(1, int(available.get("CPU", 1) // worker.cpus))
 
 
 class _PlayerActor:
@@ -103,7 +116,7 @@ class _Workers:
     """The workers and their chunks; keys are assigned one by one, a chunk to a single worker."""
 
     ray: Any
-    worker: Ray
+    worker: _Resources
     job: Any  # Ray's reference to the job
     waiting: deque[deque[str]]
     starting: dict[Any, Any] = field(default_factory=dict)  # reference of `ready` -> worker
@@ -113,7 +126,7 @@ class _Workers:
     deaths: Counter[str] = field(default_factory=Counter)
     startup_deaths: int = 0  # workers that died before they were ready
 
-    def games(self, workers: int) -> Iterator[Game | Lost]:
+    def games(self, workers: int) -> Iterator[Game | LostObject]:
         """Play all waiting chunks."""
         for _ in range(min(workers, len(self.waiting))):
             self._start_worker()
@@ -141,7 +154,8 @@ class _Workers:
         raise IsbenchError(
             f"the Ray cluster had no room for a worker with {self.worker.cpus} CPUs and "
             f"{self.worker.gpus} GPUs for {_TIMEOUT} s; it has {resources.get('CPU', 0):.0f} CPUs "
-            f"and {resources.get('GPU', 0):.0f} GPUs: add machines, or lower --threads"
+            f"and {resources.get('GPU', 0):.0f} GPUs: add machines, or use fewer threads",
+            setting="threads",
         )
 
     def _start_worker(self) -> None:
@@ -167,7 +181,7 @@ class _Workers:
         else:
             self.idle.append(worker)
 
-    def _remove_dead_worker(self, done: Any) -> Iterator[Lost]:
+    def _remove_dead_worker(self, done: Any) -> Iterator[LostObject]:
         """Requeue a dead worker's chunk, without an object that killed too many; start another."""
         self._start_worker()
         if self.starting.pop(done, None) is not None:
@@ -181,7 +195,7 @@ class _Workers:
         _, chunk = self.busy.pop(done)
         self.deaths[chunk[0]] += 1
         if self.deaths[chunk[0]] == DEATHS:
-            yield Lost(chunk.popleft(), None)
+            yield LostObject(chunk.popleft(), None)
         if chunk:
             self.waiting.appendleft(chunk)
             if self.idle:  # the new worker may never get resources

@@ -73,7 +73,7 @@ def chain(
     return nn.Sequential(block(in_channels, width, stride), *rest)
 
 
-def _dilated_chain(
+def _make_dilated_chain(
     block: Block, in_channels: int, width: int, blocks: int, dilation: int
 ) -> nn.Sequential:
     """Return a chain that is dilated instead of strided, with the same receptive field."""
@@ -117,8 +117,8 @@ class ResNet(nn.Module):
         self.widths = widths[0], widths[3]  # channels of `skip` and of `last`
         self.layer1 = chain(block, stem, 64, blocks[0])
         self.layer2 = chain(block, widths[0], 128, blocks[1], stride=2)
-        self.layer3 = _dilated_chain(block, widths[1], 256, blocks[2], dilation=2)
-        self.layer4 = _dilated_chain(block, widths[2], 512, blocks[3], dilation=4)
+        self.layer3 = _make_dilated_chain(block, widths[1], 256, blocks[2], dilation=2)
+        self.layer4 = _make_dilated_chain(block, widths[2], 512, blocks[3], dilation=4)
 
     def stem(self, image: Tensor, extra: Tensor | None = None) -> Tensor:
         """Return the stem of a normalised image with the click maps added, at stride 2."""

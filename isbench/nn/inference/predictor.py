@@ -51,15 +51,15 @@ class Picture:
 
         The result is bit-exact with resizing all four channels at once; the image's are cached.
         """
-        crop = self._resized_crop(box, size, 4).clone()
+        crop = self._resize_crop(box, size, 4).clone()
         crop[:, 3:] = resize_bilinear(_crop(x, box), size)
         return crop
 
     def without_map(self, box: Box, size: tuple[int, int]) -> Tensor:
         """Return a box of the image, resized to (1, 3, *size)."""
-        return self._resized_crop(box, size, 3)
+        return self._resize_crop(box, size, 3)
 
-    def _resized_crop(self, box: Box, size: tuple[int, int], channels: int) -> Tensor:
+    def _resize_crop(self, box: Box, size: tuple[int, int], channels: int) -> Tensor:
         # PyTorch resizes three channels with another kernel than four
         key = box, size, channels
         resized = self._crops.pop(key, None)
@@ -122,7 +122,7 @@ def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
+def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -> State:
     """Return the state before the first click; an initial mask has probability 1."""
     rows, cols = picture.pixels.shape[-2:]
     if initial is None:
@@ -130,7 +130,7 @@ def start_state(picture: Picture, initial: Mask | None, sure: float) -> State:
         return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
     probability = _rescale(mask, (rows, cols))
-    return State(picture, probability, (probability[0, 0] > sure).cpu().numpy(), None)
+    return State(picture, probability, (probability[0, 0] > zoom_threshold).cpu().numpy(), None)
 
 
 def scale_clicks(clicks: Sequence[Click], picture: Picture) -> tuple[Click, ...]:
@@ -150,7 +150,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
     mask, certain, broken = yield HostRequest(
         (
             whole[0, 0] > config.threshold,
-            probability[0, 0] > config.sure,
+            probability[0, 0] > config.zoom_threshold,
             probability.isnan().any().reshape(1, 1),
         )
     )
@@ -274,7 +274,7 @@ class InferenceConfig:
     previous_mask: bool = True  # networks take the previous mask as a fourth channel
 
     @property
-    def sure(self) -> float:
+    def zoom_threshold(self) -> float:
         """Return the probability above which a pixel counts when zooming in."""
         return self.zoom.threshold if self.zoom else self.threshold
 
@@ -335,9 +335,11 @@ def make_config(
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
         if int(options[name]) < least:
-            raise IsbenchError(f"option {name} is {options[name]}; wanted {least} pixels or more")
+            message = f"option {name} is {options[name]}; wanted {least} pixels or more"
+            raise IsbenchError(message, setting="options")
     if not 0 < threshold < 1:
-        raise IsbenchError(f"option threshold is {threshold}; wanted above 0 and below 1")
+        message = f"option threshold is {threshold}; wanted above 0 and below 1"
+        raise IsbenchError(message, setting="options")
     return InferenceConfig(
         replace(zoom, target=target) if options["zoom"] else None,
         bool(options["flip"]),
@@ -362,7 +364,7 @@ class CropPredictor:
 
     def start(self, encoded: Picture, initial: Mask | None) -> State:
         """Return the state before the first click."""
-        return start_state(encoded, initial, self.config.sure)
+        return start_state(encoded, initial, self.config.zoom_threshold)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""

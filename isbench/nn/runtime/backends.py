@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit, unknown
-from isbench.nn.network import Computed, make_examples
+from isbench.nn.network import Computed, compute_outputs, make_examples
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
 
@@ -28,10 +28,11 @@ def choose_backend(name: str, device: str, precision: str, gradients: bool = Fal
     unknown or unavailable.
     """
     if name not in ("auto", *_BACKENDS):
-        raise unknown("backend", name, ("auto", *_BACKENDS))
+        raise unknown("backend", name, ("auto", *_BACKENDS), "backend")
     if gradients and name not in ("auto", "eager"):
         raise IsbenchError(
-            f"backend {name} computes no gradients, which this model needs; wanted eager"
+            f"backend {name} computes no gradients, which this model needs; wanted eager",
+            setting="backend",
         )
     if gradients:
         return "eager"
@@ -39,9 +40,11 @@ def choose_backend(name: str, device: str, precision: str, gradients: bool = Fal
     if name == "auto":
         return "openvino" if openvino.is_installed() and on_cpu and precision == "fp32" else "eager"
     if name == "openvino" and not openvino.is_installed():
-        raise IsbenchError("backend openvino is not installed: pip install 'isbench[cpu]'")
+        message = "backend openvino is not installed: pip install 'isbench[cpu]', or use eager"
+        raise IsbenchError(message, setting="backend")
     if name == "openvino" and not on_cpu:
-        raise IsbenchError(f"backend openvino runs on the CPU, not on {device}; wanted eager")
+        message = f"backend openvino runs on the CPU, not on {device}; wanted eager"
+        raise IsbenchError(message, setting="backend")
     return name
 
 
@@ -57,7 +60,7 @@ def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
     examples = make_examples(network, _TRIAL_SIZE, _TRIAL_POINTS)
     inputs = [torch.cat([x, x]).to(runtime.device) for x in examples]
     with torch.inference_mode():
-        expected, actual = network(*inputs), compiled(*inputs)
+        expected, actual = compute_outputs(network, inputs), compiled(*inputs)
     _check_outputs(runtime.backend, expected, actual)
     return compiled
 
@@ -68,7 +71,8 @@ def _check_outputs(backend: str, expected: Sequence[Tensor], actual: Sequence[Te
     if shapes != wanted:  # happens with OpenVINO on processors without AVX2
         raise Unfit(
             f"backend {backend} gives outputs of shape {_join(shapes)}; wanted {_join(wanted)}: "
-            "use --backend eager"
+            "use the eager backend",
+            setting="backend",
         )
     for output, reference in zip(actual, expected, strict=True):
         scale = max(1.0, reference.abs().max().item())
@@ -76,7 +80,8 @@ def _check_outputs(backend: str, expected: Sequence[Tensor], actual: Sequence[Te
         if not error <= TOLERANCE:
             raise Unfit(
                 f"backend {backend} gives outputs {error:.1e} off; wanted {TOLERANCE:.0e}: use "
-                "--backend eager"
+                "the eager backend",
+                setting="backend",
             )
 
 
@@ -95,7 +100,7 @@ def _compile(network: nn.Module, runtime: Runtime) -> Computed:
 
 
 def _openvino(network: nn.Module, runtime: Runtime) -> Computed:
-    return openvino.Compiled(network, runtime)
+    return openvino.CompiledNetwork(network, runtime)
 
 
 _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {

@@ -23,6 +23,7 @@ from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
 _MOST_KEYS = 3  # most keys that an error lists
+_LONGEST_HEADER = 100_000_000  # bytes, as the format allows
 # beginnings of keys that training tools add, and what saves the state dict without them
 _PREFIXES = {
     "module.": "save `network.module.state_dict()`",
@@ -55,13 +56,14 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
 def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
     """Return the networks that share a weight file, in order.
 
-    They share one unless a key names different tensors in two of them; then each has its own.
+    They share one unless a key names different tensors in two of them; then each has its own. A
+    network without tensors needs none.
     """
     tensors: dict[str, Tensor] = {}
     for network in networks:
         for key, tensor in network.state_dict(keep_vars=True).items():
             if tensors.setdefault(key, tensor) is not tensor:
-                return [[one] for one in networks]
+                return [[one] for one in networks if one.state_dict()]
     return [list(networks)]
 
 
@@ -92,7 +94,7 @@ def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(9)
     # the length of a JSON header, then the header
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER
 
 
 def _find_state(path: Path, stored: Any) -> Mapping[str, Tensor]:

@@ -6,28 +6,39 @@ on every device.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from isbench.errors import IsbenchError, unknown
-from isbench.nn.network import Computed, Networks
+from isbench.nn.network import (
+    Computed,
+    Networks,
+    check_examples,
+    compute_outputs,
+    make_examples,
+)
 from isbench.nn.runtime.backends import accelerate
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.types import Runtime
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SEED = 0  # of randomly initialised weights
+# in torch's errors about tensors that autograd did not record
+_NEEDS_GRADIENTS = re.compile(r"requires?[ _]grad|inference tensor", re.IGNORECASE)
 
 
 def build_networks(make: Callable[[], Networks], runtime: Runtime) -> Mapping[str, Computed]:
     """Return a card's networks for the runtime's backend, by name; see `load_networks`.
 
-    Raises Unfit if the outputs on the backend differ from those of a network.
+    Raises Unfit if the outputs on the backend differ from those of a network, and IsbenchError for
+    one without `example_inputs`.
     """
     networks = load_networks(make, runtime)
     for network in networks.values():
+        check_examples(network)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with inference(runtime):
         return {name: accelerate(network, runtime) for name, network in networks.items()}
@@ -37,7 +48,7 @@ def load_networks(make: Callable[[], Networks], runtime: Runtime) -> Networks:
     """Return networks for inference, their weights loaded, or randomly initialised if none are set.
 
     All networks are in one weight file, unless their keys name different tensors: then each has a
-    file of its own, in order. Raises IsbenchError for a wrong number of files, and for weights that
+    separate file, in order. Raises IsbenchError for a wrong number of files, and for weights that
     changed since they were hashed.
     """
     with torch.random.fork_rng(devices=[]):
@@ -55,13 +66,32 @@ def load_networks(make: Callable[[], Networks], runtime: Runtime) -> Networks:
     return networks
 
 
+def check_networks(make: Callable[[], Networks]) -> None:
+    """Raise IsbenchError unless networks take their example inputs, and batches of them."""
+    runtime = Runtime()
+    for name, network in load_networks(make, runtime).items():
+        examples = make_examples(network, (33, 48), 4)
+        try:
+            with inference(runtime):
+                compute_outputs(network, [torch.cat([x, x]) for x in examples])
+        except IsbenchError:
+            raise
+        except Exception as error:  # third-party code may raise anything
+            raise IsbenchError(
+                f"network {name} raised {type(error).__name__} for a batch of its example inputs: "
+                f"{error}"
+            ) from error
+
+
 def _check_files(runtime: Runtime, wanted: int) -> None:
-    if len(runtime.weights) != wanted:
+    given = len(runtime.weights)
+    if given != wanted:
+        needed = "1 weight file" if wanted == 1 else f"{wanted} weight files, one per network,"
         names = ",".join(map(str, runtime.weights))
         raise IsbenchError(
-            f"this model has {wanted} network{'s' * (wanted > 1)} but was given "
-            f"{len(runtime.weights)} weight files ({names}); wanted --weights "
-            f"{','.join(['FILE'] * wanted)}"
+            f"this model needs {needed} but was given {given} ({names}); wanted "
+            f"{','.join(['FILE'] * wanted)}",
+            setting="weights",
         )
 
 
@@ -69,7 +99,7 @@ def _check_files(runtime: Runtime, wanted: int) -> None:
 def inference(runtime: Runtime) -> Iterator[None]:
     """Run the `with` block in the runtime's precision and number of threads.
 
-    Gradients are off unless the runtime asks for them.
+    Gradients are off unless the runtime asks for them. Then an error of autograd says how to ask.
     """
     threads, allow_tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(runtime.threads)
@@ -78,6 +108,12 @@ def inference(runtime: Runtime) -> Iterator[None]:
     try:
         with torch.inference_mode(not runtime.gradients), _autocast(runtime):
             yield
+    except RuntimeError as error:
+        if runtime.gradients or not _NEEDS_GRADIENTS.search(str(error)):
+            raise
+        raise RuntimeError(
+            f"{error}; a model that computes gradients needs gradients=True on its card"
+        ) from error
     finally:
         torch.backends.cudnn.allow_tf32 = allow_tf32
         torch.set_num_threads(threads)
@@ -107,14 +143,15 @@ def parse_device(name: str) -> str:
     """
     kind, _, number = name.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps") or (number and kind != "cuda"):
-        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"))
+        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"), "device")
     mps = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     gpus = torch.cuda.device_count()
     if (kind == "cuda" and not _is_available(number, gpus)) or (kind == "mps" and not mps):
         available = ", ".join([f"cuda:{n}" for n in range(gpus)] + ["mps"] * mps + ["cpu"])
-        raise IsbenchError(f"device {name} is not available; this machine has {available}")
+        message = f"device {name} is not available; this machine has {available}"
+        raise IsbenchError(message, setting="device")
     return name
 
 
@@ -125,5 +162,5 @@ def _is_available(number: str, gpus: int) -> bool:
 def parse_precision(name: str) -> str:
     """Return the name of a precision; raises IsbenchError for an unknown one."""
     if name not in PRECISIONS:
-        raise unknown("precision", name, PRECISIONS)
+        raise unknown("precision", name, PRECISIONS, "precision")
     return name

@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -39,13 +40,10 @@ def is_installed() -> bool:
     return find_spec("openvino") is not None
 
 
-class Compiled:
+class CompiledNetwork:
     """A network compiled by OpenVINO, on the runtime's number of threads."""
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
-        import openvino
-
-        core = openvino.Core()
         hints = {
             "INFERENCE_NUM_THREADS": runtime.threads,
             "NUM_STREAMS": 1,
@@ -53,9 +51,9 @@ class Compiled:
             # with pinning every worker process would choose the same first cores
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = core.compile_model(
-            _find_cached(network), "CPU", hints
-        ).create_infer_request()
+        self._request = (
+            _make_core().compile_model(_find_cached(network), "CPU", hints).create_infer_request()
+        )
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs."""
@@ -63,6 +61,18 @@ class Compiled:
         outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
         # copied, since the next call writes into them
         return tuple(torch.from_numpy(outputs[k].copy()) for k in range(len(outputs)))
+
+
+@cache
+def _make_core() -> Any:
+    """Return OpenVINO's core, one for the life of the process.
+
+    The CPU plugin gives the thread a stack for signal handlers. When the last core ends it unmaps
+    this stack but leaves it registered, so that the next signal would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _find_cached(network: nn.Module) -> Path:
@@ -87,7 +97,8 @@ def _add_to_cache(network: nn.Module, found: Path) -> None:
     except OSError as error:
         raise IsbenchError(
             f"cannot write OpenVINO's cache {found.parent}: {error}; free some space, or use "
-            "--backend eager"
+            "the eager backend",
+            setting="backend",
         ) from error
     try:
         openvino.save_model(_trace(network), temporary / _FILE, compress_to_fp16=False)
@@ -95,7 +106,8 @@ def _add_to_cache(network: nn.Module, found: Path) -> None:
     except OSError as error:
         if not (found / _FILE).is_file():  # else another worker was faster
             raise IsbenchError(
-                f"cannot write {found}: {error}; free some space, or use --backend eager"
+                f"cannot write {found}: {error}; free some space, or use the eager backend",
+                setting="backend",
             ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -121,7 +133,8 @@ def _trace(network: nn.Module) -> Any:
         except RuntimeError as error:  # from torch's tracer or the front end's converter
             raise Unfit(
                 f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
-                "--backend eager"
+                "the eager backend",
+                setting="backend",
             ) from error
     shapes = (
         openvino.PartialShape(

@@ -116,7 +116,7 @@ function scatter(chart) {
     picture.append(dot);
   }
   picture.append(svgElement("title", {}, chart.title));
-  const caption = element("figcaption", {}, chart.told);
+  const caption = element("figcaption", {}, chart.note);
   return element("figure", {}, element("h3", {}, chart.title), picture, caption);
 }
 
@@ -206,7 +206,7 @@ function show() {
   const pictured = set.objects.filter((o) => o.picture !== null).length;
   document.getElementById("count").textContent =
     `${found.length} of ${set.objects.length} objects; ${pictured} have pictures: click a row or ` +
-    `press Enter on it. ${data.told}`;
+    `press Enter on it. ${data.note}`;
   const go = (by) => () => { state.page += by; show(); };
   document.getElementById("pages").replaceChildren(
     element("button", { type: "button", onclick: go(-1), disabled: state.page === 0 }, "previous"),

@@ -20,13 +20,13 @@ from tests.support.click_inputs import (
     boxes,
     click_inputs,
     draw_input,
-    false,
+    drop_clicked,
+    find_false,
+    find_missing,
     make_input,
-    missing,
+    measure_depth,
     noise,
     reference,
-    squared_depth,
-    unclicked,
 )
 
 
@@ -77,7 +77,10 @@ def test_a_click_is_on_a_wrong_pixel_of_its_sign_or_first_and_negative(
     click_input: ClickInput,
 ) -> None:
     click = centre(click_input)
-    left = unclicked(click_input, missing(click_input)), unclicked(click_input, false(click_input))
+    left = (
+        drop_clicked(click_input, find_missing(click_input)),
+        drop_clicked(click_input, find_false(click_input)),
+    )
     if (left[0] | left[1]).any():
         assert left[0 if click.positive else 1][click.row, click.col]
     else:
@@ -93,8 +96,8 @@ def test_the_roles_exchanged_turn_the_sign_unless_both_parts_are_equally_deep(
     if click.positive or exchanged.positive:
         assert exchanged == click._replace(positive=not click.positive)
     else:  # a tie is negative both ways
-        errors = missing(click_input), false(click_input)
-        depth = [squared_depth(error, click_input.clicks).max() for error in errors]
+        errors = find_missing(click_input), find_false(click_input)
+        depth = [measure_depth(error, click_input.clicks).max() for error in errors]
         assert depth[0] == depth[1]
 
 

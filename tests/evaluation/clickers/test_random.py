@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from isbench.evaluation.clickers.random import random
 from isbench.types import Click, ClickInput
-from tests.support.click_inputs import click_inputs, draw_input, false, missing
+from tests.support.click_inputs import click_inputs, draw_input, find_false, find_missing
 
 
 @given(click_inputs(longest=30), st.integers(0, 2**32))
 def test_random_clicks_a_wrong_pixel_of_its_sign(click_input: ClickInput, seed: int) -> None:
     click = random(replace(click_input, rng=np.random.default_rng(seed)))
-    if (missing(click_input) | false(click_input)).any():
-        error = missing(click_input) if click.positive else false(click_input)
+    if (find_missing(click_input) | find_false(click_input)).any():
+        error = find_missing(click_input) if click.positive else find_false(click_input)
         assert error[click.row, click.col]
     else:
         assert click == Click(0, 0, False)
