@@ -131,12 +131,15 @@ class _Answer:
             halves[positive].append(point)
         places = max(1, *map(len, halves.values()))
         table = [h + [[-1.0] * 3] * (places - len(h)) for h in halves.values()]
-        points = torch.tensor(table, dtype=torch.float32).reshape(1, -1, 3)
+        points = torch.tensor(table, dtype=torch.float64).reshape(1, -1, 3)
         mirror = points.clone()
         mirror[..., 1] = torch.where(
             points[..., 2] < 0, points[..., 1], size[1] - 1 - points[..., 1]
         )
-        (logits,) = self.network(torch.cat([inputs, inputs.flip(3)]), torch.cat([points, mirror]))
+        both = torch.cat([points, mirror])
+        rounded = both.float()  # our networks take what single precision rounds off as well
+        both = torch.cat([rounded, (both - rounded)[..., :2].float()], dim=-1)
+        (logits,) = self.network(torch.cat([inputs, inputs.flip(3)]), both)
         logits = logits.float()
         return torch.sigmoid((logits[:1] + logits[1:].flip(3)) / 2)
 

@@ -52,7 +52,10 @@ def mirror_points(clicks: Tensor, width: int) -> Tensor:
 
 
 def get_remainders(clicks: Tensor) -> Tensor:
-    """Return (B, 2K, 2): what the rounding of row and column took away; 0 for (B, 2K, 3) points."""
+    """Return (B, 2K, 2): what the rounding of row and column took away; 0 for (B, 2K, 3) points.
+
+    Training's clicks are whole numbers and therefore have three columns only.
+    """
     if clicks.shape[-1] == POINT:
         return clicks[..., 3:]
     return torch.zeros_like(clicks[..., :2])

@@ -49,11 +49,11 @@ def network(name: str) -> nn.Module:
     return made
 
 
-def make_inputs(size: tuple[int, int], clicks: int) -> tuple[Tensor, Tensor]:
+def make_inputs(size: tuple[int, int], clicks: int, channels: int) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(clicks)
     at = torch.rand(clicks, 2, generator=rng) * torch.tensor(size)
     places = [(float(row), float(col), k % 3 != 1) for k, (row, col) in enumerate(at)]
-    return torch.rand(2, 4, *size, generator=rng), encode_points(places).repeat(2, 1, 1)
+    return torch.rand(2, channels, *size, generator=rng), encode_points(places).repeat(2, 1, 1)
 
 
 SLOW = [pytest.mark.slow, needs_openvino]
@@ -71,13 +71,12 @@ SLOW = [pytest.mark.slow, needs_openvino]
 )
 def test_a_backend_answers_as_the_network_does(name: str, backend: str) -> None:
     plain, fast = network(name), accelerate(network(name), Runtime(backend=backend))
+    channels = make_examples(plain, (8, 8), 2)[0].shape[1]
     for size in SIZES:
         for clicks in (1, 4, 23):
+            inputs = make_inputs(size, clicks, channels)
             with torch.inference_mode():
-                (wanted,), (found,) = (
-                    plain(*make_inputs(size, clicks)),
-                    fast(*make_inputs(size, clicks)),
-                )
+                (wanted,), (found,) = plain(*inputs), fast(*inputs)
             scale = max(1.0, wanted.abs().max().item())
             assert (found - wanted).abs().max().item() <= backends.TOLERANCE * scale
 
@@ -166,7 +165,7 @@ def test_a_compiled_network_answers_as_the_network_does() -> None:
     fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
-            (wanted,), (found,) = made(*make_inputs(size, 4)), fast(*make_inputs(size, 4))
+            (wanted,), (found,) = made(*make_inputs(size, 4, 4)), fast(*make_inputs(size, 4, 4))
         assert (found - wanted).abs().max().item() <= backends.TOLERANCE
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from csfpn.propagation import find_clicked_cells
 from isbench.nn.clickmaps import draw_disks, encode_points, mirror_points
 from isbench.nn.inference.zoom_in import Box, map_clicks
-from isbench.types import Click
+from isbench.nn.network import example_image, example_points
+from isbench.nn.runtime import openvino
+from isbench.nn.runtime.backends import accelerate
+from isbench.types import Click, Runtime
 
 Point = tuple[float, float, bool]
 RADIUS = 5.0
@@ -45,7 +50,8 @@ def test_a_pixel_that_single_precision_puts_on_the_other_side_is_drawn_as_by_the
     check(points, size)
     table = encode_points(points)
     assert draw_disks(table, size, RADIUS)[0, 0, 128, 350] == 0
-    assert draw_disks(table[..., :3], size, RADIUS)[0, 0, 128, 350] == 1  # without the remainders
+    table[..., 3:] = 0  # single precision
+    assert draw_disks(table, size, RADIUS)[0, 0, 128, 350] == 1
 
 
 SIDES = st.integers(20, 640)
@@ -74,3 +80,28 @@ def test_mirroring_twice_gives_the_points_back() -> None:
     twice = mirror_points(mirror_points(points, 600), 600)
     exact = twice.double()[..., 1] + twice.double()[..., 4]
     assert torch.allclose(exact, points.double()[..., 1] + points.double()[..., 4], atol=1e-12)
+
+
+class Disks(nn.Module):
+    """Draws disks and their mirror image."""
+
+    def forward(self, image: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = image.shape[2:]
+        mirrored = mirror_points(points, width)
+        return tuple(draw_disks(table, (height, width), RADIUS) for table in (points, mirrored))
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return example_image(size), example_points(size, points)
+
+
+@pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
+def test_a_backend_does_not_simplify_the_remainders_away() -> None:
+    size, fast = (488, 600), accelerate(Disks(), Runtime(backend="openvino"))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows, cols = rng.integers(0, 480, 4), rng.integers(264, 854, 4)
+        clicks = [Click(int(row), int(col), True) for row, col in zip(rows, cols, strict=True)]
+        points = encode_points(map_clicks(clicks, Box(0, 479, 264, 853), size))
+        image = torch.zeros(1, 4, *size)
+        for found, wanted in zip(fast(image, points), Disks()(image, points), strict=True):
+            assert torch.equal(found, wanted)

@@ -139,7 +139,7 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
     left[0, 1, 1] = -6
     cases = {
         "full": POINTS,
-        "full_no_valid_clicks": torch.full((1, 4, 3), -1.0),
+        "full_no_valid_clicks": encode_points([]),
         "full_click_left_of_crop(50,-6)": left,
     }
     assert isinstance(network, Csfpn)

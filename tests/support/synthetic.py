@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
-# (row, col, order): two positive clicks, a negative one and an unused place
-POINTS = torch.tensor([[[20.0, 30, 0], [50, 10, 2], [40, 70, 1], [-1, -1, -1]]])
+# (row, col, order) and no remainders: two positive clicks, a negative one and an unused place
+POINTS = pad(torch.tensor([[[20.0, 30, 0], [50, 10, 2], [40, 70, 1], [-1, -1, -1]]]), (0, 2))
 
 
 def fill_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

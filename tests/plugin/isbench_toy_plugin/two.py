@@ -19,7 +19,7 @@ class Coarse(nn.Module):
         self.coarse = nn.Sequential(nn.Conv2d(5, width, 3, padding=1), nn.ReLU())
         self.coarse_head = nn.Conv2d(width, 1, 1)
 
-    def forward(self, image, points):  # (B, 3, H, W), (B, 2K, 3) -> logits, features
+    def forward(self, image, points):  # (B, 3, H, W), (B, 2K, 5) -> logits, features
         maps = draw_disks(points, image.shape[-2:], 3)
         features = self.coarse(torch.cat([image, maps], dim=1))
         return self.coarse_head(features), features  # (B, 1, H, W), (B, width, H, W)
