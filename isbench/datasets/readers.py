@@ -83,11 +83,23 @@ def _read_folder(place: str, data: Path | None) -> Dataset:
 def _read_coco(place: str, data: Path | None) -> Dataset:
     from isbench.datasets import coco  # pycocotools is slow to import
 
-    images, comma, annotations = place.rpartition(",")
-    if not comma:
+    images, file = _split_coco(place)
+    return coco.read(f"coco:{file.stem}", images, file)
+
+
+def _split_coco(place: str) -> tuple[Path, Path]:
+    """Return the folder of images and the annotation file, which may have commas in their names."""
+    commas = [at for at, character in enumerate(place) if character == ","]
+    splits = [
+        (Path(place[:at]).expanduser(), Path(place[at + 1 :]).expanduser()) for at in commas
+    ]
+    if not splits:
         raise IsbenchError(f"data set 'coco:{place}'; wanted coco:{coco_reader.form}")
-    file = Path(annotations).expanduser()
-    return coco.read(f"coco:{file.stem}", Path(images).expanduser(), file)
+    there = [(images, file) for images, file in splits if images.is_dir() and file.is_file()]
+    if len(there) > 1:
+        found = " or ".join(f"{images} and {file}" for images, file in there)
+        raise IsbenchError(f"data set 'coco:{place}' may mean {found}; rename one of them")
+    return there[0] if there else splits[-1]
 
 
 def _resolve_path(place: str) -> str:
@@ -95,8 +107,7 @@ def _resolve_path(place: str) -> str:
 
 
 def _resolve_coco(place: str) -> str:
-    images, comma, annotations = place.rpartition(",")
-    return ",".join(map(_resolve_path, (images, annotations) if comma else (place,)))
+    return ",".join(str(path.resolve()) for path in _split_coco(place))
 
 
 folder_reader = Reader(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from isbench.datasets import load_dataset
-from isbench.datasets.coco import Outline, decode_outline
+from isbench.datasets.outlines import Outline, decode_outline
 from isbench.errors import IsbenchError
 from tests.datasets.conftest import refusal
 from tests.support.layouts import HEIGHT, WIDTH, box, coco_json, coco_name

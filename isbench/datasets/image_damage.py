@@ -1,0 +1,232 @@
+"""Image files that decoders would read in part or in silence: damaged, too large, many pages.
+
+Decoders fill what they cannot read with grey or with noise. Not here: the decoding (`image_io`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import re
+import struct
+import sys
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+MAX_PIXELS = 1 << 27  # 134 megapixels: the decoded image and its copies stay below 1 GB
+DAMAGED = "is damaged: a part of it cannot be decoded; replace the file"
+BROKEN = "cannot be read as an image; replace the file"
+# formats that Pillow may open: others run programs, or are none of ours
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # JPEG includes MPO
+
+_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that cannot occur in a scan
+_PNG, _CHECKED = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
+_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_REDUCED, _STRIPS, _TILES, _TABLES = 254, (273, 279), (324, 325), 347  # TIFF tags
+_CUT = 16  # bytes; encoders of WebP end with less than this that a decoder does not need
+
+
+@contextmanager
+def open_header(data: bytes) -> Iterator[Pillow.Image]:
+    """Open an image with Pillow, without its warning of large images; raises as `Pillow.open`."""
+    Pillow.init()  # loads what reads each format, once
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # also about files that it then rejects
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as picture:
+            yield picture
+
+
+def find_fault(data: bytes) -> str | None:
+    """Return why a file must not be decoded, None if it may be.
+
+    Damage to a JPEG shows only while it is decoded: see `decode_jpeg`.
+    """
+    if data.startswith(_PNG) and not _has_intact_chunks(data):
+        return DAMAGED
+    try:
+        with open_header(data) as picture:
+            return _find_fault(picture, data)
+    except Pillow.DecompressionBombError:
+        return f"has more pixels than the {MAX_PIXELS // 10**6} megapixels that isbench reads"
+    except Exception:  # Pillow raises many types; OpenCV may know the format
+        return None
+
+
+def _find_fault(picture: Pillow.Image, data: bytes) -> str | None:
+    pixels = picture.size[0] * picture.size[1]
+    if pixels > MAX_PIXELS:
+        return (
+            f"has {picture.size[0]}x{picture.size[1]} pixels; wanted at most "
+            f"{MAX_PIXELS // 10**6} megapixels: scale it down"
+        )
+    pages = _count_pages(picture)
+    if pages > 1:
+        kind = "pages" if picture.format == "TIFF" else "frames"
+        return f"has {pages} {kind}; wanted one: save each as a file of its own"
+    damaged = (picture.format == "TIFF" and _is_damaged_tiff(picture, data)) or (
+        picture.format == "WEBP" and _has_unused_bytes(data)
+    )
+    return DAMAGED if damaged else None
+
+
+def _count_pages(picture: Pillow.Image) -> int:
+    """Return the number of pages or frames; reduced copies and pictures of an MPO do not count."""
+    if picture.format not in ("TIFF", "WEBP", "PNG", "GIF"):
+        return 1
+    frames = int(getattr(picture, "n_frames", 1))
+    if picture.format != "TIFF" or frames == 1:
+        return frames
+    full = 0
+    for frame in range(frames):
+        picture.seek(frame)
+        full += not int(picture.tag_v2.get(_REDUCED, 0)) & 1  # type: ignore[attr-defined]
+    picture.seek(0)
+    return full
+
+
+def _has_intact_chunks(data: bytes) -> bool:
+    """Return whether a PNG is whole and the chunks that decide its pixels have their checksums."""
+    view, at = memoryview(data), len(_PNG)
+    while at + 12 <= len(data):
+        kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if end + 4 > len(data):
+            return False
+        if kind == b"IEND":
+            return True
+        stored = int.from_bytes(view[end : end + 4], "big")
+        if kind in _CHECKED and zlib.crc32(view[at + 4 : end]) != stored:
+            return False
+        at = end + 4
+    return False
+
+
+def _is_damaged_tiff(picture: Pillow.Image, data: bytes) -> bool:
+    """Return whether Pillow, which stops where OpenCV goes on, cannot decode all of a TIFF."""
+    if any(is_damaged_jpeg(part) for part in _list_jpeg_parts(picture, data)):
+        return True
+    try:
+        with _capture_c_stderr():  # libtiff prints
+            picture.load()
+    except OSError as error:
+        return "not available" not in str(error)
+    return False
+
+
+def _list_jpeg_parts(picture: Pillow.Image, data: bytes) -> Iterator[bytes]:
+    """Yield the strips or tiles of a TIFF that are JPEGs, each with the common tables."""
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    if picture.info.get("compression") != "jpeg":
+        return
+    tables = bytes(tags.get(_TABLES, b""))[:-2] or _JPEG
+    for offsets, sizes in (_STRIPS, _TILES):
+        for start, size in zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False):
+            yield tables + data[start : start + size][2:]
+
+
+def _has_unused_bytes(data: bytes) -> bool:
+    """Return whether a WebP decodes without its last bytes: damage ended the decoding early."""
+    shortened, at = bytearray(data[:12]), 12
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], int(struct.unpack_from("<I", data, at + 4)[0])
+        body = data[at + 8 : at + 8 + size]
+        if kind in (b"VP8 ", b"VP8L"):
+            if size <= 4 * _CUT:
+                return False  # a flat image
+            body = body[:-_CUT]
+        shortened += kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+        at += 8 + size + size % 2
+    shortened[4:8] = struct.pack("<I", len(shortened) - 8)
+    with suppress(cv2.error):
+        return cv2.imdecode(np.frombuffer(shortened, np.uint8), cv2.IMREAD_COLOR) is not None
+    return False
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Return whether a file starts like a JPEG."""
+    return data.startswith(_JPEG)
+
+
+def is_damaged_jpeg(data: bytes) -> bool:
+    """Return whether a JPEG cannot be decoded as a whole."""
+    return isinstance(decode_jpeg(data), str)
+
+
+def decode_jpeg(data: bytes) -> NDArray[np.uint8] | str:
+    """Return a JPEG's pixels in OpenCV's channel order, or what is wrong with the file."""
+    if data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would invent the rest
+        return BROKEN
+    try:
+        with _capture_c_stderr() as captured:
+            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return BROKEN
+    if bgr is None:
+        return BROKEN
+    if _tells_of_damage("".join(captured), data):
+        return DAMAGED
+    return bgr.astype(np.uint8, copy=False)
+
+
+def _tells_of_damage(printed: str, data: bytes) -> bool:
+    """Return whether libjpeg's warning means that pixels are wrong."""
+    padded = _EXTRANEOUS.search(printed)
+    if padded:  # some cameras pad the last scan with equal bytes
+        end = data.rfind(_END)
+        return len(set(data[max(0, end - int(padded[1]) + 2) : end])) > 1
+    corrupt = "Corrupt JPEG data" in printed and "bad ICC marker" not in printed
+    return corrupt or "Premature end of JPEG file" in printed
+
+
+_LOCK = threading.Lock()  # two captures at once would restore the wrong stream
+
+
+@contextmanager
+def _capture_c_stderr() -> Iterator[list[str]]:
+    """Yield a list that holds, after the context, what C code printed to `stderr` in it.
+
+    libjpeg says only there that it replaced damaged data. The C library's variable `stderr` is set
+    for the time, which glibc permits; Python's own stream and child processes are not affected.
+    Elsewhere nothing is captured, and such damage is not seen.
+    """
+    captured: list[str] = []
+    library = _load_glibc()
+    if library is None:
+        yield captured
+        return
+    buffer, size = ctypes.c_void_p(), ctypes.c_size_t()
+    with _LOCK:
+        stderr = ctypes.c_void_p.in_dll(library, "stderr")
+        before = stderr.value
+        stream = library.open_memstream(ctypes.byref(buffer), ctypes.byref(size))
+        if not stream:  # no memory left
+            yield captured
+            return
+        stderr.value = stream
+        try:
+            yield captured
+        finally:
+            stderr.value = before
+            library.fclose(stream)
+            captured.append(ctypes.string_at(buffer, size.value).decode("ascii", "replace"))
+            library.free(buffer)
+
+
+def _load_glibc() -> ctypes.CDLL | None:
+    """Return the C library if it is glibc, whose `stderr` may be set."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return None
+    library.open_memstream.restype = ctypes.c_void_p
+    library.open_memstream.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    library.fclose.argtypes = library.free.argtypes = [ctypes.c_void_p]
+    return library
