@@ -14,11 +14,19 @@ from isbench.errors import IsbenchError
 
 # Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
+LABELS = ("instances", "void")
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
+)
+
+labels_option = click.option(
+    "--labels",
+    type=click.Choice(LABELS),
+    help="How the masks of folder:PATH are read: instances, each level from 1 to 254 is an object "
+    "and 255 is not scored; void, 255 is not scored. [default: one level and 128, not scored]",
 )
 
 

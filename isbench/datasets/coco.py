@@ -6,7 +6,6 @@ Everything is checked when the file is opened, and all faults are listed at once
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,14 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.datasets.faults import DatasetFaults
+from isbench.datasets.faults import is_recordable, list_faults
 from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 
 _REMEDY = "correct the annotations, or name the folder that contains the images"
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line breaks
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def read(name: str, images: Path, annotations: Path) -> Dataset:
     loader = Coco(images, annotations, outlines)
     dataset = Dataset(name, tuple(outlines), loader, files, notes=findings.list_notes())
     if findings.faults:
-        raise DatasetFaults(str(annotations), findings.faults, _REMEDY, dataset)
+        raise list_faults(str(annotations), findings.faults, _REMEDY, dataset)
     return dataset
 
 
@@ -241,7 +239,7 @@ def find_name_fault(name: str) -> str | None:
     shown = _shorten(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         return f"has file_name {shown}, which leads out of the folder of images"
-    if not path.name or any(unicodedata.category(one) in _UNPRINTABLE for one in name):
+    if not path.name or not is_recordable(name):
         return f"has file_name {shown}; wanted the name of a file"
     return None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from isbench.errors import IsbenchError
 from isbench.types import Dataset
 
 _SHOWN = 10  # faults in the message; the others are counted
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line breaks
 
 
 class DatasetFaults(IsbenchError):
@@ -16,13 +18,19 @@ class DatasetFaults(IsbenchError):
     `faults` are all of them, and `rest` is the data set without the objects they concern, or None.
     """
 
-    def __init__(
-        self, subject: str, faults: Sequence[str], remedy: str, rest: Dataset | None = None
-    ) -> None:
-        count = f" has {len(faults)} faults" if len(faults) > 1 else ""
-        super().__init__(f"{subject}{count}: {join_faults(faults)}; {remedy}")
-        self.faults = tuple(faults)
-        self.rest = rest
+    faults: tuple[str, ...] = ()
+    rest: Dataset | None = None
+
+
+def list_faults(
+    subject: str, faults: Sequence[str], remedy: str = "", rest: Dataset | None = None
+) -> DatasetFaults:
+    """Return the error for a data set with faults; no `remedy` if each fault has its own."""
+    count = f" has {len(faults)} faults" if len(faults) > 1 else ""
+    end = f"; {remedy}" if remedy else ""
+    error = DatasetFaults(f"{subject}{count}: {join_faults(faults)}{end}")
+    error.faults, error.rest = tuple(faults), rest
+    return error
 
 
 def join_faults(faults: Sequence[str]) -> str:
@@ -36,3 +44,8 @@ def join_names(names: Iterable[str], most: int = 3) -> str:
     listed = list(names)
     more = [f"and {len(listed) - most} more"] if len(listed) > most else []
     return ", ".join((*listed[:most], *more))
+
+
+def is_recordable(name: str) -> bool:
+    """Return whether a name fits on one line of UTF-8, as the keys of records must."""
+    return not any(unicodedata.category(one) in _UNPRINTABLE for one in name)

@@ -73,11 +73,19 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 
     A colour mask gives its grey level where its channels are equal, 255 elsewhere.
     """
-    stored = _read_stored(path)
+    stored = read_stored(path)
     if stored.ndim == 2:
         return stored
     agree = (stored == stored[:, :, :1]).all(axis=2)
     return _make_read_only(np.where(agree, stored[:, :, 0], np.uint8(255)))
+
+
+def read_stored(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB, uint8."""
+    stored = _decode_labels(read_bytes(path))
+    if isinstance(stored, str):
+        raise IsbenchError(f"mask {path} {stored}")
+    return stored
 
 
 def check_mask(path: Path) -> None:
@@ -96,7 +104,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
 
     Raises IsbenchError for a colour mask, which has lost the instance numbers.
     """
-    stored = _read_stored(path)
+    stored = read_stored(path)
     if stored.ndim != 2:
         raise IsbenchError(
             f"mask {path} has mode RGB; wanted a palette or 8-bit grey: use the published file"
@@ -222,14 +230,6 @@ def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels
-
-
-def _read_stored(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB."""
-    stored = _decode_labels(read_bytes(path))
-    if isinstance(stored, str):
-        raise IsbenchError(f"mask {path} {stored}")
-    return stored
 
 
 @lru_cache(maxsize=_CACHED)

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.datasets import load_dataset, user_datasets
+from isbench.datasets import user_datasets
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.faults import list_faults
 from isbench.datasets.fingerprints import digest_file
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
-from isbench.datasets.verify import Verdict, verify_dataset
+from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
 from isbench.files.download import fetch
@@ -136,12 +137,9 @@ def add_dataset(name: str, place: str, data: Path | str | None = None) -> Additi
     """
     root = _to_folder(data)
     resolved = resolve_place(place)  # what is read now is what is stored
-    verdict = verify_dataset(load_dataset(resolved, root))
+    verdict = verify_named(resolved, root)
     if verdict.faults:
-        raise IsbenchError(
-            f"{resolved} was not added: {len(verdict.faults)} objects cannot be read, the first: "
-            f"{verdict.faults[0]}"
-        )
+        raise list_faults(f"{resolved} was not added", verdict.faults)
     return Addition(user_datasets.add(name, resolved, root), verdict)
 
 

@@ -5,16 +5,19 @@ Not here: named data sets (`registry`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isbench.datasets import folder
+from isbench.datasets.faults import DatasetFaults
 from isbench.errors import IsbenchError
 from isbench.extensions import Group, list_names, load_extension
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
+
+_LABELS = "?labels="  # in the place of a folder
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,47 @@ def _find_form(name: str) -> str:
         return "..."
 
 
+def with_labels(names: Sequence[str], labels: str | None) -> tuple[str, ...]:
+    """Return names of data sets, of which each `folder:PATH` is read with these `labels`, if any.
+
+    Raises IsbenchError if there is no such name, or if it has labels already.
+    """
+    if labels is None:
+        return tuple(names)
+    form = f"{folder_reader.name}:"
+    if not any(name.startswith(form) and not split_labels(name)[1] for name in names):
+        raise IsbenchError(
+            f"labels is {labels} and the data set {', '.join(names)}; wanted {form}PATH, whose "
+            "masks it is for",
+            setting="labels",
+        )
+    return tuple(f"{name}{_LABELS}{labels}" if name.startswith(form) else name for name in names)
+
+
+def split_labels(place: str) -> tuple[str, str]:
+    """Return a folder and how its masks are read, "" if as one object each."""
+    path, mark, labels = place.rpartition(_LABELS)
+    if not mark:
+        return place, ""
+    if labels not in folder.LABELS:
+        raise IsbenchError(
+            f"labels is {labels!r}; wanted {' or '.join(folder.LABELS)}", setting="labels"
+        )
+    return path, labels
+
+
 def _read_folder(place: str, data: Path | None) -> Dataset:
+    place, labels = split_labels(place)
     path = Path(place).expanduser()
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
-    read = folder.read(f"folder:{path.resolve().name}", path)
+    end = f"{_LABELS}{labels}" if labels else ""
+    try:
+        read = folder.read(f"folder:{path.resolve().name}{end}", path, labels)
+    except DatasetFaults as error:
+        if error.rest is not None:
+            error.rest = replace(error.rest, longest_side=LONGEST_SIDE)
+        raise
     return replace(read, longest_side=LONGEST_SIDE)
 
 
@@ -102,8 +141,9 @@ def _split_coco(place: str) -> tuple[Path, Path]:
     return there[0] if there else splits[-1]
 
 
-def _resolve_path(place: str) -> str:
-    return str(Path(place).expanduser().resolve())
+def _resolve_folder(place: str) -> str:
+    path, labels = split_labels(place)
+    return str(Path(path).expanduser().resolve()) + (f"{_LABELS}{labels}" if labels else "")
 
 
 def _resolve_coco(place: str) -> str:
@@ -114,8 +154,9 @@ folder_reader = Reader(
     "folder",
     form="PATH",
     read=_read_folder,
-    summary="a folder with images/ and masks/ of equal stems",
-    resolve=_resolve_path,
+    summary="a folder with images/ and masks/ of equal stems; for label maps add ?labels=instances "
+    "or ?labels=void",
+    resolve=_resolve_folder,
 )
 coco_reader = Reader(
     "coco",
