@@ -266,8 +266,9 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
     if form == "csv":
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
-        notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.make_table(frame, view, options.metrics), notes=notes), form)
+        table = tables.make_table(frame, view, options.metrics)
+        legend = (tables.LEGEND,) if form == "rich" else ()
+        _print(replace(table, notes=(*legend, *table.notes)), form)
 
 
 def _print(table: TextTable, form: str) -> None:

@@ -201,7 +201,8 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric])
     whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
-    terminal.print(tables.LEGEND)
+    for note in (tables.LEGEND, *whole.notes):
+        terminal.print(note)
     if any(not has_full_games(one.spec.rules) for one in runs):
         terminal.print(tables.FULL_GAMES)
     for one in runs:

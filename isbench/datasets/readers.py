@@ -129,9 +129,7 @@ def _read_coco(place: str, data: Path | None) -> Dataset:
 def _split_coco(place: str) -> tuple[Path, Path]:
     """Return the folder of images and the annotation file, which may have commas in their names."""
     commas = [at for at, character in enumerate(place) if character == ","]
-    splits = [
-        (Path(place[:at]).expanduser(), Path(place[at + 1 :]).expanduser()) for at in commas
-    ]
+    splits = [(Path(place[:at]).expanduser(), Path(place[at + 1 :]).expanduser()) for at in commas]
     if not splits:
         raise IsbenchError(f"data set 'coco:{place}'; wanted coco:{coco_reader.form}")
     there = [(images, file) for images, file in splits if images.is_dir() and file.is_file()]

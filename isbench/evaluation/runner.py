@@ -183,7 +183,9 @@ def _load(
 ) -> tuple[LoadedModel, Dataset]:
     """Return the loaded model, with the data set's options, and the data set."""
     model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
-    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    if isinstance(dataset, str):
+        dataset = datasets.load_dataset(dataset)
+    datasets.check_keys(dataset.keys, f"data set {dataset.name}")
     check_card(model.card)
     return with_dataset_defaults(model, dataset), dataset
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
-from isbench.reporting.tables import compute_figures, format_figure, make_labels
+from isbench.reporting.tables import UNSCORED, compute_figures, format_figure, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -56,8 +56,10 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
     versions = session.get("versions")
     options = dict(spec.options)
+    unscored = f", {row[UNSCORED]} without a scored pixel" if UNSCORED in row else ""
+    objects = f"{row['objects']} objects on {row['images']} images"
     return {
-        "data set": f"{spec.dataset}: {row['objects']} objects on {row['images']} images{limit}",
+        "data set": f"{spec.dataset}: {objects}{limit}{unscored}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": _describe_clicker(spec),

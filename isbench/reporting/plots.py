@@ -24,15 +24,20 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 def iou_k(runs: Sequence[Run], max_clicks: int) -> Figure:
     """Plot the mean IoU after each click: one panel per data set, one curve per run.
 
+    Objects without a scored pixel, which have no IoU, are left out.
+
     Bands are 95 % bootstrap intervals over images. Curves of runs whose games stop early are dashed
     and labelled: they hold the last IoU, while the IoU of a full game may still rise or fall.
     """
 
     def draw(panel: Axes, run: Run, colour: str, label: str) -> None:
         budget = min(max_clicks, run.spec.rules.max_clicks)
-        iou = metrics.curves(run.trajectories, budget)
+        scored = [game for game in run.trajectories if metrics.has_scored_pixels(game)]
+        if not scored:
+            return  # no object has an IoU
+        iou = metrics.curves(scored, budget)
         clicks = np.arange(1, budget + 1)
-        images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
+        images = [metrics.image_of(game.key) for game in scored]
         style, label = _style_curve(run, label, "IoU")
         low, high = metrics.bootstrap(iou, images)
         panel.plot(clicks, iou.mean(axis=0), style, color=colour, label=label)

@@ -81,7 +81,7 @@ def compute_figures(
     check_least("max_clicks", max_clicks, 1)
     budget = min(max_clicks, run.spec.rules.max_clicks)
     games = collect_games(run, budget)
-    facts = {
+    facts: dict[str, object] = {
         "model": run.spec.model,
         "dataset": run.spec.dataset,
         "preset": run.spec.preset,
@@ -89,6 +89,8 @@ def compute_figures(
         "objects": len(games.images),
         "images": len(set(games.images)),
     }
+    if not games.scored.all():
+        facts[UNSCORED] = int(np.count_nonzero(~games.scored))
     conditions = {"run": store.digest_of_path(run.path), **_list_conditions(run)}
     figures = summarise(metrics, games)
     row: dict[str, object] = {}
@@ -185,6 +187,30 @@ def _list_settings(run: Run) -> dict[str, object]:
     return {**protocol, **ends, **spec.options, **network, **versions, "decoder": spec.decoder}
 
 
+def _format_objects(row: Mapping[str, object]) -> str:
+    unscored = _count_unscored(row)
+    return f"{row['objects']}" + (f" ({unscored} unscored)" if unscored else "")
+
+
+def _count_unscored(row: Mapping[str, Any]) -> int:
+    """Return the number of objects without a scored pixel in a row of a frame."""
+    count = row.get(UNSCORED, 0)
+    return 0 if pd.isna(count) else int(count)
+
+
+def list_notes(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return what a reader must know of the data sets in a frame: objects without a scored pixel."""
+    counts = {
+        (row["dataset"], row["objects"]): _count_unscored(row) for row in frame.to_dict("records")
+    }
+    return tuple(
+        f"{dataset}: {count} of {objects} objects have no scored pixel; IoU@k leaves them out, NoC "
+        "and NoF count them as never solved"
+        for (dataset, objects), count in counts.items()
+        if count
+    )
+
+
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
     return lambda row: str(row[name])
 
@@ -197,7 +223,8 @@ def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
 def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS) -> TextTable:
     """Return a view of a frame as a text table.
 
-    The view "all" has every metric, except those that no run can tell.
+    The view "all" has every metric, except those that no run can tell. The notes count objects
+    without a scored pixel.
     """
     records: list[dict[str, object]] = frame.to_dict("records")  # type: ignore[assignment]
     shown = [one for one in metrics if view in (ALL, one.view)]
@@ -206,7 +233,7 @@ def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRI
     columns = (*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown), _RUN)
     rows = tuple(tuple(column.text(record) for column in columns) for record in records)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return TextTable(heads, rows, figures, transposed=view == ALL)
+    return TextTable(heads, rows, figures, notes=list_notes(frame), transposed=view == ALL)
 
 
 def format_csv(frame: pd.DataFrame) -> str:
@@ -217,10 +244,11 @@ def format_csv(frame: pd.DataFrame) -> str:
 
 
 ALL = "all"  # the view of every metric
+UNSCORED = "unscored"  # the column of objects without a scored pixel, if there are any
 _LABELS = (
     Column("Data set", _text("dataset"), False),
     Column("Model", _text("label"), False),
-    Column("Objects", _text("objects")),
+    Column("Objects", _format_objects),
     Column("Budget", _text("budget")),
 )
 _RUN = Column("Run", _text("run"), False)
