@@ -16,7 +16,7 @@ from isbench.datasets.readers import with_labels
 from isbench.datasets.registry import dataset_names, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
-from isbench.datasets.verify import compare_with_card, verify_named
+from isbench.datasets.verify import Verdict, compare_with_card, verify_named
 from isbench.errors import IsbenchError
 
 
@@ -99,16 +99,7 @@ def verify(names: tuple[str, ...], labels: str | None, data: Path | None) -> Non
         except IsbenchError as error:  # the others are verified all the same
             errors.append(str(error))
             continue
-        click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
-        if not verdict.faults:
-            card = load_dataset_card(name) if name in dataset_names() else None
-            click.echo(f"  fingerprint {verdict.fingerprint}")
-            for line in compare_with_card(card, verdict):
-                click.echo(f"  {line}")
-        if verdict.empty:
-            click.echo(f"  {verdict.empty} objects have no scored pixel")
-        for line in (*verdict.notes, *verdict.faults):
-            click.echo(f"  {line}")
+        _print_verdict(name, verdict)
         faulty += [name] * bool(verdict.faults)
     if faulty:
         listed = ", ".join(faulty)
@@ -155,7 +146,8 @@ def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
     """
     from isbench.datasets.installation import add_dataset
 
-    stored, verdict = add_dataset(name, *with_labels([place], labels), data)
+    (place,) = with_labels([place], labels)
+    stored, verdict = add_dataset(name, place, data)
     click.echo(f"{name}: {stored}")
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
@@ -209,3 +201,16 @@ def _list_on_disk(data: Path | None) -> list[str]:
         except IsbenchError as error:
             click.echo(f"isbench: data set {name} is left out: {error}", err=True)
     return [*names, *list_user_datasets(data)]
+
+
+def _print_verdict(name: str, verdict: Verdict) -> None:
+    click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
+    if not verdict.faults:
+        card = load_dataset_card(name) if name in dataset_names() else None
+        click.echo(f"  fingerprint {verdict.fingerprint}")
+        for line in compare_with_card(card, verdict):
+            click.echo(f"  {line}")
+    if verdict.empty:
+        click.echo(f"  {verdict.empty} objects have no scored pixel")
+    for line in (*verdict.notes, *verdict.faults):
+        click.echo(f"  {line}")

@@ -80,10 +80,11 @@ def read(name: str, images: Path, annotations: Path) -> Dataset:
     findings = _Findings()
     content = load_annotations(annotations)
     listed = _read_images(content["images"], findings)
-    outlines = _read_outlines(content["annotations"], listed, findings)
-    broken = dict(_find_image_faults(images, outlines.values()))
-    findings.faults += broken.values()
-    outlines = {key: one for key, one in outlines.items() if one.file not in broken}
+    by_image = _group_objects(content["annotations"], listed, findings)
+    for identity, fault in [*_find_image_faults(images, listed, by_image)]:
+        findings.faults.append(fault)
+        del by_image[identity]  # its polygons are not of this image
+    outlines = _read_outlines(by_image, listed, findings)
     used = sorted({one.file for one in outlines.values()})
     files = {f"images/{file}": images / file for file in used} | {"annotations": annotations}
     loader = Coco(images, annotations, outlines)
@@ -149,10 +150,10 @@ def _read_images(entries: list[Any], findings: _Findings) -> dict[int, _Image]:
     return found
 
 
-def _read_outlines(
+def _group_objects(
     entries: list[Any], listed: Mapping[int, _Image], findings: _Findings
-) -> dict[str, Outline]:
-    """Return the objects by key, in image-major order."""
+) -> dict[int, list[Any]]:
+    """Return the annotations of objects by the id of their image, in the order of its name."""
     by_image: dict[int, list[Any]] = {}
     for number, entry in enumerate(entries):
         fault = _find_field_fault(entry, _ANNOTATION_FIELDS)
@@ -164,11 +165,18 @@ def _read_outlines(
             findings.crowds += 1
         else:
             by_image.setdefault(entry["image_id"], []).append(entry)
+    return dict(sorted(by_image.items(), key=lambda pair: listed[pair[0]].file))
+
+
+def _read_outlines(
+    by_image: Mapping[int, list[Any]], listed: Mapping[int, _Image], findings: _Findings
+) -> dict[str, Outline]:
+    """Return the objects by key, in image-major order."""
     names = _name_images([image.file for image in listed.values()])
     outlines: dict[str, Outline] = {}
-    for identity in sorted(by_image, key=lambda identity: listed[identity].file):
+    for identity, entries in by_image.items():
         image = listed[identity]
-        for entry in sorted(by_image[identity], key=lambda entry: int(entry["id"])):
+        for entry in sorted(entries, key=lambda entry: int(entry["id"])):
             key = f"{names[image.file]}#{entry['id']}"
             outline = Outline(*image, entry.get("segmentation"))
             fault = "another annotation has its id" if key in outlines else _find_fault(outline)
@@ -222,7 +230,7 @@ def _find_field_fault(entry: Any, fields: Mapping[str, tuple[type, int]]) -> str
         if type(value) is not kind:  # true is no number
             wanted = "a whole number" if kind is int else "a text"
             return f"has {name} {_shorten(value)}; wanted {wanted}"
-        if kind is int and not least <= value < _LARGEST:
+        if isinstance(value, int) and not least <= value < _LARGEST:
             return f"has {name} {_shorten(value)}; wanted at least {least}, and less than 2^63"
     crowd = entry.get("iscrowd", 0)
     if type(crowd) is not int or crowd not in (0, 1):
@@ -244,26 +252,29 @@ def find_name_fault(name: str) -> str | None:
     return None
 
 
-def _find_image_faults(images: Path, outlines: Iterable[Outline]) -> Iterator[tuple[str, str]]:
-    """Yield the file and the fault of each used image that is missing or of another size."""
+def _find_image_faults(
+    images: Path, listed: Mapping[int, _Image], used: Iterable[int]
+) -> Iterator[tuple[int, str]]:
+    """Yield the id and the fault of each used image that is missing or of another size."""
     root = images.resolve()
-    for outline in {one.file: one for one in outlines}.values():
-        path = images / outline.file
+    for identity in used:
+        image = listed[identity]
+        path = images / image.file
         try:
             inside = path.resolve().is_relative_to(root)
             is_there = path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
-            yield outline.file, f"cannot read image {path}: {error}"
+            yield identity, f"cannot read image {path}: {error}"
             continue
         if not inside:
-            yield outline.file, f"image {path} is a link that leads out of {images}; copy the file"
+            yield identity, f"image {path} is a link that leads out of {images}; copy the file"
         elif not is_there:
-            yield outline.file, f"image {path} does not exist"
+            yield identity, f"image {path} does not exist"
         else:
             size = read_size(path)
-            fault = find_size_fault(outline, size) if size else None
+            fault = find_size_fault(Outline(*image, None), size) if size else None
             if fault:
-                yield outline.file, fault
+                yield identity, fault
 
 
 def find_size_fault(outline: Outline, size: ImageSize) -> str | None:

@@ -93,7 +93,7 @@ def read(name: str, root: Path, labels: str = "") -> Dataset:
     if labels == "instances":
         files, levels = _split_instances(root, files, faults)
     files = match_by_order(files)
-    used = {}
+    used: dict[str, Path] = {}
     for image, mask in files.values():
         # how masks are read is part of the fingerprint
         used |= {image: root / image, mask + (f"?labels={labels}" if labels else ""): root / mask}

@@ -19,14 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from isbench.datasets.image_damage import (
-    BROKEN,
-    decode_jpeg,
-    find_fault,
-    is_damaged_jpeg,
-    is_jpeg,
-    open_header,
-)
+from isbench.datasets.image_damage import find_fault, open_header
+from isbench.datasets.jpeg import BROKEN, decode_jpeg, is_jpeg
 from isbench.errors import IsbenchError
 from isbench.types import Image, Mask
 
@@ -173,8 +167,8 @@ def read_size(path: Path) -> ImageSize | None:
         width, height = picture.size
         if picture.getexif().get(_ORIENTATION, 1) in (0, 1, 2, 3, 4):
             return ImageSize(height, width)
-        shape = read_image(path).shape[:2]
-        return ImageSize(*shape, rotated=shape != (height, width))
+        rows, cols = read_image(path).shape[:2]
+        return ImageSize(rows, cols, rotated=(rows, cols) != (height, width))
     return None
 
 
@@ -235,7 +229,8 @@ def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @lru_cache(maxsize=_CACHED)
 def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
     """Return the stored pixels, or what is wrong with the file."""
-    fault = find_fault(data) or (BROKEN if is_jpeg(data) and is_damaged_jpeg(data) else None)
+    decoded = decode_jpeg(data) if is_jpeg(data) else None
+    fault = decoded if isinstance(decoded, str) else find_fault(data)
     if fault:
         return fault
     try:

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 _HEADER = 128  # bytes
 _UNPACKED = 1 << 24  # bytes of the largest variable that is unpacked
-_NUMBERS = {
-    **{1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"},
-    **{7: "f4", 9: "f8"},
-}
+_INTEGERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 12: "i8", 13: "u8"}
+_NUMBERS = {**_INTEGERS, 7: "f4", 9: "f8"}  # types of elements
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCT, _FIRST_NUMERIC, _LAST_NUMERIC = 2, 6, 15  # classes of arrays
 _COMPLEX = 0x0800

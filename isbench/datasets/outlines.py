@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,7 @@ def decode_outline(outline: Outline) -> Mask:
     return np.ascontiguousarray(mask)
 
 
-def _parse(outline: Outline) -> Sequence[Any]:
+def _parse(outline: Outline) -> list[Any]:
     """Return the polygons with an area, or the run lengths; raises ValueError for invalid ones."""
     stored = outline.segmentation
     if isinstance(stored, list):
@@ -69,42 +68,33 @@ def _parse(outline: Outline) -> Sequence[Any]:
     size = stored["size"]
     if not isinstance(size, (list, tuple)) or [*map(type, size)] != [int, int]:
         raise ValueError(f"its size is {_shorten(size)}; wanted [height, width]")
-    height, width = outline.height, outline.width
-    if tuple(size) != (height, width):
+    if tuple(size) != (outline.height, outline.width):
         raise ValueError(
             f"its run lengths are {_shorten(size[1])}x{_shorten(size[0])} pixels and its image "
-            f"{width}x{height}"
+            f"{outline.width}x{outline.height}"
         )
-    counts = stored["counts"]
-    if isinstance(counts, (str, bytes)):
-        counts = _unpack_counts(counts)
-    elif not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
+    return _parse_counts(stored["counts"], outline)
+
+
+def _parse_counts(stored: Any, outline: Outline) -> list[int]:
+    """Return run lengths that fill the mask."""
+    counts = _unpack_counts(stored) if isinstance(stored, (str, bytes)) else stored
+    if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
         raise ValueError("its run lengths are no list of whole numbers and no text")
     if min(counts, default=0) < 0:
         raise ValueError("it has a negative run length")
-    if sum(counts) != height * width:
-        raise ValueError(f"it covers {_shorten(sum(counts))} of {height}x{width} pixels")
+    if sum(counts) != outline.height * outline.width:
+        raise ValueError(
+            f"it covers {_shorten(sum(counts))} of {outline.height}x{outline.width} pixels"
+        )
     return counts
 
 
 def _parse_polygons(outline: Outline) -> list[list[float]]:
     """Return the polygons that have an area."""
-    reach = 2 * max(outline.height, outline.width)
     polygons, length = [], 0.0
     for polygon in outline.segmentation:
-        if not isinstance(polygon, list):
-            raise ValueError(f"it has {_kind(polygon)} among its polygons; wanted lists of numbers")
-        if not set(map(type, polygon)) <= {int, float}:
-            wrong = next(one for one in polygon if type(one) not in (int, float))
-            raise ValueError(f"a polygon has the coordinate {_shorten(wrong)}; wanted numbers")
-        for number in polygon:
-            if not -reach <= number <= reach:  # nan too
-                raise ValueError(
-                    f"a polygon has the coordinate {_shorten(number)}, far outside the image of "
-                    f"{outline.width}x{outline.height} pixels"
-                )
-        if len(polygon) % 2:
-            raise ValueError(f"a polygon has {len(polygon)} coordinates; wanted x and y of each")
+        _check_polygon(polygon, outline)
         if len(polygon) >= 2 * _POINTS:
             points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
             sides = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
@@ -115,6 +105,24 @@ def _parse_polygons(outline: Outline) -> list[list[float]]:
     if length > _LENGTH:
         raise ValueError(f"its outline is {length:.0f} pixels long; wanted at most {_LENGTH}")
     return polygons
+
+
+def _check_polygon(polygon: Any, outline: Outline) -> None:
+    """Raise ValueError unless a polygon has pairs of numbers in the surroundings of the image."""
+    if not isinstance(polygon, list):
+        raise ValueError(f"it has {_kind(polygon)} among its polygons; wanted lists of numbers")
+    if not set(map(type, polygon)) <= {int, float}:
+        wrong = next(one for one in polygon if type(one) not in (int, float))
+        raise ValueError(f"a polygon has the coordinate {_shorten(wrong)}; wanted numbers")
+    reach = 2 * max(outline.height, outline.width)
+    for number in polygon:
+        if not -reach <= number <= reach:  # nan too
+            raise ValueError(
+                f"a polygon has the coordinate {_shorten(number)}, far outside the image of "
+                f"{outline.width}x{outline.height} pixels"
+            )
+    if len(polygon) % 2:
+        raise ValueError(f"a polygon has {len(polygon)} coordinates; wanted x and y of each point")
 
 
 def _unpack_counts(packed: str | bytes) -> list[int]:

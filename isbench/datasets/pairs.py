@@ -122,7 +122,7 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
         if other:
             others.setdefault(other, []).append(path.name)
         elif not is_recordable(path.name):
-            faults.append(f"{kind} {ascii(str(path))} has a name that is not text; rename it")
+            faults.append(f"{kind} {str(path)!a} has a name that is not text; rename it")
         elif path.stem in found:
             faults.append(
                 f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; remove one"

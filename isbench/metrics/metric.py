@@ -71,9 +71,8 @@ class Metric:
         "lower" or "higher"; comparisons count wins by it.
     summary : str
         How the objects are summarised: "mean with interval" (a 95 % bootstrap interval over
-        images), "mean" (nan is left
-        out for objects without a scored pixel), "mean over clicks" (objects weigh as many as their clicks, nan is left
-        out) or "sum".
+        images), "mean" (nan is left out for objects without a scored pixel), "mean over clicks"
+        (objects weigh as many as their clicks, nan is left out) or "sum".
     view : str
         The table that has its column, next to the table "all": "noc", "nof", "iou", "time" or
         another name, which `isbench report --table` then prints. Metrics of "noc" are compared.

@@ -199,10 +199,9 @@ def _count_unscored(row: Mapping[str, Any]) -> int:
 
 
 def list_notes(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return what a reader must know of the data sets in a frame: objects without a scored pixel."""
-    counts = {
-        (row["dataset"], row["objects"]): _count_unscored(row) for row in frame.to_dict("records")
-    }
+    """Return how many objects of each data set in a frame have no scored pixel, if any."""
+    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    counts = {(row["dataset"], row["objects"]): _count_unscored(row) for row in records}
     return tuple(
         f"{dataset}: {count} of {objects} objects have no scored pixel; IoU@k leaves them out, NoC "
         "and NoF count them as never solved"

@@ -79,7 +79,7 @@ class _ImageLoader:
         ignore = np.zeros(image.shape[:2], dtype=bool)
         objects: list[tuple[PackedMask, int]] = []
         for one in self.annotations:
-            mask = self._mask(one, ImageSize(*ignore.shape))
+            mask = self._mask(one, ImageSize(image.shape[0], image.shape[1]))
             if one.crowd:
                 ignore |= mask
             elif mask.any() and not _is_duplicate(mask, one.file, objects):
