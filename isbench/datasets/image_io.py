@@ -7,7 +7,7 @@ moves clicks. Pillow reads label masks, because OpenCV converts a palette to col
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha256
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from isbench.datasets.image_damage import find_fault, open_header
-from isbench.datasets.jpeg import BROKEN, decode_jpeg, is_jpeg
+from isbench.datasets.jpeg import BROKEN, capture_c_stderr, decode_jpeg, is_jpeg
 from isbench.errors import IsbenchError
 from isbench.types import Image, Mask
 
@@ -33,6 +33,7 @@ DECODER = f"opencv {cv2.__version__}"  # of lossy formats; another decoder may m
 
 # the objects of an image come one after the other, so a few cached files are enough
 _CACHED = 4
+_TIFF = (b"II", b"MM")  # how such a file starts
 _ORIENTATION = 0x0112  # EXIF tag
 _READ_LOG: ContextVar[dict[Path, str] | None] = ContextVar("read_log", default=None)
 
@@ -199,11 +200,13 @@ def _decode_bgr(data: bytes) -> NDArray[np.uint8] | str:
     if is_jpeg(data):  # it has 8 bits and no alpha, so it needs no check
         return decode_jpeg(data)
     buffer = np.frombuffer(data, np.uint8)
+    quiet = capture_c_stderr() if data.startswith(_TIFF) else nullcontext()  # libtiff prints
     try:
-        fault = _find_depth_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
-        if fault:
-            return fault
-        bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+        with quiet:
+            fault = _find_depth_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+            if fault:
+                return fault
+            bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
     except cv2.error:
         return BROKEN
     return BROKEN if bgr is None else bgr.astype(np.uint8, copy=False)
@@ -229,8 +232,9 @@ def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @lru_cache(maxsize=_CACHED)
 def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
     """Return the stored pixels, or what is wrong with the file."""
-    decoded = decode_jpeg(data) if is_jpeg(data) else None
-    fault = decoded if isinstance(decoded, str) else find_fault(data)
+    fault = find_fault(data)
+    if fault is None and is_jpeg(data) and isinstance(decoded := decode_jpeg(data), str):
+        fault = decoded
     if fault:
         return fault
     try:
