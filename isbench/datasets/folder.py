@@ -156,13 +156,9 @@ def _check_levels(path: Path, labels: NDArray[np.uint8], how: str) -> None:
     remedy = "save one mask for each object"
     if len(found) >= _SOFT:
         remedy = "it looks like a mask with soft edges: save it with a threshold, as 0 and 255"
-    elif how == "void":
-        remedy += ", or read the folder with labels=instances if each level is an object"
     else:
-        remedy += (
-            ", or read the folder with labels=instances if each level is an object, with "
-            "labels=void if 255 is not scored"
-        )
+        remedy += ", or read the folder with labels=instances if each level is an object"
+        remedy += ", with labels=void if 255 is not scored" * (VOID in found)
     raise IsbenchError(
         f"mask {path} has the levels {shown}; wanted one level for the object, next to 0 and "
         f"{' and '.join(map(str, unscored))}, which is not scored: {remedy}",
@@ -183,13 +179,13 @@ def _has_several_colours(stored: NDArray[np.uint8]) -> bool:
     """Return whether a colour mask has two colours that are neither black nor the ignored grey."""
     if stored.ndim == 2:
         return False
-    first: NDArray[np.uint8] | None = None
+    black, ignored = 0, IGNORED * 0x010101
+    found: set[int] = set()
     rows = max(1, _BAND // stored.shape[1])
     for start in range(0, len(stored), rows):
-        band = stored[start : start + rows].reshape(-1, 3)
-        coloured = band[band.any(axis=1) & (band != IGNORED).any(axis=1)]
-        if first is None and len(coloured):
-            first = coloured[0]
-        if first is not None and (coloured != first).any():
-            return True
-    return False
+        red, green, blue = np.moveaxis(stored[start : start + rows].astype(np.uint32), 2, 0)
+        colours = (red << 16) | (green << 8) | blue
+        coloured = colours[(colours != black) & (colours != ignored)]
+        if coloured.size:
+            found |= {int(coloured.min()), int(coloured.max())}
+    return len(found) > 1

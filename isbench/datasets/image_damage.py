@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 from isbench.datasets.jpeg import DAMAGED, capture_c_stderr, is_damaged_jpeg
 
-MAX_PIXELS = 1 << 27  # 134 megapixels: the decoded image and its copies stay below 1 GB
+MAX_PIXELS = 100 << 20  # 104 megapixels: the decoded image and its copies stay below 1 GB
 # formats that Pillow may open: others run programs, or are none of ours
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # JPEG includes MPO
 

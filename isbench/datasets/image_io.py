@@ -43,7 +43,7 @@ def read_image(path: Path) -> Image:
 
     A grey image gets three equal channels. Raises IsbenchError for a file that is not an image, has
     more than 8 bits per channel, or is partly transparent: there is no single way to convert those
-    to 8-bit RGB; and for one that is damaged, has several pages, or more than 134 megapixels. Files
+    to 8-bit RGB; and for one that is damaged, has several pages, or more than 104 megapixels. Files
     with the same bytes give the same array.
     """
     image = _decode(read_bytes(path))
@@ -71,8 +71,9 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
     stored = read_stored(path)
     if stored.ndim == 2:
         return stored
-    agree = (stored == stored[:, :, :1]).all(axis=2)
-    return _make_read_only(np.where(agree, stored[:, :, 0], np.uint8(255)))
+    red, green, blue = (stored[:, :, channel] for channel in range(3))
+    agree = (red == green) & (red == blue)  # an order faster than `all` over the last axis
+    return _make_read_only(np.where(agree, red, np.uint8(255)))
 
 
 def read_stored(path: Path) -> NDArray[np.uint8]:
