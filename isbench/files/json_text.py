@@ -1,0 +1,31 @@
+"""JSON from files and requests: whatever is wrong with it, the error is a ValueError."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises ValueError for text that is not JSON, is nested too deeply to be read, contains an
+    integer of thousands of digits, or a string that no UTF-8 file can contain (half of a pair of
+    surrogates, which could neither be printed nor written again).
+    """
+    try:
+        value = json.loads(text)
+        if _may_have_surrogates(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it contains {error.object[error.start]!a}, which is no text") from None
+    return value
+
+
+def _may_have_surrogates(text: str | bytes) -> bool:
+    """Return whether an escape may stand for a surrogate; cheap, since texts may be large."""
+    if isinstance(text, str):
+        return "\\ud" in text or "\\uD" in text or not text.isascii()
+    return b"\\ud" in text or b"\\uD" in text
