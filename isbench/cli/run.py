@@ -55,7 +55,11 @@ from isbench.storage.store import Run
     "`isbench datasets` lists. Repeatable.",
 )
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Maximum clicks per object."
+    "--max-clicks",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Maximum clicks per object, up to 1000.",
 )
 @click.option(
     "--stop-iou",

@@ -12,6 +12,8 @@ from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
 from isbench.files.atomic import write_atomically
+from isbench.files.json_text import is_text, parse_json
+from isbench.files.limits import read_limited
 
 FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -24,8 +26,11 @@ def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
     """
     path = data_folder(data) / FILE
     try:
-        found = json.loads(path.read_bytes())
-        return {str(name): str(place) for name, place in found.items()}
+        found = parse_json(read_limited(path))
+        for name, place in found.items():
+            if not (_NAME.fullmatch(name) and isinstance(place, str) and ":" in place):
+                raise ValueError(f"{name!r} is not a name with a READER:PLACE")
+        return dict(found)
     except FileNotFoundError:
         return {}
     except NotADirectoryError:
@@ -46,6 +51,8 @@ def add(name: str, place: str, data: Path | None = None) -> str:
         kind = "a built-in data set" if name in BUILT_IN else "a data set of a package"
         raise IsbenchError(f"{name} is {kind}; choose another name")
     stored = resolve_place(place)
+    if not is_text(stored):
+        raise IsbenchError(f"place {stored!a} is not UTF-8; rename its folders and files")
     _write({**list_user_datasets(data), name: stored}, data)
     return stored
 

@@ -24,6 +24,15 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
+def is_text(name: str) -> bool:
+    """Return whether UTF-8 can encode a string: the name of a file may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _may_have_surrogates(text: str | bytes) -> bool:
     """Return whether an escape may stand for a surrogate; cheap, since texts may be large."""
     if isinstance(text, str):

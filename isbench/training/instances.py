@@ -6,7 +6,6 @@ of an earlier file is skipped. Crowd regions are not scored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ import numpy as np
 from isbench.datasets.coco import Outline, decode_outline
 from isbench.datasets.image_io import check_size, read_image
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
@@ -110,7 +110,7 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
 
 def _read_annotations(path: Path, number: int) -> list[Annotation]:
     try:
-        stored = json.loads(path.read_bytes())
+        stored = parse_json(path.read_bytes())
         images = {one["id"]: one for one in stored["images"]}
         found = [
             Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
@@ -119,7 +119,7 @@ def _read_annotations(path: Path, number: int) -> list[Annotation]:
         ]
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({reason})") from error
     check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
