@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +33,7 @@ def read_limited(path: Path, most: int = LIST) -> bytes:
     return data
 
 
-def read_lines(path: Path, most: int = LINE, *, torn: bool = False) -> Iterator[bytes]:
+def read_lines(path: Path, most: int = LINE, *, torn: bool = False) -> Generator[bytes]:
     """Yield the whole lines of a file, unpacked if its name ends in .gz; nothing if it is missing.
 
     A torn line at the end of a file that is not packed, as a killed process leaves it, is yielded
@@ -59,7 +60,8 @@ def read_lines(path: Path, most: int = LINE, *, torn: bool = False) -> Iterator[
 
 def read_first_line(path: Path) -> bytes:
     """Return the first line of a file like `read_lines`, b"" if there is none; reads no more."""
-    return next(read_lines(path), b"")
+    with closing(read_lines(path)) as lines:
+        return next(lines, b"")
 
 
 def find_whole_size(path: Path) -> int:

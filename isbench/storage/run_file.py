@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -97,7 +97,7 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
     """
     sealed = store.run_path(out, spec, shard)
     with _lock(sealed, spec):
-        if sealed.exists():
+        if store.exists(sealed):
             _delete(store.companion_path(sealed, store.OPEN))
             yield None
             return
@@ -116,9 +116,9 @@ def clean_up(out: Path, spec: Spec) -> None:
     be written: the sealed file alone counts.
     """
     sealed = store.run_path(out, spec)
-    left = (store.companion_path(sealed, suffix) for suffix in (store.OPEN, _LOCK))
+    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, _LOCK)]
     with suppress(IsbenchError):
-        if any(path.exists() for path in left):
+        if store.exists(sealed) and any(map(store.exists, left)):
             with open_run(out, spec):
                 pass
 
@@ -148,7 +148,7 @@ def _lock(sealed: Path, spec: Spec) -> Iterator[None]:
         # that process finds nothing left to play
         with ExitStack() as last:
             last.callback(_release, lock, path)
-            if sealed.exists():
+            if store.exists(sealed):
                 _delete(path)
 
 
@@ -185,7 +185,8 @@ def _open_file(sealed: Path, spec: Spec) -> Iterator[RunFile]:
     recorded: dict[str, bytes] = {}
     whole = find_whole_size(path)
     if whole:
-        found, trajectories = records.parse_run(path, read_lines(path))
+        with closing(read_lines(path)) as lines:
+            found, trajectories = records.parse_run(path, lines)
         if store.spec_digest(found) != store.spec_digest(spec):
             raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))

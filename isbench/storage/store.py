@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -64,7 +64,8 @@ def read(path: Path | str) -> Run:
     path = Path(path)
     sealed = path.name.endswith(SEALED)
     complete = sealed and shard_of_path(path) is None
-    spec, trajectories = records.parse_run(path, read_lines(path))
+    with closing(read_lines(path)) as lines:
+        spec, trajectories = records.parse_run(path, lines)
     if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
@@ -77,17 +78,32 @@ def read(path: Path | str) -> Run:
 def find(out: Path) -> list[Path]:
     """Return the run files below a folder, sorted: sealed ones, and open ones not yet sealed.
 
-    Shards are not included.
+    Shards are not included. Raises IsbenchError if a folder cannot be read.
     """
-    sealed = set(out.rglob(f"*{SEALED}"))
-    opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
+    sealed = set(_list_files(out, SEALED))
+    opens = {path for path in _list_files(out, OPEN) if not path.name.endswith(META)}
     files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
     return sorted(path for path in files if shard_of_path(path) is None)
 
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the sealed shards below a folder, sorted."""
-    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_of_path(path))
+    return sorted(path for path in _list_files(folder, SEALED) if shard_of_path(path))
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file of a run exists; raises IsbenchError if its folder cannot be read."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _list_files(folder: Path, suffix: str) -> list[Path]:
+    try:
+        return list(folder.rglob(f"*{suffix}"))
+    except OSError as error:
+        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error
 
 
 def shard_of_path(path: Path) -> Shard | None:
