@@ -193,8 +193,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for values that no game can follow."""
-        if not 1 <= self.max_clicks <= MOST_CLICKS:
-            message = f"max_clicks is {self.max_clicks}; wanted 1 to {MOST_CLICKS}"
+        check_least("max_clicks", self.max_clicks, 1)
+        if self.max_clicks > MOST_CLICKS:
+            message = f"max_clicks is {self.max_clicks}; wanted at most {MOST_CLICKS}"
             raise IsbenchError(message, setting="max_clicks")
         check_least("seed", self.seed, 0)
         if not self.stop_iou > 0:  # nan too

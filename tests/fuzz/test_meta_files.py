@@ -61,7 +61,7 @@ META: list[Any] = [
 @example(lines=[{"session": {"sources": 3}}])
 @example(lines=[{"session": {"processor": [[]]}}])
 @example(lines=[{**META[1], "seconds": ["1"]}, {**META[2], "seconds": []}])
-@given(lines=hostile.changed(META))
+@given(lines=hostile.change(META))
 def test_a_meta_file_with_another_value_changes_no_game(recorded: Run, lines: Any) -> None:
     rows = lines if isinstance(lines, list) else [lines]
     check_meta(recorded, b"".join(hostile.encode(row) + b"\n" for row in rows))
@@ -74,7 +74,7 @@ META_BYTES = b"".join(hostile.encode(row) + b"\n" for row in META)
 @example(data=hostile.nest() + b"\n")
 @example(data=META_BYTES + b'{"session":')
 @example(data=b"x" * (3 << 20))
-@given(data=hostile.corrupted(META_BYTES))
+@given(data=hostile.corrupt(META_BYTES))
 def test_a_meta_file_with_other_bytes_changes_no_game(recorded: Run, data: bytes) -> None:
     check_meta(recorded, data)
 
@@ -125,7 +125,7 @@ def test_broken_masks_are_computed_again(recorded: Run, other: dict[str, Any]) -
 def test_saved_masks_with_another_value_are_computed_again(
     recorded: Run, data: st.DataObject
 ) -> None:
-    check_masks(recorded, join(data.draw(hostile.changed(read_rows(recorded)))))
+    check_masks(recorded, join(data.draw(hostile.change(read_rows(recorded)))))
 
 
 @fuzz(0.2)
@@ -133,4 +133,4 @@ def test_saved_masks_with_another_value_are_computed_again(
 def test_saved_masks_with_other_bytes_are_computed_again(
     recorded: Run, data: st.DataObject
 ) -> None:
-    check_masks(recorded, data.draw(hostile.corrupted(join(read_rows(recorded)))))
+    check_masks(recorded, data.draw(hostile.corrupt(join(read_rows(recorded)))))

@@ -92,7 +92,7 @@ SUFFIXES = st.sampled_from([store.SEALED, store.OPEN, ".1-of-1.jsonl.gz"])
     suffix=store.OPEN,
 )
 @example(lines=[LINES[0], {**LINES[1], "key": "\ud800#1"}], suffix=store.SEALED)
-@given(lines=hostile.changed(LINES), suffix=SUFFIXES)
+@given(lines=hostile.change(LINES), suffix=SUFFIXES)
 def test_a_run_file_with_another_value_is_read_or_refused(
     out: Path, lines: Any, suffix: str
 ) -> None:
@@ -110,7 +110,7 @@ WHOLE = b"".join(hostile.encode(line) + b"\n" for line in LINES)
 @example(data=WHOLE + hostile.nest() + b"\n", suffix=store.OPEN)
 @example(data=WHOLE[:-1], suffix=store.SEALED)
 @example(data=b'{"isbench":' + b"9" * 5_000 + b"}\n", suffix=store.SEALED)
-@given(data=hostile.corrupted(WHOLE), suffix=SUFFIXES)
+@given(data=hostile.corrupt(WHOLE), suffix=SUFFIXES)
 def test_a_run_file_with_other_bytes_is_read_or_refused(
     out: Path, data: bytes, suffix: str
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_run_file_with_other_bytes_is_read_or_refused(
 
 
 @fuzz(0.2)
-@given(data=hostile.corrupted(gzip.compress(WHOLE, mtime=0)))
+@given(data=hostile.corrupt(gzip.compress(WHOLE, mtime=0)))
 def test_a_sealed_run_whose_packed_bytes_are_others_is_read_or_refused(
     out: Path, data: bytes
 ) -> None:

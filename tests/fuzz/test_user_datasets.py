@@ -49,7 +49,7 @@ SETS: dict[str, Any] = {"mine": "folder:set", "yours": "coco:a,b.json"}
 @example(sets={"mine": "folder:\udcff"})
 @example(sets={"mine": ["folder:set"], "yours": None})
 @example(sets={"": ":", "sample": "folder:set"})
-@given(sets=hostile.changed(SETS))
+@given(sets=hostile.change(SETS))
 def test_own_sets_with_another_value_are_listed_or_refused(data: Path, sets: Any) -> None:
     use_all(data, hostile.encode(sets))
 
@@ -60,7 +60,7 @@ def test_own_sets_with_another_value_are_listed_or_refused(data: Path, sets: Any
 @example(content=hostile.nest(brackets="{}"))
 @example(content=b'{"mine":' + b"9" * 5_000 + b"}")
 @example(content=b'{"mine": ' + b" " * (65 << 20))
-@given(content=hostile.corrupted(hostile.encode(SETS)))
+@given(content=hostile.corrupt(hostile.encode(SETS)))
 def test_own_sets_with_other_bytes_are_listed_or_refused(data: Path, content: bytes) -> None:
     use_all(data, content)
 

@@ -35,23 +35,23 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def changed(draw: st.DrawFn, value: Any) -> Any:
+def change(draw: st.DrawFn, value: Any) -> Any:
     """Return a JSON value of which one part, at any depth, is another value or gone."""
     if isinstance(value, dict) and value and draw(st.integers(0, 5)):
         key = draw(st.sampled_from(sorted(value)))
         if not draw(st.integers(0, 6)):
             return {name: one for name, one in value.items() if name != key}
-        return {**value, key: draw(changed(value[key]))}
+        return {**value, key: draw(change(value[key]))}
     if isinstance(value, list) and value and draw(st.integers(0, 5)):
         at = draw(st.integers(0, len(value) - 1))
         if not draw(st.integers(0, 6)):
             return value[:at] + value[at + 1 :]
-        return [*value[:at], draw(changed(value[at])), *value[at + 1 :]]
+        return [*value[:at], draw(change(value[at])), *value[at + 1 :]]
     return draw(json_values())
 
 
 @st.composite
-def corrupted(draw: st.DrawFn, data: bytes) -> bytes:
+def corrupt(draw: st.DrawFn, data: bytes) -> bytes:
     """Return bytes of which some are changed, cut, repeated or inserted."""
     found = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
