@@ -58,7 +58,11 @@ from isbench.storage.store import Run
 )
 @labels_option
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Maximum clicks per object."
+    "--max-clicks",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Maximum clicks per object, up to 1000.",
 )
 @click.option(
     "--stop-iou",

@@ -5,7 +5,6 @@ Everything is checked when the file is opened, and all faults are listed at once
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from isbench.datasets.faults import is_recordable, list_faults
 from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
 from isbench.types import Dataset, Sample
 
 _REMEDY = "correct the annotations, or name the folder that contains the images"
@@ -100,10 +100,10 @@ def load_annotations(path: Path) -> dict[str, Any]:
     Raises IsbenchError for anything else, also for a field that one entry has twice.
     """
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_refuse_repeated)
+        content = parse_json(path.read_bytes(), object_pairs_hook=_refuse_repeated)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _format_error(path, f"{type(error).__name__}: {error}") from error
     for part in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
+from isbench.files.limits import read_limited
 
 VOID = 255  # not an instance, not scored
 
@@ -16,8 +17,8 @@ VOID = 255  # not an instance, not scored
 def read_list(path: Path) -> tuple[str, ...]:
     """Return the first word of every line without duplicates; raises IsbenchError if none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_limited(path).decode().splitlines()
+    except (OSError, ValueError) as error:
         raise IsbenchError(f"cannot read the list {path}: {error}") from error
     stems = tuple(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
     if not stems:

@@ -17,6 +17,8 @@ from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
 from isbench.files.atomic import write_atomically, write_error
+from isbench.files.json_text import parse_json
+from isbench.files.limits import read_limited
 
 FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,15 +73,16 @@ def _list_files(data: Path | None) -> tuple[Path, Path]:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(read_limited(path))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise IsbenchError(f"cannot read {path} ({error}); fix it or delete it") from error
     if not isinstance(found, dict):
         raise IsbenchError(f"cannot read {path} (it is no object); fix it or delete it")
     for name, place in found.items():
-        if not _NAME.fullmatch(name) or not isinstance(place, str) or not is_recordable(place):
+        valid = isinstance(place, str) and ":" in place and is_recordable(place)
+        if not (valid and _NAME.fullmatch(name)):
             raise IsbenchError(
                 f"cannot read {path} (the entry {name!a} is {place!a:.60}; wanted a name and "
                 "READER:PLACE); fix it or delete it"

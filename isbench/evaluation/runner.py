@@ -134,9 +134,10 @@ def run(
     check_again = partial(_recheck, model, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
+        run_file.clean_up(out, spec)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not saved_masks.read(existing.path):
+        if save_masks and not saved_masks.exist(existing.path):
             watch.note("it was played without saving masks: reports recompute them")
         return existing
     check_model(model)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from isbench.datasets import load_dataset
 from isbench.evaluation.replay import (
@@ -60,7 +60,7 @@ def recompute_masks(
     that of the run, or if the model or its weights are missing.
     """
     check_data(run.spec, dataset)
-    saved = saved_masks.read(run.path)
+    saved = saved_masks.read(run.path, set(keys))
     games = {
         game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
         for game in run.trajectories
@@ -69,10 +69,8 @@ def recompute_masks(
         predictor: Predictor | None = None
         for key in keys:
             game, sample = games[key], dataset.load(key)
-            encoded = saved.get(key, ())[: len(game.clicks)]
-            if len(encoded) == len(game.clicks):
-                masks = tuple(map(decode_rle, encoded))
-            else:
+            masks = _decode(saved.get(key, ())[: len(game.clicks)], sample.truth.shape)
+            if len(masks) != len(game.clicks):
                 predictor = predictor or stack.enter_context(
                     open_predictor(model_from_spec(run.spec))
                 )
@@ -82,6 +80,16 @@ def recompute_masks(
                 == game.overlap
             )
             yield RecordedMasks(sample, game, masks, exact)
+
+
+def _decode(encoded: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> tuple[Mask, ...]:
+    """Return saved masks; none if one is broken or of another size than its image."""
+    try:
+        if any(tuple(one["size"]) != shape for one in encoded):
+            return ()
+        return tuple(map(decode_rle, encoded))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return ()
 
 
 def load_dataset_of(run: Run, data: Path | None) -> Dataset:

@@ -6,7 +6,6 @@ of an earlier file is skipped. Crowd regions are not scored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from isbench.datasets.coco import find_name_fault, find_size_fault
 from isbench.datasets.image_io import ImageSize, read_image
 from isbench.datasets.outlines import Outline, decode_outline
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
@@ -113,7 +113,7 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
 
 def _read_annotations(path: Path, number: int) -> list[Annotation]:
     try:
-        stored = json.loads(path.read_bytes())
+        stored = parse_json(path.read_bytes())
         images = {one["id"]: one for one in stored["images"]}
         found = [
             Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
@@ -122,7 +122,7 @@ def _read_annotations(path: Path, number: int) -> list[Annotation]:
         ]
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({reason})") from error
     check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
