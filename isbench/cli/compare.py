@@ -8,9 +8,10 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.options import console, data_option, runs_option, trust_option
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
+from isbench.models.registry import load_trusted_cards
 from isbench.reporting import compare as comparison
 from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
@@ -34,6 +35,7 @@ from isbench.storage.store import Run
     help="Number of objects with pictures on the page, most different first; 0: none.",
 )
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def compare(
     run_a: str,
@@ -42,6 +44,7 @@ def compare(
     page: Path | None,
     pictures: int,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
@@ -54,13 +57,14 @@ def compare(
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
+    trusted = load_trusted_cards(trust_models)
     a, b = choose_run(run_a, runs), choose_run(run_b, runs)
     _print(a, b, worst)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True)
+        write_page(page, [a, b], clicks, pictures, data, pair=True, trusted=trusted)
 
 
 def _print(a: Run, b: Run, worst: int) -> None:
