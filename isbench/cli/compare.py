@@ -13,6 +13,7 @@ from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.reporting import compare as comparison
+from isbench.reporting.text_table import escape_controls
 from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
 
@@ -70,10 +71,10 @@ def compare(
 def _print(a: Run, b: Run, worst: int) -> None:
     result = comparison.compare(a, b, list_metrics())
     terminal = console()
-    terminal.print(f"A  {comparison.run_title(a)}")
-    terminal.print(f"B  {comparison.run_title(b)}")
+    terminal.print(escape_controls(f"A  {comparison.run_title(a)}"))
+    terminal.print(escape_controls(f"B  {comparison.run_title(b)}"))
     for note in result.notes:
-        terminal.print(f"note: {note}")
+        terminal.print(escape_controls(f"note: {note}"))
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Figure", "A", "B", "A - B", "95 % interval", "p", "A wins", "Ties", "B wins"):
         table.add_column(head, justify="left" if head == "Figure" else "right", no_wrap=True)
@@ -89,7 +90,7 @@ def _print(a: Run, b: Run, worst: int) -> None:
     for head in ("Object", "A", "B", "A - B"):
         listed.add_column(head, justify="left" if head == "Object" else "right", no_wrap=True)
     for key, of_a, of_b in result.differing[:worst]:
-        listed.add_row(key, f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
+        listed.add_row(escape_controls(key), f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
     if result.differing:
         terminal.print(listed)
     else:

@@ -26,6 +26,7 @@ from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
+    escape_controls,
     format_csv,
     format_latex,
     format_markdown,
@@ -265,7 +266,8 @@ def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
             f"{'' if side.exact else ' (differs from the record)'}"
             for side in example.sides
         )
-        click.echo(f"{example.key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
+        key = escape_controls(example.key)
+        click.echo(f"{key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
     click.echo(make_caption(examples))
     click.echo(str(views.save_pictures(examples, options.out)))
 
@@ -290,4 +292,4 @@ def _print(table: TextTable, form: str) -> None:
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:
-        terminal.print(note)
+        terminal.print(escape_controls(note))
