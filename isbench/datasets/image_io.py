@@ -143,8 +143,11 @@ def describe_image(data: bytes) -> tuple[str, int] | None:
 
 
 def decode_image(data: bytes) -> Image | str:
-    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong."""
-    return _decode(data)
+    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong.
+
+    It is not cached, as `read_image` caches images.
+    """
+    return _decode.__wrapped__(data)
 
 
 @lru_cache(maxsize=_CACHED)

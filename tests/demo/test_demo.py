@@ -18,11 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("starlette")
 
 from isbench.datasets import load_dataset
-from isbench.demo.server import UPLOAD, DemoState, Refused, open_images
+from isbench.demo import games, images
+from isbench.demo.images import UPLOAD, Refused, open_images
+from isbench.demo.server import DemoState
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.engine import play
 from isbench.evaluation.session import PredictorSession
@@ -125,6 +129,10 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
         assert found == game.trajectory.overlap[count - 1]
 
 
+def encode(image: Any) -> bytes:
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1])
+
+
 def make_state() -> DemoState:
     return DemoState({"nearest": PredictorSession(build_predictor(load_model("nearest")))})
 
@@ -132,12 +140,12 @@ def make_state() -> DemoState:
 def test_another_click_after_undo_is_another_game() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     state = make_state()
-    place = state.add_image("a", image)
+    place = state.add_image("a", encode(image))
     a, b, c = Click(3, 3, True), Click(10, 20, True), Click(15, 5, False)
     for clicks in ([a, b], [a, c], [c], [a, b, c], [a]):
         mask, _ = state.answer(place, "nearest", clicks)
         fresh = make_state()
-        wanted, _ = fresh.answer(fresh.add_image("a", image), "nearest", clicks)
+        wanted, _ = fresh.answer(fresh.add_image("a", encode(image)), "nearest", clicks)
         assert np.array_equal(mask, wanted)
 
 
@@ -148,7 +156,7 @@ def test_a_model_that_raises_can_be_asked_again() -> None:
         return [Prediction(turn.state[..., 0] > len(turn.clicks), turn.state) for turn in turns]
 
     state = DemoState({"moody": PredictorSession(toys.Broken(answer))})
-    place = state.add_image("a", np.full((4, 4, 3), 2, np.uint8))
+    place = state.add_image("a", encode(np.full((4, 4, 3), 2, np.uint8)))
     one, two = Click(0, 0, True), Click(1, 1, True)
     for _ in range(2):
         with pytest.raises(PredictorError, match="the demo: the model raised ValueError: two are"):
@@ -158,12 +166,79 @@ def test_a_model_that_raises_can_be_asked_again() -> None:
     assert seconds is None  # cached
 
 
-def test_old_pictures_make_room() -> None:
-    state = make_state()
-    places = [state.add_image(str(k), np.zeros((4, 4, 3), np.uint8)) for k in range(12)]
+def test_a_session_has_a_limit_and_takes_no_images_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(images, "SESSION_IMAGES", 3)
+    state, data = make_state(), encode(np.zeros((4, 4, 3), np.uint8))
+    given = [state.add_image(str(k), data) for k in range(12)]
+    own = {who: [state.add_image("", data, who) for _ in range(3)] for who in ("a", "b")}
+    for who in own:
+        with pytest.raises(Refused, match="3 images are open, the most of a session"):
+            state.add_image("", data, who)
+        listed = [identity for identity, _ in state.images.list(who)]
+        assert listed == [*given, *own[who]]
+    for place in (*given, *own["a"], *own["b"]):
+        state.answer(place, "nearest", [Click(0, 0, True)])
+
+
+def test_idle_sessions_make_room_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, data = make_state(), encode(np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setattr(images, "TOTAL_BYTES", 2 * images.LEAST)
+    first, second = (state.add_image("", data, who) for who in ("a", "b"))
+    with pytest.raises(Refused, match="the demo holds at most"):
+        state.add_image("", data, "c")
+    monkeypatch.setattr(images, "IDLE", 0.0)
+    state.images.find(first)  # now b is idle for longer
+    state.add_image("", data, "c")
+    state.answer(first, "nearest", [Click(0, 0, True)])
     with pytest.raises(Refused, match="no longer loaded"):
-        state.answer(places[0], "nearest", [Click(0, 0, True)])
-    state.answer(places[-1], "nearest", [Click(0, 0, True)])
+        state.answer(second, "nearest", [Click(0, 0, True)])
+
+
+def test_few_images_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "PIXELS", 100)
+    state = make_state()
+    made = [np.full((7, 7, 3), k, np.uint8) for k in range(5)]
+    places = [state.add_image("", encode(image)) for image in made]
+    for place, image in zip(places * 2, made * 2, strict=True):
+        assert np.array_equal(state.images.decode(place), image)
+        assert len(state.images._decoded) <= 2
+
+
+def test_a_file_that_was_given_is_read_again_and_noticed_if_it_changed(tmp_path: Path) -> None:
+    state, path = make_state(), tmp_path / "a.png"
+    path.write_bytes(encode(np.zeros((5, 6, 3), np.uint8)))
+    place = state.add_file(path)
+    state.images._decoded.clear()
+    assert state.images.decode(place).shape == (5, 6, 3)
+    state.images._decoded.clear()
+    path.write_bytes(encode(np.zeros((6, 6, 3), np.uint8)))
+    with pytest.raises(Refused, match=r"the file of a\.png changed"):
+        state.answer(place, "nearest", [Click(5, 5, True)])
+    path.unlink()
+    with pytest.raises(IsbenchError, match="cannot read"):
+        state.answer(place, "nearest", [Click(5, 5, True)])
+
+
+@given(
+    asked=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=8),
+    kept=st.integers(1, 9),
+)
+def test_answers_do_not_depend_on_what_was_kept(asked: list[list[int]], kept: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
+    places = [Click(0, 0, True), Click(5, 4, True), Click(3, 1, False), Click(2, 2, True)]
+    session = PredictorSession(build_predictor(load_model("nearest")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(games, "KEPT", 30 * kept)
+        patch.setattr(games, "GAMES", 2)
+        cache = games.GameCache()
+        for number, choice in enumerate(asked):
+            clicks = [places[k] for k in choice]
+            found = cache.answer((str(number % 3), "nearest"), session, image, clicks)
+            fresh = games.GameCache().answer(("a", "nearest"), session, image, clicks)
+            assert np.array_equal(found.mask, fresh.mask)
+            assert len(cache._games) <= 2
 
 
 @pytest.mark.parametrize(
@@ -175,6 +250,15 @@ def test_old_pictures_make_room() -> None:
         ({"clicks": [[0, 0, 1]] * 501}, b"wanted 1 to"),
         ({"clicks": [[0, 0]]}, b"wanted image, model and clicks"),
         ({"clicks": "abc"}, b"wanted image, model and clicks"),
+        ({"clicks": [[float("inf"), 0, 1]]}, b"wanted image, model and clicks"),
+        ({"clicks": [[0, float("nan"), 1]]}, b"wanted image, model and clicks"),
+        ({"clicks": [[0.5, 0, 1]]}, b"wanted image, model and clicks"),
+        ({"clicks": [[True, 0, 1]]}, b"wanted image, model and clicks"),
+        ({"clicks": [[0, 0, "yes"]]}, b"wanted image, model and clicks"),
+        ({"clicks": [[10**400, 0, 1]]}, b"outside"),
+        ({"clicks": [[0, 0, 1]], "model": "\ud800"}, b"wanted image, model and clicks"),
+        ({"clicks": [[0, 0, 1]], "image": ["a"]}, b"wanted image, model and clicks"),
+        ({"clicks": [[0, 0, 1]], "model": {}}, b"wanted image, model and clicks"),
         ({"clicks": [[0, 0, 1]], "model": "csfpn-r101"}, b"no model named"),
     ],
 )
@@ -183,7 +267,7 @@ def test_questions_that_make_no_sense_are_refused(
 ) -> None:
     whole = {"image": first_image(address), "model": "nearest", **question}
     status, body = answer(address, **whole)
-    assert status in (400, 404)
+    assert status == (404 if b"named" in said else 400)
     assert said in body
 
 
@@ -283,8 +367,17 @@ def play_by_csfpn(sample: Sample) -> Any:
     return list(play(build_predictor(load_model("csfpn-mini")), [sample], Rules(2, 1.01)))
 
 
-def test_the_picture_of_a_file_is_that_of_the_readers() -> None:
+def test_the_picture_of_a_file_is_that_of_the_readers(tmp_path: Path) -> None:
+    from PIL import Image
+
     from isbench.datasets.image_io import read_image
+
+    with Image.open(PHOTO) as photo:
+        for name, more in (("a.jpg", {}), ("a.webp", {}), ("a.bmp", {}), ("a.tif", {})):
+            photo.save(tmp_path / name, **more)
+        photo.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[photo])
+    for path in tmp_path.iterdir():
+        assert np.array_equal(open_images(path.read_bytes()), read_image(path))
 
     assert np.array_equal(open_images(PHOTO.read_bytes()), read_image(PHOTO))
     with pytest.raises(IsbenchError):
