@@ -61,9 +61,7 @@ def demo(
       isbench demo --model csfpn-mini --model grabcut photo.jpg
     """
     try:
-        import uvicorn
-
-        from isbench.demo.connections import Connection
+        from isbench.demo.connections import make_server
         from isbench.demo.server import DemoState, make_application
     except ImportError as error:
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
@@ -84,12 +82,8 @@ def demo(
         if not no_browser:
             webbrowser.open(address)
         app = make_application(state, token, read_template("demo"))
-        config = uvicorn.Config(
-            app, http=Connection, ws="none", log_level="error", access_log=False,
-            server_header=False, proxy_headers=False,
-        )  # fmt: skip
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            make_server(app).run(sockets=[listener])
         except KeyboardInterrupt:
             return
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Iterable
 
 import h11
+import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from isbench.demo.guard import HEADERS
@@ -105,6 +107,15 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             return "rest" if answered else "body"
         return "head" if self.conn.their_state is h11.IDLE else "answer"
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """Return the server of an application; its connections are bounded."""
+    config = uvicorn.Config(
+        app, http=Connection, ws="none", log_level="error", access_log=False,
+        server_header=False, proxy_headers=False,
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 def find_longest_waiting(connections: Iterable[object]) -> Connection | None:

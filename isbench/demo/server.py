@@ -108,11 +108,12 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
 
     async def upload(request: Request) -> Response:
         session = _find_session(request) or secrets.token_urlsafe(16)
+        name = request.query_params.get("name", "")[:200]  # shown on the page, nothing else
         async with reading:
             data = await _read_body(request, UPLOAD)
             count_pixels(data)
             async with decoding:
-                identity = await run_in_threadpool(state.add_image, "", data, session)
+                identity = await run_in_threadpool(state.add_image, name, data, session)
         stored = state.images.find(identity)
         return JSONResponse({"id": identity, "rows": stored.rows, "cols": stored.cols})
 

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,54 +30,17 @@ from isbench.storage.masks import decode_rle
 from isbench.types import Click, Prediction, Rules, Sample, Turn
 from tests.support import toys
 from tests.support.browser import chromium, complaints
-from tests.support.waiting import HUNG, wait_until
+from tests.support.demo import ask, demo, encode, find_first_image
+from tests.support.waiting import wait_until
 
 Isbench = Callable[..., tuple[int, str, str]]
 PHOTO = next((Path(__file__).parents[2] / "isbench/datasets/sample/images").glob("astronaut.*"))
-
-
-@contextmanager
-def demo(*words: str) -> Iterator[str]:
-    """Serve the demo and lend its address."""
-    command = [sys.executable, "-m", "isbench", "demo", "--port", "0", "--no-browser", *words]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-    finally:
-        server.send_signal(signal.SIGINT)
-        code = server.wait(HUNG)
-        assert server.stdout is not None
-        server.stdout.close()
-    assert code == 0
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with demo("--model", "nearest", str(PHOTO)) as found:
         yield found
-
-
-def ask(url: str, data: bytes | None = None, host: str | None = None) -> tuple[int, bytes, Any]:
-    request = urllib.request.Request(url, data)
-    if host is not None:
-        request.add_header("Host", host)
-    began = time.monotonic()
-    while time.monotonic() - began < HUNG:
-        try:
-            with urllib.request.urlopen(request, timeout=HUNG) as response:
-                return response.status, response.read(), response.headers
-        except urllib.error.HTTPError as error:
-            return error.code, error.read(), error.headers
-        except urllib.error.URLError:  # the server is not up yet
-            time.sleep(0.1)
-    raise TimeoutError(url)
-
-
-def first_image(address: str) -> str:
-    _, page, _ = ask(address)
-    images = page.decode().partition('id="images">')[2].partition("</script>")[0]
-    return str(json.loads(images)[0]["id"])
 
 
 def answer(address: str, **question: Any) -> tuple[int, bytes]:
@@ -119,7 +75,7 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
     dataset = load_dataset("sample")
     sample = dataset.load(next(key for key in dataset.keys if key.startswith("astronaut")))
     (game,) = play(build_predictor(load_model("nearest")), [sample], Rules(4, 1.01))
-    image = first_image(address)
+    image = find_first_image(address)
     clicks = [[*click[:2], int(click[2])] for click in game.trajectory.clicks]
     # forwards, back as by undo, and forwards again
     for count in (1, 2, 3, 4, 2, 1, 4):
@@ -127,10 +83,6 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
         assert status == 200
         found = count_overlap(decode_rle(json.loads(body)["mask"]), sample.truth, sample.ignore)
         assert found == game.trajectory.overlap[count - 1]
-
-
-def encode(image: Any) -> bytes:
-    return bytes(cv2.imencode(".png", image[..., ::-1])[1])
 
 
 def make_state() -> DemoState:
@@ -265,7 +217,7 @@ def test_answers_do_not_depend_on_what_was_kept(asked: list[list[int]], kept: in
 def test_questions_that_make_no_sense_are_refused(
     address: str, question: dict[str, Any], said: bytes
 ) -> None:
-    whole = {"image": first_image(address), "model": "nearest", **question}
+    whole = {"image": find_first_image(address), "model": "nearest", **question}
     status, body = answer(address, **whole)
     assert status == (404 if b"named" in said else 400)
     assert said in body
@@ -352,7 +304,10 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         wait("2 clicks,")
         second = mask()
         both, either = count_overlap(second, sample.truth, sample.ignore)
-        assert both / either > 0.8
+        assert both / either > 0.7
+        drawn = np.array(browser.execute_script("return clicks"))
+        wanted = np.array([[*one[:2], int(one[2])] for one in game.trajectory.clicks])
+        assert abs(drawn - wanted).max() <= 1  # the picture is smaller, so a pixel may be missed
         browser.save_screenshot(str(tmp_path / "demo.png"))
         ActionChains(browser).send_keys("z").perform()
         wait("1 click, cached")
@@ -360,6 +315,41 @@ def test_a_person_segments_a_photo(tmp_path: Path) -> None:
         browser.find_element("id", "reset").click()
         wait("Click on the object")
         assert not browser.find_element("id", "png").is_enabled()
+        assert complaints(browser) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1300, 900), (500, 800)])
+def test_pictures_of_any_size_fill_the_window(tmp_path: Path, width: int, height: int) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    sizes = {"tiny.v2.png": (60, 80), "wide.png": (300, 2000), "tall.png": (2000, 300)}
+    for name, (rows, cols) in sizes.items():
+        (tmp_path / name).write_bytes(encode(np.full((rows, cols, 3), 99, np.uint8)))
+    words = ("--model", "nearest", *(str(tmp_path / name) for name in sizes))
+    with demo(*words) as address, chromium(tmp_path / "profile", width, height) as browser:
+        browser.get(address)
+
+        def run(script: str) -> Any:
+            return browser.execute_script(f"return {script}")
+
+        for number, (name, (rows, cols)) in enumerate(sizes.items()):
+            run(f"($('image').value = {number}, $('image').dispatchEvent(new Event('change')))")
+            said = f"{name}: {cols} x {rows} pixels"
+            wait_until(lambda said=said: said in browser.find_element("id", "status").text)
+            assert run("nameMask()") == f"{name.removesuffix('.png')}-mask"
+            box = run("(({width, height}) => [width, height])(canvas.getBoundingClientRect())")
+            main = run("(({clientWidth: w, clientHeight: h}) => [w, h])($('canvas').parentNode)")
+            assert all(one <= most for one, most in zip(box, main, strict=True))
+            assert any(one > most - 2 for one, most in zip(box, main, strict=True))
+            assert abs(box[0] / box[1] - cols / rows) < 0.02 * cols / rows + 0.02
+            assert run("document.documentElement.scrollWidth <= innerWidth")
+            assert run("document.documentElement.scrollHeight <= innerHeight")
+        browser.find_element("id", "removing").click()
+        ActionChains(browser).click(browser.find_element("id", "canvas")).perform()
+        wait_until(lambda: "1 click" in browser.find_element("id", "status").text)
+        assert run("clicks[0][2]") == 0
+        wait_until(lambda: not run("document.body.classList.contains('busy')"))
         assert complaints(browser) == []
 
 
