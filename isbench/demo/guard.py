@@ -27,7 +27,7 @@ def guard(app: ASGIApp) -> ASGIApp:
     A request that a page of another origin makes is refused, even if it has the token.
     """
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
@@ -41,7 +41,7 @@ def guard(app: ASGIApp) -> ASGIApp:
         else:
             await app(scope, receive, send_with_headers)
 
-    return guarded
+    return answer
 
 
 def say(text: str, status: int) -> Response:

@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from string import Template
 from threading import Lock
@@ -73,7 +74,7 @@ class DemoState:
 
         Raises IsbenchError if it cannot be read.
         """
-        return self.images.add(path.name, read_image(path), lambda: read_bytes(path), 0, EVERYONE)
+        return self.images.add(path.name, read_image(path), partial(read_bytes, path), 0, EVERYONE)
 
     def answer(self, identity: str, model: str, clicks: Sequence[Click]) -> Answer:
         """Return the (H, W) mask after the clicks, and the seconds of the last; None if kept.
