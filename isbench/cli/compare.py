@@ -8,10 +8,12 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.options import console, data_option, runs_option, trust_option
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
+from isbench.models.registry import load_trusted_cards
 from isbench.reporting import compare as comparison
+from isbench.reporting.text_table import escape_controls
 from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
 
@@ -34,6 +36,7 @@ from isbench.storage.store import Run
     help="Number of objects with pictures on the page, most different first; 0: none.",
 )
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def compare(
     run_a: str,
@@ -42,6 +45,7 @@ def compare(
     page: Path | None,
     pictures: int,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
@@ -54,22 +58,23 @@ def compare(
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
+    trusted = load_trusted_cards(trust_models)
     a, b = choose_run(run_a, runs), choose_run(run_b, runs)
     _print(a, b, worst)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True)
+        write_page(page, [a, b], clicks, pictures, data, pair=True, trusted=trusted)
 
 
 def _print(a: Run, b: Run, worst: int) -> None:
     result = comparison.compare(a, b, list_metrics())
     terminal = console()
-    terminal.print(f"A  {comparison.run_title(a)}")
-    terminal.print(f"B  {comparison.run_title(b)}")
+    terminal.print(escape_controls(f"A  {comparison.run_title(a)}"))
+    terminal.print(escape_controls(f"B  {comparison.run_title(b)}"))
     for note in result.notes:
-        terminal.print(f"note: {note}")
+        terminal.print(escape_controls(f"note: {note}"))
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Figure", "A", "B", "A - B", "95 % interval", "p", "A wins", "Ties", "B wins"):
         table.add_column(head, justify="left" if head == "Figure" else "right", no_wrap=True)
@@ -85,7 +90,7 @@ def _print(a: Run, b: Run, worst: int) -> None:
     for head in ("Object", "A", "B", "A - B"):
         listed.add_column(head, justify="left" if head == "Object" else "right", no_wrap=True)
     for key, of_a, of_b in result.differing[:worst]:
-        listed.add_row(key, f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
+        listed.add_row(escape_controls(key), f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
     if result.differing:
         terminal.print(listed)
     else:

@@ -30,6 +30,15 @@ labels_option = click.option(
 )
 
 
+trust_option = click.option(
+    "--trust-model",
+    "trust_models",
+    multiple=True,
+    metavar="MODULE:CARD",
+    help="Import this card for runs whose model is not installed; its code runs. Repeatable.",
+)
+
+
 def runs_option(what: str) -> Callable[[Any], Any]:
     """Return the option for the folder to look up runs in."""
     return click.option(

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import click
 
-from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.options import console, data_option, runs_option, trust_option
 from isbench.cli.progress import track
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
+from isbench.models.registry import Trusted, load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.registry import find_table, list_tables, paper_names
@@ -25,6 +26,7 @@ from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
+    escape_controls,
     format_csv,
     format_latex,
     format_markdown,
@@ -47,6 +49,7 @@ class ReportOptions(NamedTuple):
     objects: int
     pictures: int
     metrics: tuple[Metric, ...]
+    trusted: Trusted
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -103,6 +106,7 @@ class ReportOptions(NamedTuple):
     help="Number of objects that --plot pictures shows.",
 )
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def report(
     names: tuple[str, ...],
@@ -116,6 +120,7 @@ def report(
     out: Path | None,
     count: int,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Print a table of runs, or draw plots of them as PNG and SVG.
@@ -123,7 +128,8 @@ def report(
     RUN is a run file, a folder of runs or the first digits of a run digest; without a RUN, use all
     runs. Pictures show the objects where two runs differ most after --max-clicks clicks: both
     models answer the clicks of the run that is named first. Masks that `run --save-masks` did not
-    save are recomputed, which takes as long as the run.
+    save are recomputed, which takes as long as the run, with installed models only: a run file may
+    come from anybody, so code that it names is not imported unless you name it with --trust-model.
 
     \b
     Example:
@@ -135,8 +141,9 @@ def report(
       isbench report runs/davis --html report.html --pictures 40
     """
     options = ReportOptions(
-        runs, data, max_clicks, out or runs / "plots", page, count, pictures, list_metrics()
-    )
+        runs, data, max_clicks, out or runs / "plots", page, count, pictures, list_metrics(),
+        load_trusted_cards(trust_models),
+    )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options)
     chosen, notes = _choose_runs(names, runs, table)
@@ -146,11 +153,12 @@ def report(
     if page is not None:
         from isbench.cli.html_pages import write_page
 
-        write_page(page, chosen, max_clicks, pictures, data)
+        write_page(page, chosen, max_clicks, pictures, data, trusted=options.trusted)
     boundaries: list[Floats] = []
     if view == BOUNDARY or BOUNDARIES in plots:
         boundaries = [
-            boundary_tables.compute_boundaries(run, max_clicks, data, track) for run in chosen
+            boundary_tables.compute_boundaries(run, max_clicks, data, track, options.trusted)
+            for run in chosen
         ]
     for plot in plots:
         _draw_plot(plot, names, chosen, boundaries, options)
@@ -249,14 +257,17 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
 
 def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     """Draw the objects where two runs differ most, and print the figures of each model."""
-    examples = list(load_examples(chosen, options.max_clicks, options.objects, options.data))
+    examples = list(
+        load_examples(chosen, options.max_clicks, options.objects, options.data, options.trusted)
+    )
     for example in examples:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
             f"{'' if side.exact else ' (differs from the record)'}"
             for side in example.sides
         )
-        click.echo(f"{example.key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
+        key = escape_controls(example.key)
+        click.echo(f"{key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
     click.echo(make_caption(examples))
     click.echo(str(views.save_pictures(examples, options.out)))
 
@@ -282,4 +293,4 @@ def _print(table: TextTable, form: str) -> None:
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:
-        terminal.print(note)
+        terminal.print(escape_controls(note))

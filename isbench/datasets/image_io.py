@@ -175,8 +175,11 @@ def read_size(path: Path) -> ImageSize | None:
 
 
 def decode_image(data: bytes) -> Image | str:
-    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong."""
-    return _decode(data)
+    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong.
+
+    It is not cached, as `read_image` caches images.
+    """
+    return _decode.__wrapped__(data)
 
 
 @lru_cache(maxsize=_CACHED)

@@ -12,6 +12,7 @@ import numpy as np
 
 from isbench import metrics
 from isbench.metrics import IOU_AT, Floats
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.protocol import has_full_games
 from isbench.reporting.recorded_masks import (
     Track,
@@ -31,16 +32,21 @@ NOTE = (
 
 
 def compute_boundaries(
-    run: Run, max_clicks: int, data: Path | None = None, track: Track = track_silently
+    run: Run,
+    max_clicks: int,
+    data: Path | None = None,
+    track: Track = track_silently,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Floats:
     """Return the boundary IoU of a run after each click, (objects, clicks), for up to `max_clicks`.
 
-    After the end of a game, its last value is repeated. Raises IsbenchError if the data, the model
-    or its weights are missing.
+    After the end of a game, its last value is repeated. `trusted` holds models that are not
+    installed (see `load_trusted_cards`). Raises IsbenchError if the data, the model or its weights
+    are missing.
     """
     clicks = min(max_clicks, run.spec.rules.max_clicks)
     keys = [game.key for game in run.trajectories]
-    games = recompute_masks(run, load_dataset_of(run, data), keys, clicks)
+    games = recompute_masks(run, load_dataset_of(run, data), keys, clicks, trusted)
     rows = []
     for one in track(games, len(keys), f"boundaries of {run.spec.model} on {run.spec.dataset}"):
         row = np.array(one.boundary, np.float64)

@@ -16,6 +16,7 @@ from isbench.evaluation.replay import (
 )
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.storage import saved_masks
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
@@ -52,12 +53,17 @@ class RecordedMasks(NamedTuple):
 
 
 def recompute_masks(
-    run: Run, dataset: Dataset, keys: Sequence[str], max_clicks: int
+    run: Run,
+    dataset: Dataset,
+    keys: Sequence[str],
+    max_clicks: int,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[RecordedMasks]:
     """Yield the games of these objects with masks, up to `max_clicks`, in the order of `keys`.
 
-    The model is built at the first game without saved masks. Raises IsbenchError if the data is not
-    that of the run, or if the model or its weights are missing.
+    The model is built at the first game without saved masks; it is an installed one, or one of
+    `trusted` (see `load_recorded_card`). Raises IsbenchError if the data is not that of the run, or
+    if the model or its weights are missing.
     """
     check_data(run.spec, dataset)
     saved = saved_masks.read(run.path, set(keys))
@@ -72,7 +78,7 @@ def recompute_masks(
             masks = _decode(saved.get(key, ())[: len(game.clicks)], sample.truth.shape)
             if len(masks) != len(game.clicks):
                 predictor = predictor or stack.enter_context(
-                    open_predictor(model_from_spec(run.spec))
+                    open_predictor(model_from_spec(run.spec, trusted))
                 )
                 masks = tuple(replay_masks(predictor, sample, game.clicks))
             exact = (

@@ -16,7 +16,7 @@ import pandas as pd
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
-from isbench.reporting.text_table import TextTable
+from isbench.reporting.text_table import TextTable, escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -238,7 +238,11 @@ def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRI
 def format_csv(frame: pd.DataFrame) -> str:
     """Return every figure at full precision, one row per run; missing figures are empty."""
     buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
+    safe = frame.rename(columns=escape_csv)
+    for at, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            safe.isetitem(at, frame.iloc[:, at].map(escape_csv))
+    safe.to_csv(buffer, index=False)
     return buffer.getvalue()
 
 

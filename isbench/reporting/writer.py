@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.files.atomic import open_atomically
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.boundary_tables import compute_boundaries
 from isbench.reporting.qualitative import QualitativeExample, load_examples
 from isbench.storage import store
@@ -105,6 +106,7 @@ def save_plot(
     *,
     objects: int = 6,
     data: Path | str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> list[Path]:
     """Draw a plot of runs and return the files, PNG and SVG.
 
@@ -123,6 +125,8 @@ def save_plot(
         The number of objects that "pictures" shows, in one PNG.
     data : Path, str or None
         The folder of the data sets, as for `load_dataset`.
+    trusted : mapping
+        Cards of models that are not installed, from `load_trusted_cards`.
 
     Returns
     -------
@@ -144,9 +148,11 @@ def save_plot(
     name = ALIASES.get(plot, plot)
     root, target = None if data is None else Path(data), Path(folder)
     if name == PICTURES:
-        return [save_pictures(list(load_examples(runs, max_clicks, objects, root)), target)]
+        return [
+            save_pictures(list(load_examples(runs, max_clicks, objects, root, trusted)), target)
+        ]
     if name == BOUNDARIES:
-        values = [compute_boundaries(run, max_clicks, root) for run in runs]
+        values = [compute_boundaries(run, max_clicks, root, trusted=trusted) for run in runs]
         return save_boundaries(runs, values, target)
     if name not in PLOTS:
         raise unknown("plot", plot, (*PLOTS, BOUNDARIES, PICTURES), "plot")

@@ -56,6 +56,8 @@ def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
     dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
+    if not dataset.strip("."):  # "..", as a received file may say, leads out of the folder
+        dataset = "-"
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
 
 
