@@ -7,7 +7,6 @@ in goes out.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -18,11 +17,6 @@ from time import monotonic
 
 SECONDS = 10  # at most for one file
 GIGABYTE = 1 << 30
-
-
-def find_time() -> float:
-    """Return the seconds that each fuzzer has: few, unless ISBENCH_FUZZ_SECONDS says more."""
-    return float(os.environ.get("ISBENCH_FUZZ_SECONDS", "2"))
 
 
 class Reader:

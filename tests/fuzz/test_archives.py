@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from isbench.errors import IsbenchError
 from isbench.files.archives import unpack
 from tests.support.archives import make_tar_of, make_zip_of
+from tests.support.fuzzing import SECONDS
 
-SECONDS = float(os.environ.get("ISBENCH_FUZZ_SECONDS", "3"))
 BEGAN: dict[str, float] = {}
 
 PARTS = st.sampled_from(

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.reading import Reader, find_time, open_reader
+from tests.fuzz.reading import Reader, open_reader
+from tests.support.fuzzing import SECONDS
 from tests.support.layouts import HEIGHT, WIDTH, coco_json
 
 NUMBERS = st.sampled_from(
@@ -95,7 +96,7 @@ def test_mutated_bytes_are_read_or_refused(
     import random
 
     root, content = place
-    whole, rng, end = json.dumps(content).encode(), random.Random(0), monotonic() + find_time()
+    whole, rng, end = json.dumps(content).encode(), random.Random(0), monotonic() + SECONDS
     while monotonic() < end:
         data = bytearray(whole)
         for _ in range(rng.randint(1, 4)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -23,9 +22,9 @@ from isbench.evaluation.session import PredictorSession
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from tests.support.demo import ask, encode, find_first_image, serve
+from tests.support.fuzzing import SECONDS
 from tests.support.waiting import HUNG
 
-SECONDS = float(os.environ.get("ISBENCH_FUZZ_SECONDS", "3"))
 BEGAN: dict[str, float] = {}
 SETTINGS = settings(max_examples=max(20, round(100 * SECONDS)), deadline=None)
 

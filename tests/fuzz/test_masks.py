@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fuzz.reading import find_time, open_reader
+from tests.fuzz.reading import open_reader
+from tests.support.fuzzing import SECONDS
 from tests.support.layouts import picture, voc_palette
 
 MASK = np.zeros((48, 64), np.uint8)
@@ -61,7 +62,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, part: str) -> None:
     rng = random.Random(0)
     with open_reader("folder") as reader:
         assert reader.check(tmp_path) == ""
-        end = monotonic() + find_time()
+        end = monotonic() + SECONDS
         while monotonic() < end:
             data = mutate(SEEDS[rng.choice(sorted(SEEDS))], rng)
             (tmp_path / part / "a.png").write_bytes(data)
