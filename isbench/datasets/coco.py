@@ -65,7 +65,7 @@ class _Findings:
             "annotations of unlisted images": self.stray,
             "polygons of less than three points": self.slivers,
         }
-        return tuple(f"{count} {what} left out" for what, count in counts.items() if count)
+        return tuple(f"{what} left out: {count}" for what, count in counts.items() if count)
 
 
 def read(name: str, images: Path, annotations: Path) -> Dataset:

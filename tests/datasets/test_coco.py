@@ -34,12 +34,12 @@ def test_coco_reads_polygons_and_run_lengths_of_both_kinds(tmp_path: Path) -> No
 
 def test_coco_counts_what_it_leaves_out(tmp_path: Path) -> None:
     path = coco_json(tmp_path)
-    assert load_dataset(coco_name(tmp_path)).notes == ("1 crowd regions left out",)
+    assert load_dataset(coco_name(tmp_path)).notes == ("crowd regions left out: 1",)
     content = json.loads(path.read_text())
     content["images"].pop(0)
     path.write_text(json.dumps(content))
     dataset = load_dataset(coco_name(tmp_path))
-    assert dataset.notes[1] == "2 annotations of unlisted images left out"
+    assert dataset.notes[1] == "annotations of unlisted images left out: 2"
     assert dataset.keys == ("a#9", "sub/a#8")
 
 

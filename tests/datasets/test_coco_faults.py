@@ -138,7 +138,7 @@ def test_polygons_of_one_or_two_points_are_left_out_wherever_they_are(tmp_path: 
         dataset = load_dataset(name)
         np.testing.assert_array_equal(dataset.load("b 2#30").truth, box(1, 2, 3) == 1)
         count = len(polygons) - 1
-        assert f"{count} polygons of less than three points left out" in dataset.notes
+        assert f"polygons of less than three points left out: {count}" in dataset.notes
 
 
 def test_two_images_of_one_stem_are_two_images(tmp_path: Path) -> None:
