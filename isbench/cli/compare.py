@@ -12,7 +12,7 @@ from isbench.cli.options import console, data_option, runs_option
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.reporting import compare as comparison
-from isbench.reporting.writer import choose_run
+from isbench.reporting.chosen_runs import choose_run
 from isbench.storage.store import Run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from isbench.cli.flags import format_error
 from isbench.cli.progress import track
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
+from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.page import make_page
 from isbench.storage.store import Run
 
@@ -22,10 +23,18 @@ def write_page(
     pictures: int,
     data: Path | None,
     pair: bool = False,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
     html, fault = make_page(
-        runs, max_clicks, pictures, data, pair=pair, metrics=list_metrics(), track=track
+        runs,
+        max_clicks,
+        pictures,
+        data,
+        pair=pair,
+        metrics=list_metrics(),
+        track=track,
+        labels=labels,
     )
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, unknown
+from isbench.storage.store import Run, digest_of_path
 
 # Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
@@ -20,6 +21,49 @@ data_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
 )
+
+
+dataset_option = click.option(
+    "--dataset",
+    metavar="NAME",
+    help="Use only the runs over this data set.",
+)
+
+label_option = click.option(
+    "--label",
+    "given",
+    multiple=True,
+    metavar="RUN=TEXT",
+    help="Name of a run in tables, plots and pages. RUN is the start of its digest, or its model "
+    "if it is the only run of it. Repeatable.",
+)
+
+
+def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
+    """Return the names that RUN=TEXT words give to runs, by digest.
+
+    Raises IsbenchError for another word, an empty name, and a RUN that is none of the runs or
+    several.
+    """
+    digests = [digest_of_path(run.path) for run in runs]
+    labels = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name or not text.strip():
+            raise IsbenchError(f"label is {word!r}; wanted RUN=TEXT", setting="label")
+        found = [digest for digest in digests if digest.startswith(name)] or [
+            digest for digest, run in zip(digests, runs, strict=True) if run.spec.model == name
+        ]
+        if not found:
+            known = {*digests, *(run.spec.model for run in runs)}
+            raise unknown("run to label", name, known, "label")
+        if len(found) > 1:
+            raise IsbenchError(
+                f"label {word!r} names {len(found)} runs: {', '.join(found)}; wanted one digest",
+                setting="label",
+            )
+        labels[found[0]] = text
+    return labels
 
 
 def runs_option(what: str) -> Callable[[Any], Any]:

@@ -5,7 +5,7 @@ Not here: the boundary IoU of one mask (`metrics.boundary`) and the masks (`reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,13 @@ import numpy as np
 from isbench import metrics
 from isbench.metrics import IOU_AT, Floats
 from isbench.protocol import has_full_games
+from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.recorded_masks import (
     Track,
     load_dataset_of,
     recompute_masks,
     track_silently,
 )
-from isbench.reporting.tables import make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -48,10 +48,12 @@ def compute_boundaries(
     return np.stack(rows)
 
 
-def make_table(runs: Sequence[Run], values: Sequence[Floats]) -> TextTable:
+def make_table(
+    runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str] = NO_LABELS
+) -> TextTable:
     """Return the mean boundary IoU of runs at the clicks `IOU_AT`; `values` are (N, K) per run."""
     rows = []
-    for run, label, found in zip(runs, make_labels(runs), values, strict=True):
+    for run, label, found in zip(runs, make_labels(runs, labels), values, strict=True):
         kept, images = with_boundary_iou(run, found)
         low, high = metrics.bootstrap(kept, images)
         cells = [

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
-from isbench.reporting.tables import compute_figures, format_figure, make_labels
+from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.tables import compute_figures, format_figure
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -19,7 +20,10 @@ NOTE = (
 
 
 def make_checklist(
-    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+    runs: Sequence[Run],
+    max_clicks: int = 20,
+    metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> TextTable:
     """Return the checklist with one row per item and one column per run.
 
@@ -31,6 +35,8 @@ def make_checklist(
         Games count up to this click.
     metrics : sequence of Metric
         The figures that it lists.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
 
     Returns
     -------
@@ -43,7 +49,7 @@ def make_checklist(
         "State",
         *(
             f"{label} on {run.spec.dataset}"
-            for run, label in zip(runs, make_labels(runs), strict=True)
+            for run, label in zip(runs, make_labels(runs, labels), strict=True)
         ),
     )
     return TextTable(heads, rows, (False,) * len(heads), notes=(NOTE,))
@@ -57,7 +63,8 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     versions = session.get("versions")
     options = dict(spec.options)
     return {
-        "data set": f"{spec.dataset}: {row['objects']} objects on {row['images']} images{limit}",
+        "data set": f"{spec.dataset}: {format_count(spec.objects, 'object')} on "
+        f"{format_count(int(str(row['images'])), 'image')}{limit}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": _describe_clicker(spec),
@@ -77,7 +84,7 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
             for part in (
                 _format_text(spec.backend),
                 _format_text(spec.precision),
-                f"{spec.threads} thread{'s' * (spec.threads > 1)} per process",
+                f"{format_count(spec.threads, 'thread')} per process",
             )
             if part
         ),

@@ -30,8 +30,9 @@ from isbench.metrics import (
 )
 from isbench.protocol import has_full_games
 from isbench.reporting import html_tables
+from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.recorded_masks import RecordedMasks
-from isbench.reporting.tables import ALL, collect_games, make_frame, make_labels, make_table
+from isbench.reporting.tables import ALL, collect_games, make_frame, make_table
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
@@ -127,6 +128,7 @@ def render_page(
     template: Mapping[str, str],
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> str:
     """Return the page as one HTML file that loads no other file.
 
@@ -148,8 +150,10 @@ def render_page(
         Whether the page compares two runs: it then starts with a scatter plot of their clicks.
     metrics
         The metrics in its table.
+    labels
+        Names of runs by digest.
     """
-    names = make_labels(runs)
+    names = make_labels(runs, labels)
     sets = list(_make_sets(runs, max_clicks, pictures, sizes))
     charts = [
         *(_make_scatter(runs, names, max_clicks) if pair else ()),
@@ -170,7 +174,7 @@ def render_page(
         style=template["css"],
         script=template["js"],
         tables=html_tables.render_tables(
-            [html_tables.Section("Tables", _table(runs, max_clicks, metrics))]
+            [html_tables.Section("Tables", _table(runs, max_clicks, metrics, labels))]
         ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
@@ -267,8 +271,10 @@ def _make_scatter(
     }
 
 
-def _table(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> TextTable:
-    return make_table(make_frame(runs, max_clicks, metrics), ALL, metrics)
+def _table(
+    runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], labels: Mapping[str, str]
+) -> TextTable:
+    return make_table(make_frame(runs, max_clicks, metrics, labels), ALL, metrics)
 
 
 def _make_lead(runs: Sequence[Run]) -> str:

@@ -19,13 +19,15 @@ from isbench.reporting.html_report import (
     find_worst_objects,
     render_page,
 )
+from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.recorded_masks import (
     Track,
     load_dataset_of,
     recompute_masks,
     track_silently,
 )
-from isbench.reporting.writer import read_template
+from isbench.reporting.same_objects import check_same_objects
+from isbench.reporting.templates import read_template
 from isbench.storage.store import Run
 
 Groups: TypeAlias = Mapping[str, Sequence[Run]]  # data set -> the runs over it
@@ -47,6 +49,7 @@ def make_page(
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
     track: Track = track_silently,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -66,6 +69,8 @@ def make_page(
         The figures in its tables.
     track : Track
         Shows the progress.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
 
     Returns
     -------
@@ -103,7 +108,7 @@ def make_page(
             fault = error
             note = f"No pictures: {error}"
     template = read_template("report")
-    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics)
+    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels)
     return Page(html, fault)
 
 
@@ -112,12 +117,7 @@ def _group_by_dataset(runs: Sequence[Run]) -> Groups:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.spec.dataset, []).append(run)
-    for name, members in groups.items():
-        if len({run.spec.keys for run in members}) > 1:
-            raise IsbenchError(
-                f"the runs over {name} have different objects, but a page shows them side by side; "
-                "name runs over the same objects"
-            )
+    check_same_objects(runs, "a page shows them side by side")
     return groups
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
+from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -41,7 +42,10 @@ class Column:
 
 
 def make_frame(
-    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+    runs: Sequence[Run],
+    max_clicks: int = 20,
+    metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> pd.DataFrame:
     """Return one row per run with every figure, nan if the run cannot give it.
 
@@ -53,6 +57,8 @@ def make_frame(
         Games count up to this click.
     metrics : sequence of Metric
         The figures; `list_metrics` returns those of installed packages too.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def make_frame(
     """
     rows = [compute_figures(run, max_clicks, metrics) for run in runs]
     frame: pd.DataFrame = pd.DataFrame(rows)
-    frame.insert(1, "label", make_labels(runs))
+    frame.insert(1, "label", make_labels(runs, labels))
     return frame
 
 
@@ -137,52 +143,6 @@ def _list_conditions(run: Run) -> dict[str, object]:
     }
     libraries = {f"library_{name}": version for name, version in spec.libraries.items()}
     return {**asdict(spec.rules), **facts, **libraries, **options}
-
-
-def make_labels(runs: Sequence[Run]) -> list[str]:
-    """Return each run's model name, with the settings that distinguish runs on its data set.
-
-    Settings are listed if they are not the usual ones, or if they differ between runs of the model.
-    """
-    labels = []
-    for run in runs:
-        settings = _list_settings(run)
-        of_model = [
-            _list_settings(other)
-            for other in runs
-            if (other.spec.dataset, other.spec.model) == (run.spec.dataset, run.spec.model)
-        ]
-        listed = [
-            f"{key}={value}"
-            for key, value in settings.items()
-            if value not in _USUAL.get(key, (value,))
-            or (key, value) == ("weights", "random")  # not to be mistaken for trained weights
-            or any(other.get(key) != value for other in of_model)
-        ]
-        labels.append(f"{run.spec.model} ({', '.join(listed)})" if listed else run.spec.model)
-    return labels
-
-
-# values that need no mention; a custom preset shows by its clicker
-_USUAL = {
-    "preset": ("ritm-2021", "custom"),
-    "clicker": ("centre",),
-    "limit": (None,),
-}
-
-
-def _list_settings(run: Run) -> dict[str, object]:
-    spec, rules = run.spec, run.spec.rules
-    protocol = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
-    ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
-    versions = {"version": spec.version, "clicker_version": spec.clicker_version, **spec.libraries}
-    network = {
-        "weights": spec.weights and spec.weights[:12],
-        "backend": spec.backend,
-        "precision": spec.precision,
-        "threads": spec.threads,
-    }
-    return {**protocol, **ends, **spec.options, **network, **versions, "decoder": spec.decoder}
 
 
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:

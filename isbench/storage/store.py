@@ -54,9 +54,14 @@ def spec_digest(spec: Spec) -> str:
 
 def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
-    dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
+    dataset, model = map(file_name, (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
+
+
+def file_name(name: str) -> str:
+    """Return the name of a model or a data set as it is in the paths of run files."""
+    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 def read(path: Path | str) -> Run:

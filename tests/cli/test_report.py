@@ -81,8 +81,8 @@ def test_plots_are_written_as_png_and_svg(
 def test_an_early_stopped_curve_is_labelled_so(
     isbench: Isbench, played: Path, tmp_path: Path
 ) -> None:
+    from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.plots import iou_k
-    from isbench.reporting.writer import choose_runs
 
     (panel,) = iou_k(choose_runs([], played)[0], 20).axes
     styles = {line.get_label(): line.get_linestyle() for line in panel.lines}
@@ -128,7 +128,7 @@ def test_a_view_wider_than_the_terminal_is_turned(played: Path) -> None:
     from rich.console import Console
 
     from isbench.reporting import tables
-    from isbench.reporting.writer import choose_runs
+    from isbench.reporting.chosen_runs import choose_runs
 
     table = tables.make_frame(choose_runs([], played)[0])
     for width in (60, 80, 200):

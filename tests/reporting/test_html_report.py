@@ -22,7 +22,7 @@ from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.html_report import ReportPictures
 from isbench.reporting.page import make_page
 from isbench.reporting.recorded_masks import recompute_masks
-from isbench.reporting.writer import read_template
+from isbench.reporting.templates import read_template
 from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run

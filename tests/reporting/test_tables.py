@@ -19,8 +19,9 @@ from isbench.evaluation.runner import run
 from isbench.metrics import METRICS, Games, Metric, Values, find_metric
 from isbench.models.loading import load_model
 from isbench.reporting import checklist, html_report, tables
+from isbench.reporting.chosen_runs import choose_run
+from isbench.reporting.templates import read_template
 from isbench.reporting.text_table import TextTable
-from isbench.reporting.writer import choose_run, read_template
 from isbench.storage.store import Run
 from isbench.types import Rules
 from tests.support.packages import install_package
