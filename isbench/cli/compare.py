@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.options import (
+    console,
+    data_option,
+    dataset_option,
+    label_option,
+    parse_labels,
+    runs_option,
+)
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.reporting import compare as comparison
 from isbench.reporting.chosen_runs import choose_run
-from isbench.storage.store import Run
+from isbench.reporting.labels import make_labels
+from isbench.storage.store import Run, digest_of_path
 
 
 @click.command(short_help="Compare two runs object by object.")
@@ -33,6 +42,8 @@ from isbench.storage.store import Run
     show_default=True,
     help="Number of objects with pictures on the page, most different first; 0: none.",
 )
+@label_option
+@dataset_option
 @data_option
 @runs_option("Folder to look up runs in.")
 def compare(
@@ -41,33 +52,39 @@ def compare(
     worst: int,
     page: Path | None,
     pictures: int,
+    given: tuple[str, ...],
+    dataset: str | None,
     data: Path | None,
     runs: Path,
 ) -> None:
     """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
 
-    RUN_A and RUN_B are run files or the first digits of run digests.
+    RUN_A and RUN_B are run files, the first digits of run digests, or models with one run on the
+    data set.
 
     \b
     Example:
+      isbench compare csfpn-mini ritm-mini --dataset davis
       isbench compare 3f2a 91bc
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
-    a, b = choose_run(run_a, runs), choose_run(run_b, runs)
-    _print(a, b, worst)
+    a, b = (choose_run(name, runs, dataset) for name in (run_a, run_b))
+    labels = parse_labels(given, [a, b])
+    _print(a, b, worst, labels)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True)
+        write_page(page, [a, b], clicks, pictures, data, pair=True, labels=labels)
 
 
-def _print(a: Run, b: Run, worst: int) -> None:
+def _print(a: Run, b: Run, worst: int, labels: Mapping[str, str]) -> None:
     result = comparison.compare(a, b, list_metrics())
     terminal = console()
-    terminal.print(f"A  {comparison.run_title(a)}")
-    terminal.print(f"B  {comparison.run_title(b)}")
+    for letter, run, label in zip("AB", (a, b), make_labels([a, b], labels), strict=True):
+        digest = digest_of_path(run.path)
+        terminal.print(f"{letter}  {label} on {run.spec.dataset} ({digest})", soft_wrap=True)
     for note in result.notes:
         terminal.print(f"note: {note}")
     table = Table(box=box.SIMPLE_HEAD)

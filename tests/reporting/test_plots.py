@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -114,7 +113,9 @@ def test_a_plot_of_any_number_of_runs_has_its_layout(plot: str, count: int) -> N
     assert len(figure.axes) == (1 if count <= MOST_CURVES else count)
 
 
-@pytest.mark.parametrize("count", [2, 4, 7])
+@pytest.mark.parametrize(
+    "count", [2, pytest.param(4, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 def test_plots_of_several_data_sets_have_their_layout(count: int) -> None:
     for models in (2, 5, 10):
         runs = [
@@ -253,15 +254,11 @@ def test_pictures_keep_long_names_on_the_canvas() -> None:
     figure = side_by_side([make_example(90, LONG)] * 2)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    for found in figure.findobj(Text):
-        if isinstance(found, Text) and found.get_text() and found.get_visible():
-            panel: Any = found.axes
-            if panel is not None and found is not panel.title:
-                continue  # numbers of an axis that is not drawn
-            box = found.get_window_extent(canvas.get_renderer())
-            assert box.x0 >= 0
-            assert box.x1 <= figure.bbox.x1
-            assert box.y1 <= figure.bbox.y1
+    for found in (*figure.texts, *(panel.title for panel in figure.axes)):
+        box = found.get_window_extent(canvas.get_renderer())
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
 
 
 def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
