@@ -13,6 +13,7 @@ from isbench.cli.options import (
     console,
     data_option,
     dataset_option,
+    find_dataset,
     label_option,
     parse_labels,
     runs_option,
@@ -69,14 +70,15 @@ def compare(
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
-    a, b = (choose_run(name, runs, dataset) for name in (run_a, run_b))
+    name, place = find_dataset(dataset, [run_a, run_b], runs, data)
+    a, b = (choose_run(one, runs, name) for one in (run_a, run_b))
     labels = parse_labels(given, [a, b])
     _print(a, b, worst, labels)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True, labels=labels)
+        write_page(page, [a, b], clicks, pictures, data, pair=True, labels=labels, place=place)
 
 
 def _print(a: Run, b: Run, worst: int, labels: Mapping[str, str]) -> None:

@@ -24,6 +24,7 @@ def write_page(
     data: Path | None,
     pair: bool = False,
     labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
     html, fault = make_page(
@@ -35,6 +36,7 @@ def write_page(
         metrics=list_metrics(),
         track=track,
         labels=labels,
+        place=place,
     )
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)

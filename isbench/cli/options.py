@@ -10,7 +10,10 @@ from typing import Any
 import click
 from rich.console import Console
 
+from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
+from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.run_datasets import find_dataset_name, is_place
 from isbench.storage.store import Run, digest_of_path
 
 # Wide enough that tables are never cut or wrapped in a pipe.
@@ -25,8 +28,8 @@ data_option = click.option(
 
 dataset_option = click.option(
     "--dataset",
-    metavar="NAME",
-    help="Use only the runs over this data set.",
+    help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
+    "files of runs on one's own files are now.",
 )
 
 label_option = click.option(
@@ -37,6 +40,21 @@ label_option = click.option(
     help="Name of a run in tables, plots and pages. RUN is the start of its digest, or its model "
     "if it is the only run of it. Repeatable.",
 )
+
+
+def find_dataset(
+    dataset: str | None, names: Sequence[str], runs: Path, data: Path | None
+) -> tuple[str | None, str | None]:
+    """Return the name in records of the data set of --dataset, and its place if that is given."""
+    if dataset is None or not is_place(dataset):
+        return dataset, None
+    try:
+        found = load_dataset(dataset, data)
+    except IsbenchError:
+        if any(run.spec.dataset == dataset for run in choose_runs((), runs)[0]):
+            return dataset, None  # the name in records, such as folder:pics
+        raise
+    return find_dataset_name(choose_runs(names, runs)[0], found), dataset
 
 
 def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from isbench.cli.options import (
     console,
     data_option,
     dataset_option,
+    find_dataset,
     label_option,
     parse_labels,
     runs_option,
@@ -51,6 +52,7 @@ class ReportOptions(NamedTuple):
     runs: Path
     data: Path | None
     dataset: str | None
+    place: str | None
     max_clicks: int
     out: Path
     page: Path | None
@@ -168,8 +170,9 @@ def report(
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
+    name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
-        runs, data, dataset, max_clicks, out or runs / "plots", page, count, pictures, layout,
+        runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
         every, {}, list_metrics(),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
@@ -181,10 +184,10 @@ def report(
     if page is not None:
         from isbench.cli.html_pages import write_page
 
-        write_page(page, chosen, max_clicks, pictures, data, labels=options.labels)
+        write_page(page, chosen, max_clicks, pictures, data, labels=options.labels, place=place)
     drawn = _choose_drawn(names, chosen, plots, options)
     boundaries = {
-        id(run): boundary_tables.compute_boundaries(run, max_clicks, data, track)
+        id(run): boundary_tables.compute_boundaries(run, max_clicks, data, track, place)
         for run in (chosen if view == BOUNDARY else drawn if BOUNDARIES in plots else [])
     }
     for plot in plots:
@@ -209,9 +212,9 @@ def _choose_drawn(
     early = [run for run in drawn if not has_full_games(run.spec.rules)]
     if early and not {"iou_k", BOUNDARIES}.isdisjoint(map(find_plot, plots)):
         click.echo(
-            f"isbench: note: {len(early)} of {format_count(len(drawn), 'run')} stop at an IoU, "
-            "and their dashed curves hold the last one; `isbench run --stop-iou 1.01` plays "
-            "full games",
+            "isbench: note: dashed curves hold the last value of games that stop at an IoU "
+            f"({len(early)} of {format_count(len(drawn), 'run')}); `isbench run --stop-iou 1.01` "
+            "plays full games",
             err=True,
         )
     return drawn
@@ -336,8 +339,17 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
     if form == "csv":
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
-        notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.make_table(frame, view, options.metrics), notes=notes), form)
+        table = tables.make_table(frame, view, options.metrics, _choose_layout(runs, form, options))
+        legend = (tables.LEGEND,) if form == "rich" else ()
+        _print(replace(table, notes=(*table.notes, *legend)), form)
+
+
+def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> str:
+    """Return the layout: that of papers for texts of papers over several data sets."""
+    if options.layout is not None:
+        return options.layout
+    several = len({run.spec.dataset for run in runs}) > 1
+    return "paper" if several and form in ("markdown", "latex") else "runs"
 
 
 def _print(table: TextTable, form: str) -> None:

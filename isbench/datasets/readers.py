@@ -77,7 +77,7 @@ def _read_folder(place: str, data: Path | None) -> Dataset:
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
     read = folder.read(f"folder:{path.resolve().name}", path)
-    return replace(read, longest_side=LONGEST_SIDE)
+    return replace(read, longest_side=LONGEST_SIDE, place=f"folder:{path.resolve()}")
 
 
 def _read_coco(place: str, data: Path | None) -> Dataset:

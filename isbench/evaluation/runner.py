@@ -23,7 +23,7 @@ from isbench.models.predictor import build_predictor
 from isbench.models.registry import check_card
 from isbench.models.source import digest_source
 from isbench.storage import run_file, saved_masks, store
-from isbench.storage.environment import describe_environment
+from isbench.storage.environment import LoadMeter, describe_environment
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Shard
 from isbench.types import (
@@ -153,6 +153,7 @@ def run(
             keys = _keys_of_shard(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
+            meter = LoadMeter()
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
                 if isinstance(game, LostObject):
                     lost.append(game)
@@ -160,6 +161,7 @@ def run(
                 elif game.trajectory.key not in file.recorded:
                     file.append(game)
                     watch.add_game(game)
+            _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
     return store.read(store.run_path(out, spec, part))
@@ -232,10 +234,18 @@ def _start_session(
             "file away"
         )
     warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
-    session = {**describe_environment(), **facts, "started": _timestamp(), "warnings": warnings}
+    place = {"place": dataset.place} if dataset.place else {}
+    started = {"started": _timestamp(), "warnings": warnings}
+    session = {**describe_environment(), **facts, **place, **started}
     file.session(session)
     for warning in warnings:
         watch.note(warning)
+
+
+def _record_load(file: run_file.RunFile, meter: LoadMeter, executor: Executor) -> None:
+    """Record how busy this machine was, if it played the objects."""
+    if executor is play_here:
+        file.load(meter.read())
 
 
 def _read_recorded(file: run_file.RunFile) -> Trajectories:

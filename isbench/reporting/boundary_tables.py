@@ -16,10 +16,10 @@ from isbench.protocol import has_full_games
 from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.recorded_masks import (
     Track,
-    load_dataset_of,
     recompute_masks,
     track_silently,
 )
+from isbench.reporting.run_datasets import load_dataset_of
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -31,16 +31,20 @@ NOTE = (
 
 
 def compute_boundaries(
-    run: Run, max_clicks: int, data: Path | None = None, track: Track = track_silently
+    run: Run,
+    max_clicks: int,
+    data: Path | None = None,
+    track: Track = track_silently,
+    place: str | None = None,
 ) -> Floats:
     """Return the boundary IoU of a run after each click, (objects, clicks), for up to `max_clicks`.
 
-    After the end of a game, its last value is repeated. Raises IsbenchError if the data, the model
-    or its weights are missing.
+    `place` is where the files are, as for `load_dataset_of`. After the end of a game, its last
+    value is repeated. Raises IsbenchError if the data, the model or its weights are missing.
     """
     clicks = min(max_clicks, run.spec.rules.max_clicks)
     keys = [game.key for game in run.trajectories]
-    games = recompute_masks(run, load_dataset_of(run, data), keys, clicks)
+    games = recompute_masks(run, load_dataset_of(run, data, place), keys, clicks)
     rows = []
     for one in track(games, len(keys), f"boundaries of {run.spec.model} on {run.spec.dataset}"):
         row = np.array(one.boundary, np.float64)

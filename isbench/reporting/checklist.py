@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.machine_load import find_load, format_load, warn_of_load
 from isbench.reporting.tables import compute_figures, format_figure
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
@@ -78,7 +79,12 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "threshold of the mask": _format_options(options, "threshold"),
         "longest side of images": _format_options(options, "longest_side"),
         "other options": _format_options(options, *(key for key in options if key not in _LISTED)),
-        **{_name_item(one): format_figure(one, row) for one in metrics if one.item != ""},
+        **{
+            _name_item(one): format_figure(one, row)
+            + (_describe_load(run) if one.key == "seconds_per_click" else "")
+            for one in metrics
+            if one.item != ""
+        },
         "computed by": ", ".join(
             part
             for part in (
@@ -93,6 +99,16 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "image decoder": spec.decoder,
         "digest of the run": store.digest_of_path(run.path),
     }
+
+
+def _describe_load(run: Run) -> str:
+    """Return how busy the machine was while times were measured, "" if that is not known."""
+    load = find_load(run)
+    if load is None:
+        return ""
+    warning = warn_of_load(load)
+    caution = f"; caution, {warning}" if warning else ""
+    return f", {format_load(load)} processors busy{caution}"
 
 
 def _describe_clicker(spec: Spec) -> str:

@@ -22,10 +22,10 @@ from isbench.reporting.html_report import (
 from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.recorded_masks import (
     Track,
-    load_dataset_of,
     recompute_masks,
     track_silently,
 )
+from isbench.reporting.run_datasets import load_dataset_of
 from isbench.reporting.same_objects import check_same_objects
 from isbench.reporting.templates import read_template
 from isbench.storage.store import Run
@@ -50,6 +50,7 @@ def make_page(
     metrics: Sequence[Metric] = METRICS,
     track: Track = track_silently,
     labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -71,6 +72,8 @@ def make_page(
         Shows the progress.
     labels : mapping
         Names of runs by their digest, instead of those made from what differs.
+    place : str or None
+        `READER:PLACE` of the runs' files, instead of the place in their meta files.
 
     Returns
     -------
@@ -97,9 +100,9 @@ def make_page(
         share = max(1, pictures // len(groups))
         keys = {name: order(members, max_clicks)[:share] for name, members in groups.items()}
         try:
-            sizes = dict(_measure_objects(groups, root, track))
+            sizes = dict(_measure_objects(groups, root, place, track))
             note = ""
-            if not _add_pictures(drawn, groups, keys, max_clicks, root, track):
+            if not _add_pictures(drawn, groups, keys, max_clicks, root, place, track):
                 note = (
                     f"Only the first {len(drawn.pictures)} of the {pictures} requested pictures "
                     "fit on the page."
@@ -122,11 +125,11 @@ def _group_by_dataset(runs: Sequence[Run]) -> Groups:
 
 
 def _measure_objects(
-    groups: Groups, data: Path | None, track: Track
+    groups: Groups, data: Path | None, place: str | None, track: Track
 ) -> Iterator[tuple[tuple[str, str], float]]:
     """Yield (data set, key) of each object and its share of the image's pixels."""
     for name, (run, *_) in groups.items():
-        dataset = load_dataset_of(run, data)
+        dataset = load_dataset_of(run, data, place)
         check_data(run.spec, dataset)
         for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
             yield (name, key), float(dataset.load(key).truth.mean())
@@ -138,11 +141,12 @@ def _add_pictures(
     keys: Mapping[str, Sequence[str]],
     max_clicks: int,
     data: Path | None,
+    place: str | None,
     track: Track,
 ) -> bool:
     """Add pictures of these objects of each data set; return False if some do not fit."""
     for name, runs in groups.items():
-        dataset = load_dataset_of(runs[0], data)
+        dataset = load_dataset_of(runs[0], data, place)
         games = zip(
             *(recompute_masks(run, dataset, keys[name], max_clicks) for run in runs), strict=True
         )

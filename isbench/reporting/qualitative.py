@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
@@ -26,6 +25,7 @@ from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.reporting.compare import run_title
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage.store import Run
 from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
 
@@ -113,13 +113,15 @@ def load_examples(
     count: int,
     data: Path | None = None,
     labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
 ) -> Iterator[QualitativeExample]:
     """Yield the examples of two runs like `make_examples`, over the data set that both name."""
     names = sorted({run.spec.dataset for run in runs})
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise IsbenchError(f"pictures show two runs over one data set, not {found}; name two")
-    yield from make_examples(runs, load_dataset(names[0], data), max_clicks, count, labels)
+    dataset = load_dataset_of(runs[0], data, place)
+    yield from make_examples(runs, dataset, max_clicks, count, labels)
 
 
 def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:

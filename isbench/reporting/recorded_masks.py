@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from isbench.datasets import load_dataset
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -82,8 +80,3 @@ def recompute_masks(
                 == game.overlap
             )
             yield RecordedMasks(sample, game, masks, exact)
-
-
-def load_dataset_of(run: Run, data: Path | None) -> Dataset:
-    """Return the data set of a run, with its limit."""
-    return load_dataset(run.spec.dataset, data, run.spec.limit)

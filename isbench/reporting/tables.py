@@ -6,7 +6,7 @@ No files, no models. A figure that a run cannot give is blank, never 0.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ import pandas as pd
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
-from isbench.reporting.labels import NO_LABELS, make_labels
+from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.machine_load import Load, find_load, format_load, warn_of_load
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -95,7 +96,11 @@ def compute_figures(
         "objects": len(games.images),
         "images": len(set(games.images)),
     }
-    conditions = {"run": store.digest_of_path(run.path), **_list_conditions(run)}
+    conditions = {
+        "run": store.digest_of_path(run.path),
+        **_list_conditions(run),
+        **_list_load(run),
+    }
     figures = summarise(metrics, games)
     row: dict[str, object] = {}
     for metric in metrics:
@@ -145,6 +150,25 @@ def _list_conditions(run: Run) -> dict[str, object]:
     return {**asdict(spec.rules), **facts, **libraries, **options}
 
 
+def _list_load(run: Run) -> dict[str, object]:
+    """Return how busy the machine was while times were measured, nan if that is not recorded."""
+    load = find_load(run)
+    return {name: np.nan if load is None else getattr(load, key) for key, name in _LOAD.items()}
+
+
+def _read_load(row: Mapping[str, Any]) -> Load | None:
+    busy, others, processors = (row.get(name, np.nan) for name in _LOAD.values())
+    return None if pd.isna(busy) else Load(busy, others, int(processors))
+
+
+# columns of csv
+_LOAD = {
+    "busy": "busy_processors",
+    "others": "processors_used_by_others",
+    "processors": "processors",
+}
+
+
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
     return lambda row: str(row[name])
 
@@ -154,19 +178,94 @@ def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
     return (*dict.fromkeys(one.view for one in metrics if one.view != ALL), ALL)
 
 
-def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS) -> TextTable:
+def make_table(
+    frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS, layout: str = "runs"
+) -> TextTable:
     """Return a view of a frame as a text table.
 
-    The view "all" has every metric, except those that no run can tell.
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per run, as `make_frame` returns it.
+    view : str
+        One of `list_views`; "all" has every metric, except those that no run can tell.
+    metrics : sequence of Metric
+        The metrics of the frame.
+    layout : str
+        "runs": one row per run. "paper": one row per model, and one column per data set and metric,
+        as papers print them.
+
+    Returns
+    -------
+    TextTable
+        Without the runs that can tell no figure of the view; a note counts them.
     """
-    records: list[dict[str, object]] = frame.to_dict("records")  # type: ignore[assignment]
+    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     shown = [one for one in metrics if view in (ALL, one.view)]
     if view == ALL:
         shown = [one for one in shown if any(format_figure(one, row) for row in records)]
-    columns = (*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown), _RUN)
-    rows = tuple(tuple(column.text(record) for column in columns) for record in records)
+    kept = [row for row in records if any(format_figure(one, row) for one in shown)]
+    notes = tuple(_list_notes(records, kept, shown))
+    if layout == "paper":
+        return _make_paper_table(kept, shown, notes)
+    columns = [*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown)]
+    if any(one.key == _TIME for one in shown) and any(_read_load(row) for row in kept):
+        columns.append(Column("Busy processors", lambda row: format_load(_read_load(row))))
+    columns.append(_RUN)
+    rows = tuple(tuple(column.text(record) for column in columns) for record in kept)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return TextTable(heads, rows, figures, transposed=view == ALL)
+    return TextTable(heads, rows, figures, transposed=view == ALL, notes=notes, conditions=_SHARED)
+
+
+def _list_notes(
+    records: Sequence[Mapping[str, Any]],
+    kept: Sequence[Mapping[str, Any]],
+    shown: Sequence[Metric],
+) -> Iterator[str]:
+    if left_out := len(records) - len(kept):
+        why = " that stop at an IoU" if any(one.view == "iou" for one in shown) else ""
+        yield (
+            f"{format_count(left_out, 'run')}{why} {'have' if left_out > 1 else 'has'} none of "
+            f"these figures and {'are' if left_out > 1 else 'is'} left out."
+        )
+    if any(one.key == _TIME for one in shown):
+        for row in kept:
+            if warning := warn_of_load(_read_load(row)):
+                yield f"Caution, {row['label']} on {row['dataset']}: {warning}."
+
+
+def _make_paper_table(
+    records: Sequence[Mapping[str, Any]], shown: Sequence[Metric], notes: tuple[str, ...]
+) -> TextTable:
+    """Return one row per model and one column per data set and metric, without intervals."""
+    datasets = list(dict.fromkeys(str(row["dataset"]) for row in records))
+    labels = [label for _, label in sorted({(row["model"], row["label"]) for row in records})]
+    found = {(row["label"], row["dataset"]): row for row in records}
+    columns = [
+        (dataset, one)
+        for dataset in datasets
+        for one in shown
+        if any(format_figure(one, row) for row in records if row["dataset"] == dataset)
+    ]
+    rows = tuple(
+        (label, *(_format_value(one, found.get((label, dataset), {})) for dataset, one in columns))
+        for label in labels
+    )
+    counts = {
+        name: sorted({str(row["objects"]) for row in records if row["dataset"] == name})
+        for name in datasets
+    }
+    sizes = ", ".join(f"{name} {' or '.join(numbers)}" for name, numbers in counts.items())
+    budgets = " or ".join(str(budget) for budget in sorted({row["budget"] for row in records}))
+    notes = (f"Objects: {sizes}. Clicks per object: up to {budgets}.", *notes)
+    heads = ("Model", *(f"{dataset} {one.name}" for dataset, one in columns))
+    groups = ("", *(dataset for dataset, _ in columns))
+    return TextTable(heads, rows, (False, *[True] * len(columns)), notes=notes, groups=groups)
+
+
+def _format_value(metric: Metric, row: Mapping[str, Any]) -> str:
+    value = row.get(metric.key, np.nan)
+    return "" if pd.isna(value) else format(value, metric.format)
 
 
 def format_csv(frame: pd.DataFrame) -> str:
@@ -183,4 +282,6 @@ _LABELS = (
     Column("Objects", _text("objects")),
     Column("Budget", _text("budget")),
 )
+_SHARED = ("Objects", "Budget")  # what runs over a data set usually have in common
+_TIME = "seconds_per_click"
 _RUN = Column("Run", _text("run"), False)

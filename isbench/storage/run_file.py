@@ -45,6 +45,11 @@ class RunFile:
         """Record the start of a session: host, versions, warnings."""
         _append(self._meta, records.format_line({"session": dict(facts)}), self.path)
 
+    def load(self, facts: Mapping[str, Any]) -> None:
+        """Record how busy the machine was during the session; it belongs to the last one."""
+        if facts:
+            _append(self._meta, records.format_line({"load": dict(facts)}), self.path)
+
     def note(self, lines: bytes) -> None:
         """Append whole meta lines of other run files."""
         _append(self._meta, lines, self.path)

@@ -199,9 +199,11 @@ def _read_meta(path: Path) -> tuple[dict[str, Sequence[float]], tuple[Mapping[st
             record = json.loads(line)
             if "session" in record:
                 sessions.append(dict(record["session"]))
+            elif "load" in record:
+                sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
             else:
                 seconds[record["key"]] = array("d", record["seconds"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, IndexError):
             continue  # a torn line: times affect no result
     return seconds, tuple(sessions)
 

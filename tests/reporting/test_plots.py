@@ -268,7 +268,7 @@ def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
     code, printed, said = isbench("report", folder, "--plot", "ioa_k", "--out", tmp_path / "x.png")
     assert (code, printed) == (0, f"{tmp_path / 'x.png'}\n")
     assert "6 of 12 runs are not drawn" in said
-    assert "note: 2 of 6 runs stop at an IoU" in said
+    assert "games that stop at an IoU (2 of 6 runs)" in said
     runs = choose_runs([folder])[0]
     kept = choose_newest(runs).runs
     assert len({run.spec.model for run in kept}) == len(kept) == 6
