@@ -29,7 +29,21 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def make_labels(runs: Sequence[Run], given: Mapping[str, str] = NO_LABELS) -> list[str]:
+def find_shared(runs: Sequence[Run]) -> dict[str, str]:
+    """Return the unusual settings that all runs have in common, in words by setting."""
+    settings = [_list_settings(run) for run in runs]
+    return {
+        key: _describe(key, settings[0][key], None)
+        for key, usual in _UNREMARKABLE.items()
+        if len({one[key] for one in settings}) == 1 and settings[0][key] not in usual
+    }
+
+
+def make_labels(
+    runs: Sequence[Run],
+    given: Mapping[str, str] = NO_LABELS,
+    shared: Mapping[str, str] = NO_LABELS,
+) -> list[str]:
     """Return a short name of each run, unique on its data set.
 
     Parameters
@@ -38,6 +52,8 @@ def make_labels(runs: Sequence[Run], given: Mapping[str, str] = NO_LABELS) -> li
         The runs that are shown together.
     given : mapping
         Names that the user chose, by run digest.
+    shared : mapping
+        Settings that are said elsewhere, as `find_shared` returns them.
 
     Returns
     -------
@@ -56,7 +72,8 @@ def make_labels(runs: Sequence[Run], given: Mapping[str, str] = NO_LABELS) -> li
         card = _find_card(model) if needed else None
         usual = {key: _find_usual(key, [settings[k] for k in members], card) for key in needed}
         for k in members:
-            words = _describe_settings(settings[k], usual, card)
+            told = {key: value for key, value in settings[k].items() if key not in shared}
+            words = _describe_settings(told, usual, card)
             labels[k] = _clean(", ".join((model, *words)))
     digests = [store.digest_of_path(run.path) for run in runs]
     labels = [

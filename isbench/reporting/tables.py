@@ -229,9 +229,11 @@ def _list_notes(
             f"these figures and {'are' if left_out > 1 else 'is'} left out."
         )
     if any(one.key == _TIME for one in shown):
-        for row in kept:
-            if warning := warn_of_load(_read_load(row)):
-                yield f"Caution, {row['label']} on {row['dataset']}: {warning}."
+        loads = [(row, load) for row in kept if (load := _read_load(row)) and load.is_doubtful]
+        if loads:
+            worst = max((load for _, load in loads), key=lambda load: load.others)
+            digests = ", ".join(str(row["run"]) for row, _ in loads)
+            yield f"Caution: {warn_of_load(worst)} (run{'s' * (len(loads) > 1)} {digests})."
 
 
 def _make_paper_table(
