@@ -148,7 +148,7 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     path = Path(name)
     if path.is_file():
         return [path]
-    if path.is_dir():
+    if name and path.is_dir():
         found = store.find(path)
         if not found:
             raise IsbenchError(f"no run below {path}; make one with `isbench run`")

@@ -83,7 +83,7 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
     if not table.rows:
         return
     if not table.transposed:
-        if width is None or sum(widths) + 3 * len(widths) <= width:
+        if width is None or sum(widths) + 3 * len(widths) + 1 <= width:
             yield _make_plain(table)
             return
         if narrow := _make_narrow(table, width):

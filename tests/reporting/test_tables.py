@@ -203,3 +203,28 @@ def test_a_page_names_the_figure_of_its_list(nearest: Run) -> None:
     assert bars["title"] == "NoC@90 on sample"
     assert bars["lines"][0]["label"] == "nearest, 15 never"
     assert sum(bars["lines"][0]["counts"]) == 1
+    assert bars["lines"][0]["never"] == 15
+
+
+def test_a_page_says_what_runs_share_once_and_draws_many_as_curves(nearest: Run) -> None:
+    runs = [
+        replace(
+            nearest,
+            spec=replace(nearest.spec, model=f"m{k}", limit=16),
+            path=nearest.path.with_name(f"m{k}-{k:012x}.jsonl.gz"),
+        )
+        for k in range(4)
+    ]
+    page = html_report.render_page(
+        "Title", runs, 20, html_report.ReportPictures(), {}, "", read_template("report")
+    )
+    assert "4 runs of isbench on sample, up to 20 clicks, first 16 objects." in page
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    assert [run["label"] for run in data["runs"]] == ["m0", "m1", "m2", "m3"]
+    share = data["charts"][1]
+    assert (share["kind"], share["title"]) == ("curves", "share of objects at IoU 0.90 on sample")
+    assert share["lines"][0]["mean"][-1] == pytest.approx(1 / 16, abs=1e-4)
+    assert "<dt>weights</dt><dd>none</dd>" in page
+    assert "<dt>backend</dt><dd>none</dd>" in page
