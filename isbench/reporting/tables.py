@@ -223,7 +223,8 @@ def _list_notes(
     shown: Sequence[Metric],
 ) -> Iterator[str]:
     if left_out := len(records) - len(kept):
-        why = " that stop at an IoU" if any(one.view == "iou" for one in shown) else ""
+        stops = "stop" if left_out > 1 else "stops"
+        why = f" that {stops} at an IoU" if any(one.view == "iou" for one in shown) else ""
         yield (
             f"{format_count(left_out, 'run')}{why} {'have' if left_out > 1 else 'has'} none of "
             f"these figures and {'are' if left_out > 1 else 'is'} left out."

@@ -112,7 +112,7 @@ def test_the_view_of_everything_leaves_out_what_no_run_tells(nearest: Run, short
     assert column(mixed, "IoU@20") == ["", "0.5958"]
     named = tables.make_table(tables.make_frame([short]), "iou")
     assert named.rows == ()
-    assert named.notes == ("1 run that stop at an IoU has none of these figures and is left out.",)
+    assert named.notes == ("1 run that stops at an IoU has none of these figures and is left out.",)
     row = tables.compute_figures(short)
     assert {"noc@95", "noc@95_low", "iou@20"} <= row.keys()
 
