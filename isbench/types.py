@@ -180,6 +180,9 @@ class Clicker:
     source: str = ""  # paper or documentation
 
 
+MOST_CLICKS = 1000  # of a game; tables have one number per object and click
+
+
 @dataclass(frozen=True)
 class Rules:
     """How a game is played. `protocol.PRESETS` names the standard combinations."""
@@ -194,6 +197,9 @@ class Rules:
     def __post_init__(self) -> None:
         """Raise IsbenchError for values that no game can follow."""
         check_least("max_clicks", self.max_clicks, 1)
+        if self.max_clicks > MOST_CLICKS:
+            message = f"max_clicks is {self.max_clicks}; wanted at most {MOST_CLICKS}"
+            raise IsbenchError(message, setting="max_clicks")
         check_least("seed", self.seed, 0)
         if not self.stop_iou > 0:  # nan too
             message = f"stop_iou is {self.stop_iou}; wanted above 0, or above 1 for full games"

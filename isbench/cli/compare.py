@@ -17,12 +17,15 @@ from isbench.cli.options import (
     label_option,
     parse_labels,
     runs_option,
+    trust_option,
 )
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
+from isbench.models.registry import load_trusted_cards
 from isbench.reporting import compare as comparison
 from isbench.reporting.chosen_runs import choose_run
 from isbench.reporting.labels import make_labels
+from isbench.reporting.text_table import escape_controls
 from isbench.storage.store import Run, digest_of_path
 
 
@@ -46,6 +49,7 @@ from isbench.storage.store import Run, digest_of_path
 @label_option
 @dataset_option
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def compare(
     run_a: str,
@@ -56,6 +60,7 @@ def compare(
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
@@ -70,6 +75,7 @@ def compare(
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
+    trusted = load_trusted_cards(trust_models)
     name, place = find_dataset(dataset, [run_a, run_b], runs, data)
     a, b = (choose_run(one, runs, name) for one in (run_a, run_b))
     labels = parse_labels(given, [a, b])
@@ -78,17 +84,20 @@ def compare(
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True, labels=labels, place=place)
+        write_page(
+            page, [a, b], clicks, pictures, data,
+            pair=True, labels=labels, place=place, trusted=trusted,
+        )  # fmt: skip
 
 
 def _print(a: Run, b: Run, worst: int, labels: Mapping[str, str]) -> None:
     result = comparison.compare(a, b, list_metrics())
     terminal = console()
     for letter, run, label in zip("AB", (a, b), make_labels([a, b], labels), strict=True):
-        digest = digest_of_path(run.path)
-        terminal.print(f"{letter}  {label} on {run.spec.dataset} ({digest})", soft_wrap=True)
+        title = f"{letter}  {label} on {run.spec.dataset} ({digest_of_path(run.path)})"
+        terminal.print(escape_controls(title), soft_wrap=True)
     for note in result.notes:
-        terminal.print(f"note: {note}")
+        terminal.print(escape_controls(f"note: {note}"))
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Figure", "A", "B", "A - B", "95 % interval", "p", "A wins", "Ties", "B wins"):
         table.add_column(head, justify="left" if head == "Figure" else "right", no_wrap=True)
@@ -104,7 +113,7 @@ def _print(a: Run, b: Run, worst: int, labels: Mapping[str, str]) -> None:
     for head in ("Object", "A", "B", "A - B"):
         listed.add_column(head, justify="left" if head == "Object" else "right", no_wrap=True)
     for key, of_a, of_b in result.differing[:worst]:
-        listed.add_row(key, f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
+        listed.add_row(escape_controls(key), f"{of_a:g}", f"{of_b:g}", f"{of_a - of_b:+g}")
     if result.differing:
         terminal.print(listed)
     else:

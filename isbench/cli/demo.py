@@ -12,7 +12,6 @@ import click
 
 from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
-from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
 from isbench.evaluation.segmentation import with_photograph_defaults
@@ -62,13 +61,11 @@ def demo(
       isbench demo --model csfpn-mini --model grabcut photo.jpg
     """
     try:
-        import uvicorn
-
+        from isbench.demo.connections import make_server
         from isbench.demo.server import DemoState, make_application
     except ImportError as error:
         raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
-    pictures = [(path.name, read_image(path)) for path in images]
     loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
         state = DemoState(
@@ -77,17 +74,16 @@ def demo(
                 for model in loaded
             }
         )
-        for name, image in pictures:
-            state.add_image(name, image)
+        for path in images:
+            state.add_file(path)
         listener, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/{token}/"
         click.echo(f"{address}\npress Ctrl-C to stop")
         if not no_browser:
             webbrowser.open(address)
         app = make_application(state, token, read_template("demo"))
-        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            make_server(app).run(sockets=[listener])
         except KeyboardInterrupt:
             return
 

@@ -13,16 +13,33 @@ from rich.console import Console
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.reporting.chosen_runs import choose_runs
-from isbench.reporting.run_datasets import find_dataset_name, is_place
+from isbench.reporting.run_datasets import find_dataset_name, is_place, list_readings
 from isbench.storage.store import Run, digest_of_path
 
 # Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
+LABELS = ("instances", "void")
 
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
+)
+
+labels_option = click.option(
+    "--labels",
+    type=click.Choice(LABELS),
+    help="How the masks of folder:PATH are read: instances, each level from 1 to 254 is an object "
+    "and 255 is not scored; void, 255 is not scored. [default: one level and 128, not scored]",
+)
+
+
+trust_option = click.option(
+    "--trust-model",
+    "trust_models",
+    multiple=True,
+    metavar="MODULE:CARD",
+    help="Import this card for runs whose model is not installed; its code runs. Repeatable.",
 )
 
 
@@ -48,13 +65,21 @@ def find_dataset(
     """Return the name in records of the data set of --dataset, and its place if that is given."""
     if dataset is None or not is_place(dataset):
         return dataset, None
-    try:
-        found = load_dataset(dataset, data)
-    except IsbenchError:
-        if any(run.spec.dataset == dataset for run in choose_runs((), runs)[0]):
-            return dataset, None  # the name in records, such as folder:pics
-        raise
-    return find_dataset_name(choose_runs(names, runs)[0], found), dataset
+    played = choose_runs(names, runs)[0]
+    missing, others = [], []
+    for place in list_readings(dataset, played):
+        try:
+            found = load_dataset(place, data)
+        except IsbenchError as error:
+            missing.append(error)
+            continue
+        try:
+            return find_dataset_name(played, found), place
+        except IsbenchError as error:
+            others.append(error)
+    if not others and any(run.spec.dataset == dataset for run in played):
+        return dataset, None  # the name in records, such as folder:pics
+    raise [*others, *missing][0]
 
 
 def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:

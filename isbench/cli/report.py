@@ -17,11 +17,13 @@ from isbench.cli.options import (
     label_option,
     parse_labels,
     runs_option,
+    trust_option,
 )
 from isbench.cli.progress import track
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
+from isbench.models.registry import Trusted, load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.registry import find_table, list_tables, paper_names
@@ -35,6 +37,7 @@ from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
+    escape_controls,
     format_csv,
     format_latex,
     format_markdown,
@@ -62,6 +65,7 @@ class ReportOptions(NamedTuple):
     every: bool
     labels: Mapping[str, str]
     metrics: tuple[Metric, ...]
+    trusted: Trusted
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -135,6 +139,7 @@ class ReportOptions(NamedTuple):
 @label_option
 @dataset_option
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def report(
     names: tuple[str, ...],
@@ -152,6 +157,7 @@ def report(
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Print a table of runs, or draw plots of them as PNG and SVG.
@@ -159,7 +165,9 @@ def report(
     RUN is a run file, a folder of runs, a model, a data set or the first digits of a run digest;
     without a RUN, use all runs. Pictures show the objects where two runs differ most after
     --max-clicks clicks: both models answer the clicks of the run that is named first. Masks that
-    `run --save-masks` did not save are recomputed, which takes as long as the run.
+    `run --save-masks` did not save are recomputed, which takes as long as the run, with installed
+    models only: a run file may come from anybody, so code that it names is not imported unless you
+    name it with --trust-model.
 
     \b
     Example:
@@ -173,7 +181,7 @@ def report(
     name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
         runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
-        every, {}, list_metrics(),
+        every, {}, list_metrics(), load_trusted_cards(trust_models),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
@@ -184,10 +192,15 @@ def report(
     if page is not None:
         from isbench.cli.html_pages import write_page
 
-        write_page(page, chosen, max_clicks, pictures, data, labels=options.labels, place=place)
+        write_page(
+            page, chosen, max_clicks, pictures, data,
+            labels=options.labels, place=place, trusted=options.trusted,
+        )  # fmt: skip
     drawn = _choose_drawn(names, chosen, plots, options)
     boundaries = {
-        id(run): boundary_tables.compute_boundaries(run, max_clicks, data, track, place)
+        id(run): boundary_tables.compute_boundaries(
+            run, max_clicks, data, track, place=place, trusted=options.trusted
+        )
         for run in (chosen if view == BOUNDARY else drawn if BOUNDARIES in plots else [])
     }
     for plot in plots:
@@ -319,7 +332,15 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
 def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     """Draw the objects where two runs differ most, and print the figures of each model."""
     examples = list(
-        load_examples(chosen, options.max_clicks, options.objects, options.data, options.labels)
+        load_examples(
+            chosen,
+            options.max_clicks,
+            options.objects,
+            options.data,
+            labels=options.labels,
+            place=options.place,
+            trusted=options.trusted,
+        )
     )
     for example in examples:
         sides = (
@@ -327,8 +348,8 @@ def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
             f"{'' if side.exact else ' (differs from the record)'}"
             for side in example.sides
         )
-        clicks = format_count(len(example.clicks), "click")
-        click.echo(f"{example.key} after {clicks}: {'; '.join(sides)}")
+        key, clicks = escape_controls(example.key), format_count(len(example.clicks), "click")
+        click.echo(f"{key} after {clicks}: {'; '.join(sides)}")
     click.echo(make_caption(examples))
     for path in plot_files.save_pictures(examples, options.out):
         click.echo(str(path))
@@ -363,4 +384,4 @@ def _print(table: TextTable, form: str) -> None:
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:
-        terminal.print(note)
+        terminal.print(escape_controls(note))

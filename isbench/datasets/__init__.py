@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.faults import is_recordable
 from isbench.datasets.readers import list_forms, load_reader, reader_names, resolve_place
 from isbench.datasets.registry import (
     BUILT_IN,
@@ -21,7 +22,7 @@ from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.types import Dataset
 
-__all__ = ["find_folder", "is_known", "load_dataset"]
+__all__ = ["check_keys", "find_folder", "is_known", "load_dataset"]
 
 
 def load_dataset(name: str, data: Path | str | None = None, limit: int | None = None) -> Dataset:
@@ -128,11 +129,16 @@ def _check(dataset: object, source: str, name: str) -> Dataset:
         raise IsbenchError(
             f"{source} returned keys in a {type(dataset.keys).__name__}; wanted a tuple"
         )
+    check_keys(dataset.keys, source)
+    return dataset
+
+
+def check_keys(keys: Sequence[str], source: str) -> None:
+    """Raise IsbenchError, which names the `source`, unless keys are unique and can be recorded."""
     seen: set[str] = set()
-    for key in dataset.keys:
-        if not isinstance(key, str) or not all(key.rpartition("#")[::2]):
-            raise IsbenchError(f"{source} returned object {key!r}; wanted '<image>#<object>'")
+    for key in keys:
+        if not isinstance(key, str) or not all(key.rpartition("#")[::2]) or not is_recordable(key):
+            raise IsbenchError(f"{source} returned object {key!a}; wanted '<image>#<object>'")
         if key in seen:
             raise IsbenchError(f"{source} returned two objects {key!r}; wanted unique keys")
         seen.add(key)
-    return dataset

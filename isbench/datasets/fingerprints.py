@@ -7,9 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from isbench.errors import IsbenchError
+from isbench.files.json_text import is_text
 from isbench.types import Dataset
 
 _BLOCK = 1 << 20
+_MOST_NAMES = 10  # most names that an error lists
 
 
 def digest_files(dataset: Dataset) -> dict[str, str]:
@@ -22,14 +24,27 @@ def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str
 
     Each file adds the line "<name> <sha256 in hex>" and a line feed; a name is a posix path
     relative to the folder of the data set. `files` are the digests, if already known. If the data
-    set was made in memory, every object is loaded and takes the place of a file.
+    set was made in memory, every object is loaded and takes the place of a file. Raises
+    IsbenchError for names that are not UTF-8.
     """
+    _check_names(dataset.name, dataset.keys)
     if files is None:
         files = digest_files(dataset) if dataset.files else _digest_objects(dataset)
     whole = sha256()
+    _check_names(dataset.name, files)
     for name in sorted(files):
         whole.update(f"{name} {files[name]}\n".encode())
     return whole.hexdigest()
+
+
+def _check_names(dataset: str, names: Iterable[str]) -> None:
+    """Raise IsbenchError for names that are not UTF-8, which no record can contain."""
+    if broken := sorted(name for name in (dataset, *names) if not is_text(name)):
+        listed = ", ".join(map(ascii, broken[:_MOST_NAMES]))
+        rest = f" and {len(broken) - _MOST_NAMES} more" if len(broken) > _MOST_NAMES else ""
+        raise IsbenchError(
+            f"data set {dataset!a} has names that are not UTF-8: {listed}{rest}; rename them"
+        )
 
 
 def digest_keys(keys: Iterable[str]) -> str:

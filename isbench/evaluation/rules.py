@@ -22,7 +22,7 @@ def rules(
     preset : str
         The protocol: ritm-2021 or strict (docs/protocol.md).
     max_clicks : int
-        Maximum clicks per object.
+        Maximum clicks per object, 1 to 1000.
     stop_iou : float
         The IoU at which a game ends; above 1: never, which gives full games.
     clicker : str or None

@@ -17,6 +17,7 @@ from isbench.evaluation.executors.processes import Executor, LostObject, play_he
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
+from isbench.files.json_text import is_text
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
@@ -134,9 +135,10 @@ def run(
     check_again = partial(_recheck, model, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
+        run_file.clean_up(out, spec)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not saved_masks.read(existing.path):
+        if save_masks and not saved_masks.exist(existing.path):
             watch.note("it was played without saving masks: reports recompute them")
         return existing
     check_model(model)
@@ -185,7 +187,9 @@ def _load(
 ) -> tuple[LoadedModel, Dataset]:
     """Return the loaded model, with the data set's options, and the data set."""
     model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
-    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    if isinstance(dataset, str):
+        dataset = datasets.load_dataset(dataset)
+    datasets.check_keys(dataset.keys, f"data set {dataset.name}")
     check_card(model.card)
     return with_dataset_defaults(model, dataset), dataset
 
@@ -234,7 +238,8 @@ def _start_session(
             "file away"
         )
     warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
-    place = {"place": dataset.place} if dataset.place else {}
+    # a place that is not UTF-8 cannot be recorded: its files are found by `--dataset` only
+    place = {"place": dataset.place} if dataset.place and is_text(dataset.place) else {}
     started = {"started": _timestamp(), "warnings": warnings}
     session = {**describe_environment(), **facts, **place, **started}
     file.session(session)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import (
@@ -20,6 +22,8 @@ from isbench.extensions import (
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
+Trusted: TypeAlias = Mapping[str, ModelCard]  # name in run files -> card
+NONE_TRUSTED: Trusted = MappingProxyType({})
 MODELS = Group("isbench.models", "model", ModelCard)
 
 
@@ -31,9 +35,58 @@ def model_names() -> tuple[str, ...]:
 def load_card(name: str) -> ModelCard:
     """Return the card of a model; `name` is an installed model or `package.module:card`.
 
-    Raises IsbenchError for an unknown name, a module that fails to import, and an invalid card.
+    `package.module:card` runs code of the current folder, so it must come from the user and never
+    from a file (see `load_recorded_card`). Raises IsbenchError for an unknown name, a module that
+    fails to import, and an invalid card.
     """
     return _import_card(_find_card(name))
+
+
+def load_recorded_card(name: object, trusted: Trusted = NONE_TRUSTED) -> ModelCard:
+    """Return the card of the model that a run file names: an installed one, or a trusted one.
+
+    A run file may come from anybody, so a `package.module:card` in it is never imported. `trusted`
+    is what `load_trusted_cards` returns. Raises IsbenchError for any other name.
+    """
+    if isinstance(name, str) and name in trusted:
+        return trusted[name]
+    if not isinstance(name, str) or ":" in name:
+        raise IsbenchError(
+            f"the run file names the model {name!r}, which is not installed, and code that a file "
+            "names is not imported; install the model's package, or pass its package.module:card "
+            "as a trusted model if you trust the code",
+            setting="trust_model",
+        )
+    try:
+        return _import_card(find_entry_point(MODELS, name))
+    except IsbenchError as error:
+        if name in model_names():
+            raise
+        raise IsbenchError(
+            f"{error}; install its package, or pass its package.module:card as a trusted model",
+            setting="trust_model",
+        ) from error
+
+
+def load_trusted_cards(names: Iterable[str]) -> dict[str, ModelCard]:
+    """Return the cards of `package.module:card` names, by these and by the names on the cards.
+
+    An installed model keeps its name. Raises IsbenchError for another name, and for a card that
+    cannot be imported.
+    """
+    cards: dict[str, ModelCard] = {}
+    for name in names:
+        if ":" not in name:
+            raise IsbenchError(
+                f"trusted model is {name!r}; wanted package.module:card: installed models need no "
+                "trust",
+                setting="trust_model",
+            )
+        card = load_card(name)
+        cards[name] = card
+        if card.name not in model_names():
+            cards[card.name] = card
+    return cards
 
 
 def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Scalar]:

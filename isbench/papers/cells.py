@@ -21,6 +21,7 @@ from isbench.papers.run_selection import (
     measure,
     select_run,
 )
+from isbench.reporting.text_table import escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -127,7 +128,7 @@ def format_cells(found: Sequence[Cell]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADS)
-    writer.writerows(map(_line, found))
+    writer.writerows(map(escape_csv, _line(cell)) for cell in found)
     return buffer.getvalue()
 
 

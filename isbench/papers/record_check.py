@@ -66,10 +66,11 @@ def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[F
         path = results / name
         try:
             found = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             yield Finding(
                 "drift",
-                f"cannot read {path} ({error.strerror or error}); write it with `isbench reproduce "
+                f"cannot read {path} ({reason}); write it with `isbench reproduce "
                 f"--budget none --paper {paper.name}`",
             )
             continue

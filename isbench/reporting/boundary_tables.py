@@ -12,6 +12,7 @@ import numpy as np
 
 from isbench import metrics
 from isbench.metrics import IOU_AT, Floats
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.protocol import has_full_games
 from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.recorded_masks import (
@@ -35,16 +36,19 @@ def compute_boundaries(
     max_clicks: int,
     data: Path | None = None,
     track: Track = track_silently,
+    *,
     place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Floats:
     """Return the boundary IoU of a run after each click, (objects, clicks), for up to `max_clicks`.
 
-    `place` is where the files are, as for `load_dataset_of`. After the end of a game, its last
-    value is repeated. Raises IsbenchError if the data, the model or its weights are missing.
+    `place` is where the files are, as for `load_dataset_of`, and `trusted` holds models that are
+    not installed (see `load_trusted_cards`). After the end of a game, its last value is repeated.
+    Raises IsbenchError if the data, the model or its weights are missing.
     """
     clicks = min(max_clicks, run.spec.rules.max_clicks)
     keys = [game.key for game in run.trajectories]
-    games = recompute_masks(run, load_dataset_of(run, data, place), keys, clicks)
+    games = recompute_masks(run, load_dataset_of(run, data, place), keys, clicks, trusted)
     rows = []
     for one in track(games, len(keys), f"boundaries of {run.spec.model} on {run.spec.dataset}"):
         row = np.array(one.boundary, np.float64)
@@ -62,7 +66,7 @@ def make_table(
         low, high = metrics.bootstrap(kept, images)
         cells = [
             f"{kept[:, k - 1].mean():.4f} [{low[k - 1]:.4f}, {high[k - 1]:.4f}]"
-            if has_full_games(run.spec.rules) and k <= found.shape[1]
+            if len(kept) and has_full_games(run.spec.rules) and k <= found.shape[1]
             else ""
             for k in IOU_AT
         ]

@@ -8,7 +8,7 @@ from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.machine_load import find_load, format_load, warn_of_load
-from isbench.reporting.tables import compute_figures, format_figure
+from isbench.reporting.tables import UNSCORED, compute_figures, format_figure
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -63,9 +63,11 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
     versions = session.get("versions")
     options = dict(spec.options)
+    unscored = f", {row[UNSCORED]} without a scored pixel" if UNSCORED in row else ""
+    images = format_count(int(str(row["images"])), "image")
+    objects = f"{format_count(spec.objects, 'object')} on {images}"
     return {
-        "data set": f"{spec.dataset}: {format_count(spec.objects, 'object')} on "
-        f"{format_count(int(str(row['images'])), 'image')}{limit}",
+        "data set": f"{spec.dataset}: {objects}{limit}{unscored}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": _describe_clicker(spec),

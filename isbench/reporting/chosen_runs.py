@@ -49,9 +49,7 @@ def choose_runs(
     """
     out = Path(folder)
     named = [p for name in names for p in _find_paths(str(name), out, dataset)]
-    found = named if names else store.find(out)
-    if not found:
-        raise IsbenchError(f"no run below {out}; make one with `isbench run`")
+    found = named if names else _list_runs(out)
     seen: set[str] = set()  # other data sets
     runs, notes = [], []
     for path in {path.resolve(): path for path in found}.values():
@@ -134,7 +132,7 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
         return ChosenRuns(kept, [])
     note = (
         f"{len(runs) - len(kept)} of {format_count(len(runs), 'run')} are not drawn: of each model "
-        "the newest full run is; --all draws every one"
+        "the newest full run is; `isbench report --all` draws every one"
     )
     return ChosenRuns(kept, [note])
 
@@ -149,11 +147,8 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     if path.is_file():
         return [path]
     if name and path.is_dir():
-        found = store.find(path)
-        if not found:
-            raise IsbenchError(f"no run below {path}; make one with `isbench run`")
-        return found
-    every = store.find(out)
+        return _list_runs(path)
+    every = _list_runs(out)
     if dataset is not None:
         every = [file for file in every if file.parent.name == store.file_name(dataset)] or every
     known = store.file_name(name)
@@ -174,6 +169,14 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         names = {_model_of_path(file) for file in every} | {file.parent.name for file in every}
         digests = {store.digest_of_path(file) for file in every}
         raise unknown(f"run, model or data set below {out}", name, names or digests)
+    return found
+
+
+def _list_runs(folder: Path) -> list[Path]:
+    """Return the run files below a folder; raises IsbenchError if there are none."""
+    found = store.find(folder)
+    if not found:
+        raise IsbenchError(f"no run below {folder}; make one with `isbench run`")
     return found
 
 

@@ -238,14 +238,16 @@ def _make_charts(
 def _make_curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
     """Return the mean IoU after each click and its 95 % interval, as drawn by `plots.iou_k`."""
     games = collect_games(run, clicks)
-    low, high = bootstrap(games.iou, games.images)
+    iou, images = games.iou[games.scored], np.array(games.images)[games.scored]
+    low, high = bootstrap(iou, images.tolist())
+    mean = iou.mean(axis=0) if len(iou) else low  # nan without objects that have an IoU
     full = has_full_games(run.spec.rules)
     return {
         "label": label,
         "dashed": not full,
         **{
             name: [_round(value, 4) for value in values]
-            for name, values in (("mean", games.iou.mean(axis=0)), ("low", low), ("high", high))
+            for name, values in (("mean", mean), ("low", low), ("high", high))
         },
     }
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 from isbench.errors import IsbenchError, check_least
 from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.html_report import (
     ReportPictures,
     find_differing_objects,
@@ -51,6 +52,7 @@ def make_page(
     track: Track = track_silently,
     labels: Mapping[str, str] = NO_LABELS,
     place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -74,6 +76,9 @@ def make_page(
         Names of runs by their digest, instead of those made from what differs.
     place : str or None
         `READER:PLACE` of the runs' files, instead of the place in their meta files.
+    trusted : mapping
+        Cards of models that are not installed, from `load_trusted_cards`. The model that a run file
+        names is not imported otherwise.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def make_page(
         try:
             sizes = dict(_measure_objects(groups, root, place, track))
             note = ""
-            if not _add_pictures(drawn, groups, keys, max_clicks, root, place, track):
+            if not _add_pictures(drawn, groups, keys, max_clicks, root, place, track, trusted):
                 note = (
                     f"Only the first {len(drawn.pictures)} of the {pictures} requested pictures "
                     "fit on the page."
@@ -143,12 +148,14 @@ def _add_pictures(
     data: Path | None,
     place: str | None,
     track: Track,
+    trusted: Trusted,
 ) -> bool:
     """Add pictures of these objects of each data set; return False if some do not fit."""
     for name, runs in groups.items():
         dataset = load_dataset_of(runs[0], data, place)
         games = zip(
-            *(recompute_masks(run, dataset, keys[name], max_clicks) for run in runs), strict=True
+            *(recompute_masks(run, dataset, keys[name], max_clicks, trusted) for run in runs),
+            strict=True,
         )
         for recorded in track(games, len(keys[name]), f"pictures of {name}"):
             if not pictures.add(name, recorded):

@@ -9,6 +9,7 @@ from typing import Any
 
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.files.atomic import open_atomically
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.boundary_tables import compute_boundaries
 from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.qualitative import QualitativeExample, load_examples
@@ -28,6 +29,8 @@ def save_plot(
     objects: int = 6,
     data: Path | str | None = None,
     labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> list[Path]:
     """Draw a plot of runs and return the files.
 
@@ -48,6 +51,10 @@ def save_plot(
         The folder of the data sets, as for `load_dataset`.
     labels : mapping
         Names of runs by their digest, instead of those that `make_labels` gives them.
+    place : str or None
+        `READER:PLACE` of the runs' files, instead of the place in their meta files.
+    trusted : mapping
+        Cards of models that are not installed, from `load_trusted_cards`.
 
     Returns
     -------
@@ -65,9 +72,14 @@ def save_plot(
     name, root = find_plot(plot), None if data is None else Path(data)
     find_files(folder, name)
     if name == PICTURES:
-        return save_pictures(list(load_examples(runs, max_clicks, objects, root, labels)), folder)
+        examples = load_examples(
+            runs, max_clicks, objects, root, labels=labels, place=place, trusted=trusted
+        )
+        return save_pictures(list(examples), folder)
     if name == BOUNDARIES:
-        values = [compute_boundaries(run, max_clicks, root) for run in runs]
+        values = [
+            compute_boundaries(run, max_clicks, root, place=place, trusted=trusted) for run in runs
+        ]
         return save_boundaries(runs, values, folder, labels)
     from isbench.reporting.plots import PLOTS  # imports matplotlib, which is slow
 

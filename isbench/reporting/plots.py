@@ -58,17 +58,17 @@ class _Axis(NamedTuple):
 def iou_k(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS) -> Figure:
     """Plot the mean IoU after each click: one panel per data set, one curve per run.
 
-    Bands are 95 % bootstrap intervals over images. Curves of runs whose games stop early are
-    dashed: they hold the last IoU, while the IoU of a full game may still rise or fall. `labels`
-    are names of runs by digest. Raises IsbenchError for runs over different objects of a data set.
+    Bands are 95 % bootstrap intervals over images. Objects without a scored pixel, which have no
+    IoU, are left out. Curves of runs whose games stop early are dashed: they hold the last IoU,
+    while the IoU of a full game may still rise or fall. `labels` are names of runs by digest.
+    Raises IsbenchError for runs over different objects of a data set.
     """
 
     def compute(run: Run) -> tuple[Floats, list[str]]:
         budget = min(max_clicks, run.spec.rules.max_clicks)
-        iou = metrics.curves(run.trajectories, budget)
-        known = np.flatnonzero(~np.isnan(iou).any(axis=1))
-        images = [metrics.image_of(trajectory.key) for trajectory in run.trajectories]
-        return iou[known], [images[k] for k in known]
+        scored = [game for game in run.trajectories if metrics.has_scored_pixels(game)]
+        images = [metrics.image_of(game.key) for game in scored]
+        return metrics.curves(scored, budget), images
 
     return _draw_means(runs, compute, _Axis("mean IoU@k"), labels)
 

@@ -23,6 +23,7 @@ from isbench.evaluation.replay import (
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.compare import run_title
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.run_datasets import load_dataset_of
@@ -77,19 +78,21 @@ def make_examples(
     max_clicks: int,
     count: int,
     labels: Mapping[str, str] = NO_LABELS,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[QualitativeExample]:
     """Yield the examples of the `count` objects where the IoU of two runs differs most.
 
     The recorded IoU is compared after `max_clicks` clicks, or as many as both games have. An
-    example shows the answers of both models to these clicks of the first run. Raises
-    IsbenchError unless there are two runs over exactly this data, or if a model is missing.
+    example shows the answers of both models to these clicks of the first run. `trusted` holds
+    models that are not installed (see `load_trusted_cards`). Raises IsbenchError unless there are
+    two runs over exactly this data, or if a model is missing.
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
     samples = [dataset.load(pair.games[0].key) for pair in chosen]
     sides = []
     for number, (run, label) in enumerate(zip(runs, make_labels(runs, labels), strict=True)):
-        with open_predictor(model_from_spec(run.spec)) as predictor:
+        with open_predictor(model_from_spec(run.spec, trusted)) as predictor:
             sides.append(
                 [
                     _make_side(
@@ -114,6 +117,7 @@ def load_examples(
     data: Path | None = None,
     labels: Mapping[str, str] = NO_LABELS,
     place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[QualitativeExample]:
     """Yield the examples of two runs like `make_examples`, over the data set that both name."""
     names = sorted({run.spec.dataset for run in runs})
@@ -121,7 +125,7 @@ def load_examples(
         found = ", ".join(names) or "none"
         raise IsbenchError(f"pictures show two runs over one data set, not {found}; name two")
     dataset = load_dataset_of(runs[0], data, place)
-    yield from make_examples(runs, dataset, max_clicks, count, labels)
+    yield from make_examples(runs, dataset, max_clicks, count, labels=labels, trusted=trusted)
 
 
 def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:

@@ -7,13 +7,13 @@ folder of the same name is never taken for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
-from isbench.datasets.readers import reader_names
+from isbench.datasets.readers import reader_names, with_labels_of
 from isbench.datasets.registry import dataset_names
 from isbench.errors import IsbenchError
 from isbench.storage import store
@@ -31,7 +31,8 @@ def load_dataset_of(run: Run, data: Path | None = None, place: str | None = None
     data : Path or None
         The folder of the data sets.
     place : str or None
-        `READER:PLACE` of the files, instead of the place in the run's meta file.
+        `READER:PLACE` of the files, instead of the place in the run's meta file. `folder:PATH` is
+        read with the labels of the run.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def load_dataset_of(run: Run, data: Path | None = None, place: str | None = None
     spec, reasons = run.spec, []
     if spec.dataset in dataset_names() and place is None:
         return load_dataset(spec.dataset, data, spec.limit)  # its place is the folder of data sets
-    for candidate in dict.fromkeys([place] if place else _list_places(run)):
+    for candidate in dict.fromkeys(list_readings(place, [run]) if place else _list_places(run)):
         try:
             dataset = load_dataset(candidate, data, spec.limit)
             content = fingerprint(dataset)
@@ -63,6 +64,12 @@ def is_place(name: str) -> bool:
     """Return whether the name of a data set says where it is read, such as folder:PATH."""
     reader, colon, _ = name.partition(":")
     return bool(colon) and reader in reader_names()
+
+
+def list_readings(place: str, runs: Iterable[Run]) -> list[str]:
+    """Return how a place may have been read: as it is, and with the labels of the runs' places."""
+    names = (name for run in runs for name in _list_places(run))
+    return list(dict.fromkeys((place, *(with_labels_of(place, name) for name in names))))
 
 
 def find_dataset_name(runs: Sequence[Run], dataset: Dataset) -> str:

@@ -18,7 +18,7 @@ from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.machine_load import Load, find_load, format_load, warn_of_load
-from isbench.reporting.text_table import TextTable
+from isbench.reporting.text_table import TextTable, escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -88,7 +88,7 @@ def compute_figures(
     check_least("max_clicks", max_clicks, 1)
     budget = min(max_clicks, run.spec.rules.max_clicks)
     games = collect_games(run, budget)
-    facts = {
+    facts: dict[str, object] = {
         "model": run.spec.model,
         "dataset": run.spec.dataset,
         "preset": run.spec.preset,
@@ -96,6 +96,8 @@ def compute_figures(
         "objects": len(games.images),
         "images": len(set(games.images)),
     }
+    if not games.scored.all():
+        facts[UNSCORED] = int(np.count_nonzero(~games.scored))
     conditions = {
         "run": store.digest_of_path(run.path),
         **_list_conditions(run),
@@ -169,6 +171,17 @@ _LOAD = {
 }
 
 
+def _format_objects(row: Mapping[str, Any]) -> str:
+    unscored = _count_unscored(row)
+    return f"{row['objects']}" + (f" ({unscored} unscored)" if unscored else "")
+
+
+def _count_unscored(row: Mapping[str, Any]) -> int:
+    """Return the number of objects without a scored pixel in a row of a frame."""
+    count = row.get(UNSCORED, 0)
+    return 0 if pd.isna(count) else int(count)
+
+
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
     return lambda row: str(row[name])
 
@@ -198,14 +211,18 @@ def make_table(
     Returns
     -------
     TextTable
-        Without the runs that can tell no figure of the view; a note counts them.
+        Without the runs that can tell no figure of the view; a note counts them. Another note
+        counts the objects without a scored pixel.
     """
     records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     shown = [one for one in metrics if view in (ALL, one.view)]
     if view == ALL:
         shown = [one for one in shown if any(format_figure(one, row) for row in records)]
-    kept = [row for row in records if any(format_figure(one, row) for one in shown)]
-    notes = tuple(_list_notes(records, kept, shown))
+    kept: list[dict[str, Any]] = []
+    left_out: list[dict[str, Any]] = []
+    for row in records:
+        (kept if any(format_figure(one, row) for one in shown) else left_out).append(row)
+    notes = (*_list_notes(kept, left_out, shown), *_list_unscored(records))
     if layout == "paper":
         return _make_paper_table(kept, shown, notes)
     columns = [*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown)]
@@ -218,16 +235,19 @@ def make_table(
 
 
 def _list_notes(
-    records: Sequence[Mapping[str, Any]],
     kept: Sequence[Mapping[str, Any]],
+    left_out: Sequence[Mapping[str, Any]],
     shown: Sequence[Metric],
 ) -> Iterator[str]:
-    if left_out := len(records) - len(kept):
-        stops = "stop" if left_out > 1 else "stops"
-        why = f" that {stops} at an IoU" if any(one.view == "iou" for one in shown) else ""
+    if left_out:
+        several = len(left_out) > 1
+        early = any(one.view == "iou" for one in shown) and all(
+            row["stop_iou"] <= 1 for row in left_out
+        )
+        why = f" that {'stop' if several else 'stops'} at an IoU" if early else ""
         yield (
-            f"{format_count(left_out, 'run')}{why} {'have' if left_out > 1 else 'has'} none of "
-            f"these figures and {'are' if left_out > 1 else 'is'} left out."
+            f"{format_count(len(left_out), 'run')}{why} {'have' if several else 'has'} none of "
+            f"these figures and {'are' if several else 'is'} left out."
         )
     if any(one.key == _TIME for one in shown):
         loads = [(row, load) for row in kept if (load := _read_load(row)) and load.is_doubtful]
@@ -235,6 +255,17 @@ def _list_notes(
             worst = max((load for _, load in loads), key=lambda load: load.others)
             digests = ", ".join(str(row["run"]) for row, _ in loads)
             yield f"Caution: {warn_of_load(worst)} (run{'s' * (len(loads) > 1)} {digests})."
+
+
+def _list_unscored(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how many objects of each data set have no scored pixel, if any."""
+    counts = {(row["dataset"], row["objects"]): _count_unscored(row) for row in records}
+    for (dataset, objects), count in counts.items():
+        if count:
+            yield (
+                f"{dataset}: {count} of {objects} objects have no scored pixel; IoU@k leaves them "
+                "out, NoC and NoF count them as never solved"
+            )
 
 
 def _make_paper_table(
@@ -255,7 +286,7 @@ def _make_paper_table(
         for label in labels
     )
     counts = {
-        name: sorted({str(row["objects"]) for row in records if row["dataset"] == name})
+        name: sorted({_format_objects(row) for row in records if row["dataset"] == name})
         for name in datasets
     }
     sizes = ", ".join(f"{name} {' or '.join(numbers)}" for name, numbers in counts.items())
@@ -274,15 +305,20 @@ def _format_value(metric: Metric, row: Mapping[str, Any]) -> str:
 def format_csv(frame: pd.DataFrame) -> str:
     """Return every figure at full precision, one row per run; missing figures are empty."""
     buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
+    safe = frame.rename(columns=escape_csv)
+    for at, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            safe.isetitem(at, frame.iloc[:, at].map(escape_csv))
+    safe.to_csv(buffer, index=False)
     return buffer.getvalue()
 
 
 ALL = "all"  # the view of every metric
+UNSCORED = "unscored"  # the column of objects without a scored pixel, if there are any
 _LABELS = (
     Column("Data set", _text("dataset"), False),
     Column("Model", _text("label"), False),
-    Column("Objects", _text("objects")),
+    Column("Objects", _format_objects),
     Column("Budget", _text("budget")),
 )
 _SHARED = ("Objects", "Budget")  # what runs over a data set usually have in common

@@ -1,16 +1,25 @@
-"""Text tables, and their formats: terminal, markdown, LaTeX and csv."""
+"""Text tables, and their formats: terminal, markdown, LaTeX and csv.
+
+Names come from run files, which may come from anybody: in every format they are text, and neither
+markup, nor a formula, nor a command to the terminal.
+"""
 
 from __future__ import annotations
 
 import csv as comma
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TypeVar
 
 from rich import box
 from rich.table import Table
 
+T = TypeVar("T")
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")  # spreadsheets skip spaces
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 FORMATS = ("rich", "markdown", "latex", "csv")
 
 
@@ -30,9 +39,10 @@ class TextTable:
 def format_markdown(table: TextTable) -> str:
     """Return a markdown table with the notes as paragraphs below it."""
     rule = ["---:" if figure else "---" for figure in table.figures]
-    rows = ([cell.replace("|", "\\|") for cell in row] for row in table.rows)
-    lines = [f"| {' | '.join(cells)} |" for cells in (table.heads, rule, *rows)]
-    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+    heads, *rows = ([_escape_markdown(cell) for cell in row] for row in (table.heads, *table.rows))
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
+    notes = (f"\n{_escape_html(note)}" for note in table.notes)
+    return "\n".join([*lines, *notes]) + "\n"
 
 
 def format_latex(table: TextTable) -> str:
@@ -45,17 +55,18 @@ def format_latex(table: TextTable) -> str:
         pairs = zip(table.heads, table.groups, strict=True)
         heads = tuple(head.removeprefix(group).strip() for head, group in pairs)
         spans = list(_span_groups(table.groups))
-    lines = [" & ".join(map(_escape_latex, cells)) + r" \\" for cells in (heads, *table.rows)]
+    lines = [_format_latex_row(cells) for cells in (heads, *table.rows)]
     kinds = "".join("r" if figure else "l" for figure in table.figures)
     body = "\n".join([r"\toprule", *spans, lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-    notes = "".join(f"% {note}\n" for note in table.notes)
+    notes = "".join(f"% {_to_line(note)}\n" for note in table.notes)
     return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n{notes}"
 
 
 def format_csv(table: TextTable) -> str:
     """Return the table as csv, without its notes."""
     buffer = io.StringIO()
-    comma.writer(buffer, lineterminator="\n").writerows((table.heads, *table.rows))
+    rows = ([escape_csv(cell) for cell in row] for row in (table.heads, *table.rows))
+    comma.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
 
 
@@ -72,6 +83,19 @@ def _span_groups(groups: Sequence[str]) -> Iterator[str]:
     yield " ".join(rules)
 
 
+def escape_csv(cell: T) -> T | str:
+    """Return a cell of a csv file; a text that spreadsheets would run as a formula gets a quote."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", "\n")  # the writer does not quote \r, which ends a row elsewhere
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def escape_controls(text: str) -> str:
+    """Return a text that cannot command a terminal: control characters become escapes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable[Table]:
     """Yield tables for a terminal of `width` characters; None: any width.
 
@@ -79,6 +103,7 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
     interval below its figure. If that is still too wide, or if the table says so, it is transposed,
     so that a row of it becomes a column, and split into as many tables as needed.
     """
+    table = _escape_table(table)
     widths = [max(map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
     if not table.rows:
         return
@@ -90,6 +115,13 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
             yield from narrow
             return
     yield from _make_transposed(table, width)
+
+
+def _escape_table(table: TextTable) -> TextTable:
+    """Return a table without control characters in its cells."""
+    heads, *rows = (tuple(map(escape_controls, row)) for row in (table.heads, *table.rows))
+    conditions = tuple(map(escape_controls, table.conditions))
+    return replace(table, heads=heads, rows=tuple(rows), conditions=conditions)
 
 
 def _make_plain(table: TextTable) -> Table:
@@ -192,9 +224,31 @@ def _transpose(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    sign: f"\\{sign}" for sign in "&%$#_{}"
-}
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"
+} | {sign: f"\\{sign}" for sign in "&%$#_{}"}  # fmt: skip
+
+
+def _format_latex_row(cells: Sequence[str]) -> str:
+    row = " & ".join(map(_escape_latex, cells)) + r" \\"
+    return (
+        f"{{}}{row}" if row.lstrip().startswith(("[", "*")) else row
+    )  # arguments of the line break before it
 
 
 def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    return "".join(_LATEX.get(sign, sign) for sign in _to_line(text))
+
+
+def _escape_markdown(text: str) -> str:
+    """Return the text of a cell: no HTML, no link, no end of the cell."""
+    plain = _escape_html(text).replace("\\", "&#92;")
+    return plain.replace("|", "\\|").replace("](", "]\\(")
+
+
+def _escape_html(text: str) -> str:
+    return _to_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _to_line(text: str) -> str:
+    """Return a text without line breaks and other control characters."""
+    return "".join(one if one.isprintable() else " " for one in text)

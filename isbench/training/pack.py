@@ -106,7 +106,7 @@ def _licence(root: Path) -> str:
     """Return the text of the pack's LICENCE file."""
     path = root / "LICENCE"
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return _NO_LICENCE
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from isbench.datasets import load_dataset
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.readers import split_labels
 from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import image_of
@@ -59,7 +60,7 @@ def _coco(place: str) -> Corpus:
 
 
 def _folder(place: str) -> Corpus:
-    _check_path(place)
+    _check_path(split_labels(place)[0])
     return read_dataset(load_dataset(f"folder:{place}"), "folder")
 
 

@@ -81,7 +81,10 @@ class TrainingLog:
         return self._board is not None
 
     def _open_table(self, path: Path, columns: Sequence[str]) -> tuple[Any, Any]:
-        old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= self._step]
+        try:
+            old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= self._step]
+        except ValueError as error:
+            raise IsbenchError(f"{path} is damaged ({error}); move it elsewhere") from error
         text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
         write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))

@@ -72,7 +72,7 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     before = read_sealed(tmp_path / "results")
     list(reproduction.play_tasks([task], tmp_path / "results"))
     assert read_sealed(tmp_path / "results") == before
-    monkeypatch.setattr(replay, "load_card", lambda name: card)
+    monkeypatch.setattr(replay, "load_recorded_card", lambda name, trusted: card)
     depth, dataset = Depth(1, 2), load_dataset("sample", limit=1)
     games = record_check.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)
     assert list(record_check.judge_games(run, games, depth, True)) == []

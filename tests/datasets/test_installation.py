@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
 import stat
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,11 +17,13 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pytest
+from filelock import FileLock
 
 from isbench.datasets.catalogue import CATALOGUE, DatasetCard
 from isbench.datasets.fingerprints import digest_file, fingerprint
 from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
+from isbench.files.archives import Unusable
 from isbench.types import File
 from tests.support.archives import PACKS, make_tar, make_zip
 from tests.support.layouts import LAYOUTS, grabcut
@@ -168,7 +173,7 @@ def test_a_path_that_leads_out_of_the_archive_is_refused(
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
 )
-def test_links_and_devices_of_a_tar_are_left_out(tmp_path: Path, data: Path, kind: bytes) -> None:
+def test_links_and_devices_of_a_tar_are_refused(tmp_path: Path, data: Path, kind: bytes) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     archive = tmp_path / "set.tar"
@@ -181,19 +186,22 @@ def test_links_and_devices_of_a_tar_are_left_out(tmp_path: Path, data: Path, kin
             member = tarfile.TarInfo(name)
             member.size = len(blob)
             tar.addfile(member, io.BytesIO(blob))
-    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
-    assert not (data / "GrabCut" / "data_GT").is_symlink()
+    with pytest.raises(Unusable, match=r"contains 'data_GT', a .*wanted files and folders only"):
+        install("grabcut", GRABCUT, archive, data)
+    assert read_files(data) == {}
     assert read_files(outside) == {}
 
 
-def test_links_of_a_zip_are_left_out(tmp_path: Path, data: Path) -> None:
+def test_links_of_a_zip_are_refused(tmp_path: Path, data: Path) -> None:
     archive = tmp_path / "set.zip"
     archive.write_bytes(make_zip(content()))
     link = zipfile.ZipInfo("data_GT/other.jpg")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "a") as more:
         more.writestr(link, "../../outside")
-    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
+    with pytest.raises(Unusable, match=r"contains 'data_GT/other\.jpg', a symbolic link"):
+        install("grabcut", GRABCUT, archive, data)
+    assert read_files(data) == {}
 
 
 def test_a_tar_with_a_broken_header_is_not_taken_for_a_shorter_one(
@@ -287,3 +295,35 @@ def test_a_data_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(IsbenchError, match=r"cannot import .* into .*taken"):
         install("grabcut", GRABCUT, grabcut(tmp_path / "source"), tmp_path / "taken")
+
+
+def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path: Path, data: Path) -> None:
+    archive = tmp_path / "set.zip"
+    archive.write_bytes(make_zip(content()))
+    code = (
+        "import os, signal, sys; from pathlib import Path; from isbench.files import archives\n"
+        "from isbench.datasets import installation\n"
+        "from isbench.datasets.catalogue import CATALOGUE\n"
+        "write = archives._write\n"
+        "def write_and_die(*given):\n"
+        "    write(*given); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "archives._write = write_and_die\n"
+        "archive, data = map(Path, sys.argv[1:])\n"
+        "installation.install('grabcut', CATALOGUE['grabcut'], archive, data)"
+    )
+    command = [sys.executable, "-c", code, str(archive), str(data)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert read_files(data) != {}
+    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
+    assert [path.name for path in data.iterdir()] == ["GrabCut"]
+
+
+def test_two_imports_of_one_set_do_not_meet(tmp_path: Path, data: Path) -> None:
+    data.mkdir(exist_ok=True)
+    archive = tmp_path / "set.zip"
+    archive.write_bytes(make_zip(content()))
+    with (
+        FileLock(data / ".incoming-GrabCut.lock"),
+        pytest.raises(IsbenchError, match="another process is importing GrabCut"),
+    ):
+        install("grabcut", GRABCUT, archive, data)

@@ -78,7 +78,7 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
             save_masks=True,
         )  # fmt: skip
         assert kept.path.read_bytes() == plain.path.read_bytes()
-        assert set(saved_masks.read(kept.path)) == set(sample.keys)
+        assert set(saved_masks.read(kept.path, sample.keys)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
@@ -94,7 +94,7 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     (file,) = tmp_path.rglob("*.masks")
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(saved_masks.read(played.path)) == len(sample.keys) - 1
+    assert len(saved_masks.read(played.path, sample.keys)) == len(sample.keys) - 1
     assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 

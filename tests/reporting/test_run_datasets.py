@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,57 @@ def test_runs_on_coco_annotations_get_pictures_from_anywhere(
     code, _, said = isbench("report", tmp_path / "runs", "--html", tmp_path / "r.html")
     assert (code, said) == (0, "")
     assert len(data_of(tmp_path / "r.html")["pictures"]) == 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_folder_that_moved_is_read_with_the_labels_of_the_run(
+    isbench: Isbench, tmp_path: Path, named: bool
+) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "maps" / folder).mkdir(parents=True)
+    levels = np.zeros((24, 32), np.uint8)
+    levels[2:9, 3:12], levels[12:20, 10:30] = 1, 2
+    cv2.imwrite(str(tmp_path / "maps" / "images" / "a.png"), np.full((24, 32, 3), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "maps" / "masks" / "a.png"), levels)
+    played = f"folder:{tmp_path / 'maps'}?labels=instances"
+    data = ["--data", tmp_path / "data"]
+    if named:
+        assert isbench("data", "add", "mine", played, *data)[0] == 0
+        played = "mine"
+    rules = ["--model", "nearest", "--max-clicks", 2, "--out", tmp_path / "runs"]
+    code, _, said = isbench("run", "--dataset", played, *rules, *data)
+    assert code == 0, said
+    page = tmp_path / "r.html"
+    assert isbench("report", tmp_path / "runs", "--html", page)[::2] == (0, "")
+    assert len(data_of(page)["pictures"]) == 2
+    moved = (tmp_path / "maps").rename(tmp_path / "moved")
+    for place in (f"folder:{moved}", f"folder:{moved}?labels=instances"):
+        page.unlink()
+        found = ["--html", page, "--dataset", place]
+        assert isbench("report", tmp_path / "runs", *found)[::2] == (0, "")
+        assert len(data_of(page)["pictures"]) == 2
+    code, _, said = isbench(
+        "report", tmp_path / "runs", "--html", page, "--dataset", f"folder:{moved}?labels=void"
+    )
+    assert (code, said.count("\n")) == (2, 1)
+    assert "no run was played on the files of folder:" in said
+
+
+def test_a_place_that_is_not_utf8_is_not_recorded_and_can_be_named(
+    isbench: Isbench, tmp_path: Path
+) -> None:
+    write_folder_set(tmp_path / "outer" / "mine", objects=2)
+    folder = tmp_path / os.fsdecode(b"p\xffq")
+    try:
+        (tmp_path / "outer").rename(folder)  # OpenCV cannot write there
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    played = ["--dataset", f"folder:{folder / 'mine'}", "--model", "nearest", "--max-clicks", 2]
+    code, _, said = isbench("run", *played, "--out", tmp_path / "runs")
+    assert code == 0, said
+    page = ["--html", tmp_path / "r.html"]
+    code, _, said = isbench("report", tmp_path / "runs", *page)
+    assert (code, said.count("\n")) == (0, 1)
+    assert "has no pictures" in said
+    assert isbench("report", tmp_path / "runs", *page, *played[:2])[::2] == (0, "")
+    assert len(data_of(tmp_path / "r.html")["pictures"]) == 2

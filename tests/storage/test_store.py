@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
+from isbench.evaluation.runner import run
 from isbench.evaluation.spec import make_spec
 from isbench.storage import run_file, store
 from isbench.types import Dataset, Game, Rules, Spec, Trajectory
@@ -111,7 +113,7 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(
     path.write_bytes(b"\n".join(lines))
     before = path.read_bytes()
     with (
-        pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"),
+        pytest.raises(IsbenchError, match=r"line 4 is damaged"),
         run_file.open_run(tmp_path, SPEC),
     ):
         pass
@@ -285,3 +287,29 @@ def test_the_sealed_file_holds_spec_and_trajectories_only(tmp_path: Path) -> Non
     assert {frozenset(json.loads(line)) for line in lines[1:]} == {
         frozenset({"key", "clicks", "overlap"})
     }
+
+
+def test_what_a_killed_sealing_leaves_is_deleted_when_the_run_is_asked_for(tmp_path: Path) -> None:
+    data, rules = toys.blobs(3), Rules(2, 1.01)
+    sealed = run(toys.card, data, rules, out=tmp_path).path
+    wanted = {path: path.read_bytes() for path in sealed.parent.iterdir() if path != sealed}
+    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, ".lock")]
+    for path in left:
+        path.write_bytes(b"x\n")
+    again = run(toys.card, data, replace(rules, max_clicks=1), out=tmp_path)  # of another run
+    assert again.path == sealed
+    assert all(path.exists() for path in left)
+    assert run(toys.card, data, rules, out=tmp_path).path == sealed
+    assert not any(path.exists() for path in left)
+    assert wanted.keys() < set(sealed.parent.iterdir())
+
+
+def test_what_a_killed_sealing_leaves_stays_while_another_process_has_it(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    left = store.companion_path(sealed, store.OPEN)
+    left.touch()
+    with FileLock(store.companion_path(sealed, ".lock")):
+        run_file.clean_up(tmp_path, SPEC)
+        assert left.exists()
+    run_file.clean_up(tmp_path, SPEC)
+    assert not left.exists()
