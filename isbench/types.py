@@ -54,6 +54,9 @@ class Dataset:
     longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
     limit: int | None = None  # set if only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
+    place: str = (
+        ""  # READER:PLACE with absolute paths, by which it is read again; "" if it has none
+    )
 
 
 class Turn(NamedTuple):

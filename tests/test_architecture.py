@@ -23,7 +23,8 @@ FILES = sorted(
 )
 DISK = (
     "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published",
-    "papers/record_check", "reporting/writer", "storage/environment", "storage/merge",
+    "papers/record_check", "reporting/chosen_runs",
+    "reporting/plot_files", "reporting/templates", "storage/environment", "storage/merge",
     "storage/migrate", "storage/processors", "storage/run_file", "storage/saved_masks",
     "storage/store", "training/",
 )  # fmt: skip

@@ -21,7 +21,7 @@ from isbench.models.loading import load_model
 from isbench.nn.runtime import openvino
 from isbench.papers.all_tables import make_pages
 from isbench.papers.registry import load_paper
-from isbench.reporting.writer import choose_runs
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage.store import digest_of_path, find, read
 from isbench.testing import check_clicker, check_predictor
 from isbench.types import Rules

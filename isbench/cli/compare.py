@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console, data_option, runs_option, trust_option
+from isbench.cli.options import (
+    console,
+    data_option,
+    dataset_option,
+    find_dataset,
+    label_option,
+    parse_labels,
+    runs_option,
+    trust_option,
+)
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.reporting import compare as comparison
+from isbench.reporting.chosen_runs import choose_run
+from isbench.reporting.labels import make_labels
 from isbench.reporting.text_table import escape_controls
-from isbench.reporting.writer import choose_run
-from isbench.storage.store import Run
+from isbench.storage.store import Run, digest_of_path
 
 
 @click.command(short_help="Compare two runs object by object.")
@@ -35,6 +46,8 @@ from isbench.storage.store import Run
     show_default=True,
     help="Number of objects with pictures on the page, most different first; 0: none.",
 )
+@label_option
+@dataset_option
 @data_option
 @trust_option
 @runs_option("Folder to look up runs in.")
@@ -44,35 +57,45 @@ def compare(
     worst: int,
     page: Path | None,
     pictures: int,
+    given: tuple[str, ...],
+    dataset: str | None,
     data: Path | None,
     trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Compare two runs over the same objects: whether A needs fewer clicks than B, and where.
 
-    RUN_A and RUN_B are run files or the first digits of run digests.
+    RUN_A and RUN_B are run files, the first digits of run digests, or models with one run on the
+    data set.
 
     \b
     Example:
+      isbench compare csfpn-mini ritm-mini --dataset davis
       isbench compare 3f2a 91bc
       isbench compare 3f2a 91bc --html compared.html
     """
     check_least("pictures", pictures, 0)
     trusted = load_trusted_cards(trust_models)
-    a, b = choose_run(run_a, runs), choose_run(run_b, runs)
-    _print(a, b, worst)
+    name, place = find_dataset(dataset, [run_a, run_b], runs, data)
+    a, b = (choose_run(one, runs, name) for one in (run_a, run_b))
+    labels = parse_labels(given, [a, b])
+    _print(a, b, worst, labels)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
         clicks = max(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-        write_page(page, [a, b], clicks, pictures, data, pair=True, trusted=trusted)
+        write_page(
+            page, [a, b], clicks, pictures, data,
+            pair=True, labels=labels, place=place, trusted=trusted,
+        )  # fmt: skip
 
 
-def _print(a: Run, b: Run, worst: int) -> None:
+def _print(a: Run, b: Run, worst: int, labels: Mapping[str, str]) -> None:
     result = comparison.compare(a, b, list_metrics())
     terminal = console()
-    terminal.print(escape_controls(f"A  {comparison.run_title(a)}"))
-    terminal.print(escape_controls(f"B  {comparison.run_title(b)}"))
+    for letter, run, label in zip("AB", (a, b), make_labels([a, b], labels), strict=True):
+        title = f"{letter}  {label} on {run.spec.dataset} ({digest_of_path(run.path)})"
+        terminal.print(escape_controls(title), soft_wrap=True)
     for note in result.notes:
         terminal.print(escape_controls(f"note: {note}"))
     table = Table(box=box.SIMPLE_HEAD)

@@ -16,7 +16,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
 from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
-from isbench.reporting.writer import read_template
+from isbench.reporting.templates import read_template
 
 
 @click.command(short_help="Segment images interactively on a local page.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ from isbench.cli.progress import track
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
 from isbench.models.registry import NONE_TRUSTED, Trusted
+from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.page import make_page
 from isbench.storage.store import Run
 
@@ -23,12 +24,14 @@ def write_page(
     pictures: int,
     data: Path | None,
     pair: bool = False,
+    labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
     html, fault = make_page(
         runs, max_clicks, pictures, data,
-        pair=pair, metrics=list_metrics(), track=track, trusted=trusted,
+        pair=pair, metrics=list_metrics(), track=track, labels=labels, place=place, trusted=trusted,
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)

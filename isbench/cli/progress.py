@@ -22,6 +22,7 @@ from rich.progress import (
 
 from isbench.metrics import clicks_to, curves, reachable_target
 from isbench.metrics.targets import percent
+from isbench.reporting.labels import format_count
 from isbench.types import File, Game, Spec, Trajectory
 
 T = TypeVar("T")
@@ -95,10 +96,8 @@ class Reporter:
         ):
             self._printed = monotonic()
             left = (self._total - self._done) / self._rate()
-            self._print(
-                f"{self._name}: {self._done}/{self._total} objects, {self._figures()}, "
-                f"{left:.0f} s left"
-            )
+            done = f"{self._done}/{format_count(self._total, 'object')}"
+            self._print(f"{self._name}: {done}, {self._figures()}, {left:.0f} s left")
 
     def note(self, text: str) -> None:
         """Print a note above the bar."""
@@ -109,7 +108,7 @@ class Reporter:
 
     def _figures(self) -> str:
         noc = f"NoC@{percent(self._target)} {self._noc / self._done:.2f}"
-        return f"{self._rate():.1f} objects/s, {self._clicks} clicks, {noc}"
+        return f"{_format_rate(self._rate())}, {format_count(self._clicks, 'click')}, {noc}"
 
     def _rate(self) -> float:
         """Return the objects per second of this session, without those already recorded."""
@@ -121,6 +120,13 @@ class Reporter:
     def _print(self, text: str) -> None:
         if self._bar.disable:
             click.echo(text, err=True)
+
+
+def _format_rate(rate: float) -> str:
+    """Return objects per second, or seconds per object if these are more than one."""
+    if rate >= 1:
+        return f"{rate:.1f} objects/s"
+    return f"{1 / rate:.1f} s/object" if rate > 0 else "no object yet"
 
 
 def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.faults import is_recordable
-from isbench.datasets.readers import list_forms, load_reader, reader_names
+from isbench.datasets.readers import list_forms, load_reader, reader_names, resolve_place
 from isbench.datasets.registry import (
     BUILT_IN,
     dataset_names,
@@ -63,7 +63,8 @@ def _load(name: str, data: Path | None) -> Dataset:
     reader, colon, place = name.partition(":")
     if colon and reader in reader_names():
         read = partial(load_reader(reader).read, place, data)
-        return _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
+        dataset = _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
+        return dataset if dataset.place else replace(dataset, place=resolve_place(name))
     if name in BUILT_IN:
         return _load_named(name, data)
     added = list_user_datasets(data)

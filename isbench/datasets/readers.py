@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from isbench.datasets import folder
@@ -92,6 +93,15 @@ def with_labels(names: Sequence[str], labels: str | None) -> tuple[str, ...]:
     return tuple(f"{name}{_LABELS}{labels}" if name.startswith(form) else name for name in names)
 
 
+def with_labels_of(name: str, recorded: str) -> str:
+    """Return the name of a data set; `folder:PATH` gets the labels of the recorded one, if any."""
+    form = f"{folder_reader.name}:"
+    if not (name.startswith(form) and recorded.startswith(form)) or split_labels(name)[1]:
+        return name
+    _, mark, labels = recorded.rpartition(_LABELS)
+    return f"{name}{mark}{labels}" if mark and labels in folder.LABELS else name
+
+
 def split_labels(place: str) -> tuple[str, str]:
     """Return a folder and how its masks are read, "" if as one object each."""
     path, mark, labels = place.rpartition(_LABELS)
@@ -110,13 +120,16 @@ def _read_folder(place: str, data: Path | None) -> Dataset:
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
     end = f"{_LABELS}{labels}" if labels else ""
+    complete = partial(
+        replace, longest_side=LONGEST_SIDE, place=f"{folder_reader.name}:{path.resolve()}{end}"
+    )
     try:
         read = folder.read(f"folder:{path.resolve().name}{end}", path, labels)
     except DatasetFaults as error:
         if error.rest is not None:
-            error.rest = replace(error.rest, longest_side=LONGEST_SIDE)
+            error.rest = complete(error.rest)
         raise
-    return replace(read, longest_side=LONGEST_SIDE)
+    return complete(read)
 
 
 def _read_coco(place: str, data: Path | None) -> Dataset:

@@ -17,13 +17,14 @@ from isbench.evaluation.executors.processes import Executor, LostObject, play_he
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
+from isbench.files.json_text import is_text
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import check_card
 from isbench.models.source import digest_source
 from isbench.storage import run_file, saved_masks, store
-from isbench.storage.environment import describe_environment
+from isbench.storage.environment import LoadMeter, describe_environment
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Shard
 from isbench.types import (
@@ -154,6 +155,7 @@ def run(
             keys = _keys_of_shard(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
+            meter = LoadMeter()
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
                 if isinstance(game, LostObject):
                     lost.append(game)
@@ -161,6 +163,7 @@ def run(
                 elif game.trajectory.key not in file.recorded:
                     file.append(game)
                     watch.add_game(game)
+            _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
     return store.read(store.run_path(out, spec, part))
@@ -235,10 +238,19 @@ def _start_session(
             "file away"
         )
     warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
-    session = {**describe_environment(), **facts, "started": _timestamp(), "warnings": warnings}
+    # a place that is not UTF-8 cannot be recorded: its files are found by `--dataset` only
+    place = {"place": dataset.place} if dataset.place and is_text(dataset.place) else {}
+    started = {"started": _timestamp(), "warnings": warnings}
+    session = {**describe_environment(), **facts, **place, **started}
     file.session(session)
     for warning in warnings:
         watch.note(warning)
+
+
+def _record_load(file: run_file.RunFile, meter: LoadMeter, executor: Executor) -> None:
+    """Record how busy this machine was, if it played the objects."""
+    if executor is play_here:
+        file.load(meter.read())
 
 
 def _read_recorded(file: run_file.RunFile) -> Trajectories:

@@ -25,8 +25,8 @@ from isbench.evaluation.replay_check import (
 )
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.compare import run_title
-from isbench.reporting.writer import choose_runs
 from isbench.storage.environment import processor
 from isbench.storage.processors import is_on_processor, read_processors
 from isbench.storage.store import Run, digest_of_path

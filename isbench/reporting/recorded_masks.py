@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from isbench.datasets import load_dataset
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -96,8 +94,3 @@ def _decode(encoded: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> tup
         return tuple(map(decode_rle, encoded))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return ()
-
-
-def load_dataset_of(run: Run, data: Path | None) -> Dataset:
-    """Return the data set of a run, with its limit."""
-    return load_dataset(run.spec.dataset, data, run.spec.limit)

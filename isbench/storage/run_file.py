@@ -47,6 +47,11 @@ class RunFile:
         """Record the start of a session: host, versions, warnings."""
         self.note([records.format_line({"session": dict(facts)})])
 
+    def load(self, facts: Mapping[str, Any]) -> None:
+        """Record how busy the machine was during the session; it belongs to the last one."""
+        if facts:
+            self.note([records.format_line({"load": dict(facts)})])
+
     def note(self, lines: Iterable[bytes]) -> None:
         """Append whole meta lines, such as those of other run files."""
         for line in lines:

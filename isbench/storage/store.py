@@ -54,11 +54,16 @@ def spec_digest(spec: Spec) -> str:
 
 def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
-    dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
+    dataset, model = map(file_name, (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
     if not dataset.strip("."):  # "..", as a received file may say, leads out of the folder
         dataset = "-"
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
+
+
+def file_name(name: str) -> str:
+    """Return the name of a model or a data set as it is in the paths of run files."""
+    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 def read(path: Path | str) -> Run:
@@ -196,10 +201,12 @@ def _read_meta(
     sessions: list[Mapping[str, Any]] = []
     with suppress(IsbenchError):  # an unreadable file, or a line without an end
         for line in read_lines(meta_path(path)):
-            with suppress(ValueError, KeyError, TypeError, OverflowError):
+            with suppress(ValueError, KeyError, TypeError, OverflowError, IndexError):
                 record = parse_json(line)
                 if "session" in record:
                     sessions.append(_check_session(record["session"]))
+                elif "load" in record:
+                    sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
                 elif record["key"] in known:
                     seconds[record["key"]] = array("d", record["seconds"])
     return seconds, tuple(sessions)

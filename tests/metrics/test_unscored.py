@@ -68,6 +68,11 @@ def test_run_and_every_table_say_how_many_there_are(isbench: Isbench, tmp_path: 
             _, printed, _ = isbench("report", "--runs", runs, "--table", view, "--format", form)
             assert note in printed
             assert "3 (1 unscored)" in printed
+    for form in ("markdown", "latex"):
+        paper = ["--table", "iou", "--format", form, "--layout", "paper"]
+        _, printed, _ = isbench("report", "--runs", runs, *paper)
+        assert note in printed
+        assert "folder:mine 3 (1 unscored)" in printed
     assert ",unscored," in isbench("report", "--runs", runs, "--format", "csv")[1]
     assert "1 without a scored pixel" in isbench("report", "--runs", runs, "--checklist")[1]
     page = tmp_path / "page.html"
@@ -85,3 +90,22 @@ def test_a_key_that_a_data_set_has_twice_is_refused_before_the_first_game(tmp_pa
         with pytest.raises(library.IsbenchError, match="data set made returned"):
             library.run("nearest", Dataset("made", keys, load), out=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_nothing_else_says_why_it_has_no_iou(isbench: Isbench, tmp_path: Path) -> None:
+    root = write_folder_set(tmp_path / "mine", objects=1)
+    empty: Pixels = np.full((24, 32), 128, np.uint8)
+    write(next((root / "masks").iterdir()), empty)
+    played = ["--model", "nearest", "--dataset", f"folder:{root}", "--stop-iou", 1.01]
+    assert isbench("run", *played, "--max-clicks", 20, "--out", tmp_path / "runs")[0] == 0
+    report = ["report", "--runs", tmp_path / "runs"]
+    code, printed, _ = isbench(*report, "--table", "iou")
+    assert code == 0
+    assert "1 run has none of these figures and is left out." in printed
+    assert "1 of 1 objects have no scored pixel" in printed
+    code, _, said = isbench(*report, "--plot", "iou_k", "--out", tmp_path)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "no object of these runs has a scored pixel" in said
+    for shown in (["--table", "biou"], ["--html", tmp_path / "page.html"], ["--checklist"]):
+        code, _, said = isbench(*report, *shown)
+        assert code == 0, said

@@ -19,7 +19,7 @@ import cv2
 from isbench.cli.demo import bind_port
 from isbench.demo.connections import make_server
 from isbench.demo.server import DemoState, make_application
-from isbench.reporting.writer import read_template
+from isbench.reporting.templates import read_template
 from tests.support.waiting import HUNG, wait_until
 
 
