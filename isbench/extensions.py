@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
 
 from isbench.errors import IsbenchError, unknown
+from isbench.extras import describe_missing
 
 T = TypeVar("T")
 
@@ -48,6 +49,12 @@ def _list_points(group: Group[T]) -> EntryPoints:
 def _read_points(group: str, path: tuple[str, ...]) -> EntryPoints:
     """Return the entry points of a group, of all packages on the path."""
     return entry_points(group=group)
+
+
+def find_package_of(group: Group[T], value: str) -> str:
+    """Return the package that installs the object `module:attribute`, "" if none does."""
+    points = (point for point in _list_points(group) if point.value == value and point.dist)
+    return next((point.dist.name for point in points if point.dist), "")
 
 
 def find_entry_point(group: Group[T], name: str) -> EntryPoint:
@@ -84,15 +91,27 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
+        what = f"{group.noun} {point.name!r} ({point.value})"
+        missing = _find_missing_library(error, point)
+        if missing:
+            package = "" if point.dist is None else point.dist.name
+            raise IsbenchError(f"{what} needs {describe_missing(missing, package)}") from error
         raise IsbenchError(
-            f"{group.noun} {point.name!r} ({point.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}; fix or uninstall it"
+            f"{what} cannot be imported: {type(error).__name__}: {error}; fix or uninstall it"
         ) from error
     if not isinstance(loaded, group.kind):
         raise IsbenchError(
             f"{point.value} is a {type(loaded).__name__}; wanted an isbench.{group.kind.__name__}"
         )
     return loaded
+
+
+def _find_missing_library(error: BaseException, point: EntryPoint) -> str:
+    """Return the library that an import lacks, "" for another error or the extension's own code."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    own = point.module.partition(".")[0]
+    return "" if error.name.partition(".")[0] == own else error.name
 
 
 def check_name_and_version(group: Group[T], name: object, version: object) -> None:

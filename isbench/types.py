@@ -129,7 +129,8 @@ class ModelCard:
     source: str = ""  # paper or documentation
     licence: str = ""
     version: str = "1"  # of the behaviour; it changes whenever the masks change
-    libraries: Mapping[str, str] = field(default_factory=dict)  # versions that decide its masks
+    # versions of those that decide its masks, by name; "": not installed
+    libraries: Mapping[str, str] = field(default_factory=dict)
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`

@@ -17,6 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
 from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
+from isbench.extras import describe_missing
 from isbench.reporting.writer import read_template
 
 
@@ -66,7 +67,7 @@ def demo(
 
         from isbench.demo.server import DemoState, make_application
     except ImportError as error:
-        raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
+        raise IsbenchError(f"demo needs {describe_missing(str(error.name))}") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     pictures = [(path.name, read_image(path)) for path in images]
     loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]

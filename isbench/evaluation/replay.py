@@ -14,7 +14,7 @@ from isbench.evaluation.job import opencv_threads
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card
+from isbench.models.registry import check_libraries, load_card
 from isbench.storage.store import spec_digest
 from isbench.types import Click, Dataset, LoadedModel, Mask, Predictor, Runtime, Sample, Spec, Turn
 
@@ -25,6 +25,7 @@ def model_from_spec(spec: Spec) -> LoadedModel:
     Raises IsbenchError for a model, weights or a device that is not available.
     """
     card, options = load_card(spec.model), dict(spec.options)
+    check_libraries(card)
     if spec.weights is None or card.networks is None:
         return LoadedModel(card, options)
     from isbench.nn.runtime import backends, compute  # import torch, so only for networks

@@ -20,7 +20,7 @@ from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import check_card
+from isbench.models.registry import check_card, check_libraries
 from isbench.models.source import digest_source
 from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import describe_environment
@@ -185,6 +185,7 @@ def _load(
     model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
     dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
     check_card(model.card)
+    check_libraries(model.card)
     return with_dataset_defaults(model, dataset), dataset
 
 

@@ -14,9 +14,11 @@ from isbench.extensions import (
     Group,
     check_name_and_version,
     find_entry_point,
+    find_package_of,
     import_object,
     list_names,
 )
+from isbench.extras import describe_missing
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
@@ -63,6 +65,23 @@ def check_card(model: ModelCard) -> None:
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a string, so that it can be recorded"
             )
+
+
+def check_libraries(card: ModelCard) -> None:
+    """Raise IsbenchError, with the remedy, for a library on the card that is not installed."""
+    if missing := describe_missing_library(card):
+        raise IsbenchError(f"model {card.name} {missing}")
+
+
+def describe_missing_library(card: ModelCard) -> str:
+    """Return which library of a model is not installed and how to install it, "" if none is."""
+    missing = next((name for name, version in card.libraries.items() if not version), None)
+    return "" if missing is None else f"needs {describe_missing(missing, find_package(card))}"
+
+
+def find_package(card: ModelCard) -> str:
+    """Return the package that installs a model, "" for one that is named by its module."""
+    return find_package_of(MODELS, card.place)
 
 
 def _find_card(name: str) -> EntryPoint:
