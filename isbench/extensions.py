@@ -12,12 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extras import describe_missing
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """An extension that has a name of its own, which is recorded."""
+
+    @property
+    def name(self) -> str:
+        """Return the name."""
+
+
+N = TypeVar("N", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,13 @@ def load_extension(group: Group[T], name: str, check: Callable[[T], None] | None
     return loaded
 
 
+def load_named(group: Group[N], name: str, check: Callable[[N], None] | None = None) -> N:
+    """Return an installed extension like `load_extension`, whose own name must be the same."""
+    loaded = load_extension(group, name, check)
+    check_same_name(group, name, loaded)
+    return loaded
+
+
 def import_object(group: Group[T], point: EntryPoint) -> T:
     """Return the object of an entry point; raises IsbenchError if it is not what it should be."""
     try:
@@ -112,6 +130,14 @@ def _find_missing_library(error: BaseException, point: EntryPoint) -> str:
         return ""
     own = point.module.partition(".")[0]
     return "" if error.name.partition(".")[0] == own else error.name
+
+
+def check_same_name(group: Group[N], name: str, loaded: N) -> None:
+    """Raise IsbenchError unless an extension has the name of its entry point."""
+    if loaded.name != name:
+        raise IsbenchError(
+            f"{group.noun} {name!r} is named {loaded.name!r}; wanted the same name: change one"
+        )
 
 
 def check_name_and_version(group: Group[T], name: object, version: object) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isbench.datasets import folder
 from isbench.errors import IsbenchError
-from isbench.extensions import Group, list_names, load_extension
+from isbench.extensions import Group, list_names, load_named
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
@@ -44,12 +44,7 @@ def reader_names() -> tuple[str, ...]:
 
 def load_reader(name: str) -> Reader:
     """Return an installed reader; raises IsbenchError if it is missing, broken or misnamed."""
-
-    def check(reader: Reader) -> None:
-        if reader.name != name:
-            raise IsbenchError(f"reader {name!r} is named {reader.name!r}; wanted the same name")
-
-    return load_extension(READERS, name, check)
+    return load_named(READERS, name)
 
 
 def list_forms() -> list[str]:

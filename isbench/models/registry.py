@@ -13,6 +13,7 @@ from isbench.errors import IsbenchError, unknown
 from isbench.extensions import (
     Group,
     check_name_and_version,
+    check_same_name,
     find_entry_point,
     find_package_of,
     import_object,
@@ -99,9 +100,6 @@ def _find_card(name: str) -> EntryPoint:
 def _import_card(point: EntryPoint) -> ModelCard:
     card = import_object(MODELS, point)
     check_card(card)
-    if ":" not in point.name and card.name != point.name:
-        raise IsbenchError(
-            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted the same "
-            "name"
-        )
+    if ":" not in point.name:
+        check_same_name(MODELS, point.name, card)
     return replace(card, place=point.value)
