@@ -7,7 +7,8 @@ from importlib import import_module
 
 import click
 
-from isbench.cli.flags import find_command, format_error
+from isbench.cli.flags import find_command, find_path, format_error
+from isbench.cli.usage import format_usage_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
@@ -47,6 +48,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
+            if args[0] == "help":
+                raise IsbenchError("no command named 'help'; see `isbench --help`")
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -73,18 +76,19 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; an error that a user can fix prints one line and exits with 2 or 1."""
+    words = sys.argv[1:] if args is None else args
     try:
         code = cli.main(args, prog_name="isbench", standalone_mode=False)
     except IsbenchError as error:
         if isinstance(error, ExtensionError) and error.details:
             click.echo(error.details, err=True)
-        command = find_command(cli, sys.argv[1:] if args is None else args)
+        command = find_command(cli, words)
         _fail(format_error(error, command), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(format_usage_error(error, f"isbench{find_path(cli, words)}"), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("stopped; recorded results are kept: run the same command again to resume", 130)
     except BrokenPipeError:  # the reader of the pipe has closed it

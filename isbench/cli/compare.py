@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.paths import OUTPUT
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.reporting import compare as comparison
@@ -23,7 +24,7 @@ from isbench.storage.store import Run
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write an HTML page with a scatter plot of clicks, and both models side by side.",
 )
 @click.option(

@@ -9,7 +9,9 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.options import complete_datasets, console, data_option
+from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder, load_dataset
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.registry import dataset_names, load_dataset_card
@@ -78,7 +80,13 @@ def path(name: str | None, data: Path | None) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME]...",
+    callback=refuse_lists,
+    shell_complete=complete_datasets,
+)
 @data_option
 def verify(names: tuple[str, ...], data: Path | None) -> None:
     """Load every object and print counts and fingerprints.
@@ -109,7 +117,7 @@ def verify(names: tuple[str, ...], data: Path | None) -> None:
 
 @data.command("import")
 @click.argument("name", shell_complete=complete_datasets)
-@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PATH", type=PATH)
 @data_option
 def import_(name: str, source: Path, data: Path | None) -> None:
     """Copy a data set into the data folder.
@@ -164,7 +172,9 @@ def remove(name: str, data: Path | None) -> None:
 
 @data.command()
 @click.argument("name", shell_complete=complete_datasets)
-@click.option("--url", "urls", multiple=True, help="URL to try first. Repeatable.")
+@click.option(
+    "--url", "urls", multiple=True, callback=refuse_lists, help="URL to try first. Repeatable."
+)
 @data_option
 def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     """Download a data set into the data folder.

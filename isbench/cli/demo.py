@@ -12,6 +12,8 @@ import click
 
 from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
+from isbench.cli.paths import PATH
+from isbench.cli.usage import refuse_lists
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
@@ -22,12 +24,13 @@ from isbench.reporting.writer import read_template
 
 
 @click.command(short_help="Segment images interactively on a local page.")
-@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=PATH)
 @click.option(
     "--model",
     "models",
     multiple=True,
     default=("csfpn-mini",),
+    callback=refuse_lists,
     show_default=True,
     shell_complete=complete_models,
     help="Model to serve. Repeatable: the page switches between them.",

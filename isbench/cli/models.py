@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isbench.cli.options import complete_models, console
+from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.evaluation import spec
 from isbench.models.registry import describe_missing_library, load_card, model_names
@@ -23,7 +24,13 @@ _SIZE = "320x480"
 
 
 @click.command(short_help="List the installed models or their costs.")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_models)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME]...",
+    callback=refuse_lists,
+    shell_complete=complete_models,
+)
 @click.option("--cost", "costs", is_flag=True, help="Show parameters and multiply-adds instead.")
 @click.option(
     "--size",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from isbench.cli.paths import PATH
 from isbench.errors import IsbenchError
 
 # Wide enough that tables are never cut or wrapped in a pipe.
@@ -17,7 +18,7 @@ _PIPE_WIDTH = 1000
 
 data_option = click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
 )
 
@@ -26,7 +27,7 @@ def runs_option(what: str) -> Callable[[Any], Any]:
     """Return the option for the folder to look up runs in."""
     return click.option(
         "--runs",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default=Path("runs"),
         show_default=True,
         help=what,

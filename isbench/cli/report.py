@@ -10,7 +10,9 @@ from typing import NamedTuple
 import click
 
 from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
@@ -68,6 +70,7 @@ class ReportOptions(NamedTuple):
     "--plot",
     "plots",
     multiple=True,
+    callback=refuse_lists,
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
@@ -78,7 +81,7 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write an HTML page with tables, plots, objects and masks.",
 )
 @click.option(
@@ -91,9 +94,7 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--max-clicks", type=int, default=20, show_default=True, help="Ignore clicks after this one."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
-)
+@click.option("--out", type=OUTPUT, help="Folder of the plots. [default: RUNS/plots]")
 @click.option(
     "--objects",
     "count",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from isbench.cli.options import complete_models, parse_settings
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import make_figures_bar
+from isbench.cli.usage import suggest_repetition
 from isbench.errors import IsbenchError
 from isbench.training.settings import choose_recipe
 from isbench.types import LoadedModel
@@ -46,7 +48,7 @@ _MOST_LISTED = 20  # unusable images that the summary lists
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Output folder. [default: runs/training/RECIPE]",
 )
 @click.option("--resume", is_flag=True, help="Resume from the checkpoint in --out.")
@@ -65,7 +67,9 @@ def train(
       torchrun --nproc-per-node 4 -m isbench train ritm-hrnet18 --data sbd
     """
     with _report_errors_once():
-        _train(choose_recipe(recipe, settings=parse_settings(settings)), data, out, resume)
+        with suggest_repetition(settings):
+            model = choose_recipe(recipe, settings=parse_settings(settings))
+        _train(model, data, out, resume)
 
 
 def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> None:

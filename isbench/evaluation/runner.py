@@ -22,6 +22,7 @@ from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import check_card, check_libraries
 from isbench.models.source import digest_source
+from isbench.protocol import check_stop_iou
 from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import describe_environment
 from isbench.storage.records import Trajectories
@@ -127,6 +128,7 @@ def run(
         If the clicker breaks its contract.
     """
     part = _check_arguments(workers, shard)
+    check_stop_iou(rules.stop_iou)
     model, dataset = _load(model, dataset, watch)
     files, out = digest_files(dataset), Path(out)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)

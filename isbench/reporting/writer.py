@@ -187,7 +187,7 @@ def _save(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path
 
 
 def _find_paths(name: str, out: Path) -> list[Path]:
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_file():
         return [path]
     if path.is_dir():

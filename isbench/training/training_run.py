@@ -127,7 +127,7 @@ def open_training(
                 run.origin = load_imagenet(run.network)
                 run.mean.load_state_dict(run.network.state_dict())
             elif recipe.init:
-                _start_from_weights(run, Path(recipe.init))
+                _start_from_weights(run, Path(recipe.init).expanduser())
             if processes.is_leader and is_wanted(run):
                 check_playable(run)
         run.training_forward = _distribute(run.training_forward, processes)
