@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -127,6 +127,9 @@ def _check(dataset: object, source: str, name: str) -> Dataset:
         raise IsbenchError(
             f"{source} returned keys in a {type(dataset.keys).__name__}; wanted a tuple"
         )
+    files = dataset.files
+    if not isinstance(files, Mapping) or not all(isinstance(p, Path) for p in files.values()):
+        raise IsbenchError(f"{source} returned files {files!r}; wanted a mapping from name to Path")
     seen: set[str] = set()
     for key in dataset.keys:
         if not isinstance(key, str) or not all(key.rpartition("#")[::2]):

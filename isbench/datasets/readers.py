@@ -57,7 +57,14 @@ def resolve_place(name: str) -> str:
     reader, colon, place = name.partition(":")
     if not colon or reader not in reader_names():
         raise IsbenchError(f"place is {name}; wanted {' or '.join(list_forms())}")
-    return f"{reader}:{load_reader(reader).resolve(place)}"
+    try:
+        return f"{reader}:{load_reader(reader).resolve(place)}"
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(
+            f"reader {reader} cannot resolve {place}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _find_form(name: str) -> str:

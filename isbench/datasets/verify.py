@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
@@ -30,7 +31,7 @@ def verify_dataset(dataset: Dataset) -> Verdict:
     faults, empty, content = [], 0, None
     for key in dataset.keys:
         try:
-            empty += not dataset.load(key).truth.any()
+            empty += not load_sample(dataset, key).truth.any()
         except IsbenchError as error:
             faults.append(str(error))
     try:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from isbench.datasets.image_io import record_reads
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation import engine
 from isbench.evaluation.session import ObjectTurn, PredictorSession
@@ -82,7 +83,7 @@ class Job:
     def _load(self, key: str) -> Sample:
         """Load an object; raises IsbenchError if its files changed since the run began."""
         with record_reads() as digests:
-            sample = self.dataset.load(key)
+            sample = load_sample(self.dataset, key)
         for path, digest in digests.items():
             if self.files.get(path, digest) != digest:
                 raise IsbenchError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
     check_data,
@@ -82,7 +83,7 @@ def make_examples(
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
-    samples = [dataset.load(pair.games[0].key) for pair in chosen]
+    samples = [load_sample(dataset, pair.games[0].key) for pair in chosen]
     sides = []
     for number, (run, label) in enumerate(zip(runs, make_labels(runs), strict=True)):
         with open_predictor(model_from_spec(run.spec)) as predictor:

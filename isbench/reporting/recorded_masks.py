@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from isbench.datasets import load_dataset
+from isbench.datasets.loading import load_sample
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -68,7 +69,7 @@ def recompute_masks(
     with ExitStack() as stack:
         predictor: Predictor | None = None
         for key in keys:
-            game, sample = games[key], dataset.load(key)
+            game, sample = games[key], load_sample(dataset, key)
             encoded = saved.get(key, ())[: len(game.clicks)]
             if len(encoded) == len(game.clicks):
                 masks = tuple(map(decode_rle, encoded))
