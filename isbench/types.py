@@ -208,11 +208,15 @@ class Trajectory:
 
 
 class Game(NamedTuple):
-    """A trajectory, the seconds that `predict` took for each click, and the masks if kept."""
+    """A trajectory, the seconds that `predict` took for each click, and the masks if kept.
+
+    `note` is a message for the user about the model that played it.
+    """
 
     trajectory: Trajectory
     seconds: tuple[float, ...]
     masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO run lengths
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -155,13 +156,13 @@ def run(
             keys = _keys_of_shard(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
+            job = replace(job, repeated=_choose_repeated(keys, file.recorded, model))
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
                 if isinstance(game, LostObject):
                     lost.append(game)
                     watch.note(_describe_lost(game))
                 elif game.trajectory.key not in file.recorded:
-                    file.append(game)
-                    watch.add_game(game)
+                    _record(file, game, watch)
             _refuse_lost(file, lost)
             file.seal()
     return store.read(store.run_path(out, spec, part))
@@ -257,6 +258,21 @@ def _refuse_lost(file: run_file.RunFile, lost: Sequence[LostObject]) -> None:
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
             f"{file.path}: run the same command again to retry"
         )
+
+
+def _record(file: run_file.RunFile, game: Game, watch: Watch) -> None:
+    """Append a game to the run file, and report it."""
+    file.append(game)
+    watch.add_game(game)
+    if game.note:
+        watch.note(game.note)
+
+
+def _choose_repeated(keys: Sequence[str], recorded: Container[str], model: LoadedModel) -> str:
+    """Return the object whose first turns are asked again, "" for a model that may change."""
+    if model.card.adaptive:
+        return ""
+    return next((key for key in keys if key not in recorded), "")
 
 
 def _make_chunks(
