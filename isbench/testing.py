@@ -35,6 +35,7 @@ from isbench.types import (
 
 _KEY = "of the trial"  # named in errors
 _SIZES = ((48, 64), (33, 47))  # rows and columns of the trial images
+_COUNTS = (5, 2)  # clicks on each of them
 
 
 def check_predictor(model: LoadedModel | ModelCard | str) -> None:
@@ -94,7 +95,7 @@ def _play_trials(session: PredictorSession) -> tuple[list[ObjectTurn], list[Mask
         image = _image(rows, cols, number)
         state = session.start(_KEY, image)
         clicks: tuple[Click, ...] = ()
-        for click in _clicks(rows, cols):
+        for click in _clicks(rows, cols)[: _COUNTS[number]]:
             clicks = (*clicks, click)
             turns.append(ObjectTurn(_KEY, (rows, cols), Turn(state, clicks)))
             ((mask, state),) = session.predict([turns[-1]])

@@ -73,4 +73,4 @@ def _are_masks(answers: Any, turns: Sequence[Turn]) -> bool:
 
 
 def _count_pixels(mask: Mask, other: Mask) -> int:
-    return int(np.count_nonzero(mask != other))
+    return int(np.count_nonzero(mask != other)) if mask.shape == other.shape else other.size

@@ -170,7 +170,7 @@ def test_a_model_that_keeps_the_contract_is_told_so(capsys: pytest.CaptureFixtur
     printed = capsys.readouterr().out
     assert (
         printed
-        == f"model {toys.card.name} keeps the contract of isbench.Predictor: 10 turns checked\n"
+        == f"model {toys.card.name} keeps the contract of isbench.Predictor: 7 turns checked\n"
     )
 
 
