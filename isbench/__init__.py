@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from isbench.datasets.installation import add_dataset, download_dataset, import_dataset
     from isbench.datasets.readers import Reader
     from isbench.datasets.verify import verify_dataset
-    from isbench.errors import ClickerError, IsbenchError, PredictorError
+    from isbench.errors import ClickerError, DatasetError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
@@ -52,6 +52,7 @@ _MODULES = {
     "ClickInput": "types",
     "Clicker": "types",
     "ClickerError": "errors",
+    "DatasetError": "errors",
     "Dataset": "types",
     "DatasetCard": "datasets.catalogue",
     "Game": "types",
@@ -99,6 +100,7 @@ __all__ = [
     "ClickInput",
     "Clicker",
     "ClickerError",
+    "DatasetError",
     "Dataset",
     "DatasetCard",
     "Game",

@@ -132,7 +132,8 @@ class ModelCard:
     source: str = ""  # paper or documentation
     licence: str = ""
     version: str = "1"  # of the behaviour; it changes whenever the masks change
-    libraries: Mapping[str, str] = field(default_factory=dict)  # versions that decide its masks
+    # versions of those that decide its masks, by name; "": not installed
+    libraries: Mapping[str, str] = field(default_factory=dict)
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
@@ -216,11 +217,15 @@ class Trajectory:
 
 
 class Game(NamedTuple):
-    """A trajectory, the seconds that `predict` took for each click, and the masks if kept."""
+    """A trajectory, the seconds that `predict` took for each click, and the masks if kept.
+
+    `note` is a message for the user about the model that played it.
+    """
 
     trajectory: Trajectory
     seconds: tuple[float, ...]
     masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO run lengths
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from hypothesis import settings
 from isbench.cli import main
 from isbench.types import ModelCard
 
+# pytest -n auto starts a process per core: more threads than one would wait for each other, which
+# takes several times as long; torch, which reads this, is imported later
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # machines differ in speed: no test fails for being slow
 settings.register_profile("isbench", deadline=None)
 settings.load_profile("isbench")

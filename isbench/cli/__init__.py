@@ -7,8 +7,9 @@ from importlib import import_module
 
 import click
 
-from isbench.cli.flags import find_command, format_error
+from isbench.cli.flags import find_command, find_path, format_error
 from isbench.cli.streams import OutputClosed, drop_output, flush_output, prepare_streams
+from isbench.cli.usage import format_usage_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
@@ -48,6 +49,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
+            if args[0] == "help":
+                raise IsbenchError("no command named 'help'; see `isbench --help`")
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -97,7 +100,7 @@ def _explain(error: BaseException, words: list[str]) -> tuple[str, int]:
             click.echo(error.details, err=True)
         return format_error(error, find_command(cli, words)), error.exit_code
     if isinstance(error, click.ClickException):
-        return error.format_message(), error.exit_code
+        return format_usage_error(error, f"isbench{find_path(cli, words)}"), error.exit_code
     if isinstance(error, OSError):  # of a file that nobody expected to fail
         place = "standard output" if error.filename is None else error.filename
         fault = error.strerror or error

@@ -19,6 +19,7 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
+from isbench.cli.paths import OUTPUT
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.models.registry import load_trusted_cards
@@ -36,7 +37,7 @@ from isbench.storage.store import Run, digest_of_path
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write an HTML page with a scatter plot of clicks, and both models side by side.",
 )
 @click.option(

@@ -9,7 +9,9 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.options import complete_datasets, console, data_option, labels_option
+from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.readers import with_labels
@@ -79,7 +81,13 @@ def path(name: str | None, data: Path | None) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME]...",
+    callback=refuse_lists,
+    shell_complete=complete_datasets,
+)
 @labels_option
 @data_option
 def verify(names: tuple[str, ...], labels: str | None, data: Path | None) -> None:
@@ -110,7 +118,7 @@ def verify(names: tuple[str, ...], labels: str | None, data: Path | None) -> Non
 
 @data.command("import")
 @click.argument("name", shell_complete=complete_datasets)
-@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PATH", type=PATH)
 @data_option
 def import_(name: str, source: Path, data: Path | None) -> None:
     """Copy a data set into the data folder.
@@ -172,7 +180,9 @@ def remove(name: str, data: Path | None) -> None:
 
 @data.command()
 @click.argument("name", shell_complete=complete_datasets)
-@click.option("--url", "urls", multiple=True, help="URL to try first. Repeatable.")
+@click.option(
+    "--url", "urls", multiple=True, callback=refuse_lists, help="URL to try first. Repeatable."
+)
 @data_option
 def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     """Download a data set into the data folder.

@@ -12,20 +12,24 @@ import click
 
 from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
+from isbench.cli.paths import PATH
+from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
 from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
+from isbench.extras import describe_missing
 from isbench.reporting.templates import read_template
 
 
 @click.command(short_help="Segment images interactively on a local page.")
-@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=PATH)
 @click.option(
     "--model",
     "models",
     multiple=True,
     default=("csfpn-mini",),
+    callback=refuse_lists,
     show_default=True,
     shell_complete=complete_models,
     help="Model to serve. Repeatable: the page switches between them.",
@@ -64,7 +68,7 @@ def demo(
         from isbench.demo.connections import make_server
         from isbench.demo.server import DemoState, make_application
     except ImportError as error:
-        raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
+        raise IsbenchError(f"demo needs {describe_missing(str(error.name))}") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
     loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:

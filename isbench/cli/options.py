@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from isbench.cli.paths import PATH
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.reporting.chosen_runs import choose_runs
@@ -22,7 +23,7 @@ LABELS = ("instances", "void")
 
 data_option = click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
 )
 
@@ -113,7 +114,7 @@ def runs_option(what: str) -> Callable[[Any], Any]:
     """Return the option for the folder to look up runs in."""
     return click.option(
         "--runs",
-        type=click.Path(path_type=Path),
+        type=PATH,
         default=Path("runs"),
         show_default=True,
         help=what,

@@ -19,7 +19,9 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
@@ -93,6 +95,7 @@ class ReportOptions(NamedTuple):
     "--plot",
     "plots",
     multiple=True,
+    callback=refuse_lists,
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
 )
 @click.option(
@@ -110,7 +113,7 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write an HTML page with tables, plots, objects and masks.",
 )
 @click.option(
@@ -125,7 +128,7 @@ class ReportOptions(NamedTuple):
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Folder of the plots, or the file of one plot: .png, .svg or .pdf. [default: RUNS/plots]",
 )
 @click.option(

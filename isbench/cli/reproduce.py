@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 
 from isbench.cli.options import console, data_option
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.errors import IsbenchError, unknown
 from isbench.papers import Paper, reproduction
@@ -35,6 +37,7 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
     "names",
     metavar="NUMBER",
     multiple=True,
+    callback=refuse_lists,
     help="Table of the paper to complete the runs of. Repeatable. [default: all]",
 )
 @click.option(
@@ -46,7 +49,7 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     default=Path("results"),
     show_default=True,
     help="Folder of the runs and of the written tables.",

@@ -23,7 +23,9 @@ from isbench.cli.options import (
     data_option,
     labels_option,
 )
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
 from isbench.datasets.readers import with_labels
@@ -44,6 +46,7 @@ from isbench.storage.store import Run
     "models",
     multiple=True,
     required=True,
+    callback=refuse_lists,
     shell_complete=complete_models,
     help="Name of an installed model, or package.module:card. Repeatable.",
 )
@@ -52,6 +55,7 @@ from isbench.storage.store import Run
     "names",
     multiple=True,
     required=True,
+    callback=refuse_lists,
     shell_complete=complete_datasets,
     help="Name of a data set, folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that "
     "`isbench datasets` lists. Repeatable.",
@@ -69,7 +73,7 @@ from isbench.storage.store import Run
     type=float,
     default=0.90,
     show_default=True,
-    help="IoU at which a game ends; above 1: never, which gives full games.",
+    help="IoU at which a game ends; above 1, up to 2: never, which gives full games.",
 )
 @click.option(
     "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
@@ -120,7 +124,7 @@ from isbench.storage.store import Run
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     default=Path("runs"),
     show_default=True,
     help="Results folder.",

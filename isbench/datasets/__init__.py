@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -129,6 +129,9 @@ def _check(dataset: object, source: str, name: str) -> Dataset:
         raise IsbenchError(
             f"{source} returned keys in a {type(dataset.keys).__name__}; wanted a tuple"
         )
+    files = dataset.files
+    if not isinstance(files, Mapping) or not all(isinstance(p, Path) for p in files.values()):
+        raise IsbenchError(f"{source} returned files {files!r}; wanted a mapping from name to Path")
     check_keys(dataset.keys, source)
     return dataset
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.files.json_text import is_text
 from isbench.types import Dataset
@@ -55,7 +56,7 @@ def digest_keys(keys: Iterable[str]) -> str:
 def _digest_objects(dataset: Dataset) -> dict[str, str]:
     digests = {}
     for key in dataset.keys:
-        sample = dataset.load(key)
+        sample = load_sample(dataset, key)
         parts = (sample.image, sample.truth, sample.ignore, sample.initial)
         whole = sha256()
         for part in parts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from isbench.datasets import folder
 from isbench.datasets.faults import DatasetFaults
 from isbench.errors import IsbenchError
-from isbench.extensions import Group, list_names, load_extension
+from isbench.extensions import Group, list_names, load_named
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
@@ -48,12 +48,7 @@ def reader_names() -> tuple[str, ...]:
 
 def load_reader(name: str) -> Reader:
     """Return an installed reader; raises IsbenchError if it is missing, broken or misnamed."""
-
-    def check(reader: Reader) -> None:
-        if reader.name != name:
-            raise IsbenchError(f"reader {name!r} is named {reader.name!r}; wanted the same name")
-
-    return load_extension(READERS, name, check)
+    return load_named(READERS, name)
 
 
 def list_forms() -> list[str]:
@@ -66,7 +61,14 @@ def resolve_place(name: str) -> str:
     reader, colon, place = name.partition(":")
     if not colon or reader not in reader_names():
         raise IsbenchError(f"place is {name}; wanted {' or '.join(list_forms())}")
-    return f"{reader}:{load_reader(reader).resolve(place)}"
+    try:
+        return f"{reader}:{load_reader(reader).resolve(place)}"
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(
+            f"reader {reader} cannot resolve {place}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _find_form(name: str) -> str:

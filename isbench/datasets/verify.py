@@ -9,6 +9,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.faults import DatasetFaults
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
@@ -33,7 +34,7 @@ def verify_dataset(dataset: Dataset) -> Verdict:
     faults, empty, content = [], 0, None
     for key in dataset.keys:
         try:
-            empty += not dataset.load(key).truth.any()
+            empty += not load_sample(dataset, key).truth.any()
         except IsbenchError as error:
             faults.append(str(error))
     try:

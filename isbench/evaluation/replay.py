@@ -17,6 +17,7 @@ from isbench.models.predictor import build_predictor
 from isbench.models.registry import (
     NONE_TRUSTED,
     Trusted,
+    check_libraries,
     load_recorded_card,
     parse_options,
 )
@@ -43,6 +44,7 @@ def model_from_spec(spec: Spec, trusted: Trusted = NONE_TRUSTED) -> LoadedModel:
     """
     card, options = load_recorded_card(spec.model, trusted), dict(spec.options)
     parse_options(card, options)
+    check_libraries(card)
     if spec.weights is None or card.networks is None:
         return LoadedModel(card, options)
     from isbench.nn.runtime import backends, compute  # import torch, so only for networks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -21,8 +22,9 @@ from isbench.files.json_text import is_text
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import check_card
+from isbench.models.registry import check_card, check_libraries
 from isbench.models.source import digest_source
+from isbench.protocol import check_stop_iou
 from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import LoadMeter, describe_environment
 from isbench.storage.records import Trajectories
@@ -128,6 +130,7 @@ def run(
         If the clicker breaks its contract.
     """
     part = _check_arguments(workers, shard)
+    check_stop_iou(rules.stop_iou)
     model, dataset = _load(model, dataset, watch)
     files, out = digest_files(dataset), Path(out)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
@@ -156,13 +159,13 @@ def run(
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
             meter = LoadMeter()
+            job = replace(job, repeated=_choose_repeated(keys, file.recorded, model))
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
                 if isinstance(game, LostObject):
                     lost.append(game)
                     watch.note(_describe_lost(game))
                 elif game.trajectory.key not in file.recorded:
-                    file.append(game)
-                    watch.add_game(game)
+                    _record(file, game, watch)
             _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
@@ -191,6 +194,7 @@ def _load(
         dataset = datasets.load_dataset(dataset)
     datasets.check_keys(dataset.keys, f"data set {dataset.name}")
     check_card(model.card)
+    check_libraries(model.card)
     return with_dataset_defaults(model, dataset), dataset
 
 
@@ -269,6 +273,21 @@ def _refuse_lost(file: run_file.RunFile, lost: Sequence[LostObject]) -> None:
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
             f"{file.path}: run the same command again to retry"
         )
+
+
+def _record(file: run_file.RunFile, game: Game, watch: Watch) -> None:
+    """Append a game to the run file, and report it."""
+    file.append(game)
+    watch.add_game(game)
+    if game.note:
+        watch.note(game.note)
+
+
+def _choose_repeated(keys: Sequence[str], recorded: Container[str], model: LoadedModel) -> str:
+    """Return the object whose first turns are asked again, "" for a model that may change."""
+    if model.card.adaptive:
+        return ""
+    return next((key for key in keys if key not in recorded), "")
 
 
 def _make_chunks(

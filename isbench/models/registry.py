@@ -15,10 +15,13 @@ from isbench.errors import IsbenchError, unknown
 from isbench.extensions import (
     Group,
     check_name_and_version,
+    check_same_name,
     find_entry_point,
+    find_package_of,
     import_object,
     list_names,
 )
+from isbench.extras import describe_missing
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
@@ -118,6 +121,23 @@ def check_card(model: ModelCard) -> None:
             )
 
 
+def check_libraries(card: ModelCard) -> None:
+    """Raise IsbenchError, with the remedy, for a library on the card that is not installed."""
+    if missing := describe_missing_library(card):
+        raise IsbenchError(f"model {card.name} {missing}")
+
+
+def describe_missing_library(card: ModelCard) -> str:
+    """Return which library of a model is not installed and how to install it, "" if none is."""
+    missing = next((name for name, version in card.libraries.items() if not version), None)
+    return "" if missing is None else f"needs {describe_missing(missing, find_package(card))}"
+
+
+def find_package(card: ModelCard) -> str:
+    """Return the package that installs a model, "" for one that is named by its module."""
+    return find_package_of(MODELS, card.place)
+
+
 def _find_card(name: str) -> EntryPoint:
     """Return the entry point of an installed model, or one for `package.module:card`."""
     if ":" not in name:
@@ -133,9 +153,6 @@ def _find_card(name: str) -> EntryPoint:
 def _import_card(point: EntryPoint) -> ModelCard:
     card = import_object(MODELS, point)
     check_card(card)
-    if ":" not in point.name and card.name != point.name:
-        raise IsbenchError(
-            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted the same "
-            "name"
-        )
+    if ":" not in point.name:
+        check_same_name(MODELS, point.name, card)
     return replace(card, place=point.value)

@@ -116,7 +116,8 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
     Whole data sets come before the first objects of one, full games before those that stop at an
     IoU, and later runs before earlier ones. A run that is named by its file or digest is kept.
     """
-    files = {Path(name).resolve() for name in named if Path(name).is_file()}
+    given = [Path(name).expanduser() for name in named]
+    files = {path.resolve() for path in given if path.is_file()}
     digests = [name for name in named if re.fullmatch(r"[0-9a-f]{1,12}", name)]
     best: dict[tuple[str, str], Run] = {}
     for run in sorted(runs, key=_rank):
@@ -143,7 +144,7 @@ def has_finished(out: Path) -> bool:
 
 
 def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_file():
         return [path]
     if name and path.is_dir():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError, check_least
 from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
@@ -137,7 +138,7 @@ def _measure_objects(
         dataset = load_dataset_of(run, data, place)
         check_data(run.spec, dataset)
         for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
-            yield (name, key), float(dataset.load(key).truth.mean())
+            yield (name, key), float(load_sample(dataset, key).truth.mean())
 
 
 def _add_pictures(

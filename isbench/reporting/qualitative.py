@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
     check_data,
@@ -89,7 +90,7 @@ def make_examples(
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
-    samples = [dataset.load(pair.games[0].key) for pair in chosen]
+    samples = [load_sample(dataset, pair.games[0].key) for pair in chosen]
     sides = []
     for number, (run, label) in enumerate(zip(runs, make_labels(runs, labels), strict=True)):
         with open_predictor(model_from_spec(run.spec, trusted)) as predictor:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from isbench.datasets.loading import load_sample
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -72,7 +73,7 @@ def recompute_masks(
     with ExitStack() as stack:
         predictor: Predictor | None = None
         for key in keys:
-            game, sample = games[key], dataset.load(key)
+            game, sample = games[key], load_sample(dataset, key)
             masks = _decode(saved.get(key, ())[: len(game.clicks)], sample.truth.shape)
             if len(masks) != len(game.clicks):
                 predictor = predictor or stack.enter_context(

@@ -38,6 +38,7 @@ class Checkpoint(NamedTuple):
     best: float  # NoC@90 of the best validation; infinite before the first
     sums: Sequence[float]  # running sums of the log's next row
     origin: str = ""  # the initial weights and their digest
+    validation_due: bool = False  # the validation after this step was not finished
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

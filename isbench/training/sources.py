@@ -13,6 +13,7 @@ import numpy as np
 
 from isbench.datasets import load_dataset
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.loading import load_sample
 from isbench.datasets.readers import split_labels
 from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError, unknown
@@ -109,7 +110,7 @@ class _ObjectLoader:
     keep: Callable[[Mask], bool]
 
     def __call__(self) -> Picture:
-        samples = [self.dataset.load(key) for key in self.keys]
+        samples = [load_sample(self.dataset, key) for key in self.keys]
         objects = tuple(pack_mask(one.truth) for one in samples if self.keep(one.truth))
         if not objects:
             raise IsbenchError(f"image {image_of(self.keys[0])} has no object to train on")

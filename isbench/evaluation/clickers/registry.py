@@ -11,7 +11,7 @@ from functools import cache, partial
 
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation.clickers.contract import ask_clicker
-from isbench.extensions import Group, check_name_and_version, list_names, load_extension
+from isbench.extensions import Group, check_name_and_version, list_names, load_named
 from isbench.options import format_option, is_recordable, parse_option
 from isbench.types import Clicker, ClickFunction, Scalar
 
@@ -44,10 +44,7 @@ def load_clicker(name: str) -> Clicker:
 
     Raises IsbenchError for an unknown name, a module that fails to import, or an invalid card.
     """
-    card = load_extension(CLICKERS, name, check_card)
-    if card.name != name:
-        raise IsbenchError(f"clicker {name!r} has a card named {card.name!r}; wanted the same name")
-    return card
+    return load_named(CLICKERS, name, check_card)
 
 
 def parse_clicker(text: str) -> ChosenClicker:
