@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from isbench.cli.paths import PATH
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, unknown
 from isbench.reporting.chosen_runs import choose_runs
@@ -39,6 +40,7 @@ trust_option = click.option(
     "--trust-model",
     "trust_models",
     multiple=True,
+    callback=refuse_lists,
     metavar="MODULE:CARD",
     help="Import this card for runs whose model is not installed; its code runs. Repeatable.",
 )

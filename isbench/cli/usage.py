@@ -58,7 +58,9 @@ def _is_list(parameter: click.Parameter, value: str) -> bool:
     first, comma, _ = value.partition(",")
     if not comma:
         return False
-    is_name = _PLAIN.fullmatch(first.strip()) and (":" not in first or parameter.name == "models")
+    is_name = _PLAIN.fullmatch(first.strip()) and (
+        ":" not in first or parameter.name in ("models", "trust_models")
+    )
     return bool(is_name or _URL.search(value))
 
 

@@ -14,7 +14,7 @@ from isbench.papers import candidates, plan, record_check, reproduction
 from isbench.papers.cells import Records
 from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
-from isbench.reporting import writer
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.types import Rules
@@ -83,7 +83,7 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
     assert "left out: " in said
     assert "nearest (limit=4)" in printed
     assert "limit=4" not in (tmp_path / "TABLES.md").read_text()
-    played = filter(processors.is_on_processor, writer.choose_runs((), tmp_path)[0])
+    played = filter(processors.is_on_processor, choose_runs((), tmp_path)[0])
     assert set(processors.read_processors(tmp_path)) == {
         store.digest_of_path(run.path) for run in played
     }

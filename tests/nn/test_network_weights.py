@@ -87,7 +87,7 @@ def test_random_weights_are_told_in_the_table(
     asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 1]
     code, out, _ = isbench("run", "--model", "ritm-mini", "--weights", "random", *asked)
     assert code == 0
-    assert "weights=random" in out
+    assert "ritm-mini, random weights" in out
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
