@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +40,11 @@ class Run:
     """A run as read from disk: its spec, its games, and the time of each click."""
 
     spec: Spec
-    trajectories: Sequence[Trajectory]  # sorted by key if sealed
+    trajectories: Sequence[Trajectory] = field(repr=False)  # sorted by key if sealed
     complete: bool
     path: Path
-    seconds: Mapping[str, Sequence[float]]  # key -> seconds per click, if measured
-    meta: tuple[Mapping[str, Any], ...]  # one entry per session: host, versions, warnings
+    seconds: Mapping[str, Sequence[float]] = field(repr=False)  # per click by key, if measured
+    meta: tuple[Mapping[str, Any], ...] = field(repr=False)  # one a session: host, versions
 
 
 def spec_digest(spec: Spec) -> str:
