@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +104,7 @@ def load_annotations(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise _format_error(path, f"{type(error).__name__}: {error}") from error
+        raise _format_error(path, str(error)) from error
     for part in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise _format_error(path, f"no list {part!r}")
@@ -179,12 +179,16 @@ def _read_outlines(
         for entry in sorted(entries, key=lambda entry: int(entry["id"])):
             key = f"{names[image.file]}#{entry['id']}"
             outline = Outline(*image, entry.get("segmentation"))
-            fault = "another annotation has its id" if key in outlines else _find_fault(outline)
-            if fault:
+            fault = _find_fault(outline)
+            if key in outlines:
+                findings.faults.append(
+                    f"two annotations of image {image.file} have the id {entry['id']}"
+                )
+            elif fault:
                 findings.faults.append(f"object {key} has a broken segmentation: {fault}")
-                continue
-            findings.slivers += count_slivers(outline)
-            outlines[key] = outline
+            else:
+                findings.slivers += count_slivers(outline)
+                outlines[key] = outline
     return outlines
 
 
@@ -245,8 +249,10 @@ def find_name_fault(name: str) -> str | None:
     """
     path = PurePosixPath(name)
     shown = _shorten(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         return f"has file_name {shown}, which leads out of the folder of images"
+    if "\\" in name:
+        return f"has file_name {shown}; wanted '/' between folders"
     if not path.name or not is_recordable(name):
         return f"has file_name {shown}; wanted the name of a file"
     return None
@@ -264,7 +270,8 @@ def _find_image_faults(
             inside = path.resolve().is_relative_to(root)
             is_there = path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
-            yield identity, f"cannot read image {path}: {error}"
+            reason = getattr(error, "strerror", None) or error
+            yield identity, f"cannot read image {_shorten(image.file)} in {images}: {reason}"
             continue
         if not inside:
             yield identity, f"image {path} is a link that leads out of {images}; copy the file"

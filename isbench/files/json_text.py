@@ -24,6 +24,10 @@ def parse_json(
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError as error:
         raise ValueError(f"it contains {error.object[error.start]!a}, which is no text") from None
+    except ValueError as error:
+        if "sys.set_int_max_str_digits" in str(error):  # advice to programmers
+            raise ValueError("it contains a number of thousands of digits") from None
+        raise
     return value
 
 

@@ -208,7 +208,9 @@ def _read_meta(
                 elif "load" in record:
                     sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
                 elif record["key"] in known:
-                    seconds[record["key"]] = array("d", record["seconds"])
+                    times = array("d", record["seconds"])
+                    if all(0 <= time <= _LONGEST for time in times):  # not nan either
+                        seconds[record["key"]] = times
     return seconds, tuple(sessions)
 
 
