@@ -7,6 +7,7 @@ file, and archives that unpack to far more than they hold.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import struct
 import tarfile
@@ -98,13 +99,15 @@ def _write_members(archive: Path, members: Iterator[_Member], into: Path) -> Non
         if kind not in ("file", "folder"):
             raise _refuse(archive, f"{name!r}, a {kind}: wanted files and folders only")
         parts = _parse_member_path(archive, name).parts
+        target = into.joinpath(*parts)
         if _is_junk(parts):
-            continue
-        names.add(name, parts, kind == "folder")
+            target = Path(os.devnull)  # it is read all the same, since its size counts
+        else:
+            names.add(name, parts, kind == "folder")
         left -= _MEMBER
         if kind == "file" and (file := open_file()) is not None:
             with file:
-                left = _write(file, into.joinpath(*parts), left)
+                left = _write(file, target, left)
         if left < 0:
             raise _refuse(archive, f"more than {_RATIO} times its size, at {name!r}")
 

@@ -52,9 +52,7 @@ def _list_loads(run: Run) -> Iterator[Load]:
         if not isinstance(found, Mapping):
             continue
         values = [found.get(name) for name in Load._fields]
-        numbers = [value for value in values if type(value) in (int, float)]
         # a file is data from anywhere; the comparisons also leave nan out
-        if len(numbers) == len(values) and all(0 <= number <= _MOST for number in numbers):
-            busy, others, processors = numbers
-            if processors >= 1:
-                yield Load(float(busy), float(others), int(processors))
+        numbers = [one for one in values if isinstance(one, int | float) and 0 <= one <= _MOST]
+        if len(numbers) == len(values) and numbers[2] >= 1:
+            yield Load(float(numbers[0]), float(numbers[1]), int(numbers[2]))

@@ -25,6 +25,7 @@ from isbench.storage import records
 from isbench.types import Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
+_LONGEST = 10**7  # seconds of a click: four months
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 

@@ -21,6 +21,7 @@ from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 
 _MOST_KEYS = 3  # most keys that an error lists
+_SETTINGS = (bool, int, float, str, type(None))  # kinds of values in a checkpoint's config
 _LONGEST_HEADER = 100_000_000  # bytes, as the format allows
 # beginnings of keys that training tools add, and what saves the state dict without them
 _PREFIXES = {
@@ -199,9 +200,11 @@ def _check_config(path: Path, stored: Any, networks: Sequence[nn.Module]) -> Non
         for name, value in wanted.items():
             entry = params.get(name)
             found = entry.get("value", value) if isinstance(entry, Mapping) else value
-            if type(found) in (bool, int, float, str) and found != value:
+            # a tensor has no single answer to whether it is equal
+            if not isinstance(found, _SETTINGS) or found != value:
                 raise IsbenchError(
-                    f"weights {path} are for a network with {name}={found}; wanted {name}={value}"
+                    f"weights {path} are for a network with {name}={found!s:.60}; wanted "
+                    f"{name}={value}"
                 )
 
 
