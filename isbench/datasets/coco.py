@@ -16,7 +16,7 @@ from isbench.datasets.faults import is_recordable, list_faults
 from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
-from isbench.files.json_text import parse_json
+from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.types import Dataset, Sample
 
 _REMEDY = "correct the annotations, or name the folder that contains the images"
@@ -100,7 +100,7 @@ def load_annotations(path: Path) -> dict[str, Any]:
     Raises IsbenchError for anything else, also for a field that one entry has twice.
     """
     try:
-        content = parse_json(path.read_bytes(), object_pairs_hook=_refuse_repeated)
+        content = parse_json(path.read_bytes(), object_pairs_hook=refuse_repeated)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -109,15 +109,6 @@ def load_annotations(path: Path) -> dict[str, Any]:
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise _format_error(path, f"no list {part!r}")
     return dict(content)
-
-
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an entry has the field {twice!a} twice")
-    return found
 
 
 def _format_error(path: Path, fault: str) -> IsbenchError:

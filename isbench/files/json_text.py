@@ -31,6 +31,19 @@ def parse_json(
     return value
 
 
+def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entry of these fields, for `parse_json`; raises ValueError for one that repeats.
+
+    JSON permits it, and readers take the last one.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an entry has the field {twice!a:.60} twice")
+    return found
+
+
 def is_text(name: str) -> bool:
     """Return whether UTF-8 can encode a string: the name of a file may be any bytes."""
     try:
