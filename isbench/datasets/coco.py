@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from isbench.datasets.faults import is_recordable, list_faults
 from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
-from isbench.files.json_text import parse_json
+from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.types import Dataset, Sample
 
 _REMEDY = "correct the annotations, or name the folder that contains the images"
@@ -100,24 +100,15 @@ def load_annotations(path: Path) -> dict[str, Any]:
     Raises IsbenchError for anything else, also for a field that one entry has twice.
     """
     try:
-        content = parse_json(path.read_bytes(), object_pairs_hook=_refuse_repeated)
+        content = parse_json(path.read_bytes(), object_pairs_hook=refuse_repeated)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise _format_error(path, f"{type(error).__name__}: {error}") from error
+        raise _format_error(path, str(error)) from error
     for part in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise _format_error(path, f"no list {part!r}")
     return dict(content)
-
-
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an entry has the field {twice!a} twice")
-    return found
 
 
 def _format_error(path: Path, fault: str) -> IsbenchError:
@@ -179,12 +170,16 @@ def _read_outlines(
         for entry in sorted(entries, key=lambda entry: int(entry["id"])):
             key = f"{names[image.file]}#{entry['id']}"
             outline = Outline(*image, entry.get("segmentation"))
-            fault = "another annotation has its id" if key in outlines else _find_fault(outline)
-            if fault:
+            fault = _find_fault(outline)
+            if key in outlines:
+                findings.faults.append(
+                    f"two annotations of image {image.file} have the id {entry['id']}"
+                )
+            elif fault:
                 findings.faults.append(f"object {key} has a broken segmentation: {fault}")
-                continue
-            findings.slivers += count_slivers(outline)
-            outlines[key] = outline
+            else:
+                findings.slivers += count_slivers(outline)
+                outlines[key] = outline
     return outlines
 
 
@@ -245,8 +240,10 @@ def find_name_fault(name: str) -> str | None:
     """
     path = PurePosixPath(name)
     shown = _shorten(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         return f"has file_name {shown}, which leads out of the folder of images"
+    if "\\" in name:
+        return f"has file_name {shown}; wanted '/' between folders"
     if not path.name or not is_recordable(name):
         return f"has file_name {shown}; wanted the name of a file"
     return None
@@ -264,7 +261,8 @@ def _find_image_faults(
             inside = path.resolve().is_relative_to(root)
             is_there = path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
-            yield identity, f"cannot read image {path}: {error}"
+            reason = getattr(error, "strerror", None) or error
+            yield identity, f"cannot read image {_shorten(image.file)} in {images}: {reason}"
             continue
         if not inside:
             yield identity, f"image {path} is a link that leads out of {images}; copy the file"

@@ -66,7 +66,7 @@ def _find_fault(picture: Pillow.Image, data: bytes) -> str | None:
         kind = "pages" if picture.format == "TIFF" else "frames"
         return f"has {pages} {kind}; wanted one: save each as a file of its own"
     damaged = (picture.format == "TIFF" and _is_damaged_tiff(picture, data)) or (
-        picture.format == "WEBP" and _has_unused_bytes(data)
+        picture.format == "WEBP" and _is_damaged_webp(data)
     )
     return DAMAGED if damaged else None
 
@@ -140,19 +140,29 @@ def _is_damaged_part(picture: Pillow.Image, part: bytes) -> bool:
     return False
 
 
-def _has_unused_bytes(data: bytes) -> bool:
-    """Return whether a WebP decodes without its last bytes: damage ended the decoding early."""
-    shortened, at = bytearray(data[:12]), 12
+def _is_damaged_webp(data: bytes) -> bool:
+    """Return whether a WebP decodes without its last bytes: damage ended the decoding early.
+
+    Chunks after the image are left out, since the decoder would read on in them.
+    """
+    start, at = bytearray(data[:12]), 12
     while at + 8 <= len(data):
         kind, size = data[at : at + 4], int(struct.unpack_from("<I", data, at + 4)[0])
-        body = data[at + 8 : at + 8 + size]
+        chunk, at = data[at : at + 8 + size + size % 2], at + 8 + size + size % 2
         if kind in (b"VP8 ", b"VP8L"):
-            if size <= 4 * _CUT:
-                return False  # a flat image
-            body = body[:-_CUT]
-        shortened += kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
-        at += 8 + size + size % 2
-    shortened[4:8] = struct.pack("<I", len(shortened) - 8)
+            body, follows = chunk[8 : 8 + size], at < len(data)
+            if follows and not _decodes_webp(start, kind, body):
+                return True
+            # a flat image is short, and decodes without most of it
+            return size > 4 * _CUT and _decodes_webp(start, kind, body[:-_CUT])
+        start += chunk
+    return False
+
+
+def _decodes_webp(start: bytearray, kind: bytes, body: bytes) -> bool:
+    """Return whether OpenCV decodes the chunks of `start` and an image chunk."""
+    whole = bytearray(start + kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2))
+    whole[4:8] = struct.pack("<I", len(whole) - 8)
     with suppress(cv2.error):
-        return cv2.imdecode(np.frombuffer(shortened, np.uint8), cv2.IMREAD_COLOR) is not None
+        return cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR) is not None
     return False

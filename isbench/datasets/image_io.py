@@ -33,7 +33,13 @@ DECODER = f"opencv {cv2.__version__}"  # of lossy formats; another decoder may m
 
 # the objects of an image come one after the other, so a few cached files are enough
 _CACHED = 4
-_TIFF = (b"II", b"MM")  # how such a file starts
+_PRINTS = (b"II", b"MM", b"\x89PNG")  # how files start of which C libraries print
+_DEPTHS = {
+    "I": "32 bits per pixel",
+    "F": "fractions",
+    **dict.fromkeys(("I;16", "I;16B"), "16 bits per pixel"),
+}
+_TRANSPARENT = "is partly transparent; wanted opaque: flatten it onto a background"
 _ORIENTATION = 0x0112  # EXIF tag
 _READ_LOG: ContextVar[dict[Path, str] | None] = ContextVar("read_log", default=None)
 
@@ -204,7 +210,7 @@ def _decode_bgr(data: bytes) -> NDArray[np.uint8] | str:
     if is_jpeg(data):  # it has 8 bits and no alpha, so it needs no check
         return decode_jpeg(data)
     buffer = np.frombuffer(data, np.uint8)
-    quiet = capture_c_stderr() if data.startswith(_TIFF) else nullcontext()  # libtiff prints
+    quiet = capture_c_stderr() if data.startswith(_PRINTS) else nullcontext()
     try:
         with quiet:
             fault = _find_depth_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
@@ -223,7 +229,7 @@ def _find_depth_fault(stored: NDArray[np.generic] | None) -> str | None:
     if stored.dtype != np.uint8:
         return f"has {8 * stored.dtype.itemsize} bits per channel; wanted 8: convert the file"
     if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
-        return "is partly transparent; wanted opaque: flatten it onto a background"
+        return _TRANSPARENT
     return None
 
 
@@ -249,8 +255,13 @@ def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
         return BROKEN
     if mode == "1":
         stored = stored.astype(np.uint8) * np.uint8(255)
-    if mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
-        return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
+    if mode in ("LA", "RGBA"):
+        if (stored[:, :, -1] != 255).any():
+            return _TRANSPARENT
+        stored = stored[:, :, 0] if mode == "LA" else stored[:, :, :3]
+    elif mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
+        found = _DEPTHS.get(mode, f"mode {mode}")
+        return f"has {found}; wanted 8-bit grey, palette or RGB: convert the file"
     return _make_read_only(stored)
 
 

@@ -186,10 +186,16 @@ def install(name: str, card: DatasetCard, source: Path, data: Path) -> Path:
                 root = _unpack_set(name, card, source, incoming)
             root.replace(target)
     except OSError as error:
-        raise IsbenchError(
-            f"cannot import {source} into {data}: {error.strerror or error}"
-        ) from error
+        raise IsbenchError(f"cannot import {source} into {data}: {_describe(error)}") from error
     return target
+
+
+def _describe(error: OSError) -> str:
+    """Return the reason of an error; the first one, of the copy of a whole folder."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        path, _, reason = error.args[0][0]
+        return f"{path}: {reason}"
+    return error.strerror or str(error)
 
 
 def place(name: str, card: DatasetCard, data: Path) -> Path:
@@ -243,12 +249,35 @@ def _find_valid_root(name: str, card: DatasetCard, folder: Path) -> Path:
 
 
 def _copy(root: Path, into: Path) -> None:
-    """Copy the files of a data set as writable, without the scratch folders of imports."""
-    incoming = shutil.ignore_patterns(".incoming-*")
-    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=incoming)
+    """Copy the files of a data set as writable, without the scratch folders of imports.
+
+    Raises IsbenchError for an entry that cannot be copied as a file or a folder.
+    """
+    ignore = shutil.ignore_patterns(".incoming-*")
+
+    def choose(folder: str, names: list[str]) -> set[str]:
+        for name in names:
+            _check_entry(Path(folder, name))
+        return ignore(folder, names)
+
+    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=choose)
     for path in (into, *into.rglob("*")):
         if path.is_dir():
             path.chmod(path.stat().st_mode | stat.S_IRWXU)
+
+
+def _check_entry(path: Path) -> None:
+    """Raise IsbenchError for an entry that is no file and no folder, or leads to one above it."""
+    fault = ""
+    if path.is_symlink() and path.is_dir():
+        if path.parent.resolve().is_relative_to(path.resolve()):
+            fault = "is a link to a folder that contains it"
+    elif not path.exists():
+        fault = "is a dangling link"
+    elif not (path.is_file() or path.is_dir()):
+        fault = "is neither a file nor a folder"
+    if fault:
+        raise IsbenchError(f"{path} {fault}; remove it")
 
 
 def _find_root(folder: Path, card: DatasetCard) -> Path:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 DAMAGED = "is damaged: a part of it cannot be decoded; replace the file"
 BROKEN = "cannot be read as an image; replace the file"
 
-_START, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that cannot occur in a scan
+_START = b"\xff\xd8"
+_SCAN, _END, _ALONE = 0xDA, 0xD9, range(0xD0, 0xD9)  # markers; those alone have no segment
 _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the marker after a scan
 _EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _ZEROS = bytes(64)  # more than a picture has in a row, see `_has_zeros`
@@ -39,7 +40,8 @@ def is_damaged_jpeg(data: bytes) -> bool:
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8] | str:
     """Return a JPEG's pixels in OpenCV's channel order, or what is wrong with the file."""
-    if data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would invent the rest
+    end = _find_end(data)
+    if end is None:  # OpenCV 4 would invent the rest
         return BROKEN
     try:
         with capture_c_stderr() as captured:
@@ -48,17 +50,56 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8] | str:
         return BROKEN
     if bgr is None:
         return BROKEN
-    if _tells_of_damage("".join(captured), data) or _has_zeros(data):
+    if _tells_of_damage("".join(captured), data[:end]) or _has_zeros(data):
         return DAMAGED
     return bgr.astype(np.uint8, copy=False)
 
 
-def _tells_of_damage(printed: str, data: bytes) -> bool:
-    """Return whether libjpeg's warning means that pixels are wrong."""
+class _Part(NamedTuple):
+    """A marker, its segment, and the bytes of the scan that it starts: data[start:end]."""
+
+    marker: int
+    segment: bytes
+    start: int
+    end: int
+
+
+def _split(data: bytes) -> Iterator[_Part]:
+    """Yield the parts of a JPEG's first picture up to its end or to where it is broken.
+
+    What follows the end belongs to no picture, or to another one, as cameras append films.
+    """
+    at = 2
+    while at + 2 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a filler
+            at += 1
+            continue
+        size = 0 if marker == _END or marker in _ALONE else _read_size(data, at + 2)
+        start = end = at + 2 + size
+        if marker == _SCAN:
+            found = _NEXT.search(data, start)
+            end = found.start() if found else len(data)
+        yield _Part(marker, data[at + 4 : start], start, end)
+        if marker == _END:
+            return
+        at = end
+
+
+def _read_size(data: bytes, at: int) -> int:
+    return max(2, int.from_bytes(data[at : at + 2], "big"))
+
+
+def _find_end(data: bytes) -> int | None:
+    """Return where the end marker of the first picture is, None if the file is cut short."""
+    return next((part.start - 2 for part in _split(data) if part.marker == _END), None)
+
+
+def _tells_of_damage(printed: str, picture: bytes) -> bool:
+    """Return whether libjpeg's warning means that pixels of the picture are wrong."""
     padded = _EXTRANEOUS.search(printed)
     if padded:  # some cameras pad the last scan with equal bytes
-        end = data.rfind(_END)
-        return len(set(data[max(0, end - int(padded[1]) + 2) : end])) > 1
+        return len(set(picture[max(0, len(picture) - int(padded[1]) + 2) :])) > 1
     corrupt = "Corrupt JPEG data" in printed and "bad ICC marker" not in printed
     return corrupt or "Premature end of JPEG file" in printed
 
@@ -81,21 +122,16 @@ def _has_zeros(data: bytes) -> bool:
     """
     if _ZEROS not in data:
         return False
-    frame, codes, at = 0, dict[int, int](), 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        segment, at = data[at + 4 : at + 2 + size], at + 2 + size
+    frame, codes = 0, dict[int, int]()
+    for marker, segment, start, end in _split(data):
         if 0xC0 <= marker <= 0xCF and marker not in (_TABLES, 0xC8, 0xCC):
             frame = marker
         elif marker == _TABLES:
             codes |= _find_zero_codes(segment)
-        elif marker == _SCAN[1]:
-            found = _NEXT.search(data, at)
-            end = found.start() if found else len(data)
-            scan = _open_scan(segment, data[at:end])
+        elif marker == _SCAN:
+            scan = _open_scan(segment, data[start:end])
             if scan and _ZEROS in scan.data and _is_suspicious(scan, frame, codes):
                 return True
-            at = end
     return False
 
 

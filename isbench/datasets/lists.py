@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isbench.datasets.faults import is_recordable
 from isbench.errors import IsbenchError
 from isbench.files.limits import read_limited
 
 VOID = 255  # not an instance, not scored
+_LONGEST = 200  # characters of a name; file systems take 255 bytes
 
 
 def read_list(path: Path) -> tuple[str, ...]:
-    """Return the first word of every line without duplicates; raises IsbenchError if none."""
+    """Return the first word of every line without duplicates.
+
+    Raises IsbenchError if there is none, and for a word that is no name of a file: a list that was
+    received must not lead to files elsewhere.
+    """
     try:
-        lines = read_limited(path).decode().splitlines()
+        lines = read_limited(path).decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise IsbenchError(f"cannot read the list {path}: {error}") from error
     stems = tuple(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
     if not stems:
         raise IsbenchError(f"the list {path} is empty; wanted one image name per line")
+    for stem in stems:
+        if len(stem) > _LONGEST or {"/", "\\"} & {*stem} or not is_recordable(stem):
+            raise IsbenchError(
+                f"the list {path} has {stem!a:.60}; wanted image names without folder and suffix"
+            )
     return stems
 
 
@@ -31,7 +43,7 @@ def find_missing(listed: Path, images: Iterable[Path]) -> list[str]:
     return [
         f"image {image} that {listed} lists does not exist; add it, or remove it from the list"
         for image in images
-        if not image.is_file()
+        if not os.path.isfile(image)  # unlike `Path.is_file`, it raises for no name
     ]
 
 

@@ -49,6 +49,8 @@ def read_field(data: bytes, variable: str, field: str) -> NDArray[Any]:
     order = {b"IM": "<", b"MI": ">"}.get(data[_HEADER - 2 : _HEADER])
     if order is None:
         raise ValueError("it is no MATLAB 5 file")
+    if data[_HEADER - 4 : _HEADER - 2] in (b"\0\2", b"\2\0"):
+        raise ValueError("it is a MATLAB 7.3 file: save it with -v7")
     for element in _split(data[_HEADER:], order):
         matrix = _open_matrix(_unpack(element, order), order)
         if matrix.name == variable:

@@ -96,15 +96,24 @@ def _parse_polygons(outline: Outline) -> list[list[float]]:
     for polygon in outline.segmentation:
         _check_polygon(polygon, outline)
         if len(polygon) >= 2 * _POINTS:
-            points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-            sides = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
-            length += float(sides.sum())
+            length += _measure(polygon)
             polygons.append(polygon)
     if not polygons:
         raise ValueError("it has no polygon of at least three points")
     if length > _LENGTH:
         raise ValueError(f"its outline is {length:.0f} pixels long; wanted at most {_LENGTH}")
     return polygons
+
+
+def _measure(polygon: list[float]) -> float:
+    """Return the length of an outline, of which each side counts its longer extent."""
+    columns, rows = polygon[::2], polygon[1::2]  # lists: most polygons are too short for arrays
+    left, above = columns[-1], rows[-1]
+    length = 0.0
+    for column, row in zip(columns, rows, strict=True):
+        length += max(abs(column - left), abs(row - above))
+        left, above = column, row
+    return length
 
 
 def _check_polygon(polygon: Any, outline: Outline) -> None:

@@ -117,7 +117,7 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
     found: dict[str, str] = {}
     faults: list[str] = []
     others: dict[str, list[str]] = {}
-    for path in sorted(_list_entries(root / folder)):
+    for path in sorted(_list_entries(root / folder, kind)):
         other = _describe_other(path)
         if other:
             others.setdefault(other, []).append(path.name)
@@ -170,10 +170,12 @@ def _natural_key(text: str) -> _Natural:
     return tuple((1, int(p), p) if p.isdecimal() else (2, 0, p) for p in parts)
 
 
-def _list_entries(folder: Path) -> Iterable[Path]:
+def _list_entries(folder: Path, kind: str) -> Iterable[Path]:
     """Return what is in a folder, without hidden files and those of file managers."""
     try:
         entries = list(folder.iterdir())
     except OSError as error:
-        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error
+        raise IsbenchError(
+            f"cannot list {folder}: {error.strerror or error}; wanted a folder of {kind}s"
+        ) from error
     return [path for path in entries if not path.name.startswith(".") and path.name not in _JUNK]

@@ -17,7 +17,7 @@ from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
 from isbench.files.atomic import write_atomically, write_error
-from isbench.files.json_text import parse_json
+from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
 
 FILE = "own-sets.json"
@@ -73,7 +73,7 @@ def _list_files(data: Path | None) -> tuple[Path, Path]:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        found = parse_json(read_limited(path))
+        found = parse_json(read_limited(path), object_pairs_hook=refuse_repeated)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:

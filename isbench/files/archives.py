@@ -7,6 +7,7 @@ file, and archives that unpack to far more than they hold.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import struct
 import tarfile
@@ -43,6 +44,9 @@ _RATIO, _ALWAYS = (
 )  # most bytes unpacked: per byte of the archive, and in any case
 
 
+# what file managers add, sometimes twice; it is no data, and is not unpacked
+_JUNK, _JUNK_FOLDER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"}), "__MACOSX"
+
 _NAMING = frozenset(  # members that hold names and facts of the next one
     (
         tarfile.GNUTYPE_LONGNAME,
@@ -67,7 +71,7 @@ class _Member(NamedTuple):
 
 
 def unpack(archive: Path, into: Path) -> None:
-    """Unpack the files of a zip or tar.
+    """Unpack the files of a zip or tar, without what file managers added.
 
     Raises Unusable for a damaged archive, and for one with a path that leads out of `into`, a link
     or another special member, two members for one file, or far more bytes than an archive of its
@@ -95,13 +99,24 @@ def _write_members(archive: Path, members: Iterator[_Member], into: Path) -> Non
         if kind not in ("file", "folder"):
             raise _refuse(archive, f"{name!r}, a {kind}: wanted files and folders only")
         parts = _parse_member_path(archive, name).parts
-        names.add(name, parts, kind == "folder")
+        target = into.joinpath(*parts)
+        if _is_junk(parts):
+            target = Path(os.devnull)  # it is read all the same, since its size counts
+        else:
+            names.add(name, parts, kind == "folder")
         left -= _MEMBER
         if kind == "file" and (file := open_file()) is not None:
             with file:
-                left = _write(file, into.joinpath(*parts), left)
+                left = _write(file, target, left)
         if left < 0:
             raise _refuse(archive, f"more than {_RATIO} times its size, at {name!r}")
+
+
+def _is_junk(parts: tuple[str, ...]) -> bool:
+    """Return whether a file manager added a member, such as macOS one for each file."""
+    return bool(parts) and (
+        _JUNK_FOLDER in parts[:1] or parts[-1] in _JUNK or parts[-1].startswith("._")
+    )
 
 
 def _write(file: IO[bytes], path: Path, left: int) -> int:

@@ -24,7 +24,24 @@ def parse_json(
         raise ValueError("it is nested too deeply") from None
     except UnicodeEncodeError as error:
         raise ValueError(f"it contains {error.object[error.start]!a}, which is no text") from None
+    except ValueError as error:
+        if "sys.set_int_max_str_digits" in str(error):  # advice to programmers
+            raise ValueError("it contains a number of thousands of digits") from None
+        raise
     return value
+
+
+def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entry of these fields, for `parse_json`; raises ValueError for one that repeats.
+
+    JSON permits it, and readers take the last one.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an entry has the field {twice!a:.60} twice")
+    return found
 
 
 def is_text(name: str) -> bool:

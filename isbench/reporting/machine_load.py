@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from isbench.storage.store import Run
 
 BUSY = 0.25  # share of the processors that others may use before times are to be doubted
+_MOST = 2**20  # processors of one machine
 
 
 class Load(NamedTuple):
@@ -52,10 +52,7 @@ def _list_loads(run: Run) -> Iterator[Load]:
         if not isinstance(found, Mapping):
             continue
         values = [found.get(name) for name in Load._fields]
-        numbers = [
-            float(value)
-            for value in values
-            if isinstance(value, int | float) and math.isfinite(value)
-        ]
+        # a file is data from anywhere; the comparisons also leave nan out
+        numbers = [one for one in values if isinstance(one, int | float) and 0 <= one <= _MOST]
         if len(numbers) == len(values) and numbers[2] >= 1:
-            yield Load(numbers[0], numbers[1], int(numbers[2]))
+            yield Load(float(numbers[0]), float(numbers[1]), int(numbers[2]))

@@ -172,6 +172,7 @@ def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_trajectory(record: Any) -> Trajectory:
+    _check_game(record)
     if any(positive not in (0, 1) for _, _, positive in record["clicks"]):
         raise ValueError("a click is neither positive (1) nor negative (0)")
     clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
@@ -183,9 +184,21 @@ def _parse_trajectory(record: Any) -> Trajectory:
         raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
     if any(intersection > union for intersection, union in overlap):
         raise ValueError("an intersection is larger than its union")
-    if not isinstance(record["key"], str):
-        raise TypeError("a key is not a string")
     return Trajectory(record["key"], clicks, overlap)
+
+
+def _check_game(record: Any) -> None:
+    """Raise ValueError for a record that lacks a part of a game, or has one of another kind."""
+    if not isinstance(record, dict):
+        raise ValueError("it is no record of a game")
+    if not isinstance(record.get("key"), str):
+        raise ValueError("it has no key that is a string")
+    for name, size in {"clicks": 3, "overlap": 2}.items():
+        part = record.get(name)
+        if not isinstance(part, list) or any(
+            not isinstance(one, list) or len(one) != size for one in part
+        ):
+            raise ValueError(f"it has no {name!r} that is a list of {size} numbers each")
 
 
 def _check_spec(fields: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from isbench.storage import records
 from isbench.types import Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
+_LONGEST = 10**7  # seconds of a click: four months
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
@@ -208,7 +209,9 @@ def _read_meta(
                 elif "load" in record:
                     sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
                 elif record["key"] in known:
-                    seconds[record["key"]] = array("d", record["seconds"])
+                    times = array("d", record["seconds"])
+                    if all(0 <= time <= _LONGEST for time in times):  # not nan either
+                        seconds[record["key"]] = times
     return seconds, tuple(sessions)
 
 

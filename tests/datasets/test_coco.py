@@ -174,7 +174,7 @@ def test_two_annotations_of_one_id_are_refused(tmp_path: Path) -> None:
     content["annotations"].append(content["annotations"][0])
     path.write_text(json.dumps(content))
     said = refusal(coco_name(tmp_path))
-    assert "object b 2#30 has a broken segmentation: another annotation has its id" in said
+    assert "two annotations of image b 2.jpg have the id 30" in said
 
 
 def test_run_lengths_of_another_size_than_the_image_are_refused(tmp_path: Path) -> None:

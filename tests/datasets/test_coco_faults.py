@@ -104,6 +104,11 @@ def test_a_link_out_of_the_folder_of_images_is_refused_and_one_inside_is_followe
     assert "a.jpg" in refuse(name)
 
 
+def test_a_backslash_between_folders_is_said(tmp_path: Path) -> None:
+    said = refuse(change(tmp_path, lambda c: c["images"][0].update(file_name="sub\\b 2.jpg")))
+    assert "wanted '/' between folders" in said
+
+
 def test_names_that_are_too_long_end_in_one_line(tmp_path: Path) -> None:
     edit = change(tmp_path, lambda content: content["images"][0].update(file_name="x" * 5000))
     assert "cannot read image" in refuse(edit)

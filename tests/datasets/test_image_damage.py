@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -92,10 +93,43 @@ def test_bytes_that_pad_the_end_of_a_jpeg_are_no_damage() -> None:
     np.testing.assert_array_equal(padded, decode_image(data))
 
 
-def test_nothing_is_printed_about_damaged_files(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 2}])
+@pytest.mark.parametrize(
+    "tail",
+    [b"film \xff\xda" * 9, b"\xff\xd8\xff\xda\0", bytes(500), WHOLE["jpeg"], WHOLE["jpeg"][:-99]],
+    ids=["scan marker", "start of a scan", "zeros", "another picture", "half a picture"],
+)
+def test_what_follows_the_end_of_a_jpeg_is_no_part_of_it(
+    options: dict[str, Any], tail: bytes
+) -> None:
+    data = encode(PHOTO, "JPEG", **options)
+    np.testing.assert_array_equal(decode_image(data + tail), decode_image(data))
+    assert isinstance(decode_image(data[: len(data) // 2] + tail), str)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_chunks_around_the_picture_of_a_webp_hide_no_damage(lossless: bool) -> None:
+    plain = encode(PHOTO, "WEBP", lossless=lossless)
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    about: dict[str, Any] = {"exif": exif.tobytes(), "xmp": b"<x/>" * 99, "icc_profile": b"profile"}
+    with_chunks = encode(PHOTO, "WEBP", lossless=lossless, **about)
+    for data in (plain + b"bytes after the end" * 9, with_chunks):
+        np.testing.assert_array_equal(decode_image(data), decode_image(plain))
+    middle = with_chunks.index(b"VP8L" if lossless else b"VP8 ", 16) + len(plain) // 2
+    for byte in (0, 0x55, 0xFF):
+        changed = with_chunks[:middle] + bytes([byte]) * 400 + with_chunks[middle + 400 :]
+        assert isinstance(decode_image(changed), str)
+
+
+def test_nothing_is_printed_about_damaged_and_odd_files(capfd: pytest.CaptureFixture[str]) -> None:
     for data in WHOLE.values():
         decode_image(damage(data, 0.5, 0.1, 0))
-    assert "Corrupt JPEG data" not in capfd.readouterr().err
+    png = WHOLE["png"]
+    for kind in (b"tEXt", b"eXIf", b"ABCD"):
+        chunk = (3).to_bytes(4, "big") + kind + b"a\0b" + b"none"
+        assert isinstance(decode_image(png[:33] + chunk + png[33:]), str) == (kind == b"ABCD")
+    assert capfd.readouterr().err == ""
 
 
 def test_files_of_several_pages_are_refused_and_reduced_copies_do_not_count(tmp_path: Path) -> None:

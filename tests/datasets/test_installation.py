@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import stat
 import struct
@@ -282,6 +283,26 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path, data: Path) -> None:
     with pytest.raises(IsbenchError, match=r"GrabCut\.zip does not exist; wanted a folder, zip or"):
         install("grabcut", GRABCUT, tmp_path / "GrabCut.zip", data)
     assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "is a dangling link; remove it"),
+        (lambda path: path.symlink_to("."), "is a link to a folder that contains it"),
+        (lambda path: path.symlink_to(path.parents[1]), "is a link to a folder that contains it"),
+        (os.mkfifo, "is neither a file nor a folder"),
+    ],
+)
+def test_an_entry_that_cannot_be_copied_is_named(
+    tmp_path: Path, data: Path, make: Callable[[Path], object], said: str
+) -> None:
+    source = LAYOUTS["davis"][1](tmp_path / "set")
+    make(source / "img" / "odd")
+    with pytest.raises(IsbenchError) as raised:
+        install("davis", CATALOGUE["davis"], source, data)
+    assert f"{source / 'img' / 'odd'} {said}" in str(raised.value)
+    assert not [*data.iterdir()]
 
 
 def test_a_folder_without_the_layout_is_refused(tmp_path: Path, data: Path) -> None:

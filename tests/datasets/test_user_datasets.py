@@ -123,6 +123,7 @@ def test_names_in_a_data_folder_that_became_shared_are_still_read_and_removed(
 
 @pytest.mark.parametrize(
     "content", ["[]", "3", '{"a": 3}', '{"a": null}', '{"../x": "folder:/"}', "[" * 100_000,
+                '{"a": "folder:x", "a": "folder:y"}',
                 '{"a": "folder:\\ud800"}', "\xff"]
 )  # fmt: skip
 def test_a_list_of_names_of_another_kind_is_refused_in_one_line(

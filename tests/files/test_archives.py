@@ -105,6 +105,21 @@ def test_two_members_for_one_file_are_refused_by_name(
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_file_managers_add_is_left_out_however_often_it_occurs(
+    tmp_path: Path, kind: str
+) -> None:
+    junk = ["__MACOSX/a/._1", "a/.DS_Store", ".DS_Store", "a/Thumbs.db", "a/._1", "__MACOSX/x"]
+    members = [("a/1", b"1"), *((name, b"x") for name in junk * 2)]
+    archive = tmp_path / "archive"
+    if kind == "zip":
+        archive.write_bytes(make_zip_of(members))
+    else:
+        archive.write_bytes(make_tar_of((name, tarfile.REGTYPE, x) for name, x in members))
+    unpack(archive, tmp_path / "into")
+    assert read_files(tmp_path / "into") == {"a/1": b"1"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_a_folder_may_be_listed_twice(tmp_path: Path, kind: str) -> None:
     archive = tmp_path / "archive"
     if kind == "zip":

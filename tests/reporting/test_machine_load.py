@@ -56,7 +56,9 @@ def test_times_of_a_busy_machine_carry_a_caution(played: Run) -> None:
 
 @pytest.mark.parametrize(
     "load", [None, 3, {}, {"busy": "x"}, {"busy": 1, "others": float("nan"), "processors": 2},
-             {"busy": 1, "others": 0, "processors": 0}],
+             {"busy": 1, "others": 0, "processors": 0}, {"busy": -1, "others": 0, "processors": 2},
+             {"busy": 10**400, "others": 0, "processors": 2},
+             {"busy": 1, "others": 0, "processors": 10**400}],
 )  # fmt: skip
 def test_records_without_a_load_show_nothing(played: Run, load: Any) -> None:
     old = with_load(played, load)
