@@ -205,13 +205,18 @@ def test_what_is_no_run_file_is_named_and_leaves_the_others_alone(
     path = received.with_name("evil-0123456789ab.jsonl.gz")
     spoil(kind, path, received.read_bytes())
     code, out, err = isbench("report")
-    assert code == 0 and "nearest" in out
+    assert code == 0
+    assert "nearest" in out
     assert f"left out: {path}" in err or f"left out: cannot read {path}" in err
     received.unlink()
     code, _, err = isbench("report")  # the reason is said when no run is left, too
-    assert code == 2 and err.count("\n") == 1 and str(path) in err
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(path) in err
     code, _, err = isbench("report", str(path))
-    assert code == 2 and err.count("\n") == 1 and str(path) in err
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(path) in err
 
 
 @pytest.mark.parametrize("where", ["model", "dataset", "key", "damaged key"])
