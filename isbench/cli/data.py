@@ -11,6 +11,7 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option, labels_option
 from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
+from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
@@ -20,6 +21,7 @@ from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
 from isbench.datasets.verify import Verdict, compare_with_card, verify_named
 from isbench.errors import IsbenchError
+from isbench.reporting.text_table import escape_controls
 
 
 @click.group(short_help="List, check, import and download data sets.")
@@ -162,7 +164,7 @@ def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
     if verdict.empty:
         click.echo(f"  {verdict.empty} objects have no scored pixel")
     for line in verdict.notes:
-        click.echo(f"  {line}")
+        click.echo(escape_controls(f"  {line}"))
 
 
 @data.command()
@@ -209,7 +211,7 @@ def _list_on_disk(data: Path | None) -> list[str]:
         try:
             names += [name] if find_folder(name, data) else []
         except IsbenchError as error:
-            click.echo(f"isbench: data set {name} is left out: {error}", err=True)
+            print_line(f"isbench: data set {name} is left out: {error}")
     return [*names, *list_user_datasets(data)]
 
 
@@ -219,8 +221,8 @@ def _print_verdict(name: str, verdict: Verdict) -> None:
         card = load_dataset_card(name) if name in dataset_names() else None
         click.echo(f"  fingerprint {verdict.fingerprint}")
         for line in compare_with_card(card, verdict):
-            click.echo(f"  {line}")
+            click.echo(escape_controls(f"  {line}"))
     if verdict.empty:
         click.echo(f"  {verdict.empty} objects have no scored pixel")
     for line in (*verdict.notes, *verdict.faults):
-        click.echo(f"  {line}")
+        click.echo(escape_controls(f"  {line}"))

@@ -9,6 +9,7 @@ import click
 
 from isbench.cli.flags import format_error
 from isbench.cli.progress import track
+from isbench.cli.streams import print_line
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
 from isbench.models.registry import NONE_TRUSTED, Trusted
@@ -35,6 +36,6 @@ def write_page(
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)
-        click.echo(f"isbench: {path} has no pictures: {reason}", err=True)
+        print_line(f"isbench: {path} has no pictures: {reason}")
     write_atomically(path, html.encode())
     click.echo(str(path))

@@ -10,6 +10,7 @@ import click
 
 from isbench.cli.options import parse_settings
 from isbench.cli.progress import track_downloads
+from isbench.cli.streams import print_line
 from isbench.cli.usage import suggest_repetition
 from isbench.models.loading import load_model
 from isbench.models.registry import load_card, parse_options
@@ -100,7 +101,7 @@ def load_with_progress(
 
 
 def _print_note(text: str) -> None:
-    click.echo(f"isbench: {text}", err=True)
+    print_line(f"isbench: {text}")
 
 
 def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:

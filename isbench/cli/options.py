@@ -89,10 +89,11 @@ def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
     """Return the names that RUN=TEXT words give to runs, by digest.
 
     Raises IsbenchError for another word, an empty name, and a RUN that is none of the runs or
-    several.
+    several, or has
+    got another name.
     """
     digests = [digest_of_path(run.path) for run in runs]
-    labels = {}
+    labels: dict[str, str] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name or not text.strip():
@@ -108,7 +109,12 @@ def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
                 f"label {word!r} names {len(found)} runs: {', '.join(found)}; wanted one digest",
                 setting="label",
             )
-        labels[found[0]] = text
+        if labels.setdefault(found[0], text) != text:
+            raise IsbenchError(
+                f"label is given twice for run {found[0]}: {labels[found[0]]!r} and {text!r}; "
+                "wanted one",
+                setting="label",
+            )
     return labels
 
 

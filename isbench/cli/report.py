@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from isbench.cli.options import (
 )
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
+from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
@@ -191,7 +193,7 @@ def report(
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
     for note in (*notes, *_list_warnings(chosen, view in ("iou", tables.ALL))):
-        click.echo(f"isbench: {note}", err=True)
+        print_line(f"isbench: {note}")
     if page is not None:
         from isbench.cli.html_pages import write_page
 
@@ -224,7 +226,7 @@ def _choose_drawn(
     else:
         drawn, notes = choose_newest(chosen, names)
         for note in notes if set(plots) != {PICTURES} else ():
-            click.echo(f"isbench: {note}", err=True)
+            print_line(f"isbench: {note}")
     early = [run for run in drawn if not has_full_games(run.spec.rules)]
     if early and not {"iou_k", BOUNDARIES}.isdisjoint(map(find_plot, plots)):
         click.echo(
@@ -287,7 +289,7 @@ def _choose_runs(
 def _choose_in_order(names: tuple[str, ...], options: ReportOptions) -> list[Run]:
     """Return the chosen runs in the order of their names: pictures show the clicks of the first."""
     found = [run for name in names for run in choose_runs([name], options.runs, options.dataset)[0]]
-    return list({run.path.resolve(): run for run in found}.values())
+    return list({os.path.realpath(run.path): run for run in found}.values())
 
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:

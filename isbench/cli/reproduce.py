@@ -12,6 +12,7 @@ import click
 from isbench.cli.options import console, data_option
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.errors import IsbenchError, unknown
@@ -106,7 +107,7 @@ def _check_records(paper: Paper, results: Path, budget: str, data: Path | None) 
         found[finding.kind] += 1
         found["lacking"] += finding.lacking
         if finding.text:
-            click.echo(f"{finding.kind}: {finding.text}", err=True)
+            print_line(f"{finding.kind}: {finding.text}")
     drifts = found["drift"]
     click.echo(
         f"{len(store.find(results))} runs, {found['replayed']} replayed, "

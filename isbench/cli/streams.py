@@ -7,6 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
+import click
+
 from isbench.errors import IsbenchError
 
 
@@ -34,6 +36,17 @@ def prepare_streams() -> None:
     sys.stderr = _wrap(_Messages, sys.stderr, 2)
     # Python returns to these when it ends
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+
+
+def print_line(text: str) -> None:
+    """Print a line on standard error.
+
+    It may contain names from files of anybody: control characters, which could command a terminal,
+    become escapes.
+    """
+    from isbench.reporting.text_table import escape_controls  # slow to import, and seldom needed
+
+    click.echo(escape_controls(text), err=True)
 
 
 def flush_output() -> None:

@@ -5,6 +5,7 @@ Everything is checked when the file is opened, and all faults are listed at once
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,6 +18,7 @@ from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
 from isbench.files.json_text import parse_json, refuse_repeated
+from isbench.files.limits import read_regular
 from isbench.types import Dataset, Sample
 
 _REMEDY = "correct the annotations, or name the folder that contains the images"
@@ -100,7 +102,7 @@ def load_annotations(path: Path) -> dict[str, Any]:
     Raises IsbenchError for anything else, also for a field that one entry has twice.
     """
     try:
-        content = parse_json(path.read_bytes(), object_pairs_hook=refuse_repeated)
+        content = parse_json(read_regular(path), object_pairs_hook=refuse_repeated)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -253,12 +255,12 @@ def _find_image_faults(
     images: Path, listed: Mapping[int, _Image], used: Iterable[int]
 ) -> Iterator[tuple[int, str]]:
     """Yield the id and the fault of each used image that is missing or of another size."""
-    root = images.resolve()
+    root = os.path.realpath(images)
     for identity in used:
         image = listed[identity]
         path = images / image.file
         try:
-            inside = path.resolve().is_relative_to(root)
+            inside = Path(os.path.realpath(path)).is_relative_to(root)
             is_there = path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
             reason = getattr(error, "strerror", None) or error

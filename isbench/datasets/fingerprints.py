@@ -9,6 +9,7 @@ from pathlib import Path
 from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.files.json_text import is_text
+from isbench.files.limits import open_regular
 from isbench.types import Dataset
 
 _BLOCK = 1 << 20
@@ -69,7 +70,7 @@ def digest_file(path: Path) -> str:
     """Return a file's sha256 in hex."""
     digest = sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:

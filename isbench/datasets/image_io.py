@@ -22,6 +22,7 @@ from PIL import Image as Pillow
 from isbench.datasets.image_damage import find_fault, open_header
 from isbench.datasets.jpeg import BROKEN, capture_c_stderr, decode_jpeg, is_jpeg
 from isbench.errors import IsbenchError
+from isbench.files.limits import read_regular
 from isbench.types import Image, Mask
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -142,7 +143,7 @@ def record_reads() -> Iterator[dict[Path, str]]:
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises IsbenchError if it cannot be read."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     digests = _READ_LOG.get()
@@ -171,7 +172,7 @@ def read_size(path: Path) -> ImageSize | None:
 
     The pixels are decoded only if EXIF data may rotate them.
     """
-    with suppress(Exception), open_header(path.read_bytes()) as picture:  # it raises many types
+    with suppress(Exception), open_header(read_regular(path)) as picture:  # it raises many types
         width, height = picture.size
         if picture.getexif().get(_ORIENTATION, 1) in (0, 1, 2, 3, 4):
             return ImageSize(height, width)

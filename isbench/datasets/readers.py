@@ -5,6 +5,7 @@ Not here: named data sets (`registry`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,11 +123,12 @@ def _read_folder(place: str, data: Path | None) -> Dataset:
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
     end = f"{_LABELS}{labels}" if labels else ""
+    whole = os.path.realpath(path)  # for a loop of links too, which Path.resolve refuses
     complete = partial(
-        replace, longest_side=LONGEST_SIDE, place=f"{folder_reader.name}:{path.resolve()}{end}"
+        replace, longest_side=LONGEST_SIDE, place=f"{folder_reader.name}:{whole}{end}"
     )
     try:
-        read = folder.read(f"folder:{path.resolve().name}{end}", path, labels)
+        read = folder.read(f"folder:{Path(whole).name}{end}", path, labels)
     except DatasetFaults as error:
         if error.rest is not None:
             error.rest = complete(error.rest)
@@ -156,11 +158,11 @@ def _split_coco(place: str) -> tuple[Path, Path]:
 
 def _resolve_folder(place: str) -> str:
     path, labels = split_labels(place)
-    return str(Path(path).expanduser().resolve()) + (f"{_LABELS}{labels}" if labels else "")
+    return os.path.realpath(Path(path).expanduser()) + (f"{_LABELS}{labels}" if labels else "")
 
 
 def _resolve_coco(place: str) -> str:
-    return ",".join(str(path.resolve()) for path in _split_coco(place))
+    return ",".join(os.path.realpath(path) for path in _split_coco(place))
 
 
 folder_reader = Reader(

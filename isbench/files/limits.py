@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import stat
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -19,6 +21,31 @@ _BLOCK = 1 << 16
 # runs whose games have twenty equal clicks each to 1/25.
 _UNPACKED = 1 << 26
 _RATIO = 50
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; raises OSError for a pipe or a device, which may never end.
+
+    To open a pipe that nobody writes to would wait for good.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        number = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # not on Windows
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return number
+        is_folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        os.close(number)
+        if is_folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+        raise OSError(errno.EINVAL, "it is a pipe or a device; wanted a file", name)
+
+    return open(path, "rb", opener=opener)
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file like `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def read_limited(path: Path, most: int = LIST) -> bytes:
@@ -43,7 +70,7 @@ def read_lines(path: Path, most: int = LINE, *, torn: bool = False) -> Generator
     """
     packed = path.name.endswith(".gz")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if not packed:
                 yield from _split(path, file, most, torn)
                 return
@@ -70,7 +97,7 @@ def find_whole_size(path: Path) -> int:
     Raises IsbenchError if it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             end = file.seek(0, os.SEEK_END)
             while end:
                 start = max(0, end - _BLOCK)

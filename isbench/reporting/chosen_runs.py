@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def choose_runs(
     found = named if names else _list_runs(out)
     seen: set[str] = set()  # other data sets
     runs, notes = [], []
-    for path in {path.resolve(): path for path in found}.values():
+    for path in {os.path.realpath(path): path for path in found}.values():
         try:
             run = store.read(path)
         except IsbenchError as error:
@@ -67,7 +68,7 @@ def choose_runs(
         else:
             notes.append(_describe_unfinished(run))
     if not runs:
-        raise _make_empty_error(", ".join(map(str, names)) or str(out), dataset, seen)
+        raise _make_empty_error(", ".join(map(str, names)) or str(out), dataset, seen, notes)
     return ChosenRuns(sorted(runs, key=_sort_key), notes)
 
 
@@ -79,9 +80,14 @@ def _describe_unfinished(run: Run) -> str:
     )
 
 
-def _make_empty_error(place: str, dataset: str | None, seen: set[str]) -> IsbenchError:
+def _make_empty_error(
+    place: str, dataset: str | None, seen: set[str], notes: Sequence[str]
+) -> IsbenchError:
     if dataset is not None and seen:
         return unknown(f"data set of a finished run in {place}", dataset, seen, "dataset")
+    if notes:
+        more = f"; and {len(notes) - 1} more like this" if len(notes) > 1 else ""
+        return IsbenchError(f"no finished run in {place}; {notes[0]}{more}")
     return IsbenchError(f"no finished run in {place}; make one with `isbench run`")
 
 
@@ -117,7 +123,7 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
     IoU, and later runs before earlier ones. A run that is named by its file or digest is kept.
     """
     given = [Path(name).expanduser() for name in named]
-    files = {path.resolve() for path in given if path.is_file()}
+    files = {os.path.realpath(path) for path in given if path.is_file()}
     digests = [name for name in named if re.fullmatch(r"[0-9a-f]{1,12}", name)]
     best: dict[tuple[str, str], Run] = {}
     for run in sorted(runs, key=_rank):
@@ -126,7 +132,7 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
         run
         for run in runs
         if best[run.spec.dataset, run.spec.model] is run
-        or run.path.resolve() in files
+        or os.path.realpath(run.path) in files
         or any(store.digest_of_path(run.path).startswith(digest) for digest in digests)
     ]
     if len(kept) == len(runs):
@@ -149,6 +155,8 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         return [path]
     if name and path.is_dir():
         return _list_runs(path)
+    if name and os.path.lexists(path):
+        raise IsbenchError(f"{name} is not a run file, but a pipe, a device or a dangling link")
     every = _list_runs(out)
     if dataset is not None:
         every = [file for file in every if file.parent.name == store.file_name(dataset)] or every

@@ -141,6 +141,8 @@ def _list_differing(
 
 
 def _list_notes(a: Run, b: Run) -> Iterator[str]:
+    if a.path == b.path:
+        yield "A and B are the same run; name two"
     unscored = sum(not has_scored_pixels(game) for game in a.trajectories)
     if unscored:
         yield (

@@ -26,6 +26,7 @@ _LINE = 1.35  # height of a line of text, in font sizes
 _SAMPLE = 0.42  # of a curve in the legend, with the gap to its text
 _LEAST = 0.55  # share of the canvas that the panels take, if they need not be stretched too much
 _MOST_STRETCH = 2.0
+_LONGEST = 400  # characters of a text; a name from a file of anybody may have thousands
 
 
 class Entry(NamedTuple):
@@ -117,8 +118,11 @@ def _draw_rows(
 def wrap(text: str, size: float, width: float) -> list[str]:
     """Return the lines of a text that fit a width.
 
-    It is broken at spaces; in a word that is too wide after "-", "_" or "/", else anywhere.
+    It is broken at spaces; in a word that is too wide after "-", "_" or "/", else anywhere. A text
+    of more than 400 characters is cut.
     """
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST - 1] + "…"
     lines: list[str] = []
     line = ""
     for word in text.split():

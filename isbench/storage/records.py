@@ -177,8 +177,9 @@ def _parse_trajectory(record: Any) -> Trajectory:
         raise ValueError("a click is neither positive (1) nor negative (0)")
     clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
     overlap = tuple((first, second) for first, second in record["overlap"])
-    numbers = [number for pair in (*clicks, *overlap) for number in pair]
-    if not all(isinstance(number, int) and 0 <= number <= _LARGEST for number in numbers):
+    numbers = [number for row, col, _ in clicks for number in (row, col)]
+    numbers += [number for pair in overlap for number in pair]
+    if not all(type(number) is int and 0 <= number <= _LARGEST for number in numbers):
         raise ValueError(f"wanted integers from 0 to {_LARGEST}")
     if len(clicks) != len(overlap) or not clicks:
         raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
@@ -191,6 +192,8 @@ def _check_game(record: Any) -> None:
     """Raise ValueError for a record that lacks a part of a game, or has one of another kind."""
     if not isinstance(record, dict):
         raise ValueError("it is no record of a game")
+    if missing := [name for name in ("key", "clicks", "overlap") if name not in record]:
+        raise ValueError(f"it has no {missing[0]}")
     if not isinstance(record.get("key"), str):
         raise ValueError("it has no key that is a string")
     for name, size in {"clicks": 3, "overlap": 2}.items():
@@ -202,11 +205,26 @@ def _check_game(record: Any) -> None:
 
 
 def _check_spec(fields: Mapping[str, Any]) -> None:
-    """Raise TypeError for values of a kind that no spec has: a file is data from anywhere."""
+    """Raise TypeError for fields and values that no spec has: a file is data from anywhere."""
+    if not isinstance(fields, dict):
+        raise TypeError("it is not an object")
     _check_kinds(fields, _KINDS)
+    _check_names(fields, _KINDS, optional=("clicker_version",))
     _check_kinds(fields["rules"], _KINDS_OF_RULES)
+    _check_names(fields["rules"], _KINDS_OF_RULES)
     for name, kinds in {"libraries": (str,), "options": (bool, int, float, str)}.items():
         _check_kinds(fields[name], dict.fromkeys(fields[name], kinds))
+
+
+def _check_names(
+    values: Mapping[str, Any], known: Iterable[str], optional: Sequence[str] = ()
+) -> None:
+    for name in known:
+        if name not in values and name not in optional:
+            raise TypeError(f"it has no {name}")
+    for name in values:
+        if name not in known:
+            raise TypeError(f"{name!a:.100} is not known to this isbench")
 
 
 def _check_kinds(values: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> None:

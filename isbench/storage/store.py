@@ -26,6 +26,7 @@ from isbench.types import Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
 _LONGEST = 10**7  # seconds of a click: four months
+_LONGEST_NAME = 255  # bytes of a file's name
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
@@ -64,7 +65,8 @@ def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
 
 def file_name(name: str) -> str:
     """Return the name of a model or a data set as it is in the paths of run files."""
-    return re.sub(r"[^\w.+-]+", "-", name)
+    plain = re.sub(r"[^\w.+-]+", "-", name)
+    return plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def read(path: Path | str) -> Run:

@@ -18,6 +18,7 @@ from isbench.datasets.image_io import ImageSize, read_image
 from isbench.datasets.outlines import Outline, decode_outline
 from isbench.errors import IsbenchError
 from isbench.files.json_text import parse_json
+from isbench.files.limits import read_regular
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
@@ -113,7 +114,7 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
 
 def _read_annotations(path: Path, number: int) -> list[Annotation]:
     try:
-        stored = parse_json(path.read_bytes())
+        stored = parse_json(read_regular(path))
         images = {one["id"]: one for one in stored["images"]}
         found = [
             Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))

@@ -97,3 +97,17 @@ def test_report_takes_models_and_data_sets(isbench: Isbench) -> None:
         code, printed, _ = isbench("report", *words, "--runs", results, "--format", "csv")
         assert code == 0
         assert printed.count("\n") == count + 1
+
+
+def test_two_names_for_one_run_are_refused_and_one_run_compared_with_itself_is_noted(
+    isbench: Isbench,
+) -> None:
+    runs = ("--runs", ROOT / "results", "--dataset", "sample")
+    code, _, err = isbench("compare", "nearest", "grabcut", *runs, "--label", "nearest=A",
+                           "--label", "nearest=B")  # fmt: skip
+    assert code == 2
+    assert "label is given twice for run c81fcec12a4b: 'A' and 'B'; wanted one (--label)" in err
+    code, out, _ = isbench("compare", "nearest", "nearest", *runs)
+    assert code == 0
+    assert "note: A and B are the same run" in out
+    assert "same run" not in isbench("compare", "nearest", "grabcut", *runs)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
 from isbench.files.json_text import parse_json
-from isbench.files.limits import find_whole_size, read_first_line, read_limited, read_lines
+from isbench.files.limits import (
+    find_whole_size,
+    read_first_line,
+    read_limited,
+    read_lines,
+    read_regular,
+)
 from tests.support import hostile
 
 
@@ -81,3 +88,19 @@ def test_json_that_utf8_can_contain_is_read_as_it_was_written(value: Any) -> Non
 def test_whatever_is_no_json_is_a_value_error(text: bytes | str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (the decoder words it)
         parse_json(text)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("name", ["file", "file.gz"])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    pipe, link = tmp_path / name, tmp_path / f"link-{name}"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    for path in (pipe, link):
+        for read in (find_whole_size, read_first_line):
+            with pytest.raises(IsbenchError, match="is a pipe or a device; wanted a file"):
+                read(path)
+        with pytest.raises(OSError, match="pipe or a device"):
+            read_regular(path)
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -168,3 +169,72 @@ def test_the_current_folder_is_not_searched_for_extensions(received: Path, tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "IMPORTED").exists()
+
+
+def spoil(kind: str, path: Path, sealed: bytes) -> None:
+    """Put a thing that is no run file at a path."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+    else:
+        data = {
+            "empty": b"",
+            "torn": sealed[:-20],
+            "text": b"hello",
+            "twice": sealed + sealed,
+            "bytes after it": sealed + b"more",
+            "no lines": gzip.compress(b""),
+        }
+        path.write_bytes(data[kind])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize(
+    "kind",
+    ["folder", "pipe", "loop", "link to a device", "empty", "torn", "text", "twice",
+     "bytes after it", "no lines"],
+)  # fmt: skip
+def test_what_is_no_run_file_is_named_and_leaves_the_others_alone(
+    isbench: Isbench, received: Path, kind: str
+) -> None:
+    path = received.with_name("evil-0123456789ab.jsonl.gz")
+    spoil(kind, path, received.read_bytes())
+    code, out, err = isbench("report")
+    assert code == 0
+    assert "nearest" in out
+    assert f"left out: {path}" in err or f"left out: cannot read {path}" in err
+    received.unlink()
+    code, _, err = isbench("report")  # the reason is said when no run is left, too
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(path) in err
+    code, _, err = isbench("report", str(path))
+    assert code == 2
+    assert err.count("\n") == 1
+    assert str(path) in err
+
+
+@pytest.mark.parametrize("where", ["model", "dataset", "key", "damaged key"])
+def test_names_in_run_files_cannot_command_the_terminal(
+    isbench: Isbench, received: Path, where: str
+) -> None:
+    name = "a\x1b]0;owned\x07\x9b2J"
+    first, *games = gzip.decompress(received.read_bytes()).splitlines()
+    record, game = json.loads(first), json.loads(games[0])
+    if where in ("model", "dataset"):
+        record["spec"][where] = name
+    else:
+        game["key"] = name
+    if where == "damaged key":
+        games.append(json.dumps(game).encode())
+    lines = [json.dumps(record).encode(), json.dumps(game).encode(), *games[1:], b""]
+    received.write_bytes(gzip.compress(b"\n".join(lines)))
+    for command in (*COMMANDS, ("reproduce", "--check", "--results", "runs")):
+        code, out, err = isbench(*(str(received) if one == "RUN" else one for one in command))
+        assert code in (0, 1, 2)
+        assert not {"\x1b", "\x07", "\x9b"} & {*out, *err}, command

@@ -326,3 +326,57 @@ def test_what_a_killed_sealing_leaves_stays_while_another_process_has_it(tmp_pat
         assert left.exists()
     run_file.clean_up(tmp_path, SPEC)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("part", ["spec", "rules"])
+@pytest.mark.parametrize("change", ["lacks", "adds"])
+def test_every_field_of_a_record_has_to_be_there_and_known(
+    tmp_path: Path, part: str, change: str
+) -> None:
+    path = fill(tmp_path, GAMES, seal=True)
+    first, games = gzip.decompress(path.read_bytes()).split(b"\n", 1)
+    names = json.loads(first)["spec"]
+    for name in names if part == "spec" else names["rules"]:
+        record = json.loads(first)
+        fields = record["spec"] if part == "spec" else record["spec"]["rules"]
+        if change == "lacks":
+            del fields[name]
+            said = f"it has no {name}"
+        else:
+            fields[f"{name}s"] = fields[name]
+            said = f"'{name}s' is not known to this isbench"
+        path.write_bytes(gzip.compress(json.dumps(record).encode() + b"\n" + games))
+        with pytest.raises(IsbenchError, match=said):
+            store.read(path)
+
+
+@pytest.mark.parametrize("name", ["key", "clicks", "overlap"])
+def test_a_game_without_a_field_names_it(tmp_path: Path, name: str) -> None:
+    path = fill(tmp_path, GAMES)
+    first, *games = path.read_text().splitlines()
+    game = json.loads(games[0])
+    del game[name]
+    path.write_text("\n".join([first, json.dumps(game), *games[1:], ""]))
+    with pytest.raises(IsbenchError, match=rf"line 2 is damaged \(it has no {name}\)"):
+        store.read(path)
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "1", None, -1, 10**400])
+@pytest.mark.parametrize("name", ["clicks", "overlap"])
+def test_a_number_of_a_game_is_a_whole_one(tmp_path: Path, name: str, number: object) -> None:
+    path = fill(tmp_path, GAMES)
+    first, *games = path.read_text().splitlines()
+    game = json.loads(games[0])
+    game[name][0][0] = number
+    path.write_text("\n".join([first, json.dumps(game), *games[1:], ""]))
+    with pytest.raises(IsbenchError, match="line 2 is damaged"):
+        store.read(path)
+
+
+@pytest.mark.parametrize("sign", ["x", "猫", "🦊"])
+def test_a_data_set_s_name_of_any_length_is_the_name_of_a_folder(tmp_path: Path, sign: str) -> None:
+    for length in (10, 62, 64, 85, 252, 256, 5000):
+        spec = replace(SPEC, dataset=f"folder:{sign * length}")
+        path = fill(tmp_path, GAMES, spec, seal=True)
+        assert store.read(path).spec == spec
+        assert fill(tmp_path, GAMES[:1], replace(spec, threads=7)).parent == path.parent

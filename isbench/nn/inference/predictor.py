@@ -318,6 +318,9 @@ OPTIONS: Mapping[str, Scalar] = {
     "longest_side": -1,  # of the image as networks see it, in pixels; 0: unscaled
 }
 
+# Images are enlarged to `zoom_target` and `overview`; one of this size already takes gigabytes
+_LARGEST_VIEW = 4096  # pixels
+
 
 def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> InferenceConfig:
     """Return the configuration for a card's options and the system's zoom-in."""
@@ -325,6 +328,9 @@ def make_config(options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime) -> 
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
         if int(options[name]) < least:
             message = f"option {name} is {options[name]}; wanted {least} pixels or more"
+            raise IsbenchError(message, setting="options")
+        if name != "longest_side" and int(options[name]) > _LARGEST_VIEW:
+            message = f"option {name} is {options[name]}; wanted at most {_LARGEST_VIEW} pixels"
             raise IsbenchError(message, setting="options")
     if not 0 < threshold < 1:
         message = f"option threshold is {threshold}; wanted above 0 and below 1"
