@@ -81,8 +81,8 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
     code, printed, said = isbench("reproduce", "--budget", "ci", "--results", tmp_path)
     assert code == 0
     assert "left out: " in said
-    assert "nearest (limit=4)" in printed
-    assert "limit=4" not in (tmp_path / "TABLES.md").read_text()
+    assert "nearest, first 4 objects" in printed
+    assert "first 4 objects" not in (tmp_path / "TABLES.md").read_text()
     played = filter(processors.is_on_processor, choose_runs((), tmp_path)[0])
     assert set(processors.read_processors(tmp_path)) == {
         store.digest_of_path(run.path) for run in played
