@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -29,6 +30,17 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+
+
+@contextmanager
+def name_errors(what: str) -> Iterator[None]:
+    """Turn any exception of third-party code into an IsbenchError that begins with `what`."""
+    try:
+        yield
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)

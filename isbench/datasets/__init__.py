@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.faults import is_recordable
+from isbench.datasets.faults import is_one_line
 from isbench.datasets.readers import list_forms, load_reader, reader_names, resolve_place
 from isbench.datasets.registry import (
     BUILT_IN,
@@ -20,6 +20,7 @@ from isbench.datasets.registry import (
 )
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, check_least, unknown
+from isbench.extensions import name_errors
 from isbench.types import Dataset
 
 __all__ = ["check_keys", "find_folder", "is_known", "load_dataset"]
@@ -99,14 +100,8 @@ def _load_named(name: str, data: Path | None) -> Dataset:
 
 def _call(read: Callable[[], object], source: str, place: Path | str) -> object:
     """Return what a reader returns; any error of it is an IsbenchError that names it."""
-    try:
+    with name_errors(f"{source} cannot read {place}"):
         return read()
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(
-            f"{source} cannot read {place}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _check(dataset: object, source: str, name: str) -> Dataset:
@@ -140,7 +135,7 @@ def check_keys(keys: Sequence[str], source: str) -> None:
     """Raise IsbenchError, which names the `source`, unless keys are unique and can be recorded."""
     seen: set[str] = set()
     for key in keys:
-        if not isinstance(key, str) or not all(key.rpartition("#")[::2]) or not is_recordable(key):
+        if not isinstance(key, str) or not all(key.rpartition("#")[::2]) or not is_one_line(key):
             raise IsbenchError(f"{source} returned object {key!a}; wanted '<image>#<object>'")
         if key in seen:
             raise IsbenchError(f"{source} returned two objects {key!r}; wanted unique keys")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.datasets.faults import is_recordable, list_faults
+from isbench.datasets.faults import check_faults, is_one_line
 from isbench.datasets.image_io import ImageSize, read_image, read_size
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
@@ -91,9 +91,7 @@ def read(name: str, images: Path, annotations: Path) -> Dataset:
     files = {f"images/{file}": images / file for file in used} | {"annotations": annotations}
     loader = Coco(images, annotations, outlines)
     dataset = Dataset(name, tuple(outlines), loader, files, notes=findings.list_notes())
-    if findings.faults:
-        raise list_faults(str(annotations), findings.faults, _REMEDY, dataset)
-    return dataset
+    return check_faults(dataset, str(annotations), findings.faults, _REMEDY)
 
 
 def load_annotations(path: Path) -> dict[str, Any]:
@@ -246,7 +244,7 @@ def find_name_fault(name: str) -> str | None:
         return f"has file_name {shown}, which leads out of the folder of images"
     if "\\" in name:
         return f"has file_name {shown}; wanted '/' between folders"
-    if not path.name or not is_recordable(name):
+    if not path.name or not is_one_line(name):
         return f"has file_name {shown}; wanted the name of a file"
     return None
 

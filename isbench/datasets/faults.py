@@ -33,6 +33,15 @@ def list_faults(
     return error
 
 
+def check_faults(
+    dataset: Dataset, subject: str, faults: Sequence[str], remedy: str = ""
+) -> Dataset:
+    """Return the data set; for faults raises the error of `list_faults` with it as `rest`."""
+    if faults:
+        raise list_faults(subject, faults, remedy, dataset)
+    return dataset
+
+
 def join_faults(faults: Sequence[str]) -> str:
     """Return the first 10 faults on one line, and how many more there are."""
     more = len(faults) - _SHOWN
@@ -46,6 +55,6 @@ def join_names(names: Iterable[str], most: int = 3) -> str:
     return ", ".join((*listed[:most], *more))
 
 
-def is_recordable(name: str) -> bool:
+def is_one_line(name: str) -> bool:
     """Return whether a name fits on one line of UTF-8, as the keys of records must."""
     return not any(unicodedata.category(one) in _UNPRINTABLE for one in name)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.datasets.faults import list_faults
+from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import (
     check_mask,
     check_size,
@@ -99,9 +99,7 @@ def read(name: str, root: Path, labels: str = "") -> Dataset:
         used |= {image: root / image, mask + (f"?labels={labels}" if labels else ""): root / mask}
     notes = (*images.notes, *masks.notes)
     dataset = Dataset(name, tuple(files), Folder(root, files, labels, levels), used, notes=notes)
-    if faults:
-        raise list_faults(name, faults, rest=dataset)
-    return dataset
+    return check_faults(dataset, name, faults)
 
 
 def _split_stem(stem: str, images: Mapping[str, str]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -196,6 +197,7 @@ def capture_c_stderr() -> Iterator[list[str]]:
             library.free(buffer)
 
 
+@cache
 def _load_glibc() -> ctypes.CDLL | None:
     """Return the C library if it is glibc, whose `stderr` may be set."""
     if not sys.platform.startswith("linux"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.datasets.faults import is_recordable
+from isbench.datasets.faults import is_one_line
 from isbench.errors import IsbenchError
 from isbench.files.limits import read_limited
 
@@ -31,7 +31,7 @@ def read_list(path: Path) -> tuple[str, ...]:
     if not stems:
         raise IsbenchError(f"the list {path} is empty; wanted one image name per line")
     for stem in stems:
-        if len(stem) > _LONGEST or {"/", "\\"} & {*stem} or not is_recordable(stem):
+        if len(stem) > _LONGEST or {"/", "\\"} & {*stem} or not is_one_line(stem):
             raise IsbenchError(
                 f"the list {path} has {stem!a:.60}; wanted image names without folder and suffix"
             )

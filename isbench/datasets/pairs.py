@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.datasets.faults import is_recordable, join_names, list_faults
+from isbench.datasets.faults import check_faults, is_one_line, join_names
 from isbench.datasets.image_io import SUFFIXES, check_size, read_colours, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
@@ -95,9 +95,7 @@ def read(
     used = {file: root / file for pair in files.values() for file in pair}
     loader, notes = Pairs(root, files, layout.reading), (*images.notes, *masks.notes)
     dataset = Dataset(name, tuple(files), loader, used, notes=notes)
-    if faults:
-        raise list_faults(f"data set {name}", faults, rest=dataset)
-    return dataset
+    return check_faults(dataset, f"data set {name}", faults)
 
 
 class Listing(NamedTuple):
@@ -121,7 +119,7 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
         other = _describe_other(path)
         if other:
             others.setdefault(other, []).append(path.name)
-        elif not is_recordable(path.name):
+        elif not is_one_line(path.name):
             faults.append(f"{kind} {str(path)!a} has a name that is not text; rename it")
         elif path.stem in found:
             faults.append(
@@ -152,7 +150,7 @@ def _describe_other(path: Path) -> str:
 
 
 def _print(name: str) -> str:
-    return name if is_recordable(name) else ascii(name)
+    return name if is_one_line(name) else ascii(name)
 
 
 def match_by_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

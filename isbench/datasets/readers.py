@@ -14,7 +14,7 @@ from pathlib import Path
 from isbench.datasets import folder
 from isbench.datasets.faults import DatasetFaults
 from isbench.errors import IsbenchError
-from isbench.extensions import Group, list_names, load_named
+from isbench.extensions import Group, list_names, load_named, name_errors
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
@@ -62,14 +62,8 @@ def resolve_place(name: str) -> str:
     reader, colon, place = name.partition(":")
     if not colon or reader not in reader_names():
         raise IsbenchError(f"place is {name}; wanted {' or '.join(list_forms())}")
-    try:
+    with name_errors(f"reader {reader} cannot resolve {place}"):
         return f"{reader}:{load_reader(reader).resolve(place)}"
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(
-            f"reader {reader} cannot resolve {place}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _find_form(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.datasets.faults import list_faults
+from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_bytes, read_image
 from isbench.datasets.lists import VOID, find_missing, instances, read_list
 from isbench.datasets.mat_file import read_field
@@ -50,9 +50,7 @@ def read(name: str, root: Path, split: str) -> Dataset:
     files += [f"inst/{stem}.mat" for stem in stems]
     used = {file: root / file for file in files}
     dataset = Dataset(name, tuple(places), Sbd(root, places), used)
-    if faults:
-        raise list_faults(f"data set {name}", faults, rest=dataset)
-    return dataset
+    return check_faults(dataset, f"data set {name}", faults)
 
 
 def _mat(root: Path, stem: str) -> Path:

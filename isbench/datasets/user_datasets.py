@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isbench.datasets.data_root import config_folder, data_folder, is_own
-from isbench.datasets.faults import is_recordable
+from isbench.datasets.faults import is_one_line
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
@@ -81,7 +81,7 @@ def _read(path: Path) -> dict[str, str]:
     if not isinstance(found, dict):
         raise IsbenchError(f"cannot read {path} (it is no object); fix it or delete it")
     for name, place in found.items():
-        valid = isinstance(place, str) and ":" in place and is_recordable(place)
+        valid = isinstance(place, str) and ":" in place and is_one_line(place)
         if not (valid and _NAME.fullmatch(name)):
             raise IsbenchError(
                 f"cannot read {path} (the entry {name!a} is {place!a:.60}; wanted a name and "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isbench.datasets.faults import list_faults
+from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_image, read_indices
 from isbench.datasets.lists import VOID, find_missing, instances, read_list
 from isbench.types import Dataset, Sample
@@ -45,9 +45,7 @@ def read(name: str, root: Path, split: str) -> Dataset:
     files += [f"SegmentationObject/{stem}.png" for stem in stems]
     used = {file: root / file for file in files}
     dataset = Dataset(name, tuple(places), Voc(root, places), used)
-    if faults:
-        raise list_faults(f"data set {name}", faults, rest=dataset)
-    return dataset
+    return check_faults(dataset, f"data set {name}", faults)
 
 
 def _mask(root: Path, stem: str) -> Path:
