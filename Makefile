@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test slow check fix tables bench docs clean
+.PHONY: help run test slow fuzz check fix tables bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -40,6 +40,9 @@ test: $(READY)  ## run the tests
 
 slow: $(READY)  ## run the tests on real data and the kill tests
 	$(BIN)/python -m pytest -q -m slow
+
+fuzz: $(READY)  ## fuzz what isbench reads for about two minutes
+	ISBENCH_FUZZ_SECONDS=12 $(BIN)/python -m pytest -q tests/fuzz
 
 check: $(READY)  ## check format, lint and types
 	$(BIN)/ruff format --check .

@@ -16,10 +16,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import random_walker
 
 from baselines.working_size import enlarge, scale_clicks, shrink
 from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
+
+try:
+    from skimage.segmentation import random_walker
+except ImportError:  # optional: without it the model is listed, but cannot be played
+    _LIBRARIES = {"scikit-image": ""}
+else:
+    _LIBRARIES = {"scikit-image": version("scikit-image")}
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is unlabelled
 
@@ -81,5 +87,5 @@ card = ModelCard(
     summary="scikit-image's random walker seeded by clicks",
     source="doi:10.1109/TPAMI.2006.233",
     licence="MIT; scikit-image BSD-3-Clause",
-    libraries={"scikit-image": version("scikit-image")},
+    libraries=_LIBRARIES,
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from isbench.datasets.installation import add_dataset, download_dataset, import_dataset
     from isbench.datasets.readers import Reader
     from isbench.datasets.verify import verify_dataset
-    from isbench.errors import ClickerError, IsbenchError, PredictorError
+    from isbench.errors import ClickerError, DatasetError, IsbenchError, PredictorError
     from isbench.evaluation.engine import play
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from isbench.papers.paper import Paper
     from isbench.papers.reproduction import reproduce
     from isbench.reporting.checklist import make_checklist
+    from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.compare import compare
     from isbench.reporting.page import make_page
+    from isbench.reporting.plot_files import save_plot
     from isbench.reporting.tables import make_frame
-    from isbench.reporting.writer import choose_runs, save_plot
     from isbench.storage.merge import merge
     from isbench.storage.store import Run, read
     from isbench.training.loop import train
@@ -51,6 +52,7 @@ _MODULES = {
     "ClickInput": "types",
     "Clicker": "types",
     "ClickerError": "errors",
+    "DatasetError": "errors",
     "Dataset": "types",
     "DatasetCard": "datasets.catalogue",
     "Game": "types",
@@ -71,7 +73,7 @@ _MODULES = {
     "Trajectory": "types",
     "Turn": "types",
     "add_dataset": "datasets.installation",
-    "choose_runs": "reporting.writer",
+    "choose_runs": "reporting.chosen_runs",
     "compare": "reporting.compare",
     "download_dataset": "datasets.installation",
     "import_dataset": "datasets.installation",
@@ -87,7 +89,7 @@ _MODULES = {
     "reproduce": "papers.reproduction",
     "rules": "evaluation.rules",
     "run": "evaluation.runner",
-    "save_plot": "reporting.writer",
+    "save_plot": "reporting.plot_files",
     "segment": "evaluation.segmentation",
     "train": "training.loop",
     "verify_dataset": "datasets.verify",
@@ -98,6 +100,7 @@ __all__ = [
     "ClickInput",
     "Clicker",
     "ClickerError",
+    "DatasetError",
     "Dataset",
     "DatasetCard",
     "Game",

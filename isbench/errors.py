@@ -49,6 +49,10 @@ class ClickerError(ExtensionError):
     """A clicker raised an exception, or returned something else than a click on the image."""
 
 
+class DatasetError(ExtensionError):
+    """A data set raised an exception while it loaded an object, or returned something else."""
+
+
 class Unfit(IsbenchError):
     """A backend cannot reproduce the network's outputs."""
 

@@ -8,15 +8,39 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from isbench.errors import IsbenchError, unknown
+from isbench.extras import describe_missing
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """An extension that has a name of its own, which is recorded."""
+
+    @property
+    def name(self) -> str:
+        """Return the name."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+@contextmanager
+def name_errors(what: str) -> Iterator[None]:
+    """Turn any exception of third-party code into an IsbenchError that begins with `what`."""
+    try:
+        yield
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise IsbenchError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,12 @@ def _read_points(group: str, path: tuple[str, ...]) -> EntryPoints:
     return entry_points(group=group)
 
 
+def find_package_of(group: Group[T], value: str) -> str:
+    """Return the package that installs the object `module:attribute`, "" if none does."""
+    points = (point for point in _list_points(group) if point.value == value and point.dist)
+    return next((point.dist.name for point in points if point.dist), "")
+
+
 def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     """Return the entry point of a name; raises IsbenchError if none or several have it."""
     # an editable install may list a package twice
@@ -75,6 +105,13 @@ def load_extension(group: Group[T], name: str, check: Callable[[T], None] | None
     return loaded
 
 
+def load_named(group: Group[N], name: str, check: Callable[[N], None] | None = None) -> N:
+    """Return an installed extension like `load_extension`, whose own name must be the same."""
+    loaded = load_extension(group, name, check)
+    check_same_name(group, name, loaded)
+    return loaded
+
+
 def import_object(group: Group[T], point: EntryPoint) -> T:
     """Return the object of an entry point; raises IsbenchError if it is not what it should be."""
     try:
@@ -84,15 +121,35 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
+        what = f"{group.noun} {point.name!r} ({point.value})"
+        missing = _find_missing_library(error, point)
+        if missing:
+            package = "" if point.dist is None else point.dist.name
+            raise IsbenchError(f"{what} needs {describe_missing(missing, package)}") from error
         raise IsbenchError(
-            f"{group.noun} {point.name!r} ({point.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}; fix or uninstall it"
+            f"{what} cannot be imported: {type(error).__name__}: {error}; fix or uninstall it"
         ) from error
     if not isinstance(loaded, group.kind):
         raise IsbenchError(
             f"{point.value} is a {type(loaded).__name__}; wanted an isbench.{group.kind.__name__}"
         )
     return loaded
+
+
+def _find_missing_library(error: BaseException, point: EntryPoint) -> str:
+    """Return the library that an import lacks, "" for another error or the extension's own code."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    own = point.module.partition(".")[0]
+    return "" if error.name.partition(".")[0] == own else error.name
+
+
+def check_same_name(group: Group[N], name: str, loaded: N) -> None:
+    """Raise IsbenchError unless an extension has the name of its entry point."""
+    if loaded.name != name:
+        raise IsbenchError(
+            f"{group.noun} {name!r} is named {loaded.name!r}; wanted the same name: change one"
+        )
 
 
 def check_name_and_version(group: Group[T], name: object, version: object) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
-from isbench.errors import unknown
+from isbench.errors import IsbenchError, unknown
 from isbench.types import Rules
 
 
@@ -41,6 +41,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+NEVER = 2.0  # the highest IoU to stop at that a run takes; any above 1 is never reached
 CUSTOM = "custom"  # rules that match no preset
 
 
@@ -64,6 +65,26 @@ def preset_digest(rules: Rules) -> str:
     """Return 12 hex digits that change whenever a setting fixed by the preset changes."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     return sha256(repr(fixed).encode()).hexdigest()[:12]
+
+
+def check_stop_iou(stop_iou: float) -> None:
+    """Raise IsbenchError for an IoU to stop at that is a percentage or another slip.
+
+    Rules themselves take any number above 1, since records may have it.
+    """
+    if stop_iou <= NEVER:
+        return
+    hint = f"did you mean {_format_share(stop_iou / 100)}?" if stop_iou <= 100 else ""
+    raise IsbenchError(
+        f"stop_iou is {stop_iou:g}; wanted at most 1, or 1.01 to {NEVER:g} for full games"
+        + (f"; {hint}" if hint else ""),
+        setting="stop_iou",
+    )
+
+
+def _format_share(share: float) -> str:
+    """Return a share with at least two digits, such as 0.90 or 0.875."""
+    return f"{share:.2f}" if round(share, 2) == round(share, 6) else f"{share:.6g}"
 
 
 def has_full_games(rules: Rules) -> bool:

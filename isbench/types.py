@@ -54,6 +54,9 @@ class Dataset:
     longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
     limit: int | None = None  # set if only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
+    place: str = (
+        ""  # READER:PLACE with absolute paths, by which it is read again; "" if it has none
+    )
 
 
 class Turn(NamedTuple):
@@ -129,7 +132,8 @@ class ModelCard:
     source: str = ""  # paper or documentation
     licence: str = ""
     version: str = "1"  # of the behaviour; it changes whenever the masks change
-    libraries: Mapping[str, str] = field(default_factory=dict)  # versions that decide its masks
+    # versions of those that decide its masks, by name; "": not installed
+    libraries: Mapping[str, str] = field(default_factory=dict)
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
@@ -177,6 +181,9 @@ class Clicker:
     source: str = ""  # paper or documentation
 
 
+MOST_CLICKS = 1000  # of a game; tables have one number per object and click
+
+
 @dataclass(frozen=True)
 class Rules:
     """How a game is played. `protocol.PRESETS` names the standard combinations."""
@@ -191,6 +198,9 @@ class Rules:
     def __post_init__(self) -> None:
         """Raise IsbenchError for values that no game can follow."""
         check_least("max_clicks", self.max_clicks, 1)
+        if self.max_clicks > MOST_CLICKS:
+            message = f"max_clicks is {self.max_clicks}; wanted at most {MOST_CLICKS}"
+            raise IsbenchError(message, setting="max_clicks")
         check_least("seed", self.seed, 0)
         if not self.stop_iou > 0:  # nan too
             message = f"stop_iou is {self.stop_iou}; wanted above 0, or above 1 for full games"
@@ -207,11 +217,15 @@ class Trajectory:
 
 
 class Game(NamedTuple):
-    """A trajectory, the seconds that `predict` took for each click, and the masks if kept."""
+    """A trajectory, the seconds that `predict` took for each click, and the masks if kept.
+
+    `note` is a message for the user about the model that played it.
+    """
 
     trajectory: Trajectory
     seconds: tuple[float, ...]
     masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO run lengths
+    note: str = ""
 
 
 @dataclass(frozen=True)

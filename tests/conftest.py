@@ -17,6 +17,11 @@ from hypothesis import settings
 from isbench.cli import main
 from isbench.types import ModelCard
 
+# pytest -n auto starts a process per core: more threads than one would wait for each other, which
+# takes several times as long; torch, which reads this, is imported later
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # machines differ in speed: no test fails for being slow
 settings.register_profile("isbench", deadline=None)
 settings.load_profile("isbench")
@@ -26,12 +31,16 @@ REFERENCE = Path(__file__).parents[2] / "shared"
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what OpenVINO compiles out of the user's cache, in one place for all test processes."""
+    """Keep what OpenVINO compiles out of the user's cache, in one place for all test processes.
+
+    The user's own list of data sets is not read either.
+    """
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         yield
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import requires
+from importlib.util import find_spec
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -21,7 +24,7 @@ from isbench.models.loading import load_model
 from isbench.nn.runtime import openvino
 from isbench.papers.all_tables import make_pages
 from isbench.papers.registry import load_paper
-from isbench.reporting.writer import choose_runs
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage.store import digest_of_path, find, read
 from isbench.testing import check_clicker, check_predictor
 from isbench.types import Rules
@@ -210,15 +213,103 @@ def test_the_measured_table_is_the_recorded_one() -> None:
     assert recorded in (ROOT / "docs" / "performance.md").read_text()
 
 
+PYTHON = [
+    pytest.param(
+        page,
+        code,
+        id=f"{page.name}-{number}",
+        marks=[pytest.mark.slow] if "isbench.train(" in code else [],
+    )
+    for page in PAGES
+    for number, code in enumerate(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize(("page", "code"), PYTHON)
+def test_every_python_block_runs(
+    page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if code.startswith("    def _mask"):
+        return  # a part of an installed module, see above
+    if page.name == "README.md":
+        return  # run by `test_the_python_example_runs`
+    monkeypatch.chdir(tmp_path)
+    started = perf_counter()
+    exec(compile(code, page.name, "exec"), {"__name__": "shown"})
+    if page.name == "training.md":
+        assert (tmp_path / "runs/training/quick/weights.safetensors").is_file()
+        assert perf_counter() - started < 600  # two minutes on a machine that does nothing else
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None:
-    whole = re.sub(r"\\\n +", "", page.read_text())  # a line that goes on in the next
-    for line in re.findall(r"^    (isbench .*)$", whole, re.MULTILINE):
-        words = shlex.split(line, comments=True)[1:]
+def test_python_is_shown_in_blocks_of_its_own(page: Path) -> None:
+    assert [
+        line for line in list_shell_lines(page) if re.match(r"isbench\.|import |from ", line)
+    ] == []
+
+
+def list_shell_lines(page: Path) -> list[str]:
+    """Return the indented lines of a page, those that go on in the next joined."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^    +(\S.*)$", re.sub(r"\\\n +", "", text), re.MULTILINE)
+
+
+def list_commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words after `isbench` of every command that a page shows, variables filled in."""
+    variables: dict[str, str] = {}
+    for line in list_shell_lines(page):
+        expanded = fill_in(line, variables)
+        if re.match(r"\w+=", line):
+            pairs = re.findall(r"(\w+)=(\"[^\"]*\"|[^;\s]+)", expanded)
+            variables |= {name: value.strip('"') for name, value in pairs}
+        elif found := re.search(r"(?:^|\s)isbench (?=[a-z-])(.*)", expanded):
+            yield shlex.split(found[1], comments=True)
+
+
+def fill_in(line: str, variables: Mapping[str, str]) -> str:
+    return re.sub(r"\$(\w+)", lambda found: variables.get(found[1], "1"), line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_shown_is_parsed(page: Path) -> None:
+    for words in list_commands(page):
+        command: click.Command | None = cli
+        context, rest = click.Context(cli, info_name="isbench"), list(words)
+        while isinstance(command, click.Group):
+            command = command.get_command(context, rest.pop(0))
+        assert command is not None, words
+        command.make_context("isbench", rest, parent=context)  # raises for what cannot be parsed
+
+
+def test_many_commands_are_shown() -> None:
+    shown = [" ".join(words) for page in PAGES for words in list_commands(page)]
+    assert len(shown) > 60
+    assert any("--set init=csfpn/weights" in line for line in shown)  # with a variable
+    assert any(line == "train ritm-hrnet18 --data sbd" for line in shown)  # by torchrun
+    assert {line.split()[0] for line in shown} >= {"run", "train", "report", "predict", "data"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None:
+    for line in re.findall(r"`isbench ([a-z][^`]*)`", page.read_text()):
+        words = line.replace(",", " ").split()  # also "data list, path, verify"
         command: click.Command | None = cli
         context = click.Context(cli)
-        while isinstance(command, click.Group):
+        while isinstance(command, click.Group) and words:
             command = command.get_command(context, words.pop(0))
         assert command is not None, line
-        known = {name for option in command.params for name in option.opts}
+        known = {name for option in command.params for name in option.opts} | {"--help"}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_other_command_that_is_shown_exists(page: Path) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    extras = {one.partition("==")[2].strip(" '\"") for one in requires("isbench") or ()}
+    for line in [*list_shell_lines(page), *re.findall(r"`([^`\n]+)`", page.read_text())]:
+        if found := re.match(r"make (\w+)", line):
+            assert found[1] in targets, line
+        if found := re.match(r"python -m ([\w.]+)", line):
+            assert find_spec(found[1]) is not None, line
+        if found := re.search(r"pip install 'isbench\[(\w+)\]'", line):
+            assert found[1] in extras, line

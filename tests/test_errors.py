@@ -15,6 +15,7 @@ from isbench.cli import COMMANDS, cli
 from isbench.cli.flags import find_command, format_error
 from isbench.errors import (
     ClickerError,
+    DatasetError,
     ExtensionError,
     IsbenchError,
     PredictorError,
@@ -137,7 +138,8 @@ def test_a_flag_is_added_if_the_command_has_it(words: list[str], setting: str, f
 
 
 @pytest.mark.parametrize(
-    "kind", [IsbenchError, ExtensionError, PredictorError, ClickerError, Unfit, Unusable]
+    "kind",
+    [IsbenchError, ExtensionError, PredictorError, ClickerError, DatasetError, Unfit, Unusable],
 )
 def test_an_error_survives_pickling(kind: type[IsbenchError]) -> None:
     error = pickle.loads(pickle.dumps(kind("it is wrong", setting="backend")))

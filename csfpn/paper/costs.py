@@ -70,13 +70,13 @@ def render(records: Records, cells: Sequence[Cell]) -> TextTable:
 
 
 def count_costs(records: Records) -> Mapping[str, NetworkCost]:
-    """Return the costs of the networks of Table 4, by the names of their rows."""
+    """Return the costs of the networks of Table 4, by the names of rows whose model is there."""
     from isbench.nn.runtime.cost import count_cost  # imports torch, so only for Table 4
 
     costs = {}
     for row, candidate in records.candidates.items():
-        assert candidate is not None
-        assert candidate.card.networks is not None
+        if candidate is None or candidate.card.networks is None:
+            continue
         make = partial(candidate.card.networks, **candidate.options)
         at_size, at_flops = count_cost(make, SIZE).whole, count_cost(make, FLOPS_SIZE).whole
         flops = PER_MAC * at_flops.macs
@@ -89,13 +89,13 @@ def make_text_table(
 ) -> TextTable:
     """Return Table 4 as text; `costs` are by the names of the rows."""
     published = {(f.system, f.metric): f.value for f in figures_of("4")}
-    base, base_published = costs[ROWS[0].name], published["Baseline*", "gflops"]
+    base, base_published = costs.get(ROWS[0].name), published["Baseline*", "gflops"]
     rows = []
     provenance: list[str] = []
     for row in records.candidates:
         if row == BS:  # the mini models are compared with their own baseline
-            base = costs[row.name]
-        cost, gflops = costs[row.name], published.get((row.system, "gflops"))
+            base = costs.get(row.name)
+        cost, gflops = costs.get(row.name), published.get((row.system, "gflops"))
         row_cells = cells_of(row, cells)
         clicks = (
             (_text(c.published, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
@@ -105,12 +105,12 @@ def make_text_table(
                 row.system,
                 row.name,
                 _text(published.get((row.system, "params_m")), "g"),
-                f"{cost.parameters:,}",
-                f"{cost.macs / 1e9:.3f}",
+                _text(cost and cost.parameters, ",d"),
+                _text(cost and cost.macs / 1e9, ".3f"),
                 _text(gflops, ".2f"),
-                f"{cost.flops / 1e9:.2f}",
+                _text(cost and cost.flops / 1e9, ".2f"),
                 _over(gflops, base_published),
-                _over(cost.flops, base.flops),
+                _over(cost and cost.flops, base and base.flops),
                 *(figure for pair in clicks for figure in pair),
             )
         )

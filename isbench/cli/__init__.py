@@ -7,7 +7,9 @@ from importlib import import_module
 
 import click
 
-from isbench.cli.flags import find_command, format_error
+from isbench.cli.flags import find_command, find_path, format_error
+from isbench.cli.streams import OutputClosed, drop_output, flush_output, prepare_streams, print_line
+from isbench.cli.usage import format_usage_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
@@ -47,6 +49,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
+            if args[0] == "help":
+                raise IsbenchError("no command named 'help'; see `isbench --help`")
             raise unknown("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
@@ -73,27 +77,42 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; an error that a user can fix prints one line and exits with 2 or 1."""
+    if args is None:  # this process is the command
+        prepare_streams()
     try:
         code = cli.main(args, prog_name="isbench", standalone_mode=False)
-    except IsbenchError as error:
-        if isinstance(error, ExtensionError) and error.details:
-            click.echo(error.details, err=True)
-        command = find_command(cli, sys.argv[1:] if args is None else args)
-        _fail(format_error(error, command), error.exit_code)
+        flush_output()
+    except OutputClosed:
+        drop_output()
+        sys.exit(0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)
-    except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("stopped; recorded results are kept: run the same command again to resume", 130)
-    except BrokenPipeError:  # the reader of the pipe has closed it
-        sys.stderr.close()
-        sys.exit(0)
+    except (IsbenchError, click.ClickException, click.Abort, KeyboardInterrupt, OSError) as error:
+        _fail(*_explain(error, sys.argv[1:] if args is None else args))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: BaseException, words: list[str]) -> tuple[str, int]:
+    """Return the message and the exit code of an error that a user can fix."""
+    if isinstance(error, IsbenchError):
+        if isinstance(error, ExtensionError) and error.details:
+            click.echo(error.details, err=True)
+        return format_error(error, find_command(cli, words)), error.exit_code
+    if isinstance(error, click.ClickException):
+        return format_usage_error(error, f"isbench{find_path(cli, words)}"), error.exit_code
+    if isinstance(error, OSError):  # of a file that nobody expected to fail
+        place = "standard output" if error.filename is None else error.filename
+        fault = error.strerror or error
+        return f"cannot read or write {place}: {fault}; recorded results are kept", 2
+    return "stopped; recorded results are kept: run the same command again to resume", 130
 
 
 def _fail(message: str, exit_code: int) -> None:
     # a message from third-party code may contain line breaks
-    click.echo(f"isbench: {' '.join(message.split())}", err=True)
+    print_line(f"isbench: {' '.join(message.split())}")
+    try:
+        flush_output()
+    except Exception:  # it is the fault, or a second one: there is nothing more to say
+        drop_output()
     sys.exit(exit_code)

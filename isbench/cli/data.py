@@ -8,15 +8,20 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import complete_datasets, console, data_option
+from isbench.cli.options import complete_datasets, console, data_option, labels_option
+from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
-from isbench.datasets import find_folder, load_dataset
+from isbench.cli.streams import print_line
+from isbench.cli.usage import refuse_lists
+from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.readers import with_labels
 from isbench.datasets.registry import dataset_names, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
-from isbench.datasets.verify import compare_with_card, verify_dataset
+from isbench.datasets.verify import Verdict, compare_with_card, verify_named
 from isbench.errors import IsbenchError
+from isbench.reporting.text_table import escape_controls
 
 
 @click.group(short_help="List, check, import and download data sets.")
@@ -78,38 +83,44 @@ def path(name: str | None, data: Path | None) -> None:
 
 
 @data.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_datasets)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME]...",
+    callback=refuse_lists,
+    shell_complete=complete_datasets,
+)
+@labels_option
 @data_option
-def verify(names: tuple[str, ...], data: Path | None) -> None:
+def verify(names: tuple[str, ...], labels: str | None, data: Path | None) -> None:
     """Load every object and print counts and fingerprints.
 
-    NAME is a data set as for `run`; without a NAME, verify every named data set on disk. The exit
-    code is 2 if an object cannot be read.
+    NAME is a data set as for `run`; without a NAME, verify every named data set on disk and those
+    that `isbench data add` named. All faults are listed; the exit code is 2 if there are any.
 
     \b
     Example:
       isbench data verify grabcut folder:my-pictures
     """
-    faulty = []
-    for name in names or _list_on_disk(data):
-        card = load_dataset_card(name) if name in dataset_names() else None
-        verdict = verify_dataset(load_dataset(name, data))
-        click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
-        click.echo(f"  fingerprint {verdict.fingerprint or 'none: a file is missing'}")
-        for line in compare_with_card(card, verdict):
-            click.echo(f"  {line}")
-        if verdict.empty:
-            click.echo(f"  {verdict.empty} objects have no scored pixel")
-        for line in (*verdict.notes, *verdict.faults):
-            click.echo(f"  {line}")
+    faulty, errors = [], []
+    for name in with_labels(names, labels) or _list_on_disk(data):
+        try:
+            verdict = verify_named(name, data)
+        except IsbenchError as error:  # the others are verified all the same
+            errors.append(str(error))
+            continue
+        _print_verdict(name, verdict)
         faulty += [name] * bool(verdict.faults)
     if faulty:
-        raise IsbenchError(f"objects of {', '.join(faulty)} cannot be read; they are listed above")
+        listed = ", ".join(faulty)
+        errors.append(f"objects of {listed} cannot be read; they are listed above")
+    if errors:
+        raise IsbenchError("; and ".join(errors))
 
 
 @data.command("import")
 @click.argument("name", shell_complete=complete_datasets)
-@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("source", metavar="PATH", type=PATH)
 @data_option
 def import_(name: str, source: Path, data: Path | None) -> None:
     """Copy a data set into the data folder.
@@ -128,13 +139,15 @@ def import_(name: str, source: Path, data: Path | None) -> None:
 @data.command()
 @click.argument("name")
 @click.argument("place", metavar="READER:PLACE")
+@labels_option
 @data_option
-def add(name: str, place: str, data: Path | None) -> None:
+def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
     """Name a data set of your own images.
 
     READER:PLACE is folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that `isbench
     datasets` lists. The name works like that of any other data set. Every object is read first. The
-    name is stored in the data folder; the images stay where they are.
+    name is stored in the data folder, or in your configuration folder if the data folder is shared
+    or read-only; the images stay where they are.
 
     \b
     Example:
@@ -143,10 +156,15 @@ def add(name: str, place: str, data: Path | None) -> None:
     """
     from isbench.datasets.installation import add_dataset
 
+    (place,) = with_labels([place], labels)
     stored, verdict = add_dataset(name, place, data)
     click.echo(f"{name}: {stored}")
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
+    if verdict.empty:
+        click.echo(f"  {verdict.empty} objects have no scored pixel")
+    for line in verdict.notes:
+        click.echo(escape_controls(f"  {line}"))
 
 
 @data.command()
@@ -164,7 +182,9 @@ def remove(name: str, data: Path | None) -> None:
 
 @data.command()
 @click.argument("name", shell_complete=complete_datasets)
-@click.option("--url", "urls", multiple=True, help="URL to try first. Repeatable.")
+@click.option(
+    "--url", "urls", multiple=True, callback=refuse_lists, help="URL to try first. Repeatable."
+)
 @data_option
 def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
     """Download a data set into the data folder.
@@ -191,5 +211,18 @@ def _list_on_disk(data: Path | None) -> list[str]:
         try:
             names += [name] if find_folder(name, data) else []
         except IsbenchError as error:
-            click.echo(f"isbench: data set {name} is left out: {error}", err=True)
-    return names
+            print_line(f"isbench: data set {name} is left out: {error}")
+    return [*names, *list_user_datasets(data)]
+
+
+def _print_verdict(name: str, verdict: Verdict) -> None:
+    click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
+    if not verdict.faults:
+        card = load_dataset_card(name) if name in dataset_names() else None
+        click.echo(f"  fingerprint {verdict.fingerprint}")
+        for line in compare_with_card(card, verdict):
+            click.echo(escape_controls(f"  {line}"))
+    if verdict.empty:
+        click.echo(f"  {verdict.empty} objects have no scored pixel")
+    for line in (*verdict.notes, *verdict.faults):
+        click.echo(escape_controls(f"  {line}"))

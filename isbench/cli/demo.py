@@ -12,21 +12,24 @@ import click
 
 from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
-from isbench.datasets.image_io import read_image
+from isbench.cli.paths import PATH
+from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import open_predictor
 from isbench.evaluation.segmentation import with_photograph_defaults
 from isbench.evaluation.session import PredictorSession
-from isbench.reporting.writer import read_template
+from isbench.extras import describe_missing
+from isbench.reporting.templates import read_template
 
 
 @click.command(short_help="Segment images interactively on a local page.")
-@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=PATH)
 @click.option(
     "--model",
     "models",
     multiple=True,
     default=("csfpn-mini",),
+    callback=refuse_lists,
     show_default=True,
     shell_complete=complete_models,
     help="Model to serve. Repeatable: the page switches between them.",
@@ -62,13 +65,11 @@ def demo(
       isbench demo --model csfpn-mini --model grabcut photo.jpg
     """
     try:
-        import uvicorn
-
+        from isbench.demo.connections import make_server
         from isbench.demo.server import DemoState, make_application
     except ImportError as error:
-        raise IsbenchError(f"demo needs {error.name}; pip install 'isbench[demo]'") from error
+        raise IsbenchError(f"demo needs {describe_missing(str(error.name))}") from error
     options = NetworkOptions(weights, device, precision, threads, backend)
-    pictures = [(path.name, read_image(path)) for path in images]
     loaded = [with_photograph_defaults(load()) for load in load_models(models, settings, options)]
     with ExitStack() as stack:
         state = DemoState(
@@ -77,17 +78,16 @@ def demo(
                 for model in loaded
             }
         )
-        for name, image in pictures:
-            state.add_image(name, image)
+        for path in images:
+            state.add_file(path)
         listener, token = stack.enter_context(bind_port(port)), secrets.token_urlsafe(24)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/{token}/"
         click.echo(f"{address}\npress Ctrl-C to stop")
         if not no_browser:
             webbrowser.open(address)
         app = make_application(state, token, read_template("demo"))
-        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none")
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            make_server(app).run(sockets=[listener])
         except KeyboardInterrupt:
             return
 

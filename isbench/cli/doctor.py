@@ -14,6 +14,8 @@ from isbench.datasets.data_root import VARIABLE, data_folder
 from isbench.datasets.image_io import DECODER
 from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
 from isbench.errors import IsbenchError
+from isbench.extras import describe_installation
+from isbench.models.known_weights import describe_readiness
 from isbench.models.registry import load_card, model_names
 from isbench.storage.environment import describe_environment
 
@@ -32,7 +34,8 @@ def doctor(data: Path | None) -> None:
     for package, version in facts["versions"].items():
         click.echo(f"  {package} {version or 'not installed'}")
     if facts["versions"]["openvino"] is None:
-        click.echo("  openvino halves the time of networks on CPUs: pip install 'isbench[cpu]'")
+        remedy = describe_installation("openvino")
+        click.echo(f"  openvino halves the time of networks on CPUs: {remedy}")
     click.echo(f"  images are decoded by {DECODER}")
     click.echo(f"cores {os.cpu_count()}, OpenCV threads {cv2.getNumThreads()} outside a run")
     _print_data(data)
@@ -66,8 +69,7 @@ def _print_models() -> None:
     click.echo("models")
     for name in model_names():
         try:
-            load_card(name)
+            state = describe_readiness(load_card(name))
         except IsbenchError as error:
-            click.echo(f"  {name}: {error}")
-        else:
-            click.echo(f"  {name}: ready")
+            state = str(error)
+        click.echo(f"  {name}: {state}")

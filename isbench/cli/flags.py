@@ -19,6 +19,14 @@ def format_error(error: IsbenchError, command: click.Command) -> str:
     return f"{error} ({flag})" if has_flag else str(error)
 
 
+def find_path(group: click.Command, words: Sequence[str]) -> str:
+    """Return the words of a command line that name its command, after those of the group."""
+    if not isinstance(group, click.Group) or not words:
+        return ""
+    command = group.get_command(click.Context(group), words[0])
+    return "" if command is None else f" {words[0]}{find_path(command, words[1:])}"
+
+
 def find_command(group: click.Command, words: Sequence[str]) -> click.Command:
     """Return the command that the words of a command line call."""
     if not isinstance(group, click.Group) or not words:

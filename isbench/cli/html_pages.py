@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from isbench.cli.flags import format_error
 from isbench.cli.progress import track
+from isbench.cli.streams import print_line
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
+from isbench.models.registry import NONE_TRUSTED, Trusted
+from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.page import make_page
 from isbench.storage.store import Run
 
@@ -22,13 +25,17 @@ def write_page(
     pictures: int,
     data: Path | None,
     pair: bool = False,
+    labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
     html, fault = make_page(
-        runs, max_clicks, pictures, data, pair=pair, metrics=list_metrics(), track=track
-    )
+        runs, max_clicks, pictures, data,
+        pair=pair, metrics=list_metrics(), track=track, labels=labels, place=place, trusted=trusted,
+    )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)
-        click.echo(f"isbench: {path} has no pictures: {reason}", err=True)
+        print_line(f"isbench: {path} has no pictures: {reason}")
     write_atomically(path, html.encode())
     click.echo(str(path))

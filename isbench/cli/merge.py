@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
+from isbench.cli.paths import OUTPUT, PATH
 from isbench.storage.merge import merge as merge_shards
 
 
 @click.command(short_help="Merge the shards of runs from several machines.")
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("shards", nargs=-1, required=True, type=PATH)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     default=Path("runs"),
     show_default=True,
     help="Results folder.",

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from isbench.cli.paths import PATH
+
 
 @click.command(short_help="Convert run files of isbench 0.1.")
-@click.argument("runs", type=click.Path(path_type=Path))
+@click.argument("runs", type=PATH)
 def migrate(runs: Path) -> None:
     """Convert run files of isbench 0.1 to the current format.
 

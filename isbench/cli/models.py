@@ -8,12 +8,14 @@ from functools import partial
 
 import click
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from isbench.cli.options import complete_models, console
+from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.evaluation import spec
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import describe_missing_library, load_card, model_names
 from isbench.models.weights import weight_names
 from isbench.options import format_option
 from isbench.types import ModelCard, Scalar
@@ -22,7 +24,13 @@ _SIZE = "320x480"
 
 
 @click.command(short_help="List the installed models or their costs.")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_models)
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[NAME]...",
+    callback=refuse_lists,
+    shell_complete=complete_models,
+)
 @click.option("--cost", "costs", is_flag=True, help="Show parameters and multiply-adds instead.")
 @click.option(
     "--size",
@@ -42,38 +50,49 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
       isbench models csfpn-mini ritm-mini --cost --size 480x854
     """
     terminal = console()
-    cards = _load_cards(names)
+    cards, faults = _load_cards(names)
     if costs or size is not None:
-        table, counted = _make_cost_table(cards, _parse_size(size or _SIZE))
+        table, counted, failed = _make_cost_table(cards, _parse_size(size or _SIZE))
         terminal.print(table)
         terminal.print(f"GMAC at {size or _SIZE}: {counted}")
+        _print_faults(terminal, {**faults, **failed})
         return
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
         table.add_column(head, overflow="fold")
     for name, card in cards.items():
-        if isinstance(card, IsbenchError):
-            table.add_row(name, str(card))
-            continue
         options = ", ".join(f"{key}={_format(key, value)}" for key, value in card.options.items())
         weights = "" if card.networks is None else ", ".join(weight_names(card))
         table.add_row(name, card.summary, options, weights, card.source, card.licence)
     terminal.print(table)
+    _print_faults(terminal, faults)
+    for name, card in cards.items():
+        if missing := describe_missing_library(card):
+            terminal.print(f"{name} {missing}", soft_wrap=True)
     terminal.print("custom models: --model package.module:card (see CONTRIBUTING.md)")
 
 
-def _load_cards(names: Sequence[str]) -> Mapping[str, ModelCard | IsbenchError]:
-    """Return the named cards, or those of all installed models, of which some may be broken."""
+def _load_cards(names: Sequence[str]) -> tuple[Mapping[str, ModelCard], Mapping[str, str]]:
+    """Return the named cards, or those of all installed models, and the errors of broken ones.
+
+    Raises the error of a model that is named.
+    """
     if names:
-        return {name: load_card(name) for name in names}
-    return {name: _try_to_load_card(name) for name in model_names()}
+        return {name: load_card(name) for name in names}, {}
+    cards: dict[str, ModelCard] = {}
+    faults: dict[str, str] = {}
+    for name in model_names():
+        try:
+            cards[name] = load_card(name)
+        except IsbenchError as error:
+            faults[name] = str(error)
+    return cards, faults
 
 
-def _try_to_load_card(name: str) -> ModelCard | IsbenchError:
-    try:
-        return load_card(name)
-    except IsbenchError as error:
-        return error
+def _print_faults(terminal: Console, faults: Mapping[str, str]) -> None:
+    """Print why models are not in the table."""
+    for name, fault in faults.items():
+        terminal.print(f"{name} is left out: {fault}", soft_wrap=True)
 
 
 def _format(key: str, value: Scalar) -> str:
@@ -91,9 +110,9 @@ def _parse_size(text: str) -> tuple[int, int]:
 
 
 def _make_cost_table(
-    cards: Mapping[str, ModelCard | IsbenchError], size: tuple[int, int]
-) -> tuple[Table, str]:
-    """Return the table of costs, and a description of what is counted."""
+    cards: Mapping[str, ModelCard], size: tuple[int, int]
+) -> tuple[Table, str, Mapping[str, str]]:
+    """Return the table of costs, what is counted, and why models are left out of it."""
     from isbench.nn.runtime.cost import (  # imports torch, which is slow: not for --help
         COUNTED,
         PARTS,
@@ -101,20 +120,17 @@ def _make_cost_table(
         count_cost,
     )
 
-    parts = (REST, *PARTS)
+    parts, failed = (REST, *PARTS), dict[str, str]()
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "Parameters", "GMAC", *(f"{part} %" for part in parts)):
         table.add_column(head, justify="left" if head == "Name" else "right", no_wrap=True)
     for name, card in cards.items():
-        if isinstance(card, IsbenchError):
-            table.add_row(name, str(card))
-            continue
         if card.networks is None:
             continue
         try:
             found = count_cost(partial(card.networks, **card.options), size)
         except IsbenchError as error:  # a network without example inputs
-            table.add_row(name, str(error))
+            failed[name] = str(error)
             continue
         shares = [
             f"{100 * found.parts[part].macs / found.whole.macs:.1f}" if part in found.parts else ""
@@ -122,4 +138,4 @@ def _make_cost_table(
         ]
         macs = f"{found.whole.macs / 1e9:.3f}"
         table.add_row(name, f"{found.whole.parameters:,}", macs, *shares)
-    return table, COUNTED
+    return table, COUNTED, failed

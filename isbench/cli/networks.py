@@ -10,6 +10,8 @@ import click
 
 from isbench.cli.options import parse_settings
 from isbench.cli.progress import track_downloads
+from isbench.cli.streams import print_line
+from isbench.cli.usage import suggest_repetition
 from isbench.models.loading import load_model
 from isbench.models.registry import load_card, parse_options
 from isbench.types import LoadedModel, ModelCard, Scalar
@@ -78,7 +80,8 @@ def load_models(
     if none has, for a setting that is not KEY=VALUE, and for one that no model has.
     """
     cards = [load_card(name) for name in dict.fromkeys(names)]
-    chosen = set_options(cards, settings)
+    with suggest_repetition(settings):
+        chosen = set_options(cards, settings)
     without = not any(card.networks is not None for card in cards)
     used = [options if without or card.networks is not None else _NO_OPTIONS for card in cards]
     if without:
@@ -98,7 +101,7 @@ def load_with_progress(
 
 
 def _print_note(text: str) -> None:
-    click.echo(f"isbench: {text}", err=True)
+    print_line(f"isbench: {text}")
 
 
 def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:

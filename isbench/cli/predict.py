@@ -10,6 +10,7 @@ import numpy as np
 
 from isbench.cli.networks import NetworkOptions, load_models, network_options
 from isbench.cli.options import complete_models
+from isbench.cli.paths import OUTPUT, PATH
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.segmentation import check_clicks, segment
@@ -21,7 +22,7 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 
 
 @click.command(short_help="Segment an image with given clicks.")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PATH)
 @click.option(
     "--clicks",
     "text",
@@ -42,7 +43,7 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Mask file: .png, or .json for COCO RLE. [default: NAME.mask.png]",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")

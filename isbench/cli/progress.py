@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TypeVar
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,8 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from isbench.cli.streams import print_line
 from isbench.metrics import clicks_to, curves, reachable_target
 from isbench.metrics.targets import percent
+from isbench.reporting.labels import format_count
+from isbench.reporting.text_table import escape_controls
 from isbench.types import File, Game, Spec, Trajectory
 
 T = TypeVar("T")
@@ -79,7 +81,7 @@ class Reporter:
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._task = self._bar.add_task(
-            self._name, total=total, completed=len(recorded), figures=""
+            escape_controls(self._name), total=total, completed=len(recorded), figures=""
         )
         if recorded:
             self._print(f"{self._name}: {len(recorded)} of {total} objects are already recorded")
@@ -95,21 +97,19 @@ class Reporter:
         ):
             self._printed = monotonic()
             left = (self._total - self._done) / self._rate()
-            self._print(
-                f"{self._name}: {self._done}/{self._total} objects, {self._figures()}, "
-                f"{left:.0f} s left"
-            )
+            done = f"{self._done}/{format_count(self._total, 'object')}"
+            self._print(f"{self._name}: {done}, {self._figures()}, {left:.0f} s left")
 
     def note(self, text: str) -> None:
         """Print a note above the bar."""
         if self._bar.disable:
-            click.echo(f"isbench: {text}", err=True)
+            print_line(f"isbench: {text}")
         else:
-            self._bar.console.print(f"isbench: {text}", style="yellow")
+            self._bar.console.print(escape_controls(f"isbench: {text}"), style="yellow")
 
     def _figures(self) -> str:
         noc = f"NoC@{percent(self._target)} {self._noc / self._done:.2f}"
-        return f"{self._rate():.1f} objects/s, {self._clicks} clicks, {noc}"
+        return f"{_format_rate(self._rate())}, {format_count(self._clicks, 'click')}, {noc}"
 
     def _rate(self) -> float:
         """Return the objects per second of this session, without those already recorded."""
@@ -120,7 +120,14 @@ class Reporter:
 
     def _print(self, text: str) -> None:
         if self._bar.disable:
-            click.echo(text, err=True)
+            print_line(text)
+
+
+def _format_rate(rate: float) -> str:
+    """Return objects per second, or seconds per object if these are more than one."""
+    if rate >= 1:
+        return f"{rate:.1f} objects/s"
+    return f"{1 / rate:.1f} s/object" if rate > 0 else "no object yet"
 
 
 def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -128,14 +135,14 @@ def track(things: Iterable[T], total: int, label: str) -> Iterator[T]:
     bar = make_bar(MofNCompleteColumn(), transient=True)
     started = printed = monotonic()
     with bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task(escape_controls(label), total=total)
         for done, thing in enumerate(things, start=1):
             yield thing
             bar.update(task, completed=done)
             if bar.disable and monotonic() - printed > _INTERVAL:
                 printed = monotonic()
                 left = (total - done) * (printed - started) / done
-                click.echo(f"{label}: {done}/{total}, {left:.0f} s left", err=True)
+                print_line(f"{label}: {done}/{total}, {left:.0f} s left")
 
 
 @contextmanager

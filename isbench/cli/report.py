@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from isbench.cli.options import console, data_option, runs_option
+from isbench.cli.options import (
+    console,
+    data_option,
+    dataset_option,
+    find_dataset,
+    label_option,
+    parse_labels,
+    runs_option,
+    trust_option,
+)
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
+from isbench.cli.streams import print_line
+from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
+from isbench.models.registry import Trusted, load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
-from isbench.reporting import boundary_tables, tables
+from isbench.reporting import boundary_tables, plot_files, tables
 from isbench.reporting import checklist as checklists
-from isbench.reporting import writer as views
+from isbench.reporting.chosen_runs import choose_newest, choose_runs
+from isbench.reporting.labels import format_count
+from isbench.reporting.plot_files import BOUNDARIES, PICTURES, find_files, find_plot
 from isbench.reporting.qualitative import load_examples, make_caption
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
+    escape_controls,
     format_csv,
     format_latex,
     format_markdown,
     make_terminal_tables,
 )
-from isbench.reporting.writer import BOUNDARIES, PICTURES
 from isbench.storage.store import Run
 
+LAYOUTS = ("runs", "paper")
 BOUNDARY = "biou"  # needs the masks, saved or recomputed
 
 
@@ -41,12 +58,18 @@ class ReportOptions(NamedTuple):
 
     runs: Path
     data: Path | None
+    dataset: str | None
+    place: str | None
     max_clicks: int
     out: Path
     page: Path | None
     objects: int
     pictures: int
+    layout: str | None
+    every: bool
+    labels: Mapping[str, str]
     metrics: tuple[Metric, ...]
+    trusted: Trusted
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -65,10 +88,24 @@ class ReportOptions(NamedTuple):
     help=f"Format of the table: {', '.join(FORMATS)}; csv has every figure.",
 )
 @click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="runs: one row per run; paper: one row per model, one column per data set and figure. "
+    "[default: paper for markdown and latex over several data sets, else runs]",
+)
+@click.option(
     "--plot",
     "plots",
     multiple=True,
+    callback=refuse_lists,
     help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
+)
+@click.option(
+    "--all",
+    "every",
+    is_flag=True,
+    help="Plot every run. [default: the newest full run of each model, and runs named by file or "
+    "digest]",
 )
 @click.option(
     "--checklist",
@@ -78,7 +115,7 @@ class ReportOptions(NamedTuple):
 @click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Write an HTML page with tables, plots, objects and masks.",
 )
 @click.option(
@@ -92,7 +129,9 @@ class ReportOptions(NamedTuple):
     "--max-clicks", type=int, default=20, show_default=True, help="Ignore clicks after this one."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the plots. [default: RUNS/plots]"
+    "--out",
+    type=OUTPUT,
+    help="Folder of the plots, or the file of one plot: .png, .svg or .pdf. [default: RUNS/plots]",
 )
 @click.option(
     "--objects",
@@ -102,62 +141,101 @@ class ReportOptions(NamedTuple):
     show_default=True,
     help="Number of objects that --plot pictures shows.",
 )
+@label_option
+@dataset_option
 @data_option
+@trust_option
 @runs_option("Folder to look up runs in.")
 def report(
     names: tuple[str, ...],
     view: str | None,
     form: str,
+    layout: str | None,
     plots: tuple[str, ...],
+    every: bool,
     checklist: bool,
     page: Path | None,
     pictures: int,
     max_clicks: int,
     out: Path | None,
     count: int,
+    given: tuple[str, ...],
+    dataset: str | None,
     data: Path | None,
+    trust_models: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Print a table of runs, or draw plots of them as PNG and SVG.
 
-    RUN is a run file, a folder of runs or the first digits of a run digest; without a RUN, use all
-    runs. Pictures show the objects where two runs differ most after --max-clicks clicks: both
-    models answer the clicks of the run that is named first. Masks that `run --save-masks` did not
-    save are recomputed, which takes as long as the run.
+    RUN is a run file, a folder of runs, a model, a data set or the first digits of a run digest;
+    without a RUN, use all runs. Pictures show the objects where two runs differ most after
+    --max-clicks clicks: both models answer the clicks of the run that is named first. Masks that
+    `run --save-masks` did not save are recomputed, which takes as long as the run, with installed
+    models only: a run file may come from anybody, so code that it names is not imported unless you
+    name it with --trust-model.
 
     \b
     Example:
       isbench report runs/grabcut --table nof --format markdown
-      isbench report --plot iou_k --plot noc_hist
+      isbench report csfpn-mini ritm-mini --dataset davis --plot iou_k --out davis.png
       isbench report --table 1 --format markdown
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
     """
+    name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
-        runs, data, max_clicks, out or runs / "plots", page, count, pictures, list_metrics()
-    )
+        runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
+        every, {}, list_metrics(), load_trusted_cards(trust_models),
+    )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
-    _check(form, options)
-    chosen, notes = _choose_runs(names, runs, table)
-    needs_iou = not {"iou_k", "ioa_k"}.isdisjoint(plots) or view in ("iou", tables.ALL)
-    for note in (*notes, *_list_warnings(chosen, needs_iou)):
-        click.echo(f"isbench: {note}", err=True)
+    _check(form, options, plots)
+    chosen, notes = _choose_runs(names, options, table)
+    options = options._replace(labels=parse_labels(given, chosen))
+    for note in (*notes, *_list_warnings(chosen, view in ("iou", tables.ALL))):
+        print_line(f"isbench: {note}")
     if page is not None:
         from isbench.cli.html_pages import write_page
 
-        write_page(page, chosen, max_clicks, pictures, data)
-    boundaries: list[Floats] = []
-    if view == BOUNDARY or BOUNDARIES in plots:
-        boundaries = [
-            boundary_tables.compute_boundaries(run, max_clicks, data, track) for run in chosen
-        ]
+        write_page(
+            page, chosen, max_clicks, pictures, data,
+            labels=options.labels, place=place, trusted=options.trusted,
+        )  # fmt: skip
+    drawn = _choose_drawn(names, chosen, plots, options)
+    boundaries = {
+        id(run): boundary_tables.compute_boundaries(
+            run, max_clicks, data, track, place=place, trusted=options.trusted
+        )
+        for run in (chosen if view == BOUNDARY else drawn if BOUNDARIES in plots else [])
+    }
     for plot in plots:
-        _draw_plot(plot, names, chosen, boundaries, options)
+        _draw_plot(plot, names, drawn, [boundaries[k] for k in map(id, drawn) if k in boundaries],
+                   options)  # fmt: skip
     if checklist:
-        _print(checklists.make_checklist(chosen, max_clicks, options.metrics), form)
+        _print(checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form)
     if table is not None or not (plots or page or checklist):
-        _print_view(table or "noc", form, chosen, boundaries, options)
+        _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
+
+
+def _choose_drawn(
+    names: Sequence[str], chosen: list[Run], plots: Sequence[str], options: ReportOptions
+) -> list[Run]:
+    """Return the runs that plots show, and print how many they leave out."""
+    if not plots or options.every:
+        drawn = chosen
+    else:
+        drawn, notes = choose_newest(chosen, names)
+        for note in notes if set(plots) != {PICTURES} else ():
+            print_line(f"isbench: {note}")
+    early = [run for run in drawn if not has_full_games(run.spec.rules)]
+    if early and not {"iou_k", BOUNDARIES}.isdisjoint(map(find_plot, plots)):
+        click.echo(
+            "isbench: note: dashed curves hold the last value of games that stop at an IoU "
+            f"({len(early)} of {format_count(len(drawn), 'run')}); `isbench run --stop-iou 1.01` "
+            "plays full games",
+            err=True,
+        )
+    return drawn
 
 
 def _draw_plot(
@@ -169,12 +247,14 @@ def _draw_plot(
 ) -> None:
     """Draw a plot and print the files."""
     if plot == PICTURES:
-        _draw_pictures(_choose_in_order(names, options.runs) or chosen, options)
+        _draw_pictures(_choose_in_order(names, options) or chosen, options)
         return
     if plot == BOUNDARIES:
-        paths = views.save_boundaries(chosen, boundaries, options.out)
+        paths = plot_files.save_boundaries(chosen, boundaries, options.out, options.labels)
     else:
-        paths = views.save_plot(chosen, plot, options.max_clicks, options.out)
+        paths = plot_files.save_plot(
+            chosen, plot, options.max_clicks, options.out, labels=options.labels
+        )
     for path in paths:
         click.echo(str(path))
 
@@ -189,27 +269,27 @@ def _print_view(
     if isinstance(view, PaperTable):
         _print_paper_table(view, chosen, form)
     elif view == BOUNDARY:
-        _print(boundary_tables.make_table(chosen, boundaries), form)
+        _print(boundary_tables.make_table(chosen, boundaries, options.labels), form)
     else:
         _print_runs(chosen, view, form, options)
 
 
 def _choose_runs(
-    names: tuple[str, ...], runs: Path, view: str | PaperTable | None
+    names: tuple[str, ...], options: ReportOptions, view: str | PaperTable | None
 ) -> tuple[list[Run], list[str]]:
     """Return the chosen runs and notes; a table of a paper has published figures without runs."""
     try:
-        return views.choose_runs(names, runs)
+        return choose_runs(names, options.runs, options.dataset)
     except IsbenchError:
-        if not isinstance(view, PaperTable) or names:
+        if not isinstance(view, PaperTable) or names or options.dataset:
             raise
         return [], []
 
 
-def _choose_in_order(names: tuple[str, ...], runs: Path) -> list[Run]:
+def _choose_in_order(names: tuple[str, ...], options: ReportOptions) -> list[Run]:
     """Return the chosen runs in the order of their names: pictures show the clicks of the first."""
-    found = [run for name in names for run in views.choose_runs([name], runs)[0]]
-    return list({run.path.resolve(): run for run in found}.values())
+    found = [run for name in names for run in choose_runs([name], options.runs, options.dataset)[0]]
+    return list({os.path.realpath(run.path): run for run in found}.values())
 
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
@@ -223,7 +303,14 @@ def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
     return table
 
 
-def _check(form: str, options: ReportOptions) -> None:
+def _check(form: str, options: ReportOptions, plots: Sequence[str]) -> None:
+    for plot in plots:
+        (path, *_) = find_files(options.out, find_plot(plot))
+        if path == options.out and len(plots) > 1:
+            raise IsbenchError(
+                f"out is the file {path}, but {len(plots)} plots were asked for; name a folder",
+                setting="out",
+            )
     if form not in FORMATS:
         raise unknown("format", form, FORMATS, "format")
     check_least("max_clicks", options.max_clicks, 1)
@@ -249,25 +336,46 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
 
 def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
     """Draw the objects where two runs differ most, and print the figures of each model."""
-    examples = list(load_examples(chosen, options.max_clicks, options.objects, options.data))
+    examples = list(
+        load_examples(
+            chosen,
+            options.max_clicks,
+            options.objects,
+            options.data,
+            labels=options.labels,
+            place=options.place,
+            trusted=options.trusted,
+        )
+    )
     for example in examples:
         sides = (
             f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
             f"{'' if side.exact else ' (differs from the record)'}"
             for side in example.sides
         )
-        click.echo(f"{example.key} after {len(example.clicks)} clicks: {'; '.join(sides)}")
+        key, clicks = escape_controls(example.key), format_count(len(example.clicks), "click")
+        click.echo(f"{key} after {clicks}: {'; '.join(sides)}")
     click.echo(make_caption(examples))
-    click.echo(str(views.save_pictures(examples, options.out)))
+    for path in plot_files.save_pictures(examples, options.out):
+        click.echo(str(path))
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
-    frame = tables.make_frame(runs, options.max_clicks, options.metrics)
+    frame = tables.make_frame(runs, options.max_clicks, options.metrics, options.labels)
     if form == "csv":
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
-        notes = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(tables.make_table(frame, view, options.metrics), notes=notes), form)
+        table = tables.make_table(frame, view, options.metrics, _choose_layout(runs, form, options))
+        legend = (tables.LEGEND,) if form == "rich" else ()
+        _print(replace(table, notes=(*table.notes, *legend)), form)
+
+
+def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> str:
+    """Return the layout: that of papers for texts of papers over several data sets."""
+    if options.layout is not None:
+        return options.layout
+    several = len({run.spec.dataset for run in runs}) > 1
+    return "paper" if several and form in ("markdown", "latex") else "runs"
 
 
 def _print(table: TextTable, form: str) -> None:
@@ -281,4 +389,4 @@ def _print(table: TextTable, form: str) -> None:
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:
-        terminal.print(note)
+        terminal.print(escape_controls(note))

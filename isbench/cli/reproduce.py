@@ -10,7 +10,10 @@ from pathlib import Path
 import click
 
 from isbench.cli.options import console, data_option
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.streams import print_line
+from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.errors import IsbenchError, unknown
 from isbench.papers import Paper, reproduction
@@ -35,6 +38,7 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
     "names",
     metavar="NUMBER",
     multiple=True,
+    callback=refuse_lists,
     help="Table of the paper to complete the runs of. Repeatable. [default: all]",
 )
 @click.option(
@@ -46,7 +50,7 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     default=Path("results"),
     show_default=True,
     help="Folder of the runs and of the written tables.",
@@ -103,7 +107,7 @@ def _check_records(paper: Paper, results: Path, budget: str, data: Path | None) 
         found[finding.kind] += 1
         found["lacking"] += finding.lacking
         if finding.text:
-            click.echo(f"{finding.kind}: {finding.text}", err=True)
+            print_line(f"{finding.kind}: {finding.text}")
     drifts = found["drift"]
     click.echo(
         f"{len(store.find(results))} runs, {found['replayed']} replayed, "

@@ -21,10 +21,14 @@ from isbench.cli.options import (
     complete_models,
     console,
     data_option,
+    labels_option,
 )
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
+from isbench.datasets.readers import with_labels
 from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
 from isbench.evaluation.clickers.registry import clicker_names
@@ -42,6 +46,7 @@ from isbench.storage.store import Run
     "models",
     multiple=True,
     required=True,
+    callback=refuse_lists,
     shell_complete=complete_models,
     help="Name of an installed model, or package.module:card. Repeatable.",
 )
@@ -50,19 +55,25 @@ from isbench.storage.store import Run
     "names",
     multiple=True,
     required=True,
+    callback=refuse_lists,
     shell_complete=complete_datasets,
     help="Name of a data set, folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that "
     "`isbench datasets` lists. Repeatable.",
 )
+@labels_option
 @click.option(
-    "--max-clicks", type=int, default=20, show_default=True, help="Maximum clicks per object."
+    "--max-clicks",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Maximum clicks per object, up to 1000.",
 )
 @click.option(
     "--stop-iou",
     type=float,
     default=0.90,
     show_default=True,
-    help="IoU at which a game ends; above 1: never, which gives full games.",
+    help="IoU at which a game ends; above 1, up to 2: never, which gives full games.",
 )
 @click.option(
     "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
@@ -113,7 +124,7 @@ from isbench.storage.store import Run
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     default=Path("runs"),
     show_default=True,
     help="Results folder.",
@@ -122,6 +133,7 @@ from isbench.storage.store import Run
 def run(
     models: tuple[str, ...],
     names: tuple[str, ...],
+    labels: str | None,
     max_clicks: int,
     stop_iou: float,
     preset: str,
@@ -153,6 +165,7 @@ def run(
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
     """
+    names = with_labels(names, labels)
     chosen = rules(preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker, seed=seed)
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
@@ -196,7 +209,8 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric])
     whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
-    terminal.print(tables.LEGEND)
+    for note in (tables.LEGEND, *whole.notes):
+        terminal.print(note)
     if any(not has_full_games(one.spec.rules) for one in runs):
         terminal.print(tables.FULL_GAMES)
     for one in runs:

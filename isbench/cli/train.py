@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from isbench.cli.options import complete_models, parse_settings
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import make_figures_bar
+from isbench.cli.usage import suggest_repetition
 from isbench.errors import IsbenchError
 from isbench.training.settings import choose_recipe
 from isbench.types import LoadedModel
 
 if TYPE_CHECKING:  # torch is imported when training starts
-    from isbench.training.loop import Outcome, Report, Verdict
+    from isbench.training.loop import Event, Outcome, Report, ValidationProgress, Verdict
     from isbench.training.training_run import TrainingRun
 
 _INTERVAL = 10.0  # seconds between two lines in a pipe
@@ -46,7 +48,7 @@ _MOST_LISTED = 20  # unusable images that the summary lists
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="Output folder. [default: runs/training/RECIPE]",
 )
 @click.option("--resume", is_flag=True, help="Resume from the checkpoint in --out.")
@@ -57,7 +59,8 @@ def train(
 
     RECIPE is the name of a model that has one. One image in 20, chosen by its name, is held out:
     it is used for validation at intervals, never for training. Ctrl-C or SIGTERM stops after the
-    current step and writes a checkpoint; the same command with --resume continues bit-exactly.
+    current step, or game of a validation, with a checkpoint; the same command with --resume
+    continues bit-exactly.
 
     \b
     Example:
@@ -65,12 +68,14 @@ def train(
       torchrun --nproc-per-node 4 -m isbench train ritm-hrnet18 --data sbd
     """
     with _report_errors_once():
-        _train(choose_recipe(recipe, settings=parse_settings(settings)), data, out, resume)
+        with suggest_repetition(settings):
+            model = choose_recipe(recipe, settings=parse_settings(settings))
+        _train(model, data, out, resume)
 
 
 def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> None:
     """Train; the first process reports the progress."""
-    from isbench.training.loop import Verdict, choose_folder, events, summarize
+    from isbench.training.loop import choose_folder, events, summarize
     from isbench.training.training_run import open_training
 
     folder = out or choose_folder(model)
@@ -83,10 +88,7 @@ def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> Non
             click.echo(line)
         with _Progress(session) as progress:
             for event in events(session):
-                if isinstance(event, Verdict):
-                    progress.show_validation(event)
-                else:
-                    progress.show_step(event)
+                progress.show(event)
         outcome = summarize(session)
     for line in _describe_end(folder, outcome, session.total):
         click.echo(line)
@@ -170,6 +172,17 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def show(self, event: Event) -> None:
+        """Show an event of the training."""
+        from isbench.training.loop import Report, Verdict
+
+        if isinstance(event, Report):
+            self.show_step(event)
+        elif isinstance(event, Verdict):
+            self.show_validation(event)
+        else:
+            self.show_game(event)
+
     def show_step(self, report: Report) -> None:
         """Show a step."""
         now = {"loss": report.loss, "IoU": report.iou, "images/s": self._batch / report.seconds}
@@ -189,6 +202,14 @@ class _Progress:
                 f"learning rate {report.learning_rate:.2g}, {_format_duration(left)} left",
                 err=True,
             )
+
+    def show_game(self, done: ValidationProgress) -> None:
+        """Show how far a validation is."""
+        games = f"{done.games} of {done.total} games"
+        self._bar.update(self._task, figures=f"validation: {games}")
+        if self._bar.disable and (done.games == 0 or monotonic() - self._printed > _INTERVAL):
+            self._printed = monotonic()
+            click.echo(f"step {done.step:,}: validation, {games}", err=True)
 
     def show_validation(self, verdict: Verdict) -> None:
         """Show a validation."""

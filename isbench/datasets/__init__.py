@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.readers import list_forms, load_reader, reader_names
+from isbench.datasets.faults import is_one_line
+from isbench.datasets.readers import list_forms, load_reader, reader_names, resolve_place
 from isbench.datasets.registry import (
     BUILT_IN,
     dataset_names,
@@ -19,9 +20,10 @@ from isbench.datasets.registry import (
 )
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, check_least, unknown
+from isbench.extensions import name_errors
 from isbench.types import Dataset
 
-__all__ = ["find_folder", "is_known", "load_dataset"]
+__all__ = ["check_keys", "find_folder", "is_known", "load_dataset"]
 
 
 def load_dataset(name: str, data: Path | str | None = None, limit: int | None = None) -> Dataset:
@@ -62,7 +64,8 @@ def _load(name: str, data: Path | None) -> Dataset:
     reader, colon, place = name.partition(":")
     if colon and reader in reader_names():
         read = partial(load_reader(reader).read, place, data)
-        return _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
+        dataset = _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
+        return dataset if dataset.place else replace(dataset, place=resolve_place(name))
     if name in BUILT_IN:
         return _load_named(name, data)
     added = list_user_datasets(data)
@@ -97,14 +100,8 @@ def _load_named(name: str, data: Path | None) -> Dataset:
 
 def _call(read: Callable[[], object], source: str, place: Path | str) -> object:
     """Return what a reader returns; any error of it is an IsbenchError that names it."""
-    try:
+    with name_errors(f"{source} cannot read {place}"):
         return read()
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(
-            f"{source} cannot read {place}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _check(dataset: object, source: str, name: str) -> Dataset:
@@ -127,11 +124,19 @@ def _check(dataset: object, source: str, name: str) -> Dataset:
         raise IsbenchError(
             f"{source} returned keys in a {type(dataset.keys).__name__}; wanted a tuple"
         )
+    files = dataset.files
+    if not isinstance(files, Mapping) or not all(isinstance(p, Path) for p in files.values()):
+        raise IsbenchError(f"{source} returned files {files!r}; wanted a mapping from name to Path")
+    check_keys(dataset.keys, source)
+    return dataset
+
+
+def check_keys(keys: Sequence[str], source: str) -> None:
+    """Raise IsbenchError, which names the `source`, unless keys are unique and can be recorded."""
     seen: set[str] = set()
-    for key in dataset.keys:
-        if not isinstance(key, str) or not all(key.rpartition("#")[::2]):
-            raise IsbenchError(f"{source} returned object {key!r}; wanted '<image>#<object>'")
+    for key in keys:
+        if not isinstance(key, str) or not all(key.rpartition("#")[::2]) or not is_one_line(key):
+            raise IsbenchError(f"{source} returned object {key!a}; wanted '<image>#<object>'")
         if key in seen:
             raise IsbenchError(f"{source} returned two objects {key!r}; wanted unique keys")
         seen.add(key)
-    return dataset

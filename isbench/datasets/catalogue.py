@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from isbench.datasets import folder, pairs
+from isbench.datasets import folder, pairs, sbd, voc
 from isbench.types import Dataset, File
 
 
@@ -58,18 +58,6 @@ def _is_seen(object_name: str) -> bool:
 
 def _is_unseen(object_name: str) -> bool:
     return not _is_seen(object_name)
-
-
-def _sbd(name: str, root: Path, split: str) -> Dataset:
-    from isbench.datasets import sbd  # SciPy's reader is slow to import
-
-    return sbd.read(name, root, split)
-
-
-def _voc(name: str, root: Path, split: str) -> Dataset:
-    from isbench.datasets import voc
-
-    return voc.read(name, root, split)
 
 
 def _release(file: str, drive: str) -> File:
@@ -181,16 +169,16 @@ CATALOGUE: Mapping[str, DatasetCard] = {
             "468d6672314218e164c8a892e577411c0b595efc9f2f7da40e038f1504da2b2a": "the official files"
         },
     ),
-    "sbd": _SBD_CARD(title="SBD val (Hariharan et al. 2011)", read=partial(_sbd, split="val")),
+    "sbd": _SBD_CARD(title="SBD val (Hariharan et al. 2011)", read=partial(sbd.read, split="val")),
     "sbd-train": _SBD_CARD(
-        title="SBD train (Hariharan et al. 2011)", read=partial(_sbd, split="train")
+        title="SBD train (Hariharan et al. 2011)", read=partial(sbd.read, split="train")
     ),
     "voc-val": DatasetCard(
         title="PASCAL VOC 2012 segmentation val (Everingham et al.)",
         licence="images under their Flickr licences",
         folders=("VOC2012", "VOCdevkit/VOC2012"),
         landmark="SegmentationObject",
-        read=partial(_voc, split="val"),
+        read=partial(voc.read, split="val"),
         archive=File(
             "VOCtrainval_11-May-2012.tar",
             ("http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",),

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
+from isbench.files.json_text import is_text
+from isbench.files.limits import open_regular
 from isbench.types import Dataset
 
 _BLOCK = 1 << 20
+_MOST_NAMES = 10  # most names that an error lists
 
 
 def digest_files(dataset: Dataset) -> dict[str, str]:
@@ -22,14 +26,27 @@ def fingerprint(dataset: Dataset, files: Mapping[str, str] | None = None) -> str
 
     Each file adds the line "<name> <sha256 in hex>" and a line feed; a name is a posix path
     relative to the folder of the data set. `files` are the digests, if already known. If the data
-    set was made in memory, every object is loaded and takes the place of a file.
+    set was made in memory, every object is loaded and takes the place of a file. Raises
+    IsbenchError for names that are not UTF-8.
     """
+    _check_names(dataset.name, dataset.keys)
     if files is None:
         files = digest_files(dataset) if dataset.files else _digest_objects(dataset)
     whole = sha256()
+    _check_names(dataset.name, files)
     for name in sorted(files):
         whole.update(f"{name} {files[name]}\n".encode())
     return whole.hexdigest()
+
+
+def _check_names(dataset: str, names: Iterable[str]) -> None:
+    """Raise IsbenchError for names that are not UTF-8, which no record can contain."""
+    if broken := sorted(name for name in (dataset, *names) if not is_text(name)):
+        listed = ", ".join(map(ascii, broken[:_MOST_NAMES]))
+        rest = f" and {len(broken) - _MOST_NAMES} more" if len(broken) > _MOST_NAMES else ""
+        raise IsbenchError(
+            f"data set {dataset!a} has names that are not UTF-8: {listed}{rest}; rename them"
+        )
 
 
 def digest_keys(keys: Iterable[str]) -> str:
@@ -40,7 +57,7 @@ def digest_keys(keys: Iterable[str]) -> str:
 def _digest_objects(dataset: Dataset) -> dict[str, str]:
     digests = {}
     for key in dataset.keys:
-        sample = dataset.load(key)
+        sample = load_sample(dataset, key)
         parts = (sample.image, sample.truth, sample.ignore, sample.initial)
         whole = sha256()
         for part in parts:
@@ -53,7 +70,7 @@ def digest_file(path: Path) -> str:
     """Return a file's sha256 in hex."""
     digest = sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:

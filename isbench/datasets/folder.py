@@ -1,4 +1,9 @@
-"""A user's folder: `images/` and `masks/` with equal stems; `stem__k` for several objects."""
+"""A user's folder: `images/` and `masks/` with equal stems; `stem__k` for several objects.
+
+`labels` says how the levels of a mask are read. Without it, 0 is background, 128 is not scored, and
+the one other level is the object. With "void", 255 is not scored either. With "instances", each
+level from 1 to 254 is an object, and 255 is not scored.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +12,94 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from isbench.datasets.image_io import check_mask, check_size, read_image, read_labels
+from isbench.datasets.faults import check_faults
+from isbench.datasets.image_io import (
+    check_mask,
+    check_size,
+    read_image,
+    read_indices,
+    read_labels,
+    read_stored,
+)
+from isbench.datasets.lists import VOID
 from isbench.datasets.pairs import match_by_order, match_by_stem
 from isbench.errors import IsbenchError
-from isbench.types import Dataset, Sample
+from isbench.types import Dataset, Mask, Sample
 
 IGNORED = 128
+LABELS = ("instances", "void")
+
+_SOFT = 32  # levels, from which a mask has soft edges rather than labels
+_BAND = 1 << 20  # pixels that are counted at once
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Loads objects by key; see `Dataset.load`. In a mask, 0 is background, 128 is not scored."""
+    """Loads objects by key; see `Dataset.load`."""
 
     root: Path
     files: Mapping[str, tuple[str, str]]  # key -> image file, mask file
+    labels: str = ""
+    levels: Mapping[str, int] | None = None  # of each object, with "instances"
 
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         image_file, mask_file = self.files[key]
-        check_mask(self.root / mask_file)
-        image, labels = read_image(self.root / image_file), read_labels(self.root / mask_file)
-        check_size(self.root / mask_file, labels, image)
-        ignore = labels == IGNORED
+        path = self.root / mask_file
+        check_mask(path)
+        image, labels = read_image(self.root / image_file), read_labels(path)
+        check_size(path, labels, image)
+        if self.levels is not None:
+            return Sample(key, image, labels == self.levels[key], labels == VOID)
+        _check_levels(path, labels, self.labels)
+        ignore: Mask = labels == IGNORED
+        if self.labels == "void":
+            ignore |= labels == VOID
         return Sample(key, image, np.greater(labels != 0, ignore), ignore)
 
 
-def read(name: str, root: Path) -> Dataset:
+def read(name: str, root: Path, labels: str = "") -> Dataset:
     """Return the data set in a folder.
 
-    Raises IsbenchError for an image without a mask, a mask without an image, or two masks of one
-    object.
+    Entries that are no images, such as dangling links, other formats and subfolders, are counted in
+    the notes. Raises DatasetFaults for an image without a mask, a mask without an image, two masks
+    of one object, and, with "instances", a mask without instances.
     """
     images, masks = match_by_stem(root, "images", "image"), match_by_stem(root, "masks", "mask")
+    faults = [*images.faults, *masks.faults]
     files: dict[str, tuple[str, str]] = {}
-    for stem, mask in masks.items():
-        image, object_name = _split_stem(stem, images)
-        if image not in images:
-            raise IsbenchError(
+    for stem, mask in masks.files.items():
+        image, object_name = _split_stem(stem, images.files)
+        if image not in images.files:
+            faults.append(
                 f"mask {root / mask} has no image: wanted {root / 'images' / image} with an image "
                 "suffix; add the image, or remove the mask"
             )
+            continue
         key = f"{image}#{object_name}"
         if key in files:
-            raise IsbenchError(
+            faults.append(
                 f"two masks for object {key}: {root / files[key][1]} and {root / mask}; remove one"
             )
-        files[key] = images[image], mask
-    without_mask = images.keys() - {key.rpartition("#")[0] for key in files}
-    if without_mask:
-        stem = min(without_mask)
-        raise IsbenchError(
-            f"image {root / images[stem]} has no mask: wanted {root / 'masks' / stem}.png "
+        files[key] = images.files[image], mask
+    for stem in sorted(images.files.keys() - {key.rpartition("#")[0] for key in files}):
+        faults.append(
+            f"image {root / images.files[stem]} has no mask: wanted {root / 'masks' / stem}.png "
             f"or {stem}__1.png; add the mask, or remove the image"
         )
+    levels: dict[str, int] | None = None
+    if labels == "instances":
+        files, levels = _split_instances(root, files, faults)
     files = match_by_order(files)
-    used = {file: root / file for pair in files.values() for file in pair}
-    return Dataset(name, tuple(files), Folder(root, files), used)
+    used: dict[str, Path] = {}
+    for image, mask in files.values():
+        # how masks are read is part of the fingerprint
+        used |= {image: root / image, mask + (f"?labels={labels}" if labels else ""): root / mask}
+    notes = (*images.notes, *masks.notes)
+    dataset = Dataset(name, tuple(files), Folder(root, files, labels, levels), used, notes=notes)
+    return check_faults(dataset, name, faults)
 
 
 def _split_stem(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
@@ -72,3 +108,82 @@ def _split_stem(stem: str, images: Mapping[str, str]) -> tuple[str, str]:
     # an object name with "#" would make "<image>#<object>" ambiguous
     alone = stem in images or not image or not object_name or "#" in object_name
     return (stem, "1") if alone else (image, object_name)
+
+
+def _split_instances(
+    root: Path, files: Mapping[str, tuple[str, str]], faults: list[str]
+) -> tuple[dict[str, tuple[str, str]], dict[str, int]]:
+    """Return the files and the level of each instance by key.
+
+    Instance 3 of the only mask of an image is "image#3", that of mask `image__k` is "image#k.3".
+    """
+    split: dict[str, tuple[str, str]] = {}
+    levels: dict[str, int] = {}
+    for key, (image, mask) in files.items():
+        try:
+            check_mask(root / mask)
+            found = [level for level in _list_levels(read_indices(root / mask)) if level != VOID]
+        except IsbenchError as error:
+            faults.append(str(error))
+            continue
+        if not found:
+            faults.append(
+                f"mask {root / mask} has no instance: wanted a level from 1 to 254; remove it"
+            )
+        stem, _, object_name = key.rpartition("#")
+        start = "" if Path(mask).stem == stem else f"{object_name}."
+        for level in found:
+            split[f"{stem}#{start}{level}"] = image, mask
+            levels[f"{stem}#{start}{level}"] = level
+    return split, levels
+
+
+def _check_levels(path: Path, labels: NDArray[np.uint8], how: str) -> None:
+    """Raise IsbenchError for a mask in which several levels or colours may mean several things."""
+    unscored = (IGNORED, VOID) if how == "void" else (IGNORED,)
+    found = [level for level in _list_levels(labels) if level not in unscored]
+    if len(found) <= 1 and not _has_several_colours(read_stored(path)):
+        return
+    if len(found) <= 1:
+        raise IsbenchError(
+            f"mask {path} has several colours; wanted black and one other: save one mask for each "
+            "object, or one of palette or grey levels and read it with labels=instances",
+            setting="labels",
+        )
+    shown = ", ".join(map(str, found[:6])) + (f" and {len(found) - 6} more" * (len(found) > 6))
+    remedy = "save one mask for each object"
+    if len(found) >= _SOFT:
+        remedy = "it looks like a mask with soft edges: save it with a threshold, as 0 and 255"
+    else:
+        remedy += ", or read the folder with labels=instances if each level is an object"
+        remedy += ", with labels=void if 255 is not scored" * (VOID in found)
+    raise IsbenchError(
+        f"mask {path} has the levels {shown}; wanted one level for the object, next to 0 and "
+        f"{' and '.join(map(str, unscored))}, which is not scored: {remedy}",
+        setting="labels",
+    )
+
+
+def _list_levels(labels: NDArray[np.uint8]) -> list[int]:
+    """Return the levels of a mask other than 0, in order."""
+    present = np.zeros(256, dtype=bool)
+    flat = labels.ravel()
+    for start in range(0, flat.size, _BAND):
+        present[flat[start : start + _BAND]] = True
+    return [int(level) for level in np.flatnonzero(present) if level]
+
+
+def _has_several_colours(stored: NDArray[np.uint8]) -> bool:
+    """Return whether a colour mask has two colours that are neither black nor the ignored grey."""
+    if stored.ndim == 2:
+        return False
+    black, ignored = 0, IGNORED * 0x010101
+    found: set[int] = set()
+    rows = max(1, _BAND // stored.shape[1])
+    for start in range(0, len(stored), rows):
+        red, green, blue = np.moveaxis(stored[start : start + rows].astype(np.uint32), 2, 0)
+        colours = (red << 16) | (green << 8) | blue
+        coloured = colours[(colours != black) & (colours != ignored)]
+        if coloured.size:
+            found |= {int(coloured.min()), int(coloured.max())}
+    return len(found) > 1

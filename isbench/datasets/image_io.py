@@ -6,21 +6,23 @@ moves clicks. Pillow reads label masks, because OpenCV converts a palette to col
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from isbench.datasets.image_damage import find_fault, open_header
+from isbench.datasets.jpeg import BROKEN, capture_c_stderr, decode_jpeg, is_jpeg
 from isbench.errors import IsbenchError
+from isbench.files.limits import read_regular
 from isbench.types import Image, Mask
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -30,10 +32,15 @@ DECODER = f"opencv {cv2.__version__}"  # of lossy formats; another decoder may m
 # (the function moved between OpenCV 4 and 5; 0 is silent in both)
 (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
-_JPEG, _SCAN, _END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers that cannot occur in a scan
-_BROKEN = "cannot be read as an image; replace the file"
 # the objects of an image come one after the other, so a few cached files are enough
 _CACHED = 4
+_PRINTS = (b"II", b"MM", b"\x89PNG")  # how files start of which C libraries print
+_DEPTHS = {
+    "I": "32 bits per pixel",
+    "F": "fractions",
+    **dict.fromkeys(("I;16", "I;16B"), "16 bits per pixel"),
+}
+_TRANSPARENT = "is partly transparent; wanted opaque: flatten it onto a background"
 _ORIENTATION = 0x0112  # EXIF tag
 _READ_LOG: ContextVar[dict[Path, str] | None] = ContextVar("read_log", default=None)
 
@@ -43,7 +50,8 @@ def read_image(path: Path) -> Image:
 
     A grey image gets three equal channels. Raises IsbenchError for a file that is not an image, has
     more than 8 bits per channel, or is partly transparent: there is no single way to convert those
-    to 8-bit RGB. Files with the same bytes give the same array.
+    to 8-bit RGB; and for one that is damaged, has several pages, or more than 104 megapixels. Files
+    with the same bytes give the same array.
     """
     image = _decode(read_bytes(path))
     if isinstance(image, str):
@@ -67,11 +75,20 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 
     A colour mask gives its grey level where its channels are equal, 255 elsewhere.
     """
-    stored = _read_stored(path)
+    stored = read_stored(path)
     if stored.ndim == 2:
         return stored
-    agree = (stored == stored[:, :, :1]).all(axis=2)
-    return _make_read_only(np.where(agree, stored[:, :, 0], np.uint8(255)))
+    red, green, blue = (stored[:, :, channel] for channel in range(3))
+    agree = (red == green) & (red == blue)  # an order faster than `all` over the last axis
+    return _make_read_only(np.where(agree, red, np.uint8(255)))
+
+
+def read_stored(path: Path) -> NDArray[np.uint8]:
+    """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB, uint8."""
+    stored = _decode_labels(read_bytes(path))
+    if isinstance(stored, str):
+        raise IsbenchError(f"mask {path} {stored}")
+    return stored
 
 
 def check_mask(path: Path) -> None:
@@ -90,7 +107,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
 
     Raises IsbenchError for a colour mask, which has lost the instance numbers.
     """
-    stored = _read_stored(path)
+    stored = read_stored(path)
     if stored.ndim != 2:
         raise IsbenchError(
             f"mask {path} has mode RGB; wanted a palette or 8-bit grey: use the published file"
@@ -103,10 +120,10 @@ def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -
     if mask.shape[:2] == image.shape[:2]:
         return
     got, wanted = (f"{a.shape[1]}x{a.shape[0]}" for a in (mask, image))
-    rotated = mask.shape[:2] == image.shape[1::-1]
+    swapped = mask.shape[:2] == image.shape[1::-1]
     remedy = (
-        "the image's EXIF data rotates it: save it upright, or rotate the mask"
-        if rotated
+        "one of them lies on its side, perhaps since EXIF data rotates the image: save both upright"
+        if swapped
         else "save the mask at the image's size"
     )
     raise IsbenchError(f"mask {path} is {got} pixels and its image {wanted}; {remedy}")
@@ -126,7 +143,7 @@ def record_reads() -> Iterator[dict[Path, str]]:
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises IsbenchError if it cannot be read."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     digests = _READ_LOG.get()
@@ -137,14 +154,39 @@ def read_bytes(path: Path) -> bytes:
 
 def describe_image(data: bytes) -> tuple[str, int] | None:
     """Return the format and the number of pixels from an image's header, None if it is no image."""
-    with suppress(Exception), Pillow.open(io.BytesIO(data)) as picture:  # it raises many types
+    with suppress(Exception), open_header(data) as picture:  # it raises many types
         return str(picture.format), picture.size[0] * picture.size[1]
     return None
 
 
+class ImageSize(NamedTuple):
+    """The size of an image in pixels as `read_image` returns it."""
+
+    height: int
+    width: int
+    rotated: bool = False  # by its EXIF data: the file stores it the other way
+
+
+def read_size(path: Path) -> ImageSize | None:
+    """Return the size of an image from its header, None if the file is no image.
+
+    The pixels are decoded only if EXIF data may rotate them.
+    """
+    with suppress(Exception), open_header(read_regular(path)) as picture:  # it raises many types
+        width, height = picture.size
+        if picture.getexif().get(_ORIENTATION, 1) in (0, 1, 2, 3, 4):
+            return ImageSize(height, width)
+        rows, cols = read_image(path).shape[:2]
+        return ImageSize(rows, cols, rotated=(rows, cols) != (height, width))
+    return None
+
+
 def decode_image(data: bytes) -> Image | str:
-    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong."""
-    return _decode(data)
+    """Return the image in a file's bytes like `read_image`, or a text that says what is wrong.
+
+    It is not cached, as `read_image` caches images.
+    """
+    return _decode.__wrapped__(data)
 
 
 @lru_cache(maxsize=_CACHED)
@@ -163,29 +205,32 @@ def _decode_colours(data: bytes) -> NDArray[np.uint8] | str:
 
 def _decode_bgr(data: bytes) -> NDArray[np.uint8] | str:
     """Return the pixels in OpenCV's channel order, or what is wrong with the file."""
-    jpeg = data.startswith(_JPEG)
-    if jpeg and data.rfind(_END) < data.rfind(_SCAN):  # OpenCV 4 would invent the rest
-        return _BROKEN
+    fault = find_fault(data)
+    if fault:
+        return fault
+    if is_jpeg(data):  # it has 8 bits and no alpha, so it needs no check
+        return decode_jpeg(data)
     buffer = np.frombuffer(data, np.uint8)
+    quiet = capture_c_stderr() if data.startswith(_PRINTS) else nullcontext()
     try:
-        if not jpeg:  # a JPEG has 8 bits and no alpha, so it needs no check
-            fault = _find_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+        with quiet:
+            fault = _find_depth_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
             if fault:
                 return fault
-        bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+            bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
     except cv2.error:
-        return _BROKEN
-    return _BROKEN if bgr is None else bgr.astype(np.uint8, copy=False)
+        return BROKEN
+    return BROKEN if bgr is None else bgr.astype(np.uint8, copy=False)
 
 
-def _find_fault(stored: NDArray[np.generic] | None) -> str | None:
+def _find_depth_fault(stored: NDArray[np.generic] | None) -> str | None:
     """Return why the stored pixels are not an 8-bit RGB image, None if they are."""
     if stored is None:
-        return _BROKEN
+        return BROKEN
     if stored.dtype != np.uint8:
         return f"has {8 * stored.dtype.itemsize} bits per channel; wanted 8: convert the file"
     if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
-        return "is partly transparent; wanted opaque: flatten it onto a background"
+        return _TRANSPARENT
     return None
 
 
@@ -195,44 +240,47 @@ def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _read_stored(path: Path) -> NDArray[np.uint8]:
-    """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB."""
-    stored = _decode_labels(read_bytes(path))
-    if isinstance(stored, str):
-        raise IsbenchError(f"mask {path} {stored}")
-    return stored
-
-
 @lru_cache(maxsize=_CACHED)
 def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
     """Return the stored pixels, or what is wrong with the file."""
+    fault = find_fault(data)
+    if fault is None and is_jpeg(data) and isinstance(decoded := decode_jpeg(data), str):
+        fault = decoded
+    if fault:
+        return fault
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about files that it then rejects
-            with Pillow.open(io.BytesIO(data)) as picture:
-                mode = picture.mode
-                stored = np.array(picture)
+        with open_header(data) as picture:
+            mode = picture.mode
+            stored = np.array(picture)
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        return _BROKEN
+        return BROKEN
     if mode == "1":
         stored = stored.astype(np.uint8) * np.uint8(255)
-    if mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
-        return f"has mode {mode}; wanted 8-bit grey, palette or RGB: convert the file"
+    if mode in ("LA", "RGBA"):
+        if (stored[:, :, -1] != 255).any():
+            return _TRANSPARENT
+        stored = stored[:, :, 0] if mode == "LA" else stored[:, :, :3]
+    elif mode != "RGB" and (stored.ndim != 2 or stored.dtype != np.uint8):
+        found = _DEPTHS.get(mode, f"mode {mode}")
+        return f"has {found}; wanted 8-bit grey, palette or RGB: convert the file"
     return _make_read_only(stored)
 
 
 @lru_cache(maxsize=_CACHED)
 def _find_mask_fault(data: bytes) -> str | None:
+    fault = find_fault(data)
+    if fault:
+        return fault
     try:
-        with Pillow.open(io.BytesIO(data)) as picture:
+        with open_header(data) as picture:
             if picture.getexif().get(_ORIENTATION, 1) != 1:
                 return "is rotated by its EXIF data; save it upright"
             palette = picture.getpalette() if picture.mode == "P" else None
             if palette and any(palette[:3]):
                 return "has a palette whose entry 0, the background, is not black; save it as grey"
-            lossy = picture.format == "JPEG"
+            lossy = picture.format in ("JPEG", "MPO")
             if lossy and set(np.unique(np.asarray(picture)).tolist()) - {0, 128, 255}:
                 return "is a JPEG with levels other than 0, 128 and 255; save it as PNG"
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-        return _BROKEN
+        return BROKEN
     return None

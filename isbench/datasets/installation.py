@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.datasets import load_dataset, user_datasets
+from filelock import FileLock, Timeout
+
+from isbench.datasets import user_datasets
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.faults import list_faults
 from isbench.datasets.fingerprints import digest_file
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
-from isbench.datasets.verify import Verdict, verify_dataset
+from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
 from isbench.files.download import fetch
 from isbench.types import File
 
+_DOWNLOADS = "downloads"
 _DEPTH = 4  # folders that may be nested around a data set in an archive
 _STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
 
@@ -70,12 +74,15 @@ def download_dataset(
     """
     card, root = find_installable(name), _to_folder(data)
     if (found := find_root(card, root)) is not None:
+        if card.archive is not None:  # left by a process that was killed after unpacking it
+            with suppress(OSError):
+                (root / _DOWNLOADS / card.archive.name).unlink(missing_ok=True)
         return found
     place(name, card, root)  # raises before the download, not after it
     if card.archive is None:
         raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
     file = replace(card.archive, urls=(*urls, *card.archive.urls))
-    archive = fetch(file, root / "downloads", partial(progress, file))
+    archive = fetch(file, root / _DOWNLOADS, partial(progress, file))
     try:
         target = install(name, card, archive, root)
     except Unusable:
@@ -136,12 +143,9 @@ def add_dataset(name: str, place: str, data: Path | str | None = None) -> Additi
     """
     root = _to_folder(data)
     resolved = resolve_place(place)  # what is read now is what is stored
-    verdict = verify_dataset(load_dataset(resolved, root))
+    verdict = verify_named(resolved, root)
     if verdict.faults:
-        raise IsbenchError(
-            f"{resolved} was not added: {len(verdict.faults)} objects cannot be read, the first: "
-            f"{verdict.faults[0]}"
-        )
+        raise list_faults(f"{resolved} was not added", verdict.faults)
     return Addition(user_datasets.add(name, resolved, root), verdict)
 
 
@@ -173,8 +177,8 @@ def install(name: str, card: DatasetCard, source: Path, data: Path) -> Path:
         )
     try:
         data.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".incoming-", dir=data) as scratch:
-            incoming = Path(scratch, "set")  # the scratch folder itself has mode 700
+        with _open_scratch(data, target.name) as scratch:
+            incoming = scratch / "set"  # the scratch folder itself has mode 700
             if source.is_dir():
                 _copy(_find_valid_root(name, card, source), incoming)
                 root = incoming
@@ -182,10 +186,16 @@ def install(name: str, card: DatasetCard, source: Path, data: Path) -> Path:
                 root = _unpack_set(name, card, source, incoming)
             root.replace(target)
     except OSError as error:
-        raise IsbenchError(
-            f"cannot import {source} into {data}: {error.strerror or error}"
-        ) from error
+        raise IsbenchError(f"cannot import {source} into {data}: {_describe(error)}") from error
     return target
+
+
+def _describe(error: OSError) -> str:
+    """Return the reason of an error; the first one, of the copy of a whole folder."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        path, _, reason = error.args[0][0]
+        return f"{path}: {reason}"
+    return error.strerror or str(error)
 
 
 def place(name: str, card: DatasetCard, data: Path) -> Path:
@@ -194,6 +204,31 @@ def place(name: str, card: DatasetCard, data: Path) -> Path:
     if target.exists():
         raise IsbenchError(f"{target} already exists; remove it to import {name} again")
     return target
+
+
+@contextmanager
+def _open_scratch(data: Path, name: str) -> Iterator[Path]:
+    """Yield an empty folder in `data` and remove it; what a killed process left is removed first.
+
+    Raises IsbenchError if another process has it open.
+    """
+    lock_path, scratch = data / f".incoming-{name}.lock", data / f".incoming-{name}"
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IsbenchError(
+            f"another process is importing {name} into {data}; wait until it has finished"
+        ) from None
+    try:
+        if scratch.exists():
+            shutil.rmtree(scratch)
+        scratch.mkdir(mode=0o700)
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        lock_path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _unpack_set(name: str, card: DatasetCard, archive: Path, into: Path) -> Path:
@@ -214,12 +249,35 @@ def _find_valid_root(name: str, card: DatasetCard, folder: Path) -> Path:
 
 
 def _copy(root: Path, into: Path) -> None:
-    """Copy the files of a data set as writable, without the scratch folders of imports."""
-    incoming = shutil.ignore_patterns(".incoming-*")
-    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=incoming)
+    """Copy the files of a data set as writable, without the scratch folders of imports.
+
+    Raises IsbenchError for an entry that cannot be copied as a file or a folder.
+    """
+    ignore = shutil.ignore_patterns(".incoming-*")
+
+    def choose(folder: str, names: list[str]) -> set[str]:
+        for name in names:
+            _check_entry(Path(folder, name))
+        return ignore(folder, names)
+
+    shutil.copytree(root, into, copy_function=shutil.copyfile, ignore=choose)
     for path in (into, *into.rglob("*")):
         if path.is_dir():
             path.chmod(path.stat().st_mode | stat.S_IRWXU)
+
+
+def _check_entry(path: Path) -> None:
+    """Raise IsbenchError for an entry that is no file and no folder, or leads to one above it."""
+    fault = ""
+    if path.is_symlink() and path.is_dir():
+        if path.parent.resolve().is_relative_to(path.resolve()):
+            fault = "is a link to a folder that contains it"
+    elif not path.exists():
+        fault = "is a dangling link"
+    elif not (path.is_file() or path.is_dir()):
+        fault = "is neither a file nor a folder"
+    if fault:
+        raise IsbenchError(f"{path} {fault}; remove it")
 
 
 def _find_root(folder: Path, card: DatasetCard) -> Path:

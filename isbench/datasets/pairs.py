@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isbench.datasets.faults import check_faults, is_one_line, join_names
 from isbench.datasets.image_io import SUFFIXES, check_size, read_colours, read_image
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 
 # the colours of a mask file, (H, W, 3) -> the object and the ignored pixels, both (H, W)
 Reading: TypeAlias = Callable[[NDArray[np.uint8]], tuple[Mask, Mask]]
+_JUNK = frozenset({"Thumbs.db", "desktop.ini"})  # that file managers add
 _Natural: TypeAlias = tuple[tuple[int, int, str], ...]  # sorts 2 before 10
 
 
@@ -65,52 +67,90 @@ def read(
 ) -> Dataset:
     """Return the data set in `root` with the objects whose names pass `keep`.
 
-    Raises IsbenchError for a stem that does not follow the layout, an image without a mask or a
-    mask without an image.
+    Entries that are no images are counted in the notes. Raises DatasetFaults for a stem that does
+    not follow the layout, an image without a mask or a mask without an image.
     """
     images = match_by_stem(root, layout.images, "image")
     masks = match_by_stem(root, layout.masks, "mask")
-    for stem in images.keys() ^ masks.keys():
-        present, missing = (images, "mask") if stem in images else (masks, "image")
-        folder = layout.masks if stem in images else layout.images
-        raise IsbenchError(
-            f"{root / present[stem]} has no {missing}: wanted {root / folder / stem} with an image "
-            f"suffix; add the {missing}, or remove the file"
+    faults = [*images.faults, *masks.faults]
+    for stem in sorted(images.files.keys() ^ masks.files.keys()):
+        present, missing = (images, "mask") if stem in images.files else (masks, "image")
+        folder = layout.masks if stem in images.files else layout.images
+        faults.append(
+            f"{root / present.files[stem]} has no {missing}: wanted {root / folder / stem} with an "
+            f"image suffix; add the {missing}, or remove the file"
         )
     files = {}
-    for stem in sorted(images):
+    for stem in sorted(images.files.keys() & masks.files.keys()):
         match = re.fullmatch(layout.stem, stem)
         if match is None:
-            raise IsbenchError(
-                f"{root / images[stem]} is not named {layout.wanted}; rename it, or remove it"
+            faults.append(
+                f"{root / images.files[stem]} is not named {layout.wanted}; rename it, or remove it"
             )
+            continue
         object_name = match.groupdict().get("object") or "1"
         if keep(object_name):
-            files[f"{match['image']}#{object_name}"] = images[stem], masks[stem]
+            files[f"{match['image']}#{object_name}"] = images.files[stem], masks.files[stem]
     files = match_by_order(files)
     used = {file: root / file for pair in files.values() for file in pair}
-    return Dataset(name, tuple(files), Pairs(root, files, layout.reading), used)
+    loader, notes = Pairs(root, files, layout.reading), (*images.notes, *masks.notes)
+    dataset = Dataset(name, tuple(files), loader, used, notes=notes)
+    return check_faults(dataset, f"data set {name}", faults)
 
 
-def match_by_stem(root: Path, folder: str, kind: str) -> dict[str, str]:
+class Listing(NamedTuple):
+    """The image files of a folder by stem, as posix paths, and what else is in it."""
+
+    files: Mapping[str, str]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
     """Return the image files of a folder by stem, as posix paths relative to `root`.
 
-    Raises IsbenchError if there are none, or two with one stem.
+    Two of one stem and names that cannot be recorded are faults; what is no image is counted in the
+    notes. Raises IsbenchError if there are none.
     """
     found: dict[str, str] = {}
-    for path in sorted(_list_files(root / folder)):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise IsbenchError(
+    faults: list[str] = []
+    others: dict[str, list[str]] = {}
+    for path in sorted(_list_entries(root / folder, kind)):
+        other = _describe_other(path)
+        if other:
+            others.setdefault(other, []).append(path.name)
+        elif not is_one_line(path.name):
+            faults.append(f"{kind} {str(path)!a} has a name that is not text; rename it")
+        elif path.stem in found:
+            faults.append(
                 f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; remove one"
             )
-        found[path.stem] = path.relative_to(root).as_posix()
-    if not found:
+        else:
+            found[path.stem] = path.relative_to(root).as_posix()
+    if not found and not faults:
         raise IsbenchError(
             f"no {kind}s in {root / folder}; wanted files ending in {', '.join(sorted(SUFFIXES))}"
         )
-    return found
+    counted = "; ".join(
+        f"{len(names)} {what} ({join_names(map(_print, names))})" for what, names in others.items()
+    )
+    notes = (f"left out in {folder}/: {counted}",) if others else ()
+    return Listing(found, tuple(faults), notes)
+
+
+def _describe_other(path: Path) -> str:
+    """Return what an entry is that is no image, "" for an image."""
+    if path.is_dir():
+        return "subfolder"
+    if not path.exists():
+        return "dangling link"
+    if not path.is_file():
+        return "special file"
+    return "" if path.suffix.lower() in SUFFIXES else (path.suffix.lower() or "without suffix")
+
+
+def _print(name: str) -> str:
+    return name if is_one_line(name) else ascii(name)
 
 
 def match_by_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
@@ -128,8 +168,12 @@ def _natural_key(text: str) -> _Natural:
     return tuple((1, int(p), p) if p.isdecimal() else (2, 0, p) for p in parts)
 
 
-def _list_files(folder: Path) -> Iterable[Path]:
+def _list_entries(folder: Path, kind: str) -> Iterable[Path]:
+    """Return what is in a folder, without hidden files and those of file managers."""
     try:
-        return [path for path in folder.iterdir() if path.is_file()]
+        entries = list(folder.iterdir())
     except OSError as error:
-        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error
+        raise IsbenchError(
+            f"cannot list {folder}: {error.strerror or error}; wanted a folder of {kind}s"
+        ) from error
+    return [path for path in entries if not path.name.startswith(".") and path.name not in _JUNK]

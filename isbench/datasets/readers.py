@@ -5,16 +5,21 @@ Not here: named data sets (`registry`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from isbench.datasets import folder
+from isbench.datasets.faults import DatasetFaults
 from isbench.errors import IsbenchError
-from isbench.extensions import Group, list_names, load_extension
+from isbench.extensions import Group, list_names, load_named, name_errors
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
+
+_LABELS = "?labels="  # in the place of a folder
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,7 @@ def reader_names() -> tuple[str, ...]:
 
 def load_reader(name: str) -> Reader:
     """Return an installed reader; raises IsbenchError if it is missing, broken or misnamed."""
-
-    def check(reader: Reader) -> None:
-        if reader.name != name:
-            raise IsbenchError(f"reader {name!r} is named {reader.name!r}; wanted the same name")
-
-    return load_extension(READERS, name, check)
+    return load_named(READERS, name)
 
 
 def list_forms() -> list[str]:
@@ -62,7 +62,8 @@ def resolve_place(name: str) -> str:
     reader, colon, place = name.partition(":")
     if not colon or reader not in reader_names():
         raise IsbenchError(f"place is {name}; wanted {' or '.join(list_forms())}")
-    return f"{reader}:{load_reader(reader).resolve(place)}"
+    with name_errors(f"reader {reader} cannot resolve {place}"):
+        return f"{reader}:{load_reader(reader).resolve(place)}"
 
 
 def _find_form(name: str) -> str:
@@ -72,39 +73,99 @@ def _find_form(name: str) -> str:
         return "..."
 
 
+def with_labels(names: Sequence[str], labels: str | None) -> tuple[str, ...]:
+    """Return names of data sets, of which each `folder:PATH` is read with these `labels`, if any.
+
+    Raises IsbenchError if there is no such name, or if it has labels already.
+    """
+    if labels is None:
+        return tuple(names)
+    form = f"{folder_reader.name}:"
+    if not any(name.startswith(form) and not split_labels(name)[1] for name in names):
+        raise IsbenchError(
+            f"labels is {labels} and the data set {', '.join(names)}; wanted {form}PATH, whose "
+            "masks it is for",
+            setting="labels",
+        )
+    return tuple(f"{name}{_LABELS}{labels}" if name.startswith(form) else name for name in names)
+
+
+def with_labels_of(name: str, recorded: str) -> str:
+    """Return the name of a data set; `folder:PATH` gets the labels of the recorded one, if any."""
+    form = f"{folder_reader.name}:"
+    if not (name.startswith(form) and recorded.startswith(form)) or split_labels(name)[1]:
+        return name
+    _, mark, labels = recorded.rpartition(_LABELS)
+    return f"{name}{mark}{labels}" if mark and labels in folder.LABELS else name
+
+
+def split_labels(place: str) -> tuple[str, str]:
+    """Return a folder and how its masks are read, "" if as one object each."""
+    path, mark, labels = place.rpartition(_LABELS)
+    if not mark:
+        return place, ""
+    if labels not in folder.LABELS:
+        raise IsbenchError(
+            f"labels is {labels!r}; wanted {' or '.join(folder.LABELS)}", setting="labels"
+        )
+    return path, labels
+
+
 def _read_folder(place: str, data: Path | None) -> Dataset:
+    place, labels = split_labels(place)
     path = Path(place).expanduser()
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
-    read = folder.read(f"folder:{path.resolve().name}", path)
-    return replace(read, longest_side=LONGEST_SIDE)
+    end = f"{_LABELS}{labels}" if labels else ""
+    whole = os.path.realpath(path)  # for a loop of links too, which Path.resolve refuses
+    complete = partial(
+        replace, longest_side=LONGEST_SIDE, place=f"{folder_reader.name}:{whole}{end}"
+    )
+    try:
+        read = folder.read(f"folder:{Path(whole).name}{end}", path, labels)
+    except DatasetFaults as error:
+        if error.rest is not None:
+            error.rest = complete(error.rest)
+        raise
+    return complete(read)
 
 
 def _read_coco(place: str, data: Path | None) -> Dataset:
     from isbench.datasets import coco  # pycocotools is slow to import
 
-    images, comma, annotations = place.rpartition(",")
-    if not comma:
+    images, file = _split_coco(place)
+    return coco.read(f"coco:{file.stem}", images, file)
+
+
+def _split_coco(place: str) -> tuple[Path, Path]:
+    """Return the folder of images and the annotation file, which may have commas in their names."""
+    commas = [at for at, character in enumerate(place) if character == ","]
+    splits = [(Path(place[:at]).expanduser(), Path(place[at + 1 :]).expanduser()) for at in commas]
+    if not splits:
         raise IsbenchError(f"data set 'coco:{place}'; wanted coco:{coco_reader.form}")
-    file = Path(annotations).expanduser()
-    return coco.read(f"coco:{file.stem}", Path(images).expanduser(), file)
+    there = [(images, file) for images, file in splits if images.is_dir() and file.is_file()]
+    if len(there) > 1:
+        found = " or ".join(f"{images} and {file}" for images, file in there)
+        raise IsbenchError(f"data set 'coco:{place}' may mean {found}; rename one of them")
+    return there[0] if there else splits[-1]
 
 
-def _resolve_path(place: str) -> str:
-    return str(Path(place).expanduser().resolve())
+def _resolve_folder(place: str) -> str:
+    path, labels = split_labels(place)
+    return os.path.realpath(Path(path).expanduser()) + (f"{_LABELS}{labels}" if labels else "")
 
 
 def _resolve_coco(place: str) -> str:
-    images, comma, annotations = place.rpartition(",")
-    return ",".join(map(_resolve_path, (images, annotations) if comma else (place,)))
+    return ",".join(os.path.realpath(path) for path in _split_coco(place))
 
 
 folder_reader = Reader(
     "folder",
     form="PATH",
     read=_read_folder,
-    summary="a folder with images/ and masks/ of equal stems",
-    resolve=_resolve_path,
+    summary="a folder with images/ and masks/ of equal stems; for label maps add ?labels=instances "
+    "or ?labels=void",
+    resolve=_resolve_folder,
 )
 coco_reader = Reader(
     "coco",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
+from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_bytes, read_image
-from isbench.datasets.lists import check_there, instances, read_list
+from isbench.datasets.lists import VOID, find_missing, instances, read_list
+from isbench.datasets.mat_file import read_field
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
 
@@ -30,7 +29,7 @@ class Sbd:
         """Return the object of this key."""
         stem, instance = self.places[key]
         image = read_image(self.root / "img" / f"{stem}.jpg")
-        path = self.root / "inst" / f"{stem}.mat"
+        path = _mat(self.root, stem)
         labels = _read_segmentation(path)
         check_size(path, labels, image)
         truth = labels == instance
@@ -41,23 +40,28 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """Return the instances of the images listed in `<split>.txt`.
 
     All instances are kept; the filter on the share of its box that a mask covers is for training.
+    Raises DatasetFaults for images that are missing and for instance files that cannot be read.
     """
-    stems = read_list(root / f"{split}.txt")
-    check_there(root / f"{split}.txt", (root / "img" / f"{stem}.jpg" for stem in stems))
-    places = instances(stems, lambda stem: _read_segmentation(root / "inst" / f"{stem}.mat"))
+    listed = root / f"{split}.txt"
+    stems = read_list(listed)
+    faults = find_missing(listed, (root / "img" / f"{stem}.jpg" for stem in stems))
+    places = instances(stems, lambda stem: _read_segmentation(_mat(root, stem)), faults)
     files = [f"{split}.txt", *(f"img/{stem}.jpg" for stem in stems)]
     files += [f"inst/{stem}.mat" for stem in stems]
     used = {file: root / file for file in files}
-    return Dataset(name, tuple(places), Sbd(root, places), used)
+    dataset = Dataset(name, tuple(places), Sbd(root, places), used)
+    return check_faults(dataset, f"data set {name}", faults)
+
+
+def _mat(root: Path, stem: str) -> Path:
+    return root / "inst" / f"{stem}.mat"
 
 
 def _read_segmentation(path: Path) -> NDArray[np.uint8]:
     """Return the (H, W) instance numbers of a .mat file, 0 for none."""
     try:
         return _decode(read_bytes(path))
-    except IsbenchError:
-        raise
-    except Exception as error:  # scipy raises many types for a damaged file
+    except ValueError as error:
         raise IsbenchError(
             f"{path} is not an SBD instance file (GTinst.Segmentation): {error}; replace it"
         ) from error
@@ -65,9 +69,14 @@ def _read_segmentation(path: Path) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _decode(data: bytes) -> NDArray[np.uint8]:
-    file: Any = io.BytesIO(data)
-    stored = np.asarray(loadmat(file)["GTinst"]["Segmentation"][0, 0], dtype=np.uint8)
+    stored = read_field(data, "GTinst", "Segmentation")
     if stored.ndim != 2:
-        raise ValueError(f"{stored.ndim} dimensions")
-    stored.flags.writeable = False
-    return stored
+        raise ValueError(f"it has {stored.ndim} dimensions")
+    wrong = ~((stored >= 0) & (stored < VOID))  # nan too
+    if stored.dtype.kind == "f":
+        wrong |= stored != np.floor(stored)
+    if wrong.any():
+        raise ValueError(f"it has the number {stored[wrong][0]}; wanted whole numbers, 0 to 254")
+    numbers = np.ascontiguousarray(stored, dtype=np.uint8)
+    numbers.flags.writeable = False
+    return numbers

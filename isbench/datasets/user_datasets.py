@@ -1,4 +1,8 @@
-"""The user's own data sets by name, listed in a small file in the data folder."""
+"""The user's own data sets by name, listed in a small file.
+
+The file is in the data folder, or in the user's configuration folder if the data folder is shared
+or read-only; both are read.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import config_folder, data_folder, is_own
+from isbench.datasets.faults import is_one_line
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
-from isbench.files.atomic import write_atomically
+from isbench.files.atomic import write_atomically, write_error
+from isbench.files.json_text import parse_json, refuse_repeated
+from isbench.files.limits import read_limited
 
 FILE = "own-sets.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -20,18 +27,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def list_user_datasets(data: Path | None = None) -> Mapping[str, str]:
     """Return `READER:PLACE` by name, with absolute paths.
 
-    Raises IsbenchError for a damaged file.
+    A name in the configuration folder precedes one in the data folder. Raises IsbenchError for a
+    damaged file.
     """
-    path = data_folder(data) / FILE
-    try:
-        found = json.loads(path.read_bytes())
-        return {str(name): str(place) for name, place in found.items()}
-    except FileNotFoundError:
-        return {}
-    except NotADirectoryError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise IsbenchError(f"cannot read {path} ({error}); fix it or delete it") from error
+    found: dict[str, str] = {}
+    for path in reversed(_list_files(data)):
+        found |= _read(path)
+    return dict(sorted(found.items()))
 
 
 def add(name: str, place: str, data: Path | None = None) -> str:
@@ -46,19 +48,54 @@ def add(name: str, place: str, data: Path | None = None) -> str:
         kind = "a built-in data set" if name in BUILT_IN else "a data set of a package"
         raise IsbenchError(f"{name} is {kind}; choose another name")
     stored = resolve_place(place)
-    _write({**list_user_datasets(data), name: stored}, data)
+    in_config, in_data = _list_files(data)
+    there = name in _read(in_config) or not is_own(data_folder(data))
+    path = in_config if there else in_data
+    _write(path, {**_read(path), name: stored})
     return stored
 
 
 def remove(name: str, data: Path | None = None) -> None:
     """Remove a name and keep its files; raises IsbenchError for an unknown name."""
-    stored = dict(list_user_datasets(data))
-    if name not in stored:
-        raise unknown("custom data set", name, stored)
-    del stored[name]
-    _write(stored, data)
+    known = list_user_datasets(data)
+    if name not in known:
+        raise unknown("custom data set", name, known)
+    for path in _list_files(data):
+        stored = _read(path)
+        if stored.pop(name, None) is not None:
+            _write(path, stored)
 
 
-def _write(sets: Mapping[str, str], data: Path | None) -> None:
-    text = json.dumps(sets, indent=1, sort_keys=True) + "\n"
-    write_atomically(data_folder(data) / FILE, text.encode())
+def _list_files(data: Path | None) -> tuple[Path, Path]:
+    """Return the file in the configuration folder and that in the data folder."""
+    return config_folder() / FILE, data_folder(data) / FILE
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        found = parse_json(read_limited(path), object_pairs_hook=refuse_repeated)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise IsbenchError(f"cannot read {path} ({error}); fix it or delete it") from error
+    if not isinstance(found, dict):
+        raise IsbenchError(f"cannot read {path} (it is no object); fix it or delete it")
+    for name, place in found.items():
+        valid = isinstance(place, str) and ":" in place and is_one_line(place)
+        if not (valid and _NAME.fullmatch(name)):
+            raise IsbenchError(
+                f"cannot read {path} (the entry {name!a} is {place!a:.60}; wanted a name and "
+                "READER:PLACE); fix it or delete it"
+            )
+    return found
+
+
+def _write(path: Path, sets: Mapping[str, str]) -> None:
+    if sets:
+        text = json.dumps(sets, indent=1, sort_keys=True) + "\n"
+        write_atomically(path, text.encode())
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from isbench.datasets import load_dataset
 from isbench.datasets.catalogue import DatasetCard
+from isbench.datasets.faults import DatasetFaults
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.metrics import image_of
 from isbench.types import Dataset
@@ -19,7 +23,7 @@ class Verdict:
 
     images: int
     objects: int
-    fingerprint: str | None  # None if a file is missing
+    fingerprint: str | None  # None if a file is missing, or the data set cannot be loaded
     faults: tuple[str, ...]
     empty: int  # objects without a scored pixel
     notes: tuple[str, ...]
@@ -30,7 +34,7 @@ def verify_dataset(dataset: Dataset) -> Verdict:
     faults, empty, content = [], 0, None
     for key in dataset.keys:
         try:
-            empty += not dataset.load(key).truth.any()
+            empty += not load_sample(dataset, key).truth.any()
         except IsbenchError as error:
             faults.append(str(error))
     try:
@@ -45,6 +49,23 @@ def verify_dataset(dataset: Dataset) -> Verdict:
         empty=empty,
         notes=dataset.notes,
     )
+
+
+def verify_named(name: str, data: Path | None = None) -> Verdict:
+    """Load a data set and every object of it and return the verdict.
+
+    All faults are listed, those that keep the data set from being loaded too. Raises IsbenchError
+    for an unknown name, and for a data set that is missing or not in its layout.
+    """
+    try:
+        return verify_dataset(load_dataset(name, data))
+    except DatasetFaults as error:
+        faults, rest = error.faults, error.rest
+    if rest is None:
+        return Verdict(0, 0, None, faults, 0, ())
+    verdict = verify_dataset(rest)
+    listed = dict.fromkeys((*faults, *verdict.faults))
+    return replace(verdict, faults=tuple(listed), fingerprint=None)
 
 
 def compare_with_card(card: DatasetCard | None, verdict: Verdict) -> tuple[str, ...]:

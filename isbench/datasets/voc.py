@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_image, read_indices
-from isbench.datasets.lists import VOID, check_there, instances, read_list
+from isbench.datasets.lists import VOID, find_missing, instances, read_list
 from isbench.types import Dataset, Sample
 
 
@@ -32,16 +33,19 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """Return the instances of the images listed in `ImageSets/Segmentation/<split>.txt`.
 
     Indices are read as stored: converting the palette's colours to grey would merge instances 1 and
-    16, 3 and 18, 6 and 21, 9 and 24.
+    16, 3 and 18, 6 and 21, 9 and 24. Raises DatasetFaults for images that are missing and for masks
+    that cannot be read.
     """
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)
-    check_there(root / listed, (root / "JPEGImages" / f"{stem}.jpg" for stem in stems))
-    places = instances(stems, lambda stem: read_indices(_mask(root, stem)))
+    images = (root / "JPEGImages" / f"{stem}.jpg" for stem in stems)
+    faults = find_missing(root / listed, images)
+    places = instances(stems, lambda stem: read_indices(_mask(root, stem)), faults)
     files = [listed, *(f"JPEGImages/{stem}.jpg" for stem in stems)]
     files += [f"SegmentationObject/{stem}.png" for stem in stems]
     used = {file: root / file for file in files}
-    return Dataset(name, tuple(places), Voc(root, places), used)
+    dataset = Dataset(name, tuple(places), Voc(root, places), used)
+    return check_faults(dataset, f"data set {name}", faults)
 
 
 def _mask(root: Path, stem: str) -> Path:

@@ -17,6 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
+from isbench.datasets.loading import check_sample
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.session import ObjectTurn, PredictorSession
@@ -157,7 +158,7 @@ class _ActiveObject:
 
 
 def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
-    _check(sample)
+    check_sample(sample)
     if rules.reject_empty and not sample.truth.any():
         raise IsbenchError(
             f"object {sample.key} has no scored pixel, which the strict preset rejects: "
@@ -167,34 +168,6 @@ def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObjec
     blank = np.zeros(sample.truth.shape, dtype=bool)
     start = blank if sample.initial is None else sample.initial
     return _ActiveObject(sample, start, masks=[] if keep_masks else None)
-
-
-def _check(sample: Sample) -> None:
-    """Raise IsbenchError for a sample that would be played or scored incorrectly."""
-    image = _describe_array(sample.image)
-    if not image.endswith(", 3) of uint8") or sample.image.ndim != 3 or not sample.image.size:
-        raise IsbenchError(f"object {sample.key}: image is {image}; wanted (H, W, 3) of uint8")
-    shape = sample.image.shape[:2]
-    masks = {"truth": sample.truth, "ignore": sample.ignore}
-    if sample.initial is not None:
-        masks["initial"] = sample.initial
-    for name, mask in masks.items():
-        if _describe_array(mask) != f"{shape} of bool":
-            raise IsbenchError(
-                f"object {sample.key}: {name} is {_describe_array(mask)}; wanted {shape} of bool, "
-                "the size of its image"
-            )
-    if (sample.truth & sample.ignore).any():
-        raise IsbenchError(
-            f"object {sample.key}: truth and ignore overlap; wanted truth without ignored pixels"
-        )
-
-
-def _describe_array(array: object) -> str:
-    """Return the shape and dtype of an array, or the type of anything else."""
-    if isinstance(array, np.ndarray):
-        return f"{array.shape} of {array.dtype}"
-    return f"a {type(array).__name__}"
 
 
 def _start(session: PredictorSession, active: _ActiveObject) -> None:

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 from isbench.datasets.image_io import record_reads
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation import engine
+from isbench.evaluation.repetition import RepeatedTurns
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
@@ -47,11 +49,13 @@ class Job:
     rules: Rules
     files: Mapping[Path, str]  # sha256 of each file at the start of the run
     save_masks: bool = False
+    repeated: str = ""  # the object whose first turns are asked again; "": none
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.card.place or self.model.card
         settings = self.model.options, self.model.runtime
-        return _rebuild_job, (card, settings, self.dataset, self.rules, self.files, self.save_masks)
+        rest = self.dataset, self.rules, self.files, self.save_masks, self.repeated
+        return _rebuild_job, (card, settings, *rest)
 
     def build(self, worker: int = 0) -> Predictor:
         """Build the predictor in this process; `worker`, from 0, selects the GPU if several."""
@@ -66,8 +70,27 @@ class Job:
     def play(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
         """Play objects with a predictor that `build` returned; yield games as they finish."""
         samples = map(self._load, keys)
+        # seconds are measured without batches only, and with them threads use the predictor
+        later = self.batch == 1
+        player = RepeatedTurns(predictor, later) if self.repeated in keys else predictor
         with opencv_threads(), name_model_in_errors(self.model.name):
-            yield from engine.play(predictor, samples, self.rules, self.batch, self.save_masks)
+            games = engine.play(player, samples, self.rules, self.batch, self.save_masks)
+            for game in games:
+                yield game._replace(note=self._ask_again(player, game.trajectory.key))
+
+    def _ask_again(self, player: Predictor, key: str) -> str:
+        """Return a note if the first turns of the run's first object get other masks now."""
+        if key != self.repeated or not isinstance(player, RepeatedTurns):
+            return ""
+        differing = player.count_differences(key)
+        if not differing:
+            return ""
+        return (
+            f"model {self.model.name} answers the same turn differently each time: the masks of "
+            f"the first clicks on object {key} changed at {differing} pixels when they were asked "
+            "again, so its games cannot be repeated; seed its random numbers in `predict`, and see "
+            "isbench.testing.check_predictor"
+        )
 
     @property
     def batch(self) -> int:
@@ -82,7 +105,7 @@ class Job:
     def _load(self, key: str) -> Sample:
         """Load an object; raises IsbenchError if its files changed since the run began."""
         with record_reads() as digests:
-            sample = self.dataset.load(key)
+            sample = load_sample(self.dataset, key)
         for path, digest in digests.items():
             if self.files.get(path, digest) != digest:
                 raise IsbenchError(

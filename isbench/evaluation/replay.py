@@ -14,17 +14,37 @@ from isbench.evaluation.job import opencv_threads
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card
+from isbench.models.registry import (
+    NONE_TRUSTED,
+    Trusted,
+    check_libraries,
+    load_recorded_card,
+    parse_options,
+)
 from isbench.storage.store import spec_digest
-from isbench.types import Click, Dataset, LoadedModel, Mask, Predictor, Runtime, Sample, Spec, Turn
+from isbench.types import (
+    Click,
+    Dataset,
+    LoadedModel,
+    Mask,
+    Predictor,
+    Runtime,
+    Sample,
+    Spec,
+    Turn,
+)
 
 
-def model_from_spec(spec: Spec) -> LoadedModel:
+def model_from_spec(spec: Spec, trusted: Trusted = NONE_TRUSTED) -> LoadedModel:
     """Return the model of a run with its options, weights, device and precision.
 
-    Raises IsbenchError for a model, weights or a device that is not available.
+    Only installed models and those in `trusted` are imported (see `load_recorded_card`). Raises
+    IsbenchError for a model, weights or a device that is not available, and for options that the
+    model does not have.
     """
-    card, options = load_card(spec.model), dict(spec.options)
+    card, options = load_recorded_card(spec.model, trusted), dict(spec.options)
+    parse_options(card, options)
+    check_libraries(card)
     if spec.weights is None or card.networks is None:
         return LoadedModel(card, options)
     from isbench.nn.runtime import backends, compute  # import torch, so only for networks

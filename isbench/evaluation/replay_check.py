@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from isbench import metrics
+from isbench.datasets.loading import load_sample
 from isbench.evaluation.engine import play
 from isbench.storage import store
 from isbench.types import Click, Dataset, Predictor, Rules, Sample, Trajectory
@@ -49,7 +50,7 @@ def replay_games(
     for game in trajectories:
         if game.key in keys:
             shorter_game, shorter_rules = shorten(game, rules, depth.clicks)
-            now = play_again(predictor, dataset.load(game.key), shorter_rules)
+            now = play_again(predictor, load_sample(dataset, game.key), shorter_rules)
             games.append(ReplayedGame(shorter_game, now))
     return games
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isbench.evaluation.clickers.registry import parse_clicker
-from isbench.protocol import find_preset
+from isbench.protocol import check_stop_iou, find_preset
 from isbench.types import Rules
 
 
@@ -22,9 +22,9 @@ def rules(
     preset : str
         The protocol: ritm-2021 or strict (docs/protocol.md).
     max_clicks : int
-        Maximum clicks per object.
+        Maximum clicks per object, 1 to 1000.
     stop_iou : float
-        The IoU at which a game ends; above 1: never, which gives full games.
+        The IoU at which a game ends; above 1, up to 2: never, which gives full games.
     clicker : str or None
         The simulated user, a name with parameters as in "jitter:2"; None: that of the preset.
     seed : int
@@ -41,6 +41,7 @@ def rules(
         For an unknown preset or clicker, wrong parameters, and values that no game can follow.
     """
     fixed = find_preset(preset)
+    check_stop_iou(stop_iou)
     return Rules(
         max_clicks=max_clicks,
         stop_iou=stop_iou,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -17,13 +18,15 @@ from isbench.evaluation.executors.processes import Executor, LostObject, play_he
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
+from isbench.files.json_text import is_text
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import check_card
+from isbench.models.registry import check_card, check_libraries
 from isbench.models.source import digest_source
+from isbench.protocol import check_stop_iou
 from isbench.storage import run_file, saved_masks, store
-from isbench.storage.environment import describe_environment
+from isbench.storage.environment import LoadMeter, describe_environment
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Shard
 from isbench.types import (
@@ -127,6 +130,7 @@ def run(
         If the clicker breaks its contract.
     """
     part = _check_arguments(workers, shard)
+    check_stop_iou(rules.stop_iou)
     model, dataset = _load(model, dataset, watch)
     files, out = digest_files(dataset), Path(out)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
@@ -134,9 +138,10 @@ def run(
     check_again = partial(_recheck, model, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
+        run_file.clean_up(out, spec)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not saved_masks.read(existing.path):
+        if save_masks and not saved_masks.exist(existing.path):
             watch.note("it was played without saving masks: reports recompute them")
         return existing
     check_model(model)
@@ -153,13 +158,15 @@ def run(
             keys = _keys_of_shard(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
+            meter = LoadMeter()
+            job = replace(job, repeated=_choose_repeated(keys, file.recorded, model))
             for game in executor(job, _make_chunks(keys, file.recorded, job), workers):
                 if isinstance(game, LostObject):
                     lost.append(game)
                     watch.note(_describe_lost(game))
                 elif game.trajectory.key not in file.recorded:
-                    file.append(game)
-                    watch.add_game(game)
+                    _record(file, game, watch)
+            _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
     return store.read(store.run_path(out, spec, part))
@@ -183,8 +190,11 @@ def _load(
 ) -> tuple[LoadedModel, Dataset]:
     """Return the loaded model, with the data set's options, and the data set."""
     model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
-    dataset = datasets.load_dataset(dataset) if isinstance(dataset, str) else dataset
+    if isinstance(dataset, str):
+        dataset = datasets.load_dataset(dataset)
+    datasets.check_keys(dataset.keys, f"data set {dataset.name}")
     check_card(model.card)
+    check_libraries(model.card)
     return with_dataset_defaults(model, dataset), dataset
 
 
@@ -232,10 +242,19 @@ def _start_session(
             "file away"
         )
     warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
-    session = {**describe_environment(), **facts, "started": _timestamp(), "warnings": warnings}
+    # a place that is not UTF-8 cannot be recorded: its files are found by `--dataset` only
+    place = {"place": dataset.place} if dataset.place and is_text(dataset.place) else {}
+    started = {"started": _timestamp(), "warnings": warnings}
+    session = {**describe_environment(), **facts, **place, **started}
     file.session(session)
     for warning in warnings:
         watch.note(warning)
+
+
+def _record_load(file: run_file.RunFile, meter: LoadMeter, executor: Executor) -> None:
+    """Record how busy this machine was, if it played the objects."""
+    if executor is play_here:
+        file.load(meter.read())
 
 
 def _read_recorded(file: run_file.RunFile) -> Trajectories:
@@ -254,6 +273,21 @@ def _refuse_lost(file: run_file.RunFile, lost: Sequence[LostObject]) -> None:
             f"{lost[0].exit_code}); the other {len(file.recorded)} objects are recorded in "
             f"{file.path}: run the same command again to retry"
         )
+
+
+def _record(file: run_file.RunFile, game: Game, watch: Watch) -> None:
+    """Append a game to the run file, and report it."""
+    file.append(game)
+    watch.add_game(game)
+    if game.note:
+        watch.note(game.note)
+
+
+def _choose_repeated(keys: Sequence[str], recorded: Container[str], model: LoadedModel) -> str:
+    """Return the object whose first turns are asked again, "" for a model that may change."""
+    if model.card.adaptive:
+        return ""
+    return next((key for key in keys if key not in recorded), "")
 
 
 def _make_chunks(

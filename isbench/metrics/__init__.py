@@ -11,6 +11,7 @@ from isbench.metrics.clicks import (
     curves,
     find_failures,
     find_failures_ritm,
+    has_scored_pixels,
     image_of,
 )
 from isbench.metrics.metric import (
@@ -50,6 +51,7 @@ __all__ = [
     "find_failures",
     "find_failures_ritm",
     "find_metric",
+    "has_scored_pixels",
     "image_of",
     "list_metrics",
     "make_games",

@@ -31,6 +31,16 @@ def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
     return iou
 
 
+def has_scored_pixels(game: Trajectory) -> bool:
+    """Return whether an object has a pixel that is scored, as far as its game shows.
+
+    The union of its scored pixels and a mask is then never empty; and a user clicks on them, or a
+    mask has some of them.
+    """
+    touched = any(click.positive for click in game.clicks) or any(one for one, _ in game.overlap)
+    return touched and all(union for _, union in game.overlap)
+
+
 def clicks_to(iou: Floats, target: float) -> NDArray[np.int64]:
     """Return the NoC, (N,) from (N, K): clicks needed to reach `target`, K if never reached."""
     reached = iou >= target
@@ -86,10 +96,10 @@ def bootstrap(
     Returns
     -------
     low, high : (M,) arrays
-        nan if there is only one cluster.
+        nan if there are less than two clusters.
     """
-    _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    count = int(inverse.max()) + 1
+    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    count = len(names)
     if count < 2:
         undefined = np.full(values.shape[1], np.nan)
         return undefined, undefined

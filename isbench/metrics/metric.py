@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
-from isbench.metrics.clicks import Floats, bootstrap, curves, image_of
+from isbench.metrics.clicks import Floats, bootstrap, curves, has_scored_pixels, image_of
 from isbench.protocol import has_full_games
 from isbench.types import Rules, Trajectory
 
@@ -34,6 +34,7 @@ class Games:
     clicks: NDArray[np.int64]  # (N,) clicks played
     images: tuple[str, ...]  # (N,) the image of each object
     seconds: Floats  # (N, K) that `predict` took for each click; nan: not measured or not played
+    scored: NDArray[np.bool_]  # (N,) whether the object has a scored pixel; others have no IoU@k
     _whole: Sequence[Trajectory]
 
     @property
@@ -70,8 +71,8 @@ class Metric:
         "lower" or "higher"; comparisons count wins by it.
     summary : str
         How the objects are summarised: "mean with interval" (a 95 % bootstrap interval over
-        images), "mean", "mean over clicks" (objects weigh as many as their clicks, nan is left
-        out) or "sum".
+        images), "mean" (nan is left out for objects without a scored pixel), "mean over clicks"
+        (objects weigh as many as their clicks, nan is left out) or "sum".
     view : str
         The table that has its column, next to the table "all": "noc", "nof", "iou", "time" or
         another name, which `isbench report --table` then prints. Metrics of "noc" are compared.
@@ -138,15 +139,17 @@ def make_games(
     """
     iou, times = (np.full((len(trajectories), budget), np.nan) for _ in range(2))
     clicks, images = np.zeros(len(trajectories), np.int64), []
+    scored = np.ones(len(trajectories), dtype=bool)
     for number, game in enumerate(trajectories):
         iou[number] = curves([game], budget)[0]
         clicks[number] = min(budget, len(game.clicks))
         images.append(image_of(game.key))
+        scored[number] = has_scored_pixels(game)
         measured = (seconds or {}).get(game.key, ())[: clicks[number]]
         times[number, : len(measured)] = measured
-    for array in (iou, times, clicks):
+    for array in (iou, times, clicks, scored):
         array.flags.writeable = False  # every metric gets the same arrays
-    return Games(rules, budget, iou, clicks, tuple(images), times, trajectories)
+    return Games(rules, budget, iou, clicks, tuple(images), times, scored, trajectories)
 
 
 def compute_values(metric: Metric, games: Games) -> Values | None:
@@ -188,7 +191,9 @@ def summarise(metrics: Sequence[Metric], games: Games) -> dict[str, Figure]:
 
 
 def _mean(values: Values, games: Games) -> float:
-    return float(values.mean())
+    """Return the mean; an object without a scored pixel is left out where it has no value."""
+    known = values[games.scored | ~np.isnan(values.astype(np.float64))]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _mean_over_clicks(values: Values, games: Games) -> float:

@@ -39,7 +39,9 @@ def _find_failures_ritm(games: Games, target: float) -> Values | None:
 
 
 def _take_iou(games: Games, click: int) -> Values | None:
-    return games.iou[:, click - 1] if games.are_full and click <= games.budget else None
+    if not games.are_full or click > games.budget:
+        return None
+    return np.where(games.scored, games.iou[:, click - 1], np.nan)
 
 
 def _average_seconds(games: Games) -> Values | None:

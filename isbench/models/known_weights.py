@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +10,8 @@ from typing import NamedTuple
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.files.download import describe_mismatch
-from isbench.models.registry import load_card, model_names
-from isbench.models.weights import weights_folder
+from isbench.models.registry import describe_missing_library, load_card, model_names
+from isbench.models.weights import RANDOM, weights_folder
 from isbench.types import File, ModelCard
 
 
@@ -37,6 +38,45 @@ def list_weights(card: ModelCard) -> tuple[Weights, ...]:
         elif file.sha256:
             published.append(Weights(name, file.sha256, None))
     return (*bundled, *published)
+
+
+def describe_readiness(card: ModelCard) -> str:
+    """Return "ready", or what a model needs before it plays with its default options.
+
+    Raises IsbenchError like `list_weights`.
+    """
+    if missing := describe_missing_library(card):
+        return missing
+    if card.networks is None:
+        return "ready"
+    known = {weights.name: weights for weights in list_weights(card)}
+    here = [name for name, weights in known.items() if weights.path is not None]
+    if list(card.bundled)[:1] == here[:1] and here:
+        return "ready"
+    if card.weights:
+        return _describe_published(card, here)
+    reason = card.unreleased or "its weights were never released"
+    return f"no weights: {reason}; it needs `--weights FILE`, or `--weights {RANDOM}` for a trial"
+
+
+def _describe_published(card: ModelCard, here: Sequence[str]) -> str:
+    """Return whether the published weights are on this machine, and how to choose or get them."""
+    absent = [name for name in card.weights if name not in here]
+    if not absent and len(here) == 1:
+        return "ready"
+    states = [f"ready with {_join_options(here, {})}"] if here else []
+    if absent:
+        states.append(f"needs a download, with {_join_options(absent, card.weights)}")
+    return "; ".join(states)
+
+
+def _join_options(names: Sequence[str], files: Mapping[str, File]) -> str:
+    """Return the options that choose weights, each with the size of its file if that is known."""
+    sizes = {name: file.size for name, file in files.items() if file.size is not None}
+    return " or ".join(
+        f"`--weights {name}`" + (f" ({sizes[name] / 1e6:.0f} MB)" if name in sizes else "")
+        for name in names
+    )
 
 
 def find_weights(card: ModelCard, digest: str) -> tuple[Path, ...]:

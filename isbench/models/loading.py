@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from isbench.errors import IsbenchError, Unfit, check_least
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card, parse_options
+from isbench.models.registry import check_libraries, load_card, parse_options
 from isbench.models.weights import Progress, load_weights
 from isbench.types import LoadedModel, ModelCard, Runtime, Scalar
 
@@ -61,6 +61,7 @@ def load_model(
         For an unknown name or value, and for settings of networks if the model has none.
     """
     card = load_card(model) if isinstance(model, str) else model
+    check_libraries(card)
     values = parse_options(card, options or {})
     if card.networks is None:
         _refuse_settings(card, weights, device, precision, threads, backend)

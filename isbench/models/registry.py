@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import (
     Group,
     check_name_and_version,
+    check_same_name,
     find_entry_point,
+    find_package_of,
     import_object,
     list_names,
 )
+from isbench.extras import describe_missing
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
+Trusted: TypeAlias = Mapping[str, ModelCard]  # name in run files -> card
+NONE_TRUSTED: Trusted = MappingProxyType({})
 MODELS = Group("isbench.models", "model", ModelCard)
 
 
@@ -31,9 +38,58 @@ def model_names() -> tuple[str, ...]:
 def load_card(name: str) -> ModelCard:
     """Return the card of a model; `name` is an installed model or `package.module:card`.
 
-    Raises IsbenchError for an unknown name, a module that fails to import, and an invalid card.
+    `package.module:card` runs code of the current folder, so it must come from the user and never
+    from a file (see `load_recorded_card`). Raises IsbenchError for an unknown name, a module that
+    fails to import, and an invalid card.
     """
     return _import_card(_find_card(name))
+
+
+def load_recorded_card(name: object, trusted: Trusted = NONE_TRUSTED) -> ModelCard:
+    """Return the card of the model that a run file names: an installed one, or a trusted one.
+
+    A run file may come from anybody, so a `package.module:card` in it is never imported. `trusted`
+    is what `load_trusted_cards` returns. Raises IsbenchError for any other name.
+    """
+    if isinstance(name, str) and name in trusted:
+        return trusted[name]
+    if not isinstance(name, str) or ":" in name:
+        raise IsbenchError(
+            f"the run file names the model {name!r}, which is not installed, and code that a file "
+            "names is not imported; install the model's package, or pass its package.module:card "
+            "as a trusted model if you trust the code",
+            setting="trust_model",
+        )
+    try:
+        return _import_card(find_entry_point(MODELS, name))
+    except IsbenchError as error:
+        if name in model_names():
+            raise
+        raise IsbenchError(
+            f"{error}; install its package, or pass its package.module:card as a trusted model",
+            setting="trust_model",
+        ) from error
+
+
+def load_trusted_cards(names: Iterable[str]) -> dict[str, ModelCard]:
+    """Return the cards of `package.module:card` names, by these and by the names on the cards.
+
+    An installed model keeps its name. Raises IsbenchError for another name, and for a card that
+    cannot be imported.
+    """
+    cards: dict[str, ModelCard] = {}
+    for name in names:
+        if ":" not in name:
+            raise IsbenchError(
+                f"trusted model is {name!r}; wanted package.module:card: installed models need no "
+                "trust",
+                setting="trust_model",
+            )
+        card = load_card(name)
+        cards[name] = card
+        if card.name not in model_names():
+            cards[card.name] = card
+    return cards
 
 
 def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -65,6 +121,23 @@ def check_card(model: ModelCard) -> None:
             )
 
 
+def check_libraries(card: ModelCard) -> None:
+    """Raise IsbenchError, with the remedy, for a library on the card that is not installed."""
+    if missing := describe_missing_library(card):
+        raise IsbenchError(f"model {card.name} {missing}")
+
+
+def describe_missing_library(card: ModelCard) -> str:
+    """Return which library of a model is not installed and how to install it, "" if none is."""
+    missing = next((name for name, version in card.libraries.items() if not version), None)
+    return "" if missing is None else f"needs {describe_missing(missing, find_package(card))}"
+
+
+def find_package(card: ModelCard) -> str:
+    """Return the package that installs a model, "" for one that is named by its module."""
+    return find_package_of(MODELS, card.place)
+
+
 def _find_card(name: str) -> EntryPoint:
     """Return the entry point of an installed model, or one for `package.module:card`."""
     if ":" not in name:
@@ -80,9 +153,6 @@ def _find_card(name: str) -> EntryPoint:
 def _import_card(point: EntryPoint) -> ModelCard:
     card = import_object(MODELS, point)
     check_card(card)
-    if ":" not in point.name and card.name != point.name:
-        raise IsbenchError(
-            f"model {point.name!r} ({point.value}) has a card named {card.name!r}; wanted the same "
-            "name"
-        )
+    if ":" not in point.name:
+        check_same_name(MODELS, point.name, card)
     return replace(card, place=point.value)

@@ -64,8 +64,8 @@ def load_weights(
         file = card.weights[weights]
         on_progress = partial(progress, file)
         paths = [fetch(file, weights_folder(), on_progress, _REMEDY)]
-    elif Path(weights).is_file():
-        paths = [Path(weights)]
+    elif Path(weights).expanduser().is_file():
+        paths = [Path(weights).expanduser()]
     else:
         paths = [_find_file(card, name) for name in weights.split(",")]
     digest = "+".join(map(digest_file, paths))
@@ -101,7 +101,7 @@ def _default_weights(card: ModelCard) -> str:
 
 
 def _find_file(card: ModelCard, name: str) -> Path:
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_file():
         return path
     if path.suffix or path.parent != Path():

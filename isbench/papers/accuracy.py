@@ -37,7 +37,7 @@ def make_text_table(records: Records, cells: Sequence[Cell]) -> TextTable:
     provenance: list[str] = []
     for row, candidate in records.candidates.items():
         row_cells = cells_of(row, cells)
-        name = "" if candidate is None else row.name
+        name = "" if candidate is None and row not in records.faults else row.name
         shown = (format_cell(cell, table.intervals) for cell in row_cells)
         rows.append((row.system, row.backbone, row.trained_on, name, *shown))
         provenance += describe_provenance(row, row_cells, records)

@@ -19,7 +19,8 @@ from isbench.storage.store import Run
 def collect_records(table: PaperTable, runs: Sequence[Run]) -> Records:
     """Return the records for a table of a paper."""
     more = table.add_rows(list_bundling_models()) if table.add_rows is not None else ()
-    return Records(table, find_candidates([*table.rows, *more]), runs)
+    candidates = find_candidates([*table.rows, *more])
+    return Records(table, candidates.found, runs, candidates.faults)
 
 
 def make_table(records: Records) -> tuple[TextTable, list[Cell]]:

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from isbench.datasets.registry import load_dataset_card
+from isbench.errors import IsbenchError
 from isbench.evaluation.spec import LEFT_TO_DATA
 from isbench.models.known_weights import Weights, list_weights
-from isbench.models.registry import load_card, model_names, parse_options
+from isbench.models.registry import (
+    describe_missing_library,
+    load_card,
+    model_names,
+    parse_options,
+)
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
 
@@ -38,7 +45,10 @@ class Candidate:
 
 
 def find_candidate(row: Row) -> Candidate | None:
-    """Return the candidate of a row, None if isbench has no such model."""
+    """Return the candidate of a row, None if isbench has no such model.
+
+    Raises IsbenchError for a model that cannot be imported, and for weights that are damaged.
+    """
     if row.model not in model_names():
         return None
     return make_candidate(load_card(row.model), row)
@@ -48,7 +58,7 @@ def make_candidate(card: ModelCard, row: Row) -> Candidate:
     """Return the row's candidate with this card."""
     options = parse_options(card, dict(row.options))
     if card.networks is None:
-        return Candidate(card, options)
+        return Candidate(card, options, why_not=describe_missing_library(card))
     known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
         matching = tuple(known[name] for name in (row.weights,) if name in known)
@@ -59,9 +69,23 @@ def make_candidate(card: ModelCard, row: Row) -> Candidate:
     return Candidate(card, options, matching, any_trained=not matching, why_not=why_not)
 
 
-def find_candidates(rows: Sequence[Row]) -> Mapping[Row, Candidate | None]:
-    """Return the candidate of each row."""
-    return {row: find_candidate(row) for row in rows}
+class Candidates(NamedTuple):
+    """The candidate of each row, None without one, and why the models of some are unusable."""
+
+    found: Mapping[Row, Candidate | None]
+    faults: Mapping[Row, str]
+
+
+def find_candidates(rows: Sequence[Row]) -> Candidates:
+    """Return the candidate of each row: a model that is unusable costs its own row only."""
+    found: dict[Row, Candidate | None] = {}
+    faults: dict[Row, str] = {}
+    for row in rows:
+        try:
+            found[row] = find_candidate(row)
+        except IsbenchError as error:  # a package that is broken, or damaged weights
+            found[row], faults[row] = None, str(error)
+    return Candidates(found, faults)
 
 
 def _explain_missing(card: ModelCard, row: Row) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from isbench.papers.candidates import Candidate
@@ -21,6 +21,7 @@ from isbench.papers.run_selection import (
     measure,
     select_run,
 )
+from isbench.reporting.text_table import escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -34,6 +35,7 @@ class Records:
     table: PaperTable
     candidates: Mapping[Row, Candidate | None]
     runs: Sequence[Run]
+    faults: Mapping[Row, str] = field(default_factory=dict)  # why a row's model cannot be loaded
 
 
 class Cell(NamedTuple):
@@ -82,7 +84,9 @@ def format_cell(cell: Cell, interval: bool = False) -> str:
 
 
 def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> Iterator[str]:
-    """Yield how a row's figures were measured, and which cells are blank because runs conflict."""
+    """Yield how a row's figures were measured, and which cells are blank and why."""
+    if row in records.faults:
+        yield f"{row.name} is left blank: {records.faults[row]}."
     runs = list(
         {
             cell.selection.run.path: cell.selection.run for cell in found if cell.selection.run
@@ -127,7 +131,7 @@ def format_cells(found: Sequence[Cell]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADS)
-    writer.writerows(map(_line, found))
+    writer.writerows(map(escape_csv, _line(cell)) for cell in found)
     return buffer.getvalue()
 
 

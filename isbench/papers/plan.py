@@ -93,7 +93,8 @@ def _explain_models_left_out(records: Sequence[Records]) -> Iterator[str]:
     names_by_reason: dict[str, list[str]] = {}
     for records_of_table in records:
         for row, candidate in records_of_table.candidates.items():
-            reason = "isbench has no such model" if candidate is None else candidate.why_not
+            missing = records_of_table.faults.get(row, "isbench has no such model")
+            reason = missing if candidate is None else candidate.why_not
             names = names_by_reason.setdefault(reason, [])
             shown = row.name or row.system
             name = f"{shown} ({row.trained_on})" if row.trained_on else shown

@@ -25,8 +25,8 @@ from isbench.evaluation.replay_check import (
 )
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.compare import run_title
-from isbench.reporting.writer import choose_runs
 from isbench.storage.environment import processor
 from isbench.storage.processors import is_on_processor, read_processors
 from isbench.storage.store import Run, digest_of_path
@@ -66,10 +66,11 @@ def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[F
         path = results / name
         try:
             found = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             yield Finding(
                 "drift",
-                f"cannot read {path} ({error.strerror or error}); write it with `isbench reproduce "
+                f"cannot read {path} ({reason}); write it with `isbench reproduce "
                 f"--budget none --paper {paper.name}`",
             )
             continue

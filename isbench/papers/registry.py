@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from isbench.datasets.registry import dataset_names
 from isbench.errors import IsbenchError, unknown
-from isbench.extensions import Group, list_names, list_own_names, load_extension
+from isbench.extensions import Group, list_names, list_own_names, load_named
 from isbench.papers.paper import Paper, PaperTable
 
 PAPERS = Group("isbench.papers", "paper", Paper)
@@ -23,11 +23,7 @@ def load_paper(name: str | None = None) -> Paper:
     Raises IsbenchError for an unknown name, a paper that cannot be imported or was given another
     name than its entry point, and a question about a data set that isbench does not know.
     """
-    chosen = _find_own_name() if name is None else name
-    paper = load_extension(PAPERS, chosen, _check_datasets)
-    if paper.name != chosen:
-        raise IsbenchError(f"paper {chosen!r} is named {paper.name!r}; wanted the same name")
-    return paper
+    return load_named(PAPERS, _find_own_name() if name is None else name, _check_datasets)
 
 
 def find_table(name: str) -> PaperTable | None:

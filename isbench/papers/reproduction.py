@@ -22,7 +22,7 @@ from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
 from isbench.papers.plan import Plan, Task
 from isbench.papers.registry import load_paper
-from isbench.reporting import writer
+from isbench.reporting import chosen_runs
 from isbench.storage.processors import write_processors
 from isbench.storage.store import Run
 from isbench.types import LoadedModel
@@ -131,11 +131,11 @@ def _load_model(task: Task, watch: Watch) -> LoadedModel:
     return load_model(card, options, task.weights, backend=backend, note=watch.note)
 
 
-def _load_runs(results: Path) -> writer.ChosenRuns:
+def _load_runs(results: Path) -> chosen_runs.ChosenRuns:
     """Return the finished runs of a folder, possibly none, and notes on the others."""
-    if not writer.has_finished(results):
-        return writer.ChosenRuns([], [])
-    return writer.choose_runs((), results)
+    if not chosen_runs.has_finished(results):
+        return chosen_runs.ChosenRuns([], [])
+    return chosen_runs.choose_runs((), results)
 
 
 def _make_plan(records: Sequence[Records], budget: str, data: Path | None) -> Plan:

@@ -5,21 +5,22 @@ Not here: the boundary IoU of one mask (`metrics.boundary`) and the masks (`reco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from isbench import metrics
 from isbench.metrics import IOU_AT, Floats
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.protocol import has_full_games
+from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.recorded_masks import (
     Track,
-    load_dataset_of,
     recompute_masks,
     track_silently,
 )
-from isbench.reporting.tables import make_labels
+from isbench.reporting.run_datasets import load_dataset_of
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -31,16 +32,23 @@ NOTE = (
 
 
 def compute_boundaries(
-    run: Run, max_clicks: int, data: Path | None = None, track: Track = track_silently
+    run: Run,
+    max_clicks: int,
+    data: Path | None = None,
+    track: Track = track_silently,
+    *,
+    place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Floats:
     """Return the boundary IoU of a run after each click, (objects, clicks), for up to `max_clicks`.
 
-    After the end of a game, its last value is repeated. Raises IsbenchError if the data, the model
-    or its weights are missing.
+    `place` is where the files are, as for `load_dataset_of`, and `trusted` holds models that are
+    not installed (see `load_trusted_cards`). After the end of a game, its last value is repeated.
+    Raises IsbenchError if the data, the model or its weights are missing.
     """
     clicks = min(max_clicks, run.spec.rules.max_clicks)
     keys = [game.key for game in run.trajectories]
-    games = recompute_masks(run, load_dataset_of(run, data), keys, clicks)
+    games = recompute_masks(run, load_dataset_of(run, data, place), keys, clicks, trusted)
     rows = []
     for one in track(games, len(keys), f"boundaries of {run.spec.model} on {run.spec.dataset}"):
         row = np.array(one.boundary, np.float64)
@@ -48,15 +56,17 @@ def compute_boundaries(
     return np.stack(rows)
 
 
-def make_table(runs: Sequence[Run], values: Sequence[Floats]) -> TextTable:
+def make_table(
+    runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str] = NO_LABELS
+) -> TextTable:
     """Return the mean boundary IoU of runs at the clicks `IOU_AT`; `values` are (N, K) per run."""
     rows = []
-    for run, label, found in zip(runs, make_labels(runs), values, strict=True):
+    for run, label, found in zip(runs, make_labels(runs, labels), values, strict=True):
         kept, images = with_boundary_iou(run, found)
         low, high = metrics.bootstrap(kept, images)
         cells = [
             f"{kept[:, k - 1].mean():.4f} [{low[k - 1]:.4f}, {high[k - 1]:.4f}]"
-            if has_full_games(run.spec.rules) and k <= found.shape[1]
+            if len(kept) and has_full_games(run.spec.rules) and k <= found.shape[1]
             else ""
             for k in IOU_AT
         ]

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
-from isbench.reporting.tables import compute_figures, format_figure, make_labels
+from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.machine_load import find_load, format_load, warn_of_load
+from isbench.reporting.tables import UNSCORED, compute_figures, format_figure
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -19,7 +21,10 @@ NOTE = (
 
 
 def make_checklist(
-    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+    runs: Sequence[Run],
+    max_clicks: int = 20,
+    metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> TextTable:
     """Return the checklist with one row per item and one column per run.
 
@@ -31,6 +36,8 @@ def make_checklist(
         Games count up to this click.
     metrics : sequence of Metric
         The figures that it lists.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
 
     Returns
     -------
@@ -43,7 +50,7 @@ def make_checklist(
         "State",
         *(
             f"{label} on {run.spec.dataset}"
-            for run, label in zip(runs, make_labels(runs), strict=True)
+            for run, label in zip(runs, make_labels(runs, labels), strict=True)
         ),
     )
     return TextTable(heads, rows, (False,) * len(heads), notes=(NOTE,))
@@ -56,8 +63,11 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
     versions = session.get("versions")
     options = dict(spec.options)
+    unscored = f", {row[UNSCORED]} without a scored pixel" if UNSCORED in row else ""
+    images = format_count(int(str(row["images"])), "image")
+    objects = f"{format_count(spec.objects, 'object')} on {images}"
     return {
-        "data set": f"{spec.dataset}: {row['objects']} objects on {row['images']} images{limit}",
+        "data set": f"{spec.dataset}: {objects}{limit}{unscored}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": _describe_clicker(spec),
@@ -71,13 +81,18 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "threshold of the mask": _format_options(options, "threshold"),
         "longest side of images": _format_options(options, "longest_side"),
         "other options": _format_options(options, *(key for key in options if key not in _LISTED)),
-        **{_name_item(one): format_figure(one, row) for one in metrics if one.item != ""},
+        **{
+            _name_item(one): format_figure(one, row)
+            + (_describe_load(run) if one.key == "seconds_per_click" else "")
+            for one in metrics
+            if one.item != ""
+        },
         "computed by": ", ".join(
             part
             for part in (
                 _format_text(spec.backend),
                 _format_text(spec.precision),
-                f"{spec.threads} thread{'s' * (spec.threads > 1)} per process",
+                f"{format_count(spec.threads, 'thread')} per process",
             )
             if part
         ),
@@ -86,6 +101,16 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "image decoder": spec.decoder,
         "digest of the run": store.digest_of_path(run.path),
     }
+
+
+def _describe_load(run: Run) -> str:
+    """Return how busy the machine was while times were measured, "" if that is not known."""
+    load = find_load(run)
+    if load is None:
+        return ""
+    warning = warn_of_load(load)
+    caution = f"; caution, {warning}" if warning else ""
+    return f", {format_load(load)} processors busy{caution}"
 
 
 def _describe_clicker(spec: Spec) -> str:

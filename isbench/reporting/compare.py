@@ -18,6 +18,7 @@ from isbench.metrics import (
     Values,
     compare_paired,
     compute_values,
+    has_scored_pixels,
     make_games,
 )
 from isbench.storage import store
@@ -140,6 +141,14 @@ def _list_differing(
 
 
 def _list_notes(a: Run, b: Run) -> Iterator[str]:
+    if a.path == b.path:
+        yield "A and B are the same run; name two"
+    unscored = sum(not has_scored_pixels(game) for game in a.trajectories)
+    if unscored:
+        yield (
+            f"{unscored} of {len(a.trajectories)} objects have no scored pixel; NoC and NoF count "
+            "them as never solved"
+        )
     fields_a, fields_b = asdict(a.spec), asdict(b.spec)
     fields_a.update(fields_a.pop("rules"))
     fields_b.update(fields_b.pop("rules"))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from string import Template
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from isbench.metrics import (
     MAIN_NOC,
@@ -30,15 +31,16 @@ from isbench.metrics import (
 )
 from isbench.protocol import has_full_games
 from isbench.reporting import html_tables
+from isbench.reporting.labels import NO_LABELS, find_shared, format_count, make_labels
 from isbench.reporting.recorded_masks import RecordedMasks
-from isbench.reporting.tables import ALL, collect_games, make_frame, make_labels, make_table
-from isbench.reporting.text_table import TextTable
+from isbench.reporting.tables import ALL, collect_games, make_frame, make_table
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
 from isbench.storage.store import Run
 from isbench.types import Image, Mask
 
 SIDE = 480  # longer side of a picture on the page, in pixels
+MOST_BARS = 3  # runs of a data set whose histograms fit in one chart
 LIMIT = 25_000_000  # bytes of all pictures
 
 
@@ -127,6 +129,7 @@ def render_page(
     template: Mapping[str, str],
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> str:
     """Return the page as one HTML file that loads no other file.
 
@@ -148,8 +151,11 @@ def render_page(
         Whether the page compares two runs: it then starts with a scatter plot of their clicks.
     metrics
         The metrics in its table.
+    labels
+        Names of runs by digest.
     """
-    names = make_labels(runs)
+    shared = find_shared(runs)
+    names = make_labels(runs, labels, shared)
     sets = list(_make_sets(runs, max_clicks, pictures, sizes))
     charts = [
         *(_make_scatter(runs, names, max_clicks) if pair else ()),
@@ -166,11 +172,11 @@ def render_page(
     }
     return Template(template["html"]).substitute(
         title=escape(title),
-        lead=escape(_make_lead(runs)),
+        lead=escape(_make_lead(runs, max_clicks, shared)),
         style=template["css"],
         script=template["js"],
         tables=html_tables.render_tables(
-            [html_tables.Section("Tables", _table(runs, max_clicks, metrics))]
+            _make_tables(make_frame(runs, max_clicks, metrics), names, metrics)
         ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
@@ -224,29 +230,46 @@ def _make_charts(
     for dataset, members in _group_by_dataset(runs).items():
         most = min(max_clicks, max(runs[k].spec.rules.max_clicks for k in members))
         lines = [_make_curve(runs[k], names[k], most) for k in members]
-        yield {"kind": "curves", "title": f"mean IoU@k on {dataset}", "lines": lines}
-        lines = []
-        for k in members:
-            target = reachable_target(runs[k].spec.rules.stop_iou)
-            counts, never = count_by_clicks(collect_games(runs[k], most).iou, target)
-            label = names[k] if target == MAIN_TARGET else f"{names[k]}, to IoU {target:g}"
-            lines.append({"label": f"{label}, {never} never", "counts": counts.tolist()})
-        yield {"kind": "bars", "title": f"{MAIN_NOC.name} on {dataset}", "lines": lines}
+        note = "Dashed: games that stop at an IoU; the last value is held."
+        yield {"kind": "curves", "title": f"mean IoU@k on {dataset}", "lines": lines, "note": note}
+        yield _make_counts([(runs[k], names[k]) for k in members], dataset, most)
 
 
 def _make_curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
     """Return the mean IoU after each click and its 95 % interval, as drawn by `plots.iou_k`."""
     games = collect_games(run, clicks)
-    low, high = bootstrap(games.iou, games.images)
+    iou, images = games.iou[games.scored], np.array(games.images)[games.scored]
+    low, high = bootstrap(iou, images.tolist())
+    mean = iou.mean(axis=0) if len(iou) else low  # nan without objects that have an IoU
     full = has_full_games(run.spec.rules)
     return {
-        "label": label if full else f"{label}, stopped at {run.spec.rules.stop_iou:g}: last held",
+        "label": label,
         "dashed": not full,
         **{
             name: [_round(value, 4) for value in values]
-            for name, values in (("mean", games.iou.mean(axis=0)), ("low", low), ("high", high))
+            for name, values in (("mean", mean), ("low", low), ("high", high))
         },
     }
+
+
+def _make_counts(members: Sequence[tuple[Run, str]], dataset: str, clicks: int) -> dict[str, Any]:
+    """Return the clicks to the main target: bars, or curves of the share solved for many runs."""
+    lines: list[dict[str, Any]] = []
+    for run, name in members:
+        target = reachable_target(run.spec.rules.stop_iou)
+        counts, never = count_by_clicks(collect_games(run, clicks).iou, target)
+        label = name if target == MAIN_TARGET else f"{name}, to IoU {target:g}"
+        label = f"{label}, {never} never"
+        if len(members) <= MOST_BARS:
+            lines.append({"label": label, "counts": counts.tolist(), "never": never})
+        else:
+            share = np.cumsum(counts) / len(run.trajectories)
+            line = {"mean": [round(float(one), 4) for one in share], "low": [], "high": []}
+            lines.append({"label": label, "dashed": False, **line})
+    if len(members) <= MOST_BARS:
+        return {"kind": "bars", "title": f"{MAIN_NOC.name} on {dataset}", "lines": lines}
+    title = f"share of objects at IoU {MAIN_TARGET:.2f} on {dataset}"
+    return {"kind": "curves", "title": title, "lines": lines, "note": ""}
 
 
 def _make_scatter(
@@ -267,13 +290,39 @@ def _make_scatter(
     }
 
 
-def _table(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> TextTable:
-    return make_table(make_frame(runs, max_clicks, metrics), ALL, metrics)
+def _make_tables(
+    frame: pd.DataFrame, names: Sequence[str], metrics: Sequence[Metric]
+) -> Iterator[html_tables.Section]:
+    """Yield a table per view, which fits a page; metrics in no view are with those like them."""
+    frame = frame.assign(label=names)
+    views = {one: _find_view(one, metrics) for one in metrics if frame[one.key].notna().any()}
+    title = "Tables"
+    for view in dict.fromkeys(views.values()):
+        shown = [replace(one, view=view) for one, found in views.items() if found == view]
+        yield html_tables.Section(title, make_table(frame, view, shown))
+        title = ""
+    if title:
+        yield html_tables.Section(title, make_table(frame, ALL, metrics))
 
 
-def _make_lead(runs: Sequence[Run]) -> str:
+def _find_view(metric: Metric, metrics: Sequence[Metric]) -> str:
+    """Return the table of a metric: its own, or for NoC@95 that of NoC@90."""
+    if metric.view != ALL:
+        return metric.view
+    stem = metric.name.partition("@")[0]
+    like = (one.view for one in metrics if one.view != ALL and one.name.partition("@")[0] == stem)
+    return next(like, "other")
+
+
+def _make_lead(runs: Sequence[Run], max_clicks: int, shared: Mapping[str, str]) -> str:
+    """Return what all runs of the page have in common, in one sentence."""
     sets = ", ".join(_group_by_dataset(runs))
-    return f"{len(runs)} run{'s' * (len(runs) > 1)} of isbench on {sets}."
+    clicks = min(max_clicks, max(run.spec.rules.max_clicks for run in runs))
+    facts = "".join(f", {words}" for words in shared.values())
+    return (
+        f"{format_count(len(runs), 'run')} of isbench on {sets}, up to "
+        f"{format_count(clicks, 'click')}{facts}."
+    )
 
 
 def _render_provenance(run: Run, label: str) -> str:
@@ -281,12 +330,19 @@ def _render_provenance(run: Run, label: str) -> str:
     for session in run.meta:
         facts.update({f"played on: {key}": value for key, value in session.items()})
     items = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(_format(value))}</dd>" for name, value in facts.items()
+        f"<dt>{escape(name)}</dt><dd>{escape(_format(value, name))}</dd>"
+        for name, value in facts.items()
     )
     return f"<h3>{escape(label)} on {escape(run.spec.dataset)}</h3>\n<dl>{items}</dl>"
 
 
-def _format(value: object) -> str:
+# what has no value for some models and rules, as opposed to what is not known
+_MAY_BE_NONE = ("weights", "backend", "precision", "limit")
+
+
+def _format(value: object, name: str = "") -> str:
+    if value is None and name in _MAY_BE_NONE:
+        return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_format(part)}" for key, part in value.items()) or "none"
     if isinstance(value, (list, tuple)):

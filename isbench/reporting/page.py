@@ -10,22 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError, check_least
 from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.html_report import (
     ReportPictures,
     find_differing_objects,
     find_worst_objects,
     render_page,
 )
+from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.recorded_masks import (
     Track,
-    load_dataset_of,
     recompute_masks,
     track_silently,
 )
-from isbench.reporting.writer import read_template
+from isbench.reporting.run_datasets import load_dataset_of
+from isbench.reporting.same_objects import check_same_objects
+from isbench.reporting.templates import read_template
 from isbench.storage.store import Run
 
 Groups: TypeAlias = Mapping[str, Sequence[Run]]  # data set -> the runs over it
@@ -47,6 +51,9 @@ def make_page(
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
     track: Track = track_silently,
+    labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -66,6 +73,13 @@ def make_page(
         The figures in its tables.
     track : Track
         Shows the progress.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
+    place : str or None
+        `READER:PLACE` of the runs' files, instead of the place in their meta files.
+    trusted : mapping
+        Cards of models that are not installed, from `load_trusted_cards`. The model that a run file
+        names is not imported otherwise.
 
     Returns
     -------
@@ -92,9 +106,9 @@ def make_page(
         share = max(1, pictures // len(groups))
         keys = {name: order(members, max_clicks)[:share] for name, members in groups.items()}
         try:
-            sizes = dict(_measure_objects(groups, root, track))
+            sizes = dict(_measure_objects(groups, root, place, track))
             note = ""
-            if not _add_pictures(drawn, groups, keys, max_clicks, root, track):
+            if not _add_pictures(drawn, groups, keys, max_clicks, root, place, track, trusted):
                 note = (
                     f"Only the first {len(drawn.pictures)} of the {pictures} requested pictures "
                     "fit on the page."
@@ -103,7 +117,7 @@ def make_page(
             fault = error
             note = f"No pictures: {error}"
     template = read_template("report")
-    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics)
+    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels)
     return Page(html, fault)
 
 
@@ -112,24 +126,19 @@ def _group_by_dataset(runs: Sequence[Run]) -> Groups:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.spec.dataset, []).append(run)
-    for name, members in groups.items():
-        if len({run.spec.keys for run in members}) > 1:
-            raise IsbenchError(
-                f"the runs over {name} have different objects, but a page shows them side by side; "
-                "name runs over the same objects"
-            )
+    check_same_objects(runs, "a page shows them side by side")
     return groups
 
 
 def _measure_objects(
-    groups: Groups, data: Path | None, track: Track
+    groups: Groups, data: Path | None, place: str | None, track: Track
 ) -> Iterator[tuple[tuple[str, str], float]]:
     """Yield (data set, key) of each object and its share of the image's pixels."""
     for name, (run, *_) in groups.items():
-        dataset = load_dataset_of(run, data)
+        dataset = load_dataset_of(run, data, place)
         check_data(run.spec, dataset)
         for key in track(dataset.keys, len(dataset.keys), f"objects of {name}"):
-            yield (name, key), float(dataset.load(key).truth.mean())
+            yield (name, key), float(load_sample(dataset, key).truth.mean())
 
 
 def _add_pictures(
@@ -138,13 +147,16 @@ def _add_pictures(
     keys: Mapping[str, Sequence[str]],
     max_clicks: int,
     data: Path | None,
+    place: str | None,
     track: Track,
+    trusted: Trusted,
 ) -> bool:
     """Add pictures of these objects of each data set; return False if some do not fit."""
     for name, runs in groups.items():
-        dataset = load_dataset_of(runs[0], data)
+        dataset = load_dataset_of(runs[0], data, place)
         games = zip(
-            *(recompute_masks(run, dataset, keys[name], max_clicks) for run in runs), strict=True
+            *(recompute_masks(run, dataset, keys[name], max_clicks, trusted) for run in runs),
+            strict=True,
         )
         for recorded in track(games, len(keys[name]), f"pictures of {name}"):
             if not pictures.add(name, recorded):

@@ -6,14 +6,14 @@ task. Both models are built and replayed for the masks. Not here: drawing the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay import (
     check_data,
@@ -24,8 +24,10 @@ from isbench.evaluation.replay import (
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.compare import run_title
-from isbench.reporting.tables import make_labels
+from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage.store import Run
 from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
 
@@ -72,20 +74,26 @@ class Pair(NamedTuple):
 
 
 def make_examples(
-    runs: Sequence[Run], dataset: Dataset, max_clicks: int, count: int
+    runs: Sequence[Run],
+    dataset: Dataset,
+    max_clicks: int,
+    count: int,
+    labels: Mapping[str, str] = NO_LABELS,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[QualitativeExample]:
     """Yield the examples of the `count` objects where the IoU of two runs differs most.
 
     The recorded IoU is compared after `max_clicks` clicks, or as many as both games have. An
-    example shows the answers of both models to these clicks of the first run. Raises
-    IsbenchError unless there are two runs over exactly this data, or if a model is missing.
+    example shows the answers of both models to these clicks of the first run. `trusted` holds
+    models that are not installed (see `load_trusted_cards`). Raises IsbenchError unless there are
+    two runs over exactly this data, or if a model is missing.
     """
     check_pair(runs, dataset)
     chosen = rank_by_distance(runs, max_clicks)[:count]
-    samples = [dataset.load(pair.games[0].key) for pair in chosen]
+    samples = [load_sample(dataset, pair.games[0].key) for pair in chosen]
     sides = []
-    for number, (run, label) in enumerate(zip(runs, make_labels(runs), strict=True)):
-        with open_predictor(model_from_spec(run.spec)) as predictor:
+    for number, (run, label) in enumerate(zip(runs, make_labels(runs, labels), strict=True)):
+        with open_predictor(model_from_spec(run.spec, trusted)) as predictor:
             sides.append(
                 [
                     _make_side(
@@ -104,14 +112,21 @@ def make_examples(
 
 
 def load_examples(
-    runs: Sequence[Run], max_clicks: int, count: int, data: Path | None = None
+    runs: Sequence[Run],
+    max_clicks: int,
+    count: int,
+    data: Path | None = None,
+    labels: Mapping[str, str] = NO_LABELS,
+    place: str | None = None,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[QualitativeExample]:
     """Yield the examples of two runs like `make_examples`, over the data set that both name."""
     names = sorted({run.spec.dataset for run in runs})
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise IsbenchError(f"pictures show two runs over one data set, not {found}; name two")
-    yield from make_examples(runs, load_dataset(names[0], data), max_clicks, count)
+    dataset = load_dataset_of(runs[0], data, place)
+    yield from make_examples(runs, dataset, max_clicks, count, labels=labels, trusted=trusted)
 
 
 def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:
@@ -134,7 +149,7 @@ def make_caption(found: Sequence[QualitativeExample]) -> str:
     )
     return (
         f"Every model after the same clicks, those recorded for {averages[0].label}\n"
-        f"mean over {len(found)} object{'' if len(found) == 1 else 's'}: {figures}"
+        f"mean over {format_count(len(found), 'object')}: {figures}"
     )
 
 

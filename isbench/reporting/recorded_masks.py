@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from isbench.datasets import load_dataset
+from isbench.datasets.loading import load_sample
 from isbench.evaluation.replay import (
     check_data,
     model_from_spec,
@@ -16,6 +15,7 @@ from isbench.evaluation.replay import (
 )
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
+from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.storage import saved_masks
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
@@ -52,15 +52,20 @@ class RecordedMasks(NamedTuple):
 
 
 def recompute_masks(
-    run: Run, dataset: Dataset, keys: Sequence[str], max_clicks: int
+    run: Run,
+    dataset: Dataset,
+    keys: Sequence[str],
+    max_clicks: int,
+    trusted: Trusted = NONE_TRUSTED,
 ) -> Iterator[RecordedMasks]:
     """Yield the games of these objects with masks, up to `max_clicks`, in the order of `keys`.
 
-    The model is built at the first game without saved masks. Raises IsbenchError if the data is not
-    that of the run, or if the model or its weights are missing.
+    The model is built at the first game without saved masks; it is an installed one, or one of
+    `trusted` (see `load_recorded_card`). Raises IsbenchError if the data is not that of the run, or
+    if the model or its weights are missing.
     """
     check_data(run.spec, dataset)
-    saved = saved_masks.read(run.path)
+    saved = saved_masks.read(run.path, set(keys))
     games = {
         game.key: Trajectory(game.key, game.clicks[:max_clicks], game.overlap[:max_clicks])
         for game in run.trajectories
@@ -68,13 +73,11 @@ def recompute_masks(
     with ExitStack() as stack:
         predictor: Predictor | None = None
         for key in keys:
-            game, sample = games[key], dataset.load(key)
-            encoded = saved.get(key, ())[: len(game.clicks)]
-            if len(encoded) == len(game.clicks):
-                masks = tuple(map(decode_rle, encoded))
-            else:
+            game, sample = games[key], load_sample(dataset, key)
+            masks = _decode(saved.get(key, ())[: len(game.clicks)], sample.truth.shape)
+            if len(masks) != len(game.clicks):
                 predictor = predictor or stack.enter_context(
-                    open_predictor(model_from_spec(run.spec))
+                    open_predictor(model_from_spec(run.spec, trusted))
                 )
                 masks = tuple(replay_masks(predictor, sample, game.clicks))
             exact = (
@@ -84,6 +87,11 @@ def recompute_masks(
             yield RecordedMasks(sample, game, masks, exact)
 
 
-def load_dataset_of(run: Run, data: Path | None) -> Dataset:
-    """Return the data set of a run, with its limit."""
-    return load_dataset(run.spec.dataset, data, run.spec.limit)
+def _decode(encoded: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> tuple[Mask, ...]:
+    """Return saved masks; none if one is broken or of another size than its image."""
+    try:
+        if any(tuple(one["size"]) != shape for one in encoded):
+            return ()
+        return tuple(map(decode_rle, encoded))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return ()

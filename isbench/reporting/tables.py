@@ -6,7 +6,7 @@ No files, no models. A figure that a run cannot give is blank, never 0.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,9 @@ import pandas as pd
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
-from isbench.reporting.text_table import TextTable
+from isbench.reporting.labels import NO_LABELS, format_count, make_labels
+from isbench.reporting.machine_load import Load, find_load, format_load, warn_of_load
+from isbench.reporting.text_table import TextTable, escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -41,7 +43,10 @@ class Column:
 
 
 def make_frame(
-    runs: Sequence[Run], max_clicks: int = 20, metrics: Sequence[Metric] = METRICS
+    runs: Sequence[Run],
+    max_clicks: int = 20,
+    metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
 ) -> pd.DataFrame:
     """Return one row per run with every figure, nan if the run cannot give it.
 
@@ -53,6 +58,8 @@ def make_frame(
         Games count up to this click.
     metrics : sequence of Metric
         The figures; `list_metrics` returns those of installed packages too.
+    labels : mapping
+        Names of runs by their digest, instead of those made from what differs.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def make_frame(
     """
     rows = [compute_figures(run, max_clicks, metrics) for run in runs]
     frame: pd.DataFrame = pd.DataFrame(rows)
-    frame.insert(1, "label", make_labels(runs))
+    frame.insert(1, "label", make_labels(runs, labels))
     return frame
 
 
@@ -81,7 +88,7 @@ def compute_figures(
     check_least("max_clicks", max_clicks, 1)
     budget = min(max_clicks, run.spec.rules.max_clicks)
     games = collect_games(run, budget)
-    facts = {
+    facts: dict[str, object] = {
         "model": run.spec.model,
         "dataset": run.spec.dataset,
         "preset": run.spec.preset,
@@ -89,7 +96,13 @@ def compute_figures(
         "objects": len(games.images),
         "images": len(set(games.images)),
     }
-    conditions = {"run": store.digest_of_path(run.path), **_list_conditions(run)}
+    if not games.scored.all():
+        facts[UNSCORED] = int(np.count_nonzero(~games.scored))
+    conditions = {
+        "run": store.digest_of_path(run.path),
+        **_list_conditions(run),
+        **_list_load(run),
+    }
     figures = summarise(metrics, games)
     row: dict[str, object] = {}
     for metric in metrics:
@@ -139,50 +152,34 @@ def _list_conditions(run: Run) -> dict[str, object]:
     return {**asdict(spec.rules), **facts, **libraries, **options}
 
 
-def make_labels(runs: Sequence[Run]) -> list[str]:
-    """Return each run's model name, with the settings that distinguish runs on its data set.
-
-    Settings are listed if they are not the usual ones, or if they differ between runs of the model.
-    """
-    labels = []
-    for run in runs:
-        settings = _list_settings(run)
-        of_model = [
-            _list_settings(other)
-            for other in runs
-            if (other.spec.dataset, other.spec.model) == (run.spec.dataset, run.spec.model)
-        ]
-        listed = [
-            f"{key}={value}"
-            for key, value in settings.items()
-            if value not in _USUAL.get(key, (value,))
-            or (key, value) == ("weights", "random")  # not to be mistaken for trained weights
-            or any(other.get(key) != value for other in of_model)
-        ]
-        labels.append(f"{run.spec.model} ({', '.join(listed)})" if listed else run.spec.model)
-    return labels
+def _list_load(run: Run) -> dict[str, object]:
+    """Return how busy the machine was while times were measured, nan if that is not recorded."""
+    load = find_load(run)
+    return {name: np.nan if load is None else getattr(load, key) for key, name in _LOAD.items()}
 
 
-# values that need no mention; a custom preset shows by its clicker
-_USUAL = {
-    "preset": ("ritm-2021", "custom"),
-    "clicker": ("centre",),
-    "limit": (None,),
+def _read_load(row: Mapping[str, Any]) -> Load | None:
+    busy, others, processors = (row.get(name, np.nan) for name in _LOAD.values())
+    return None if pd.isna(busy) else Load(busy, others, int(processors))
+
+
+# columns of csv
+_LOAD = {
+    "busy": "busy_processors",
+    "others": "processors_used_by_others",
+    "processors": "processors",
 }
 
 
-def _list_settings(run: Run) -> dict[str, object]:
-    spec, rules = run.spec, run.spec.rules
-    protocol = {"preset": spec.preset, "clicker": rules.clicker, "seed": rules.seed}
-    ends = {"max_clicks": rules.max_clicks, "stop_iou": rules.stop_iou, "limit": spec.limit}
-    versions = {"version": spec.version, "clicker_version": spec.clicker_version, **spec.libraries}
-    network = {
-        "weights": spec.weights and spec.weights[:12],
-        "backend": spec.backend,
-        "precision": spec.precision,
-        "threads": spec.threads,
-    }
-    return {**protocol, **ends, **spec.options, **network, **versions, "decoder": spec.decoder}
+def _format_objects(row: Mapping[str, Any]) -> str:
+    unscored = _count_unscored(row)
+    return f"{row['objects']}" + (f" ({unscored} unscored)" if unscored else "")
+
+
+def _count_unscored(row: Mapping[str, Any]) -> int:
+    """Return the number of objects without a scored pixel in a row of a frame."""
+    count = row.get(UNSCORED, 0)
+    return 0 if pd.isna(count) else int(count)
 
 
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
@@ -194,33 +191,136 @@ def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
     return (*dict.fromkeys(one.view for one in metrics if one.view != ALL), ALL)
 
 
-def make_table(frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS) -> TextTable:
+def make_table(
+    frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS, layout: str = "runs"
+) -> TextTable:
     """Return a view of a frame as a text table.
 
-    The view "all" has every metric, except those that no run can tell.
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per run, as `make_frame` returns it.
+    view : str
+        One of `list_views`; "all" has every metric, except those that no run can tell.
+    metrics : sequence of Metric
+        The metrics of the frame.
+    layout : str
+        "runs": one row per run. "paper": one row per model, and one column per data set and metric,
+        as papers print them.
+
+    Returns
+    -------
+    TextTable
+        Without the runs that can tell no figure of the view; a note counts them. Another note
+        counts the objects without a scored pixel.
     """
-    records: list[dict[str, object]] = frame.to_dict("records")  # type: ignore[assignment]
+    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     shown = [one for one in metrics if view in (ALL, one.view)]
     if view == ALL:
         shown = [one for one in shown if any(format_figure(one, row) for row in records)]
-    columns = (*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown), _RUN)
-    rows = tuple(tuple(column.text(record) for column in columns) for record in records)
+    kept: list[dict[str, Any]] = []
+    left_out: list[dict[str, Any]] = []
+    for row in records:
+        (kept if any(format_figure(one, row) for one in shown) else left_out).append(row)
+    notes = (*_list_notes(kept, left_out, shown), *_list_unscored(records))
+    if layout == "paper":
+        return _make_paper_table(kept, shown, notes)
+    columns = [*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown)]
+    if any(one.key == _TIME for one in shown) and any(_read_load(row) for row in kept):
+        columns.append(Column("Busy processors", lambda row: format_load(_read_load(row))))
+    columns.append(_RUN)
+    rows = tuple(tuple(column.text(record) for column in columns) for record in kept)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return TextTable(heads, rows, figures, transposed=view == ALL)
+    return TextTable(heads, rows, figures, transposed=view == ALL, notes=notes, conditions=_SHARED)
+
+
+def _list_notes(
+    kept: Sequence[Mapping[str, Any]],
+    left_out: Sequence[Mapping[str, Any]],
+    shown: Sequence[Metric],
+) -> Iterator[str]:
+    if left_out:
+        several = len(left_out) > 1
+        early = any(one.view == "iou" for one in shown) and all(
+            row["stop_iou"] <= 1 for row in left_out
+        )
+        why = f" that {'stop' if several else 'stops'} at an IoU" if early else ""
+        yield (
+            f"{format_count(len(left_out), 'run')}{why} {'have' if several else 'has'} none of "
+            f"these figures and {'are' if several else 'is'} left out."
+        )
+    if any(one.key == _TIME for one in shown):
+        loads = [(row, load) for row in kept if (load := _read_load(row)) and load.is_doubtful]
+        if loads:
+            worst = max((load for _, load in loads), key=lambda load: load.others)
+            digests = ", ".join(str(row["run"]) for row, _ in loads)
+            yield f"Caution: {warn_of_load(worst)} (run{'s' * (len(loads) > 1)} {digests})."
+
+
+def _list_unscored(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how many objects of each data set have no scored pixel, if any."""
+    counts = {(row["dataset"], row["objects"]): _count_unscored(row) for row in records}
+    for (dataset, objects), count in counts.items():
+        if count:
+            yield (
+                f"{dataset}: {count} of {objects} objects have no scored pixel; IoU@k leaves them "
+                "out, NoC and NoF count them as never solved"
+            )
+
+
+def _make_paper_table(
+    records: Sequence[Mapping[str, Any]], shown: Sequence[Metric], notes: tuple[str, ...]
+) -> TextTable:
+    """Return one row per model and one column per data set and metric, without intervals."""
+    datasets = list(dict.fromkeys(str(row["dataset"]) for row in records))
+    labels = [label for _, label in sorted({(row["model"], row["label"]) for row in records})]
+    found = {(row["label"], row["dataset"]): row for row in records}
+    columns = [
+        (dataset, one)
+        for dataset in datasets
+        for one in shown
+        if any(format_figure(one, row) for row in records if row["dataset"] == dataset)
+    ]
+    rows = tuple(
+        (label, *(_format_value(one, found.get((label, dataset), {})) for dataset, one in columns))
+        for label in labels
+    )
+    counts = {
+        name: sorted({_format_objects(row) for row in records if row["dataset"] == name})
+        for name in datasets
+    }
+    sizes = ", ".join(f"{name} {' or '.join(numbers)}" for name, numbers in counts.items())
+    budgets = " or ".join(str(budget) for budget in sorted({row["budget"] for row in records}))
+    notes = (f"Objects: {sizes}. Clicks per object: up to {budgets}.", *notes)
+    heads = ("Model", *(f"{dataset} {one.name}" for dataset, one in columns))
+    groups = ("", *(dataset for dataset, _ in columns))
+    return TextTable(heads, rows, (False, *[True] * len(columns)), notes=notes, groups=groups)
+
+
+def _format_value(metric: Metric, row: Mapping[str, Any]) -> str:
+    value = row.get(metric.key, np.nan)
+    return "" if pd.isna(value) else format(value, metric.format)
 
 
 def format_csv(frame: pd.DataFrame) -> str:
     """Return every figure at full precision, one row per run; missing figures are empty."""
     buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
+    safe = frame.rename(columns=escape_csv)
+    for at, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            safe.isetitem(at, frame.iloc[:, at].map(escape_csv))
+    safe.to_csv(buffer, index=False)
     return buffer.getvalue()
 
 
 ALL = "all"  # the view of every metric
+UNSCORED = "unscored"  # the column of objects without a scored pixel, if there are any
 _LABELS = (
     Column("Data set", _text("dataset"), False),
     Column("Model", _text("label"), False),
-    Column("Objects", _text("objects")),
+    Column("Objects", _format_objects),
     Column("Budget", _text("budget")),
 )
+_SHARED = ("Objects", "Budget")  # what runs over a data set usually have in common
+_TIME = "seconds_per_click"
 _RUN = Column("Run", _text("run"), False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +29,41 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+class LoadMeter:
+    """Measures how busy the processors of this machine are, from when it is made."""
+
+    def __init__(self) -> None:
+        """Start to measure."""
+        self._start = _read_processor_times()
+        self._own = sum(os.times()[:4])
+
+    def read(self) -> dict[str, float]:
+        """Return how many processors were busy on average, in all and for other processes.
+
+        Empty where the system does not count this. Time of finished child processes is own time.
+        """
+        start, end = self._start, _read_processor_times()
+        if start is None or end is None or end[1] <= start[1]:
+            return {}
+        count = os.cpu_count() or 1
+        seconds = (end[1] - start[1]) / count
+        busy = (end[0] - start[0]) / seconds
+        own = (sum(os.times()[:4]) - self._own) / seconds
+        others = min(count, max(0.0, busy - own))
+        return {"busy": round(busy, 2), "others": round(others, 2), "processors": count}
+
+
+def _read_processor_times() -> tuple[float, float] | None:
+    """Return the seconds that all processors were busy, and all seconds; None if not known."""
+    try:
+        words = Path("/proc/stat").read_text().partition("\n")[0].split()
+        ticks = [int(word) for word in words[1:9]]  # user, nice, system, idle, wait, ...
+        whole = sum(ticks) / os.sysconf("SC_CLK_TCK")
+        return whole - (ticks[3] + ticks[4]) / os.sysconf("SC_CLK_TCK"), whole
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _version(package: str) -> str | None:

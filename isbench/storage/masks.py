@@ -24,7 +24,7 @@ def encode_rle(mask: Mask) -> dict[str, Any]:
 
 def decode_rle(packed: Mapping[str, Any]) -> Mask:
     """Return the (H, W) bool mask of COCO run lengths; raises ValueError for broken ones."""
-    from isbench.datasets.coco import Outline, decode_outline
+    from isbench.datasets.outlines import Outline, decode_outline
 
     height, width = packed["size"]
     return decode_outline(Outline("", height, width, packed))

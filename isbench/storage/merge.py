@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
+from isbench.files.limits import read_lines
 from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
@@ -92,13 +94,12 @@ def _seal_run(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
     with run_file.open_run(out, spec) as file:
         if file is not None:
             file.recorded.update(lines)
-            file.note(b"".join(map(_read_meta, parts)))
+            for part in parts:
+                file.note(_read_meta(part))
             file.seal()
     return store.run_path(out, spec)
 
 
-def _read_meta(part: Run) -> bytes:
-    try:
-        return store.meta_path(part.path).read_bytes()
-    except OSError:  # the meta file of a shard may be missing
-        return b""
+def _read_meta(part: Run) -> Iterator[bytes]:
+    with suppress(IsbenchError):  # times affect no result
+        yield from read_lines(store.meta_path(part.path))

@@ -6,13 +6,14 @@ isbench also reads files of 0.1 without conversion, but their names have the dig
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_error
+from isbench.files.limits import read_first_line, read_lines
 from isbench.storage import records, store
 from isbench.storage.processors import copy_processors, drop_processors
 
@@ -59,13 +60,13 @@ def migrate(one: Migration) -> None:
     conversion can be repeated. Raises IsbenchError if the disk fails.
     """
     old, new = one
-    data = _convert(old)
+    lines = _convert(old)
     with open_atomically(new, _REMEDY) as file:
         if new.name.endswith(store.SEALED):
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                packed.write(data)
+                packed.writelines(lines)
         else:
-            file.write(data)
+            file.writelines(lines)
     try:
         for suffix in (store.META, store.MASKS):
             if (companion := store.companion_path(old, suffix)).exists():
@@ -78,7 +79,7 @@ def migrate(one: Migration) -> None:
 def _find_migrations(folder: Path) -> Iterator[Migration]:
     planned: dict[Path, Path] = {}  # new path -> the file that has or gets it
     for old in sorted([*store.find(folder), *store.find_shards(folder)]):
-        first = _read(old).partition(b"\n")[0]
+        first = read_first_line(old)
         if records.read_format(old, first) == records.FORMAT:
             continue
         spec = records.parse_spec(old, first)
@@ -86,7 +87,7 @@ def _find_migrations(folder: Path) -> Iterator[Migration]:
         if not old.name.endswith(store.SEALED):
             new = store.companion_path(new, store.OPEN)
         other = planned.setdefault(new, new if new.exists() else old)
-        if other != old and _convert(other) != _convert(old):
+        if other != old and not _are_equal(_convert(other), _convert(old)):
             which = "" if other == new else f" ({other})"
             raise IsbenchError(
                 f"{old} would become {new}, which is another run{which}; move one of them"
@@ -94,17 +95,13 @@ def _find_migrations(folder: Path) -> Iterator[Migration]:
         yield Migration(old, new)
 
 
-def _convert(path: Path) -> bytes:
-    """Return the lines of a run file in the current format."""
-    first, _, games = _read(path).partition(b"\n")
-    return records.format_line(records.spec_record(records.parse_spec(path, first))) + games
+def _are_equal(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
+    return all(a == b for a, b in zip_longest(one, other))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.name.endswith(store.SEALED) else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise IsbenchError(
-            f"cannot read {path}: {error}; restore it, or move it elsewhere"
-        ) from error
+def _convert(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a run file in the current format."""
+    lines = read_lines(path)
+    spec = records.parse_spec(path, next(lines, b""))
+    yield records.format_line(records.spec_record(spec))
+    yield from lines

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
+from isbench.files.limits import read_limited
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -21,9 +23,11 @@ FILE = "MACHINE"
 def read_processors(results: Path) -> Mapping[str, str]:
     """Return the recorded processors by run digest."""
     try:
-        lines = (results / FILE).read_text(encoding="utf-8").splitlines()
+        lines = read_limited(results / FILE).decode().splitlines()
     except OSError:
         return {}
+    except ValueError as error:
+        raise IsbenchError(f"cannot read {results / FILE}: {error}; restore it") from error
     parts = (line.partition(" ") for line in lines)
     return {digest: name for digest, space, name in parts if space}
 

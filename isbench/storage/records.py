@@ -9,18 +9,44 @@ from pathlib import Path
 from typing import Any, overload
 
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
 from isbench.protocol import count_clicks
 from isbench.types import Click, Rules, Spec, Trajectory
 
 FORMAT = 2
 _FIRST_VERSION = "1"  # of a clicker
 _LIBRARIES = ("opencv", "scikit-image", "torch")  # isbench 0.1 wrote these as a model's version
+_LARGEST = 2**53  # of a row, a column or a number of pixels: a float holds it exactly
+_OPTIONAL = (str, type(None))
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "version", "dataset", "keys", "fingerprint", "decoder"), (str,)),
+    **dict.fromkeys(("preset", "preset_digest", "clicker_version"), (str,)),
+    **dict.fromkeys(("weights", "backend", "precision"), _OPTIONAL),
+    **dict.fromkeys(("objects", "threads"), (int,)),
+    **dict.fromkeys(("libraries", "options", "rules"), (dict,)),
+    "limit": (int, type(None)),
+}
+_KINDS_OF_RULES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("max_clicks", "seed"), (int,)),
+    **dict.fromkeys(("end_on_perfect", "reject_empty"), (bool,)),
+    "stop_iou": (int, float),
+    "clicker": (str,),
+}
 
 
 def format_line(record: Mapping[str, Any]) -> bytes:
-    """Return a record as a line of canonical JSON: equal records give equal bytes."""
+    """Return a record as a line of canonical JSON: equal records give equal bytes.
+
+    Raises IsbenchError for a string that UTF-8 cannot encode.
+    """
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode() + b"\n"
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError as error:
+        raise IsbenchError(
+            f"{text[max(0, error.start - 40) : error.end + 40]!a} cannot be recorded: it "
+            "contains a name that is not UTF-8; rename it"
+        ) from error
 
 
 def spec_record(spec: Spec) -> dict[str, Any]:
@@ -63,7 +89,7 @@ class Trajectories(Sequence[Trajectory]):
         """Return one trajectory, or the trajectories of a slice."""
         if isinstance(index, slice):
             return Trajectories(self.keys[index], self.lines[index])
-        return _parse_trajectory(json.loads(self.lines[index]))
+        return _parse_trajectory(parse_json(self.lines[index]))
 
 
 def to_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
@@ -72,40 +98,44 @@ def to_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
     return Trajectories(tuple(lines), tuple(lines.values()))
 
 
-def parse_run(path: Path, data: bytes) -> tuple[Spec, Trajectories]:
+def parse_run(path: Path, lines: Iterable[bytes]) -> tuple[Spec, Trajectories]:
     """Return the spec and the trajectories in a file's whole lines; every line is checked.
 
     Raises IsbenchError with `path` and the line number for a damaged line.
     """
-    lines = data.splitlines(keepends=True)
-    if not lines:
+    rest = iter(lines)
+    first = next(rest, None)
+    if first is None:
         raise IsbenchError(f"{path} is empty; wanted a run file: delete it")
-    spec = parse_spec(path, lines[0])
-    keys: dict[str, None] = {}
-    for number, text in enumerate(lines[1:], start=2):
+    spec = parse_spec(path, first)
+    found: dict[str, bytes] = {}
+    for number, line in enumerate(rest, start=2):
         try:
-            game = _parse_trajectory(json.loads(text))
-            if game.key in keys:
+            game = _parse_trajectory(parse_json(line))
+            if game.key in found:
                 raise ValueError(f"object {game.key} is also in an earlier line")
             if count_clicks(game.overlap, spec.rules) != len(game.overlap):
                 raise ValueError(f"the game of {game.key} does not end where its rules say")
+            if len(found) == spec.objects:
+                raise ValueError(f"its run has {spec.objects} objects only")
         except (ValueError, KeyError, TypeError) as error:
             raise IsbenchError(
-                f"{path} line {number} of {len(lines)} is damaged ({error}); delete that line to "
-                "play its object again, or move the file elsewhere"
+                f"{path} line {number} is damaged ({error}); delete that line to play its object "
+                "again, or move the file elsewhere"
             ) from error
-        keys[game.key] = None
-    return spec, Trajectories(tuple(keys), tuple(lines[1:]))
+        found[game.key] = line
+    return spec, Trajectories(tuple(found), tuple(found.values()))
 
 
 def parse_spec(path: Path, first: bytes) -> Spec:
     """Return the spec of a file's first line; raises IsbenchError for another format or kind."""
     version = read_format(path, first)
     try:
-        record = json.loads(first)
+        record = parse_json(first)
         fields = record["spec"] if version == FORMAT else _convert(record["spec"])
+        _check_spec(fields)
         return Spec(**{**fields, "rules": Rules(**fields["rules"])})
-    except (KeyError, TypeError, IsbenchError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IsbenchError) as error:
         raise IsbenchError(
             f"{path} is not a run file: its spec is invalid ({error}); restore it, or move it "
             "elsewhere"
@@ -115,7 +145,9 @@ def parse_spec(path: Path, first: bytes) -> Spec:
 def read_format(path: Path, first: bytes) -> int:
     """Return the format in a run file's first line; raises IsbenchError unless 1 or FORMAT."""
     try:
-        version: int = json.loads(first)["isbench"]
+        version = parse_json(first)["isbench"]
+        if type(version) is not int:
+            raise TypeError("its format is not a number")
     except (ValueError, KeyError, TypeError) as error:
         raise IsbenchError(
             f"{path} is not a run file: its first line is not a spec; restore it, or move it "
@@ -126,7 +158,7 @@ def read_format(path: Path, first: bytes) -> int:
             f"{path} has format {version}; this isbench reads formats 1 and {FORMAT}: "
             "use the isbench that wrote it, or repeat the run"
         )
-    return version
+    return int(version)
 
 
 def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,15 +172,65 @@ def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_trajectory(record: Any) -> Trajectory:
+    _check_game(record)
+    if any(positive not in (0, 1) for _, _, positive in record["clicks"]):
+        raise ValueError("a click is neither positive (1) nor negative (0)")
     clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
     overlap = tuple((first, second) for first, second in record["overlap"])
-    numbers = [number for pair in (*clicks, *overlap) for number in pair]
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("wanted integers of at least 0")
+    numbers = [number for row, col, _ in clicks for number in (row, col)]
+    numbers += [number for pair in overlap for number in pair]
+    if not all(type(number) is int and 0 <= number <= _LARGEST for number in numbers):
+        raise ValueError(f"wanted integers from 0 to {_LARGEST}")
     if len(clicks) != len(overlap) or not clicks:
         raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
     if any(intersection > union for intersection, union in overlap):
         raise ValueError("an intersection is larger than its union")
-    if not isinstance(record["key"], str):
-        raise TypeError("a key is not a string")
     return Trajectory(record["key"], clicks, overlap)
+
+
+def _check_game(record: Any) -> None:
+    """Raise ValueError for a record that lacks a part of a game, or has one of another kind."""
+    if not isinstance(record, dict):
+        raise ValueError("it is no record of a game")
+    if missing := [name for name in ("key", "clicks", "overlap") if name not in record]:
+        raise ValueError(f"it has no {missing[0]}")
+    if not isinstance(record.get("key"), str):
+        raise ValueError("it has no key that is a string")
+    for name, size in {"clicks": 3, "overlap": 2}.items():
+        part = record.get(name)
+        if not isinstance(part, list) or any(
+            not isinstance(one, list) or len(one) != size for one in part
+        ):
+            raise ValueError(f"it has no {name!r} that is a list of {size} numbers each")
+
+
+def _check_spec(fields: Mapping[str, Any]) -> None:
+    """Raise TypeError for fields and values that no spec has: a file is data from anywhere."""
+    if not isinstance(fields, dict):
+        raise TypeError("it is not an object")
+    _check_kinds(fields, _KINDS)
+    _check_names(fields, _KINDS, optional=("clicker_version",))
+    _check_kinds(fields["rules"], _KINDS_OF_RULES)
+    _check_names(fields["rules"], _KINDS_OF_RULES)
+    for name, kinds in {"libraries": (str,), "options": (bool, int, float, str)}.items():
+        _check_kinds(fields[name], dict.fromkeys(fields[name], kinds))
+
+
+def _check_names(
+    values: Mapping[str, Any], known: Iterable[str], optional: Sequence[str] = ()
+) -> None:
+    for name in known:
+        if name not in values and name not in optional:
+            raise TypeError(f"it has no {name}")
+    for name in values:
+        if name not in known:
+            raise TypeError(f"{name!a:.100} is not known to this isbench")
+
+
+def _check_kinds(values: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> None:
+    for name, value in values.items():
+        if name in kinds and type(value) not in kinds[name]:
+            wanted = " or ".join(
+                "null" if kind is type(None) else kind.__name__ for kind in kinds[name]
+            )
+            raise TypeError(f"{name} is a {type(value).__name__}; wanted {wanted}")

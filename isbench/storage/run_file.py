@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically, write_error
+from isbench.files.limits import find_whole_size, read_lines
 from isbench.storage import records, saved_masks, store
 from isbench.storage.store import Shard
 from isbench.types import Game, Spec
 
+_LOCK = ".lock"
 # what to do when the disk is full
 _REMEDY = Remedy(
     "recorded games are kept: free space or choose another folder, and run the same command again "
@@ -43,43 +45,42 @@ class RunFile:
 
     def session(self, facts: Mapping[str, Any]) -> None:
         """Record the start of a session: host, versions, warnings."""
-        _append(self._meta, records.format_line({"session": dict(facts)}), self.path)
+        self.note([records.format_line({"session": dict(facts)})])
 
-    def note(self, lines: bytes) -> None:
-        """Append whole meta lines of other run files."""
-        _append(self._meta, lines, self.path)
+    def load(self, facts: Mapping[str, Any]) -> None:
+        """Record how busy the machine was during the session; it belongs to the last one."""
+        if facts:
+            self.note([records.format_line({"load": dict(facts)})])
+
+    def note(self, lines: Iterable[bytes]) -> None:
+        """Append whole meta lines, such as those of other run files."""
+        for line in lines:
+            _append(self._meta, line, store.meta_path(self.path))
 
     def append(self, game: Game) -> None:
         """Record a game; raises IsbenchError, and leaves the file whole, if the disk fails."""
         trajectory = game.trajectory
+        line = records.format_line(records.trajectory_record(trajectory))
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
-            record = {"key": trajectory.key, "seconds": times}
-            _append(self._meta, records.format_line(record), self.path)
+            self.note([records.format_line({"key": trajectory.key, "seconds": times})])
         if game.masks:  # before the game, so that a recorded game always has its masks
-            try:
-                saved_masks.append(self._sealed, trajectory.key, game.masks)
-            except OSError as error:
-                raise write_error(self.path, error, _REMEDY) from error
-        line = records.format_line(records.trajectory_record(trajectory))
+            saved_masks.append(self._sealed, trajectory.key, game.masks, _REMEDY)
         _append(self._file, line, self.path)
         self.recorded[trajectory.key] = line
 
     def seal(self) -> Path:
         """Write the sorted, compressed file under its final name and delete the open one."""
         seal(self._sealed, self.spec, self.recorded)
-        self.path.unlink()
+        _delete(self.path)
         return self._sealed
 
 
 def add_session(path: Path, facts: Mapping[str, Any]) -> None:
     """Record a session in the meta file of a run that is not open."""
     meta = store.meta_path(path)
-    try:
-        with meta.open("ab", buffering=0) as file:
-            _append(file, records.format_line({"session": dict(facts)}), meta)
-    except OSError as error:
-        raise write_error(meta, error, _REMEDY) from error
+    with _open_at(meta, find_whole_size(meta)) as file:
+        _append(file, records.format_line({"session": dict(facts)}), meta)
 
 
 def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
@@ -100,8 +101,38 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
     line before the last is damaged.
     """
     sealed = store.run_path(out, spec, shard)
-    lock_path = store.companion_path(sealed, ".lock")
-    lock = FileLock(lock_path)
+    with _lock(sealed, spec):
+        if store.exists(sealed):
+            _delete(store.companion_path(sealed, store.OPEN))
+            yield None
+            return
+        with _open_file(sealed, spec) as file:
+            try:
+                yield file
+            finally:
+                if not file.recorded:
+                    _delete_run(file.path)
+
+
+def clean_up(out: Path, spec: Spec) -> None:
+    """Delete what a process that was killed while it sealed this run has left next to it.
+
+    Does nothing if the run is not sealed, if another process has it open, or if the folder cannot
+    be written: the sealed file alone counts.
+    """
+    sealed = store.run_path(out, spec)
+    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, _LOCK)]
+    with suppress(IsbenchError):
+        if store.exists(sealed) and any(map(store.exists, left)):
+            with open_run(out, spec):
+                pass
+
+
+@contextmanager
+def _lock(sealed: Path, spec: Spec) -> Iterator[None]:
+    """Keep other processes off a run; the lock file is deleted when the run is sealed."""
+    path = store.companion_path(sealed, _LOCK)
+    lock = FileLock(path)
     try:
         sealed.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -111,67 +142,103 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
             "open in another process; wait for it, or choose another folder",
             setting="out",
         ) from None
+    except NotImplementedError as error:  # a file system without locks
+        raise write_error(path, OSError(str(error)), _REMEDY) from error
     except OSError as error:
-        raise write_error(sealed.parent, error, _REMEDY) from error
+        raise write_error(path, error, _REMEDY) from error
     try:
-        if sealed.exists():
-            # a process that was killed right after sealing leaves its open file
-            store.companion_path(sealed, store.OPEN).unlink(missing_ok=True)
-            yield None
-            return
-        with ExitStack() as files:
-            file = _open_file(sealed, spec, files)
-            files.callback(_remove_empty, file)
-            yield file
+        yield
     finally:
         # another process may wait for this lock file: delete it only when the run is sealed and
         # that process finds nothing left to play
-        if sealed.exists():
-            lock_path.unlink(missing_ok=True)
+        with ExitStack() as last:
+            last.callback(_release, lock, path)
+            if store.exists(sealed):
+                _delete(path)
+
+
+def _release(lock: BaseFileLock, path: Path) -> None:
+    try:
         lock.release()
+    except OSError as error:
+        raise write_error(path, error, _REMEDY) from error
 
 
-def _remove_empty(file: RunFile) -> None:
-    """Delete the files of a run without a recorded game."""
-    if not file.recorded:
-        file.path.unlink(missing_ok=True)
-        store.meta_path(file.path).unlink(missing_ok=True)
-        store.companion_path(file.path, store.MASKS).unlink(missing_ok=True)
+def _delete(path: Path) -> None:
+    """Delete a file of a run that is sealed, if it exists."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise IsbenchError(
+            f"cannot delete {path}: {error.strerror or error}; its run is complete: run the same "
+            "command again, or delete the file",
+            setting="out",
+        ) from error
 
 
-def _open_file(sealed: Path, spec: Spec, files: ExitStack) -> RunFile:
+def _delete_run(path: Path) -> None:
+    """Delete the files of a run without a recorded game, as far as the disk lets it."""
+    for file in (path, store.meta_path(path), store.companion_path(path, store.MASKS)):
+        with suppress(OSError):  # nothing is lost with it, and the next run continues it
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_file(sealed: Path, spec: Spec) -> Iterator[RunFile]:
     """Read the recorded games, cut a torn last line, and write the spec to a new file."""
-    path = store.companion_path(sealed, store.OPEN)
-    whole = store.read_whole_lines(path)
+    path, meta = store.companion_path(sealed, store.OPEN), store.meta_path(sealed)
     recorded: dict[str, bytes] = {}
+    whole = find_whole_size(path)
     if whole:
-        found, trajectories = records.parse_run(path, whole)
+        with closing(read_lines(path)) as lines:
+            found, trajectories = records.parse_run(path, lines)
         if store.spec_digest(found) != store.spec_digest(spec):
             raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
-    file = files.enter_context(_open_at(path, len(whole)))
-    if not whole:
-        _append(file, records.format_line(records.spec_record(spec)), path)
-    meta = store.meta_path(sealed)
-    times = files.enter_context(_open_at(meta, len(store.read_whole_lines(meta))))
-    return RunFile(path, recorded, sealed, spec, file, times)
+    with _open_at(path, whole) as file, _open_at(meta, find_whole_size(meta)) as times:
+        if not whole:
+            _append(file, records.format_line(records.spec_record(spec)), path)
+        yield RunFile(path, recorded, sealed, spec, file, times)
 
 
-def _open_at(path: Path, size: int) -> BinaryIO:
+@contextmanager
+def _open_at(path: Path, size: int) -> Iterator[BinaryIO]:
     """Open a file for appending after its first `size` bytes; the rest is cut off."""
     try:
-        file = open(path, "ab", buffering=0)  # noqa: SIM115  (`open_run` closes it)
-        file.truncate(size)
+        file = open(path, "ab", buffering=0)  # noqa: SIM115  (closed below)
+        try:
+            if file.tell() != size:
+                file.truncate(size)
+        except OSError:
+            _close(file)
+            raise
     except OSError as error:
         raise write_error(path, error, _REMEDY) from error
-    return file
+    try:
+        yield file
+    except BaseException:
+        _close(file)  # its own error would hide the first one
+        raise
+    try:
+        file.close()
+    except OSError as error:
+        raise write_error(path, error, _REMEDY) from error
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):
+        file.close()
 
 
 def _append(file: BinaryIO, line: bytes, path: Path) -> None:
-    size = os.fstat(file.fileno()).st_size
     try:
-        while line:  # a full disk first writes a part, and then raises
-            line = line[file.write(line) :]
+        size = os.fstat(file.fileno()).st_size
+        try:
+            while line:  # a full disk first writes a part, and then raises
+                line = line[file.write(line) :]
+        except OSError:
+            with suppress(OSError):  # a failing disk: the next run cuts the torn line off
+                file.truncate(size)
+            raise
     except OSError as error:
-        file.truncate(size)
         raise write_error(path, error, _REMEDY) from error

@@ -5,35 +5,54 @@ Not here: masks as bytes (`masks`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from isbench.errors import IsbenchError, Remedy
+from isbench.files.atomic import write_error
+from isbench.files.json_text import parse_json
+from isbench.files.limits import read_lines
 from isbench.storage import records, store
 
+_LINE = 1 << 26  # most bytes of a line: the masks of a game
 
-def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]]) -> None:
-    """Append the masks of a game, one per click, as COCO run lengths; raises OSError."""
+
+def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]], remedy: Remedy) -> None:
+    """Append the masks of a game, one per click, as COCO run lengths.
+
+    Raises IsbenchError with the remedy if the disk fails.
+    """
     counts = [mask["counts"] for mask in masks]
     line = records.format_line({"key": key, "size": masks[0]["size"], "masks": counts})
-    with store.companion_path(path, store.MASKS).open("ab") as file:
-        # the line starts with its line break: a torn line damages no other
-        file.write(b"\n" + line.rstrip(b"\n"))
-
-
-def read(path: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Return the masks saved with a run by key, one per click, as COCO run lengths."""
+    file = store.companion_path(path, store.MASKS)
     try:
-        lines = store.companion_path(path, store.MASKS).read_bytes().splitlines()
-    except OSError:
-        return {}
+        with file.open("ab") as out:
+            # the line starts with its line break: a torn line damages no other
+            out.write(b"\n" + line.rstrip(b"\n"))
+    except OSError as error:
+        raise write_error(file, error, remedy) from error
+
+
+def exist(path: Path) -> bool:
+    """Return whether masks were saved with a run."""
+    return store.companion_path(path, store.MASKS).exists()
+
+
+def read(path: Path, keys: Container[str]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the masks of these objects that were saved with a run, one per click.
+
+    They are COCO run lengths, not checked: `masks.decode_rle` raises ValueError for broken ones.
+    """
     found = {}
-    for line in lines:
-        try:
-            record = json.loads(line)
-            size = record["size"]
-            found[record["key"]] = [{"size": size, "counts": one} for one in record["masks"]]
-        except (ValueError, KeyError, TypeError):
-            continue  # a torn line: the masks of this game are recomputed
+    with suppress(IsbenchError):  # an unreadable file: the masks are recomputed
+        for line in read_lines(store.companion_path(path, store.MASKS), _LINE, torn=True):
+            with suppress(ValueError, KeyError, TypeError):  # a torn line: recomputed too
+                record = parse_json(line)
+                if record["key"] in keys:
+                    size = record["size"]
+                    found[record["key"]] = [
+                        {"size": size, "counts": one} for one in record["masks"]
+                    ]
     return found

@@ -7,24 +7,26 @@ which affects no result. Not here: writing (`run_file`).
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
+from isbench.files.limits import read_first_line, read_lines
 from isbench.protocol import count_clicks
 from isbench.storage import records
 from isbench.types import Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
+_LONGEST = 10**7  # seconds of a click: four months
+_LONGEST_NAME = 255  # bytes of a file's name
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
@@ -40,11 +42,11 @@ class Run:
     """A run as read from disk: its spec, its games, and the time of each click."""
 
     spec: Spec
-    trajectories: Sequence[Trajectory]  # sorted by key if sealed
+    trajectories: Sequence[Trajectory] = field(repr=False)  # sorted by key if sealed
     complete: bool
     path: Path
-    seconds: Mapping[str, Sequence[float]]  # key -> seconds per click, if measured
-    meta: tuple[Mapping[str, Any], ...]  # one entry per session: host, versions, warnings
+    seconds: Mapping[str, Sequence[float]] = field(repr=False)  # per click by key, if measured
+    meta: tuple[Mapping[str, Any], ...] = field(repr=False)  # one a session: host, versions
 
 
 def spec_digest(spec: Spec) -> str:
@@ -54,9 +56,17 @@ def spec_digest(spec: Spec) -> str:
 
 def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
-    dataset, model = (re.sub(r"[^\w.+-]+", "-", name) for name in (spec.dataset, spec.model))
+    dataset, model = map(file_name, (spec.dataset, spec.model))
     part = f".{shard.number}-of-{shard.of}" if shard else ""
+    if not dataset.strip("."):  # "..", as a received file may say, leads out of the folder
+        dataset = "-"
     return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
+
+
+def file_name(name: str) -> str:
+    """Return the name of a model or a data set as it is in the paths of run files."""
+    plain = re.sub(r"[^\w.+-]+", "-", name)
+    return plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def read(path: Path | str) -> Run:
@@ -64,31 +74,46 @@ def read(path: Path | str) -> Run:
     path = Path(path)
     sealed = path.name.endswith(SEALED)
     complete = sealed and shard_of_path(path) is None
-    data = _unpack(path) if sealed else read_whole_lines(path)
-    spec, trajectories = records.parse_run(path, data)
+    with closing(read_lines(path)) as lines:
+        spec, trajectories = records.parse_run(path, lines)
     if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
             "spec); restore it, or delete it and repeat the run"
         )
-    seconds, sessions = _read_meta(path)
+    seconds, sessions = _read_meta(path, trajectories.keys)
     return Run(spec, trajectories, complete, path, seconds, sessions)
 
 
 def find(out: Path) -> list[Path]:
     """Return the run files below a folder, sorted: sealed ones, and open ones not yet sealed.
 
-    Shards are not included.
+    Shards are not included. Raises IsbenchError if a folder cannot be read.
     """
-    sealed = set(out.rglob(f"*{SEALED}"))
-    opens = {path for path in out.rglob(f"*{OPEN}") if not path.name.endswith(META)}
+    sealed = set(_list_files(out, SEALED))
+    opens = {path for path in _list_files(out, OPEN) if not path.name.endswith(META)}
     files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
     return sorted(path for path in files if shard_of_path(path) is None)
 
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the sealed shards below a folder, sorted."""
-    return sorted(path for path in folder.rglob(f"*{SEALED}") if shard_of_path(path))
+    return sorted(path for path in _list_files(folder, SEALED) if shard_of_path(path))
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file of a run exists; raises IsbenchError if its folder cannot be read."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _list_files(folder: Path, suffix: str) -> list[Path]:
+    try:
+        return list(folder.rglob(f"*{suffix}"))
+    except OSError as error:
+        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error
 
 
 def shard_of_path(path: Path) -> Shard | None:
@@ -155,9 +180,8 @@ def _read_specs(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
     """Yield the file and spec of each readable run over the data set; reads line 1 only."""
     for path in find(run_path(out, spec).parent):
         try:
-            with gzip.open(path) if path.name.endswith(SEALED) else path.open("rb") as file:
-                yield path, records.parse_spec(path, file.readline())
-        except (OSError, EOFError, zlib.error, IsbenchError):
+            yield path, records.parse_spec(path, read_first_line(path))
+        except IsbenchError:
             continue  # a damaged file is of no use here; `report` names it
 
 
@@ -171,42 +195,32 @@ def _covers(longer: Spec, spec: Spec) -> bool:
     )
 
 
-def _unpack(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes())
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise IsbenchError(
-            f"{path} is damaged ({error}); restore it, or delete it and repeat the run"
-        ) from error
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _read_meta(path: Path) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
+def _read_meta(
+    path: Path, keys: Sequence[str]
+) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
+    """Return the times of these objects and the sessions; broken lines affect no result."""
+    known = set(keys)
     seconds: dict[str, Sequence[float]] = {}
     sessions: list[Mapping[str, Any]] = []
-    try:
-        lines = meta_path(path).read_bytes().splitlines()
-    except OSError:
-        return seconds, ()
-    for line in lines:
-        try:
-            record = json.loads(line)
-            if "session" in record:
-                sessions.append(dict(record["session"]))
-            else:
-                seconds[record["key"]] = array("d", record["seconds"])
-        except (ValueError, KeyError, TypeError):
-            continue  # a torn line: times affect no result
+    with suppress(IsbenchError):  # an unreadable file, or a line without an end
+        for line in read_lines(meta_path(path)):
+            with suppress(ValueError, KeyError, TypeError, OverflowError, IndexError):
+                record = parse_json(line)
+                if "session" in record:
+                    sessions.append(_check_session(record["session"]))
+                elif "load" in record:
+                    sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
+                elif record["key"] in known:
+                    times = array("d", record["seconds"])
+                    if all(0 <= time <= _LONGEST for time in times):  # not nan either
+                        seconds[record["key"]] = times
     return seconds, tuple(sessions)
 
 
-def read_whole_lines(path: Path) -> bytes:
-    """Return a file up to its last line break; a killed process may leave a torn line after it."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    return data[: data.rfind(b"\n") + 1]
+def _check_session(session: Any) -> Mapping[str, Any]:
+    """Return a session; raises TypeError unless it maps names to plain values, lists or maps."""
+    if not isinstance(session, dict):
+        raise TypeError("a session is not an object")
+    if not isinstance(session.get("sources", {}), dict):
+        raise TypeError("sources are not an object")
+    return session

@@ -7,7 +7,6 @@ save.
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import open_atomically
+from isbench.files.json_text import parse_json
 from isbench.training.recipe import fill_defaults
 from isbench.training.weights import REMEDY
 from isbench.types import Scalar
@@ -38,6 +38,7 @@ class Checkpoint(NamedTuple):
     best: float  # NoC@90 of the best validation; infinite before the first
     sums: Sequence[float]  # running sums of the log's next row
     origin: str = ""  # the initial weights and their digest
+    validation_due: bool = False  # the validation after this step was not finished
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -61,17 +62,9 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
-        saved, current = json.loads(checkpoint.about), json.loads(about)
+        saved, current = parse_json(checkpoint.about), parse_json(about)
         saved["recipe"] = fill_defaults(saved["recipe"])
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        TypeError,
-        LookupError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as e:
+    except Exception as e:  # torch raises many types for a damaged file
         raise IsbenchError(
             f"checkpoint {path} is damaged: {e}; start again in another folder", setting="out"
         ) from e

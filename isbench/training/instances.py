@@ -6,7 +6,6 @@ of an earlier file is skipped. Crowd regions are not scored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,9 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.datasets.coco import Outline, decode_outline
-from isbench.datasets.image_io import check_size, read_image
+from isbench.datasets.coco import find_name_fault, find_size_fault
+from isbench.datasets.image_io import ImageSize, read_image
+from isbench.datasets.outlines import Outline, decode_outline
 from isbench.errors import IsbenchError
+from isbench.files.json_text import parse_json
+from isbench.files.limits import read_regular
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
@@ -78,8 +80,7 @@ class _ImageLoader:
         ignore = np.zeros(image.shape[:2], dtype=bool)
         objects: list[tuple[PackedMask, int]] = []
         for one in self.annotations:
-            mask = self._mask(one)
-            check_size(f"of {self.path.name}", mask, image)
+            mask = self._mask(one, ImageSize(image.shape[0], image.shape[1]))
             if one.crowd:
                 ignore |= mask
             elif mask.any() and not _is_duplicate(mask, one.file, objects):
@@ -89,10 +90,13 @@ class _ImageLoader:
         packed = tuple(one for one, _ in objects)
         return Picture(image, packed, pack_mask(ignore) if ignore.any() else None)
 
-    def _mask(self, one: Annotation) -> Mask:
+    def _mask(self, one: Annotation, size: ImageSize) -> Mask:
+        fault = find_size_fault(one.outline, size)
+        if fault:
+            raise IsbenchError(f"{self.path}: {fault}; correct the annotations")
         try:
             return decode_outline(one.outline)
-        except Exception as error:  # pycocotools raises many kinds of errors for an invalid outline
+        except ValueError as error:
             raise IsbenchError(f"image {self.path} has an invalid outline: {error}") from error
 
 
@@ -110,7 +114,7 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
 
 def _read_annotations(path: Path, number: int) -> list[Annotation]:
     try:
-        stored = json.loads(path.read_bytes())
+        stored = parse_json(read_regular(path))
         images = {one["id"]: one for one in stored["images"]}
         found = [
             Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
@@ -119,7 +123,7 @@ def _read_annotations(path: Path, number: int) -> list[Annotation]:
         ]
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({reason})") from error
     check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
@@ -129,8 +133,11 @@ def _read_annotations(path: Path, number: int) -> list[Annotation]:
 
 
 def _outline(image: dict[str, Any], annotation: dict[str, Any]) -> Outline:
-    name = image.get("file_name") or PurePosixPath(image["coco_url"]).name
-    return Outline(str(name), int(image["height"]), int(image["width"]), annotation["segmentation"])
+    name = str(image.get("file_name") or PurePosixPath(image["coco_url"]).name)
+    fault = find_name_fault(name)
+    if fault:
+        raise ValueError(f"an image {fault}")
+    return Outline(name, int(image["height"]), int(image["width"]), annotation["segmentation"])
 
 
 def _find_image(images: Path, name: str) -> Path | None:

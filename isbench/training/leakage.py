@@ -5,6 +5,7 @@ Images that were renamed and moved elsewhere are not recognised.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -36,7 +37,7 @@ def check_name(data: str) -> None:
 
 def check_place(place: Path) -> None:
     """Raise IsbenchError for a path inside (or equal to) the folder of a benchmark data set."""
-    path, cards = place.resolve(), _load_cards()
+    path, cards = Path(os.path.realpath(place)), _load_cards()
     for folder in (path, *path.parents):
         for name, card in cards.items():
             if _belongs_to(folder, name, card):
@@ -68,7 +69,7 @@ def _load_cards() -> dict[str, DatasetCard]:
 
 def _belongs_to(folder: Path, name: str, card: DatasetCard) -> bool:
     installed = find_root(card)
-    if installed is not None and folder == installed.resolve():
+    if installed is not None and folder == Path(os.path.realpath(installed)):
         return True
     if name not in BUILT_IN:  # the folder names of packages may be too common to mean anything
         return False

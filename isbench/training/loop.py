@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -26,9 +26,9 @@ from isbench.training.settings import choose_recipe
 from isbench.training.step import divergence_error, take_step
 from isbench.training.training_log import LOG, VALIDATION
 from isbench.training.training_run import TrainingRun, count_threads, open_training
-from isbench.training.validation import Scores, is_wanted, validate
+from isbench.training.validation import Scores, is_wanted, play_games, score_games
 from isbench.training.weights import save_weights
-from isbench.types import LoadedModel, ModelCard, Scalar
+from isbench.types import LoadedModel, ModelCard, Scalar, Trajectory
 
 WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
@@ -43,6 +43,14 @@ class Report(NamedTuple):
     seconds: float  # of the step
     network: float  # part of `seconds` in forward and backward passes
     waited: float  # part of `seconds` waiting for samples
+
+
+class ValidationProgress(NamedTuple):
+    """How many games of the validation after a step are finished."""
+
+    step: int
+    games: int
+    total: int
 
 
 class Verdict(NamedTuple):
@@ -61,7 +69,7 @@ class Outcome(NamedTuple):
     faults: dict[str, str]  # images that could not be used, with the reason
 
 
-Event: TypeAlias = Report | Verdict
+Event: TypeAlias = Report | ValidationProgress | Verdict
 
 
 def train(
@@ -117,20 +125,25 @@ def choose_folder(model: LoadedModel) -> Path:
 
 def summarize(run: TrainingRun) -> Outcome:
     """Return the outcome of a training so far."""
-    done = run.step >= run.total
+    done = run.step >= run.total and not run.validation_due
     notes = dict(note.split(": ", 1) for note in run.held.notes)
     return Outcome(run.step, done, notes | run.sampler.gallery.faults)
 
 
 def events(run: TrainingRun) -> Iterator[Event]:
-    """Take the remaining steps and yield a Report for each, and a Verdict for each validation.
+    """Take the remaining steps; yield a Report for each, and the events of each validation.
 
-    SIGTERM or Ctrl-C stops after the current step and writes a checkpoint; a second signal stops
-    immediately.
+    SIGTERM or Ctrl-C stops after the current step, or the current game of a validation, with a
+    checkpoint; a second signal stops immediately. A validation that was stopped is repeated when
+    the training resumes.
     """
     steps = range(run.step, run.total)
     batches = prefetch.prefetch(partial(_make_batch, run), steps, count_threads(run.processes))
     with _catch_stop_signals() as stopping, closing(batches):
+        if run.validation_due:
+            yield from _validate(run, stopping)
+            if _is_stopped(run, stopping):
+                return
         started = perf_counter()
         for _ in steps:
             with run.processes.share_errors():
@@ -140,13 +153,19 @@ def events(run: TrainingRun) -> Iterator[Event]:
             report = report._replace(seconds=perf_counter() - started, waited=waited)
             run.means.add(report.loss, report.iou, report.seconds)
             with run.processes.share_errors():
-                verdict = _log_and_validate(run, batch, report, stop)
+                _log_and_save(run, batch, report, stop)
             yield report
-            if verdict is not None:
-                yield verdict
+            if run.validation_due and not stop:
+                yield from _validate(run, stopping)
+                stop = _is_stopped(run, stopping)
             if stop:
                 return
             started = perf_counter()
+
+
+def _is_stopped(run: TrainingRun, stopping: threading.Event) -> bool:
+    """Whether any process was asked to stop."""
+    return run.processes.mean([float(stopping.is_set())])[0] > 0
 
 
 def _make_batch(run: TrainingRun, step: int) -> Batch:
@@ -169,19 +188,19 @@ def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Re
     return Report(run.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
 
 
-def _log_and_validate(run: TrainingRun, batch: Batch, report: Report, stop: bool) -> Verdict | None:
-    """Log, validate and write a checkpoint if they are due after a step."""
+def _log_and_save(run: TrainingRun, batch: Batch, report: Report, stop: bool) -> None:
+    """Log and write a checkpoint if they are due after a step.
+
+    A validation is preceded by a checkpoint: it may take long, and its end is not certain.
+    """
     checks, step, end = run.recipe.checks, run.step, run.step == run.total
     if run.log is not None and (step % checks.log == 0 or end):
         _write_log_row(run, report)
         if run.log.has_board:
             run.log.add_image(step, _sample_image(batch))
-    verdict = None
-    if end or (checks.validation and step % checks.validation == 0):
-        verdict = _validate(run)
-    if stop or end or step % checks.checkpoint == 0:
+    run.validation_due = end or bool(checks.validation and step % checks.validation == 0)
+    if stop or run.validation_due or step % checks.checkpoint == 0:
         run.checkpoint()
-    return verdict
 
 
 def _write_log_row(run: TrainingRun, report: Report) -> None:
@@ -202,24 +221,51 @@ def _sample_image(batch: Batch) -> Any:
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
 
 
-def _validate(run: TrainingRun) -> Verdict | None:
-    """Validate the running mean and write its weights; only on the leading process."""
-    if run.log is None:
-        return None
-    figures: dict[str, float] = {}
-    verdict = None
-    if is_wanted(run):
-        scores = validate(run)
-        figures = scores.figures()
-        best = scores.noc[-1] < run.best
-        verdict = Verdict(run.step, scores, best)
-        run.log.add_row(VALIDATION, run.step, figures)
-        run.best = min(run.best, scores.noc[-1])
+def _validate(run: TrainingRun, stopping: threading.Event) -> Iterator[Event]:
+    """Validate the running mean and write its weights, on the leading process; yield the progress.
+
+    If it is asked to stop between two games, nothing is written and the validation remains due.
+    """
+    finished = True
+    with run.processes.share_errors():
+        if run.log is not None:
+            finished = yield from _play_validation(run, stopping)
+    run.validation_due = run.processes.mean([float(not finished)])[0] > 0
+    if not run.validation_due:
+        with run.processes.share_errors():
+            run.checkpoint()
+
+
+def _play_validation(run: TrainingRun, stopping: threading.Event) -> Generator[Event, None, bool]:
+    """Yield the events of a validation; return whether it was finished."""
+    if not is_wanted(run):
+        save_weights(run.mean, run.out / WEIGHTS, make_card(run, {}))
+        return True
+    started, total = perf_counter(), len(run.held.keys)
+    games: list[Trajectory] = []
+    yield ValidationProgress(run.step, 0, total)
+    with closing(play_games(run)) as playing:
+        while not stopping.is_set() and (game := next(playing, None)) is not None:
+            games.append(game)
+            yield ValidationProgress(run.step, len(games), total)
+    if len(games) < total:
+        return False
+    yield _save_validation(run, score_games(run, games, perf_counter() - started))
+    return True
+
+
+def _save_validation(run: TrainingRun, scores: Scores) -> Verdict:
+    """Log the scores of a validation and write the weights."""
+    assert run.log is not None
+    figures = scores.figures()
+    best = scores.noc[-1] < run.best
+    run.log.add_row(VALIDATION, run.step, figures)
+    run.best = min(run.best, scores.noc[-1])
     card = make_card(run, figures)
     save_weights(run.mean, run.out / WEIGHTS, card)
-    if verdict is not None and verdict.best:
+    if best:
         save_weights(run.mean, run.out / BEST, card)
-    return verdict
+    return Verdict(run.step, scores, best)
 
 
 def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
@@ -244,25 +290,28 @@ def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
 
 @contextmanager
 def _catch_stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM or SIGINT sets; never set outside the main thread."""
+    """Yield an event that SIGTERM or SIGINT sets; never set outside the main thread.
+
+    The first of them restores the handlers of both, so that the second one, whichever it is, ends
+    the process.
+    """
     stopping = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopping
         return
     previous = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
 
-    def restore(one: signal.Signals) -> None:
-        handler = previous[one]  # None if it was not installed from Python
-        signal.signal(one, signal.SIG_DFL if handler is None else handler)
+    def restore() -> None:
+        for one, handler in previous.items():  # None if it was not installed from Python
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
-    def stop(signal_number: int, _: object) -> None:
+    def stop(*_: object) -> None:
         stopping.set()
-        restore(signal.Signals(signal_number))
+        restore()
 
     try:
         for one in previous:
             signal.signal(one, stop)
         yield stopping
     finally:
-        for one in previous:
-            restore(one)
+        restore()

@@ -72,7 +72,7 @@ def read(root: Path) -> Corpus:
         Entry(image, source, len(names), partial(_picture, files, image, tuple(names)))
         for (image, source), names in masks.items()
     )
-    return Corpus(f"pack:{root.resolve().name}", entries, _licence(root))
+    return Corpus(f"pack:{Path(os.path.realpath(root)).name}", entries, _licence(root))
 
 
 def _read_index(root: Path) -> list[dict[str, str]]:
@@ -106,7 +106,7 @@ def _licence(root: Path) -> str:
     """Return the text of the pack's LICENCE file."""
     path = root / "LICENCE"
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return _NO_LICENCE
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.extras import describe_installation
 from isbench.nn.backbones.lite import EfficientNetLite
 
 IMAGENET = "imagenet"
@@ -60,7 +61,7 @@ def find_imagenet(name: str) -> Pretrained:
         installed = distribution(package)
     except PackageNotFoundError:
         raise IsbenchError(
-            f"init={IMAGENET} needs the package {package}: pip install 'isbench[pretrained]'"
+            f"init={IMAGENET} needs the package {package}: {describe_installation(package)}"
         ) from None
     paths = [
         Path(str(installed.locate_file(file)))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from isbench.errors import IsbenchError
+from isbench.types import MOST_CLICKS
 
 OPTIMISERS = ("adam", "adamw")
 SCHEDULES = ("constant", "steps", "cosine", "one-cycle")
@@ -264,6 +265,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "low,high above 0"),
         ("augmentation.margin", views.margin, 0 < views.margin.low <= views.margin.high,
          "low,high above 0"),
+        ("checks.clicks", checks.clicks, checks.clicks <= MOST_CLICKS, f"at most {MOST_CLICKS}"),
         ("checks", checks, min(checks.log, checks.checkpoint, checks.clicks) >= 1
          and min(checks.validation, checks.objects) >= 0, "counts"),
     ]  # fmt: skip

@@ -13,6 +13,8 @@ import numpy as np
 
 from isbench.datasets import load_dataset
 from isbench.datasets.data_root import data_folder
+from isbench.datasets.loading import load_sample
+from isbench.datasets.readers import split_labels
 from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import image_of
@@ -59,7 +61,7 @@ def _coco(place: str) -> Corpus:
 
 
 def _folder(place: str) -> Corpus:
-    _check_path(place)
+    _check_path(split_labels(place)[0])
     return read_dataset(load_dataset(f"folder:{place}"), "folder")
 
 
@@ -108,7 +110,7 @@ class _ObjectLoader:
     keep: Callable[[Mask], bool]
 
     def __call__(self) -> Picture:
-        samples = [self.dataset.load(key) for key in self.keys]
+        samples = [load_sample(self.dataset, key) for key in self.keys]
         objects = tuple(pack_mask(one.truth) for one in samples if self.keep(one.truth))
         if not objects:
             raise IsbenchError(f"image {image_of(self.keys[0])} has no object to train on")

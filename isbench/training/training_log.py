@@ -39,9 +39,10 @@ class RunningMeans:
 class TrainingLog:
     """The open log files of a training; a context manager."""
 
-    def __init__(self, out: Path, step: int) -> None:
-        """Continue the tables of a folder after the step."""
+    def __init__(self, out: Path, step: int, validation_due: bool = False) -> None:
+        """Continue the tables of a folder after the step, whose validation may be repeated."""
         self._out, self._step = out, step
+        self._kept = {VALIDATION: step - validation_due}  # the last step whose row is kept
         self._files = ExitStack()
         self._writers: dict[str, Any] = {}
         self._board = _open_board(out, step)
@@ -81,7 +82,11 @@ class TrainingLog:
         return self._board is not None
 
     def _open_table(self, path: Path, columns: Sequence[str]) -> tuple[Any, Any]:
-        old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= self._step]
+        last = self._kept.get(path.name, self._step)
+        try:
+            old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= last]
+        except ValueError as error:
+            raise IsbenchError(f"{path} is damaged ({error}); move it elsewhere") from error
         text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
         write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))

@@ -80,6 +80,7 @@ class TrainingRun:
     means: RunningMeans = field(default_factory=RunningMeans)
     step: int = 0  # steps done
     best: float = math.inf
+    validation_due: bool = False  # the validation after this step is not finished
 
     @property
     def total(self) -> int:
@@ -97,7 +98,7 @@ class TrainingRun:
             checkpoint = Checkpoint(
                 self.about, self.step, self.network.state_dict(), self.mean.state_dict(),
                 self.optimiser.state_dict(), self.scaler.state_dict(), self.best, self.means.sums,
-                self.origin,
+                self.origin, self.validation_due,
             )  # fmt: skip
             checkpoints.save(self.out / checkpoints.FILE, checkpoint)
 
@@ -127,12 +128,12 @@ def open_training(
                 run.origin = load_imagenet(run.network)
                 run.mean.load_state_dict(run.network.state_dict())
             elif recipe.init:
-                _start_from_weights(run, Path(recipe.init))
+                _start_from_weights(run, Path(recipe.init).expanduser())
             if processes.is_leader and is_wanted(run):
                 check_playable(run)
         run.training_forward = _distribute(run.training_forward, processes)
         if processes.is_leader:
-            run.log = TrainingLog(out, run.step)
+            run.log = TrainingLog(out, run.step, run.validation_due)
         # samples are already made by several threads
         with opencv_threads(1), run.log or nullcontext():
             yield run
@@ -205,7 +206,7 @@ def _restore(run: TrainingRun) -> None:
     run.optimiser.load_state_dict(dict(saved.optimiser))
     run.scaler.load_state_dict(dict(saved.scaler))
     run.step, run.best, run.means = saved.step, saved.best, RunningMeans(list(saved.sums))
-    run.origin = saved.origin
+    run.origin, run.validation_due = saved.origin, saved.validation_due
 
 
 def _start_from_weights(run: TrainingRun, path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from isbench.metrics import USUAL_TARGETS, clicks_to, curves
 from isbench.models.predictor import build_predictor
 from isbench.models.weights import load_weights
 from isbench.training.weights import save_weights
-from isbench.types import LoadedModel, Rules, Runtime
+from isbench.types import LoadedModel, Rules, Runtime, Trajectory
 
 if TYPE_CHECKING:
     from isbench.training.training_run import TrainingRun
@@ -61,20 +60,25 @@ def check_playable(run: TrainingRun) -> None:
             ) from error
 
 
-def validate(run: TrainingRun) -> Scores:
-    """Play the held-out objects with the running mean of a run and return the scores."""
-    started, checks, dataset = perf_counter(), run.recipe.checks, run.held
+def play_games(run: TrainingRun) -> Generator[Trajectory, None, None]:
+    """Play the held-out objects with the running mean of a run; yield the games as they finish."""
     with _model_with_mean(run) as model:
         predictor = build_predictor(model)
-    rules = Rules(max_clicks=checks.clicks, stop_iou=max(TARGETS))
-    games = play(predictor, map(dataset.load, dataset.keys), rules)
-    iou = curves([game.trajectory for game in games], checks.clicks)
+    rules = Rules(max_clicks=run.recipe.checks.clicks, stop_iou=max(TARGETS))
+    for game in play(predictor, map(run.held.load, run.held.keys), rules):
+        yield game.trajectory
+
+
+def score_games(run: TrainingRun, games: Sequence[Trajectory], seconds: float) -> Scores:
+    """Return the scores of all games of a validation, which took `seconds`."""
+    checks = run.recipe.checks
+    iou = curves(games, checks.clicks)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
     return Scores(
         tuple(float(clicks_to(iou, target).mean()) for target in TARGETS),
         tuple(float(iou[:, min(k, checks.clicks) - 1].mean()) for k in SHOWN),
         len(iou),
-        perf_counter() - started,
+        seconds,
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import write_atomically
+from isbench.files.json_text import parse_json
 
 # what to do when the disk is full
 REMEDY = Remedy("the previous file is kept: free some space and resume", "resume")
@@ -46,8 +47,10 @@ def read_card(path: Path) -> dict[str, str]:
     """Return the card of a weight file; raises IsbenchError for a file without one."""
     try:
         with safe_open(path, "pt") as file:
-            card: dict[str, str] = json.loads((file.metadata() or {})[_CARD])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            card: dict[str, str] = parse_json((file.metadata() or {})[_CARD])
+        if not all(isinstance(value, str) for value in card.values()):
+            raise ValueError("a value is not a string")
+    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise IsbenchError(
             f"weights {path} have no card ({error}); wanted a file written by `isbench train`"
         ) from error

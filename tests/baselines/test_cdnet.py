@@ -28,6 +28,8 @@ from tests.nn.test_nn import CLICK, check, golden
 from tests.support.synthetic import POINTS, fill_state, picture
 
 SEED = st.integers(0, 2**32 - 1)
+SMALL = (32, 48)  # an image on which pixels diffuse in no time
+FEW = encode_points([Click(9, 12, True), Click(20, 40, False)])
 
 
 def ready(network: nn.Module) -> Any:
@@ -243,15 +245,15 @@ def test_an_answer_that_is_sure_of_one_thing_stays_sure() -> None:
     "parts", [Parts(), Parts(low=True, high=True, inner=8), Parts(joined=True)]
 )
 def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
-    inputs, clicks = picture(4, 64, 96), POINTS.clone()
+    inputs, clicks = picture(4, *SMALL), FEW.clone()
     network, pixels = ready(Baseline(Mini(16), parts)), ready(tiny())
     with torch.inference_mode():
         (logits,) = network(inputs, clicks)
         kept = logits.clone()
         pixels.forward_with_latents(inputs, clicks)
         Refinement(pixels.PDM)(inputs[:, :3], clicks, logits)
-    assert torch.equal(inputs, picture(4, 64, 96))
-    assert torch.equal(clicks, POINTS)
+    assert torch.equal(inputs, picture(4, *SMALL))
+    assert torch.equal(clicks, FEW)
     assert torch.equal(logits, kept)
 
 
@@ -309,8 +311,8 @@ def test_the_base_segmenter_without_diffusion_is_ritms_network() -> None:
 def test_batching_never_changes_an_answer(high: bool) -> None:
     # in double precision: synthetic weights blow up what single precision rounds off
     network = ready(Baseline(Mini(16), Parts(low=True, high=high, inner=8))).double()
-    inputs = torch.cat([picture(4, 64, 96), picture(4, 64, 96, 5)]).double()
-    clicks = torch.cat([POINTS, POINTS.flip(1)]).double()
+    inputs = torch.cat([picture(4, *SMALL), picture(4, *SMALL, 5)]).double()
+    clicks = torch.cat([FEW, FEW.flip(1)]).double()
     with torch.inference_mode():
         (both,) = network(inputs, clicks)
         alone = [network(inputs[k : k + 1], clicks[k : k + 1])[0] for k in range(2)]
@@ -319,7 +321,7 @@ def test_batching_never_changes_an_answer(high: bool) -> None:
 
 def test_all_of_the_base_segmenter_learns() -> None:
     network = Baseline(Mini(16), Parts(low=True, high=True, inner=8, joined=True))
-    (logits,) = network(picture(4, 64, 96).expand(2, -1, -1, -1), POINTS.expand(2, -1, -1))
+    (logits,) = network(picture(4, *SMALL).expand(2, -1, -1, -1), FEW.expand(2, -1, -1))
     logits.sum().backward()
     still = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert still == []

@@ -11,6 +11,7 @@ from isbench.storage import run_file, store
 from isbench.types import Game, LoadedModel, Rules
 from tests.conftest import write_folder_set
 from tests.support import toys
+from tests.test_docs import ROOT
 
 Isbench = Callable[..., tuple[int, str, str]]
 TOY = "tests.support.toys:card"
@@ -59,3 +60,54 @@ def test_runs_over_different_data_are_not_compared(isbench: Isbench, tmp_path: P
     code, _, errors = isbench("compare", a, b, "--runs", tmp_path / "runs")
     assert code == 2
     assert "over different data (fingerprint" in errors
+
+
+def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
+    results = ROOT / "results"
+    code, printed, said = isbench(
+        "compare", "nearest", "grabcut", "--dataset", "davis", "--runs", results,
+        "--label", "nearest=The nearest",
+    )  # fmt: skip
+    assert (code, said) == (0, "")
+    assert "A  The nearest on davis (867640f26b54)" in printed
+    code, _, said = isbench(
+        "compare", "csfpn-mini", "ritm-mini", "--dataset", "davis", "--runs", results
+    )
+    assert (code, said.count("\n")) == (2, 1)
+    assert "csfpn-mini matches 5 runs; wanted one" in said
+    listed = said.split(": ")[-1].split("; ")
+    assert len(listed) == 5
+    assert listed[4].startswith("f31f8d4a9567 csfpn-mini, ablation-hsgm weights, no G2L on davis")
+    for words, told in (
+        (["nearest", "grabcut", "--dataset", "daviss"], "did you mean davis? (--dataset)"),
+        (["nearst", "grabcut"], "did you mean nearest?"),
+        (["grabcut", "nearest"], "grabcut is a model (4 runs) and a data set (10 runs)"),
+        (["nearest", "", "--dataset", "davis"], "no run, model or data set"),
+        (["867640f26b54", "bd6e792930f0", "--label", "x"], "wanted RUN=TEXT (--label)"),
+        (["867640f26b54", "bd6e792930f0", "--label", "neares=x"], "did you mean nearest?"),
+    ):
+        code, _, said = isbench("compare", *words, "--runs", results)
+        assert (code, said.count("\n")) == (2, 1), said
+        assert told in said
+
+
+def test_report_takes_models_and_data_sets(isbench: Isbench) -> None:
+    results = ROOT / "results"
+    for words, count in ((["sample"], 5), (["nearest"], 4), (["nearest", "--dataset", "davis"], 1)):
+        code, printed, _ = isbench("report", *words, "--runs", results, "--format", "csv")
+        assert code == 0
+        assert printed.count("\n") == count + 1
+
+
+def test_two_names_for_one_run_are_refused_and_one_run_compared_with_itself_is_noted(
+    isbench: Isbench,
+) -> None:
+    runs = ("--runs", ROOT / "results", "--dataset", "sample")
+    code, _, err = isbench("compare", "nearest", "grabcut", *runs, "--label", "nearest=A",
+                           "--label", "nearest=B")  # fmt: skip
+    assert code == 2
+    assert "label is given twice for run c81fcec12a4b: 'A' and 'B'; wanted one (--label)" in err
+    code, out, _ = isbench("compare", "nearest", "nearest", *runs)
+    assert code == 0
+    assert "note: A and B are the same run" in out
+    assert "same run" not in isbench("compare", "nearest", "grabcut", *runs)[1]

@@ -259,7 +259,7 @@ def test_get_refuses_another_archive_than_the_published_one(
 ) -> None:
     url = server.add("/a", Page(archive))
     published("grabcut", url, digest="0" * 64)
-    assert f"sha256 is {'0' * 64}" in refusal(isbench("data", "get", "grabcut"))
+    assert f"wanted {'0' * 64}" in refusal(isbench("data", "get", "grabcut"))
     assert list_files(data) == []
     published("grabcut", url, digest=sha256(archive).hexdigest())
     assert isbench("data", "get", "grabcut")[0] == 0

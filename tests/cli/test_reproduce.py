@@ -14,7 +14,7 @@ from isbench.papers import candidates, plan, record_check, reproduction
 from isbench.papers.cells import Records
 from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
-from isbench.reporting import writer
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.types import Rules
@@ -59,9 +59,7 @@ def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
     assert processors.read_processors(results) == noted
 
 
-def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(tmp_path: Path) -> None:
     card, (row,) = small_card(tmp_path), project_rows("ritm-mini")
     candidate = candidates.make_candidate(card, row)
     asked = plan.plan_small([Records(load_paper().find_table("1"), {row: candidate}, [])])
@@ -72,9 +70,9 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(
     before = read_sealed(tmp_path / "results")
     list(reproduction.play_tasks([task], tmp_path / "results"))
     assert read_sealed(tmp_path / "results") == before
-    monkeypatch.setattr(replay, "load_card", lambda name: card)
     depth, dataset = Depth(1, 2), load_dataset("sample", limit=1)
-    games = record_check.replay_run(run, replay.model_from_spec(run.spec), dataset, depth)
+    model = replay.model_from_spec(run.spec, {run.spec.model: card})
+    games = record_check.replay_run(run, model, dataset, depth)
     assert list(record_check.judge_games(run, games, depth, True)) == []
 
 
@@ -83,9 +81,9 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
     code, printed, said = isbench("reproduce", "--budget", "ci", "--results", tmp_path)
     assert code == 0
     assert "left out: " in said
-    assert "nearest (limit=4)" in printed
-    assert "limit=4" not in (tmp_path / "TABLES.md").read_text()
-    played = filter(processors.is_on_processor, writer.choose_runs((), tmp_path)[0])
+    assert "nearest, first 4 objects" in printed
+    assert "first 4 objects" not in (tmp_path / "TABLES.md").read_text()
+    played = filter(processors.is_on_processor, choose_runs((), tmp_path)[0])
     assert set(processors.read_processors(tmp_path)) == {
         store.digest_of_path(run.path) for run in played
     }

@@ -31,6 +31,7 @@ def test_the_command_says_what_it_does(
     ):
         assert words in out
     assert "step 30/30: loss" in err
+    assert "step 30: validation, 0 of 2 games" in err
     assert "NoC@80/85/90" in err
 
 

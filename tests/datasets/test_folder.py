@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from isbench.datasets import load_dataset
+from isbench.datasets.verify import verify_named
 from tests.datasets.conftest import refusal
 from tests.support.layouts import box, picture, write
 
@@ -64,3 +66,44 @@ def test_two_masks_of_one_object_are_refused(own: Path) -> None:
 def test_two_pictures_of_one_stem_are_refused(own: Path) -> None:
     write(own / "images" / "cup.png", picture(0))
     assert f"two images named cup: {own}/images/cup.jpg and" in refusal(f"folder:{own}")
+
+
+def test_what_is_passed_over_is_counted_in_the_notes(own: Path) -> None:
+    for name in ("cat.gif", "cat.jfif", "cat"):
+        (own / "images" / name).write_bytes(b"GIF89a")
+        (own / "masks" / name).write_bytes(b"GIF89a")
+    (own / "images" / "more").mkdir()
+    for folder in ("images", "masks"):
+        (own / folder / "lost.png").symlink_to("nowhere.png")
+    dataset = load_dataset(f"folder:{own}")
+    assert len(dataset.keys) == 5
+    assert dataset.notes == (
+        "left out in images/: 1 without suffix (cat); 1 .gif (cat.gif); 1 .jfif (cat.jfif); "
+        "1 dangling link (lost.png); 1 subfolder (more)",
+        "left out in masks/: 1 without suffix (cat); 1 .gif (cat.gif); 1 .jfif (cat.jfif); "
+        "1 dangling link (lost.png)",
+    )
+
+
+def test_all_faults_of_a_folder_are_listed_at_once(own: Path) -> None:
+    for stem in ("bare", "naked"):
+        write(own / "images" / f"{stem}.png", picture(1))
+    write(own / "masks" / "lone.png", box(1, 1, 1))
+    write(own / "masks" / "cup__1.png", box(1, 1, 1))
+    (own / "images" / "dog 10.jpg").write_bytes(b"torn")
+    said = refusal(f"folder:{own}")
+    assert "has 4 faults" in said
+    faults = verify_named(f"folder:{own}").faults
+    assert len(faults) == 5
+    for name in ("bare", "naked", "lone", "cup__1", "dog 10"):
+        assert sum(name in fault for fault in faults) == 1
+
+
+def test_a_name_that_is_not_text_is_refused_in_one_line(own: Path) -> None:
+    for name in (b"caf\xe9.png", b"two\nlines.png"):
+        path = Path(os.fsdecode(os.fsencode(own / "images") + b"/" + name))
+        path.write_bytes((own / "images" / "cup.jpg").read_bytes())
+        said = refusal(f"folder:{own}")
+        assert "has a name that is not text; rename it" in said
+        said.encode()
+        path.unlink()

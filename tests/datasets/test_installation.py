@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import stat
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,11 +18,13 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import pytest
+from filelock import FileLock
 
 from isbench.datasets.catalogue import CATALOGUE, DatasetCard
 from isbench.datasets.fingerprints import digest_file, fingerprint
 from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
+from isbench.files.archives import Unusable
 from isbench.types import File
 from tests.support.archives import PACKS, make_tar, make_zip
 from tests.support.layouts import LAYOUTS, grabcut
@@ -168,7 +174,7 @@ def test_a_path_that_leads_out_of_the_archive_is_refused(
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
 )
-def test_links_and_devices_of_a_tar_are_left_out(tmp_path: Path, data: Path, kind: bytes) -> None:
+def test_links_and_devices_of_a_tar_are_refused(tmp_path: Path, data: Path, kind: bytes) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     archive = tmp_path / "set.tar"
@@ -181,19 +187,22 @@ def test_links_and_devices_of_a_tar_are_left_out(tmp_path: Path, data: Path, kin
             member = tarfile.TarInfo(name)
             member.size = len(blob)
             tar.addfile(member, io.BytesIO(blob))
-    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
-    assert not (data / "GrabCut" / "data_GT").is_symlink()
+    with pytest.raises(Unusable, match=r"contains 'data_GT', a .*wanted files and folders only"):
+        install("grabcut", GRABCUT, archive, data)
+    assert read_files(data) == {}
     assert read_files(outside) == {}
 
 
-def test_links_of_a_zip_are_left_out(tmp_path: Path, data: Path) -> None:
+def test_links_of_a_zip_are_refused(tmp_path: Path, data: Path) -> None:
     archive = tmp_path / "set.zip"
     archive.write_bytes(make_zip(content()))
     link = zipfile.ZipInfo("data_GT/other.jpg")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(archive, "a") as more:
         more.writestr(link, "../../outside")
-    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
+    with pytest.raises(Unusable, match=r"contains 'data_GT/other\.jpg', a symbolic link"):
+        install("grabcut", GRABCUT, archive, data)
+    assert read_files(data) == {}
 
 
 def test_a_tar_with_a_broken_header_is_not_taken_for_a_shorter_one(
@@ -276,6 +285,26 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path, data: Path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "is a dangling link; remove it"),
+        (lambda path: path.symlink_to("."), "is a link to a folder that contains it"),
+        (lambda path: path.symlink_to(path.parents[1]), "is a link to a folder that contains it"),
+        (os.mkfifo, "is neither a file nor a folder"),
+    ],
+)
+def test_an_entry_that_cannot_be_copied_is_named(
+    tmp_path: Path, data: Path, make: Callable[[Path], object], said: str
+) -> None:
+    source = LAYOUTS["davis"][1](tmp_path / "set")
+    make(source / "img" / "odd")
+    with pytest.raises(IsbenchError) as raised:
+        install("davis", CATALOGUE["davis"], source, data)
+    assert f"{source / 'img' / 'odd'} {said}" in str(raised.value)
+    assert not [*data.iterdir()]
+
+
 def test_a_folder_without_the_layout_is_refused(tmp_path: Path, data: Path) -> None:
     (tmp_path / "source" / "img").mkdir(parents=True)
     with pytest.raises(IsbenchError, match=r"no folder data_GT in .*source; wanted the layout"):
@@ -287,3 +316,35 @@ def test_a_data_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(IsbenchError, match=r"cannot import .* into .*taken"):
         install("grabcut", GRABCUT, grabcut(tmp_path / "source"), tmp_path / "taken")
+
+
+def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path: Path, data: Path) -> None:
+    archive = tmp_path / "set.zip"
+    archive.write_bytes(make_zip(content()))
+    code = (
+        "import os, signal, sys; from pathlib import Path; from isbench.files import archives\n"
+        "from isbench.datasets import installation\n"
+        "from isbench.datasets.catalogue import CATALOGUE\n"
+        "write = archives._write\n"
+        "def write_and_die(*given):\n"
+        "    write(*given); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "archives._write = write_and_die\n"
+        "archive, data = map(Path, sys.argv[1:])\n"
+        "installation.install('grabcut', CATALOGUE['grabcut'], archive, data)"
+    )
+    command = [sys.executable, "-c", code, str(archive), str(data)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert read_files(data) != {}
+    assert read_files(install("grabcut", GRABCUT, archive, data)) == content()
+    assert [path.name for path in data.iterdir()] == ["GrabCut"]
+
+
+def test_two_imports_of_one_set_do_not_meet(tmp_path: Path, data: Path) -> None:
+    data.mkdir(exist_ok=True)
+    archive = tmp_path / "set.zip"
+    archive.write_bytes(make_zip(content()))
+    with (
+        FileLock(data / ".incoming-GrabCut.lock"),
+        pytest.raises(IsbenchError, match="another process is importing GrabCut"),
+    ):
+        install("grabcut", GRABCUT, archive, data)

@@ -198,6 +198,31 @@ def test_an_empty_or_missing_list_is_named(data: Data, name: str, listed: str) -
     assert f"cannot read the list {root / listed}" in refusal(name, root.parent)
 
 
+@pytest.mark.parametrize("stem", ["../img/a", "/etc/passwd", "a\\b", "a/b", "a\0b", "x" * 5000])
+@pytest.mark.parametrize(
+    ("name", "listed"), [("sbd", "val.txt"), ("voc-val", "ImageSets/Segmentation/val.txt")]
+)
+def test_a_list_never_leads_to_files_elsewhere(
+    data: Data, name: str, listed: str, stem: str
+) -> None:
+    root = data(name) / LAYOUTS[name][0]
+    before = load_dataset(name, root.parent).keys
+    (root / listed).write_text(f"{(root / listed).read_text()}{stem}\n")
+    said = refusal(name, root.parent)
+    assert said.startswith(f"the list {root / listed} has {stem[:9]!a}"[:-1])
+    assert len(said) < 500
+    lines = (root / listed).read_text().splitlines()[:-1]
+    (root / listed).write_text("\r\n".join(lines), encoding="utf-8-sig")  # as Windows saves it
+    assert load_dataset(name, root.parent).keys == before
+
+
+def test_a_mat_file_of_version_7_3_is_named(data: Data) -> None:
+    root = data("sbd") / "SBD"
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM"
+    (root / "inst" / "2008_000002.mat").write_bytes(header + b"\x89HDF\r\n\x1a\n" + bytes(600))
+    assert "it is a MATLAB 7.3 file: save it with -v7" in refusal("sbd", root.parent)
+
+
 @pytest.mark.parametrize(
     "content",
     [

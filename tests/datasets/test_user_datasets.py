@@ -35,6 +35,7 @@ def test_a_named_set_is_its_folder(isbench: Isbench, folder_set: Path, tmp_path:
         assert "desk" in out
     assert isbench("data", "remove", "desk", "--data", data)[0] == 0
     assert list_user_datasets(data) == {}
+    assert not (data / FILE).exists()
     assert (folder_set / "images").is_dir()
 
 
@@ -80,3 +81,71 @@ def test_a_damaged_list_of_names_is_told(isbench: Isbench, tmp_path: Path) -> No
     code, _, error = isbench("run", "--model", "nearest", "--dataset", "desk", "--data", tmp_path)
     assert (code, error.count("\n")) == (2, 1)
     assert FILE in error
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o555])
+def test_a_shared_or_read_only_data_folder_is_left_alone(
+    isbench: Isbench,
+    folder_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    data, place = tmp_path / "data", f"folder:{folder_set}"
+    data.mkdir()
+    data.chmod(mode)
+    assert isbench("data", "add", "desk", place, "--data", data)[0] == 0
+    assert list(data.iterdir()) == []
+    assert (tmp_path / "config" / "isbench" / FILE).exists()
+    assert list_user_datasets(data) == {"desk": place}
+    assert isbench("data", "remove", "desk", "--data", data)[0] == 0
+    assert [path for path in (tmp_path / "config").rglob("*") if path.is_file()] == []
+
+
+def test_names_in_a_data_folder_that_became_shared_are_still_read_and_removed(
+    isbench: Isbench, folder_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    data, place = tmp_path / "data", f"folder:{folder_set}"
+    assert isbench("data", "add", "desk", place, "--data", data)[0] == 0
+    data.chmod(0o777)
+    assert isbench("data", "add", "table", place, "--data", data)[0] == 0
+    assert list_user_datasets(data) == {"desk": place, "table": place}
+    code, printed, _ = isbench("data", "verify", "--data", data)
+    assert code == 0
+    assert "desk: 4/6 images/objects" in printed
+    assert "table: 4/6 images/objects" in printed
+    for name in ("desk", "table"):
+        assert isbench("data", "remove", name, "--data", data)[0] == 0
+    assert list_user_datasets(data) == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "3", '{"a": 3}', '{"a": null}', '{"../x": "folder:/"}', "[" * 100_000,
+                '{"a": "folder:x", "a": "folder:y"}',
+                '{"a": "folder:\\ud800"}', "\xff"]
+)  # fmt: skip
+def test_a_list_of_names_of_another_kind_is_refused_in_one_line(
+    isbench: Isbench, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / FILE).write_bytes(content.encode("latin-1"))
+    code, _, error = isbench("data", "list", "--data", tmp_path)
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"cannot read {tmp_path / FILE}" in error
+
+
+def test_verify_lists_what_is_wrong_with_every_set_of_ones_own(
+    isbench: Isbench, folder_set: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    assert isbench("data", "add", "desk", f"folder:{folder_set}", "--data", data)[0] == 0
+    assert isbench("data", "add", "table", f"folder:{folder_set}", "--data", data)[0] == 0
+    for path in sorted((folder_set / "images").iterdir())[:2]:
+        path.write_bytes(b"torn")
+    next((folder_set / "masks").glob("*3__1.png")).unlink()
+    code, printed, error = isbench("data", "verify", "--data", data)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "objects of desk, table cannot be read" in error
+    assert printed.count("cannot be read as an image") == 4
+    assert printed.count("has no mask") == 2

@@ -156,10 +156,10 @@ def test_pictures_are_drawn_and_written_with_both_figures(
     options = ("--plot", "pictures", "--max-clicks", 3, "--objects", 1, "--out", tmp_path)
     code, printed, said = isbench("report", *names, *options)
     assert code == 0, said
-    assert "after 3 clicks: nearest (limit=2) IoU" in printed
+    assert "after 3 clicks: nearest, first 2 objects IoU" in printed
     assert printed.count("boundary IoU") == 4
     assert "the same clicks, those recorded for nearest" in printed
-    assert "mean over 1 object: nearest (limit=2) IoU" in printed
+    assert "mean over 1 object: nearest, first 2 objects IoU" in printed
     picture = cv2.imread(str(tmp_path / "pictures.png"))
     assert picture is not None
     assert np.std(picture) > 1

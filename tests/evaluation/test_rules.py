@@ -32,6 +32,7 @@ def test_the_default_rules_are_the_first_preset() -> None:
         ({"clicker": "center"}, "did you mean centre?", "clicker"),
         ({"clicker": "centre:1"}, "has no parameters", "clicker"),
         ({"max_clicks": 0}, "max_clicks is 0; wanted at least 1", "max_clicks"),
+        ({"max_clicks": 10**9}, "max_clicks is 1000000000; wanted at most 1000", "max_clicks"),
         ({"stop_iou": 0.0}, "stop_iou is 0.0; wanted above 0", "stop_iou"),
         ({"seed": -1}, "seed is -1; wanted at least 0", "seed"),
     ],

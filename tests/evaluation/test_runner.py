@@ -287,12 +287,30 @@ def test_a_card_found_by_name_may_build_by_a_lambda(tmp_path: Path) -> None:
     assert many.path.read_bytes() == one.path.read_bytes()
 
 
-def test_a_worker_that_dies_before_it_can_play_ends_the_run_at_once(tmp_path: Path) -> None:
+def test_workers_that_never_start_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "parent").write_text(str(os.getpid()))
     card = replace(toys.card, build=partial(toys.stillborn, str(tmp_path)), options={})
     with pytest.raises(PredictorError, match="died before it could play"):
         run(card, toys.blobs(9), RULES, out=tmp_path / "runs", workers=2)
-    assert len(list(tmp_path.glob("death*"))) <= 2
+    assert 3 <= len(list(tmp_path.glob("death*"))) <= 6
+
+
+def test_workers_that_are_killed_before_they_are_ready_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    one = run(toys.card, toys.blobs(9), RULES, out=tmp_path / "one")
+    build = partial(toys.stillborn, str(tmp_path), times=2)
+    card = replace(toys.card, build=build, options={"radius": 4})
+    many = run(card, toys.blobs(9), RULES, out=tmp_path / "many", workers=2)
+    assert len(list(tmp_path.glob("death*"))) == 2
+    assert many.path.read_bytes() == one.path.read_bytes()
+
+
+def test_an_exception_in_a_workers_build_ends_the_run_with_its_message(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    build = partial(toys.refuse, str(tmp_path))
+    card = replace(toys.card, build=build, options={})
+    with pytest.raises(IsbenchError, match="ZeroDivisionError: no worker today"):
+        run(card, toys.blobs(9), RULES, out=tmp_path / "runs", workers=2)
 
 
 @pytest.mark.parametrize(

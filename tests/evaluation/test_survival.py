@@ -15,6 +15,7 @@ import pytest
 
 from isbench.storage import store
 from tests.conftest import write_folder_set
+from tests.evaluation.random_kills import kill_at_random
 from tests.support.toys import GATE, GATE_AT
 from tests.support.waiting import wait_until
 
@@ -102,6 +103,15 @@ def test_kill_at_any_moment_and_the_same_command_gives_the_same_bytes(
         assert finish(command(data, out, "--workers", workers)).returncode == 0
         assert read_sealed(out) == whole
         assert not [path for path in out.rglob("*.tmp") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_random_kills_of_runs_on_real_data_lose_nothing(real_data: Path, tmp_path: Path) -> None:
+    if not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists():
+        pytest.skip("this system does not list a process's children in /proc")
+    figures = kill_at_random(20, real_data, tmp_path)
+    assert figures.parents + figures.workers >= 20
+    assert figures[3:] == (0, 0, 0, 0)
 
 
 def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import md5, sha256
 from itertools import chain, cycle, repeat
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from isbench.errors import IsbenchError
+from isbench.files import download
 from isbench.files.download import fetch
 from isbench.types import File
 from tests.support.serving import Page, Server, break_after, dead_address, serve
@@ -169,9 +172,17 @@ def test_what_one_mirror_left_is_never_joined_to_another_edition(
 @pytest.mark.parametrize(
     ("page", "known", "said"),
     [
-        (Page(OTHER), (DIGEST, None), f"sha256 is {DIGEST}"),
-        (Page(BODY[:-1]), (DIGEST, None), f"sha256 is {DIGEST}"),
-        (Page(BODY, overstated=-10), (DIGEST, None), f"sha256 is {DIGEST}"),
+        (Page(OTHER), (DIGEST, None), f"not the published file: its sha256 is .*, wanted {DIGEST}"),
+        (
+            Page(BODY[:-1]),
+            (DIGEST, None),
+            f"not the published file: its sha256 is .*, wanted {DIGEST}",
+        ),
+        (
+            Page(BODY, overstated=-10),
+            (DIGEST, None),
+            f"not the published file: its sha256 is .*, wanted {DIGEST}",
+        ),
         (Page(BODY, overstated=-10), (None, 200_000), "it has 199990 bytes, wanted 200000"),
         (Page(BODY + b"x"), (None, 200_000), "it has 200001 bytes, wanted 200000"),
         (Page(b""), (None, 200_000), "it has 0 bytes, wanted 200000"),
@@ -235,8 +246,90 @@ def test_a_folder_that_cannot_be_written_is_an_error(server: Server, tmp_path: P
 
 def test_a_published_md5_is_checked(server: Server, tmp_path: Path) -> None:
     published = File("set.zip", (server.add("/a", Page(OTHER)),), md5=md5(BODY).hexdigest())
-    with pytest.raises(IsbenchError, match="whose md5 is"):
+    with pytest.raises(IsbenchError, match=r"its md5 is .*, wanted"):
         fetch(published, tmp_path)
     assert not (tmp_path / "set.zip").exists()
     right = File("set.zip", (server.add("/b", Page(BODY)),), md5=md5(BODY).hexdigest())
     assert fetch(right, tmp_path).read_bytes() == BODY
+
+
+def test_a_file_that_changed_between_two_tries_is_never_joined(
+    server: Server, tmp_path: Path
+) -> None:
+    tags = [{"ETag": '"1"'}, {"ETag": '"2"'}, {"ETag": '"2"'}]
+    for ranges_heed_versions in (True, False):
+        url = server.add(f"/{ranges_heed_versions}", Page(BODY, cuts=break_after(70_000)))
+        page = server.pages[f"/{ranges_heed_versions}"]
+        page.headers, page.if_range = tags[0], ranges_heed_versions
+        page.then = Page(OTHER, headers=tags[1], if_range=ranges_heed_versions)
+        folder = tmp_path / str(ranges_heed_versions)
+        assert fetch(file(url), folder).read_bytes() == OTHER
+        assert list_names(folder) == ["set.zip"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        ({"ETag": '"abc"'}, '"abc"'),
+        ({"ETag": '"abc"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, '"abc"'),
+        ({"ETag": 'W/"abc"'}, None),  # a weak one does not promise the same bytes
+        ({"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ({}, None),
+    ],
+)
+def test_a_resumed_download_says_which_version_it_began(
+    server: Server, tmp_path: Path, headers: dict[str, str], sent: str | None
+) -> None:
+    statuses = chain([200, 404], repeat(200))
+    url = server.add("/a", Page(BODY, cuts=break_after(99), statuses=statuses, headers=headers))
+    with pytest.raises(IsbenchError, match="HTTP 404"):
+        fetch(file(url), tmp_path)
+    assert fetch(file(url), tmp_path).read_bytes() == BODY  # as another process would
+    assert server.versions == [None, sent, sent]
+
+
+@pytest.mark.parametrize("length", [False, True])
+@pytest.mark.parametrize("size", [None, 100_000])
+def test_an_endless_body_is_cut_off(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, length: bool
+) -> None:
+    monkeypatch.setattr(download, "_MOST_UNSTATED", 300_000)
+    headers = {"Content-Length": str(1 << 60)} if length else {}
+    url = server.add("/a", Page(bytes(5_000_000), length=False, headers=headers))
+    with pytest.raises(
+        IsbenchError, match=r"sent more than|are free on the disk|it has 1\d* bytes"
+    ):
+        fetch(file(url, size=size), tmp_path)
+    assert list_names(tmp_path) == []
+    assert len(server.asked) == 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from isbench.files import download
+from isbench.files.download import fetch
+from isbench.types import File
+file = File("set.zip", (sys.argv[1],))
+fetch(file, Path(sys.argv[2]), lambda done, total: print(done, flush=True))
+"""
+
+
+def test_a_download_that_was_killed_leaves_its_part_only_and_is_resumed(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.add("/a", Page(BODY, pause=0.3, headers={"ETag": '"1"'}))
+    command = [sys.executable, "-c", KILLED, url, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline()  # the first bytes are written
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    part, version = list_names(tmp_path)
+    assert part.endswith(".part")
+    assert version == f"{part}-version"
+    server.pages["/a"].pause = 0
+    assert fetch(file(url), tmp_path).read_bytes() == BODY
+    assert server.versions[-1] == '"1"'
+    assert list_names(tmp_path) == ["set.zip"]

@@ -78,9 +78,12 @@ def test_a_switch_takes_its_part_away() -> None:
 
 
 def test_costs_are_printed(isbench: Isbench) -> None:
-    code, out, _ = isbench("models", "--cost", "--size", "64x96")
+    names = ("baseline-r50", "nearest", "csfpn-mini")  # the costs of all are counted above
+    code, out, _ = isbench("models", *names, "--cost", "--size", "64x96")
     assert code == 0
     assert "31,405,842" in out
+    assert f"{count('csfpn-mini').whole.parameters:,}" in out
+    assert "nearest" not in out
     assert "multiply-adds of convolutions and matrix products" in out
 
 

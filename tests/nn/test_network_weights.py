@@ -87,7 +87,7 @@ def test_random_weights_are_told_in_the_table(
     asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 1]
     code, out, _ = isbench("run", "--model", "ritm-mini", "--weights", "random", *asked)
     assert code == 0
-    assert "weights=random" in out
+    assert "ritm-mini, random weights" in out
 
 
 @pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
@@ -149,6 +149,7 @@ def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Pat
         (["--precision", "fp61"], "did you mean fp16"),
         (["--threads", "0"], "threads is 0; wanted at least 1"),
         (["--set", "threshold=1.5"], "threshold is 1.5; wanted above 0 and below 1"),
+        (["--set", "zoom_target=4097"], "zoom_target is 4097; wanted at most 4096 pixels"),
         (["--set", "zoom_target=-3"], "zoom_target is -3; wanted 0 pixels or more"),
     ],
 )

@@ -18,7 +18,7 @@ from isbench.models.registry import load_card
 from isbench.papers import record_check
 from isbench.papers.registry import load_paper
 from isbench.papers.reproduction import write_tables
-from isbench.reporting import writer
+from isbench.reporting import chosen_runs
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from isbench.storage.store import Run
@@ -45,7 +45,7 @@ def results(tmp_path: Path) -> Path:
 
 def with_tables(folder: Path) -> Path:
     """Write the tables of the folder's runs, so that they do not drift."""
-    write_tables(load_paper(), writer.choose_runs((), folder)[0], folder)
+    write_tables(load_paper(), chosen_runs.choose_runs((), folder)[0], folder)
     return folder
 
 

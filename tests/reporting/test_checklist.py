@@ -35,7 +35,8 @@ def test_what_a_run_tells_is_filled_in(tmp_path: Path) -> None:
     assert told["games end"] == "at IoU 0.85"
     assert told["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
     assert told["NoF@85, never reached"] == str(row["nof@85"])
-    assert told["seconds per click"] == f"{row['seconds_per_click']:.4f}"
+    assert told["seconds per click"].startswith(f"{row['seconds_per_click']:.4f}, ")
+    assert "processors busy" in told["seconds per click"]
     assert told["digest of the run"] == store.spec_digest(played.spec)
     assert told["versions"].startswith("isbench ")
 

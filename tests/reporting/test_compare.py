@@ -9,8 +9,8 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.metrics import METRICS, Games, Metric, Values
+from isbench.reporting.chosen_runs import choose_run
 from isbench.reporting.compare import compare
-from isbench.reporting.writer import choose_run
 from isbench.storage.store import Run
 from tests.test_docs import ROOT
 

@@ -22,13 +22,14 @@ from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.html_report import ReportPictures
 from isbench.reporting.page import make_page
 from isbench.reporting.recorded_masks import recompute_masks
-from isbench.reporting.writer import read_template
+from isbench.reporting.templates import read_template
 from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
 from tests.evaluation.test_runner import Listening
 from tests.support.browser import chromium, complaints
+from tests.test_docs import ROOT
 
 Isbench = Callable[..., tuple[int, str, str]]
 RULES = Rules(5, 1.01)
@@ -77,7 +78,7 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
             save_masks=True,
         )  # fmt: skip
         assert kept.path.read_bytes() == plain.path.read_bytes()
-        assert set(saved_masks.read(kept.path)) == set(sample.keys)
+        assert set(saved_masks.read(kept.path, sample.keys)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
@@ -93,7 +94,7 @@ def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Datas
     (file,) = tmp_path.rglob("*.masks")
     lines = file.read_bytes().split(b"\n")
     file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(saved_masks.read(played.path)) == len(sample.keys) - 1
+    assert len(saved_masks.read(played.path, sample.keys)) == len(sample.keys) - 1
     assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 
@@ -175,21 +176,6 @@ def test_without_the_data_there_is_a_page_without_pictures(
     assert data_of(place)["pictures"] == []
 
 
-def test_a_folder_is_found_again_by_its_parent(
-    isbench: Isbench, folder_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    played = ["--model", "nearest", "--max-clicks", 2, "--out", tmp_path / "runs"]
-    assert isbench("run", "--dataset", f"folder:{folder_set}", *played)[0] == 0
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    asked = ["report", tmp_path / "runs", "--html", tmp_path / "r.html"]
-    code, _, said = isbench(*asked)
-    assert code == 0
-    assert "has no pictures" in said
-    assert isbench(*asked, "--data", folder_set.parent)[0] == 0
-    assert len(data_of(tmp_path / "r.html")["pictures"]) == 6
-
-
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
     games = list(recompute_masks(runs[0], sample, sample.keys, 5))
     values = boundary_tables.compute_boundaries(runs[0], 20)
@@ -258,7 +244,7 @@ def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_
             ["report", paths[0], "--html", tmp_path / "file" / "r.html", "--pictures", 0],
             "cannot write",
         ),
-        (["report", "feedfeed", "--runs", paths[0].parent, "--html", "r.html"], "no run below"),
+        (["report", "feedfeed", "--runs", paths[0].parent, "--html", "r.html"], "data set below"),
         (["report", paths[0], "--html", "r.html", "--pictures", -1], "pictures is -1"),
         (["compare", *paths, "--html", tmp_path / "r.html", "--pictures", -1], "pictures is -1"),
     ):
@@ -295,6 +281,7 @@ def test_a_page_in_a_browser(isbench: Isbench, runs: list[Run], tmp_path: Path) 
         assert [one.text for one in find("#list tbody td:first-child")] == [names[0]]
         find("#list tbody tr.has")[0].click()
         assert find("#object-title")[0].text == names[0]
+        assert find("#object-rank")[0].text == "Number 1 of 1 by name."
         assert len(find("#sides canvas")) == 2
         before = browser.execute_script("return document.querySelector('canvas').toDataURL()")
         slider = find("#slider")[0]
@@ -303,4 +290,41 @@ def test_a_page_in_a_browser(isbench: Isbench, runs: list[Run], tmp_path: Path) 
         assert "after 1 click:" in find("#sides figcaption")[0].text
         after = browser.execute_script("return document.querySelector('canvas').toDataURL()")
         assert before != after
+        assert complaints(browser) == []
+
+
+@pytest.mark.slow
+def test_a_page_fits_its_window(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
+    pair, many = tmp_path / "pair.html", tmp_path / "many.html"
+    paths = [one.path for one in runs]
+    assert isbench("compare", *paths, "--html", pair, "--pictures", 3)[0] == 0
+    davis = ROOT / "results" / "davis"
+    assert isbench("report", davis, "--html", many, "--pictures", 0)[0] == 0
+    with chromium(tmp_path / "profile") as browser:
+
+        def measure(selector: str, side: str) -> list[float]:
+            script = f"return [...document.querySelectorAll('{selector}')].map((e) => e.{side})"
+            return [float(one) for one in browser.execute_script(script)]
+
+        for page in (pair, many):
+            browser.set_window_size(1300, 900)
+            browser.get(page.as_uri())
+            for box in ("#tables > div", "#objects .wide"):
+                widths = zip(measure(box, "scrollWidth"), measure(box, "clientWidth"), strict=True)
+                assert all(inside <= outside for inside, outside in widths), (page, box)
+            assert measure("html", "scrollWidth") == measure("html", "clientWidth")
+        browser.get(pair.as_uri())
+        wide = measure("#sides canvas", "clientWidth")
+        browser.set_window_size(1900, 900)
+        assert measure("#sides canvas", "clientWidth")[0] > wide[0]  # pictures grow
+        browser.set_window_size(800, 900)
+        assert len(set(measure("#sides canvas", "offsetTop"))) == 1  # side by side
+        (rank,) = browser.find_elements("css selector", "#object-rank")
+        assert rank.text.startswith("Number 1 of 6 by disagreement (")
+        browser.find_element("css selector", "#words").send_keys("no such object")
+        (cell,) = browser.find_elements("css selector", "#list tbody td")
+        assert cell.text.startswith("No object matches")
+        assert rank.text == "Not in the list, which the filters shorten."
+        heads = [one.text for one in browser.find_elements("css selector", "#list th.group")]
+        assert heads == ["nearest", "grabcut"]
         assert complaints(browser) == []

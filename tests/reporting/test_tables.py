@@ -19,8 +19,9 @@ from isbench.evaluation.runner import run
 from isbench.metrics import METRICS, Games, Metric, Values, find_metric
 from isbench.models.loading import load_model
 from isbench.reporting import checklist, html_report, tables
+from isbench.reporting.chosen_runs import choose_run
+from isbench.reporting.templates import read_template
 from isbench.reporting.text_table import TextTable
-from isbench.reporting.writer import choose_run, read_template
 from isbench.storage.store import Run
 from isbench.types import Rules
 from tests.support.packages import install_package
@@ -87,6 +88,7 @@ def test_csv_keeps_its_columns(nearest: Run) -> None:
     (row,) = csv.DictReader(tables.format_csv(tables.make_frame([nearest])).splitlines())
     assert set(row) == {*CSV.split(), *(f"{kind}@95" for kind in ("nof", "nof_ritm"))} | {
         "noc@95", "noc@95_low", "noc@95_high", "clicker_version",
+        "busy_processors", "processors_used_by_others", "processors",
     }  # fmt: skip
     assert (row["noc@90"], row["nof@90"], row["clicks"]) == ("18.875", "15", "320")
     assert row["seconds_per_click"] == ""
@@ -109,7 +111,8 @@ def test_the_view_of_everything_leaves_out_what_no_run_tells(nearest: Run, short
     assert blank <= set(mixed.heads)
     assert column(mixed, "IoU@20") == ["", "0.5958"]
     named = tables.make_table(tables.make_frame([short]), "iou")
-    assert column(named, "IoU@20") == [""]
+    assert named.rows == ()
+    assert named.notes == ("1 run that stops at an IoU has none of these figures and is left out.",)
     row = tables.compute_figures(short)
     assert {"noc@95", "noc@95_low", "iou@20"} <= row.keys()
 
@@ -200,3 +203,28 @@ def test_a_page_names_the_figure_of_its_list(nearest: Run) -> None:
     assert bars["title"] == "NoC@90 on sample"
     assert bars["lines"][0]["label"] == "nearest, 15 never"
     assert sum(bars["lines"][0]["counts"]) == 1
+    assert bars["lines"][0]["never"] == 15
+
+
+def test_a_page_says_what_runs_share_once_and_draws_many_as_curves(nearest: Run) -> None:
+    runs = [
+        replace(
+            nearest,
+            spec=replace(nearest.spec, model=f"m{k}", limit=16),
+            path=nearest.path.with_name(f"m{k}-{k:012x}.jsonl.gz"),
+        )
+        for k in range(4)
+    ]
+    page = html_report.render_page(
+        "Title", runs, 20, html_report.ReportPictures(), {}, "", read_template("report")
+    )
+    assert "4 runs of isbench on sample, up to 20 clicks, first 16 objects." in page
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    assert [run["label"] for run in data["runs"]] == ["m0", "m1", "m2", "m3"]
+    share = data["charts"][1]
+    assert (share["kind"], share["title"]) == ("curves", "share of objects at IoU 0.90 on sample")
+    assert share["lines"][0]["mean"][-1] == pytest.approx(1 / 16, abs=1e-4)
+    assert "<dt>weights</dt><dd>none</dd>" in page
+    assert "<dt>backend</dt><dd>none</dd>" in page

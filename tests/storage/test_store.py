@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError
+from isbench.evaluation.runner import run
 from isbench.evaluation.spec import make_spec
 from isbench.storage import run_file, store
 from isbench.types import Dataset, Game, Rules, Spec, Trajectory
@@ -97,6 +99,10 @@ def test_what_stands_before_the_torn_line_is_kept(tmp_path: Path) -> None:
         b'{"clicks":[],"key":"image#9","overlap":[]}',
         b'{"clicks":[[1,2,1]],"key":"image#9","overlap":[[1,3]]}',
         b'{"clicks":[[1,2,1],[1,2,1],[1,2,1]],"key":"image#0","overlap":[[1,3],[1,3],[1,3]]}',
+        b'{"clicks":null,"key":"image#9","overlap":[[1,3]]}',
+        b'{"clicks":[[1,2]],"key":"image#9","overlap":[[1,3]]}',
+        b'{"clicks":[[1,2,1]],"key":null,"overlap":[[1,3]]}',
+        b"null",
         b"[]",
         b"\xff\xfe",
         b"",
@@ -111,7 +117,7 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_lost(
     path.write_bytes(b"\n".join(lines))
     before = path.read_bytes()
     with (
-        pytest.raises(IsbenchError, match=r"line 4 of 7 is damaged"),
+        pytest.raises(IsbenchError, match=r"line 4 is damaged \((?!'clicks'|.*(iterable|unpack))"),
         run_file.open_run(tmp_path, SPEC),
     ):
         pass
@@ -138,6 +144,15 @@ def test_a_stray_line_of_times_decides_nothing(tmp_path: Path, line: str) -> Non
     with store.meta_path(sealed).open("a") as file:
         file.write(line + "\n")
     assert len(store.read(sealed).trajectories) == 5
+
+
+@pytest.mark.parametrize("time", ["1e308", "-1", "NaN", "Infinity", "1" + "0" * 400, '"x"'])
+def test_times_that_no_click_took_are_left_out(tmp_path: Path, time: str) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    before = dict(store.read(sealed).seconds)
+    with store.meta_path(sealed).open("a") as file:
+        file.write(f'{{"key":"image#0","seconds":[{time},1]}}\n')
+    assert store.read(sealed).seconds == before
 
 
 def test_a_damaged_sealed_file_is_named(tmp_path: Path) -> None:
@@ -285,3 +300,83 @@ def test_the_sealed_file_holds_spec_and_trajectories_only(tmp_path: Path) -> Non
     assert {frozenset(json.loads(line)) for line in lines[1:]} == {
         frozenset({"key", "clicks", "overlap"})
     }
+
+
+def test_what_a_killed_sealing_leaves_is_deleted_when_the_run_is_asked_for(tmp_path: Path) -> None:
+    data, rules = toys.blobs(3), Rules(2, 1.01)
+    sealed = run(toys.card, data, rules, out=tmp_path).path
+    wanted = {path: path.read_bytes() for path in sealed.parent.iterdir() if path != sealed}
+    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, ".lock")]
+    for path in left:
+        path.write_bytes(b"x\n")
+    again = run(toys.card, data, replace(rules, max_clicks=1), out=tmp_path)  # of another run
+    assert again.path == sealed
+    assert all(path.exists() for path in left)
+    assert run(toys.card, data, rules, out=tmp_path).path == sealed
+    assert not any(path.exists() for path in left)
+    assert wanted.keys() < set(sealed.parent.iterdir())
+
+
+def test_what_a_killed_sealing_leaves_stays_while_another_process_has_it(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    left = store.companion_path(sealed, store.OPEN)
+    left.touch()
+    with FileLock(store.companion_path(sealed, ".lock")):
+        run_file.clean_up(tmp_path, SPEC)
+        assert left.exists()
+    run_file.clean_up(tmp_path, SPEC)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("part", ["spec", "rules"])
+@pytest.mark.parametrize("change", ["lacks", "adds"])
+def test_every_field_of_a_record_has_to_be_there_and_known(
+    tmp_path: Path, part: str, change: str
+) -> None:
+    path = fill(tmp_path, GAMES, seal=True)
+    first, games = gzip.decompress(path.read_bytes()).split(b"\n", 1)
+    names = json.loads(first)["spec"]
+    for name in names if part == "spec" else names["rules"]:
+        record = json.loads(first)
+        fields = record["spec"] if part == "spec" else record["spec"]["rules"]
+        if change == "lacks":
+            del fields[name]
+            said = f"it has no {name}"
+        else:
+            fields[f"{name}s"] = fields[name]
+            said = f"'{name}s' is not known to this isbench"
+        path.write_bytes(gzip.compress(json.dumps(record).encode() + b"\n" + games))
+        with pytest.raises(IsbenchError, match=said):
+            store.read(path)
+
+
+@pytest.mark.parametrize("name", ["key", "clicks", "overlap"])
+def test_a_game_without_a_field_names_it(tmp_path: Path, name: str) -> None:
+    path = fill(tmp_path, GAMES)
+    first, *games = path.read_text().splitlines()
+    game = json.loads(games[0])
+    del game[name]
+    path.write_text("\n".join([first, json.dumps(game), *games[1:], ""]))
+    with pytest.raises(IsbenchError, match=rf"line 2 is damaged \(it has no {name}\)"):
+        store.read(path)
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "1", None, -1, 10**400])
+@pytest.mark.parametrize("name", ["clicks", "overlap"])
+def test_a_number_of_a_game_is_a_whole_one(tmp_path: Path, name: str, number: object) -> None:
+    path = fill(tmp_path, GAMES)
+    first, *games = path.read_text().splitlines()
+    game = json.loads(games[0])
+    game[name][0][0] = number
+    path.write_text("\n".join([first, json.dumps(game), *games[1:], ""]))
+    with pytest.raises(IsbenchError, match="line 2 is damaged"):
+        store.read(path)
+
+
+@pytest.mark.parametrize("sign", ["x", "猫", "🦊"])
+def test_a_data_set_s_name_of_any_length_is_the_name_of_a_folder(tmp_path: Path, sign: str) -> None:
+    for length in (10, 62, 64, 85, 252, 256, 5000):
+        spec = replace(SPEC, dataset=f"folder:{sign * length}")
+        path = fill(tmp_path, GAMES, spec, seal=True)
+        assert store.read(path).spec == spec
+        assert fill(tmp_path, GAMES[:1], replace(spec, threads=7)).parent == path.parent

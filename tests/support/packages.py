@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -13,8 +14,11 @@ def install_package(
     folder: Path,
     modules: Mapping[str, str],
     entry_points: Mapping[str, Mapping[str, str]],
+    extras: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Write modules (name -> code) and entry points (group -> name -> object); find them by path.
+
+    `extras` are optional libraries by the name of the extra.
 
     Worker processes find them too, since they get the path of their parent.
     """
@@ -22,7 +26,11 @@ def install_package(
     about.mkdir(parents=True)
     for name, code in modules.items():
         (folder / f"{name}.py").write_text(code)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 1.0\n")
+    facts = f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 1.0\n"
+    for extra, libraries in extras.items():
+        facts += f"Provides-Extra: {extra}\n"
+        facts += "".join(f'Requires-Dist: {one}; extra == "{extra}"\n' for one in libraries)
+    (about / "METADATA").write_text(facts)
     lines = []
     for group, points in entry_points.items():
         lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]

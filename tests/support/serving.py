@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import chain, repeat
+from time import sleep
 from typing import Any
 
 
@@ -26,6 +27,9 @@ class Page:
     most: int | None = None  # bytes that one range brings at most
     shift: int = 0  # bytes before those asked for that a range begins at
     headers: dict[str, str] = field(default_factory=dict)
+    if_range: bool = True  # False: a range of another version is sent all the same
+    then: Page | None = None  # takes the place of this page after its first request
+    pause: float = 0.0  # seconds before the second half
 
 
 def break_after(*cuts: int) -> Iterator[int | None]:
@@ -40,6 +44,7 @@ class Server(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages: dict[str, Page] = {}
         self.asked: list[tuple[str, int]] = []
+        self.versions: list[str | None] = []  # what each request said in If-Range
         self.sent = 0
 
     def add(self, path: str, page: Page) -> str:
@@ -59,6 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         page = self.server.pages[self.path]
+        if page.then is not None:
+            self.server.pages[self.path] = page.then
+        version = self.headers.get("If-Range")
+        self.server.versions.append(version)
+        if page.if_range and version not in (None, *page.headers.values()):
+            del self.headers["Range"]
         first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         self.server.asked.append((self.path, first))
         status, cut = next(page.statuses), next(page.cuts)
@@ -80,7 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{first + len(rest) - 1}/{size}"
         self._head(206 if "Content-Range" in headers else 200, headers)
         self.server.sent += len(rest[:cut])  # before the client can look
-        self.wfile.write(rest[:cut])
+        half = len(rest[:cut]) // 2 if page.pause else 0
+        self.wfile.write(rest[:cut][:half])
+        sleep(page.pause)
+        self.wfile.write(rest[:cut][half:])
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

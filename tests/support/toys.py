@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -208,11 +209,19 @@ def _is_orphan() -> bool:
 gated_card = ModelCard(name="gated", build=Gated)
 
 
-def stillborn(folder: str) -> Disks:
-    """End the process that builds it, but the test's own."""
-    if os.getpid() != int(Path(folder, "parent").read_text()):
+def stillborn(folder: str, times: int = 99, radius: int = 4) -> Disks:
+    """Kill the process that builds it, but the test's own, until so many were killed."""
+    deaths = len(list(Path(folder).glob("death*")))
+    if deaths < times and os.getpid() != int(Path(folder, "parent").read_text()):
         Path(folder, f"death{os.getpid()}").touch()
-        os._exit(7)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Disks(radius)
+
+
+def refuse(folder: str) -> Disks:
+    """Raise an error in any process but the test's own."""
+    if os.getpid() != int(Path(folder, "parent").read_text()):
+        raise ZeroDivisionError("no worker today")
     return Disks()
 
 

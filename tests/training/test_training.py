@@ -23,7 +23,16 @@ from isbench.metrics import curves
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.inference.predictor import CropPredictor, InferenceConfig, answer_mask_guided
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Outcome, Weighted, train
-from isbench.training.loop import BEST, WEIGHTS, Report, events
+from isbench.training.loop import (
+    BEST,
+    WEIGHTS,
+    Event,
+    Report,
+    ValidationProgress,
+    Verdict,
+    events,
+    summarize,
+)
 from isbench.training.training_run import open_training
 from isbench.types import ModelCard, Predictor, Rules
 from tests.support.tiny import RECIPE, build, card, rows
@@ -109,6 +118,76 @@ def test_a_signal_ends_after_the_step_and_loses_nothing(
     assert signal.getsignal(number) == before
     assert train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True).complete
     assert same_training(whole, tmp_path)
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(),
+    reason="signals reach the main thread",
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("step", "games"), [(4, 0), (4, 1), (8, 1), (9, 0), (9, 1), (9, 2)])
+def test_a_signal_during_a_validation_ends_after_the_game_and_loses_nothing(
+    number: signal.Signals,
+    step: int,
+    games: int,
+    toy_pack: str,
+    whole: Path,
+    tmp_path: Path,
+    stray_signals: list[int],
+) -> None:
+    seen: list[Event] = []
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        for event in events(run):
+            seen.append(event)
+            if event == ValidationProgress(step, games, 2):
+                saved = torch.load(tmp_path / "training.pt", weights_only=True)
+                assert (saved["step"], saved["validation_due"]) == (step, True)
+                signal.raise_signal(number)
+        assert run.step == step
+        is_finished = games == 2
+        assert summarize(run).complete == (is_finished and step == 9)
+    if not is_finished:
+        assert seen[-1] == ValidationProgress(step, games, 2)
+        assert not any(isinstance(one, Verdict) and one.step == step for one in seen)
+    assert stray_signals == []
+    for _ in range(2):  # the second time there is nothing left to do
+        assert train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True).complete
+        assert same_training(whole, tmp_path)
+
+
+@pytest.mark.parametrize("kill_at", ["before", "after"])
+def test_a_kill_during_a_validation_loses_nothing(
+    kill_at: str, toy_pack: str, whole: Path, tmp_path: Path
+) -> None:
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        for event in events(run):
+            if kill_at == "before" and event == ValidationProgress(8, 1, 2):
+                break
+            if kill_at == "after" and isinstance(event, Verdict) and event.step == 8:
+                break  # logged, but not yet in a checkpoint
+    assert train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True).complete
+    assert same_training(whole, tmp_path)
+
+
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(),
+    reason="signals reach the main thread",
+)
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_is_not_caught_whichever_it_is(
+    first: signal.Signals,
+    second: signal.Signals,
+    toy_pack: str,
+    tmp_path: Path,
+    stray_signals: list[int],
+) -> None:
+    with open_training(card, RECIPE, toy_pack, tmp_path) as run:
+        for _ in events(run):
+            if not stray_signals:
+                signal.raise_signal(first)
+                signal.raise_signal(second)
+    assert stray_signals[0] == second
 
 
 def test_a_training_learns(toy_pack: str, tmp_path: Path) -> None:

@@ -16,12 +16,16 @@ from isbench.metrics import clicks_to, curves
 from isbench.training import Checks
 from isbench.training.loop import WEIGHTS, Verdict, events
 from isbench.training.training_run import TrainingRun, open_training
-from isbench.training.validation import TARGETS, validate
+from isbench.training.validation import TARGETS, Scores, play_games, score_games
 from isbench.types import ModelCard, Rules
 from tests.support.networks import eager
 from tests.support.tiny import RECIPE, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def validate(run: TrainingRun) -> Scores:
+    return score_games(run, list(play_games(run)), seconds=0)
 
 
 def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) -> None:

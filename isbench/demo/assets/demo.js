@@ -6,6 +6,17 @@ let image = null, picture = null, clicks = [], answer = null, requests = 0;
 
 function showStatus(words) { $("status").textContent = words; }
 
+function setBusy(busy) { document.body.classList.toggle("busy", busy); }
+
+// the picture as large as the window allows, small pictures too
+function fit() {
+  if (picture === null) return;
+  const room = document.querySelector("main");
+  const scale = Math.min(room.clientWidth / canvas.width, room.clientHeight / canvas.height);
+  canvas.style.width = `${Math.max(1, Math.floor(canvas.width * scale))}px`;
+  canvas.style.height = `${Math.max(1, Math.floor(canvas.height * scale))}px`;
+}
+
 function paint() {
   if (picture === null) return;
   brush.drawImage(picture, 0, 0);
@@ -48,12 +59,14 @@ async function ask() {
   paint();
   if (clicks.length === 0) {
     answer = null;
-    showStatus("Click on the object.");
+    setBusy(false);
+    showStatus(`Click on the object. ${image.name}: ${image.cols} x ${image.rows} pixels`);
     paint();
     buttons();
     return;
   }
-  document.body.classList.add("busy");
+  setBusy(true);
+  showStatus(`working on ${clicks.length} click${clicks.length > 1 ? "s" : ""} ...`);
   try {
     const response = await fetch("answers", {
       method: "POST",
@@ -69,11 +82,11 @@ async function ask() {
     const share = answer.mask.reduce((sum, inside) => sum + inside, 0) / answer.mask.length;
     const time = seconds === null ? "cached" : `${seconds.toFixed(2)} s for the last`;
     showStatus(`${clicks.length} click${clicks.length > 1 ? "s" : ""}, ${time}; the mask is ` +
-      `${(100 * share).toFixed(1)} % of ${image.rows}x${image.cols}`);
+      `${(100 * share).toFixed(1)} % of ${image.cols} x ${image.rows} pixels`);
   } catch (error) {
     showStatus(`no answer: ${error.message}. Is isbench demo still running?`);
   } finally {
-    if (number === requests) document.body.classList.remove("busy");
+    if (number === requests) setBusy(false);
   }
   paint();
   buttons();
@@ -95,10 +108,17 @@ function add(event, positive) {
 
 function show(chosen) {
   const loaded = new Image();
+  setBusy(true);
+  showStatus(`loading ${chosen.name} ...`);
+  loaded.onerror = () => {
+    setBusy(false);
+    showStatus(`${chosen.name} cannot be loaded: open it again`);
+  };
   loaded.onload = () => {
     [image, picture, clicks, answer] = [chosen, loaded, [], null];
     canvas.width = chosen.cols;
     canvas.height = chosen.rows;
+    fit();
     ask();
   };
   loaded.src = `images/${chosen.id}`;
@@ -106,10 +126,16 @@ function show(chosen) {
 
 async function open(file) {
   showStatus(`opening ${file.name} ...`);
-  const response = await fetch("images", { method: "POST", body: file });
-  if (!response.ok) {
-    showStatus(await response.text());
+  setBusy(true);
+  let response;
+  try {
+    response = await fetch(`images?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+    if (!response.ok) throw new Error(await response.text());
+  } catch (error) {
+    showStatus(`${file.name} cannot be opened: ${error.message}`);
     return;
+  } finally {
+    setBusy(false);
   }
   const chosen = { ...(await response.json()), name: file.name };
   images.push(chosen);
@@ -125,13 +151,15 @@ function save(name, blob) {
   URL.revokeObjectURL(link.href);
 }
 
+function nameMask() { return `${image.name.replace(/\.[^.]*$/, "") || "image"}-mask`; }
+
 function savePng() {
   const drawn = document.createElement("canvas");
   [drawn.width, drawn.height] = [canvas.width, canvas.height];
   const pixels = new ImageData(canvas.width, canvas.height);
   answer.mask.forEach((inside, at) => pixels.data.set([255 * inside, 255 * inside, 255 * inside, 255], 4 * at));
   drawn.getContext("2d").putImageData(pixels, 0, 0);
-  drawn.toBlob((blob) => save("mask.png", blob));
+  drawn.toBlob((blob) => save(`${nameMask()}.png`, blob));
 }
 
 canvas.addEventListener("click", (event) => add(event, !(event.shiftKey || $("removing").checked)));
@@ -142,7 +170,7 @@ $("undo").addEventListener("click", undo);
 $("reset").addEventListener("click", reset);
 $("png").addEventListener("click", savePng);
 $("rle").addEventListener("click", () =>
-  save("mask.json", new Blob([JSON.stringify(answer.rle)], { type: "application/json" })));
+  save(`${nameMask()}.json`, new Blob([JSON.stringify(answer.rle)], { type: "application/json" })));
 $("model").addEventListener("change", ask);
 $("image").addEventListener("change", () => show(images[+$("image").value]));
 $("file").addEventListener("change", () => { if ($("file").files[0]) open($("file").files[0]); });
@@ -163,5 +191,8 @@ document.addEventListener("drop", (event) => {
 });
 for (const name of models) $("model").append(new Option(name, name));
 images.forEach((one, k) => $("image").append(new Option(one.name, k)));
+$("removing").addEventListener("change", () =>
+  document.body.classList.toggle("removing", $("removing").checked));
+new ResizeObserver(fit).observe(document.querySelector("main"));
 buttons();
 if (images.length) show(images[0]);

@@ -11,7 +11,7 @@ from functools import cache, partial
 
 from isbench.errors import IsbenchError, unknown
 from isbench.evaluation.clickers.contract import ask_clicker
-from isbench.extensions import Group, check_name_and_version, list_names, load_extension
+from isbench.extensions import Group, check_name_and_version, list_names, load_named, name_errors
 from isbench.options import format_option, is_recordable, parse_option
 from isbench.types import Clicker, ClickFunction, Scalar
 
@@ -44,10 +44,7 @@ def load_clicker(name: str) -> Clicker:
 
     Raises IsbenchError for an unknown name, a module that fails to import, or an invalid card.
     """
-    card = load_extension(CLICKERS, name, check_card)
-    if card.name != name:
-        raise IsbenchError(f"clicker {name!r} has a card named {card.name!r}; wanted the same name")
-    return card
+    return load_named(CLICKERS, name, check_card)
 
 
 def parse_clicker(text: str) -> ChosenClicker:
@@ -74,14 +71,8 @@ def make_clicker(text: str) -> ClickFunction:
 
 def make_function(clicker: ChosenClicker) -> ClickFunction:
     """Return the function that clicks, checked; raises IsbenchError if it cannot be made."""
-    try:
+    with name_errors(f"clicker {clicker.text} cannot be made"):
         function = clicker.card.make(**clicker.parameters)
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(
-            f"clicker {clicker.text} cannot be made: {type(error).__name__}: {error}"
-        ) from error
     if not callable(function):
         raise IsbenchError(
             f"clicker {clicker.text} is made as a {type(function).__name__}; wanted a function "

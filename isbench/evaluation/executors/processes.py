@@ -31,7 +31,9 @@ Executor: TypeAlias = Callable[
 _READY = "ready"
 _MOST = 8  # most processes by default; each holds a model
 _START = 3.0  # estimated seconds that a process takes to import its modules
-DEATHS = 3  # workers that may die at an object before it is skipped
+# workers that may die at an object before it is skipped, and in one place before they are ready
+DEATHS = 3
+_RAISED = 1  # exit code of a process that an exception has ended
 
 
 class WorkerFault(Exception):
@@ -47,7 +49,7 @@ class LostObject(NamedTuple):
 
 @dataclass
 class _Worker:
-    number: int  # from 0, unique among running workers
+    number: int  # from 0, unique among running workers; that of a dead one is given again
     process: BaseProcess
     pipe: Connection
     keys: deque[str] = field(default_factory=deque)  # assigned and not yet returned
@@ -104,11 +106,13 @@ def play_in_processes(
     The job must be picklable; every process builds its predictor once. One worker plays the objects
     of a chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
     object at which `DEATHS` workers died is yielded as LostObject. Exceptions of workers are
-    re-raised.
+    re-raised. Raises PredictorError if no worker can start: for an exception before it is ready,
+    and where `DEATHS` workers in a row died before that.
     """
     _check_sendable(job)
     waiting = deque(tuple(chunk) for chunk in chunks)
     deaths: Counter[str] = Counter()
+    early_deaths: Counter[int] = Counter()  # by number, since a worker of that number was ready
     running: list[_Worker] = []
     try:
         while waiting or any(worker.keys for worker in running):
@@ -121,8 +125,11 @@ def play_in_processes(
                     yield message
                 elif message == _READY:
                     worker.ready = True
+                    del early_deaths[worker.number]
                 else:
                     running.remove(worker)
+                    if not worker.ready:
+                        _count_early_death(worker, early_deaths)
                     yield from _remove_dead_worker(worker, waiting, deaths)
     finally:
         for worker in running:
@@ -155,24 +162,41 @@ def _remove_dead_worker(
     """Requeue a dead worker's chunk, without an object at which too many workers died."""
     worker.process.join()
     worker.pipe.close()
-    if not worker.ready:
-        raise PredictorError(
-            f"a worker died before it could play (exit code {worker.process.exitcode}): either "
-            "building the model ends the process, or a script that calls isbench.run lacks "
-            '`if __name__ == "__main__":`; with one worker no process is started'
-        )
-    deaths[worker.keys[0]] += 1
-    if deaths[worker.keys[0]] == DEATHS:
-        yield LostObject(worker.keys.popleft(), worker.process.exitcode)
+    if worker.ready:
+        deaths[worker.keys[0]] += 1
+        if deaths[worker.keys[0]] == DEATHS:
+            yield LostObject(worker.keys.popleft(), worker.process.exitcode)
     if worker.keys:
         waiting.appendleft(tuple(worker.keys))
 
 
+def _count_early_death(worker: _Worker, early_deaths: Counter[int]) -> None:
+    """Raise PredictorError if a worker that died before it was ready will not start again either.
+
+    A process that was killed, or lacked memory for a moment, is worth another try.
+    """
+    worker.process.join()
+    early_deaths[worker.number] += 1
+    if worker.process.exitcode == _RAISED or early_deaths[worker.number] == DEATHS:
+        raise PredictorError(
+            f"a worker died before it could play (exit code {worker.process.exitcode}): either "
+            "building the model ends the process, or the machine lacks memory, or a script that "
+            'calls isbench.run lacks `if __name__ == "__main__":`; with one worker no process is '
+            "started"
+        )
+
+
 def _start_worker(job: Job, number: int) -> _Worker:
     context = multiprocessing.get_context("spawn")  # forking is unsafe with threads
-    parent_end, child_end = context.Pipe()
-    process = context.Process(target=_work, args=(child_end, job, number), daemon=True)
-    process.start()
+    try:
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=_work, args=(child_end, job, number), daemon=True)
+        process.start()
+    except OSError as error:
+        raise IsbenchError(
+            f"cannot start worker {number + 1}: {error.strerror or error}; use fewer workers",
+            setting="workers",
+        ) from error
     child_end.close()  # so that the worker's death closes the pipe
     return _Worker(number, process, parent_end)
 

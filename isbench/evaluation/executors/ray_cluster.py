@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors.processes import DEATHS, LostObject
 from isbench.evaluation.job import Job
+from isbench.extras import describe_installation
 from isbench.types import Game
 
 _TIMEOUT = 600  # seconds to wait for a first worker: machines may have to start
@@ -53,7 +54,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        message = "executor ray is not installed: pip install 'isbench[ray]'"
+        message = f"executor ray is not installed: {describe_installation('ray')}"
         raise IsbenchError(message, setting="executor") from error
     extra: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:

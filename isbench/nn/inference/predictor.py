@@ -327,6 +327,9 @@ OPTIONS: Mapping[str, Scalar] = {
     "longest_side": -1,  # of the image as networks see it, in pixels; 0: unscaled
 }
 
+# Images are enlarged to `zoom_target` and `overview`; one of this size already takes gigabytes
+_LARGEST_VIEW = 4096  # pixels
+
 
 def make_config(
     options: Mapping[str, Scalar], zoom: Zoom, runtime: Runtime, previous_mask: bool = True
@@ -336,6 +339,9 @@ def make_config(
     for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
         if int(options[name]) < least:
             message = f"option {name} is {options[name]}; wanted {least} pixels or more"
+            raise IsbenchError(message, setting="options")
+        if name != "longest_side" and int(options[name]) > _LARGEST_VIEW:
+            message = f"option {name} is {options[name]}; wanted at most {_LARGEST_VIEW} pixels"
             raise IsbenchError(message, setting="options")
     if not 0 < threshold < 1:
         message = f"option threshold is {threshold}; wanted above 0 and below 1"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Unfit, unknown
+from isbench.extras import describe_installation
 from isbench.nn.network import Computed, compute_outputs, make_examples
 from isbench.nn.runtime import openvino
 from isbench.types import Runtime
@@ -40,7 +41,8 @@ def choose_backend(name: str, device: str, precision: str, gradients: bool = Fal
     if name == "auto":
         return "openvino" if openvino.is_installed() and on_cpu and precision == "fp32" else "eager"
     if name == "openvino" and not openvino.is_installed():
-        message = "backend openvino is not installed: pip install 'isbench[cpu]', or use eager"
+        remedy = describe_installation("openvino")
+        message = f"backend openvino is not installed: {remedy}, or use eager"
         raise IsbenchError(message, setting="backend")
     if name == "openvino" and not on_cpu:
         message = f"backend openvino runs on the CPU, not on {device}; wanted eager"

@@ -1,6 +1,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 // The palette of Okabe and Ito, which colour-blind readers can distinguish
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+const COLOURS = [
+  "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#7A7A7A",
+];
+const GREY = "#a8b0b8";
 const POSITIVE = "#009E73", NEGATIVE = "#D55E00", PAGE = 25;
 
 function element(name, attributes = {}, ...children) {
@@ -24,12 +27,13 @@ const text = (x, y, words, anchor = "middle") =>
   svgElement("text", { x, y, "text-anchor": anchor }, String(words));
 
 
-const WIDTH = 460, HEIGHT = 300, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 40;
+const LEFT = 46, RIGHT = 18, TOP = 18, BOTTOM = 40;
 
-function frame(xs, ys, xTitle, yTitle) {
+function frame(xs, ys, xTitle, yTitle, { WIDTH = 460, HEIGHT = 300, steps = 10, never = false } = {}) {
   const x = (v) => LEFT + ((v - xs[0]) / (xs[1] - xs[0] || 1)) * (WIDTH - LEFT - RIGHT);
   const y = (v) => HEIGHT - BOTTOM - ((v - ys[0]) / (ys[1] - ys[0] || 1)) * (HEIGHT - TOP - BOTTOM);
-  const picture = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, role: "img" });
+  const picture = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  picture.style.width = "100%";
   for (let k = 0; k <= 5; k++) {
     const at = ys[0] + ((ys[1] - ys[0]) * k) / 5;
     picture.append(
@@ -37,15 +41,16 @@ function frame(xs, ys, xTitle, yTitle) {
       text(LEFT - 6, y(at) + 4, +at.toFixed(2), "end"),
     );
   }
-  const step = Math.max(1, Math.ceil((xs[1] - xs[0]) / 10));
-  for (let at = xs[0]; at <= xs[1]; at += step) picture.append(text(x(at), HEIGHT - BOTTOM + 16, at));
+  const step = Math.max(1, Math.ceil((xs[1] - xs[0]) / steps));
+  for (let at = xs[0]; at <= xs[1] - (never ? 2 : 0); at += step) picture.append(text(x(at), HEIGHT - BOTTOM + 16, at));
   picture.append(
     svgElement("line", {
       class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM,
     }),
     text((LEFT + WIDTH) / 2, HEIGHT - 6, xTitle),
-    text(LEFT, TOP - 2, yTitle, "start"),
+    text(LEFT, TOP - 6, yTitle, "start"),
   );
+  if (never) picture.append(text(x(xs[1] - 0.5), HEIGHT - BOTTOM + 16, "never"));
   return { picture, x, y };
 }
 
@@ -58,47 +63,65 @@ function legend(labels) {
   return line;
 }
 
-function titled(title, picture, labels) {
+function titled(title, picture, labels, note = "") {
   picture.append(svgElement("title", {}, title));
-  return element("figure", {}, element("h3", {}, title), picture, legend(labels));
+  const parts = note ? [element("figcaption", {}, note)] : [];
+  return element("figure", {}, element("h3", {}, title), picture, legend(labels), ...parts);
+}
+
+function drawLine({ picture, x, y }, line, colour, width = 2) {
+  const places = (values) => values.flatMap((v, n) => (v === null ? [] : [`${x(n + 1)},${y(v)}`]));
+  const band = [...places(line.high), ...places(line.low).reverse()].join(" ");
+  picture.append(
+    svgElement("polygon", { points: band, fill: colour, opacity: width > 1 ? 0.18 : 0 }),
+    svgElement("polyline", {
+      points: places(line.mean).join(" "), fill: "none", stroke: colour, "stroke-width": width,
+      "stroke-dasharray": line.dashed && width > 1 ? "6 4" : "none",
+    }),
+  );
 }
 
 function curves(chart) {
-  const clicks = chart.lines[0].mean.length;
-  const { picture, x, y } = frame([1, Math.max(2, clicks)], [0, 1], "clicks", "");
-  chart.lines.forEach((line, k) => {
-    const colour = COLOURS[k % COLOURS.length];
-    const places = (values) =>
-      values.flatMap((v, n) => (v === null ? [] : [`${x(n + 1)},${y(v)}`]));
-    const band = [...places(line.high), ...places(line.low).reverse()].join(" ");
-    const path = places(line.mean).join(" ");
-    picture.append(
-      svgElement("polygon", { points: band, fill: colour, opacity: 0.18 }),
-      svgElement("polyline", {
-        points: path, fill: "none", stroke: colour, "stroke-width": 2,
-        "stroke-dasharray": line.dashed ? "6 4" : "none",
-      }),
-    );
+  const clicks = Math.max(2, ...chart.lines.map((line) => line.mean.length));
+  const note = chart.lines.some((line) => line.dashed) ? chart.note : "";
+  if (chart.lines.length > COLOURS.length) return smallMultiples(chart, clicks, note);
+  const whole = frame([1, clicks], [0, 1], "clicks", "");
+  chart.lines.forEach((line, k) => drawLine(whole, line, COLOURS[k]));
+  return titled(chart.title, whole.picture, chart.lines.map((line) => line.label), note);
+}
+
+// More curves than colours: each in a picture of its own, the others in grey behind it
+function smallMultiples(chart, clicks, note) {
+  const parts = chart.lines.map((line) => {
+    const part = frame([1, clicks], [0, 1], "clicks", "", { WIDTH: 280, HEIGHT: 190, steps: 5 });
+    chart.lines.forEach((other) => drawLine(part, other, GREY, 0.7));
+    drawLine(part, line, COLOURS[0]);
+    part.picture.append(svgElement("title", {}, line.label));
+    return element("figure", {}, element("figcaption", { class: "name" }, line.label), part.picture);
   });
-  return titled(chart.title, picture, chart.lines.map((line) => line.label));
+  return element(
+    "figure", { class: "many" }, element("h3", {}, chart.title),
+    element("div", { class: "parts" }, ...parts), element("figcaption", {}, `Grey: the other runs. ${note}`),
+  );
 }
 
 function bars(chart) {
   const count = chart.lines[0].counts.length;
   // rounded up to a multiple of the five grid steps
-  const most = 5 * Math.ceil(Math.max(1, ...chart.lines.flatMap((line) => line.counts)) / 5);
-  const { picture, x, y } = frame([1, count + 1], [0, most], "clicks", "objects");
+  const heights = chart.lines.flatMap((line) => [...line.counts, line.never]);
+  const most = 5 * Math.ceil(Math.max(1, ...heights) / 5);
+  const { picture, x, y } = frame([1, count + 3], [0, most], "clicks", "objects", { never: true });
   const width = (x(2) - x(1)) / (chart.lines.length + 0.5);
-  chart.lines.forEach((line, k) =>
-    line.counts.forEach((v, n) =>
+  chart.lines.forEach((line, k) => {
+    const places = [...line.counts.map((v, n) => [n + 1, v]), [count + 2, line.never]];
+    places.forEach(([at, v]) =>
       picture.append(
         svgElement("rect", {
-          x: x(n + 1) + k * width, width, y: y(v), height: y(0) - y(v),
-          fill: COLOURS[k % COLOURS.length],
+          x: x(at) + k * width, width, y: y(v), height: y(0) - y(v), fill: COLOURS[k % COLOURS.length],
         }),
       ),
-    ),
-  );
+    );
+  });
   return titled(chart.title, picture, chart.lines.map((line) => line.label));
 }
 
@@ -124,27 +147,36 @@ const DRAW = { curves, bars, scatter };
 for (const chart of data.charts) document.getElementById("charts").append(DRAW[chart.kind](chart));
 
 
-const state = { set: 0, sort: data.sort, down: true, words: "", size: "", page: 0 };
+const MANY = 3; // runs with both figures in the list; with more, one figure of each
+const state = { set: 0, figure: "noc", sort: data.sort, down: true, words: "", size: "", page: 0 };
 const SIZES = {
   "": [0, 2], "under 1 % of the image": [0, 0.01], "1 to 10 %": [0.01, 0.1], "over 10 %": [0.1, 2],
 };
 let chosen = null;
 
+// a column has a group, the run, and a name; `key` tells it from all others
 function columns(set) {
-  const found = [{ name: "object", of: (o) => o.key }];
+  const found = [{ key: "object", name: "object", of: (o) => o.key }];
   if (set.objects.some((o) => o.size !== null)) {
-    found.push({ name: "size", of: (o) => o.size, shown: (v) => `${(100 * v).toFixed(1)} %` });
+    found.push({ key: "size", name: "size", of: (o) => o.size, shown: (v) => `${(100 * v).toFixed(1)} %` });
   }
+  const many = set.runs.length > MANY;
   set.runs.forEach((k, n) => {
-    found.push({ name: `${data.metric} ${data.runs[k].label}`, of: (o) => o.noc[n], figure: true });
-    found.push({
-      name: `last IoU ${data.runs[k].label}`, of: (o) => o.iou[n], figure: true,
-      shown: (v) => v.toFixed(4),
-    });
+    const group = data.runs[k].label;
+    if (!many || state.figure === "noc") {
+      found.push({ key: `noc ${n}`, group, name: data.metric, of: (o) => o.noc[n], figure: true });
+    }
+    if (!many || state.figure === "iou") {
+      found.push({
+        key: `iou ${n}`, group, name: "last IoU", of: (o) => o.iou[n], figure: true,
+        shown: (v) => v.toFixed(many ? 2 : 4),
+      });
+    }
   });
-  found.push({ name: WORST, of: (o) => mean(o.noc), figure: true, shown: (v) => v.toFixed(2) });
+  const shown = (v) => v.toFixed(2);
+  found.push({ key: WORST, name: WORST, of: (o) => mean(o.noc), figure: true, shown });
   if (set.runs.length > 1) {
-    found.push({ name: "disagreement", of: disagreement, figure: true, shown: (v) => v.toFixed(2) });
+    found.push({ key: "disagreement", name: "disagreement", of: disagreement, figure: true, shown });
   }
   return found;
 }
@@ -155,7 +187,7 @@ const disagreement = (o) => Math.max(...o.noc) - Math.min(...o.noc);
 
 function listed() {
   const set = data.sets[state.set], head = columns(set);
-  const by = head.find((column) => column.name === state.sort) ?? head.at(-1);
+  const by = head.find((column) => column.key === state.sort) ?? head.at(-1);
   const [least, most] = SIZES[state.size];
   const found = set.objects.filter(
     (o) => o.key.toLowerCase().includes(state.words) &&
@@ -166,27 +198,45 @@ function listed() {
   found.sort((a, b) =>
     (state.down ? -1 : 1) * order(by.of(a), by.of(b)) || order(mean(a.iou), mean(b.iou)) ||
     order(a.key, b.key));
-  return { set, head, found };
+  return { set, head, found, by };
+}
+
+// One line of heads, below the names of the runs; many runs have one column each, its name upright
+function listHead(set, head) {
+  const many = set.runs.length > MANY;
+  const { by } = listed();
+  const button = (column, words) => {
+    const now = column === by || column.key === by.key;
+    const press = () => {
+      state.down = now ? !state.down : column.key !== "object";
+      state.sort = column.key;
+      show();
+      document.querySelector(`#list th[aria-sort] button`)?.focus();
+    };
+    const arrow = now ? (state.down ? " ▼" : " ▲") : "";
+    return element("th", {
+      class: column.figure ? "figure" : null, scope: "col",
+      "aria-sort": now ? (state.down ? "descending" : "ascending") : null,
+    }, element("button", { type: "button", onclick: press, class: many && column.group ? "upright" : null },
+      words + arrow));
+  };
+  const line = element("tr", {}, ...head.map((column) => button(column, many ? column.group ?? column.name : column.name)));
+  if (many || !head.some((column) => column.group)) return [line];
+  const groups = [];
+  for (const column of head) {
+    if (groups.length && column.group && groups.at(-1).group === column.group) groups.at(-1).count += 1;
+    else groups.push({ group: column.group, count: 1 });
+  }
+  const cells = groups.map(({ group, count }) =>
+    element("th", { colspan: count, class: group ? "group" : null, scope: group ? "colgroup" : null }, group ?? ""));
+  return [element("tr", {}, ...cells), line];
 }
 
 function show() {
   const { set, head, found } = listed();
   const pages = Math.max(1, Math.ceil(found.length / PAGE));
   state.page = Math.min(state.page, pages - 1);
-  const titles = head.map((column) => {
-    const now = column.name === state.sort;
-    const arrow = now ? (state.down ? " ▼" : " ▲") : "";
-    const press = () => {
-      state.down = now ? !state.down : column.name !== "object";
-      state.sort = column.name;
-      show();
-      document.querySelector(`#list th[aria-sort] button`)?.focus();
-    };
-    const sorted = now ? (state.down ? "descending" : "ascending") : null;
-    return element("th", { class: column.figure ? "figure" : null, scope: "col", "aria-sort": sorted },
-      element("button", { type: "button", onclick: press }, column.name + arrow));
-  });
-  document.querySelector("#list thead").replaceChildren(element("tr", {}, ...titles));
+  document.querySelector("#list thead").replaceChildren(...listHead(set, head));
   const rows = found.slice(state.page * PAGE, (state.page + 1) * PAGE).map((o) => {
     const cells = head.map((column) => {
       const value = column.of(o);
@@ -202,17 +252,38 @@ function show() {
     if (o === chosen) row.classList.add("now");
     return row;
   });
+  if (!rows.length) {
+    const words = "No object matches: change the name, the size or the other filters above.";
+    rows.push(element("tr", {}, element("td", { colspan: head.length, class: "none" }, words)));
+  }
   document.querySelector("#list tbody").replaceChildren(...rows);
+  showRank();
   const pictured = set.objects.filter((o) => o.picture !== null).length;
   document.getElementById("count").textContent =
-    `${found.length} of ${set.objects.length} objects; ${pictured} have pictures: click a row or ` +
-    `press Enter on it. ${data.note}`;
+    `${found.length} of ${set.objects.length} object${set.objects.length === 1 ? "" : "s"}; ` +
+    `${pictured} ${pictured === 1 ? "has a picture" : "have pictures"}` +
+    `${pictured ? ": click a row or press Enter on it" : ""}. ${data.note}`;
   const go = (by) => () => { state.page += by; show(); };
   document.getElementById("pages").replaceChildren(
     element("button", { type: "button", onclick: go(-1), disabled: state.page === 0 }, "previous"),
     element("button", { type: "button", onclick: go(1), disabled: state.page === pages - 1 }, "next"),
     `page ${state.page + 1} of ${pages}`,
   );
+}
+
+// How the selected object ranks in the list as it is sorted and filtered
+function showRank() {
+  const place = document.getElementById("object-rank");
+  if (chosen === null) return;
+  const { found, by } = listed();
+  const at = found.indexOf(chosen);
+  const value = by.of(chosen);
+  const words = value === null ? "none" : by.shown ? by.shown(value) : String(value);
+  const name = by.group ? `${by.name} of ${by.group}` : by.name;
+  const order = by.key === "object" ? "by name" : `by ${name} (${words}), ${state.down ? "highest" : "lowest"} first`;
+  place.textContent = at < 0
+    ? "Not in the list, which the filters shorten."
+    : `Number ${at + 1} of ${found.length} ${order}.`;
 }
 
 function controls() {
@@ -230,6 +301,12 @@ function controls() {
   if (data.sets.some((set) => set.objects.some((o) => o.size !== null))) {
     const pick = change("size", (t) => t.value);
     place.append(element("label", {}, "Size ", element("select", { onchange: pick }, ...sizes)));
+  }
+  if (data.sets.some((set) => set.runs.length > MANY)) {
+    const options = [["noc", data.metric], ["iou", "last IoU"]].map(([value, words]) =>
+      element("option", { value }, words));
+    const pick = change("figure", (t) => t.value);
+    place.append(element("label", {}, "Figure ", element("select", { id: "figure", onchange: pick }, ...options)));
   }
   const tick = change("pictured", (t) => t.checked);
   place.append(
@@ -278,6 +355,19 @@ function paint(object, picture, image) {
 
 const format = (value) => (value === null ? "none" : value.toFixed(4));
 
+// Outline a mask in a colour, with black around it: it is seen on any background
+function outline(pixels, mask, colour) {
+  const { width: cols, height: rows } = pixels;
+  const differs = (at) => {
+    const col = at % cols, row = Math.floor(at / cols), own = mask[at];
+    return (col > 0 && mask[at - 1] !== own) || (col < cols - 1 && mask[at + 1] !== own) ||
+      (row > 0 && mask[at - cols] !== own) || (row < rows - 1 && mask[at + cols] !== own);
+  };
+  for (let at = 0; at < mask.length; at++) {
+    if (differs(at)) pixels.data.set(mask[at] ? colour : [0, 0, 0], 4 * at);
+  }
+}
+
 function fill(brush, picture, image, game, count) {
   const { rows, cols } = picture;
   brush.drawImage(image, 0, 0, cols, rows);
@@ -286,17 +376,16 @@ function fill(brush, picture, image, game, count) {
   const truth = decodeRle({ size: [rows, cols], counts: picture.truth });
   const masked = document.getElementById("show-mask").checked;
   const outlined = document.getElementById("show-truth").checked;
-  for (let at = 0; at < mask.length; at++) {
-    const col = at % cols;
-    const edge = truth[at] && (!truth[at - 1] || !truth[at + 1] || !truth[at - cols] ||
-      !truth[at + cols] || col === 0 || col === cols - 1);
-    if (outlined && edge) pixels.data.set([255, 255, 255], 4 * at);
-    else if (masked && mask[at]) {
+  if (masked) {
+    for (let at = 0; at < mask.length; at++) {
+      if (!mask[at]) continue;
       [0, 114, 178].forEach((value, k) => {
         pixels.data[4 * at + k] = 0.45 * pixels.data[4 * at + k] + 0.55 * value;
       });
     }
+    outline(pixels, mask, [86, 180, 233]);
   }
+  if (outlined) outline(pixels, truth, [255, 255, 255]);
   brush.putImageData(pixels, 0, 0);
   game.clicks.slice(0, count).forEach(([row, col, positive], n) => {
     const last = n === count - 1;

@@ -82,7 +82,7 @@ def test_the_canonical_text_means_itself(sigma: float, first: bool) -> None:
         ("centre:2", "clicker centre has no parameters, but got '2'"),
         ("centre:a=2", "clicker centre has no parameters, but got 'a=2'"),
         ("centre:", "clicker centre has no parameters, but got ''"),
-        ("misnamed", "clicker 'misnamed' has a card named 'other-name'; wanted the same name"),
+        ("misnamed", "clicker 'misnamed' is named 'other-name'; wanted the same name"),
         ("no-version", "clicker no-version has version ''"),
         ("comma", "parameter word of clicker comma is 'a,b'; wanted a string without commas"),
         ("endless", "parameter size of clicker endless is inf"),

@@ -1,0 +1,60 @@
+"""JSON from files and requests: whatever is wrong with it, the error is a ValueError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def parse_json(
+    text: str | bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
+    """Return the value of a JSON text; `object_pairs_hook` is that of `json.loads`.
+
+    Raises ValueError for text that is not JSON, is nested too deeply to be read, contains an
+    integer of thousands of digits, or a string that no UTF-8 file can contain (half of a pair of
+    surrogates, which could neither be printed nor written again).
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=object_pairs_hook)
+        if _may_have_surrogates(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it contains {error.object[error.start]!a}, which is no text") from None
+    except ValueError as error:
+        if "sys.set_int_max_str_digits" in str(error):  # advice to programmers
+            raise ValueError("it contains a number of thousands of digits") from None
+        raise
+    return value
+
+
+def refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entry of these fields, for `parse_json`; raises ValueError for one that repeats.
+
+    JSON permits it, and readers take the last one.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an entry has the field {twice!a:.60} twice")
+    return found
+
+
+def is_text(name: str) -> bool:
+    """Return whether UTF-8 can encode a string: the name of a file may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _may_have_surrogates(text: str | bytes) -> bool:
+    """Return whether an escape may stand for a surrogate; cheap, since texts may be large."""
+    if isinstance(text, str):
+        return "\\ud" in text or "\\uD" in text or not text.isascii()
+    return b"\\ud" in text or b"\\uD" in text

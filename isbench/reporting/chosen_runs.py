@@ -1,0 +1,208 @@
+"""Runs chosen by name: by file, folder, digest, model or data set."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from isbench.errors import IsbenchError, unknown
+from isbench.protocol import has_full_games
+from isbench.reporting.labels import format_count, make_labels
+from isbench.storage import store
+from isbench.storage.store import Run
+
+
+class ChosenRuns(NamedTuple):
+    """Complete runs, sorted by data set and model, and notes on those left out."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def choose_runs(
+    names: Sequence[str | Path] = (), folder: Path | str = "runs", dataset: str | None = None
+) -> ChosenRuns:
+    """Return the complete runs that the names match, and notes on those left out.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Run files, folders of runs, models, data sets, or the first digits of run digests; empty:
+        all runs.
+    folder : Path or str
+        The folder to look up runs in, with its subfolders.
+    dataset : str or None
+        Only the runs over this data set, by the name in their records.
+
+    Returns
+    -------
+    ChosenRuns
+        At least one run.
+
+    Raises
+    ------
+    IsbenchError
+        For a name that matches nothing or both a model and a data set, a named run that is
+        damaged, and if no run is complete.
+    """
+    out = Path(folder)
+    named = [p for name in names for p in _find_paths(str(name), out, dataset)]
+    found = named if names else _list_runs(out)
+    seen: set[str] = set()  # other data sets
+    runs, notes = [], []
+    for path in {os.path.realpath(path): path for path in found}.values():
+        try:
+            run = store.read(path)
+        except IsbenchError as error:
+            if names:
+                raise
+            notes.append(f"left out: {error}")
+            continue
+        if dataset is not None and run.spec.dataset != dataset:
+            seen.add(run.spec.dataset)
+        elif run.complete:
+            runs.append(run)
+        else:
+            notes.append(_describe_unfinished(run))
+    if not runs:
+        raise _make_empty_error(", ".join(map(str, names)) or str(out), dataset, seen, notes)
+    return ChosenRuns(sorted(runs, key=_sort_key), notes)
+
+
+def _describe_unfinished(run: Run) -> str:
+    return (
+        f"{run.path} is left out: it is not finished "
+        f"({format_count(len(run.trajectories), 'object')} so far); repeat the command that "
+        "started it to resume it"
+    )
+
+
+def _make_empty_error(
+    place: str, dataset: str | None, seen: set[str], notes: Sequence[str]
+) -> IsbenchError:
+    if dataset is not None and seen:
+        return unknown(f"data set of a finished run in {place}", dataset, seen, "dataset")
+    if notes:
+        more = f"; and {len(notes) - 1} more like this" if len(notes) > 1 else ""
+        return IsbenchError(f"no finished run in {place}; {notes[0]}{more}")
+    return IsbenchError(f"no finished run in {place}; make one with `isbench run`")
+
+
+def choose_run(name: str, out: Path, dataset: str | None = None) -> Run:
+    """Return the one complete run that a name matches.
+
+    Raises IsbenchError for none, and for several, which it lists.
+    """
+    runs, _ = choose_runs([name], out, dataset)
+    if len(runs) > 1:
+        listed = "; ".join(describe_runs(runs))
+        raise IsbenchError(
+            f"{name} matches {len(runs)} runs; wanted one, by the first digits of its digest or by "
+            f"its file: {listed}"
+        )
+    return runs[0]
+
+
+def describe_runs(runs: Sequence[Run]) -> list[str]:
+    """Return digest, model, what differs, data set and rules of each run, in one text each."""
+    return [
+        f"{store.digest_of_path(run.path)} {label} on {run.spec.dataset} "
+        f"({format_count(run.spec.objects, 'object')}, up to "
+        f"{format_count(run.spec.rules.max_clicks, 'click')})"
+        for run, label in zip(runs, make_labels(runs), strict=True)
+    ]
+
+
+def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
+    """Return one run of each model on each data set, and a note on the others.
+
+    Whole data sets come before the first objects of one, full games before those that stop at an
+    IoU, and later runs before earlier ones. A run that is named by its file or digest is kept.
+    """
+    given = [Path(name).expanduser() for name in named]
+    files = {os.path.realpath(path) for path in given if path.is_file()}
+    digests = [name for name in named if re.fullmatch(r"[0-9a-f]{1,12}", name)]
+    best: dict[tuple[str, str], Run] = {}
+    for run in sorted(runs, key=_rank):
+        best[run.spec.dataset, run.spec.model] = run
+    kept = [
+        run
+        for run in runs
+        if best[run.spec.dataset, run.spec.model] is run
+        or os.path.realpath(run.path) in files
+        or any(store.digest_of_path(run.path).startswith(digest) for digest in digests)
+    ]
+    if len(kept) == len(runs):
+        return ChosenRuns(kept, [])
+    note = (
+        f"{len(runs) - len(kept)} of {format_count(len(runs), 'run')} are not drawn: of each model "
+        "the newest full run is; `isbench report --all` draws every one"
+    )
+    return ChosenRuns(kept, [note])
+
+
+def has_finished(out: Path) -> bool:
+    """Whether there is a sealed run below a folder."""
+    return any(path.name.endswith(store.SEALED) for path in store.find(out))
+
+
+def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if name and path.is_dir():
+        return _list_runs(path)
+    if name and os.path.lexists(path):
+        raise IsbenchError(f"{name} is not a run file, but a pipe, a device or a dangling link")
+    every = _list_runs(out)
+    if dataset is not None:
+        every = [file for file in every if file.parent.name == store.file_name(dataset)] or every
+    known = store.file_name(name)
+    of_model = [file for file in every if _model_of_path(file) == known]
+    of_set = [file for file in every if file.parent.name == known]
+    if of_model and of_set and dataset is None:
+        raise IsbenchError(
+            f"{name} is a model ({format_count(len(of_model), 'run')}) and a data set "
+            f"({format_count(len(of_set), 'run')}) in {out}; name the folder "
+            f"{of_set[0].parent} for the data set, or add the data set that the model was played "
+            "on",
+            setting="dataset",
+        )
+    found = of_model or of_set
+    if not found and name:
+        found = [file for file in every if store.digest_of_path(file).startswith(name)]
+    if not found:
+        names = {_model_of_path(file) for file in every} | {file.parent.name for file in every}
+        digests = {store.digest_of_path(file) for file in every}
+        raise unknown(f"run, model or data set below {out}", name, names or digests)
+    return found
+
+
+def _list_runs(folder: Path) -> list[Path]:
+    """Return the run files below a folder; raises IsbenchError if there are none."""
+    found = store.find(folder)
+    if not found:
+        raise IsbenchError(f"no run below {folder}; make one with `isbench run`")
+    return found
+
+
+def _model_of_path(path: Path) -> str:
+    """Return the model in a run file's name."""
+    return store.companion_path(path, "").name.rpartition("-")[0]
+
+
+def _rank(run: Run) -> tuple[bool, bool, str, int, str]:
+    """Return what makes a run better than another of the same model."""
+    rules = run.spec.rules
+    started = max((str(session.get("started", "")) for session in run.meta), default="")
+    return (
+        run.spec.limit is None, has_full_games(rules), started, rules.max_clicks,
+        store.digest_of_path(run.path),
+    )  # fmt: skip
+
+
+def _sort_key(run: Run) -> tuple[str, str, str]:
+    return run.spec.dataset, run.spec.model, store.spec_digest(run.spec)

@@ -1,0 +1,109 @@
+"""Short names of runs: unique, made from what differs, printable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isbench.models import registry
+from isbench.reporting.chosen_runs import choose_run, choose_runs
+from isbench.reporting.labels import find_shared, format_count, make_labels
+from isbench.storage import store
+from isbench.storage.store import Run
+from isbench.types import Rules
+from tests.test_docs import ROOT
+
+RESULTS = ROOT / "results"
+
+
+@pytest.fixture(scope="module")
+def base() -> Run:
+    return choose_run("c81fcec12a4b", RESULTS)
+
+
+def vary(base: Run, changes: dict[str, Any], number: int) -> Run:
+    """Return the run with another spec and another digest."""
+    rules = changes.pop("rules", base.spec.rules)
+    spec = replace(base.spec, rules=rules, **changes)
+    return replace(base, spec=spec, path=Path(f"run-{number:012x}.jsonl.gz"))
+
+
+def test_committed_runs_have_short_names() -> None:
+    runs, _ = choose_runs([RESULTS / "davis"])
+    names = dict(
+        zip([store.digest_of_path(run.path) for run in runs], make_labels(runs), strict=True)
+    )
+    assert names["1984b689a025"] == "csfpn-mini"
+    assert names["44b82f994c63"] == "csfpn-mini, 100 clicks"
+    assert names["f31f8d4a9567"] == "csfpn-mini, ablation-hsgm weights, no G2L"
+    assert names["538f24e9f425"] == "ritm-mini, ablation-bs weights"
+    assert names["867640f26b54"] == "nearest"
+    assert max(map(len, names.values())) < 45
+    assert not any("=" in name or "None" in name for name in names.values())
+
+
+OPTIONS = st.dictionaries(
+    st.sampled_from(["flip", "g2l", "zoom_target", "mode"]),
+    st.one_of(st.booleans(), st.integers(0, 3), st.sampled_from(["a", "b"])),
+)
+CHANGES = st.fixed_dictionaries(
+    {"model": st.sampled_from(["nearest", "csfpn-mini", "other:card"])},
+    optional={
+        "options": OPTIONS,
+        "weights": st.sampled_from([None, "random", "ab" * 32, "cd" * 32]),
+        "dataset": st.sampled_from(["sample", "davis"]),
+        "limit": st.sampled_from([None, 1, 5]),
+        "rules": st.builds(Rules, st.sampled_from([1, 20]), st.sampled_from([0.9, 1.01])),
+        "threads": st.integers(1, 2),
+        "version": st.sampled_from(["1", "2"]),
+    },
+)
+
+
+@given(changes=st.lists(CHANGES, min_size=1, max_size=8), chosen=st.text(max_size=9))
+def test_names_are_unique_on_a_data_set_and_printable(
+    base: Run, changes: list[dict[str, Any]], chosen: str
+) -> None:
+    runs = [vary(base, dict(change), number) for number, change in enumerate(changes)]
+    given_names = {"000000000000": chosen, "000000000001": chosen}
+    for labels in (make_labels(runs), make_labels(runs, given_names)):
+        named = [(run.spec.dataset, label) for run, label in zip(runs, labels, strict=True)]
+        assert len(set(named)) == len(named)
+        assert all(label.isprintable() and label.strip() for label in labels)
+        assert not any("None" in label or "1 clicks" in label for label in labels)
+    for run, label in zip(runs, make_labels(runs), strict=True):
+        assert label.startswith(run.spec.model)
+        assert ("random" in label) == (run.spec.weights == "random")
+        assert ("first" in label) == (run.spec.limit is not None)
+
+
+def test_what_all_runs_share_is_said_once(base: Run) -> None:
+    runs = [vary(base, {"model": name, "limit": 5}, k) for k, name in enumerate("ab")]
+    assert find_shared(runs) == {"limit": "first 5 objects"}
+    assert make_labels(runs, shared=find_shared(runs)) == ["a", "b"]
+    assert find_shared([base]) == {}
+
+
+def test_a_name_in_a_record_is_never_imported(
+    base: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evilmod.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry.sys, "path", [*registry.sys.path])
+    options = ({"a": True}, {"a": False})
+    runs = [
+        vary(base, {"model": "evilmod:card", "options": one}, k) for k, one in enumerate(options)
+    ]
+    assert make_labels(runs) == ["evilmod:card", "evilmod:card, no a"]
+    assert str(tmp_path) not in registry.sys.path
+
+
+def test_counts_are_written_as_people_write_them() -> None:
+    assert [format_count(n, "click") for n in (0, 1, 2, 1600)] == [
+        "0 clicks", "1 click", "2 clicks", "1,600 clicks",
+    ]  # fmt: skip

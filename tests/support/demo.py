@@ -1,0 +1,81 @@
+"""Demo servers for tests: of the command, and in a thread of the test."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import cv2
+
+from isbench.cli.demo import bind_port
+from isbench.demo.connections import make_server
+from isbench.demo.server import DemoState, make_application
+from isbench.reporting.templates import read_template
+from tests.support.waiting import HUNG, wait_until
+
+
+@contextmanager
+def demo(*words: str) -> Iterator[str]:
+    """Serve the demo and lend its address."""
+    command = [sys.executable, "-m", "isbench", "demo", "--port", "0", "--no-browser", *words]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.send_signal(signal.SIGINT)
+        code = server.wait(HUNG)
+        assert server.stdout is not None
+        server.stdout.close()
+    assert code == 0
+
+
+@contextmanager
+def serve(state: DemoState) -> Iterator[str]:
+    """Serve a state from a thread and lend the address."""
+    server = make_server(make_application(state, "token", read_template("demo")))
+    with bind_port(0) as listener:
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/token/"
+        finally:
+            server.should_exit = True
+            thread.join(HUNG)
+            assert not thread.is_alive()
+
+
+def encode(image: Any) -> bytes:
+    """Return an image as the bytes of a PNG."""
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1])
+
+
+def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
+    """Return the status, body and headers of an answer, as soon as the server is up."""
+    request = urllib.request.Request(url, data, headers)
+    began = time.monotonic()
+    while time.monotonic() - began < HUNG:
+        try:
+            with urllib.request.urlopen(request, timeout=HUNG) as response:
+                return response.status, response.read(), response.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), error.headers
+        except urllib.error.URLError:  # the server is not up yet
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def find_first_image(address: str) -> str:
+    _, page, _ = ask(address)
+    images = page.decode().partition('id="images">')[2].partition("</script>")[0]
+    return str(json.loads(images)[0]["id"])
