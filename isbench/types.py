@@ -88,13 +88,17 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class File:
-    """A file to download from any of its mirrors; an unpublished hash or size is None."""
+    """A file to download from any of its mirrors; an unpublished hash or size is None.
+
+    Without a mirror it is downloaded by hand, from `page`.
+    """
 
     name: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = ()
     sha256: str | None = None
     size: int | None = None  # bytes
     md5: str | None = None  # set if this is the only published hash
+    page: str = ""  # where its authors keep it, if not at a mirror
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ class ModelCard:
     summary: str = ""
     source: str = ""  # paper or documentation
     licence: str = ""
+    # what its licence does not allow, such as "non-commercial use only"; said before a run
+    restriction: str = ""
     version: str = "1"  # of the behaviour; it changes whenever the masks change
     # versions of those that decide its masks, by name; "": not installed
     libraries: Mapping[str, str] = field(default_factory=dict)

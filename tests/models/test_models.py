@@ -16,11 +16,12 @@ from isbench.models.registry import load_card, model_names, parse_options
 from isbench.testing import check_predictor
 from isbench.types import Image, ModelCard, Prediction, Turn
 from tests.support import toys
+from tests.support.models import mark_heavy
 
 OURS = [name for name in model_names() if not name.startswith("toy-")]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", mark_heavy(OURS))
 def test_every_model_keeps_the_contract(name: str) -> None:
     card = load_card(name)
     small = {"zoom_target": 64, "size": 64}  # the crops of networks: the trial images are small

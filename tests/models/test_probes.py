@@ -12,6 +12,7 @@ import pytest
 from isbench.models.registry import model_names
 from isbench.storage.masks import decode_rle
 from tests.support import probes
+from tests.support.models import mark_heavy
 
 GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
 # of the pixels of a network's mask, on processors that round otherwise
@@ -22,7 +23,7 @@ def test_every_installed_model_is_on_record() -> None:
     assert set(GOLDEN) == set(model_names())
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", mark_heavy(GOLDEN))
 def test_the_masks_of_a_version_never_change(name: str, tmp_path: Path) -> None:
     wanted = GOLDEN[name]
     model = probes.load_synthetic(name, tmp_path, wanted["threshold"])
