@@ -23,12 +23,11 @@ from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
+from isbench.nn.inference.passes import ForwardRequest, Passes
 from isbench.nn.inference.predictor import (
     OPTIONS,
     CropPredictor,
-    ForwardRequest,
     InferenceConfig,
-    Passes,
     State,
     choose_crop,
     conclude,

@@ -29,11 +29,10 @@ from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, compare_paired, curves
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
+from isbench.nn.inference.passes import HostRequest, Passes
 from isbench.nn.inference.predictor import (
     CropPredictor,
-    HostRequest,
     InferenceConfig,
-    Passes,
     State,
     conclude,
     make_config,

@@ -18,11 +18,10 @@ from torch import nn
 
 from csfpn.network import Csfpn, PropagationConfig
 from isbench.errors import IsbenchError
+from isbench.nn.inference.passes import HostRequest, Passes
 from isbench.nn.inference.predictor import (
     CropPredictor,
-    HostRequest,
     InferenceConfig,
-    Passes,
     State,
     answer_mask_guided,
     conclude,

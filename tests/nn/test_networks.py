@@ -20,11 +20,11 @@ from isbench.evaluation.runner import Silent, run
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.nn.clickmaps import mirror_points
+from isbench.nn.inference.passes import compute_answers
 from isbench.nn.inference.predictor import (
     CropPredictor,
     InferenceConfig,
     answer_mask_guided,
-    compute_answers,
     crop_inputs,
 )
 from isbench.nn.inference.zoom_in import Box

@@ -1,9 +1,6 @@
 """Inference of networks of the RITM family: zoom-in, flip, threshold (arXiv:2102.06583).
 
-The inference of one click is a generator that yields requests: a forward pass, to which it is sent
-the outputs, or masks to copy to the host. `compute_answers` serves many generators at once. So a
-system reads top to bottom, while the batching of passes (one by one on a CPU, equal shapes stacked
-on a GPU) and the copies from the GPU (all masks at once) are implemented once.
+The inference of one click is a generator of requests, see `isbench.nn.inference.passes`.
 
 A forward pass takes a crop of the image and of a probability map, and with flip also its mirror
 image, whose logits are averaged. The probabilities are pasted into a map of zeros, so everything
@@ -12,9 +9,9 @@ outside the crop is background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +20,13 @@ from torch.nn import functional as F
 
 from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import encode_points, mirror_points
+from isbench.nn.inference.passes import (
+    ForwardRequest,
+    HostRequest,
+    Passes,
+    Requests,
+    compute_answers,
+)
 from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import inference
@@ -82,23 +86,6 @@ class State(NamedTuple):
     probability: Tensor  # (1, 1, h, w), of the last prediction
     certain: Mask  # (h, w), where the probability is above the zoom-in threshold
     box: Box | None  # the last crop
-
-
-class ForwardRequest(NamedTuple):
-    """A request for a forward pass of a network; answered with the tuple of its outputs."""
-
-    network: Computed
-    inputs: tuple[Tensor, ...]  # dimension 0 of each is the batch
-
-
-class HostRequest(NamedTuple):
-    """A request to copy masks to the host; answered with (h, w) bool arrays."""
-
-    masks: tuple[Tensor, ...]  # each (h, w) bool
-
-
-Requests: TypeAlias = Generator[ForwardRequest | HostRequest, Any, T]  # a part of an answer
-Passes: TypeAlias = Requests[Prediction]  # an answer
 
 
 def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
@@ -197,65 +184,6 @@ def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     inside = resize_bilinear(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
-
-
-def compute_answers(games: Sequence[Passes], stack: bool) -> list[Prediction]:
-    """Run the generators of several games and return their predictions.
-
-    With `stack` passes of equal shape are computed together; otherwise one by one, since on a CPU
-    the results depend on the batch.
-    """
-    waiting: dict[int, ForwardRequest | HostRequest] = {
-        k: next(game) for k, game in enumerate(games)
-    }
-    answers: dict[int, Prediction] = {}
-    while waiting:
-        groups: dict[object, list[int]] = {}
-        for k, request in waiting.items():
-            groups.setdefault(_group_key(request, k, stack), []).append(k)
-        for group in groups.values():
-            for k, result in zip(group, _serve([waiting[k] for k in group]), strict=True):
-                try:
-                    waiting[k] = games[k].send(result)
-                except StopIteration as end:
-                    answers[k] = end.value
-                    del waiting[k]
-    return [answers[k] for k in range(len(games))]
-
-
-def _group_key(request: ForwardRequest | HostRequest, game: int, stack: bool) -> object:
-    """Return the key of the group in which a request is served."""
-    if isinstance(request, HostRequest):
-        return HostRequest
-    if not stack:
-        return game
-    return id(request.network), *(x.shape for x in request.inputs)
-
-
-def _serve(requests: Sequence[ForwardRequest | HostRequest]) -> Sequence[Any]:
-    """Return the results of requests of one group."""
-    if isinstance(requests[0], ForwardRequest):
-        return _forward([one for one in requests if isinstance(one, ForwardRequest)])
-    masks_of = [request.masks for request in requests if isinstance(request, HostRequest)]
-    flat = torch.cat([mask.flatten() for masks in masks_of for mask in masks]).cpu().numpy()
-    start, results = 0, []
-    for masks in masks_of:
-        arrays = []
-        for mask in masks:
-            arrays.append(flat[start : start + mask.numel()].reshape(mask.shape))
-            start += mask.numel()
-        results.append(arrays)
-    return results
-
-
-def _forward(requests: Sequence[ForwardRequest]) -> list[tuple[Tensor, ...]]:
-    """Return the outputs of passes with the same network and shapes, computed in one pass."""
-    network, inputs = requests[0]
-    if len(requests) == 1:
-        return [network(*inputs)]
-    columns = zip(*(request.inputs for request in requests), strict=True)
-    outputs = network(*(torch.cat(column) for column in columns))
-    return list(zip(*(output.chunk(len(requests)) for output in outputs), strict=True))
 
 
 _CPU = Runtime()
