@@ -22,6 +22,8 @@ from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures, which need as many pixels to start from
 
+_MOST_ITERATIONS = 1000  # OpenCV cannot be interrupted
+
 
 class _State(NamedTuple):
     small: Image  # (h, w, 3), the image at working size
@@ -41,8 +43,10 @@ class GrabCut:
 
     def __post_init__(self) -> None:
         """Raise ValueError for impossible numbers."""
-        if self.longer_side < 16 or self.iterations < 1:
-            raise ValueError("wanted longer_side of at least 16 and iterations of at least 1")
+        if self.longer_side < 16 or not 1 <= self.iterations <= _MOST_ITERATIONS:
+            raise ValueError(
+                f"wanted longer_side of at least 16 and iterations of 1 to {_MOST_ITERATIONS}"
+            )
         if not 0 < self.seed <= self.reach:
             raise ValueError("wanted seed above 0 and reach not below seed")
 

@@ -29,13 +29,13 @@ def write_page(
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
 ) -> None:
-    """Write the page of runs like `make_page`, and print its path and why it has no pictures."""
+    """Write the page of runs like `make_page`, and print its path and why pictures are missing."""
     html, fault = make_page(
         runs, max_clicks, pictures, data,
         pair=pair, metrics=list_metrics(), track=track, labels=labels, place=place, trusted=trusted,
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)
-        print_line(f"isbench: {path} has no pictures: {reason}")
+        print_line(f"isbench: pictures are missing in {path}: {reason}")
     write_atomically(path, html.encode())
     click.echo(str(path))

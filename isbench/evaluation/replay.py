@@ -84,7 +84,17 @@ def open_predictor(model: LoadedModel) -> Iterator[Predictor]:
 
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:
-    """Yield the model's (H, W) mask after each click."""
+    """Yield the model's (H, W) mask after each click.
+
+    Raises IsbenchError for a click outside the image.
+    """
+    rows, cols = sample.truth.shape
+    for click in clicks:
+        if not (0 <= click.row < rows and 0 <= click.col < cols):
+            raise IsbenchError(
+                f"the record of object {sample.key} is damaged: click ({click.row}, {click.col}) "
+                f"is outside its image of {rows}x{cols} pixels"
+            )
     session = PredictorSession(predictor)
     state = session.start(sample.key, sample.image, sample.initial)
     for count in range(1, len(clicks) + 1):

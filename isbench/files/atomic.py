@@ -45,5 +45,7 @@ def write_atomically(path: Path, data: bytes, remedy: Remedy = REMEDY) -> None:
 
 def write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> IsbenchError:
     """Return the error for a file or folder that cannot be written."""
+    if isinstance(error, IsADirectoryError):
+        return IsbenchError(f"cannot write {path}: it is a folder; wanted the name of a file")
     message = f"cannot write {path}: {error.strerror or error}; {remedy.text}"
     return IsbenchError(message, setting=remedy.setting)

@@ -12,6 +12,8 @@ from isbench.models.registry import check_libraries, load_card, parse_options
 from isbench.models.weights import Progress, load_weights
 from isbench.types import LoadedModel, ModelCard, Runtime, Scalar
 
+MOST_THREADS = 1024
+
 
 def load_model(
     model: ModelCard | str,
@@ -69,6 +71,10 @@ def load_model(
     from isbench.nn.runtime import backends, compute  # imports torch, which takes a second
 
     check_least("threads", threads, 1)
+    if threads > MOST_THREADS:
+        raise IsbenchError(
+            f"threads is {threads}; wanted at most {MOST_THREADS}", setting="threads"
+        )
     device, precision = compute.parse_device(device), compute.parse_precision(precision)
     runtime = Runtime(
         device=device,

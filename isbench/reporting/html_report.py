@@ -37,7 +37,7 @@ from isbench.reporting.tables import ALL, collect_games, make_frame, make_table
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
 from isbench.storage.store import Run
-from isbench.types import Image, Mask
+from isbench.types import Image, Mask, Sample
 
 SIDE = 480  # longer side of a picture on the page, in pixels
 MOST_BARS = 3  # runs of a data set whose histograms fit in one chart
@@ -52,13 +52,16 @@ class ReportPictures:
     places: dict[tuple[str, str], int] = field(default_factory=dict)  # (data set, object) -> index
     size: int = 0
 
-    def add(self, dataset: str, games: Sequence[RecordedMasks]) -> bool:
-        """Add an object's picture with the games of every run; False if it does not fit."""
+    def add(self, dataset: str, games: Sequence[RecordedMasks | None]) -> bool:
+        """Add an object's picture with the games of every run; False if it does not fit.
+
+        The games of runs whose masks are not to be had are None; at least one is not.
+        """
         picture = encode_picture(games)
         size = len(json.dumps(picture))
         if self.size + size > LIMIT:
             return False
-        self.places[dataset, games[0].sample.key] = len(self.pictures)
+        self.places[dataset, _find_sample(games).key] = len(self.pictures)
         self.pictures.append(picture)
         self.size += size
         return True
@@ -88,9 +91,13 @@ def find_differing_objects(runs: Sequence[Run], max_clicks: int) -> list[str]:
     return [keys[k] for k in np.lexsort((keys, -score))]
 
 
-def encode_picture(games: Sequence[RecordedMasks]) -> dict[str, Any]:
+def _find_sample(games: Sequence[RecordedMasks | None]) -> Sample:
+    return next(one.sample for one in games if one is not None)
+
+
+def encode_picture(games: Sequence[RecordedMasks | None]) -> dict[str, Any]:
     """Return what the page needs to draw an object: image, truth, each run's clicks and masks."""
-    sample = games[0].sample
+    sample = _find_sample(games)
     height, width = sample.image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -99,23 +106,25 @@ def encode_picture(games: Sequence[RecordedMasks]) -> dict[str, Any]:
         "cols": size[1],
         "image": _encode_jpeg(sample.image, size),
         "truth": _encode_mask(sample.truth, size),
-        "games": [
-            {
-                "clicks": [
-                    [
-                        round((click.row + 0.5) * size[0] / height, 1),
-                        round((click.col + 0.5) * size[1] / width, 1),
-                        int(click.positive),
-                    ]
-                    for click in one.game.clicks
-                ],
-                "masks": [_encode_mask(mask, size) for mask in one.masks],
-                "iou": [_round(value, 4) for value in curves([one.game], len(one.masks))[0]],
-                "boundary": [_round(value, 4) for value in one.boundary],
-                "exact": one.exact,
-            }
-            for one in games
+        "games": [None if one is None else _encode_game(one, size) for one in games],
+    }
+
+
+def _encode_game(one: RecordedMasks, size: tuple[int, int]) -> dict[str, Any]:
+    height, width = one.sample.image.shape[:2]
+    return {
+        "clicks": [
+            [
+                round((click.row + 0.5) * size[0] / height, 1),
+                round((click.col + 0.5) * size[1] / width, 1),
+                int(click.positive),
+            ]
+            for click in one.game.clicks
         ],
+        "masks": [_encode_mask(mask, size) for mask in one.masks],
+        "iou": [_round(value, 4) for value in curves([one.game], len(one.masks))[0]],
+        "boundary": [_round(value, 4) for value in one.boundary],
+        "exact": one.exact,
     }
 
 

@@ -7,6 +7,7 @@ page (`html_report`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -23,6 +24,7 @@ from isbench.reporting.html_report import (
 )
 from isbench.reporting.labels import NO_LABELS
 from isbench.reporting.recorded_masks import (
+    RecordedMasks,
     Track,
     recompute_masks,
     track_silently,
@@ -36,7 +38,7 @@ Groups: TypeAlias = Mapping[str, Sequence[Run]]  # data set -> the runs over it
 
 
 class Page(NamedTuple):
-    """A page, and why it has no pictures."""
+    """A page, and why it has no pictures, or none of some runs."""
 
     html: str
     fault: IsbenchError | None  # None unless data, a model or weights are missing
@@ -84,7 +86,8 @@ def make_page(
     Returns
     -------
     Page
-        Without pictures, and with the reason, if data, a model or weights are missing.
+        Without pictures, or without those of some runs, and with the reason, if data, a model or
+        weights are missing.
 
     Raises
     ------
@@ -108,11 +111,15 @@ def make_page(
         try:
             sizes = dict(_measure_objects(groups, root, place, track))
             note = ""
-            if not _add_pictures(drawn, groups, keys, max_clicks, root, place, track, trusted):
+            added = _add_pictures(drawn, groups, keys, max_clicks, root, place, track, trusted)
+            if not added.all_fit:
                 note = (
                     f"Only the first {len(drawn.pictures)} of the {pictures} requested pictures "
                     "fit on the page."
                 )
+            if added.fault is not None:
+                fault = added.fault
+                note = f"Masks of some runs are missing: {fault} {note}".rstrip()
         except IsbenchError as error:
             fault = error
             note = f"No pictures: {error}"
@@ -141,6 +148,13 @@ def _measure_objects(
             yield (name, key), float(load_sample(dataset, key).truth.mean())
 
 
+class _Added(NamedTuple):
+    """Whether all pictures fit on the page, and why the masks of a run are missing in them."""
+
+    all_fit: bool
+    fault: IsbenchError | None
+
+
 def _add_pictures(
     pictures: ReportPictures,
     groups: Groups,
@@ -150,15 +164,27 @@ def _add_pictures(
     place: str | None,
     track: Track,
     trusted: Trusted,
-) -> bool:
-    """Add pictures of these objects of each data set; return False if some do not fit."""
+) -> _Added:
+    """Add pictures of these objects of each data set, without runs whose model is missing.
+
+    Raises IsbenchError if there is no run with masks.
+    """
+    fault: IsbenchError | None = None
     for name, runs in groups.items():
         dataset = load_dataset_of(runs[0], data, place)
-        games = zip(
-            *(recompute_masks(run, dataset, keys[name], max_clicks, trusted) for run in runs),
-            strict=True,
-        )
+        columns: list[Iterator[RecordedMasks] | None] = []
+        for run in runs:
+            column = recompute_masks(run, dataset, keys[name], max_clicks, trusted)
+            try:  # its first game loads the model
+                columns.append(chain([next(column)], column))
+            except IsbenchError as error:
+                columns.append(None)
+                fault = fault or error
+        if fault is not None and not any(columns):
+            raise fault
+        missing: Iterator[RecordedMasks | None] = repeat(None)
+        games = zip(*(column or missing for column in columns), strict=False)
         for recorded in track(games, len(keys[name]), f"pictures of {name}"):
             if not pictures.add(name, recorded):
-                return False
-    return True
+                return _Added(False, fault)
+    return _Added(True, fault)

@@ -119,9 +119,12 @@ def parse_run(path: Path, lines: Iterable[bytes]) -> tuple[Spec, Trajectories]:
             if len(found) == spec.objects:
                 raise ValueError(f"its run has {spec.objects} objects only")
         except (ValueError, KeyError, TypeError) as error:
+            # a compressed file is sealed, and its lines cannot be edited
+            remedy = (
+                "" if path.suffix == ".gz" else "delete that line to play its object again, or "
+            )
             raise IsbenchError(
-                f"{path} line {number} is damaged ({error}); delete that line to play its object "
-                "again, or move the file elsewhere"
+                f"{path} line {number} is damaged ({error}); {remedy}move the file elsewhere"
             ) from error
         found[game.key] = line
     return spec, Trajectories(tuple(found), tuple(found.values()))

@@ -18,6 +18,7 @@ from isbench.evaluation.replay import model_from_spec, open_predictor, replay_ma
 from isbench.evaluation.replay_check import describe_difference, pick_keys, play_again, shorten
 from isbench.evaluation.runner import run
 from isbench.metrics import count_overlap
+from isbench.models.loading import load_model
 from isbench.models.registry import load_card
 from isbench.reporting.qualitative import (
     average_examples,
@@ -52,6 +53,17 @@ def test_masks_of_recorded_clicks_have_the_recorded_overlap(pair: list[Run]) -> 
                     for mask in replay_masks(predictor, sample, game.clicks)
                 ]
                 assert tuple(found) == game.overlap
+
+
+@pytest.mark.parametrize("click", [Click(-1, 3, True), Click(3, 9999, False)])
+def test_a_recorded_click_outside_its_image_is_a_damaged_record(click: Click) -> None:
+    dataset = load_dataset("sample")
+    sample = dataset.load(dataset.keys[0])
+    with (
+        open_predictor(load_model("nearest")) as predictor,
+        pytest.raises(IsbenchError, match=r"record of object .* click \(.*\) is outside its image"),
+    ):
+        next(replay_masks(predictor, sample, [Click(3, 3, True), click]))
 
 
 def test_a_network_with_drawn_weights_replays_too(tmp_path: Path) -> None:

@@ -80,3 +80,9 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path: Path) -
     path = tmp_path / "taken" / "file"
     with pytest.raises(IsbenchError, match=r"cannot write .*taken/file: .*; free some space, or"):
         write_atomically(path, b"")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IsbenchError, match="it is a folder; wanted the name of a file"):
+        write_atomically(tmp_path, b"")
+    assert [*tmp_path.parent.glob("*.tmp")] == []

@@ -318,7 +318,7 @@ function openObject(object) {
   chosen = object;
   show();
   const picture = data.pictures[object.picture];
-  const most = Math.max(...picture.games.map((game) => game.masks.length));
+  const most = Math.max(...picture.games.map((game) => (game ? game.masks.length : 0)));
   const slider = document.getElementById("slider");
   slider.max = most;
   slider.value = most;
@@ -337,17 +337,21 @@ function paint(object, picture, image) {
   document.getElementById("slider-value").textContent = ` ${click} `;
   const set = data.sets[state.set];
   const sides = picture.games.map((game, n) => {
+    const name = data.runs[set.runs[n]].label;
+    if (!game) {
+      const caption = element("figcaption", {}, "masks missing: see above");
+      return element("figure", {}, element("h3", {}, name), caption);
+    }
     const count = Math.min(click, game.masks.length);
     const canvas = element("canvas", {
       width: picture.cols, height: picture.rows, role: "img",
-      "aria-label": `mask of ${data.runs[set.runs[n]].label} after ${count} clicks`,
+      "aria-label": `mask of ${name} after ${count} clicks`,
     });
     fill(canvas.getContext("2d", { willReadFrequently: true }), picture, image, game, count);
     const ended = count < click ? ", where the game ended" : "";
     const exact = game.exact ? "" : "; recomputed, differs from the record";
     const words = `after ${count} click${count > 1 ? "s" : ""}${ended}: IoU ` +
       `${format(game.iou[count - 1])}, boundary IoU ${format(game.boundary[count - 1])}${exact}`;
-    const name = data.runs[set.runs[n]].label;
     return element("figure", {}, element("h3", {}, name), canvas, element("figcaption", {}, words));
   });
   document.getElementById("sides").replaceChildren(...sides);
