@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NamedTuple
 
+_MOST_NAMES = 12  # of known names that an error lists
+
 
 class IsbenchError(Exception):
     """A user error or a broken environment; the command line prints it as one line.
@@ -81,5 +83,7 @@ def unknown(kind: str, name: str, known: Iterable[str], setting: str = "") -> Is
         nearest = next(n for n in names if n.lower() == matches[0])
         hint = f"did you mean {nearest}?"
     else:
-        hint = f"available: {', '.join(names) or 'none'}"
+        shown = ", ".join(names[:_MOST_NAMES]) or "none"
+        rest = len(names) - _MOST_NAMES
+        hint = f"available: {shown}" + (f" and {rest} more" if rest > 0 else "")
     return IsbenchError(f"no {kind} named {name!r}; {hint}", setting=setting)

@@ -159,3 +159,10 @@ def test_an_error_of_a_worker_keeps_its_setting(tmp_path: Path, workers: int) ->
     with pytest.raises(IsbenchError, match="use the preset ritm-2021") as raised:
         run(toys.card, toys.empty_blobs(2), rules("strict"), out=tmp_path, workers=workers)
     assert raised.value.setting == "preset"
+
+
+def test_an_unknown_name_lists_the_first_known_ones_in_one_line() -> None:
+    few = str(unknown("table", "?", ("b", "a")))
+    assert few == "no table named '?'; available: a, b"
+    many = str(unknown("object", "?", [f"{k:02}" for k in range(40)]))
+    assert many.endswith("10, 11 and 28 more")
