@@ -143,6 +143,9 @@ class ModelCard:
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
+    # options that were added after runs had been recorded, with the values that play as before: a
+    # Spec leaves them out at these values, so that those runs keep their identity
+    added_options: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import encode_points, mirror_points
+from isbench.nn.inference.cascade import Cascade, make_cascade, repeat
 from isbench.nn.inference.passes import (
     ForwardRequest,
     HostRequest,
@@ -30,7 +31,7 @@ from isbench.nn.inference.passes import (
 from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import inference
-from isbench.nn.stem import resize_bilinear
+from isbench.nn.stem import resize_bilinear, resize_centred
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 T = TypeVar("T")
@@ -102,13 +103,6 @@ def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
     return Picture(F.pad(pixels, (0, 0, 0, 0, 0, 1)).to(device), (height, width))
 
 
-def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a map between an image and its downscaled version, aligned by pixel centres."""
-    if x.shape[-2:] == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
 def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -> State:
     """Return the state before the first click; an initial mask has probability 1."""
     rows, cols = picture.pixels.shape[-2:]
@@ -116,7 +110,7 @@ def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -
         blank = picture.pixels.new_zeros(1, 1, rows, cols)
         return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
-    probability = _rescale(mask, (rows, cols))
+    probability = resize_centred(mask, (rows, cols))
     return State(picture, probability, (probability[0, 0] > zoom_threshold).cpu().numpy(), None)
 
 
@@ -133,7 +127,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
 
     Raises ValueError for probabilities that are not numbers.
     """
-    whole = _rescale(probability, state.picture.shape)
+    whole = resize_centred(probability, state.picture.shape)
     mask, certain, broken = yield HostRequest(
         (
             whole[0, 0] > config.threshold,
@@ -186,7 +180,7 @@ def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
-_CPU = Runtime()
+_CPU, _ONE_PASS = Runtime(), Cascade()
 
 
 @dataclass(frozen=True)
@@ -200,6 +194,7 @@ class InferenceConfig:
     longest_side: int = 0  # of the image as networks see it; 0: unscaled
     runtime: Runtime = _CPU
     previous_mask: bool = True  # networks take the previous mask as a fourth channel
+    cascade: Cascade = _ONE_PASS
 
     @property
     def zoom_threshold(self) -> float:
@@ -244,8 +239,8 @@ class InferenceConfig:
             return compute_answers(games, stack=self.runtime.device != "cpu")
 
 
-# Options of every card of the family. With zoom_target=0 and longest_side=-1 the data set's value
-# is used and recorded.
+# Options of every card of the family, in addition to those of the cascade. With zoom_target=0 and
+# longest_side=-1 the data set's value is used and recorded.
 OPTIONS: Mapping[str, Scalar] = {
     "zoom": True,
     "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
@@ -282,6 +277,7 @@ def make_config(
         max(0, int(options["longest_side"])),
         runtime,
         previous_mask,
+        make_cascade(options),
     )
 
 
@@ -306,7 +302,12 @@ class CropPredictor:
 
     def passes(self, turn: Turn) -> Passes:
         """Return the generator of one answer, with the clicks in the network's coordinates."""
-        return self.answer(self.config, turn.state, scale_clicks(turn.clicks, turn.state.picture))
+        clicks = scale_clicks(turn.clicks, turn.state.picture)
+
+        def answer(state: State) -> Passes:
+            return self.answer(self.config, state, clicks)
+
+        return repeat(self.config.cascade, answer, turn.state, len(clicks))
 
 
 def answer_mask_guided(
