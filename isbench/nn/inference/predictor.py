@@ -156,16 +156,18 @@ def _encode_clicks(
 
 
 def forward_logits(
-    network: Computed, inputs: Tensor, points: Tensor, flip: bool
+    network: Computed, inputs: Tensor, points: Tensor, flip: bool, *more_points: Tensor
 ) -> Requests[Tensor]:
-    """Run a pass and return its first output, float32 logits (B, 1, h, w).
+    """Run a pass and return its first output, float32 logits (B, C, h, w).
 
     With `flip` the mirror image is in the same pass and its logits are averaged with the others.
     """
+    all_points = [points, *more_points]
     if flip:
-        points = torch.cat([points, mirror_points(points, inputs.shape[3])])
+        width = inputs.shape[3]
+        all_points = [torch.cat([one, mirror_points(one, width)]) for one in all_points]
         inputs = torch.cat([inputs, inputs.flip(3)])
-    outputs = yield ForwardRequest(network, (inputs, points))
+    outputs = yield ForwardRequest(network, (inputs, *all_points))
     logits: Tensor = outputs[0].float()
     if flip:
         plain, mirror = logits.chunk(2)
@@ -212,11 +214,13 @@ class InferenceConfig:
         previous: Tensor,
         clicks: Sequence[Click],
         box: Box | None,
+        *more_clicks: Sequence[Click],
     ) -> Requests[Tensor]:
         """Run a pass over a box of the image, or over all of it, with the previous mask.
 
-        Returns (1, 1, h, w) probabilities: for a box at the network's input size, for the whole
-        image at the image's size.
+        The network gets `more_clicks` as further inputs. Returns (1, C, h, w) probabilities, of one
+        map for most networks: for a box at the network's input size, for the whole image at the
+        image's size.
         """
         rows, cols = previous.shape[-2:]
         region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
@@ -228,8 +232,10 @@ class InferenceConfig:
             inputs = picture.with_map(previous, region, size)
         else:
             inputs = picture.without_map(region, size)
-        points = _encode_clicks(inputs, clicks, region, size)
-        logits = yield from forward_logits(network, inputs, points, self.flip)
+        points, *more_points = (
+            _encode_clicks(inputs, one, region, size) for one in (clicks, *more_clicks)
+        )
+        logits = yield from forward_logits(network, inputs, points, self.flip, *more_points)
         probability = torch.sigmoid(logits)
         return probability if region is box else resize_bilinear(probability, (rows, cols))
 
