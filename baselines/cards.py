@@ -19,6 +19,7 @@ from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet, Sizes
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import SIDES, Mini
+from isbench.nn.inference.cascade import CASCADE
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import Trunk, deeplab
 from isbench.training import ClickSampling, recipes
@@ -43,13 +44,14 @@ def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Mode
     return ModelCard(
         f"ritm-{name}",
         partial(ritm.build_predictor, trunk),
-        {**OPTIONS, **options_of_family},
+        {**OPTIONS, **CASCADE, **options_of_family},
         partial(ritm.make_networks, trunk),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
         version=_VERSION,
         libraries=_LIBRARIES,
+        added_options=CASCADE,
         **more,
     )
 
@@ -163,7 +165,7 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> ModelCard:
     return ModelCard(
         f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
         partial(baseline.build_predictor, depth, parts),
-        {**OPTIONS, **({"joined": False} if depth else SIDES)},
+        {**OPTIONS, **CASCADE, **({"joined": False} if depth else SIDES)},
         partial(baseline.make_networks, depth, parts),
         bundled=_BUNDLED.get(suffix, {}) if depth is None else {},
         unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
@@ -173,6 +175,7 @@ def _baseline(depth: int | None, suffix: str, parts: Parts) -> ModelCard:
         licence="MIT",
         version=_VERSION,
         libraries=_LIBRARIES,
+        added_options=CASCADE,
     )
 
 

@@ -19,6 +19,7 @@ from isbench.nn.backbones.hrnet import W18, HRNet
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import SIDES, Mini
+from isbench.nn.inference.cascade import CASCADE
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import deeplab
 from isbench.training import Weighted, recipes
@@ -29,7 +30,7 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
     return ModelCard(
         name,
         partial(build_predictor, config),
-        {**OPTIONS, **SWITCHES, **more.pop("options", {})},
+        {**OPTIONS, **CASCADE, **SWITCHES, **more.pop("options", {})},
         partial(make_networks, config),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
@@ -37,6 +38,7 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
         licence="MIT",
         version="2",  # "1" drew disks from single-precision coordinates
         libraries={"torch": version("torch").partition("+")[0]},
+        added_options=CASCADE,
         **more,
     )
 

@@ -74,7 +74,11 @@ class Prediction(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A running model. It never sees the truth, and it never modifies its inputs."""
+    """A running model. It never sees the truth, and it never modifies its inputs.
+
+    That of an adaptive card may also have `facts() -> Mapping[str, Scalar]`, which is asked after
+    each game and recorded in the meta file, such as a digest of what it has learned.
+    """
 
     def begin(self, image: Image) -> Encoded:
         """Encode an image. Called once per image; all its objects share the result."""
@@ -143,6 +147,9 @@ class ModelCard:
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
+    # options that were added after runs had been recorded, with the values that play as before: a
+    # Spec leaves them out at these values, so that those runs keep their identity
+    added_options: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,13 +232,15 @@ class Trajectory:
 class Game(NamedTuple):
     """A trajectory, the seconds that `predict` took for each click, and the masks if kept.
 
-    `note` is a message for the user about the model that played it.
+    `note` is a message for the user about the model that played it. `facts` are those that an
+    adaptive model states about itself after the game, for the meta file; None: it states none.
     """
 
     trajectory: Trajectory
     seconds: tuple[float, ...]
     masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO run lengths
     note: str = ""
+    facts: Mapping[str, Scalar] | None = None
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,13 @@ class Job:
         with opencv_threads(), name_model_in_errors(self.model.name):
             games = engine.play(player, samples, self.rules, self.batch, self.save_masks)
             for game in games:
-                yield game._replace(note=self._ask_again(player, game.trajectory.key))
+                note = self._ask_again(player, game.trajectory.key)
+                yield game._replace(note=note, facts=self._ask_facts(predictor))
+
+    def _ask_facts(self, predictor: Predictor) -> Mapping[str, Scalar] | None:
+        """Return what an adaptive predictor states about itself, None for others."""
+        facts = getattr(predictor, "facts", None)
+        return dict(facts()) if self.model.card.adaptive and callable(facts) else None
 
     def _ask_again(self, player: Predictor, key: str) -> str:
         """Return a note if the first turns of the run's first object get other masks now."""
@@ -94,8 +100,8 @@ class Job:
 
     @property
     def batch(self) -> int:
-        """Return the number of objects per batch."""
-        return BATCH if self.on_gpu else 1
+        """Return the number of objects per batch; an adaptive model gets one after the other."""
+        return BATCH if self.on_gpu and not self.model.card.adaptive else 1
 
     @property
     def on_gpu(self) -> bool:

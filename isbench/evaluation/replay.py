@@ -12,6 +12,7 @@ from isbench.datasets.fingerprints import fingerprint
 from isbench.errors import IsbenchError
 from isbench.evaluation.job import opencv_threads
 from isbench.evaluation.session import ObjectTurn, PredictorSession
+from isbench.evaluation.spec import restore_options
 from isbench.models.known_weights import find_weights
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import (
@@ -42,7 +43,8 @@ def model_from_spec(spec: Spec, trusted: Trusted = NONE_TRUSTED) -> LoadedModel:
     IsbenchError for a model, weights or a device that is not available, and for options that the
     model does not have.
     """
-    card, options = load_recorded_card(spec.model, trusted), dict(spec.options)
+    card = load_recorded_card(spec.model, trusted)
+    options = restore_options(card, spec.options)
     parse_options(card, options)
     check_libraries(card)
     if spec.weights is None or card.networks is None:

@@ -11,7 +11,7 @@ from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
-from isbench.types import Dataset, LoadedModel, Rules, Scalar, Spec
+from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
 
 # options with these values are replaced by the data set's
 LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
@@ -34,7 +34,7 @@ def make_spec(
         model=model.name,
         version=model.card.version,
         libraries=libraries,
-        options=dict(model.options),
+        options=record_options(model.card, model.options),
         weights=runtime.digest if runtime else None,
         dataset=dataset.name,
         limit=dataset.limit,
@@ -60,3 +60,16 @@ def with_dataset_defaults(model: LoadedModel, dataset: Dataset) -> LoadedModel:
         if model.options.get(name) == placeholder
     }
     return replace(model, options={**model.options, **filled})
+
+
+def record_options(card: ModelCard, options: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the options as a Spec has them: without added ones that play as before."""
+    added = card.added_options
+    return {
+        name: value for name, value in options.items() if name not in added or value != added[name]
+    }
+
+
+def restore_options(card: ModelCard, recorded: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return all options of a run from those that its Spec has."""
+    return {**card.added_options, **recorded}

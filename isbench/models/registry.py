@@ -119,6 +119,11 @@ def check_card(model: ModelCard) -> None:
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a string, so that it can be recorded"
             )
+    if unlisted := [key for key in model.added_options if key not in model.options]:
+        raise IsbenchError(
+            f"added option {unlisted[0]} of {model.name} is not one of its options; wanted it in "
+            "both"
+        )
 
 
 def check_libraries(card: ModelCard) -> None:

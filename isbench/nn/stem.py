@@ -60,3 +60,10 @@ def resize_bilinear(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     if x.shape[-2:] == tuple(size):
         return x
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+def resize_centred(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Resize bilinearly between an image and its downscaled version, aligned by pixel centres."""
+    if x.shape[-2:] == tuple(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)

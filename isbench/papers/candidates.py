@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from isbench.datasets.registry import load_dataset_card
 from isbench.errors import IsbenchError
-from isbench.evaluation.spec import LEFT_TO_DATA
+from isbench.evaluation.spec import LEFT_TO_DATA, record_options
 from isbench.models.known_weights import Weights, list_weights
 from isbench.models.registry import (
     describe_missing_library,
@@ -41,7 +41,7 @@ class Candidate:
             for name, value in LEFT_TO_DATA.items()
             if self.options.get(name) == value
         }
-        return {**self.options, **left}
+        return record_options(self.card, {**self.options, **left})
 
 
 def find_candidate(row: Row) -> Candidate | None:

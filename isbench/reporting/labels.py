@@ -139,7 +139,10 @@ def _find_usual(
         if known and known[0][0] in found:
             return known[0][0]
     if card is not None and key.startswith(_OPTION):
-        default = card.options.get(key.removeprefix(_OPTION))
+        name = key.removeprefix(_OPTION)
+        if name in card.added_options and None in found:
+            return None  # a record lacks it at the value that needs no mention
+        default = card.options.get(name)
         if default in found:
             return default
     counts = Counter(map(repr, found))

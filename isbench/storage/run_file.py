@@ -63,7 +63,9 @@ class RunFile:
         line = records.format_line(records.trajectory_record(trajectory))
         if game.seconds:
             times = [round(seconds, 6) for seconds in game.seconds]
-            self.note([records.format_line({"key": trajectory.key, "seconds": times})])
+            facts = {"facts": dict(game.facts)} if game.facts else {}
+            about = {"key": trajectory.key, "seconds": times, **facts}
+            self.note([records.format_line(about)])
         if game.masks:  # before the game, so that a recorded game always has its masks
             saved_masks.append(self._sealed, trajectory.key, game.masks, _REMEDY)
         _append(self._file, line, self.path)

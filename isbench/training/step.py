@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -73,14 +74,29 @@ def _step(run: TrainingRun, batch: Batch) -> StepFigures:
         # a compiled network is recompiled for every number of places, so they are not trimmed
         clicks = torch.from_numpy(points if recipe.compiled else trim_points(points)).to(device)
         with autocast(recipe, device):
-            main, aux = run.training_forward(inputs, clicks)
-        loss = normalised_focal_loss(main, target, recipe.nfl_alpha, recipe.nfl_gamma).mean()
-        if aux is not None:
-            loss = loss + recipe.aux_weight * binary_cross_entropy(aux, target).mean()
+            outputs = run.training_forward(inputs, clicks)
+        loss = compute_loss(run.network, outputs, target, recipe)
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     value = float(loss.detach())
     _update_weights(run, value)
-    return StepFigures(value, mean_iou(main.detach(), target), watch.seconds)
+    return StepFigures(value, mean_iou(outputs.main.detach(), target), watch.seconds)
+
+
+def compute_loss(network: nn.Module, outputs: Any, target: Tensor, recipe: Recipe) -> Tensor:
+    """Return the loss of what a network's `forward_with_aux` returned, a mean over samples.
+
+    `outputs` has `main` and `aux` logits. A network with further outputs to train has a method
+    `extra_loss(outputs, target, mask_loss)` that returns their loss, (B,), to which `mask_loss` is
+    the recipe's loss of logits and target, (B, 1, H, W) each.
+    """
+    mask_loss = partial(normalised_focal_loss, alpha=recipe.nfl_alpha, gamma=recipe.nfl_gamma)
+    loss = mask_loss(outputs.main, target).mean()
+    if outputs.aux is not None:
+        loss = loss + recipe.aux_weight * binary_cross_entropy(outputs.aux, target).mean()
+    extra_loss: Any = getattr(network, "extra_loss", None)
+    if extra_loss is not None:
+        loss = loss + extra_loss(outputs, target, mask_loss).mean()
+    return loss
 
 
 def iterate_clicks(

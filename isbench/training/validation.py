@@ -85,7 +85,11 @@ def score_games(run: TrainingRun, games: Sequence[Trajectory], seconds: float) -
 @contextmanager
 def _model_with_mean(run: TrainingRun) -> Iterator[LoadedModel]:
     """Yield the model with the running mean as its weights, saved to a file as for release."""
-    runtime = Runtime(device=str(run.processes.device), threads=torch.get_num_threads())
+    runtime = Runtime(
+        device=str(run.processes.device),
+        threads=torch.get_num_threads(),
+        gradients=run.model.card.gradients,
+    )
     with TemporaryDirectory(prefix=".validation-", dir=run.out) as folder:
         path = Path(folder) / "mean.safetensors"
         save_weights(run.mean, path, {})

@@ -13,12 +13,15 @@ import pytest
 import baselines
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
+from isbench.evaluation.replay import model_from_spec
 from isbench.evaluation.runner import run
-from isbench.evaluation.spec import make_spec
+from isbench.evaluation.spec import make_spec, record_options, restore_options
+from isbench.files.limits import read_first_line
 from isbench.models.registry import load_card
 from isbench.models.source import digest_source
 from isbench.storage import run_file, store
-from isbench.types import Game, ModelCard, Rules
+from isbench.storage.records import parse_spec
+from isbench.types import Game, ModelCard, Rules, Scalar
 from tests.support import toys
 from tests.support.networks import eager
 
@@ -191,3 +194,49 @@ def test_a_module_that_is_imported_late_counts_before_it_is_loaded(
     (package / "heavy" / "part.py").write_text("x = 2\n")
     after = digest_source(import_card(package))
     assert {name for name in after if after[name] != before[name]} == {"stranger.heavy.part"}
+
+
+# Options that were added after runs had been recorded
+
+
+def test_committed_runs_keep_their_names_though_their_models_got_more_options() -> None:
+    paths = store.find(Path(__file__).parents[2] / "results")
+    assert paths
+    for path in paths:
+        spec = parse_spec(path, read_first_line(path))
+        card = load_card(spec.model)
+        options = restore_options(card, spec.options)
+        assert set(options) == set(card.options)
+        today = replace(spec, options=record_options(card, options))
+        assert store.run_path(path.parents[1], today) == path
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [
+        ({}, {}),
+        ({"cascade_clicks": 3}, {"cascade_clicks": 3}),
+        ({"cascade": 2, "cascade_adaptive": True}, {"cascade": 2, "cascade_adaptive": True}),
+    ],
+)
+def test_an_added_option_is_recorded_where_it_plays_otherwise_and_replayed(
+    given: dict[str, Scalar], recorded: dict[str, Scalar]
+) -> None:
+    model = eager("ritm-mini", longest_side=0, **given)
+    spec = make_spec(model, FEW, RULES)
+    assert {key: value for key, value in spec.options.items() if "cascade" in key} == recorded
+    assert model_from_spec(spec).options == model.options
+
+
+def test_a_default_that_changes_later_does_not_change_what_older_records_mean() -> None:
+    model = eager("ritm-mini", longest_side=0)
+    spec = make_spec(model, FEW, RULES)
+    card = replace(model.card, options={**model.card.options, "cascade": 4})
+    assert restore_options(card, spec.options)["cascade"] == 0
+    assert record_options(card, card.options)["cascade"] == 4
+
+
+def test_an_added_option_that_is_not_on_the_card_is_refused() -> None:
+    card = replace(toys.card, added_options={"speed": 1})
+    with pytest.raises(IsbenchError, match="added option speed of disks is not one of its options"):
+        run(card, toys.blobs(2), RULES)

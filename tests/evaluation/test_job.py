@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import pytest
 
-from isbench.evaluation.job import THREADS, Job
+from isbench.evaluation.job import BATCH, THREADS, Job
 from isbench.evaluation.replay import open_predictor
-from isbench.types import LoadedModel, Prediction, Rules, Turn
+from isbench.types import LoadedModel, ModelCard, Prediction, Rules, Runtime, Turn
 from tests.support import toys
 
 
@@ -54,3 +54,11 @@ def test_a_replay_has_the_threads_of_runs(seen: list[int]) -> None:
         seen.append(cv2.getNumThreads())
     assert seen == [THREADS, THREADS]
     assert cv2.getNumThreads() == 3
+
+
+@pytest.mark.parametrize(("card", "batch"), [(toys.card, BATCH), (toys.learner, 1)])
+def test_an_adaptive_model_gets_one_object_at_a_time_on_a_gpu_too(
+    card: ModelCard, batch: int
+) -> None:
+    model = LoadedModel(card, card.options, Runtime(device="cuda"))
+    assert Job(model, toys.blobs(2), Rules(), files={}).batch == batch

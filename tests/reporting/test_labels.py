@@ -89,6 +89,21 @@ def test_what_all_runs_share_is_said_once(base: Run) -> None:
     assert find_shared([base]) == {}
 
 
+def test_an_option_that_records_lack_where_it_plays_as_before_is_named_in_others(
+    base: Run,
+) -> None:
+    recorded: tuple[dict[str, Any], ...] = ({}, {"cascade": 2}, {"cascade": 4})
+    runs = [
+        vary(base, {"model": "ritm-mini", "options": {"flip": True, **one}}, k)
+        for k, one in enumerate(recorded)
+    ]
+    plain, *others = make_labels(runs)
+    assert plain == "ritm-mini"
+    assert all(
+        "cascade" in label and number in label for label, number in zip(others, "24", strict=True)
+    )
+
+
 def test_a_name_in_a_record_is_never_imported(
     base: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import encode_points, mirror_points
+from isbench.nn.inference.cascade import Cascade, make_cascade, repeat
 from isbench.nn.inference.passes import (
     ForwardRequest,
     HostRequest,
@@ -30,7 +31,7 @@ from isbench.nn.inference.passes import (
 from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import inference
-from isbench.nn.stem import resize_bilinear
+from isbench.nn.stem import resize_bilinear, resize_centred
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 T = TypeVar("T")
@@ -102,13 +103,6 @@ def encode_image(image: Image, device: str, longest_side: int = 0) -> Picture:
     return Picture(F.pad(pixels, (0, 0, 0, 0, 0, 1)).to(device), (height, width))
 
 
-def _rescale(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a map between an image and its downscaled version, aligned by pixel centres."""
-    if x.shape[-2:] == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
 def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -> State:
     """Return the state before the first click; an initial mask has probability 1."""
     rows, cols = picture.pixels.shape[-2:]
@@ -116,7 +110,7 @@ def start_state(picture: Picture, initial: Mask | None, zoom_threshold: float) -
         blank = picture.pixels.new_zeros(1, 1, rows, cols)
         return State(picture, blank, np.zeros((rows, cols), bool), None)
     mask = torch.from_numpy(initial)[None, None].to(picture.pixels)
-    probability = _rescale(mask, (rows, cols))
+    probability = resize_centred(mask, (rows, cols))
     return State(picture, probability, (probability[0, 0] > zoom_threshold).cpu().numpy(), None)
 
 
@@ -133,7 +127,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
 
     Raises ValueError for probabilities that are not numbers.
     """
-    whole = _rescale(probability, state.picture.shape)
+    whole = resize_centred(probability, state.picture.shape)
     mask, certain, broken = yield HostRequest(
         (
             whole[0, 0] > config.threshold,
@@ -162,16 +156,18 @@ def _encode_clicks(
 
 
 def forward_logits(
-    network: Computed, inputs: Tensor, points: Tensor, flip: bool
+    network: Computed, inputs: Tensor, points: Tensor, flip: bool, *more_points: Tensor
 ) -> Requests[Tensor]:
-    """Run a pass and return its first output, float32 logits (B, 1, h, w).
+    """Run a pass and return its first output, float32 logits (B, C, h, w).
 
     With `flip` the mirror image is in the same pass and its logits are averaged with the others.
     """
+    all_points = [points, *more_points]
     if flip:
-        points = torch.cat([points, mirror_points(points, inputs.shape[3])])
+        width = inputs.shape[3]
+        all_points = [torch.cat([one, mirror_points(one, width)]) for one in all_points]
         inputs = torch.cat([inputs, inputs.flip(3)])
-    outputs = yield ForwardRequest(network, (inputs, points))
+    outputs = yield ForwardRequest(network, (inputs, *all_points))
     logits: Tensor = outputs[0].float()
     if flip:
         plain, mirror = logits.chunk(2)
@@ -186,7 +182,7 @@ def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     return F.pad(inside, (box.left, right, box.top, bottom))
 
 
-_CPU = Runtime()
+_CPU, _ONE_PASS = Runtime(), Cascade()
 
 
 @dataclass(frozen=True)
@@ -200,6 +196,7 @@ class InferenceConfig:
     longest_side: int = 0  # of the image as networks see it; 0: unscaled
     runtime: Runtime = _CPU
     previous_mask: bool = True  # networks take the previous mask as a fourth channel
+    cascade: Cascade = _ONE_PASS
 
     @property
     def zoom_threshold(self) -> float:
@@ -217,11 +214,13 @@ class InferenceConfig:
         previous: Tensor,
         clicks: Sequence[Click],
         box: Box | None,
+        *more_clicks: Sequence[Click],
     ) -> Requests[Tensor]:
         """Run a pass over a box of the image, or over all of it, with the previous mask.
 
-        Returns (1, 1, h, w) probabilities: for a box at the network's input size, for the whole
-        image at the image's size.
+        The network gets `more_clicks` as further inputs. Returns (1, C, h, w) probabilities, of one
+        map for most networks: for a box at the network's input size, for the whole image at the
+        image's size.
         """
         rows, cols = previous.shape[-2:]
         region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
@@ -233,8 +232,10 @@ class InferenceConfig:
             inputs = picture.with_map(previous, region, size)
         else:
             inputs = picture.without_map(region, size)
-        points = _encode_clicks(inputs, clicks, region, size)
-        logits = yield from forward_logits(network, inputs, points, self.flip)
+        points, *more_points = (
+            _encode_clicks(inputs, one, region, size) for one in (clicks, *more_clicks)
+        )
+        logits = yield from forward_logits(network, inputs, points, self.flip, *more_points)
         probability = torch.sigmoid(logits)
         return probability if region is box else resize_bilinear(probability, (rows, cols))
 
@@ -244,8 +245,8 @@ class InferenceConfig:
             return compute_answers(games, stack=self.runtime.device != "cpu")
 
 
-# Options of every card of the family. With zoom_target=0 and longest_side=-1 the data set's value
-# is used and recorded.
+# Options of every card of the family, in addition to those of the cascade. With zoom_target=0 and
+# longest_side=-1 the data set's value is used and recorded.
 OPTIONS: Mapping[str, Scalar] = {
     "zoom": True,
     "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
@@ -282,6 +283,7 @@ def make_config(
         max(0, int(options["longest_side"])),
         runtime,
         previous_mask,
+        make_cascade(options),
     )
 
 
@@ -306,7 +308,12 @@ class CropPredictor:
 
     def passes(self, turn: Turn) -> Passes:
         """Return the generator of one answer, with the clicks in the network's coordinates."""
-        return self.answer(self.config, turn.state, scale_clicks(turn.clicks, turn.state.picture))
+        clicks = scale_clicks(turn.clicks, turn.state.picture)
+
+        def answer(state: State) -> Passes:
+            return self.answer(self.config, state, clicks)
+
+        return repeat(self.config.cascade, answer, turn.state, len(clicks))
 
 
 def answer_mask_guided(

@@ -1,0 +1,57 @@
+"""The cards of PseudoClick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from baselines.pseudoclick.network import make_networks
+from baselines.pseudoclick.predictor import build_predictor
+from isbench.nn.backbones.hrnet import W18, HRNet
+from isbench.nn.backbones.mini import SIDES, Mini
+from isbench.nn.inference.predictor import OPTIONS
+from isbench.nn.trunk import Trunk
+from isbench.training import recipes
+from isbench.types import ModelCard
+
+_RULE = {
+    "pseudo_clicks": 1,  # most after each click of the user
+    "pseudo_radius": 5.0,  # of their disks, in input pixels
+    "min_radius": 0.0,  # predicted errors that are nowhere deeper get none, in pixels
+    "forget": False,  # drop them at the next click of the user
+}
+
+
+def _card(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> ModelCard:
+    return ModelCard(
+        f"pseudoclick-{name}",
+        partial(build_predictor, trunk),
+        {**OPTIONS, **_RULE, **more.pop("options", {})},
+        partial(make_networks, trunk),
+        summary=f"PseudoClick on {what}",
+        source="arXiv:2207.05282",
+        licence="MIT",
+        libraries={"torch": version("torch").partition("+")[0]},
+        **more,
+    )
+
+
+# RITM's recipe for SBD [its code]; the error head has no pretrained weights and learns at full rate
+hrnet18 = _card(
+    "hrnet18",
+    "HRNet-18 with OCR",
+    partial(HRNet, W18),
+    unreleased="its authors released neither code nor weights",
+    recipe=replace(recipes.SBD, epochs=220, milestones=(200, 215), multipliers=recipes.HRNET_RATES),
+)
+mini = _card(
+    "mini",
+    "this project's mini trunk",
+    Mini,
+    options=SIDES,
+    unreleased="this version ships without trained weights",
+    recipe=recipes.MINI,
+)
