@@ -1,0 +1,174 @@
+"""Inference of FocalClick (Chen et al. 2022): segment the target, then refine what a click changed.
+
+Written from a description; equal to the published predictor click by click and box by box
+(tests/baselines/test_focalclick_games.py), also where it looks odd: after click 10 the segmentor's
+answer is discarded, and only the refined crop of the previous answer changes. Clicks in crops are
+rounded to single precision, as in the recorded games of the published predictor.
+
+A session that starts from a mask merges progressively: of each answer only the changed component
+with the click is kept. This rule is FocalClick's. Ours, since the description is silent: such a
+mask is certain (probability 0 or 1), the networks get the merged probabilities as their previous
+mask, and a click that changed nothing leaves the mask unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from baselines.focalclick.focus import find_component, find_focus
+from baselines.focalclick.network import Version, make_networks
+from isbench.errors import IsbenchError
+from isbench.nn.backbones.hrnet import Sizes
+from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes
+from isbench.nn.inference.predictor import (
+    OPTIONS,
+    InferenceConfig,
+    Picture,
+    State,
+    choose_crop,
+    conclude,
+    crop_inputs,
+    make_config,
+    paste,
+    scale_clicks,
+    start_state,
+)
+from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.network import Computed
+from isbench.nn.roi_align import Region, roi_align
+from isbench.nn.runtime.compute import build_networks
+from isbench.nn.stem import resize_bilinear
+from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
+
+# the box is recomputed at every click, and its content is resized to a square
+ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
+_FOCUS_LOGIT = (
+    0.49  # above it a pixel counts as found when focusing: a logit, in the published code
+)
+_SEGMENTED_CLICKS = 10  # clicks whose answers contain the segmentor's
+
+
+class Session(NamedTuple):
+    """The state of an object after a click."""
+
+    last: State
+    merging: bool  # the session started from a mask, into which answers are merged
+
+
+@dataclass(frozen=True)
+class FocalClick:
+    """The predictor of a card: its networks, the side of the square they see, and the settings."""
+
+    networks: Mapping[str, Computed]
+    side: int
+    config: InferenceConfig
+
+    def begin(self, image: Image) -> Picture:
+        """Return the image as networks see it."""
+        return self.config.begin(image)
+
+    def start(self, encoded: Picture, initial: Mask | None) -> Session:
+        """Return the state before the first click."""
+        last = start_state(encoded, initial, self.config.zoom_threshold)
+        return Session(last, merging=initial is not None)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        """Answer each turn."""
+        return self.config.compute([self._answer(turn.state, turn.clicks) for turn in turns])
+
+    def _answer(self, session: Session, clicks: tuple[Click, ...]) -> Passes:
+        last = session.last
+        clicks = scale_clicks(clicks, last.picture)
+        prediction = yield from self._segment(last, clicks)
+        if session.merging:
+            prediction = yield from self._merge(last, prediction.state, clicks[-1])
+        return prediction._replace(state=session._replace(last=prediction.state))
+
+    def _segment(self, last: State, clicks: tuple[Click, ...]) -> Passes:
+        """Answer with both networks.
+
+        As in RITM's code, after a prediction without an object the next pass sees the whole image,
+        but its result is still pasted into the last crop.
+        """
+        shape, size = last.probability.shape, (self.side, self.side)
+        crop, whole = choose_crop(self.config, last, clicks), Box(0, shape[2] - 1, 0, shape[3] - 1)
+        box = crop or last.box
+        canvas = torch.cat([last.picture.pixels, last.probability], dim=1)
+        inputs, points = _crop_inputs(canvas, clicks, crop or whole, size)
+        outputs = yield ForwardRequest(self.networks["segmentor"], (inputs, points))
+        logits, features = (output.float() for output in outputs)
+        target = box or whole
+        # outside the crop the probability is 0 and the logit -inf
+        coarse = torch.logit(paste(torch.sigmoid(logits), target, shape))
+        (found,) = yield HostRequest((coarse[0, 0] > _FOCUS_LOGIT,))
+        focus = find_focus(found, last.certain, clicks[-1], target)
+        image, points = _crop_inputs(last.picture.pixels, clicks, focus, size)
+        features, seen = self._align(features, logits, focus, target)
+        (refined,) = yield ForwardRequest(self.networks["refiner"], (image, points, features, seen))
+        segmented = len(clicks) <= _SEGMENTED_CLICKS
+        answer = coarse if segmented else torch.logit(last.probability)
+        answer = _replace_box(answer, refined.float(), focus)
+        return (yield from conclude(self.config, last, torch.sigmoid(answer), box))
+
+    def _align(
+        self, features: Tensor, logits: Tensor, focus: Box, target: Box
+    ) -> tuple[Tensor, Tensor]:
+        """Return the parts of the segmentor's outputs in the focus crop, at their own sizes."""
+        side = self.side
+        region = Region(
+            max((focus.top - target.top) * side / target.height, 0),
+            min((focus.bottom + 1 - target.top) * side / target.height, side),
+            max((focus.left - target.left) * side / target.width, 0),
+            min((focus.right + 1 - target.left) * side / target.width, side),
+        )
+        size = features.shape[2], features.shape[3]
+        return (
+            roi_align(features, [region], size, scale=size[0] / side),
+            roi_align(logits, [region], (side, side)),
+        )
+
+    def _merge(self, last: State, state: State, click: Click) -> Passes:
+        """Undo all changes of the previous mask but the one that contains the click."""
+        threshold = self.config.threshold
+        changed = (state.probability > threshold) ^ (last.probability > threshold)
+        (changes,) = yield HostRequest((changed[0, 0],))
+        undone = torch.from_numpy(changes & ~find_component(changes, click)).to(changed.device)
+        probability = torch.where(undone, last.probability, state.probability)
+        return (yield from conclude(self.config, last, probability, state.box))
+
+
+def _crop_inputs(
+    inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return a resized box of the inputs, and the clicks as points in single precision."""
+    crop, points = crop_inputs(inputs, clicks, box, size)
+    exact = points.clone()
+    exact[..., 3:] = 0  # what the rounding took away
+    return crop, exact
+
+
+def _replace_box(x: Tensor, content: Tensor, box: Box) -> Tensor:
+    """Return (1, 1, H, W) with `content`, resized to the box, inside of it."""
+    replaced = x.clone()
+    inside = resize_bilinear(content, (box.height, box.width))
+    replaced[..., box.top : box.bottom + 1, box.left : box.right + 1] = inside
+    return replaced
+
+
+def build_predictor(
+    sizes: Sizes, version: Version, *, runtime: Runtime, **options: Any
+) -> FocalClick:
+    """Return the predictor of a card."""
+    side = int(options["size"])
+    if side < 1:
+        raise IsbenchError(f"option size is {side}; wanted 1 pixel or more", setting="options")
+    settings = {**OPTIONS, **options, "zoom_target": side, "flip": False}
+    config = make_config(settings, ZOOM, runtime)
+    networks = build_networks(partial(make_networks, sizes, version), runtime)
+    return FocalClick(networks, side, config)
