@@ -21,6 +21,8 @@ from isbench.nn.stem import conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import RADIUS
 
 _WIDTH = 32  # channels of the refiner
+# not the radius of the disks, which follows from the version
+_CHECKPOINT_CONFIG = {"use_disks": True, "use_leaky_relu": True, "with_prev_mask": True}
 
 
 class Version(NamedTuple):
@@ -43,8 +45,7 @@ class _Outputs(NamedTuple):
 class Segmentor(nn.Module):
     """RITM's network that returns the features behind its logits too."""
 
-    # not the radius of the disks, which follows from the version
-    checkpoint_config = {"use_disks": True, "use_leaky_relu": True, "with_prev_mask": True}
+    checkpoint_config = _CHECKPOINT_CONFIG
 
     def __init__(self, trunk: HRNet, version: Version = S2) -> None:
         super().__init__()
@@ -146,9 +147,9 @@ class RefineLayer(nn.Module):
 class Refiner(nn.Module):
     """The refiner with its clicks as disks, under the key of the official checkpoints."""
 
-    def __init__(self, feature_channels: int) -> None:
+    def __init__(self, feature_channels: int, version: Version = S2) -> None:
         super().__init__()
-        self.feature_channels = feature_channels
+        self.feature_channels, self.version = feature_channels, version
         self.refiner = RefineLayer(feature_channels)
 
     def forward(
@@ -161,11 +162,15 @@ class Refiner(nn.Module):
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return crops of an image, features and logits; see `isbench.nn.network.Network`."""
         image = example_image(size, 3)
-        small = example_image((-(-size[0] // 4), -(-size[1] // 4)), 1)
+        stride = 4 * self.version.shrink
+        small = example_image((-(-size[0] // stride), -(-size[1] // stride)), 1)
         features = small * torch.linspace(0, 2, self.feature_channels).view(1, -1, 1, 1)
         return image, example_points(size, points), features, 4 * image[:, :1] - 2
 
 
 def make_networks(sizes: Sizes, version: Version, **options: Any) -> dict[str, nn.Module]:
     """Return the networks of a card."""
-    return {"segmentor": Segmentor(HRNet(sizes), version), "refiner": Refiner(2 * sizes.ocr)}
+    return {
+        "segmentor": Segmentor(HRNet(sizes), version),
+        "refiner": Refiner(2 * sizes.ocr, version),
+    }

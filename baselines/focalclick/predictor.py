@@ -25,7 +25,7 @@ from baselines.focalclick.focus import find_component, find_focus
 from baselines.focalclick.network import Version, make_networks
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.hrnet import Sizes
-from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes
+from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
     OPTIONS,
     InferenceConfig,
@@ -59,6 +59,7 @@ class Session(NamedTuple):
 
     last: State
     merging: bool  # the session started from a mask, into which answers are merged
+    focus: Box | None = None  # the crop that was refined
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class FocalClick:
         return self.config.begin(image)
 
     def start(self, encoded: Picture, initial: Mask | None) -> Session:
-        """Return the state before the first click."""
+        """Return the state before the first click; an empty mask is no mask to start from."""
         last = start_state(encoded, initial, self.config.zoom_threshold)
-        return Session(last, merging=initial is not None)
+        return Session(last, merging=initial is not None and bool(initial.any()))
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
@@ -85,36 +86,40 @@ class FocalClick:
     def _answer(self, session: Session, clicks: tuple[Click, ...]) -> Passes:
         last = session.last
         clicks = scale_clicks(clicks, last.picture)
-        prediction = yield from self._segment(last, clicks)
+        logits, new_box, focus = yield from self._segment(last, clicks)
+        box = new_box or last.box
+        prediction = yield from conclude(self.config, last, torch.sigmoid(logits), box)
         if session.merging:
             prediction = yield from self._merge(last, prediction.state, clicks[-1])
-        return prediction._replace(state=session._replace(last=prediction.state))
+        state = Session(prediction.state, session.merging, focus)
+        return Prediction(prediction.mask, state)
 
-    def _segment(self, last: State, clicks: tuple[Click, ...]) -> Passes:
-        """Answer with both networks.
+    def _segment(
+        self, last: State, clicks: tuple[Click, ...]
+    ) -> Requests[tuple[Tensor, Box | None, Box]]:
+        """Return the logits (1, 1, H, W) of both networks, any new crop, and the focus crop.
 
-        As in RITM's code, after a prediction without an object the next pass sees the whole image,
-        but its result is still pasted into the last crop.
+        As in RITM's code, after a prediction without an object the segmentor sees the whole image
+        (there is no new crop), but its result is still pasted into the last crop.
         """
         shape, size = last.probability.shape, (self.side, self.side)
-        crop, whole = choose_crop(self.config, last, clicks), Box(0, shape[2] - 1, 0, shape[3] - 1)
-        box = crop or last.box
+        whole = Box(0, shape[2] - 1, 0, shape[3] - 1)
+        new_box = choose_crop(self.config, last, clicks)
+        target = new_box or last.box or whole
         canvas = torch.cat([last.picture.pixels, last.probability], dim=1)
-        inputs, points = _crop_inputs(canvas, clicks, crop or whole, size)
+        inputs, points = _crop_inputs(canvas, clicks, new_box or whole, size)
         outputs = yield ForwardRequest(self.networks["segmentor"], (inputs, points))
-        logits, features = (output.float() for output in outputs)
-        target = box or whole
+        coarse, features = (output.float() for output in outputs)
         # outside the crop the probability is 0 and the logit -inf
-        coarse = torch.logit(paste(torch.sigmoid(logits), target, shape))
-        (found,) = yield HostRequest((coarse[0, 0] > _FOCUS_LOGIT,))
+        logits = torch.logit(paste(torch.sigmoid(coarse), target, shape))
+        (found,) = yield HostRequest((logits[0, 0] > _FOCUS_LOGIT,))
         focus = find_focus(found, last.certain, clicks[-1], target)
         image, points = _crop_inputs(last.picture.pixels, clicks, focus, size)
-        features, seen = self._align(features, logits, focus, target)
-        (refined,) = yield ForwardRequest(self.networks["refiner"], (image, points, features, seen))
-        segmented = len(clicks) <= _SEGMENTED_CLICKS
-        answer = coarse if segmented else torch.logit(last.probability)
-        answer = _replace_box(answer, refined.float(), focus)
-        return (yield from conclude(self.config, last, torch.sigmoid(answer), box))
+        parts = self._align(features, coarse, focus, target)
+        (refined,) = yield ForwardRequest(self.networks["refiner"], (image, points, *parts))
+        if len(clicks) > _SEGMENTED_CLICKS:
+            logits = torch.logit(last.probability)
+        return _replace_box(logits, refined.float(), focus), new_box, focus
 
     def _align(
         self, features: Tensor, logits: Tensor, focus: Box, target: Box
