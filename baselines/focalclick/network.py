@@ -71,6 +71,10 @@ class Segmentor(nn.Module):
         """Return an image and clicks; see `isbench.nn.network.Network`."""
         return example_image(size), example_points(size, points)
 
+    def extra_repr(self) -> str:
+        """Return the version, which no tensor shows; a backend's cache tells networks by it."""
+        return str(self.version)
+
     def _compute(self, inputs: Tensor, clicks: Tensor) -> _Outputs:
         trunk, shrink = self.feature_extractor, self.version.shrink
         size = inputs.shape[-2], inputs.shape[-1]

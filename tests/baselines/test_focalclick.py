@@ -1,0 +1,400 @@
+"""FocalClick's networks equal to the official ones; unit vectors of its crops and of merging."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from baselines.focalclick import cards
+from baselines.focalclick.focus import find_component, find_focus
+from baselines.focalclick.network import S1, S2, RefineLayer, Segmentor, make_networks
+from baselines.ritm import Ritm
+from isbench.errors import IsbenchError
+from isbench.nn.backbones.hrnet import W18S, HRNet
+from isbench.nn.inference.zoom_in import Box
+from isbench.nn.runtime.checkpoint import load_checkpoint
+from isbench.types import Click, Mask, ModelCard, Runtime, Turn
+from tests.nn.test_nn import check
+from tests.support.focalclick import (
+    TINY,
+    Scripted,
+    blank_image,
+    build,
+    build_tiny,
+    fill_box,
+    play_clicks,
+)
+from tests.support.synthetic import POINTS, fill_state, picture
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CARDS = {
+    "hrnet18s_S1": cards.hrnet18s_s1,
+    "hrnet18s_S2": cards.hrnet18s_s2,
+    "hrnet32_S2": cards.hrnet32_s2,
+}
+HEAVY = [pytest.param(n, marks=[pytest.mark.slow] * n.startswith("hrnet32")) for n in CARDS]
+
+
+def read(folder: str) -> Any:
+    return json.loads((GOLDEN / folder / "focalclick.json").read_text())
+
+
+def list_networks(card: ModelCard) -> dict[str, nn.Module]:
+    assert card.networks is not None
+    return dict(card.networks(**card.options))
+
+
+def join_states(networks: dict[str, nn.Module]) -> dict[str, Tensor]:
+    return {key: x for one in networks.values() for key, x in one.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_keys_of_both_networks_are_those_of_the_official_checkpoint(name: str) -> None:
+    with torch.device("meta"):
+        networks = list_networks(CARDS[name])
+    lines = "".join(
+        f"{key} {list(value.shape)} {str(value.dtype).removeprefix('torch.')}\n"
+        for key, value in sorted(join_states(networks).items())
+    )
+    entry = read("manifests")[f"focalclick_{name}"]
+    assert lines.count("\n") == entry["keys"]
+    assert sha256(lines.encode()).hexdigest() == entry["sha256"]
+    parameters = sum(p.numel() for one in networks.values() for p in one.parameters())
+    assert parameters == read("networks")[f"focalclick_{name}"]["params"]
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_segmentor_answers_as_the_official_one(name: str) -> None:
+    network: Any = list_networks(CARDS[name])["segmentor"]
+    network.load_state_dict(fill_state(network.state_dict()))
+    network.eval()
+    inputs, wanted = picture(4, 128, 128), read("networks")[f"focalclick_{name}"]
+    # rounding is multiplied by these weights; see `BLOWN_UP` in tests/nn/test_nn.py
+    tolerance = 1e-4 if name == "hrnet32_S2" else 3e-5
+    with torch.inference_mode():
+        logits, features = network(inputs, POINTS)
+        main, aux = network.forward_with_aux(inputs, POINTS)
+    check(logits, wanted["instances"], tolerance)
+    check(features, wanted["feature"], tolerance)
+    check(aux, wanted["instances_aux"], tolerance)
+    assert torch.equal(main, logits)
+
+
+def test_the_refiner_answers_as_the_official_one() -> None:
+    (wanted,) = (value for key, value in read("networks").items() if key.startswith("RefineLayer"))
+    layer = RefineLayer(96)
+    layer.load_state_dict(fill_state(layer.state_dict()))
+    features, logits = picture(96, 16, 16, 2), picture(1, 64, 64, 3) * 4 - 2
+    with torch.inference_mode():
+        refined, trimap = layer.eval()(picture(3, 64, 64), picture(2, 64, 64, 1), features, logits)
+    check(refined, wanted["pred"])
+    check(trimap, wanted["trimap_logits"])
+
+
+def test_versions_of_a_segmentor_are_told_apart_without_their_weights() -> None:
+    # backends cache compiled networks by their text and weights
+    assert str(Segmentor(HRNet(TINY), S1)) != str(Segmentor(HRNet(TINY), S2))
+
+
+def save_official(path: Path, network: nn.Module | dict[str, Tensor], **params: Any) -> None:
+    """Write the container of ClickSEG's checkpoints."""
+    state = network.state_dict() if isinstance(network, nn.Module) else network
+    config = {
+        "class": "isegm.model.is_hrnet_model.HRNetModel",
+        "params": {key: {"type": "builtin", "value": v} for key, v in params.items()},
+    }
+    torch.save({"state_dict": state, "config": config}, path)
+
+
+def test_one_file_of_the_official_format_has_the_weights_of_both_networks(tmp_path: Path) -> None:
+    made, path = make_networks(TINY, S2), tmp_path / "focalclick.pth"
+    wanted = fill_state(join_states(made))
+    save_official(path, wanted, use_disks=True, norm_radius=5, with_prev_mask=True)
+    load_checkpoint(list(made.values()), path)
+    for key, value in join_states(made).items():
+        assert torch.equal(value, wanted[key])
+
+
+@pytest.mark.parametrize("disks", [False, None])
+def test_a_file_of_another_system_is_refused_by_its_first_keys(
+    tmp_path: Path, disks: bool | None
+) -> None:
+    path = tmp_path / "other.pth"
+    if disks is None:
+        save_official(path, Ritm(HRNet(W18S)))
+        said = "missing keys: refiner.image_conv1.conv.weight, refiner.image_conv1.conv.bias"
+    else:
+        save_official(path, join_states(list_networks(cards.hrnet18s_s2)), use_disks=disks)
+        said = "use_disks=False; wanted use_disks=True"
+    with pytest.raises(IsbenchError, match=said):
+        load_checkpoint(list(list_networks(cards.hrnet18s_s2).values()), path)
+
+
+def test_a_card_without_sense_is_refused() -> None:
+    options = {**cards.hrnet18s_s1.options, "size": 0}
+    with pytest.raises(IsbenchError, match="option size is 0; wanted 1 pixel or more"):
+        cards.hrnet18s_s1.build(**options, runtime=Runtime())
+
+
+WHOLE = Box(0, 99, 0, 149)  # of the vectors' images
+
+
+def draw(rows_cols: list[int] | None) -> Mask:
+    mask = np.zeros((100, 150), bool)
+    if rows_cols is not None:
+        mask[rows_cols[0] : rows_cols[1], rows_cols[2] : rows_cols[3]] = True
+    return mask
+
+
+@pytest.mark.parametrize("case", read("networks")["focus_crop"], ids=lambda case: case["name"])
+def test_the_focus_crop_is_that_of_the_published_code(case: dict[str, Any]) -> None:
+    found, previous = draw(case["pred_rows_cols"]), draw(case.get("prev_rows_cols"))
+    row, col = case.get("click_yx", (0, 0))
+    top, bottom, left, right = case.get("global_roi", (0, 100, 0, 150))
+    target = Box(top, bottom - 1, left, right - 1)
+    focus = find_focus(found, previous, Click(row, col, True), target)
+    assert [focus.top, focus.bottom + 1, focus.left, focus.right + 1] == case["focus_roi"]
+
+
+def test_a_mask_of_fewer_than_ten_pixels_has_the_box_of_the_whole_image() -> None:
+    nine, ten, click = draw([40, 43, 60, 63]), draw([40, 42, 60, 65]), Click(41, 61, True)
+    assert find_focus(nine, draw(None), click, WHOLE) == WHOLE
+    # rows 40 and 41, columns 60 to 64, enlarged by 1.4 about their centres
+    assert find_focus(ten, draw(None), click, WHOLE) == Box(39, 40, 58, 64)
+
+
+def test_a_change_of_fewer_than_ten_pixels_is_refined_with_the_whole_image() -> None:
+    before, click = draw([20, 60, 30, 90]), Click(70, 100, True)
+    small, large = (before | draw([70, 73, 100, end]) for end in (103, 104))  # 9 and 12 pixels
+    assert find_focus(small, before, click, WHOLE) == WHOLE
+    # hd = 2 is below a third of the object's 52 rows: a window of 0.2 * 73 about the click
+    reach = 0.2 * 73
+    half = 1.4 * (2 * reach + 1) / 2
+    assert find_focus(large, before, click, WHOLE) == Box(
+        int(70 - half), int(70 + half) - 1, int(100 - half), int(100 + half) - 1
+    )
+
+
+MASK = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.random.default_rng(seed).random((12, 14)) < (seed % 10) / 9
+)
+PLACE = st.builds(Click, st.integers(0, 11), st.integers(0, 13), st.booleans())
+
+
+@settings(max_examples=100)
+@given(
+    MASK, MASK, PLACE, st.tuples(*[st.integers(0, 11)] * 2), st.tuples(*[st.integers(0, 13)] * 2)
+)
+def test_the_focus_crop_is_a_part_of_the_target_crop(
+    found: Mask, previous: Mask, click: Click, rows: tuple[int, int], cols: tuple[int, int]
+) -> None:
+    target = Box(min(rows), max(rows), min(cols), max(cols))
+    focus = find_focus(found, previous, click, target)
+    assert target.top <= focus.top <= focus.bottom <= target.bottom
+    assert target.left <= focus.left <= focus.right <= target.right
+
+
+@settings(max_examples=50)
+@given(MASK, PLACE)
+def test_a_component_is_what_a_flood_from_the_click_fills(mask: Mask, click: Click) -> None:
+    component = find_component(mask, click)
+    if not mask[click.row, click.col]:
+        assert np.array_equal(component, ~mask)
+        return
+    filled = mask.astype(np.uint8)
+    cv2.floodFill(filled, None, (click.col, click.row), (2,), flags=8)
+    assert np.array_equal(component, filled == 2)
+
+
+CENTRE = Click(32, 32, True)
+NOTHING = torch.full((64, 64), -4.0)
+
+
+def test_the_target_crop_surrounds_probabilities_above_0_49() -> None:
+    def find_crop(probability: float) -> Box | None:
+        level = float(torch.logit(torch.tensor(probability)))
+        script = Scripted([fill_box(slice(20, 40), slice(24, 44), 64, level), NOTHING])
+        answers = play_clicks(
+            build(script.networks(), 64), blank_image(64, 64), [CENTRE, Click(0, 0, False)]
+        )
+        assert not answers[0].mask.any()  # below the threshold of the mask, 0.50
+        box: Box | None = answers[1].state.last.box
+        return box
+
+    assert find_crop(0.485) is None
+    # rows 20 to 39 and columns 24 to 43, each enlarged to 28 about its centre
+    assert find_crop(0.495) == Box(16, 44, 20, 48)
+
+
+def test_the_first_click_and_a_game_without_an_object_see_the_whole_image() -> None:
+    script = Scripted([fill_box(slice(20, 40), slice(24, 44), 64), NOTHING, NOTHING])
+    clicks = [CENTRE, Click(2, 3, False), Click(60, 60, False)]
+    answers = play_clicks(build(script.networks(), 64), blank_image(64, 64), clicks)
+    boxes = [answer.state.last.box for answer in answers]
+    assert boxes[0] is None
+    assert boxes[1] == boxes[2] == Box(16, 44, 20, 48)  # remembered, though nothing was left
+    assert not answers[1].mask.any()
+    # the clicks of the third pass are those of the whole image, those of the second of the crop
+    assert script.seen[2][1][0, 0, :2].tolist() == [32, 32]
+    assert script.seen[1][1][0, 0, :2].tolist() == pytest.approx([16 * 64 / 29, 12 * 64 / 29])
+
+
+def test_the_refiner_gets_every_click_and_colours_as_they_are() -> None:
+    script = Scripted([fill_box(slice(20, 40), slice(24, 44), 64)] * 2)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    clicks = [CENTRE, Click(63, 0, False)]
+    answers = play_clicks(build(script.networks(), 64), image, clicks)
+    focus = answers[1].state.focus
+    crop, points, features, logits = script.refined[1]
+    assert crop.shape == (1, 3, 64, 64)
+    assert float(crop.min()) >= 0
+    assert float(crop.max()) <= 1
+    assert features.shape == (1, 1, 16, 16)
+    assert logits.shape == (1, 1, 64, 64)
+    wanted = [[(c.row - focus.top) * 64 / focus.height, (c.col - focus.left) * 64 / focus.width]
+              for c in clicks]  # fmt: skip
+    assert points[0, :, :2].flatten().tolist() == pytest.approx([*wanted[0], *wanted[1]])
+    assert not points[..., 3:].any()  # in single precision
+
+
+def test_from_click_11_on_the_segmentors_answer_is_discarded() -> None:
+    block = fill_box(slice(20, 40), slice(24, 44), 64)
+    script = Scripted([block] * 10 + [NOTHING] * 2, refine=lambda logits: logits * 0 - 4)
+    clicks = [Click(20 + k, 30, True) for k in range(12)]
+    kept = Scripted([block] * 12)
+    for one, empties in ((kept, False), (script, True)):
+        answers = play_clicks(build(one.networks(), 64), blank_image(64, 64), clicks)
+        tenth, eleventh = answers[9].state.last, answers[10].state
+        outside = torch.ones(64, 64, dtype=torch.bool)
+        focus = eleventh.focus
+        outside[focus.top : focus.bottom + 1, focus.left : focus.right + 1] = False
+        before, after = tenth.probability[0, 0], eleventh.last.probability[0, 0]
+        torch.testing.assert_close(after[outside], before[outside])
+        assert bool(answers[10].mask.any()) is not empties
+
+
+def test_a_certain_answer_stays_one() -> None:
+    script = Scripted([fill_box(slice(0, 64), slice(0, 64), 64, 200.0)])
+    (answer,) = play_clicks(build(script.networks(), 64), blank_image(64, 64), [CENTRE])
+    assert answer.mask.all()  # the logit of probability 1 is infinite
+
+
+def test_weights_that_give_no_numbers_are_noticed() -> None:
+    script = Scripted([NOTHING * float("nan")])
+    with pytest.raises(ValueError, match="not a number"):
+        play_clicks(build(script.networks(), 64), blank_image(64, 64), [CENTRE], np.eye(64) > 0)
+
+
+def test_an_image_is_downscaled_and_its_mask_is_not() -> None:
+    script = Scripted([fill_box(slice(16, 48), slice(16, 48), 64)])
+    predictor = build(script.networks(), 64)
+    small = replace(predictor, config=replace(predictor.config, longest_side=32))
+    (answer,) = play_clicks(small, blank_image(64, 64), [CENTRE], np.eye(64) > 0)
+    assert answer.mask.shape == (64, 64)
+    assert answer.state.last.probability.shape == (1, 1, 32, 32)
+
+
+def two_blocks(first: tuple[slice, slice], second: tuple[slice, slice]) -> Tensor:
+    return torch.maximum(fill_box(*first, 64), fill_box(*second, 64))
+
+
+LEFT, RIGHT = (slice(20, 40), slice(4, 24)), (slice(20, 40), slice(40, 60))
+
+
+def answer_once(found: Tensor, initial: Mask | None, click: Click) -> Mask:
+    script = Scripted([found])
+    (answer,) = play_clicks(build(script.networks(), 64), blank_image(64, 64), [click], initial)
+    return answer.mask
+
+
+def box_mask(*boxes: tuple[slice, slice]) -> Mask:
+    mask = np.zeros((64, 64), bool)
+    for box in boxes:
+        mask[box] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "click", "wanted"),
+    [
+        # of two additions the clicked one is kept
+        ([(slice(0, 3), slice(0, 64))], [LEFT, RIGHT], Click(30, 50, True),
+         [(slice(0, 3), slice(0, 64)), RIGHT]),
+        # of two removals the clicked one is made
+        ([LEFT, RIGHT], [], Click(30, 10, False), [RIGHT]),
+        # an addition elsewhere does not come with a removal
+        ([LEFT], [RIGHT], Click(30, 10, False), []),
+        # a click that changed nothing leaves everything as it is
+        ([LEFT], [RIGHT], Click(60, 60, False), [LEFT]),
+    ],
+    ids=["added", "removed", "elsewhere", "unchanged"],
+)  # fmt: skip
+def test_only_the_clicked_change_of_a_given_mask_is_made(
+    given: list[Any], found: list[Any], click: Click, wanted: list[Any]
+) -> None:
+    logits = torch.where(torch.from_numpy(box_mask(*found)), 4.0, -4.0)
+    refined_everywhere = answer_once(logits, box_mask(*given), click)
+    assert np.array_equal(refined_everywhere, box_mask(*wanted))
+
+
+def test_without_a_mask_to_start_from_nothing_is_merged() -> None:
+    found = two_blocks(LEFT, RIGHT)
+    for initial in (None, np.zeros((64, 64), bool)):
+        assert np.array_equal(
+            answer_once(found, initial, Click(30, 50, True)), box_mask(LEFT, RIGHT)
+        )
+
+
+def test_the_next_pass_sees_the_merged_mask() -> None:
+    script = Scripted([two_blocks(LEFT, RIGHT)] * 2)
+    clicks = [Click(30, 50, True), Click(0, 0, False)]
+    predictor = build(script.networks(), 64)
+    first, _ = play_clicks(predictor, blank_image(64, 64), clicks, box_mask(LEFT))
+    previous = first.state.last.probability[0, 0].numpy()
+    assert np.array_equal(previous > 0.5, first.mask)
+    assert script.seen[0][0][0, 3].max() == 1  # the given mask is certain
+    crop = first.state.last.certain
+    assert np.array_equal(crop, previous > 0.49)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    torch.set_num_threads(1)
+    return build_tiny()
+
+
+ROUGH = st.integers(0, 2**32 - 1).map(
+    lambda seed: cv2.GaussianBlur(np.random.default_rng(seed).random((30, 40)), (0, 0), 2) > 0.5
+)
+SPOTS = st.lists(
+    st.builds(Click, st.integers(0, 29), st.integers(0, 39), st.booleans()), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=15)
+@given(ROUGH, SPOTS)
+def test_a_click_changes_one_component_of_a_given_mask(
+    tiny: Any, initial: Mask, clicks: list[Click]
+) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    state, before = tiny.start(tiny.begin(image), initial), initial
+    for count, click in enumerate(clicks, start=1):
+        told = tuple(clicks[:count])
+        (plain,) = tiny.predict([Turn(state._replace(merging=False), told)])
+        (merged,) = tiny.predict([Turn(state, told)])
+        changed, wanted = plain.mask ^ before, np.zeros_like(before)
+        if changed[click.row, click.col]:
+            wanted = find_component(changed, click)
+        assert np.array_equal(merged.mask ^ before, wanted)
+        state, before = merged.state, merged.mask
