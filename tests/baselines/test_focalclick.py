@@ -221,6 +221,17 @@ CENTRE = Click(32, 32, True)
 NOTHING = torch.full((64, 64), -4.0)
 
 
+def two_blocks(first: tuple[slice, slice], second: tuple[slice, slice]) -> Tensor:
+    return torch.maximum(fill_box(*first, 64), fill_box(*second, 64))
+
+
+def box_mask(*boxes: tuple[slice, slice]) -> Mask:
+    mask = np.zeros((64, 64), bool)
+    for box in boxes:
+        mask[box] = True
+    return mask
+
+
 def test_the_target_crop_surrounds_probabilities_above_0_49() -> None:
     def find_crop(probability: float) -> Box | None:
         level = float(torch.logit(torch.tensor(probability)))
@@ -238,13 +249,14 @@ def test_the_target_crop_surrounds_probabilities_above_0_49() -> None:
 
 
 def test_the_first_click_and_a_game_without_an_object_see_the_whole_image() -> None:
-    script = Scripted([fill_box(slice(20, 40), slice(24, 44), 64), NOTHING, NOTHING])
+    script = Scripted([fill_box(slice(20, 40), slice(24, 44), 64), NOTHING, -NOTHING])
     clicks = [CENTRE, Click(2, 3, False), Click(60, 60, False)]
     answers = play_clicks(build(script.networks(), 64), blank_image(64, 64), clicks)
     boxes = [answer.state.last.box for answer in answers]
     assert boxes[0] is None
     assert boxes[1] == boxes[2] == Box(16, 44, 20, 48)  # remembered, though nothing was left
     assert not answers[1].mask.any()
+    assert np.array_equal(answers[2].mask, box_mask((slice(16, 45), slice(20, 49))))
     # the clicks of the third pass are those of the whole image, those of the second of the crop
     assert script.seen[2][1][0, 0, :2].tolist() == [32, 32]
     assert script.seen[1][1][0, 0, :2].tolist() == pytest.approx([16 * 64 / 29, 12 * 64 / 29])
@@ -268,20 +280,22 @@ def test_the_refiner_gets_every_click_and_colours_as_they_are() -> None:
     assert not points[..., 3:].any()  # in single precision
 
 
-def test_from_click_11_on_the_segmentors_answer_is_discarded() -> None:
-    block = fill_box(slice(20, 40), slice(24, 44), 64)
-    script = Scripted([block] * 10 + [NOTHING] * 2, refine=lambda logits: logits * 0 - 4)
-    clicks = [Click(20 + k, 30, True) for k in range(12)]
-    kept = Scripted([block] * 12)
-    for one, empties in ((kept, False), (script, True)):
-        answers = play_clicks(build(one.networks(), 64), blank_image(64, 64), clicks)
-        tenth, eleventh = answers[9].state.last, answers[10].state
-        outside = torch.ones(64, 64, dtype=torch.bool)
-        focus = eleventh.focus
-        outside[focus.top : focus.bottom + 1, focus.left : focus.right + 1] = False
-        before, after = tenth.probability[0, 0], eleventh.last.probability[0, 0]
-        torch.testing.assert_close(after[outside], before[outside])
-        assert bool(answers[10].mask.any()) is not empties
+@pytest.mark.parametrize(("count", "segmented"), [(10, True), (11, False)])
+def test_from_click_11_on_only_the_focus_crop_changes(count: int, segmented: bool) -> None:
+    # the first object spans the image, so every crop is the whole image
+    frame = torch.maximum(
+        fill_box(slice(0, 8), slice(0, 64), 64), fill_box(slice(56, 64), slice(0, 64), 64)
+    )
+    elsewhere, clicked = (slice(20, 30), slice(4, 24)), (slice(20, 44), slice(36, 60))
+    script = Scripted(
+        [frame] * (count - 1) + [torch.maximum(frame, two_blocks(elsewhere, clicked))]
+    )
+    clicks = [Click(2, 2 + k, True) for k in range(count - 1)] + [Click(30, 50, True)]
+    last = play_clicks(build(script.networks(), 64), blank_image(64, 64), clicks)[-1]
+    assert last.state.focus == Box(14, 47, 30, 63)
+    assert last.mask[25:40, 40:55].all()
+    assert last.mask[elsewhere].all() == last.mask[elsewhere].any() == segmented
+    assert last.mask[:8].all()
 
 
 def test_a_certain_answer_stays_one() -> None:
@@ -305,10 +319,6 @@ def test_an_image_is_downscaled_and_its_mask_is_not() -> None:
     assert answer.state.last.probability.shape == (1, 1, 32, 32)
 
 
-def two_blocks(first: tuple[slice, slice], second: tuple[slice, slice]) -> Tensor:
-    return torch.maximum(fill_box(*first, 64), fill_box(*second, 64))
-
-
 LEFT, RIGHT = (slice(20, 40), slice(4, 24)), (slice(20, 40), slice(40, 60))
 
 
@@ -316,13 +326,6 @@ def answer_once(found: Tensor, initial: Mask | None, click: Click) -> Mask:
     script = Scripted([found])
     (answer,) = play_clicks(build(script.networks(), 64), blank_image(64, 64), [click], initial)
     return answer.mask
-
-
-def box_mask(*boxes: tuple[slice, slice]) -> Mask:
-    mask = np.zeros((64, 64), bool)
-    for box in boxes:
-        mask[box] = True
-    return mask
 
 
 @pytest.mark.parametrize(
