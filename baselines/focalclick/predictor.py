@@ -48,9 +48,8 @@ from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 # the box is recomputed at every click, and its content is resized to a square
 ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
-_FOCUS_LOGIT = (
-    0.49  # above it a pixel counts as found when focusing: a logit, in the published code
-)
+# above it a pixel counts as found when focusing: a logit (probability 0.62) in the published code
+_FOCUS_LOGIT = 0.49
 _SEGMENTED_CLICKS = 10  # clicks whose answers contain the segmentor's
 
 
@@ -81,11 +80,13 @@ class FocalClick:
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        return self.config.compute([self._answer(turn.state, turn.clicks) for turn in turns])
+        return self.config.compute([self.passes(turn) for turn in turns])
 
-    def _answer(self, session: Session, clicks: tuple[Click, ...]) -> Passes:
+    def passes(self, turn: Turn) -> Passes:
+        """Return the generator of one answer."""
+        session: Session = turn.state
         last = session.last
-        clicks = scale_clicks(clicks, last.picture)
+        clicks = scale_clicks(turn.clicks, last.picture)
         logits, new_box, focus = yield from self._segment(last, clicks)
         box = new_box or last.box
         prediction = yield from conclude(self.config, last, torch.sigmoid(logits), box)
