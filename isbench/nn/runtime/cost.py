@@ -37,6 +37,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "feature_extractor.ocr_distri_head",
         "feature_extractor.cls_head",
     ),
+    "refiner": ("refiner",),
 }
 
 

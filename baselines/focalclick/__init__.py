@@ -1,0 +1,1 @@
+"""FocalClick (Chen et al. 2022): segments an object, then refines what a click changed."""
