@@ -69,7 +69,7 @@ def draw_squares(
 
 def rescale(features: Tensor, variables: Tensor) -> Tensor:
     """Return features (B, C, h, w) scaled and shifted by channel; `variables` has 2C numbers."""
-    scale, bias = variables.view(2, 1, -1, 1, 1)
+    scale, bias = variables.view(2, 1, -1, 1, 1).unbind()
     return features * (1 + scale) + bias
 
 
