@@ -94,13 +94,10 @@ def draw_distances(clicks: Tensor, size: tuple[int, int]) -> Tensor:
     """
     rows = torch.arange(size[0], device=clicks.device, dtype=clicks.dtype)[:, None]
     cols = torch.arange(size[1], device=clicks.device, dtype=clicks.dtype)
-    nearest = clicks.new_full((len(clicks), 2, *size), _ABSENT)
-    # one place of each sign at a time: all at once would need an image's memory for each click
-    for place in clicks[..., :2].reshape(len(clicks), 2, -1, 2).unbind(2):  # (B, 2, 2)
-        row, col = place[..., 0, None, None], place[..., 1, None, None]  # (B, 2, 1, 1)
-        squared = ((rows - row) / _UNIT) ** 2 + ((cols - col) / _UNIT) ** 2
-        absent = torch.maximum(row, col) < 0
-        nearest = torch.minimum(nearest, squared.masked_fill(absent, _ABSENT))
+    row, col = clicks[..., 0, None, None], clicks[..., 1, None, None]  # (B, 2K, 1, 1)
+    squared = ((rows - row) / _UNIT) ** 2 + ((cols - col) / _UNIT) ** 2
+    squared = torch.where(torch.maximum(row, col) < 0, _ABSENT, squared)
+    nearest = torch.stack([half.amin(dim=1) for half in squared.chunk(2, dim=1)], dim=1)
     return torch.tanh(2 * nearest.sqrt())
 
 

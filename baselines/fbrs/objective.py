@@ -105,8 +105,7 @@ class Objective:
 
     def __call__(self, values: Variables) -> tuple[float, Variables]:
         """Return loss and gradient; both are computed in single precision."""
-        device = self.squares.positive.device
-        variables = torch.from_numpy(values).to(device, torch.float32).requires_grad_()
+        variables = self.squares.positive.new_tensor(values).requires_grad_()
         logits = self.compute_logits(variables)
         probability = torch.sigmoid(logits)
         errors = measure_errors(probability, self.squares)

@@ -147,7 +147,7 @@ class FbrsPredictor:
         compute_logits = partial(self.compute_logits, features, view.size)
         if len(view.items[0]) == 1:
             with torch.no_grad():
-                logits = compute_logits(torch.from_numpy(start).to(features))
+                logits = compute_logits(features.new_tensor(start))
             return Solution(logits, start, ())
         squares = draw_squares(view.items, view.size, features.device)
         return optimise(Objective(compute_logits, squares), start, self.maxfun)

@@ -25,11 +25,13 @@ from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.hrnet import HRNet, Sizes
 from isbench.nn.backbones.resnet import BasicBlock, ResNet
 from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import make_examples
+from isbench.nn.runtime.backends import accelerate
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.nn.runtime.cost import count_cost
 from isbench.nn.stem import resize_bilinear
 from isbench.testing import check_predictor
-from isbench.types import ModelCard
+from isbench.types import ModelCard, Runtime
 from tests.nn.test_nn import PLACE, check
 from tests.support.networks import eager
 from tests.support.synthetic import POINTS, fill_state, picture
@@ -236,6 +238,17 @@ def test_the_contract_of_predictors_is_kept(name: str) -> None:
         "hrnet": lambda: HRNet(Sizes(2, 4, 1, 1, (1, 1, 1))),
     }[name]
     check_predictor(eager(make_tiny_card(trunk)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make_parts", [make_tiny, make_tiny_hrnet])
+def test_the_networks_convert_to_openvino(make_parts: Callable[[], dict[str, nn.Module]]) -> None:
+    for network in make_parts().values():
+        network.eval().requires_grad_(False)
+        compiled = accelerate(network, Runtime(backend="openvino"))
+        inputs = [torch.cat([x, x]) for x in make_examples(network, (150, 211), 10)]
+        with torch.inference_mode():
+            assert torch.allclose(compiled(*inputs)[0], network(*inputs)[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("option", ["net_clicks", "maxfun"])
