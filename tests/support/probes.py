@@ -17,15 +17,19 @@ from safetensors.torch import save_file
 from isbench.errors import IsbenchError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import load_card, model_names, parse_options
 from isbench.storage import masks
 from isbench.types import Click, Image, LoadedModel, Mask, Scalar, Turn
-from tests.support.networks import SMALL, eager, network
+from tests.support.networks import SMALL, eager
 from tests.support.synthetic import fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "probes.json"
 # synthetic weights blow its rounding up, and a box that follows it would follow the processor
-STEADY = {"csfpn-hrnet18": {"zoom": "off"}}
+STEADY = {
+    "csfpn-hrnet18": {"zoom": "off"},
+    # each evaluation of a search blows rounding up
+    **{f"fbrs-{trunk}": {"maxfun": "1"} for trunk in ("r34", "r50", "r101", "hrnet18", "hrnet32")},
+}
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
 
 
@@ -45,7 +49,8 @@ def load_synthetic(name: str, folder: Path, threshold: float | None = None) -> L
     options |= STEADY.get(name, {})
     if threshold is not None:
         options["threshold"] = threshold
-    state = fill_state(network(name, **options).state_dict())
+    networks = card.networks(**parse_options(card, options)).values()
+    state = fill_state({k: v for one in networks for k, v in one.state_dict().items()})
     path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
     return eager(card, str(path), **options)

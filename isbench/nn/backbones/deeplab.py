@@ -112,12 +112,16 @@ class DeepLab(nn.Module):
 
     def body(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the decoder's features of a stem; `coarse` may transform the map at stride 8."""
+        y: Tensor = self.head(self.join_scales(low, coarse))
+        return y
+
+    def join_scales(self, low: Tensor, coarse: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return the decoder's input, (B, channels + 32, H/4, W/4); see `body`."""
         features = self.backbone(low)
         scales = self.aspp(features.last)
         skip = self.skip_project(features.skip)
         scales = resize_bilinear(scales if coarse is None else coarse(scales), skip.shape[-2:])
-        y: Tensor = self.head(torch.cat([scales, skip], dim=1))
-        return y
+        return torch.cat([scales, skip], dim=1)
 
 
 class SeparableHead(nn.Module):

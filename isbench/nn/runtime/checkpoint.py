@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,21 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
 
     The keys of the file must be those of all networks together, and equal in shape; all values must
     be of the network's kind of number, and finite in its precision. A network's `checkpoint_config`
-    names settings that an official checkpoint must have been made with. Raises IsbenchError for a
+    names settings that an official checkpoint must have been made with. Official files may lack
+    values without effect, or have further ones: `checkpoint_may_lack` of a network has the last
+    parts of such keys, `checkpoint_may_have` such keys of single numbers. Raises IsbenchError for a
     file that is damaged, contains code, or is for another network.
     """
     digest, stored = digest_file(path), _read(path)
-    state = _find_state(path, stored)
+    may_have = _list_names(networks, "checkpoint_may_have")
+    found = _find_state(path, stored).items()
+    state = {key: value for key, value in found if key not in may_have or value.numel() != 1}
     states = [network.state_dict() for network in networks]
     wanted = {key: value for one in states for key, value in one.items()}
-    _check_keys(path, state, wanted)
-    loaded = {key: _convert(path, key, state[key], value) for key, value in wanted.items()}
+    _check_keys(path, state, wanted, _list_names(networks, "checkpoint_may_lack"))
+    loaded = {
+        key: _convert(path, key, state.get(key, value), value) for key, value in wanted.items()
+    }
     _check_finite(path, loaded)
     _check_config(path, stored, networks)
     for network, keys in zip(networks, states, strict=True):
@@ -119,9 +125,20 @@ def _is_state(stored: Any) -> bool:
     )
 
 
-def _check_keys(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _list_names(networks: Sequence[nn.Module], attribute: str) -> set[str]:
+    return {name for network in networks for name in getattr(network, attribute, ())}
+
+
+def _check_keys(
+    path: Path,
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    may_lack: Collection[str],
+) -> None:
     keys_of = {
-        "missing keys": [key for key in wanted if key not in state],
+        "missing keys": [
+            key for key in wanted if key not in state and key.rpartition(".")[2] not in may_lack
+        ],
         "unexpected keys": [key for key in state if key not in wanted],
         "keys of another shape": [
             f"{key} {tuple(state[key].shape)}, wanted {tuple(wanted[key].shape)}"
@@ -143,7 +160,7 @@ def _check_keys(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Te
 
 def _find_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """Return what every key begins with before a wanted key, "" if that does not make them all."""
-    key, shortest = next(iter(state)), min(wanted, key=len, default="")
+    key, shortest = next(iter(state), ""), min(wanted, key=len, default="")
     for at in range(1, len(key) - len(shortest) + 1):
         if key[at:] in wanted and set(state) == {key[:at] + name for name in wanted}:
             return key[:at]
