@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from isbench.models.loading import load_model
     from isbench.papers.paper import Paper
     from isbench.papers.reproduction import reproduce
+    from isbench.papers.requirements import list_requirements
     from isbench.reporting.checklist import make_checklist
     from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.compare import compare
@@ -78,6 +79,7 @@ _MODULES = {
     "download_dataset": "datasets.installation",
     "import_dataset": "datasets.installation",
     "list_metrics": "metrics",
+    "list_requirements": "papers.requirements",
     "load_dataset": "datasets",
     "load_model": "models.loading",
     "make_checklist": "reporting.checklist",
@@ -126,6 +128,7 @@ __all__ = [
     "download_dataset",
     "import_dataset",
     "list_metrics",
+    "list_requirements",
     "load_dataset",
     "load_model",
     "make_checklist",

@@ -172,10 +172,13 @@ def test_the_small_family_is_played_under_names_of_the_same_networks(
 
 
 def test_what_cannot_be_played_is_named_with_the_reason() -> None:
-    known = [Records(TABLE1, {row: find_candidate(row) for row in TABLE1.rows}, [])]
-    left_out = plan.plan_all(known, lambda name: name not in ("sbd", "coco-mval")).left_out
+    strange = Row("Strange", "r50", "SBD", "no-such-model", weights="sbd")
+    rows = {row: find_candidate(row) for row in (*TABLE1.rows, strange)}
+    left_out = plan.plan_all(
+        [Records(TABLE1, rows, [])], lambda name: name not in ("sbd", "coco-mval")
+    ).left_out
     assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
-    assert any("sam-vit-h (SA-1B)" in note and "no such model" in note for note in left_out)
+    assert any("no-such-model (SBD)" in note and "no such model" in note for note in left_out)
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
 
 
