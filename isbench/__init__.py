@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isbench.reporting.checklist import make_checklist
     from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.compare import compare
+    from isbench.reporting.literature import list_published
     from isbench.reporting.page import make_page
     from isbench.reporting.plot_files import save_plot
     from isbench.reporting.tables import make_frame
@@ -79,6 +80,7 @@ _MODULES = {
     "download_dataset": "datasets.installation",
     "import_dataset": "datasets.installation",
     "list_metrics": "metrics",
+    "list_published": "reporting.literature",
     "list_requirements": "papers.requirements",
     "load_dataset": "datasets",
     "load_model": "models.loading",
@@ -128,6 +130,7 @@ __all__ = [
     "download_dataset",
     "import_dataset",
     "list_metrics",
+    "list_published",
     "list_requirements",
     "load_dataset",
     "load_model",
