@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -10,7 +10,7 @@ import click
 from isbench.cli.options import complete_published, console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import unknown
-from isbench.reporting.literature import FILTERS, PublishedFigure, list_published
+from isbench.reporting.literature import FILTERS, PublishedFigure, list_names, list_published
 from isbench.reporting.published_tables import (
     format_published_csv,
     format_published_json,
@@ -34,13 +34,22 @@ _HELP = {
 }
 
 
+def _refuse_lists(
+    context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> Sequence[str]:
+    """Return the values; raises IsbenchError for a list, unless it is a name with a comma."""
+    known = {name.casefold() for name in list_names(str(parameter.name))}
+    refuse_lists(context, parameter, [one for one in values if one.casefold() not in known])
+    return values
+
+
 def _filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option per filter to the command."""
     for name in reversed(FILTERS):
         command = click.option(
             f"--{name}",
             multiple=True,
-            callback=refuse_lists if name != "training" else None,
+            callback=_refuse_lists,
             shell_complete=complete_published(name),
             help=f"{_HELP[name]} Repeatable. [default: all]",
         )(command)

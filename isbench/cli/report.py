@@ -130,6 +130,7 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     multiple=True,
     is_flag=False,
     flag_value=EVERY,
+    callback=refuse_lists,
     shell_complete=complete_published("system"),
     help="Add published figures of a system to the tables of runs and the page, in italics and "
     "with their sources; see `isbench published`. Repeatable. Without a SYSTEM: of all.",

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from isbench.papers.requirements import FILE, Missing, Requirement
+from isbench.papers.requirements import FILE, Missing, Requirement, format_command
 from isbench.papers.rows import Row
 from isbench.reporting.labels import format_count
 from isbench.reporting.text_table import escape_csv
@@ -84,10 +84,9 @@ def _format_row(key: tuple[str, Row], members: Sequence[Requirement]) -> Iterato
     table, row = key
     names = [name for name in (row.system, row.backbone, row.trained_on) if name]
     yield f"Table {table}: {', '.join(names)}{': ' if names else ''}{row.name or 'no model'}"
-    commands = [one.command for one in members if one.command]
     open_ones = [one for one in members if not one.runs]
-    if commands and open_ones:
-        yield f"  {_join_commands(open_ones)}"
+    if command := format_command(_join_arguments(open_ones)):
+        yield f"  {command}"
     yield from (f"  missing {kind}: {text}" for kind, text in _join_missing(open_ones))
     lines = [_HEADS, *(_list_columns(one) for one in members)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -98,11 +97,13 @@ def _format_row(key: tuple[str, Row], members: Sequence[Requirement]) -> Iterato
     yield from (f"  s/click: {origin}" for origin in _list_origins(open_ones))
 
 
-def _join_commands(members: Sequence[Requirement]) -> str:
-    """Return one command for the data sets of a row."""
-    words = " ".join(f"--dataset {one.dataset}" for one in members)
-    first = members[0]
-    return first.command.replace(f"--dataset {first.dataset}", words, 1)
+def _join_arguments(members: Sequence[Requirement]) -> list[tuple[str, str]]:
+    """Return the arguments of one command for the data sets of a row."""
+    sets = [pair for one in members for pair in one.arguments if pair[0] == "dataset"]
+    joined: list[tuple[str, str]] = []
+    for pair in members[0].arguments if members else ():
+        joined += sets if pair[0] == "dataset" else [pair]
+    return joined
 
 
 def _join_missing(members: Sequence[Requirement]) -> list[Missing]:
@@ -124,13 +125,12 @@ def _list_columns(one: Requirement) -> tuple[str, ...]:
         state = f"{state}: {', '.join(one.runs)}"
     elif one.missing:
         state = f"needs {', '.join(missing.kind for missing in one.missing)}"
-    clicks = "" if one.clicks is None else f"{one.clicks:,}"
-    if clicks and one.rules.stop_iou <= 1:
-        clicks = f"up to {clicks}"
+    most = "up to " if one.rules.stop_iou <= 1 else ""  # such games may end before the last click
+    clicks = "" if one.clicks is None else f"{most}{one.clicks:,}"
     if one.runs:  # nothing is left to play
         return (one.dataset, ", ".join(_list_figures(one)), state, clicks, "", "")
     per_click = "" if one.timing is None else f"{one.timing.click:.3f}"
-    time = "" if one.seconds is None else _format_time(one.seconds)
+    time = "" if one.seconds is None else f"{most}{_format_time(one.seconds)}"
     return (one.dataset, ", ".join(_list_figures(one)), state, clicks, per_click, time)
 
 
@@ -157,7 +157,7 @@ def _summarise(requirements: Sequence[Requirement]) -> Iterator[str]:
             f"Data that are not here: {', '.join(absent)}. `isbench data get NAME` downloads one, "
             "`isbench data import NAME PATH` takes files that you have."
         )
-    if any(f" {FILE} " in one.command for one in open_ones):
+    if any(("weights", FILE) in one.arguments for one in open_ones):
         yield (
             f"{FILE} stands for weights that isbench cannot name because they were never released; "
             "runs with other weights than the authors' do not count for a row of the paper."

@@ -47,11 +47,16 @@ class Requirement(NamedTuple):
     questions: tuple[Question, ...]  # on one data set
     rules: Rules
     runs: tuple[str, ...]  # digests of recorded runs: one measures the cells, several conflict
-    command: str  # "" without a model
+    arguments: tuple[tuple[str, str], ...]  # of `isbench run`: option and value; () without a model
     missing: tuple[Missing, ...]
     images: int | None
     objects: int | None
     timing: Timing | None = None
+
+    @property
+    def command(self) -> str:
+        """Return the command that measures the cells, "" without a model."""
+        return format_command(self.arguments)
 
     @property
     def dataset(self) -> str:
@@ -141,7 +146,7 @@ def _list_of_table(records: Records, results: Path, data: Path | None) -> Iterat
                 questions=asked,
                 rules=records.table.rules,
                 runs=_find_runs(records, candidate, asked),
-                command=_make_command(records, row, dataset, results, data),
+                arguments=tuple(_list_arguments(records, row, dataset, results, data)),
                 missing=tuple(_list_missing(records, row, dataset, data)),
                 images=images,
                 objects=objects,
@@ -196,28 +201,36 @@ def _explain_no_model(row: Row) -> str:
     return f"isbench has no model named {row.model}"
 
 
-def _make_command(
+def format_command(arguments: Sequence[tuple[str, str]]) -> str:
+    """Return a command of options and values, "" without any."""
+    if not arguments:
+        return ""
+    words = (word for name, value in arguments for word in (f"--{name}", value))
+    return shlex.join(["isbench", "run", *words])
+
+
+def _list_arguments(
     records: Records, row: Row, dataset: str, results: Path, data: Path | None
-) -> str:
-    """Return the command that measures a row on a data set, "" without a model."""
+) -> Iterator[tuple[str, str]]:
+    """Yield the options of the command that measures a row on a data set, none without a model."""
     candidate, rules = records.candidates[row], records.table.rules
     if candidate is None:
-        return ""
-    card = candidate.card
-    words = ["isbench", "run", "--model", card.name]
+        return
+    yield "model", candidate.card.name
     for name, value in _list_changes(candidate).items():
-        words += ["--set", f"{name}={format_option(value)}"]
-    if card.networks is not None:
-        words += _choose_weights(row, candidate)
-    words += ["--dataset", dataset]
+        yield "set", f"{name}={format_option(value)}"
+    if weights := _choose_weights(row, candidate):
+        yield "weights", weights
+    yield "dataset", dataset
     if rules.max_clicks != _USUAL.max_clicks:
-        words += ["--max-clicks", str(rules.max_clicks)]
+        yield "max-clicks", str(rules.max_clicks)
     if rules.stop_iou != _USUAL.stop_iou:
-        words += ["--stop-iou", f"{rules.stop_iou:g}"]
-    if card.networks is not None:
-        words += ["--backend", "eager"]  # which the records agree on
-    words += ["--out", str(results)]
-    return shlex.join(words if data is None else [*words, "--data", str(data)])
+        yield "stop-iou", f"{rules.stop_iou:g}"
+    if candidate.card.networks is not None:
+        yield "backend", "eager"  # which the records agree on
+    yield "out", str(results)
+    if data is not None:
+        yield "data", str(data)
 
 
 def _list_changes(candidate: Candidate) -> Mapping[str, Scalar]:
@@ -225,12 +238,12 @@ def _list_changes(candidate: Candidate) -> Mapping[str, Scalar]:
     return {name: value for name, value in candidate.options.items() if value != defaults[name]}
 
 
-def _choose_weights(row: Row, candidate: Candidate) -> list[str]:
-    """Return the option for the weights of a row; FILE for those that nobody released."""
+def _choose_weights(row: Row, candidate: Candidate) -> str:
+    """Return the weights of a row, FILE for those that nobody released, "" for the default."""
     card = candidate.card
-    if row.weights in card.weights or row.weights in card.bundled:
-        return ["--weights", row.weights]
-    return [] if card.bundled and not row.weights else ["--weights", FILE]
+    if card.networks is None or (card.bundled and not row.weights):
+        return ""
+    return row.weights if row.weights in {*card.weights, *card.bundled} else FILE
 
 
 class _Timings:

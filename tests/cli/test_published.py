@@ -47,6 +47,12 @@ def test_all_figures_are_there_without_a_filter(isbench: Isbench) -> None:
     assert len(list(csv.DictReader(io.StringIO(printed)))) == 939
 
 
+def test_a_name_with_a_comma_is_no_list(isbench: Isbench) -> None:
+    code, printed, _ = isbench("published", "--training", "sa-1b, then coco+lvis")
+    assert code == 0
+    assert "SA-1B, then COCO+LVIS" in printed
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
