@@ -76,9 +76,9 @@ def test_every_option_of_a_model_says_what_it_does(name: str) -> None:
 RESTRICTED = """
 from dataclasses import replace
 
-from baselines.cards import ritm_mini
+from tests.support import toys
 
-card = replace(ritm_mini, name="restricted", restriction="research only", licence="its own")
+card = replace(toys.card, name="restricted", restriction="research only", licence="its own")
 """
 
 
