@@ -134,25 +134,33 @@ ritm_lite = _ritm(
 )
 
 
-def _cdnet(depth: int, unreleased: str) -> ModelCard:
+def _cdnet(depth: int, **more: Any) -> ModelCard:
     options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
     return ModelCard(
         f"cdnet-r{depth}",
         partial(cdnet.build_predictor, depth),
         {**options, "threshold": 0.50, "size": 384},
         partial(cdnet.make_networks, depth),
-        unreleased=unreleased,
         recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
         licence="MIT",
         version=_VERSION,
         libraries=_LIBRARIES,
+        **more,
     )
 
 
-cdnet_r34 = _cdnet(34, "its authors' are on Google Drive, linked in the README of their ClickSEG")
-cdnet_r50 = _cdnet(50, "its authors released those of ResNet-34 only")
+# its README links a folder on Google Drive but names no files: these are its names of the trainings
+_CLICKSEG = "https://github.com/XavierCHEN34/ClickSEG"
+cdnet_r34 = _cdnet(
+    34,
+    weights={
+        "sbd": File("cdnet_res34_sbd.pth", page=_CLICKSEG),
+        "cocolvis": File("cdnet_res34_cclvs.pth", page=_CLICKSEG),
+    },
+)
+cdnet_r50 = _cdnet(50, unreleased="its authors released those of ResNet-34 only")
 
 
 _BUNDLED = {"": _PACK, "-fdm": _FDM}  # of models on the mini trunk, by the suffix of their name

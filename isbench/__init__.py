@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from isbench.models.loading import load_model
     from isbench.papers.paper import Paper
     from isbench.papers.reproduction import reproduce
+    from isbench.papers.requirements import list_requirements
     from isbench.reporting.checklist import make_checklist
     from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.compare import compare
+    from isbench.reporting.literature import list_published
     from isbench.reporting.page import make_page
     from isbench.reporting.plot_files import save_plot
     from isbench.reporting.tables import make_frame
@@ -78,6 +80,8 @@ _MODULES = {
     "download_dataset": "datasets.installation",
     "import_dataset": "datasets.installation",
     "list_metrics": "metrics",
+    "list_published": "reporting.literature",
+    "list_requirements": "papers.requirements",
     "load_dataset": "datasets",
     "load_model": "models.loading",
     "make_checklist": "reporting.checklist",
@@ -126,6 +130,8 @@ __all__ = [
     "download_dataset",
     "import_dataset",
     "list_metrics",
+    "list_published",
+    "list_requirements",
     "load_dataset",
     "load_model",
     "make_checklist",

@@ -130,6 +130,8 @@ class ModelCard:
     name: str
     build: Callable[..., Predictor]  # called with all options and any `runtime` as keywords
     options: Mapping[str, Scalar] = field(default_factory=dict)  # name -> default
+    # what the options do, by name; those of isbench's own inference are known without it
+    meanings: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     # from all options to torch modules by name, see `isbench.nn.network`; None: no network
     networks: Callable[..., Mapping[str, Any]] | None = None
     weights: Mapping[str, File] = field(default_factory=dict)  # published weights by name

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Train a model's network with its recipe.",
     "report": "Print tables and draw plots of runs.",
     "reproduce": "Complete the runs of a paper's tables and write the tables.",
+    "published": "List published figures of systems, with sources.",
     "predict": "Segment an image with given clicks.",
     "demo": "Segment images interactively on a local page.",
     "merge": "Merge the shards of runs from several machines.",

@@ -14,6 +14,7 @@ from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
 from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.labels import NO_LABELS
+from isbench.reporting.literature import PublishedFigure
 from isbench.reporting.page import make_page
 from isbench.storage.store import Run
 
@@ -28,11 +29,13 @@ def write_page(
     labels: Mapping[str, str] = NO_LABELS,
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
+    published: Sequence[PublishedFigure] = (),
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why pictures are missing."""
     html, fault = make_page(
         runs, max_clicks, pictures, data,
         pair=pair, metrics=list_metrics(), track=track, labels=labels, place=place, trusted=trusted,
+        published=published,
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)

@@ -11,14 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from isbench.cli.model_details import format_default, print_details
 from isbench.cli.options import complete_models, console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
-from isbench.evaluation import spec
 from isbench.models.registry import describe_missing_library, load_card, model_names
 from isbench.models.weights import weight_names
-from isbench.options import format_option
-from isbench.types import ModelCard, Scalar
+from isbench.types import ModelCard
 
 _SIZE = "320x480"
 
@@ -40,13 +39,15 @@ _SIZE = "320x480"
 def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
     """List the installed models with their options; a model that fails to import shows the error.
 
-    NAME is an installed model or package.module:card; without a NAME, list all.
+    NAME is an installed model or package.module:card. With a NAME, show what each option does, each
+    file of weights with its size and where its authors keep it, and the licence.
 
     With --cost or --size, show the parameters and multiply-adds of every network and its parts.
 
     \b
     Example:
       isbench models
+      isbench models ritm-hrnet18
       isbench models csfpn-mini ritm-mini --cost --size 480x854
     """
     terminal = console()
@@ -57,19 +58,30 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
         terminal.print(f"GMAC at {size or _SIZE}: {counted}")
         _print_faults(terminal, {**faults, **failed})
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
-        table.add_column(head, overflow="fold")
-    for name, card in cards.items():
-        options = ", ".join(f"{key}={_format(key, value)}" for key, value in card.options.items())
-        weights = "" if card.networks is None else ", ".join(weight_names(card))
-        table.add_row(name, card.summary, options, weights, card.source, card.licence)
-    terminal.print(table)
+    if names:
+        for card in cards.values():
+            print_details(terminal, card)
+        return
+    _print_list(terminal, cards)
     _print_faults(terminal, faults)
     for name, card in cards.items():
         if missing := describe_missing_library(card):
             terminal.print(f"{name} {missing}", soft_wrap=True)
+    terminal.print("one model in detail: isbench models NAME")
     terminal.print("custom models: --model package.module:card (see CONTRIBUTING.md)")
+
+
+def _print_list(terminal: Console, cards: Mapping[str, ModelCard]) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
+        table.add_column(head, overflow="fold")
+    for name, card in cards.items():
+        options = ", ".join(
+            f"{key}={format_default(key, value)}" for key, value in card.options.items()
+        )
+        weights = "" if card.networks is None else ", ".join(weight_names(card))
+        table.add_row(name, card.summary, options, weights, card.source, card.licence)
+    terminal.print(table)
 
 
 def _load_cards(names: Sequence[str]) -> tuple[Mapping[str, ModelCard], Mapping[str, str]]:
@@ -93,13 +105,6 @@ def _print_faults(terminal: Console, faults: Mapping[str, str]) -> None:
     """Print why models are not in the table."""
     for name, fault in faults.items():
         terminal.print(f"{name} is left out: {fault}", soft_wrap=True)
-
-
-def _format(key: str, value: Scalar) -> str:
-    """Return an option's default as a user would type it, or what it stands for."""
-    if spec.LEFT_TO_DATA.get(key) == value:
-        return "the data set's"
-    return format_option(value)
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -95,9 +95,13 @@ def load_models(
 def load_with_progress(
     card: ModelCard, values: Mapping[str, Scalar], options: NetworkOptions
 ) -> LoadedModel:
-    """Load a model and show the progress of downloads and notes."""
+    """Load a model and show the progress of downloads, notes, and what its licence forbids."""
     with track_downloads() as progress:
-        return load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
+        model = load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
+    if card.restriction:
+        licence = f" ({card.licence})" if card.licence else ""
+        _print_note(f"note: {card.name}: {card.restriction}{licence}")
+    return model
 
 
 def _print_note(text: str) -> None:

@@ -166,6 +166,20 @@ def complete_clickers(_: click.Context, __: click.Parameter, incomplete: str) ->
     return [name for name in clicker_names() if name.startswith(incomplete)]
 
 
+def complete_published(
+    field: str,
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return a function that completes a name of published figures, such as a "system"."""
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        from isbench.reporting.literature import list_names
+
+        start = incomplete.casefold()
+        return [name for name in list_names(field) if name.casefold().startswith(start)]
+
+    return complete
+
+
 def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Complete the name of a data set."""
     from isbench.datasets.readers import reader_names

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from isbench.cli.options import (
+    complete_published,
     console,
     data_option,
     dataset_option,
@@ -22,22 +21,23 @@ from isbench.cli.options import (
 )
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
+from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import Floats, Metric, list_metrics
-from isbench.models.registry import Trusted, load_trusted_cards
+from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
-from isbench.reporting import boundary_tables, plot_files, tables
+from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
-from isbench.reporting.chosen_runs import choose_newest, choose_runs
-from isbench.reporting.labels import format_count
-from isbench.reporting.plot_files import BOUNDARIES, PICTURES, find_files, find_plot
-from isbench.reporting.qualitative import load_examples, make_caption
+from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.literature import PublishedFigure, list_published
+from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
+from isbench.reporting.published_tables import add_published
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
@@ -50,26 +50,8 @@ from isbench.reporting.text_table import (
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
+EVERY = "all"  # a value of --published
 BOUNDARY = "biou"  # needs the masks, saved or recomputed
-
-
-class ReportOptions(NamedTuple):
-    """The options of the command."""
-
-    runs: Path
-    data: Path | None
-    dataset: str | None
-    place: str | None
-    max_clicks: int
-    out: Path
-    page: Path | None
-    objects: int
-    pictures: int
-    layout: str | None
-    every: bool
-    labels: Mapping[str, str]
-    metrics: tuple[Metric, ...]
-    trusted: Trusted
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
@@ -141,6 +123,18 @@ class ReportOptions(NamedTuple):
     show_default=True,
     help="Number of objects that --plot pictures shows.",
 )
+@click.option(
+    "--published",
+    "systems",
+    metavar="[SYSTEM]",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERY,
+    callback=refuse_lists,
+    shell_complete=complete_published("system"),
+    help="Add published figures of a system to the tables of runs and the page, in italics and "
+    "with their sources; see `isbench published`. Repeatable. Without a SYSTEM: of all.",
+)
 @label_option
 @dataset_option
 @data_option
@@ -159,6 +153,7 @@ def report(
     max_clicks: int,
     out: Path | None,
     count: int,
+    systems: tuple[str, ...],
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
@@ -179,6 +174,7 @@ def report(
       isbench report runs/grabcut --table nof --format markdown
       isbench report csfpn-mini ritm-mini --dataset davis --plot iou_k --out davis.png
       isbench report --table 1 --format markdown
+      isbench report --dataset davis --published SimpleClick --published RITM
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
@@ -186,12 +182,14 @@ def report(
     name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
         runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
-        every, {}, list_metrics(), load_trusted_cards(trust_models),
+        every, {}, list_metrics(), load_trusted_cards(trust_models), _find_published(systems),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
+    if systems:
+        _note_left_out(table or "noc", form, plots)
     for note in (*notes, *_list_warnings(chosen, view in ("iou", tables.ALL))):
         print_line(f"isbench: {note}")
     if page is not None:
@@ -200,8 +198,9 @@ def report(
         write_page(
             page, chosen, max_clicks, pictures, data,
             labels=options.labels, place=place, trusted=options.trusted,
+            published=options.published,
         )  # fmt: skip
-    drawn = _choose_drawn(names, chosen, plots, options)
+    drawn = choose_drawn(names, chosen, plots, options)
     boundaries = {
         id(run): boundary_tables.compute_boundaries(
             run, max_clicks, data, track, place=place, trusted=options.trusted
@@ -209,54 +208,12 @@ def report(
         for run in (chosen if view == BOUNDARY else drawn if BOUNDARIES in plots else [])
     }
     for plot in plots:
-        _draw_plot(plot, names, drawn, [boundaries[k] for k in map(id, drawn) if k in boundaries],
+        draw_plot(plot, names, drawn, [boundaries[k] for k in map(id, drawn) if k in boundaries],
                    options)  # fmt: skip
     if checklist:
         _print(checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form)
     if table is not None or not (plots or page or checklist):
         _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
-
-
-def _choose_drawn(
-    names: Sequence[str], chosen: list[Run], plots: Sequence[str], options: ReportOptions
-) -> list[Run]:
-    """Return the runs that plots show, and print how many they leave out."""
-    if not plots or options.every:
-        drawn = chosen
-    else:
-        drawn, notes = choose_newest(chosen, names)
-        for note in notes if set(plots) != {PICTURES} else ():
-            print_line(f"isbench: {note}")
-    early = [run for run in drawn if not has_full_games(run.spec.rules)]
-    if early and not {"iou_k", BOUNDARIES}.isdisjoint(map(find_plot, plots)):
-        click.echo(
-            "isbench: note: dashed curves hold the last value of games that stop at an IoU "
-            f"({len(early)} of {format_count(len(drawn), 'run')}); `isbench run --stop-iou 1.01` "
-            "plays full games",
-            err=True,
-        )
-    return drawn
-
-
-def _draw_plot(
-    plot: str,
-    names: tuple[str, ...],
-    chosen: list[Run],
-    boundaries: list[Floats],
-    options: ReportOptions,
-) -> None:
-    """Draw a plot and print the files."""
-    if plot == PICTURES:
-        _draw_pictures(_choose_in_order(names, options) or chosen, options)
-        return
-    if plot == BOUNDARIES:
-        paths = plot_files.save_boundaries(chosen, boundaries, options.out, options.labels)
-    else:
-        paths = plot_files.save_plot(
-            chosen, plot, options.max_clicks, options.out, labels=options.labels
-        )
-    for path in paths:
-        click.echo(str(path))
 
 
 def _print_view(
@@ -286,10 +243,14 @@ def _choose_runs(
         return [], []
 
 
-def _choose_in_order(names: tuple[str, ...], options: ReportOptions) -> list[Run]:
-    """Return the chosen runs in the order of their names: pictures show the clicks of the first."""
-    found = [run for name in names for run in choose_runs([name], options.runs, options.dataset)[0]]
-    return list({os.path.realpath(run.path): run for run in found}.values())
+def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
+    """Return the published figures of some systems, none without a system."""
+    if not systems:
+        return ()
+    try:
+        return list_published(system=() if EVERY in systems else systems)
+    except IsbenchError as error:
+        raise IsbenchError(str(error), setting="published") from error
 
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
@@ -318,6 +279,19 @@ def _check(form: str, options: ReportOptions, plots: Sequence[str]) -> None:
     check_least("pictures", options.pictures, 0)
 
 
+def _note_left_out(view: str | PaperTable, form: str, plots: Sequence[str]) -> None:
+    """Say what --published does not change."""
+    if plots:
+        print_line("isbench: plots show no published figures: these are one number per data set")
+    if form == "csv":
+        print_line(
+            "isbench: csv has measured figures only; `isbench published --format csv` prints "
+            "published ones"
+        )
+    elif isinstance(view, PaperTable) or view == BOUNDARY:
+        print_line("isbench: published figures are added to tables of runs only")
+
+
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
     for run in runs:
         if not is_known(run.spec.dataset, run.spec.fingerprint):
@@ -334,38 +308,16 @@ def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> N
         _print(table, form)
 
 
-def _draw_pictures(chosen: list[Run], options: ReportOptions) -> None:
-    """Draw the objects where two runs differ most, and print the figures of each model."""
-    examples = list(
-        load_examples(
-            chosen,
-            options.max_clicks,
-            options.objects,
-            options.data,
-            labels=options.labels,
-            place=options.place,
-            trusted=options.trusted,
-        )
-    )
-    for example in examples:
-        sides = (
-            f"{side.label} IoU {side.iou:.3f}, boundary IoU {side.boundary_iou:.3f}"
-            f"{'' if side.exact else ' (differs from the record)'}"
-            for side in example.sides
-        )
-        key, clicks = escape_controls(example.key), format_count(len(example.clicks), "click")
-        click.echo(f"{key} after {clicks}: {'; '.join(sides)}")
-    click.echo(make_caption(examples))
-    for path in plot_files.save_pictures(examples, options.out):
-        click.echo(str(path))
-
-
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
     frame = tables.make_frame(runs, options.max_clicks, options.metrics, options.labels)
     if form == "csv":
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
         table = tables.make_table(frame, view, options.metrics, _choose_layout(runs, form, options))
+        shown = [one for one in options.metrics if view in (tables.ALL, one.view)]
+        table = add_published(table, options.published, frame, shown)
+        if options.published and not table.italic:
+            print_line("isbench: no published figure of these systems fits this table")
         legend = (tables.LEGEND,) if form == "rich" else ()
         _print(replace(table, notes=(*table.notes, *legend)), form)
 

@@ -20,6 +20,8 @@ from isbench.papers import Paper, reproduction
 from isbench.papers.record_check import check_records
 from isbench.papers.registry import load_paper, paper_names
 from isbench.papers.reproduction import BUDGETS
+from isbench.papers.requirement_formats import FORMATS
+from isbench.papers.requirements import list_requirements
 from isbench.reporting import tables, text_table
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -60,6 +62,24 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
     is_flag=True,
     help="Write nothing: compare the tables with the runs, and the runs with replayed games.",
 )
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Play and write nothing: list what each row needs on each data set.",
+)
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="With --plan, play two clicks of each model with random weights to know its time. "
+    "[default: times of recorded runs]",
+)
+@click.option(
+    "--format",
+    "form",
+    default="text",
+    show_default=True,
+    help=f"Format of the plan: {', '.join(FORMATS)}.",
+)
 @workers_option
 @data_option
 def reproduce(
@@ -68,6 +88,9 @@ def reproduce(
     budget: str,
     results: Path,
     check: bool,
+    plan: bool,
+    measure: bool,
+    form: str,
     workers: str,
     data: Path | None,
 ) -> int:
@@ -78,12 +101,26 @@ def reproduce(
     table, made from all recorded runs, so each paper needs a folder of its own; MACHINE contains
     the processor of each run.
 
+    With --plan, list for each row of a table and each data set the command that measures it, what
+    is missing (weights, data, a library) and how to get it, and how long it takes on this machine.
+
     \b
     Example:
       isbench reproduce --table 1 --data ../data
+      isbench reproduce --table 1 --plan --measure
       isbench reproduce --check --budget ci
     """
     count = parse_workers(workers)
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS, "format")
+    _check_plan(plan, check, measure, form)
+    if plan:
+        with Reporter() as reporter:
+            found = list_requirements(
+                name, names, results=results, data=data, measure=measure, watch=reporter
+            )
+        click.echo(FORMATS[form](found), nl=False)
+        return 0
     if check:
         if budget not in BUDGETS:
             raise unknown("budget", budget, BUDGETS, "budget")
@@ -121,6 +158,14 @@ def _check_records(paper: Paper, results: Path, budget: str, data: Path | None) 
             err=True,
         )
     return 1 if drifts or needed else 0
+
+
+def _check_plan(plan: bool, check: bool, measure: bool, form: str) -> None:
+    if plan and check:
+        raise IsbenchError("--plan was given with --check; leave one of them out")
+    for option, given in (("--measure", measure), ("--format", form != "text")):
+        if given and not plan:
+            raise IsbenchError(f"{option} was given without --plan; add --plan, or leave it out")
 
 
 def _check_conflicts(names: Sequence[str], workers: str) -> None:

@@ -11,7 +11,12 @@ from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.files.download import describe_mismatch
 from isbench.models.registry import describe_missing_library, load_card, model_names
-from isbench.models.weights import RANDOM, weights_folder
+from isbench.models.weights import (
+    RANDOM,
+    describe_manual_download,
+    make_mismatch_error,
+    weights_folder,
+)
 from isbench.types import File, ModelCard
 
 
@@ -65,8 +70,13 @@ def _describe_published(card: ModelCard, here: Sequence[str]) -> str:
     if not absent and len(here) == 1:
         return "ready"
     states = [f"ready with {_join_options(here, {})}"] if here else []
-    if absent:
-        states.append(f"needs a download, with {_join_options(absent, card.weights)}")
+    if mirrored := [name for name in absent if card.weights[name].urls]:
+        states.append(f"needs a download, with {_join_options(mirrored, card.weights)}")
+    states += [
+        f"for `--weights {name}` {describe_manual_download(card.weights[name])}"
+        for name in absent
+        if not card.weights[name].urls
+    ]
     return "; ".join(states)
 
 
@@ -91,7 +101,7 @@ def find_weights(card: ModelCard, digest: str) -> tuple[Path, ...]:
     if missing:
         raise IsbenchError(
             f"weights {', '.join(missing)} of {card.name} are not available; wanted a bundled or "
-            "downloaded file: `isbench run --weights NAME` downloads published ones"
+            f"downloaded file: `isbench models {card.name}` says where published ones are"
         )
     return tuple(files[part] for part in wanted)
 
@@ -113,12 +123,8 @@ def _digest_fetched(card: ModelCard, name: str) -> str:
     file = card.weights[name]
     path = weights_folder() / file.name
     digest = _digest(path)
-    differs = _differs(file, path, *_stat(path))
-    if differs:
-        raise IsbenchError(
-            f"weights {name} of {card.name} in {path} are not as published: {differs}; delete the "
-            f"file and download it again with `isbench run --model {card.name} --weights {name}`"
-        )
+    if differs := _differs(file, path, *_stat(path)):
+        raise make_mismatch_error(card, name, differs)
     return digest
 
 

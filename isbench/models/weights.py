@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError, Remedy, unknown
-from isbench.files.download import fetch
+from isbench.files.download import describe_mismatch, fetch
 from isbench.types import File, ModelCard, Runtime
 
 RANDOM = "random"
@@ -52,7 +52,8 @@ def load_weights(
     Raises
     ------
     IsbenchError
-        For weights that do not exist; the message lists those that do.
+        For weights that do not exist; the message lists those that do. For published ones that
+        have no mirror and were not saved in `weights_folder()`; the message says where they are.
     """
     if weights == RANDOM:
         return replace(runtime, weights=(), digest=RANDOM)
@@ -61,9 +62,7 @@ def load_weights(
     if weights in card.bundled:
         paths = [card.bundled[weights]]
     elif weights in card.weights:
-        file = card.weights[weights]
-        on_progress = partial(progress, file)
-        paths = [fetch(file, weights_folder(), on_progress, _REMEDY)]
+        paths = [_get_published(card, weights, progress)]
     elif Path(weights).expanduser().is_file():
         paths = [Path(weights).expanduser()]
     else:
@@ -80,6 +79,41 @@ def weight_names(card: ModelCard) -> tuple[str, ...]:
 def weights_folder() -> Path:
     """Return the folder of downloaded weights."""
     return user_data_path("isbench", appauthor=False) / "weights"
+
+
+def describe_manual_download(file: File) -> str:
+    """Return which file a person has to download, and where its authors keep it."""
+    size = "" if file.size is None else f" ({file.size:,} bytes)"
+    return f"download {file.name}{size} by hand from {file.page or 'its authors'}"
+
+
+def make_mismatch_error(card: ModelCard, name: str, mismatch: str) -> IsbenchError:
+    """Return the error for a downloaded file that is not the published one."""
+    file = card.weights[name]
+    remedy = f"{describe_manual_download(file)} again"
+    if file.urls:
+        remedy = f"download it again with `isbench run --model {card.name} --weights {name}`"
+    return IsbenchError(
+        f"weights {name} of {card.name} in {weights_folder() / file.name} are not as published: "
+        f"{mismatch}; delete the file and {remedy}"
+    )
+
+
+def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
+    """Return the local copy of published weights, downloaded if they have a mirror."""
+    file = card.weights[name]
+    if file.urls:
+        return fetch(file, weights_folder(), partial(progress, file), _REMEDY)
+    path = weights_folder() / file.name
+    if not path.is_file():
+        raise IsbenchError(
+            f"weights {name} of {card.name} have no mirror: {describe_manual_download(file)}, then "
+            f"pass the file as `weights`, or save it as {path} to use it by name",
+            setting=_REMEDY.setting,
+        )
+    if mismatch := describe_mismatch(file, path):
+        raise make_mismatch_error(card, name, mismatch)
+    return path
 
 
 def _default_weights(card: ModelCard) -> str:

@@ -19,6 +19,7 @@ from isbench.models.registry import (
     model_names,
     parse_options,
 )
+from isbench.models.weights import describe_manual_download, weights_folder
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
 
@@ -56,16 +57,16 @@ def find_candidate(row: Row) -> Candidate | None:
 
 def make_candidate(card: ModelCard, row: Row) -> Candidate:
     """Return the row's candidate with this card."""
-    options = parse_options(card, dict(row.options))
+    options, missing = parse_options(card, dict(row.options)), describe_missing_library(card)
     if card.networks is None:
-        return Candidate(card, options, why_not=describe_missing_library(card))
+        return Candidate(card, options, why_not=missing)
     known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
         matching = tuple(known[name] for name in (row.weights,) if name in known)
         why_not = "" if _has_file(matching) else _explain_missing(card, row)
-        return Candidate(card, options, matching, why_not=why_not)
+        return Candidate(card, options, matching, why_not=missing or why_not)
     matching = tuple(known[name] for name in list(card.bundled)[:1])
-    why_not = "" if matching else "its weights do not come with isbench"
+    why_not = missing or ("" if matching else "its weights do not come with isbench")
     return Candidate(card, options, matching, any_trained=not matching, why_not=why_not)
 
 
@@ -91,6 +92,9 @@ def find_candidates(rows: Sequence[Row]) -> Candidates:
 def _explain_missing(card: ModelCard, row: Row) -> str:
     """Return why the weights that a row names are not available."""
     if row.weights in card.weights:
+        file = card.weights[row.weights]
+        if not file.urls:
+            return f"{describe_manual_download(file)} and save it in {weights_folder()}"
         return f"`isbench run --model {card.name} --weights {row.weights}` downloads its weights"
     if not row.system:
         return f"weights {row.weights} do not come with isbench"

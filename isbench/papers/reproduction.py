@@ -82,14 +82,14 @@ def reproduce(
         raise unknown("budget", budget, BUDGETS, "budget")
     results, data = Path(results), None if data is None else Path(data)
     played: tuple[Run, ...] = ()
-    runs, notes = _load_runs(results)
+    runs, notes = load_runs(results)
     if budget != "none":
         records = [all_tables.collect_records(table, runs) for table in chosen]
         planned = _make_plan(records, budget, data)
         for note in planned.left_out:
             watch.note(f"left out: {note}")
         played = tuple(play_tasks(planned.tasks, results, workers, data, watch))
-        runs, notes = _load_runs(results)
+        runs, notes = load_runs(results)
     write_processors(results, runs)
     for note in notes:
         watch.note(note)
@@ -131,7 +131,7 @@ def _load_model(task: Task, watch: Watch) -> LoadedModel:
     return load_model(card, options, task.weights, backend=backend, note=watch.note)
 
 
-def _load_runs(results: Path) -> chosen_runs.ChosenRuns:
+def load_runs(results: Path) -> chosen_runs.ChosenRuns:
     """Return the finished runs of a folder, possibly none, and notes on the others."""
     if not chosen_runs.has_finished(results):
         return chosen_runs.ChosenRuns([], [])

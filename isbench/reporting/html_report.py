@@ -32,6 +32,8 @@ from isbench.metrics import (
 from isbench.protocol import has_full_games
 from isbench.reporting import html_tables
 from isbench.reporting.labels import NO_LABELS, find_shared, format_count, make_labels
+from isbench.reporting.literature import PublishedFigure
+from isbench.reporting.published_tables import add_published
 from isbench.reporting.recorded_masks import RecordedMasks
 from isbench.reporting.tables import ALL, collect_games, make_frame, make_table
 from isbench.storage import store
@@ -139,6 +141,7 @@ def render_page(
     pair: bool = False,
     metrics: Sequence[Metric] = METRICS,
     labels: Mapping[str, str] = NO_LABELS,
+    published: Sequence[PublishedFigure] = (),
 ) -> str:
     """Return the page as one HTML file that loads no other file.
 
@@ -162,6 +165,8 @@ def render_page(
         The metrics in its table.
     labels
         Names of runs by digest.
+    published
+        Published figures to add to its tables, in italics.
     """
     shared = find_shared(runs)
     names = make_labels(runs, labels, shared)
@@ -185,7 +190,7 @@ def render_page(
         style=template["css"],
         script=template["js"],
         tables=html_tables.render_tables(
-            _make_tables(make_frame(runs, max_clicks, metrics), names, metrics)
+            _make_tables(make_frame(runs, max_clicks, metrics), names, metrics, published)
         ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
@@ -300,7 +305,10 @@ def _make_scatter(
 
 
 def _make_tables(
-    frame: pd.DataFrame, names: Sequence[str], metrics: Sequence[Metric]
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    metrics: Sequence[Metric],
+    published: Sequence[PublishedFigure],
 ) -> Iterator[html_tables.Section]:
     """Yield a table per view, which fits a page; metrics in no view are with those like them."""
     frame = frame.assign(label=names)
@@ -308,7 +316,8 @@ def _make_tables(
     title = "Tables"
     for view in dict.fromkeys(views.values()):
         shown = [replace(one, view=view) for one, found in views.items() if found == view]
-        yield html_tables.Section(title, make_table(frame, view, shown))
+        table = add_published(make_table(frame, view, shown), published, frame, shown)
+        yield html_tables.Section(title, table)
         title = ""
     if title:
         yield html_tables.Section(title, make_table(frame, ALL, metrics))

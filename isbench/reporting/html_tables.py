@@ -54,12 +54,14 @@ def _render_section(section: Section) -> Iterator[str]:
     if section.title:
         yield f"<h2>{escape(section.title)}</h2>"
     yield f"<div><table>\n<thead>{_render_row('th', table.heads, table)}</thead>\n<tbody>"
-    yield from (_render_row("td", row, table) for row in table.rows)
+    for k, row in enumerate(table.rows):
+        yield _render_row("td", row, table, k in table.italic)
     yield "</tbody>\n</table></div>"
     yield from (f"<p>{escape(note)}</p>" for note in table.notes)
 
 
-def _render_row(tag: str, row: Iterable[str], table: TextTable) -> str:
+def _render_row(tag: str, row: Iterable[str], table: TextTable, italic: bool = False) -> str:
     classes = (' class="figure"' if figure else "" for figure in table.figures)
-    pairs = zip(row, classes, strict=True)
-    return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in pairs)}</tr>"
+    texts = (f"<i>{escape(cell)}</i>" if italic and cell else escape(cell) for cell in row)
+    pairs = zip(texts, classes, strict=True)
+    return f"<tr>{''.join(f'<{tag}{kind}>{text}</{tag}>' for text, kind in pairs)}</tr>"

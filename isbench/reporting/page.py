@@ -23,6 +23,7 @@ from isbench.reporting.html_report import (
     render_page,
 )
 from isbench.reporting.labels import NO_LABELS
+from isbench.reporting.literature import PublishedFigure
 from isbench.reporting.recorded_masks import (
     RecordedMasks,
     Track,
@@ -56,6 +57,7 @@ def make_page(
     labels: Mapping[str, str] = NO_LABELS,
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
+    published: Sequence[PublishedFigure] = (),
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -82,6 +84,8 @@ def make_page(
     trusted : mapping
         Cards of models that are not installed, from `load_trusted_cards`. The model that a run file
         names is not imported otherwise.
+    published : sequence of PublishedFigure
+        Published figures to add to its tables, from `list_published`.
 
     Returns
     -------
@@ -124,7 +128,9 @@ def make_page(
             fault = error
             note = f"No pictures: {error}"
     template = read_template("report")
-    html = render_page(title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels)
+    html = render_page(
+        title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels, published
+    )
     return Page(html, fault)
 
 

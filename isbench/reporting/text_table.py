@@ -34,12 +34,20 @@ class TextTable:
     notes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()  # heads that go above a narrow table where rows share a value
     groups: tuple[str, ...] = ()  # the group of each column, with which its head starts, or ""
+    italic: tuple[int, ...] = ()  # the rows in italics: figures that were not measured
+
+    @property
+    def italic_rows(self) -> frozenset[tuple[str, ...]]:
+        """Return the rows in italics."""
+        return frozenset(self.rows[k] for k in self.italic)
 
 
 def format_markdown(table: TextTable) -> str:
     """Return a markdown table with the notes as paragraphs below it."""
     rule = ["---:" if figure else "---" for figure in table.figures]
     heads, *rows = ([_escape_markdown(cell) for cell in row] for row in (table.heads, *table.rows))
+    for k in table.italic:
+        rows[k] = [f"*{cell}*" if cell else "" for cell in rows[k]]
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
     notes = (f"\n{_escape_html(note)}" for note in table.notes)
     return "\n".join([*lines, *notes]) + "\n"
@@ -55,7 +63,11 @@ def format_latex(table: TextTable) -> str:
         pairs = zip(table.heads, table.groups, strict=True)
         heads = tuple(head.removeprefix(group).strip() for head, group in pairs)
         spans = list(_span_groups(table.groups))
-    lines = [_format_latex_row(cells) for cells in (heads, *table.rows)]
+    italic = [k in table.italic for k in range(len(table.rows))]
+    lines = [
+        _format_latex_row(cells, slanted)
+        for cells, slanted in zip((heads, *table.rows), (False, *italic), strict=True)
+    ]
     kinds = "".join("r" if figure else "l" for figure in table.figures)
     body = "\n".join([r"\toprule", *spans, lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
     notes = "".join(f"% {_to_line(note)}\n" for note in table.notes)
@@ -129,8 +141,12 @@ def _make_plain(table: TextTable) -> Table:
     for head, figure in zip(table.heads, table.figures, strict=True):
         terminal_table.add_column(head, justify="right" if figure else "left", no_wrap=True)
     for row in table.rows:
-        terminal_table.add_row(*row)
+        terminal_table.add_row(*row, style=_style(table, row))
     return terminal_table
+
+
+def _style(table: TextTable, row: tuple[str, ...]) -> str:
+    return "italic" if row in table.italic_rows else ""
 
 
 def _make_narrow(table: TextTable, width: int) -> list[Table] | None:
@@ -163,7 +179,7 @@ def _make_narrow(table: TextTable, width: int) -> list[Table] | None:
 
 def _make_part(
     table: TextTable,
-    rows: Sequence[Sequence[str]],
+    rows: Sequence[tuple[str, ...]],
     texts: Sequence[int],
     figures: Sequence[int],
     width: int,
@@ -188,7 +204,7 @@ def _make_part(
         made.add_column(head, justify="right", no_wrap=True, min_width=least[k])
     for number, row in enumerate(rows):
         name = "\n".join(row[k] for k in texts if row[k])
-        made.add_row(name, *(cells[k][number] for k in figures))
+        made.add_row(name, *(cells[k][number] for k in figures), style=_style(table, row))
     return made
 
 
@@ -209,16 +225,17 @@ def _make_transposed(table: TextTable, width: int | None) -> Iterator[Table]:
             fit > 1 and width is not None and sum(columns[:fit]) + max(map(len, heads)) > width - 4
         ):
             fit -= 1
-        yield _transpose(heads, rows[:fit])
+        yield _transpose(table, rows[:fit])
         rows, columns = rows[fit:], columns[fit:]
 
 
-def _transpose(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _transpose(table: TextTable, rows: Sequence[tuple[str, ...]]) -> Table:
     transposed = Table(box=box.SIMPLE_HEAD)
-    transposed.add_column(heads[0], no_wrap=True)
+    transposed.add_column(table.heads[0], no_wrap=True)
     for row in rows:
-        transposed.add_column(row[0], justify="right", overflow="fold")
-    for k, head in enumerate(heads[1:], start=1):
+        style = _style(table, row)
+        transposed.add_column(row[0], justify="right", overflow="fold", style=style)
+    for k, head in enumerate(table.heads[1:], start=1):
         transposed.add_row(head, *(row[k] for row in rows))
     return transposed
 
@@ -228,8 +245,9 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 } | {sign: f"\\{sign}" for sign in "&%$#_{}"}  # fmt: skip
 
 
-def _format_latex_row(cells: Sequence[str]) -> str:
-    row = " & ".join(map(_escape_latex, cells)) + r" \\"
+def _format_latex_row(cells: Sequence[str], italic: bool = False) -> str:
+    texts = map(_escape_latex, cells)
+    row = " & ".join(rf"\textit{{{one}}}" if italic and one else one for one in texts) + r" \\"
     return (
         f"{{}}{row}" if row.lstrip().startswith(("[", "*")) else row
     )  # arguments of the line break before it

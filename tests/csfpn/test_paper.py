@@ -15,11 +15,11 @@ from csfpn.paper import costs
 from csfpn.paper.ablation import ABLATION
 from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
-from csfpn.paper.tables import TABLE1, TABLE3, TABLE4, paper
+from csfpn.paper.tables import TABLE1, TABLE2, TABLE3, TABLE4, paper
 from isbench.datasets.fingerprints import digest_file
 from isbench.models.known_weights import Weights
-from isbench.models.registry import load_card
-from isbench.papers import Row, plan
+from isbench.models.registry import load_card, model_names
+from isbench.papers import PaperTable, Row, plan
 from isbench.papers.all_tables import make_table
 from isbench.papers.candidates import Candidate, find_candidate, make_candidate
 from isbench.papers.cells import Records, make_cells
@@ -54,6 +54,21 @@ def test_the_published_figures_are_all_read() -> None:
     assert {figure.table for figure in FIGURES} == {table.name for table in paper.tables}
     cross = [figure for figure in FIGURES if figure.value is None]
     assert {figure.system for figure in cross} == {"Baseline*+FDM low+high"}
+
+
+@pytest.mark.parametrize("table", [TABLE1, TABLE2], ids=["1", "2"])
+def test_a_printed_row_names_weights_as_its_model_s_card_does(table: PaperTable) -> None:
+    for row in (row for row in table.rows if row.system and row.model in model_names()):
+        published = load_card(row.model).weights
+        assert not published or row.weights in published, row
+
+
+def test_every_row_of_tables_1_and_2_has_a_model() -> None:
+    assert {row.model for row in (*TABLE1.rows, *TABLE2.rows) if row.system} == {
+        *("adaptation-r101", "cdnet-r50", "csfpn-hrnet18", "csfpn-r101", "csfpn-r50"),
+        *("fbrs-r101", "fbrs-r50", "fcanet-r101", "focalclick-hrnet32-s2", "focuscut-r101"),
+        *("focuscut-r50", "pseudoclick-hrnet18", "ritm-hrnet18", "ritm-r101", "sam-vit-h"),
+    }
 
 
 def test_other_models_of_the_family_with_weights_get_rows_in_table_1() -> None:
@@ -172,10 +187,13 @@ def test_the_small_family_is_played_under_names_of_the_same_networks(
 
 
 def test_what_cannot_be_played_is_named_with_the_reason() -> None:
-    known = [Records(TABLE1, {row: find_candidate(row) for row in TABLE1.rows}, [])]
-    left_out = plan.plan_all(known, lambda name: name not in ("sbd", "coco-mval")).left_out
+    strange = Row("Strange", "r50", "SBD", "no-such-model", weights="sbd")
+    rows = {row: find_candidate(row) for row in (*TABLE1.rows, strange)}
+    left_out = plan.plan_all(
+        [Records(TABLE1, rows, [])], lambda name: name not in ("sbd", "coco-mval")
+    ).left_out
     assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
-    assert any("sam-vit-h (SA-1B)" in note and "no such model" in note for note in left_out)
+    assert any("no-such-model (SBD)" in note and "no such model" in note for note in left_out)
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
 
 

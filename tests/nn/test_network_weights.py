@@ -44,7 +44,8 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
         ("baseline-mini-fdm2", None, "ships without trained weights"),
         ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
         ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
-        ("cdnet-r34", None, "on Google Drive"),
+        ("cdnet-r34", None, "has the weights sbd, cocolvis"),
+        ("cdnet-r34", "sbd", "download cdnet_res34_sbd.pth by hand from https://.*ClickSEG, then"),
     ],
 )
 def test_weights_that_are_not_there_are_refused(model: str, asked: str | None, said: str) -> None:
@@ -64,6 +65,25 @@ def test_published_weights_are_fetched_by_name_and_hashed(
         runtime = weights.load_weights(card)  # the only published ones need not be named
     assert runtime.weights == (tmp_path / "bs.safetensors",)
     assert runtime.digest == sha256(bs.read_bytes()).hexdigest()
+
+
+def test_a_file_without_a_mirror_is_asked_for_and_found_by_name_once_it_is_saved(
+    tmp_path: Path, bs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    file = File("bs.pth", size=bs.stat().st_size, page="https://example.org/readme")
+    card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
+    with pytest.raises(IsbenchError) as refused:
+        weights.load_weights(card)  # the only published ones need not be named
+    for told in ("bs.pth", f"{file.size:,} bytes", file.page, str(tmp_path), "pass the file as"):
+        assert told in str(refused.value)
+    assert refused.value.setting == "weights"
+    (tmp_path / "bs.pth").write_bytes(bs.read_bytes())
+    runtime = weights.load_weights(card, "bs")
+    assert runtime.digest == sha256(bs.read_bytes()).hexdigest()
+    (tmp_path / "bs.pth").write_bytes(b"something else")
+    with pytest.raises(IsbenchError, match="not as published: it has 14 bytes, wanted"):
+        weights.load_weights(card, "bs")
 
 
 def test_a_file_of_weights_is_hashed_into_the_record(
