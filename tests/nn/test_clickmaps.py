@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,13 @@ def test_disks_are_those_of_the_original(
 def test_cells_are_those_of_double_precision(row: float, col: float, stride: int) -> None:
     cells = find_clicked_cells(encode_points([(row, col, True)]), (400, 400), stride)
     assert cells.places[0, 0] == int(row // stride) * 400 + int(col // stride)
+
+
+@given(st.integers(0, 900), st.integers(0, 900), st.integers(1, 900), st.integers(1, 1200))
+def test_clicks_in_crops_are_rounded_once(row: int, top: int, height: int, size: int) -> None:
+    box = Box(top, top + height - 1, 0, height - 1)
+    ((found, _, _),) = map_clicks([Click(row, 0, True)], box, (size, size))
+    assert found == float(Fraction(size * (row - top), height))
 
 
 def test_mirroring_twice_gives_the_points_back() -> None:

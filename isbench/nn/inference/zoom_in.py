@@ -101,10 +101,16 @@ def box_iou(one: Box, other: Box) -> float:
 def map_clicks(
     clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> list[tuple[float, float, bool]]:
-    """Return the clicks in a crop resized to `size`; clicks outside the crop stay outside."""
-    rows, cols = size[0] / box.height, size[1] / box.width
+    """Return the clicks in a crop resized to `size`; clicks outside the crop stay outside.
+
+    The product comes first, as in the original: a pixel may lie exactly on the edge of a disk.
+    """
     return [
-        ((click.row - box.top) * rows, (click.col - box.left) * cols, click.positive)
+        (
+            size[0] * (click.row - box.top) / box.height,
+            size[1] * (click.col - box.left) / box.width,
+            click.positive,
+        )
         for click in clicks
     ]
 
