@@ -51,6 +51,7 @@ class Dataset:
     load: Callable[[str], Sample]
     files: Mapping[str, Path] = field(default_factory=dict)  # files that decide the content
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
     longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
     limit: int | None = None  # set if only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
