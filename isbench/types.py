@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,20 @@ class Predictor(Protocol):
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Return one prediction per turn, in order. A call may mix any number of objects."""
+
+
+@runtime_checkable
+class PackingPredictor(Predictor, Protocol):
+    """A predictor whose encodings of images can be kept on disk (`isbench run --cache`)."""
+
+    def pack(self, encoded: Encoded) -> Mapping[str, NDArray[Any]]:
+        """Return an encoding as arrays of bool, integer or float numbers, by name."""
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], image: Image) -> Encoded:
+        """Return the encoding of an image from what `pack` returned: it gives the same masks.
+
+        The arrays are new ones, which the predictor may keep or write to.
+        """
 
 
 @dataclass(frozen=True)
