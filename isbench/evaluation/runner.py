@@ -208,8 +208,9 @@ def _check_model(model: LoadedModel, cache: Path | str | None) -> Path | None:
     check_model(model, cache is not None)
     if cache is None:
         return None
-    open_cache(model, Path(cache))
-    return Path(cache)
+    root = Path(cache).absolute()  # workers may have another working folder
+    open_cache(model, root)
+    return root
 
 
 def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:

@@ -23,7 +23,7 @@ from baselines.simpleclick import network as vit
 from baselines.simpleclick.cards import vit_b
 from baselines.simpleclick.network import VIT_B, VIT_H, VIT_L, Block, SimpleClick, Sizes
 from baselines.simpleclick.predictor import build_predictor, make_networks
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Unfit
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import TOLERANCE, accelerate
 from isbench.nn.runtime.cost import count_cost
@@ -198,6 +198,13 @@ def test_openvino_answers_as_pytorch_does_at_every_size() -> None:
         with torch.inference_mode():
             (wanted,), (found,) = network(*inputs), fast(*inputs)
         assert (found - wanted).abs().max().item() <= TOLERANCE * max(1, wanted.abs().max().item())
+
+
+def test_a_network_of_more_than_a_gibibyte_is_refused_by_openvino() -> None:
+    with torch.device("meta"):
+        network = SimpleClick(VIT_L)
+    with pytest.raises(Unfit, match=r"take 1\.2 GiB and OpenVINO would need five times as much"):
+        openvino.CompiledNetwork(network, Runtime(backend="openvino"))
 
 
 # The files
