@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from isbench.evaluation.clickers.registry import (
     make_function,
     parse_clicker,
 )
+from isbench.evaluation.encoding_cache import pack_arrays
 from isbench.evaluation.job import name_model_in_errors
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.loading import load_model
@@ -25,10 +26,14 @@ from isbench.types import (
     Click,
     Clicker,
     ClickInput,
+    Encoded,
     Image,
     LoadedModel,
     Mask,
     ModelCard,
+    PackingPredictor,
+    Prediction,
+    Predictor,
     State,
     Turn,
 )
@@ -46,7 +51,8 @@ def check_predictor(model: LoadedModel | ModelCard | str) -> None:
     earlier states stay unchanged, and that clicks in corners, adjacent clicks and clicks of one
     sign are accepted. A network without weights is checked with random weights. A model that is
     `adaptive` may change with every object, so its games are instead played twice, each time by a
-    new predictor, as are those of a model without a network. Prints one line if the contract holds.
+    new predictor, as are those of a model without a network. A model with `pack` and `unpack` must
+    give the same masks with unpacked encodings. Prints one line if the contract holds.
     Raises IsbenchError if a network does not take its own example inputs, and a batch of them, or
     returns anything else than a tuple of tensors.
     """
@@ -65,6 +71,7 @@ def check_predictor(model: LoadedModel | ModelCard | str) -> None:
         turns, first = _play_trials(PredictorSession(predictor))
         if not model.card.adaptive:
             _check_stateless(PredictorSession(predictor), turns, first)
+            _check_packing(predictor, first)
         if another is not None:
             _, second = _play_trials(PredictorSession(another))
             for mask, again in zip(first, second, strict=True):
@@ -85,6 +92,32 @@ def _check_stateless(
     fresh = Turn(again_state, turns[0].turn.clicks)
     (answer,) = session.predict([turns[0]._replace(turn=fresh)])
     _check_same(answer.mask, first[0], "when the object was started again")
+
+
+@dataclass(frozen=True)
+class _Repacked:
+    """A predictor whose every encoding is packed and unpacked again."""
+
+    predictor: PackingPredictor
+
+    def begin(self, image: Image) -> Encoded:
+        packed = pack_arrays(self.predictor, self.predictor.begin(image))
+        return self.predictor.unpack({name: one.copy() for name, one in packed.items()}, image)
+
+    def start(self, encoded: Encoded, initial: Mask | None) -> State:
+        return self.predictor.start(encoded, initial)
+
+    def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
+        return self.predictor.predict(turns)
+
+
+def _check_packing(predictor: Predictor, first: Sequence[Mask]) -> None:
+    """Check that a model that packs its encodings plays the same games after unpacking them."""
+    if not isinstance(predictor, PackingPredictor):
+        return
+    _, repacked = _play_trials(PredictorSession(_Repacked(predictor)))
+    for mask, again in zip(first, repacked, strict=True):
+        _check_same(again, mask, "when encodings were packed and unpacked")
 
 
 def _play_trials(session: PredictorSession) -> tuple[list[ObjectTurn], list[Mask]]:

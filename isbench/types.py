@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class Dataset:
     load: Callable[[str], Sample]
     files: Mapping[str, Path] = field(default_factory=dict)  # files that decide the content
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
     longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
     limit: int | None = None  # set if only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
@@ -88,6 +89,20 @@ class Predictor(Protocol):
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Return one prediction per turn, in order. A call may mix any number of objects."""
+
+
+@runtime_checkable
+class PackingPredictor(Predictor, Protocol):
+    """A predictor whose encodings of images can be kept on disk (`isbench run --cache`)."""
+
+    def pack(self, encoded: Encoded) -> Mapping[str, NDArray[Any]]:
+        """Return an encoding as arrays of bool, integer or float numbers, by name."""
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], image: Image) -> Encoded:
+        """Return the encoding of an image from what `pack` returned: it gives the same masks.
+
+        The arrays are new ones, which the predictor may keep or write to.
+        """
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,13 @@ from isbench.storage.store import Run
     help="Recorded games to replay if the model's code has changed since; 0: none.",
 )
 @click.option(
+    "--cache",
+    type=OUTPUT,
+    metavar="DIR",
+    help="Keep the encodings of images in this folder and read them from there. Only for models "
+    "that encode an image before the clicks. [default: none are kept]",
+)
+@click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed for stochastic clickers."
 )
 @click.option(
@@ -151,6 +158,7 @@ def run(
     address: str,
     save_masks: bool,
     recheck: int,
+    cache: Path | None,
     seed: int,
     out: Path,
     data: Path | None,
@@ -175,7 +183,8 @@ def run(
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
     if len(loaded) * len(datasets) > 1:
-        list(map(job.check_model, loaded))  # the last model fails before the first one runs
+        for model in loaded:  # the last model fails before the first one runs
+            job.check_model(model, cache is not None)
     execute = _choose_executor(executor, address)
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
@@ -191,6 +200,7 @@ def run(
                 shard=part,
                 save_masks=save_masks,
                 recheck=recheck,
+                cache=cache,
             )
             for dataset in datasets
             for model in loaded

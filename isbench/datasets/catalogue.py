@@ -30,6 +30,7 @@ class DatasetCard:
     bundled: Path | None = None  # the folder of a data set that comes with its package
     archive: File | None = None
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
     images: int | None = None
     objects: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
@@ -134,6 +135,7 @@ CATALOGUE: Mapping[str, DatasetCard] = {
         read=partial(pairs.read, layout=_DAVIS),
         archive=_release("DAVIS.zip", "1DhwMOqbwH4tcIrVfqtSczdofjdHHnMCJ"),
         zoom_target=600,
+        zoom_square=672,
         images=345,
         objects=345,
         fingerprints={

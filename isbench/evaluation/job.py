@@ -15,6 +15,7 @@ from isbench.datasets.image_io import record_reads
 from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation import engine
+from isbench.evaluation.encoding_cache import cache_encodings, check_packing, take_notes
 from isbench.evaluation.repetition import RepeatedTurns
 from isbench.evaluation.session import ObjectTurn, PredictorSession
 from isbench.models.predictor import build_predictor
@@ -50,11 +51,12 @@ class Job:
     files: Mapping[Path, str]  # sha256 of each file at the start of the run
     save_masks: bool = False
     repeated: str = ""  # the object whose first turns are asked again; "": none
+    cache: Path | None = None  # the folder in which encodings of images are kept; None: nowhere
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.card.place or self.model.card
         settings = self.model.options, self.model.runtime
-        rest = self.dataset, self.rules, self.files, self.save_masks, self.repeated
+        rest = self.dataset, self.rules, self.files, self.save_masks, self.repeated, self.cache
         return _rebuild_job, (card, settings, *rest)
 
     def build(self, worker: int = 0) -> Predictor:
@@ -65,7 +67,10 @@ class Job:
 
             assign_device(self.model.runtime.device, worker)
         with opencv_threads():
-            return build_predictor(self.model)
+            predictor = build_predictor(self.model)
+        if self.cache is None:
+            return predictor
+        return cache_encodings(predictor, self.model, self.cache)
 
     def play(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
         """Play objects with a predictor that `build` returned; yield games as they finish."""
@@ -76,8 +81,9 @@ class Job:
         with opencv_threads(), name_model_in_errors(self.model.name):
             games = engine.play(player, samples, self.rules, self.batch, self.save_masks)
             for game in games:
-                note = self._ask_again(player, game.trajectory.key)
-                yield game._replace(note=note, facts=self._ask_facts(predictor))
+                again = self._ask_again(player, game.trajectory.key)
+                notes = [*take_notes(predictor), *([again] if again else [])]
+                yield game._replace(note="; ".join(notes), facts=self._ask_facts(predictor))
 
     def _ask_facts(self, predictor: Predictor) -> Mapping[str, Scalar] | None:
         """Return what an adaptive predictor states about itself, None for others."""
@@ -129,14 +135,20 @@ def _rebuild_job(
     return Job(LoadedModel(card, *settings), *rest)
 
 
-def check_model(model: LoadedModel) -> None:
+def check_model(model: LoadedModel, cache: bool = False) -> None:
     """Build a model's network and predict once, so that its errors appear before a run starts.
 
-    Raises IsbenchError for weights that do not fit, PredictorError for an invalid prediction.
+    Raises IsbenchError for weights that do not fit, and with `cache` for a model whose encodings
+    cannot be kept; PredictorError for an invalid prediction.
     """
+    if model.runtime is None and not cache:
+        return
+    predictor = build_predictor(model)
+    if cache:
+        check_packing(model, predictor)
     if model.runtime is None:
         return
-    session, side = PredictorSession(build_predictor(model)), 64
+    session, side = PredictorSession(predictor), 64
     key, image = "of the trial", np.zeros((side, side, 3), np.uint8)
     with name_model_in_errors(model.name):
         turn = Turn(session.start(key, image), (Click(side // 2, side // 2, True),))

@@ -14,6 +14,7 @@ from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError, check_least
 from isbench.evaluation.clickers.registry import make_clicker
+from isbench.evaluation.encoding_cache import open_cache
 from isbench.evaluation.executors.processes import Executor, LostObject, play_here
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
@@ -83,6 +84,7 @@ def run(
     shard: tuple[int, int] | None = None,
     save_masks: bool = False,
     recheck: int = RECHECK,
+    cache: Path | str | None = None,
 ) -> store.Run:
     """Play the objects that are not recorded yet and return the complete run, its file sealed.
 
@@ -114,6 +116,9 @@ def run(
     recheck : int
         Number of recorded games to replay first if the record was made with other code of the
         model.
+    cache : Path, str or None
+        A folder in which the model's encodings of images are kept and found again; the games are
+        the same as without it. Only for models whose predictor has `pack` and `unpack`.
 
     Returns
     -------
@@ -144,13 +149,13 @@ def run(
         if save_masks and not saved_masks.exist(existing.path):
             watch.note("it was played without saving masks: reports recompute them")
         return existing
-    check_model(model)
+    kept = _check_model(model, cache)
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
     if model.card.adaptive:
         _refuse_shard(model, part)
         workers, executor = 1, play_here
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
-    job = Job(model, dataset, spec.rules, at_start, save_masks)
+    job = Job(model, dataset, spec.rules, at_start, save_masks, cache=kept)
     with run_file.open_run(out, spec, part) as file:
         if file is not None:
             check_again(store.read(file.path) if file.recorded else None)
@@ -196,6 +201,16 @@ def _load(
     check_card(model.card)
     check_libraries(model.card)
     return with_dataset_defaults(model, dataset), dataset
+
+
+def _check_model(model: LoadedModel, cache: Path | str | None) -> Path | None:
+    """Check a model before a run, and that its encodings can be kept; return their folder."""
+    check_model(model, cache is not None)
+    if cache is None:
+        return None
+    root = Path(cache).absolute()  # workers may have another working folder
+    open_cache(model, root)
+    return root
 
 
 def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:

@@ -14,7 +14,7 @@ from isbench.evaluation.job import THREADS
 from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
 
 # options with these values are replaced by the data set's
-LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
+LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "zoom_square": 0, "longest_side": -1}
 
 
 def make_spec(

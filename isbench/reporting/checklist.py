@@ -76,7 +76,9 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "model": f"{spec.model}, version {spec.version}",
         "libraries": ", ".join(f"{name} {number}" for name, number in spec.libraries.items()),
         "sha256 of the weights": _format_text(spec.weights),
-        "zoom-in": _format_options(options, "zoom", "zoom_target", "g2l", "overview"),
+        "zoom-in": _format_options(
+            options, "zoom", "zoom_target", "zoom_square", "g2l", "overview"
+        ),
         "mirror image (flip)": _format_options(options, "flip"),
         "threshold of the mask": _format_options(options, "threshold"),
         "longest side of images": _format_options(options, "longest_side"),
@@ -119,7 +121,16 @@ def _describe_clicker(spec: Spec) -> str:
 
 
 # options with a row of their own
-_LISTED = {"zoom", "zoom_target", "g2l", "overview", "flip", "threshold", "longest_side"}
+_LISTED = {
+    "zoom",
+    "zoom_target",
+    "zoom_square",
+    "g2l",
+    "overview",
+    "flip",
+    "threshold",
+    "longest_side",
+}
 
 
 def _name_item(metric: Metric) -> str:

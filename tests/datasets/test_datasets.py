@@ -141,6 +141,7 @@ def test_the_data_folder_is_the_given_one_else_the_variable_else_the_user_s(
 
 def test_only_davis_is_zoomed_to_600() -> None:
     assert {name for name, entry in BUILT_IN.items() if entry.zoom_target != 400} == {"davis"}
+    assert {name for name, entry in BUILT_IN.items() if entry.zoom_square != 448} == {"davis"}
 
 
 @pytest.mark.parametrize(

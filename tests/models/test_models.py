@@ -24,7 +24,11 @@ OURS = [name for name in model_names() if not name.startswith("toy-")]
 @pytest.mark.parametrize("name", mark_heavy(OURS))
 def test_every_model_keeps_the_contract(name: str) -> None:
     card = load_card(name)
-    small = {"zoom_target": 64, "size": 64}  # the crops of networks: the trial images are small
+    small = {
+        "zoom_target": 64,
+        "zoom_square": 224,
+        "size": 64,
+    }  # the crops of networks: the trial images are small
     check_predictor(
         replace(card, options={key: small.get(key, value) for key, value in card.options.items()})
     )

@@ -39,6 +39,7 @@ class Zoom:
     """When and how far a system zooms in."""
 
     target: int = 400  # longer side of the crop as the network sees it, in pixels
+    square: bool = False  # every pass sees a square of `target` pixels [RITM's fixed mode]
     after: int = 1  # the first clicks that see the whole image
     ratio: float = 1.4  # size of the crop relative to the object's box
     dynamic: bool = False  # a larger ratio for smaller objects [CSFPN's released code]
@@ -47,14 +48,18 @@ class Zoom:
     threshold: float = 0.50  # probability above which a pixel counts as object
 
     def box(self, object_mask: Mask, clicks: Sequence[Click], previous: Box | None) -> Box | None:
-        """Return the crop for the next pass, None for the whole image.
+        """Return the crop for the next pass, None for the whole image at its own resolution.
 
         `object_mask` is where the last probabilities exceed `threshold`. The previous crop is kept
-        while it contains every positive click and overlaps the new one enough.
+        while it contains every positive click and overlaps the new one enough. With `square` the
+        whole image is a crop too: the new one where there is no object.
         """
-        if len(clicks) <= self.after or not object_mask.any():
+        if len(clicks) > self.after and object_mask.any():
+            new_box = self.expand(bounding_box(object_mask, clicks), object_mask.shape)
+        elif self.square:
+            new_box = Box(0, object_mask.shape[0] - 1, 0, object_mask.shape[1] - 1)
+        else:
             return None
-        new_box = self.expand(bounding_box(object_mask, clicks), object_mask.shape)
         if previous is None or not _holds(previous, clicks):
             return new_box
         return previous if box_iou(new_box, previous) >= self.keep_iou else new_box
@@ -71,6 +76,8 @@ class Zoom:
 
     def size(self, box: Box) -> tuple[int, int]:
         """Return the rows and columns of the crop as the network sees it."""
+        if self.square:
+            return self.target, self.target
         scale = self.target / max(box.height, box.width)
         # a very elongated crop would round to 0
         return max(1, round(box.height * scale)), max(1, round(box.width * scale))

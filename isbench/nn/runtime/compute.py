@@ -131,6 +131,11 @@ def assign_device(device: str, worker: int) -> None:
         torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
+def name_device(device: str) -> str:
+    """Return the name of the GPU, or of the kind of another device."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
 def list_devices(device: str) -> int:
     """Return how many workers a device has room for: one per GPU if the device names none."""
     return torch.cuda.device_count() if device == "cuda" else 1

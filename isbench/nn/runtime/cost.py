@@ -25,7 +25,7 @@ COUNTED = (
 REST = "backbone"
 # module names of the family's networks, as in the official checkpoints
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "clicks": ("maps_transform", "rgb_conv"),
+    "clicks": ("maps_transform", "rgb_conv", "patch_embed_coords"),
     "SGM": ("feature_extractor.att",),
     "HSGM": ("feature_extractor.upatt",),
     "FDM": ("feature_extractor.FDM", "fdm_low", "fdm_high"),

@@ -28,10 +28,12 @@ from isbench.types import Runtime
 
 _FILE = "network.xml"
 _CACHE_SIZE = 24  # networks; the least recently used are removed
+# bytes of a network's weights; tracing and compiling need about five times as much memory
+_LARGEST = 2**30
 # rows and columns of the image, and places for clicks, of two sets of example inputs. The first is
 # traced, and chosen so that no two maps of a network have equal sizes by chance: the trace stays
 # general. Dimensions in which the second differs may have any length.
-_TRACED, _OTHER = ((304, 400), 4), ((336, 464), 6)
+_TRACED, _OTHER = ((304, 400), 4), ((528, 720), 6)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -41,9 +43,13 @@ def is_installed() -> bool:
 
 
 class CompiledNetwork:
-    """A network compiled by OpenVINO, on the runtime's number of threads."""
+    """A network compiled by OpenVINO, on the runtime's number of threads.
+
+    Raises Unfit for a network that is too large or that OpenVINO cannot convert.
+    """
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
+        _check_memory(network)
         hints = {
             "INFERENCE_NUM_THREADS": runtime.threads,
             "NUM_STREAMS": 1,
@@ -61,6 +67,17 @@ class CompiledNetwork:
         outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
         # copied, since the next call writes into them
         return tuple(torch.from_numpy(outputs[k].copy()) for k in range(len(outputs)))
+
+
+def _check_memory(network: nn.Module) -> None:
+    """Raise Unfit for a network whose compilation takes more memory than many machines have."""
+    size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    if size > _LARGEST:
+        raise Unfit(
+            f"the weights of this network take {size / 2**30:.1f} GiB and OpenVINO would need five "
+            "times as much memory: use the eager backend",
+            setting="backend",
+        )
 
 
 @cache

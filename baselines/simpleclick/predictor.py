@@ -1,0 +1,55 @@
+"""SimpleClick's inference: RITM's, on squares.
+
+Every pass sees a square: click 1 the whole image, squeezed; later clicks a crop around the last
+answer. An initial mask counts as an answer: click 1 sees a crop around it and the click.
+
+Written from a description of the code. Its "possible recalculation" of an answer is left out, since
+it needs a game without a crop and there is a crop from click 1 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from baselines.simpleclick.network import STEP, SimpleClick, Sizes
+from isbench.errors import IsbenchError
+from isbench.nn.inference import predictor
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
+from isbench.nn.inference.zoom_in import Zoom
+from isbench.nn.runtime.compute import build_networks
+from isbench.types import Runtime, Scalar
+
+ZOOM = Zoom(448, square=True, after=-1)
+
+# With zoom_square=0 and longest_side=-1 the data set's value is used and recorded.
+OPTIONS: Mapping[str, Scalar] = {
+    "zoom_square": 0,  # side of the square that every pass sees, in pixels
+    **{name: predictor.OPTIONS[name] for name in ("flip", "threshold", "longest_side")},
+}
+_LARGEST = 4032  # pixels
+
+
+def make_networks(sizes: Sizes, **options: Any) -> dict[str, nn.Module]:
+    """Return the network of a card."""
+    return {"network": SimpleClick(sizes)}
+
+
+def build_predictor(sizes: Sizes, *, runtime: Runtime, **options: Any) -> CropPredictor:
+    """Return the predictor of a card.
+
+    Raises IsbenchError for a square that attention's windows do not tile.
+    """
+    side = options["zoom_square"] or ZOOM.target
+    if side % STEP or not 0 < side <= _LARGEST:
+        raise IsbenchError(
+            f"option zoom_square is {side}; wanted a multiple of {STEP} pixels, the side of an "
+            f"attention window, such as 448 or 672, and at most {_LARGEST}",
+            setting="options",
+        )
+    config = make_config({**predictor.OPTIONS, **options, "zoom_target": side}, ZOOM, runtime)
+    networks = build_networks(partial(make_networks, sizes), runtime)
+    return CropPredictor(config, partial(answer_mask_guided, networks["network"]))
