@@ -30,6 +30,7 @@ class DatasetCard:
     bundled: Path | None = None  # the folder of a data set that comes with its package
     archive: File | None = None
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
+    view_size: int = 384  # shorter side of a view as its network sees it, in pixels [FocusCut]
     images: int | None = None
     objects: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
@@ -134,6 +135,7 @@ CATALOGUE: Mapping[str, DatasetCard] = {
         read=partial(pairs.read, layout=_DAVIS),
         archive=_release("DAVIS.zip", "1DhwMOqbwH4tcIrVfqtSczdofjdHHnMCJ"),
         zoom_target=600,
+        view_size=512,
         images=345,
         objects=345,
         fingerprints={

@@ -7,14 +7,17 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from isbench import protocol
+from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
-from isbench.types import Dataset, LoadedModel, Rules, Scalar, Spec
+from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
 
 # options with these values are replaced by the data set's
-LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1}
+LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "longest_side": -1, "size": 0}
+# those that mean something else to other models: replaced if the card's default is that value too
+_BY_DEFAULT = {"size": "view_size"}  # and the data set's field
 
 
 def make_spec(
@@ -54,9 +57,18 @@ def make_spec(
 
 def with_dataset_defaults(model: LoadedModel, dataset: Dataset) -> LoadedModel:
     """Return the model with the options that are left to the data set filled in."""
+    return replace(model, options=fill_options(model.card, model.options, dataset))
+
+
+def fill_options(
+    card: ModelCard, options: Mapping[str, Scalar], dataset: Dataset | DatasetCard
+) -> dict[str, Scalar]:
+    """Return a model's options with those that are left to the data set filled in."""
     filled = {
-        name: getattr(dataset, name)
+        # a card has no longest side: no named data set downscales its images
+        name: getattr(dataset, _BY_DEFAULT.get(name, name), 0)
         for name, placeholder in LEFT_TO_DATA.items()
-        if model.options.get(name) == placeholder
+        if options.get(name) == placeholder
+        and (name not in _BY_DEFAULT or card.options[name] == placeholder)
     }
-    return replace(model, options={**model.options, **filled})
+    return {**options, **filled}
