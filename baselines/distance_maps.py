@@ -26,8 +26,8 @@ def measure_distances(
     It is at most FARTHEST, and FARTHEST everywhere without points. Squared distances are whole
     numbers, so that this is exactly a distance transform rounded to single precision.
     """
-    rows, cols = np.arange(shape[0], dtype=np.int64), np.arange(shape[1], dtype=np.int64)
-    nearest = np.full(shape, FARTHEST**2, np.int64)
+    rows, cols = (np.arange(length, dtype=np.int32) for length in shape)
+    nearest = np.full(shape, FARTHEST**2, np.int32)
     for row, col in points:
         squared = (rows - row)[:, None] ** 2 + (cols - col)[None, :] ** 2
         np.minimum(nearest, squared, out=nearest)
