@@ -41,6 +41,7 @@ def make_gaussian(distances: Tensor, spread: float) -> Tensor:
 
 def example_distances(size: tuple[int, int], maps: int) -> list[Tensor]:
     """Return (1, 1, H, W) maps, each to a point of its own; see `isbench.nn.network`."""
-    points = example_points(size, 2 * maps)[0, :maps, :2].int().tolist()
-    made = [measure_distances([(row, col)], size) for row, col in points]
-    return [torch.from_numpy(one)[None, None] for one in made]
+    points = example_points(size, 2 * maps)[0, :maps]
+    rows, cols = (torch.arange(length, dtype=points.dtype) for length in size)
+    made = (torch.hypot(rows[:, None] - point[0], cols - point[1]) for point in points)
+    return [one.clamp(max=FARTHEST)[None, None] for one in made]

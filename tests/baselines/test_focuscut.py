@@ -34,7 +34,8 @@ def test_the_keys_are_those_of_the_official_checkpoint(depth: int) -> None:
     assert describe_keys(lambda: FocusCutNetwork(depth)) == wanted
 
 
-@pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [50, 101])
 def test_the_network_answers_as_the_official_one(depth: int) -> None:
     network = build_synthetic(lambda: FocusCutNetwork(depth))
     entry = read_golden("networks/focuscut")[f"focuscut_resnet{depth}"]
