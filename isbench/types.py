@@ -53,6 +53,7 @@ class Dataset:
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
     zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
     longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
+    view_size: int = 384  # shorter side of a view as its network sees it, in pixels [FocusCut]
     limit: int | None = None  # set if only the first objects are kept
     notes: tuple[str, ...] = ()  # what the reader left out, and why
     place: str = (

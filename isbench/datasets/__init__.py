@@ -95,7 +95,12 @@ def _load_named(name: str, data: Path | None) -> Dataset:
         )
     source, read = f"data set {name}", partial(card.read, name, root)
     dataset = _check(read() if name in BUILT_IN else _call(read, source, root), source, name)
-    return replace(dataset, zoom_target=card.zoom_target, zoom_square=card.zoom_square)
+    return replace(
+        dataset,
+        zoom_target=card.zoom_target,
+        zoom_square=card.zoom_square,
+        view_size=card.view_size,
+    )
 
 
 def _call(read: Callable[[], object], source: str, place: Path | str) -> object:

@@ -31,6 +31,7 @@ class DatasetCard:
     archive: File | None = None
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
     zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
+    view_size: int = 384  # shorter side of a view as its network sees it, in pixels [FocusCut]
     images: int | None = None
     objects: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
@@ -136,6 +137,7 @@ CATALOGUE: Mapping[str, DatasetCard] = {
         archive=_release("DAVIS.zip", "1DhwMOqbwH4tcIrVfqtSczdofjdHHnMCJ"),
         zoom_target=600,
         zoom_square=672,
+        view_size=512,
         images=345,
         objects=345,
         fingerprints={

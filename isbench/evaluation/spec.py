@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from isbench import protocol
+from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
@@ -14,7 +15,12 @@ from isbench.evaluation.job import THREADS
 from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
 
 # options with these values are replaced by the data set's
-LEFT_TO_DATA: Mapping[str, Scalar] = {"zoom_target": 0, "zoom_square": 0, "longest_side": -1}
+LEFT_TO_DATA: Mapping[str, Scalar] = {
+    "zoom_target": 0,
+    "zoom_square": 0,
+    "view_size": 0,
+    "longest_side": -1,
+}
 
 
 def make_spec(
@@ -54,12 +60,19 @@ def make_spec(
 
 def with_dataset_defaults(model: LoadedModel, dataset: Dataset) -> LoadedModel:
     """Return the model with the options that are left to the data set filled in."""
+    return replace(model, options=fill_options(model.options, dataset))
+
+
+def fill_options(
+    options: Mapping[str, Scalar], dataset: Dataset | DatasetCard
+) -> dict[str, Scalar]:
+    """Return a model's options with those that are left to the data set filled in."""
     filled = {
-        name: getattr(dataset, name)
+        name: getattr(dataset, name, 0)  # no named data set downscales its images
         for name, placeholder in LEFT_TO_DATA.items()
-        if model.options.get(name) == placeholder
+        if options.get(name) == placeholder
     }
-    return replace(model, options={**model.options, **filled})
+    return {**options, **filled}
 
 
 def record_options(card: ModelCard, options: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -49,6 +49,7 @@ _MEANINGS: Mapping[str, str] = {
     "sis": "keep only the parts of the mask that have a positive click",
     "size": "side of what every pass sees, in pixels: of a square, or the shorter one of an image",
     "threshold": "probability above which a pixel belongs to the object",
+    "view_size": "shorter side of a view as the network sees it, in pixels; 0: the data set's",
     "zoom": "crop to the object before a pass",
     "zoom_square": "side of the square that every pass sees, in pixels; 0: the data set's",
     "zoom_target": "longer side of a crop as the network sees it, in pixels",

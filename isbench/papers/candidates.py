@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from isbench.datasets.registry import load_dataset_card
 from isbench.errors import IsbenchError
-from isbench.evaluation.spec import LEFT_TO_DATA, record_options
+from isbench.evaluation.spec import fill_options, record_options
 from isbench.models.known_weights import Weights, list_weights
 from isbench.models.registry import (
     describe_missing_library,
@@ -36,13 +36,8 @@ class Candidate:
 
     def options_on(self, dataset: str) -> Mapping[str, Scalar]:
         """Return the options as a run on the data set records them."""
-        card = load_dataset_card(dataset)
-        left = {
-            name: getattr(card, name, 0)  # no named data set downscales its images
-            for name, value in LEFT_TO_DATA.items()
-            if self.options.get(name) == value
-        }
-        return record_options(self.card, {**self.options, **left})
+        filled = fill_options(self.options, load_dataset_card(dataset))
+        return record_options(self.card, filled)
 
 
 def find_candidate(row: Row) -> Candidate | None:

@@ -139,9 +139,13 @@ def test_the_data_folder_is_the_given_one_else_the_variable_else_the_user_s(
     assert data_folder().name == "isbench"
 
 
-def test_only_davis_is_zoomed_to_600() -> None:
-    assert {name for name, entry in BUILT_IN.items() if entry.zoom_target != 400} == {"davis"}
-    assert {name for name, entry in BUILT_IN.items() if entry.zoom_square != 448} == {"davis"}
+def test_only_davis_is_seen_larger_than_the_others() -> None:
+    seen = {
+        name: (card.zoom_target, card.zoom_square, card.view_size)
+        for name, card in BUILT_IN.items()
+    }
+    assert seen.pop("davis") == (600, 672, 512)
+    assert set(seen.values()) == {(400, 448, 384)}
 
 
 @pytest.mark.parametrize(

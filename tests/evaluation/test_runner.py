@@ -239,15 +239,25 @@ def test_a_run_by_no_workers_is_refused(tmp_path: Path) -> None:
         run(toys.card, toys.blobs(2), RULES, out=tmp_path, workers=0)
 
 
-def test_a_zoom_target_of_zero_is_the_data_sets(tmp_path: Path) -> None:
-    class Zooming(toys.Disks):
-        def __init__(self, zoom_target: int) -> None:
-            super().__init__()
-
-    for given, recorded in ((0, 600), (448, 448)):
-        card = ModelCard("zooming", Zooming, {"zoom_target": given})
-        data = replace(toys.blobs(1), zoom_target=600)
-        assert run(card, data, RULES, out=tmp_path).spec.options == {"zoom_target": recorded}
+@pytest.mark.parametrize(
+    ("option", "default", "given", "recorded"),
+    [
+        ("zoom_target", 0, 0, 600),
+        ("zoom_target", 320, 0, 600),
+        ("zoom_target", 0, 448, 448),
+        ("zoom_square", 0, 0, 672),
+        ("view_size", 0, 0, 512),
+        ("view_size", 0, 448, 448),
+        ("size", 384, 0, 0),  # not left to the data set
+    ],
+)
+def test_a_size_of_zero_is_the_data_sets(
+    option: str, default: int, given: int, recorded: int, tmp_path: Path
+) -> None:
+    card = ModelCard("zooming", lambda **_: toys.Disks(), {option: default})
+    data = replace(toys.blobs(1), zoom_target=600, zoom_square=672, view_size=512)
+    played = run(load_model(card, {option: given}), data, RULES, out=tmp_path)
+    assert played.spec.options == {option: recorded}
 
 
 def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:

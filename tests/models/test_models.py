@@ -28,6 +28,7 @@ def test_every_model_keeps_the_contract(name: str) -> None:
         "zoom_target": 64,
         "zoom_square": 224,
         "size": 64,
+        "view_size": 64,
     }  # the crops of networks: the trial images are small
     check_predictor(
         replace(card, options={key: small.get(key, value) for key, value in card.options.items()})

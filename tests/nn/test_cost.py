@@ -54,6 +54,24 @@ def test_networks_cost_what_the_official_ones_do(
         assert found.macs / 1e9 == pytest.approx(gmac, abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "parameters", "gmac"),
+    [
+        ("focuscut-r50", 384, 40_356_449, 39.238),
+        ("focuscut-r101", 512, 59_348_577, 89.150),
+        ("fcanet-r101", 512, 73_034_658, 113.25),
+        ("fcanet-res2net101", 512, 73_705_722, None),
+    ],
+)
+def test_networks_that_see_squares_cost_what_the_official_ones_do(
+    name: str, side: int, parameters: int, gmac: float | None
+) -> None:
+    found = count(name, (side, side)).whole
+    assert found.parameters == parameters
+    if gmac is not None:
+        assert found.macs / 1e9 == pytest.approx(gmac, abs=5e-3)
+
+
 def test_the_baseline_with_clicks_joined_to_the_colours_has_fbrs_parameters() -> None:
     assert count("baseline-r50", joined="on").whole.parameters == 31_396_604
 

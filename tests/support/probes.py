@@ -72,7 +72,7 @@ def make_entry(name: str, folder: Path) -> dict[str, Any]:
     model = load_synthetic(name, folder)
     if model.runtime is not None:
         state = answer_clicks(model)[1]
-        threshold = round(float(np.median(state.probability.cpu().numpy())), 3)
+        threshold = round(float(np.median(np.asarray(state.probability))), 3)
         model = load_synthetic(name, folder, threshold)
     mask = answer_clicks(model)[0]
     return {

@@ -1,9 +1,9 @@
 """Passes of networks: what the inference of a click asks for, and how many games share a pass.
 
 The inference of one click is a generator that yields requests: a forward pass, to which it is sent
-the outputs, or masks to copy to the host. `compute_answers` serves many generators at once. So a
+the outputs, or maps to copy to the host. `compute_answers` serves many generators at once. So a
 system reads top to bottom, while the batching of passes (one by one on a CPU, equal shapes stacked
-on a GPU) and the copies from the GPU (all masks at once) are implemented once.
+on a GPU) and the copies from the GPU (all maps of a kind at once) are implemented once.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class ForwardRequest(NamedTuple):
 
 
 class HostRequest(NamedTuple):
-    """A request to copy masks to the host; answered with (h, w) bool arrays."""
+    """A request to copy maps to the host; answered with (h, w) arrays of their dtype."""
 
-    masks: tuple[Tensor, ...]  # each (h, w) bool
+    maps: tuple[Tensor, ...]  # each (h, w), of one dtype
 
 
 Requests: TypeAlias = Generator[ForwardRequest | HostRequest, Any, T]  # a part of an answer
@@ -64,7 +64,7 @@ def compute_answers(games: Sequence[Passes], stack: bool) -> list[Prediction]:
 def _group_key(request: ForwardRequest | HostRequest, game: int, stack: bool) -> object:
     """Return the key of the group in which a request is served."""
     if isinstance(request, HostRequest):
-        return HostRequest
+        return HostRequest, request.maps[0].dtype
     if not stack:
         return game
     return id(request.network), *(x.shape for x in request.inputs)
@@ -74,14 +74,14 @@ def _serve(requests: Sequence[ForwardRequest | HostRequest]) -> Sequence[Any]:
     """Return the results of requests of one group."""
     if isinstance(requests[0], ForwardRequest):
         return _forward([one for one in requests if isinstance(one, ForwardRequest)])
-    masks_of = [request.masks for request in requests if isinstance(request, HostRequest)]
-    flat = torch.cat([mask.flatten() for masks in masks_of for mask in masks]).cpu().numpy()
+    maps_of = [request.maps for request in requests if isinstance(request, HostRequest)]
+    flat = torch.cat([one.flatten() for maps in maps_of for one in maps]).cpu().numpy()
     start, results = 0, []
-    for masks in masks_of:
+    for maps in maps_of:
         arrays = []
-        for mask in masks:
-            arrays.append(flat[start : start + mask.numel()].reshape(mask.shape))
-            start += mask.numel()
+        for one in maps:
+            arrays.append(flat[start : start + one.numel()].reshape(one.shape))
+            start += one.numel()
         results.append(arrays)
     return results
 

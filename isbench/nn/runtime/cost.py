@@ -23,9 +23,9 @@ COUNTED = (
 )
 
 REST = "backbone"
-# module names of the family's networks, as in the official checkpoints
+# module names of networks, as in the official checkpoints
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "clicks": ("maps_transform", "rgb_conv", "patch_embed_coords"),
+    "clicks": ("maps_transform", "rgb_conv", "patch_embed_coords", "first_conv"),
     "SGM": ("feature_extractor.att",),
     "HSGM": ("feature_extractor.upatt",),
     "FDM": ("feature_extractor.FDM", "fdm_low", "fdm_high"),
@@ -36,6 +36,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "feature_extractor.conv3x3_ocr",
         "feature_extractor.ocr_distri_head",
         "feature_extractor.cls_head",
+        "pred_decoder",
+        "first_pred_decoder",
     ),
     "refiner": ("refiner",),
 }

@@ -1,0 +1,99 @@
+"""Games that official predictors played with scripted clicks, and stand-ins for their images."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from isbench.types import Click, Image
+from tests.support.synthetic import fill_state
+
+T = TypeVar("T", bound=torch.nn.Module)
+GOLDEN = Path(__file__).parents[1] / "golden"
+GRADIENT = "gradient"
+_PLACES = {"GrabCut": "GrabCut/data_GT", "DAVIS": "DAVIS/img"}
+
+
+def read_golden(name: str) -> Any:
+    """Return a golden file, such as "games/fcanet_probe"."""
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def find_game(name: str, image: str) -> dict[str, Any]:
+    """Return the game that a golden file has on an image."""
+    (game,) = (one for one in read_golden(f"games/{name}")["games"] if one["image"] == image)
+    found: dict[str, Any] = game
+    return found
+
+
+def load_image(game: dict[str, Any], data: Path | None = None) -> Image:
+    """Return the image of a game, which must be the official one; `data` holds real images."""
+    name, _, crop = game["image"].partition("@")
+    if name == GRADIENT:
+        rows, cols = np.mgrid[:180, :240]
+        disk = (rows - 90) ** 2 + (cols - 130) ** 2 <= 2500
+        layers = [255 * cols // 239, 255 * rows // 179, np.where(disk, 220, 40)]
+        image = np.stack(layers, -1).astype(np.uint8)
+    else:
+        assert data is not None
+        folder, _, stem = name.partition("/")
+        image = cv2.imread(str(data / _PLACES[folder] / f"{stem}.jpg"))[..., ::-1]
+    if crop:
+        top, bottom, left, right = map(int, crop.split(","))
+        image = image[top:bottom, left:right]
+    image = np.ascontiguousarray(image)
+    if zlib.crc32(image.tobytes()) != game["rgb_crc32"]:
+        pytest.skip(f"this JPEG decoder gives other colours of {name}")
+    return image
+
+
+def list_turns(game: dict[str, Any]) -> Iterator[tuple[tuple[Click, ...], dict[str, Any]]]:
+    """Yield all clicks so far and what is recorded after them, click by click."""
+    clicks: tuple[Click, ...] = ()
+    for step in game["steps"]:
+        row, col, positive = step["click"]
+        clicks = (*clicks, Click(row, col, bool(positive)))
+        yield clicks, step
+
+
+def check_probabilities(
+    found: NDArray[np.float32], wanted: dict[str, Any], tolerance: float
+) -> None:
+    """Compare a (H, W) map with the recorded mean and 8 x 8 samples."""
+    height, width = found.shape
+    rows, cols = ((2 * np.arange(8) + 1) * length // 16 for length in (height, width))
+    samples = found[np.ix_(rows, cols)].ravel()
+    assert samples == pytest.approx(wanted["prob_grid"], rel=0, abs=tolerance)
+    assert found.mean(dtype=float) == pytest.approx(wanted["prob_mean"], rel=0, abs=tolerance)
+
+
+def describe_keys(make: Callable[[], torch.nn.Module]) -> dict[str, Any]:
+    """Return how many keys a network has, and the digest of their names, shapes and dtypes."""
+    with torch.device("meta"):
+        state = make().state_dict()
+    lines = "".join(
+        f"{key} {list(value.shape)} {str(value.dtype).removeprefix('torch.')}\n"
+        for key, value in sorted(state.items())
+    )
+    return {"keys": len(state), "sha256": sha256(lines.encode()).hexdigest()}
+
+
+def build_synthetic(make: Callable[[], T]) -> T:
+    """Return a network with synthetic weights, for inference; it is never initialised otherwise."""
+    with torch.device("meta"):
+        network = make()
+    state = fill_state(network.state_dict())
+    known = {key: torch.zeros_like(x, device="cpu") if x.is_meta else x for key, x in state.items()}
+    network.load_state_dict(known, assign=True)
+    network.eval().requires_grad_(False)
+    return network
