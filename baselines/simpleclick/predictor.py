@@ -18,6 +18,7 @@ from torch import nn
 from baselines.simpleclick.network import STEP, SimpleClick, Sizes
 from isbench.errors import IsbenchError
 from isbench.nn.inference import predictor
+from isbench.nn.inference.cascade import CASCADE
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.runtime.compute import build_networks
@@ -29,6 +30,7 @@ ZOOM = Zoom(448, square=True, after=-1)
 OPTIONS: Mapping[str, Scalar] = {
     "zoom_square": 0,  # side of the square that every pass sees, in pixels
     **{name: predictor.OPTIONS[name] for name in ("flip", "threshold", "longest_side")},
+    **CASCADE,
 }
 _LARGEST = 4032  # pixels
 
