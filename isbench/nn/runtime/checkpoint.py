@@ -93,10 +93,11 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER
 
 
-def _find_state(path: Path, stored: Any) -> Mapping[str, Tensor]:
-    """Return the tensors by key, alone in a file or as its `state_dict`."""
-    if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
-        stored = stored["state_dict"]
+def _find_state(path: Path, stored: Any, entries: Sequence[str]) -> Mapping[str, Tensor]:
+    """Return the tensors by key, alone in a file, as its `state_dict` or as one of `entries`."""
+    for entry in ("state_dict", *entries):
+        if isinstance(stored, Mapping) and isinstance(stored.get(entry), Mapping):
+            stored = stored[entry]
     if _is_state(stored):
         found: Mapping[str, Tensor] = stored
         return found
