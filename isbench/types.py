@@ -143,6 +143,7 @@ class ModelCard:
     place: str = ""  # "module:attribute" of the card, where the registry found it
     adaptive: bool = False  # learns from object to object: objects run serially, in order
     gradients: bool = False  # optimises during a game: passes run with autograd, on `eager`
+    auto_backend: str = ""  # what the backend `auto` stands for; "": the fastest exact one
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ _BOUND = 32.0  # of the logits that SAM 2 is fed back
 
 def _make_card(name: str, make: Any, options: Any = OPTIONS, **more: Any) -> ModelCard:
     build = partial(build_predictor, make, **more.pop("behaviour", {}))
-    return ModelCard(
-        name, build, options, make, licence="Apache-2.0", libraries=_LIBRARIES, **more
-    )
+    # OpenVINO takes minutes and gigabytes to convert an encoder, so only where it is asked for
+    more = {"auto_backend": "eager", "licence": "Apache-2.0", "libraries": _LIBRARIES, **more}
+    return ModelCard(name, build, options, make, **more)
 
 
 def _sam(letter: str, size: Vit, file: str) -> ModelCard:

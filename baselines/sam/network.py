@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         self.vision_encoder = model.vision_encoder
         self.checkpoint_layout = SAM_LAYOUT
 
-    def forward(self, image: Tensor) -> tuple[Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the embeddings."""
         return (self.vision_encoder(image).last_hidden_state,)
 
@@ -92,6 +92,10 @@ class Decoder(nn.Module):
         self.multimask = multimask
         self.checkpoint_layout = SAM_LAYOUT
 
+    def extra_repr(self) -> str:
+        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
+        return f"multimask={self.multimask}"
+
     def forward(
         self, embedding: Tensor, points: Tensor, labels: Tensor, mask: Tensor, given: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -123,6 +127,10 @@ class HqDecoder(nn.Module):
         self.mask_decoder = model.mask_decoder
         self.multimask, self.hq_only, self.width = multimask, hq_only, width
         self.checkpoint_layout = HQ_LAYOUT
+
+    def extra_repr(self) -> str:
+        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
+        return f"multimask={self.multimask}, hq_only={self.hq_only}"
 
     def forward(
         self,
@@ -169,7 +177,8 @@ def encode_positions(encoder: Any, embedding: Tensor) -> Tensor:
     x = (torch.arange(cols, device=embedding.device) + 0.5) / cols
     grid = torch.stack([x.expand(rows, cols), y[:, None].expand(rows, cols)], dim=-1)
     encoded: Tensor = encoder.shared_embedding(grid)
-    return encoded.permute(2, 0, 1)[None].expand(len(embedding), -1, -1, -1)
+    # not len(), which would make the batch a constant of a traced graph
+    return encoded.permute(2, 0, 1)[None].expand(embedding.shape[0], -1, -1, -1)
 
 
 def example_frame() -> Tensor:
@@ -193,9 +202,9 @@ def example_prompts(points: int) -> tuple[Tensor, ...]:
 def make_sam(size: Vit, multimask: str, **options: Any) -> dict[str, nn.Module]:
     """Return the networks of a card of SAM."""
     # imported here since it takes seconds, and the cards are listed without it
-    from transformers import SamConfig, SamModel, SamVisionConfig
+    from transformers import SamModel
 
-    model = SamModel(SamConfig(vision_config=SamVisionConfig(**_describe(size))))
+    model = SamModel(configure_sam(size))
     initialise_positions(model)
     decoders = {name: Decoder(model, several) for name, several in list_decoders(multimask)}
     return {"encoder": Encoder(model), **decoders}
@@ -203,16 +212,30 @@ def make_sam(size: Vit, multimask: str, **options: Any) -> dict[str, nn.Module]:
 
 def make_hq_sam(size: Vit, multimask: str, hq_only: bool, **options: Any) -> dict[str, nn.Module]:
     """Return the networks of a card of HQ-SAM."""
-    from transformers import SamHQConfig, SamHQModel, SamHQVisionConfig
+    from transformers import SamHQModel
 
-    vision, width = SamHQVisionConfig(**_describe(size)), size.width
-    model = SamHQModel(SamHQConfig(vision_config=vision, mask_decoder_config={"vit_dim": width}))
+    model = SamHQModel(configure_hq_sam(size))
     initialise_positions(model)
     decoders = {
-        name: HqDecoder(model, several, hq_only, width)
+        name: HqDecoder(model, several, hq_only, size.width)
         for name, several in list_decoders(multimask)
     }
     return {"encoder": HqEncoder(model), **decoders}
+
+
+def configure_sam(size: Vit) -> Any:
+    """Return transformers' configuration of a SAM."""
+    from transformers import SamConfig, SamVisionConfig
+
+    return SamConfig(vision_config=SamVisionConfig(**_describe(size)))
+
+
+def configure_hq_sam(size: Vit) -> Any:
+    """Return transformers' configuration of an HQ-SAM."""
+    from transformers import SamHQConfig, SamHQVisionConfig
+
+    vision = SamHQVisionConfig(**_describe(size))
+    return SamHQConfig(vision_config=vision, mask_decoder_config={"vit_dim": size.width})
 
 
 def list_decoders(multimask: str) -> list[tuple[str, bool]]:

@@ -80,6 +80,10 @@ class Decoder(nn.Module):
         self.multimask = multimask
         self.checkpoint_layout, self.checkpoint_entry = SAM2_LAYOUT, _ENTRY
 
+    def extra_repr(self) -> str:
+        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
+        return f"multimask={self.multimask}"
+
     def forward(
         self,
         embedding: Tensor,
@@ -111,19 +115,27 @@ class Decoder(nn.Module):
 def make_sam2(size: Hiera, multimask: str, **options: Any) -> dict[str, nn.Module]:
     """Return the networks of a card of SAM 2.1."""
     # imported here since it takes seconds, and the cards are listed without it
-    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2Model, Sam2VisionConfig
+    from transformers import Sam2Model
 
-    widths = [size.width * 2**stage for stage in range(len(size.blocks))]
+    model = Sam2Model(configure_sam2(size))
+    decoders = {name: Decoder(model, several) for name, several in list_decoders(multimask)}
+    return {"encoder": Encoder(model), **decoders}
+
+
+def configure_sam2(size: Hiera) -> Any:
+    """Return transformers' configuration of a SAM 2.1."""
+    from transformers import Sam2Config, Sam2HieraDetConfig, Sam2VisionConfig
+
+    stages = range(len(size.blocks))
+    widths = [size.width * 2**stage for stage in stages]
     backbone = Sam2HieraDetConfig(
         hidden_size=size.width,
         embed_dim_per_stage=widths,
-        num_attention_heads_per_stage=[size.heads * 2**k for k in range(len(size.blocks))],
+        num_attention_heads_per_stage=[size.heads * 2**stage for stage in stages],
         blocks_per_stage=list(size.blocks),
         global_attention_blocks=list(size.whole),
         window_size_per_stage=list(size.windows),
         window_positional_embedding_background_size=[size.positions] * 2,
     )
     vision = Sam2VisionConfig(backbone_config=backbone, backbone_channel_list=widths[::-1])
-    model = Sam2Model(Sam2Config(vision_config=vision))
-    decoders = {name: Decoder(model, several) for name, several in list_decoders(multimask)}
-    return {"encoder": Encoder(model), **decoders}
+    return Sam2Config(vision_config=vision)

@@ -72,9 +72,9 @@ class Sam:
 
     networks: Mapping[str, Computed]  # `encoder`, `decoder` and `single_decoder`
     options: Mapping[str, Scalar]
+    runtime: Runtime
     square: bool = False  # the image fills a square, whatever its shape [SAM 2]
     bound: float | None = None  # of the logits that are fed back, on both sides of 0 [SAM 2]
-    runtime: Runtime = Runtime()
 
     def begin(self, image: Image) -> Encoded:
         """Return the encoded image."""
@@ -178,4 +178,4 @@ def build_predictor(
     """Return the predictor of a card."""
     check_options(options)
     networks = build_networks(partial(make, **options), runtime)
-    return Sam(networks, options, square, bound, runtime)
+    return Sam(networks, options, runtime, square, bound)

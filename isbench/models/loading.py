@@ -70,6 +70,8 @@ def load_model(
 
     check_least("threads", threads, 1)
     device, precision = compute.parse_device(device), compute.parse_precision(precision)
+    if backend == "auto" and card.auto_backend:
+        backend = card.auto_backend
     runtime = Runtime(
         device=device,
         precision=precision,

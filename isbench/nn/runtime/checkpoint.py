@@ -38,18 +38,30 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
     be of the network's kind of number, and finite in its precision. A network's `checkpoint_config`
     names settings that an official checkpoint must have been made with. Raises IsbenchError for a
     file that is damaged, contains code, or is for another network.
+
+    A network whose files have other keys than its tensors has a `checkpoint_layout`: a function
+    from its tensors and those of a file, each by key, to its tensors, or views of them, by the keys
+    of the file, and to the tensors of the file that are read. Its `checkpoint_entry` is the entry
+    of a file that may hold the state dict, in addition to `state_dict`.
     """
     digest, stored = digest_file(path), _read(path)
-    state = _find_state(path, stored)
-    states = [network.state_dict() for network in networks]
-    wanted = {key: value for one in states for key, value in one.items()}
+    state = _find_state(path, stored, _list_attributes(networks, "checkpoint_entry"))
+    wanted = {key: value for network in networks for key, value in network.state_dict().items()}
+    for match_layout in _list_attributes(networks, "checkpoint_layout"):
+        wanted, state = match_layout(wanted, state)
     _check_keys(path, state, wanted)
     loaded = {key: _convert(path, key, state[key], value) for key, value in wanted.items()}
     _check_finite(path, loaded)
     _check_config(path, stored, networks)
-    for network, keys in zip(networks, states, strict=True):
-        network.load_state_dict({key: loaded[key] for key in keys}, strict=True)
+    with torch.no_grad():
+        for key, value in wanted.items():
+            value.copy_(loaded[key])
     return digest
+
+
+def _list_attributes(networks: Sequence[nn.Module], name: str) -> list[Any]:
+    """Return the values of an attribute that some of the networks have, each once."""
+    return list(dict.fromkeys(getattr(one, name) for one in networks if hasattr(one, name)))
 
 
 def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
