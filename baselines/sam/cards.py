@@ -9,7 +9,7 @@ from typing import Any
 
 from baselines.sam.network import VIT_B, VIT_H, VIT_L, Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import BASE_PLUS, LARGE, SMALL, TINY, Hiera, make_sam2
-from baselines.sam.predictor import OPTIONS, build_predictor
+from baselines.sam.predictor import OPTIONS, build_hq_sam, build_sam, build_sam2
 from isbench.types import File, ModelCard
 
 # optional: without it the models are listed, but cannot be played
@@ -18,34 +18,41 @@ _LIBRARIES = {
     "transformers": version("transformers") if find_spec("transformers") else "",
 }
 _SERVER = "https://dl.fbaipublicfiles.com"
-_BOUND = 32.0  # of the logits that SAM 2 is fed back
 
 
-def _make_card(name: str, make: Any, options: Any = OPTIONS, **more: Any) -> ModelCard:
-    build = partial(build_predictor, make, **more.pop("behaviour", {}))
-    # OpenVINO takes minutes and gigabytes to convert an encoder, so only where it is asked for
-    more = {"auto_backend": "eager", "licence": "Apache-2.0", "libraries": _LIBRARIES, **more}
-    return ModelCard(name, build, options, make, **more)
+def _make_card(name: str, **facts: Any) -> ModelCard:
+    return ModelCard(
+        name,
+        summary=f"{facts.pop('what')}, played as RClicks does",
+        licence="Apache-2.0",
+        libraries=_LIBRARIES,
+        # OpenVINO takes minutes and gigabytes to convert an encoder, so only where it is asked for
+        auto_backend="eager",
+        **facts,
+    )
 
 
 def _sam(letter: str, size: Vit, file: str) -> ModelCard:
     return _make_card(
         f"sam-vit-{letter}",
-        partial(make_sam, size),
+        build=partial(build_sam, size),
+        options=OPTIONS,
+        networks=partial(make_sam, size),
         weights={"sa-1b": File(file, (f"{_SERVER}/segment_anything/{file}",))},
-        summary=f"SAM on ViT-{letter.upper()}, played as RClicks does",
+        what=f"SAM on ViT-{letter.upper()}",
         source="arXiv:2304.02643",
     )
 
 
 def _hq_sam(letter: str, size: Vit) -> ModelCard:
-    file = f"sam_hq_vit_{letter}.pth"
+    file = File(f"sam_hq_vit_{letter}.pth", page="https://github.com/SysCV/sam-hq")
     return _make_card(
         f"sam-hq-vit-{letter}",
-        partial(make_hq_sam, size),
-        {**OPTIONS, "hq_only": False},
-        weights={"hqseg-44k": File(file, page="https://github.com/SysCV/sam-hq")},
-        summary=f"HQ-SAM on ViT-{letter.upper()}, played as RClicks does",
+        build=partial(build_hq_sam, size),
+        options={**OPTIONS, "hq_only": False},
+        networks=partial(make_hq_sam, size),
+        weights={"hqseg-44k": file},
+        what=f"HQ-SAM on ViT-{letter.upper()}",
         source="arXiv:2306.01567",
     )
 
@@ -54,11 +61,11 @@ def _sam2(name: str, size: Hiera) -> ModelCard:
     file = f"sam2.1_hiera_{name.replace('-', '_')}.pt"
     return _make_card(
         f"sam2.1-hiera-{name}",
-        partial(make_sam2, size),
-        {**OPTIONS, "multimask": "never"},
-        behaviour={"square": True, "bound": _BOUND},
+        build=partial(build_sam2, size),
+        options={**OPTIONS, "multimask": "never"},
+        networks=partial(make_sam2, size),
         weights={"sa-v": File(file, (f"{_SERVER}/segment_anything_2/092824/{file}",))},
-        summary=f"SAM 2.1 on Hiera {name}, played as RClicks does",
+        what=f"SAM 2.1 on Hiera {name}",
         source="arXiv:2408.00714",
     )
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.sam.image_step import (
@@ -28,7 +30,8 @@ from baselines.sam.image_step import (
     map_point,
     shrink,
 )
-from baselines.sam.network import MASK
+from baselines.sam.network import MASK, Vit, make_hq_sam, make_sam
+from baselines.sam.network2 import Hiera, make_sam2
 from isbench.errors import IsbenchError
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, compute_answers
 from isbench.nn.network import Computed, Networks
@@ -43,6 +46,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "feed_back": ("rclicks", "always", "never"),
     "image_step": STEPS,
 }
+SAM2_BOUND = 32.0  # of the logits that SAM 2 is fed back, on both sides of 0
 OPTIONS: Mapping[str, Scalar] = {
     "multimask": "always",
     "feed_back": "rclicks",
@@ -74,7 +78,7 @@ class Sam:
     options: Mapping[str, Scalar]
     runtime: Runtime
     square: bool = False  # the image fills a square, whatever its shape [SAM 2]
-    bound: float | None = None  # of the logits that are fed back, on both sides of 0 [SAM 2]
+    bound: float | None = None  # see SAM2_BOUND
 
     def begin(self, image: Image) -> Encoded:
         """Return the encoded image."""
@@ -82,7 +86,18 @@ class Sam:
         with inference(self.runtime):
             pixels = draw_frame(image, frame, str(self.options["image_step"]))
             maps = self.networks["encoder"](pixels.to(self.runtime.device))
-        return Encoded(tuple(maps), frame)
+        # in single precision, as NumPy has no bf16
+        return Encoded(tuple(x.float() for x in maps), frame)
+
+    def pack(self, encoded: Encoded) -> dict[str, NDArray[np.float32]]:
+        """Return an encoded image as arrays by name, for the cache of encodings."""
+        return {f"map{k}": x.cpu().numpy() for k, x in enumerate(encoded.maps)}
+
+    def unpack(self, arrays: Mapping[str, NDArray[np.float32]], image: Image) -> Encoded:
+        """Return the encoded image that was packed into these arrays."""
+        maps = (torch.from_numpy(arrays[f"map{k}"]) for k in range(len(arrays)))
+        frame = fit_frame((image.shape[0], image.shape[1]), self.square)
+        return Encoded(tuple(x.to(self.runtime.device) for x in maps), frame)
 
     def start(self, encoded: Encoded, initial: Mask | None) -> State:
         """Return the state before the first click."""
@@ -167,15 +182,24 @@ def check_options(options: Mapping[str, Scalar]) -> None:
         )
 
 
-def build_predictor(
-    make: Callable[..., Networks],
-    *,
-    runtime: Runtime,
-    square: bool = False,
-    bound: float | None = None,
-    **options: Scalar,
-) -> Sam:
-    """Return the predictor of a card."""
+def build_sam(size: Vit, *, runtime: Runtime, **options: Scalar) -> Sam:
+    """Return the predictor of a card of SAM."""
+    return Sam(_build_networks(partial(make_sam, size), options, runtime), options, runtime)
+
+
+def build_hq_sam(size: Vit, *, runtime: Runtime, **options: Scalar) -> Sam:
+    """Return the predictor of a card of HQ-SAM."""
+    return Sam(_build_networks(partial(make_hq_sam, size), options, runtime), options, runtime)
+
+
+def build_sam2(size: Hiera, *, runtime: Runtime, **options: Scalar) -> Sam:
+    """Return the predictor of a card of SAM 2.1."""
+    networks = _build_networks(partial(make_sam2, size), options, runtime)
+    return Sam(networks, options, runtime, square=True, bound=SAM2_BOUND)
+
+
+def _build_networks(
+    make: Callable[..., Networks], options: Mapping[str, Scalar], runtime: Runtime
+) -> Mapping[str, Computed]:
     check_options(options)
-    networks = build_networks(partial(make, **options), runtime)
-    return Sam(networks, options, runtime, square, bound)
+    return build_networks(partial(make, **options), runtime)

@@ -212,6 +212,14 @@ def test_states_share_the_encoded_image() -> None:
     assert first.encoded is second.encoded is after.encoded is encoded
 
 
+def test_an_encoded_image_is_the_same_after_it_was_packed() -> None:
+    predictor, image = sam.make_predictor({"encoder": sam.encode_colours}), sam.draw_gradient()
+    encoded = predictor.begin(image)
+    again = predictor.unpack(predictor.pack(encoded), image)
+    assert again.frame == encoded.frame
+    assert all(torch.equal(*pair) for pair in zip(again.maps, encoded.maps, strict=True))
+
+
 def test_logits_that_are_not_numbers_are_refused() -> None:
     predictor = sam.make_predictor(fake_networks([torch.full((1, 1, 256, 256), np.nan)], [0.5]))
     state = predictor.start(predictor.begin(sam.draw_gradient()), None)

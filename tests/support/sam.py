@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from baselines.sam.keys import HQ_SAM, SAM, SAM2, Layout, name_officially
 from baselines.sam.network import Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import Hiera, make_sam2
-from baselines.sam.predictor import OPTIONS, Sam
+from baselines.sam.predictor import OPTIONS, SAM2_BOUND, Sam
 from isbench.types import Image, Runtime, Scalar
 from tests.support.synthetic import fill_state, make_weyl
 
@@ -64,7 +64,7 @@ def make_predictor(networks: Mapping[str, Any], kind: str = "sam", **options: Sc
     """Return a predictor as the cards build it."""
     square = kind == "sam2"
     defaults = {**OPTIONS, "multimask": "never" if square else "always"}
-    bound = 32.0 if square else None
+    bound = SAM2_BOUND if square else None
     return Sam(networks, {**defaults, **options}, Runtime(), square, bound)
 
 
