@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -238,3 +240,8 @@ def test_networks_are_made_without_a_connection(make: Any, monkeypatch: pytest.M
     size = TINY if make is make_sam2 else VIT_B
     with torch.device("meta"):
         assert {"encoder", "decoder"} <= make(size, multimask="always", hq_only=False).keys()
+
+
+def test_cards_are_listed_without_importing_transformers() -> None:
+    code = "import sys, baselines.sam.cards\nassert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
