@@ -168,6 +168,7 @@ class ModelCard:
     # options that were added after runs had been recorded, with the values that play as before: a
     # Spec leaves them out at these values, so that those runs keep their identity
     added_options: Mapping[str, Scalar] = field(default_factory=dict)
+    auto_backend: str = ""  # what the backend `auto` stands for; "": the fastest exact one
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,12 @@ from isbench.cli.model_details import format_default, print_details
 from isbench.cli.options import complete_models, console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
-from isbench.models.registry import describe_missing_library, load_card, model_names
+from isbench.models.registry import (
+    check_libraries,
+    describe_missing_library,
+    load_card,
+    model_names,
+)
 from isbench.models.weights import weight_names
 from isbench.types import ModelCard
 
@@ -133,8 +138,9 @@ def _make_cost_table(
         if card.networks is None:
             continue
         try:
+            check_libraries(card)
             found = count_cost(partial(card.networks, **card.options), size)
-        except IsbenchError as error:  # a network without example inputs
+        except IsbenchError as error:  # a missing library, or a network without example inputs
             failed[name] = str(error)
             continue
         shares = [

@@ -76,6 +76,8 @@ def load_model(
             f"threads is {threads}; wanted at most {MOST_THREADS}", setting="threads"
         )
     device, precision = compute.parse_device(device), compute.parse_precision(precision)
+    if backend == "auto" and card.auto_backend:
+        backend = card.auto_backend
     runtime = Runtime(
         device=device,
         precision=precision,

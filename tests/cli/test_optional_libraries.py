@@ -18,8 +18,12 @@ from tests.support import toys
 from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
-OPTIONAL = ("skimage", "openvino", "ray", "starlette", "uvicorn", "tensorboard")
+OPTIONAL = (
+    "skimage", "openvino", "ray", "starlette", "uvicorn", "tensorboard", "transformers"
+)  # fmt: skip
+MODELS = ("baselines.random_walker", "baselines.sam.cards")  # that need some of them
 WALKER = "pip install 'isbench[walker]'"
+SAM = "pip install 'isbench[sam]'"
 LISTINGS = (
     ("models",),
     ("models", "--cost"),
@@ -38,11 +42,12 @@ def no_optional_library() -> Iterator[None]:
             patch.setitem(sys.modules, module, None)
         for name in OPTIONAL:
             patch.setitem(sys.modules, name, None)
-        before = sys.modules.pop("baselines.random_walker", None)
+        before = {name: sys.modules.pop(name, None) for name in MODELS}
         yield
-    sys.modules.pop("baselines.random_walker", None)
-    if before is not None:
-        sys.modules["baselines.random_walker"] = before
+    for name, module in before.items():
+        sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
 
 
 @pytest.mark.usefixtures("no_optional_library", "few_models")
@@ -56,6 +61,9 @@ def test_no_listing_fails_without_the_optional_libraries(
     if words in (("models",), ("doctor",)):
         (line,) = (one for one in printed.splitlines() if WALKER in one)
         assert "random-walker" in line
+    if words[0] in ("models", "doctor"):
+        (line,) = (one for one in printed.splitlines() if SAM in one)
+        assert "sam-vit-b" in line
     if words[0] == "report":  # what is recorded is shown, whoever can play it
         (row,) = (one for one in printed.splitlines() if "random-walker  " in one)
         assert "14.18" in row
@@ -63,9 +71,13 @@ def test_no_listing_fails_without_the_optional_libraries(
 
 @pytest.mark.usefixtures("no_optional_library")
 def test_a_model_without_its_library_names_the_extra(isbench: Isbench, tmp_path: Path) -> None:
-    wanted = f"isbench: model random-walker needs scikit-image, which is not installed: {WALKER}\n"
-    words = ("--model", "random-walker", "--dataset", "sample", "--out", tmp_path / "runs")
-    assert isbench("run", *words) == (2, "", wanted)
+    for model, library, remedy in (
+        ("sam-vit-b", "transformers", SAM),
+        ("random-walker", "scikit-image", WALKER),
+    ):
+        wanted = f"isbench: model {model} needs {library}, which is not installed: {remedy}\n"
+        words = ("--model", model, "--dataset", "sample", "--out", tmp_path / "runs")
+        assert isbench("run", *words) == (2, "", wanted)
     assert not (tmp_path / "runs").exists()
     with pytest.raises(IsbenchError, match=r"isbench\[walker\]"):
         isbench_run_by_hand(tmp_path)
@@ -79,9 +91,10 @@ def isbench_run_by_hand(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """List three models: counting the costs of all of them takes long."""
-    names = ("nearest", "random-walker", "ritm-mini")
-    monkeypatch.setattr("isbench.cli.models.model_names", lambda: names)
+    """List four models: counting the costs of all of them takes long."""
+    names = ("nearest", "random-walker", "ritm-mini", "sam-vit-b")
+    for command in ("models", "doctor"):
+        monkeypatch.setattr(f"isbench.cli.{command}.model_names", lambda: names)
 
 
 SIX = 'import solver\nfrom isbench import ModelCard\ncard = ModelCard("six", build=print)\n'

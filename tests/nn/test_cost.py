@@ -9,6 +9,7 @@ import pytest
 
 from isbench.models.registry import load_card, model_names, parse_options
 from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
+from tests.support.models import mark_heavy
 
 NETWORKS = [name for name in model_names() if load_card(name).networks is not None]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -20,7 +21,7 @@ def count(name: str, size: tuple[int, int] = (320, 480), **options: str) -> Cost
     return count_cost(partial(card.networks, **parse_options(card, options)), size)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mark_heavy(NETWORKS))
 def test_the_parts_of_a_network_are_all_of_it(name: str) -> None:
     found = count(name, (64, 96))
     assert sum(part.parameters for part in found.parts.values()) == found.whole.parameters

@@ -28,7 +28,7 @@ def picture(channels: int, rows: int, cols: int, offset: int = 0) -> Tensor:
     return torch.tensor(values.reshape(1, channels, rows, cols), dtype=torch.float32)
 
 
-def _weyl(count: int, offset: int) -> NDArray[np.float64]:
+def make_weyl(count: int, offset: int) -> NDArray[np.float64]:
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(2654435761) + np.uint64(offset)
     return 2 * ((steps % np.uint64(2**32)).astype(np.float64) / 2**32) - 1
 
@@ -37,7 +37,7 @@ def _fill(key: str, value: Tensor) -> Tensor:
     if key.endswith("num_batches_tracked"):
         return value
     count = value.numel()
-    t = _weyl(count, zlib.crc32(key.encode()))
+    t = make_weyl(count, zlib.crc32(key.encode()))
     if value.ndim >= 2:
         t = t * math.sqrt(6 / (count / value.shape[0]))
     elif key.endswith("running_var"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +40,37 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
     values without effect, or have further ones: `checkpoint_may_lack` of a network has the last
     parts of such keys, `checkpoint_may_have` such keys of single numbers. Raises IsbenchError for a
     file that is damaged, contains code, or is for another network.
+
+    A network whose files have other keys than its tensors has a `checkpoint_layout`: a function
+    from its tensors and those of a file, each by key, to its tensors, or views of them, by the keys
+    of the file, and to the tensors of the file that are read. Its `checkpoint_entry` is the entry
+    of a file that may hold the state dict, in addition to `state_dict`.
     """
     digest, stored = digest_file(path), _read(path)
-    may_have = _list_names(networks, "checkpoint_may_have")
-    found = _find_state(path, stored).items()
-    state = {key: value for key, value in found if key not in may_have or value.numel() != 1}
-    states = [network.state_dict() for network in networks]
-    wanted = {key: value for one in states for key, value in one.items()}
-    _check_keys(path, state, wanted, _list_names(networks, "checkpoint_may_lack"))
+    state = _find_state(path, stored, _list_attributes(networks, "checkpoint_entry"))
+    may_have = set(chain(*_list_attributes(networks, "checkpoint_may_have")))
+    state = {
+        key: value for key, value in state.items() if key not in may_have or value.numel() != 1
+    }
+    wanted = {key: value for network in networks for key, value in network.state_dict().items()}
+    for match_layout in _list_attributes(networks, "checkpoint_layout"):
+        wanted, state = match_layout(wanted, state)
+    may_lack = set(chain(*_list_attributes(networks, "checkpoint_may_lack")))
+    _check_keys(path, state, wanted, may_lack)
     loaded = {
         key: _convert(path, key, state.get(key, value), value) for key, value in wanted.items()
     }
     _check_finite(path, loaded)
     _check_config(path, stored, networks)
-    for network, keys in zip(networks, states, strict=True):
-        network.load_state_dict({key: loaded[key] for key in keys}, strict=True)
+    with torch.no_grad():
+        for key, value in wanted.items():
+            value.copy_(loaded[key])
     return digest
+
+
+def _list_attributes(networks: Sequence[nn.Module], name: str) -> list[Any]:
+    """Return the values of an attribute that some of the networks have, each once."""
+    return list(dict.fromkeys(getattr(one, name) for one in networks if hasattr(one, name)))
 
 
 def group_by_file(networks: Sequence[nn.Module]) -> list[list[nn.Module]]:
@@ -99,10 +114,11 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER
 
 
-def _find_state(path: Path, stored: Any) -> Mapping[str, Tensor]:
-    """Return the tensors by key, alone in a file or as its `state_dict`."""
-    if isinstance(stored, Mapping) and isinstance(stored.get("state_dict"), Mapping):
-        stored = stored["state_dict"]
+def _find_state(path: Path, stored: Any, entries: Sequence[str]) -> Mapping[str, Tensor]:
+    """Return the tensors by key, alone in a file, as its `state_dict` or as one of `entries`."""
+    for entry in ("state_dict", *entries):
+        if isinstance(stored, Mapping) and isinstance(stored.get(entry), Mapping):
+            stored = stored[entry]
     if _is_state(stored):
         found: Mapping[str, Tensor] = stored
         return found
@@ -123,10 +139,6 @@ def _is_state(stored: Any) -> bool:
     return _has_items(stored) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
     )
-
-
-def _list_names(networks: Sequence[nn.Module], attribute: str) -> set[str]:
-    return {name for network in networks for name in getattr(network, attribute, ())}
 
 
 def _check_keys(

@@ -29,6 +29,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "SGM": ("feature_extractor.att",),
     "HSGM": ("feature_extractor.upatt",),
     "FDM": ("feature_extractor.FDM", "fdm_low", "fdm_high"),
+    "decoder": ("prompt_encoder", "mask_decoder"),
     "head": (
         "head",
         "latent_head",
