@@ -56,7 +56,15 @@ def sample_grid(x: Any) -> Any:
 
 def check_game(game: dict[str, Any], image: Image, networks: dict[str, Any]) -> None:
     assert zlib.crc32(image.tobytes()) == game["rgb_crc32"], "another decoder"
-    predictor, clicks = sam.make_predictor(networks), tuple[Click, ...]()
+    scores: list[Tensor] = []
+
+    def decode(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+        masks, found = networks["decoder"](*inputs)
+        scores.append(found[0])
+        return masks, found
+
+    predictor = sam.make_predictor({**networks, "decoder": decode})
+    clicks: tuple[Click, ...] = ()
     state = predictor.start(predictor.begin(image), None)
     for step in game["steps"]:
         row, col, positive = step["click"]
@@ -65,6 +73,8 @@ def check_game(game: dict[str, Any], image: Image, networks: dict[str, Any]) -> 
         assert (fed is not None) == step["mask_prompt_fed"]
         ((mask, state),) = predictor.predict([Turn(state, clicks)])
         probability = torch.sigmoid(enlarge(state.answer, state.encoded.frame))[0, 0].numpy()
+        assert scores[-1].tolist() == pytest.approx(step["iou_pred"], abs=TOLERANCE)
+        assert int(scores[-1].argmax()) == step["chosen"]
         assert probability.mean(dtype=float) == pytest.approx(step["prob_mean"], abs=TOLERANCE)
         assert sample_grid(probability) == pytest.approx(step["prob_grid"], abs=TOLERANCE)
         assert sample_grid(state.answer[0, 0]) == pytest.approx(step["logit_grid"], abs=TOLERANCE)
