@@ -20,7 +20,7 @@ ROUNDING = 0.05
 
 
 def test_every_installed_model_is_on_record() -> None:
-    assert set(GOLDEN) == set(model_names())
+    assert set(GOLDEN) == set(model_names()) - set(probes.LARGER)
 
 
 @pytest.mark.parametrize("name", mark_heavy(GOLDEN))
