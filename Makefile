@@ -39,7 +39,7 @@ test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest -q -n auto -m 'not slow'
 
 slow: $(READY)  ## run the tests on real data and the kill tests
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m 'slow and not huge'
 
 fuzz: $(READY)  ## fuzz what isbench reads for about two minutes
 	ISBENCH_FUZZ_SECONDS=12 $(BIN)/python -m pytest -q tests/fuzz

@@ -14,6 +14,7 @@ from isbench.evaluation.runner import Silent, run
 from isbench.models.registry import load_card, model_names
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.types import Rules
+from tests.support.models import mark_heavy
 from tests.support.networks import eager
 
 NETWORKS = [
@@ -22,13 +23,13 @@ NETWORKS = [
     if not name.startswith("toy-") and load_card(name).networks is not None
 ]
 # one object and one click; others play two objects and two clicks
-HUGE = ("adaptation-r101", "fbrs-r101", "sam-vit-h", "sam-hq-vit-h", "simpleclick-vit-h")
+ONE_CLICK = ("adaptation-r101", "fbrs-r101", "sam-vit-h", "sam-hq-vit-h", "simpleclick-vit-h")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", mark_heavy(NETWORKS))
 def test_every_network_plays_real_objects(name: str, real_data: Path, tmp_path: Path) -> None:
-    count = 1 if name in HUGE else 2
+    count = 1 if name in ONE_CLICK else 2
     dataset = load_dataset("grabcut", real_data, limit=count)
     played = run(eager(name), dataset, Rules(count, 1.01), out=tmp_path, watch=Silent())
     assert [len(game.clicks) for game in played.trajectories] == [count] * count

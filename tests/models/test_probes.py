@@ -12,7 +12,7 @@ import pytest
 from isbench.models.registry import model_names
 from isbench.storage.masks import decode_rle
 from tests.support import probes
-from tests.support.models import mark_heavy
+from tests.support.models import HUGE, mark_heavy
 
 GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
 # of the pixels of a network's mask, on processors that round otherwise
@@ -20,7 +20,7 @@ ROUNDING = 0.05
 
 
 def test_every_installed_model_is_on_record() -> None:
-    assert set(GOLDEN) == set(model_names()) - set(probes.LARGER)
+    assert set(GOLDEN) == set(model_names()) - set(HUGE)
 
 
 @pytest.mark.parametrize("name", mark_heavy(GOLDEN))

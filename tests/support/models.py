@@ -17,11 +17,18 @@ HEAVY = (
     "sam",
     "simpleclick-",
 )
+# the same code as a smaller one, at gigabytes of memory and minutes of time
+HUGE = (
+    *(f"{system}-vit-{size}" for system in ("sam", "sam-hq", "simpleclick") for size in "lh"),
+    *(f"sam2.1-hiera-{size}" for size in ("small", "base-plus", "large")),
+)
 
 
 def mark_heavy(names: Iterable[str]) -> list[Any]:
-    """Return the names as parameters of a test; those of heavy networks are marked slow."""
-    return [
-        pytest.param(name, marks=pytest.mark.slow) if name.startswith(HEAVY) else name
-        for name in names
-    ]
+    """Return the names as parameters of a test; heavy networks are marked slow, some also huge."""
+    return [pytest.param(name, marks=_choose_marks(name)) for name in names]
+
+
+def _choose_marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    slow = (pytest.mark.slow,) if name.startswith(HEAVY) else ()
+    return (*slow, pytest.mark.huge) if name in HUGE else slow

@@ -22,6 +22,7 @@ from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card, model_names, parse_options
 from isbench.storage import masks
 from isbench.types import Click, Image, LoadedModel, Mask, Scalar, Turn
+from tests.support.models import HUGE
 from tests.support.networks import SMALL, eager
 from tests.support.synthetic import fill_state
 
@@ -32,11 +33,6 @@ STEADY = {
     # each evaluation of a search blows rounding up
     **{f"fbrs-{trunk}": {"maxfun": "1"} for trunk in ("r34", "r50", "r101", "hrnet18", "hrnet32")},
 }
-# the same code as a smaller one, at a gigabyte or a minute a pass
-LARGER = (
-    *(f"{system}-vit-{size}" for system in ("sam", "sam-hq", "simpleclick") for size in "lh"),
-    *(f"sam2.1-hiera-{size}" for size in ("small", "base-plus", "large")),
-)
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
 
 
@@ -100,7 +96,7 @@ def main() -> None:
 
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     with TemporaryDirectory() as folder:
-        for name in sorted({*model_names()} - {*LARGER}):
+        for name in sorted({*model_names()} - {*HUGE}):
             try:
                 known = golden.get(name, {}).get("version") == load_card(name).version
             except IsbenchError as error:
