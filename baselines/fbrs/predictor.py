@@ -43,7 +43,7 @@ from isbench.nn.inference.predictor import (
     scale_clicks,
     start_state,
 )
-from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import normalize, resize_bilinear
@@ -163,24 +163,14 @@ def make_view(
 ) -> View:
     """Return what the networks see in a crop, or in the whole image if `box` is None."""
     rows, cols = picture.pixels.shape[-2:]
-    if box is None or config.zoom is None:
-        image = picture.pixels
-        places = tuple((float(row), float(col), positive) for row, col, positive in clicks)
-    else:
-        rows, cols = size = config.zoom.size(box)
-        image = picture.without_map(box, size)
-        # in this order, since it decides how a place between two pixels is rounded
-        places = tuple(
-            (
-                rows * (row - box.top) / box.height,
-                cols * (col - box.left) / box.width,
-                positive,
-            )
-            for row, col, positive in clicks
-        )
+    region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
+    if box is not None and config.zoom is not None:
+        region, size = box, config.zoom.size(box)
+    image = picture.without_map(region, size)
+    places = tuple(map_clicks(clicks, region, size))
     if not config.flip:
         return View(image, (places,))
-    mirrored = tuple((row, cols - 1 - col, positive) for row, col, positive in places)
+    mirrored = tuple((row, size[1] - 1 - col, positive) for row, col, positive in places)
     return View(torch.cat([image, image.flip(3)]), (places, mirrored))
 
 
