@@ -111,8 +111,8 @@ class FbrsPredictor:
         clicks = scale_clicks(clicks, state.seen.picture)
         new_box = choose_crop(self.config, state.seen, clicks)
         view = make_view(self.config, state.seen.picture, clicks, new_box)
-        features = state.features
-        if features is None or (new_box is not None and new_box != state.seen.box):
+        features, moved = state.features, new_box is not None and new_box != state.seen.box
+        if features is None or moved or len(clicks) <= self.net_clicks:
             features = yield from self.compute_features(view)
         solution = self.optimise_click(view, features, state.variables)
         probability = torch.sigmoid(average_mirrored(solution.logits))
@@ -120,9 +120,8 @@ class FbrsPredictor:
         if box is not None:
             probability = paste(probability, box, state.probability.shape)
         mask, seen = yield from conclude(self.config, state.seen, probability, box)
-        # the network sees a further click if it is among the first; features are large
-        complete = len(clicks) >= self.net_clicks
-        kept = features if complete else None
+        # features are large, and of no use while the network sees further clicks
+        kept = features if len(clicks) >= self.net_clicks else None
         return Prediction(mask, FbrsState(seen, solution.variables, kept, solution.losses))
 
     def compute_features(self, view: View) -> Requests[Tensor]:
