@@ -45,6 +45,7 @@ from isbench.types import Click, Runtime
 
 # the box is recomputed at every click, and its content is resized to a square
 ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
+_LARGEST = 4096  # pixels, of the square's side
 
 
 class CdnetOutput(NamedTuple):
@@ -140,8 +141,9 @@ def make_networks(depth: int, **options: Any) -> dict[str, nn.Module]:
 
 def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card."""
-    if options["size"] < 1:
-        raise IsbenchError(f"option size is {options['size']}; wanted 1 pixel or more")
+    if not 1 <= options["size"] <= _LARGEST:
+        message = f"option size is {options['size']}; wanted from 1 to {_LARGEST} pixels"
+        raise IsbenchError(message, setting="options")
     config = make_config({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
     networks = build_networks(partial(make_networks, depth), runtime)
     return CropPredictor(config, partial(answer_diffusing, networks, options["size"]))

@@ -43,7 +43,7 @@ from isbench.nn.inference.predictor import (
     scale_clicks,
     start_state,
 )
-from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import normalize, resize_bilinear
@@ -111,8 +111,8 @@ class FbrsPredictor:
         clicks = scale_clicks(clicks, state.seen.picture)
         new_box = choose_crop(self.config, state.seen, clicks)
         view = make_view(self.config, state.seen.picture, clicks, new_box)
-        features = state.features
-        if features is None or (new_box is not None and new_box != state.seen.box):
+        features, moved = state.features, new_box is not None and new_box != state.seen.box
+        if features is None or moved or len(clicks) <= self.net_clicks:
             features = yield from self.compute_features(view)
         solution = self.optimise_click(view, features, state.variables)
         probability = torch.sigmoid(average_mirrored(solution.logits))
@@ -120,9 +120,8 @@ class FbrsPredictor:
         if box is not None:
             probability = paste(probability, box, state.probability.shape)
         mask, seen = yield from conclude(self.config, state.seen, probability, box)
-        # the network sees a further click if it is among the first; features are large
-        complete = len(clicks) >= self.net_clicks
-        kept = features if complete else None
+        # features are large, and of no use while the network sees further clicks
+        kept = features if len(clicks) >= self.net_clicks else None
         return Prediction(mask, FbrsState(seen, solution.variables, kept, solution.losses))
 
     def compute_features(self, view: View) -> Requests[Tensor]:
@@ -163,24 +162,14 @@ def make_view(
 ) -> View:
     """Return what the networks see in a crop, or in the whole image if `box` is None."""
     rows, cols = picture.pixels.shape[-2:]
-    if box is None or config.zoom is None:
-        image = picture.pixels
-        places = tuple((float(row), float(col), positive) for row, col, positive in clicks)
-    else:
-        rows, cols = size = config.zoom.size(box)
-        image = picture.without_map(box, size)
-        # in this order, since it decides how a place between two pixels is rounded
-        places = tuple(
-            (
-                rows * (row - box.top) / box.height,
-                cols * (col - box.left) / box.width,
-                positive,
-            )
-            for row, col, positive in clicks
-        )
+    region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
+    if box is not None and config.zoom is not None:
+        region, size = box, config.zoom.size(box)
+    image = picture.without_map(region, size)
+    places = tuple(map_clicks(clicks, region, size))
     if not config.flip:
         return View(image, (places,))
-    mirrored = tuple((row, cols - 1 - col, positive) for row, col, positive in places)
+    mirrored = tuple((row, size[1] - 1 - col, positive) for row, col, positive in places)
     return View(torch.cat([image, image.flip(3)]), (places, mirrored))
 
 

@@ -16,9 +16,9 @@ _LIBRARIES = {"torch": version("torch").partition("+")[0]}
 
 
 def _card(name: str, trunk: str, sizes: Sizes, published: Version) -> ModelCard:
-    kind = "S1" if published is S1 else "S2"
+    kind = published.name.upper()
     return ModelCard(
-        f"focalclick-{name}-{kind.lower()}",
+        f"focalclick-{name}-{published.name}",
         partial(build_predictor, sizes, published),
         {"longest_side": OPTIONS["longest_side"], "threshold": 0.50, "size": 256},
         partial(make_networks, sizes, published),

@@ -28,12 +28,13 @@ _CHECKPOINT_CONFIG = {"use_disks": True, "use_leaky_relu": True, "with_prev_mask
 class Version(NamedTuple):
     """What the published versions of the segmentor differ in."""
 
+    name: str  # in the settings of official checkpoints
     radius: float  # of the disks around clicks, in pixels of the inputs
     shrink: int  # the trunk sees the inputs at this fraction of their size
 
 
-S1 = Version(2.0, 2)
-S2 = Version(RADIUS, 1)
+S1 = Version("s1", 2.0, 2)
+S2 = Version("s2", RADIUS, 1)
 
 
 class _Outputs(NamedTuple):
@@ -45,11 +46,11 @@ class _Outputs(NamedTuple):
 class Segmentor(nn.Module):
     """RITM's network that returns the features behind its logits too."""
 
-    checkpoint_config = _CHECKPOINT_CONFIG
-
     def __init__(self, trunk: HRNet, version: Version = S2) -> None:
         super().__init__()
         self.version = version
+        # the files of both versions have the same keys
+        self.checkpoint_config = {**_CHECKPOINT_CONFIG, "pipeline_version": version.name}
         self.maps_transform = conv1s(3)
         self.feature_extractor = trunk
 

@@ -6,9 +6,10 @@ answer is discarded, and only the refined crop of the previous answer changes. C
 rounded to single precision, as in the recorded games of the published predictor.
 
 A session that starts from a mask merges progressively: of each answer only the changed component
-with the click is kept. This rule is FocalClick's. Ours, since the description is silent: such a
-mask is certain (probability 0 or 1), the networks get the merged probabilities as their previous
-mask, and a click that changed nothing leaves the mask unchanged.
+with the click is kept, which is removed from the mask if the click is on it, and added otherwise.
+This rule is FocalClick's. Ours, since the description is silent: such a mask is certain
+(probability 0 or 1), the networks get the merged probabilities as their previous mask, and a click
+that changed nothing leaves the mask unchanged.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
 # above it a pixel counts as found when focusing: a logit (probability 0.62) in the published code
 _FOCUS_LOGIT = 0.49
 _SEGMENTED_CLICKS = 10  # clicks whose answers contain the segmentor's
+_LARGEST = 4096  # pixels, of the square's side
 
 
 class Session(NamedTuple):
@@ -140,13 +142,21 @@ class FocalClick:
         )
 
     def _merge(self, last: State, state: State, click: Click) -> Passes:
-        """Undo all changes of the previous mask but the one that contains the click."""
-        threshold = self.config.threshold
-        changed = (state.probability > threshold) ^ (last.probability > threshold)
-        (changes,) = yield HostRequest((changed[0, 0],))
-        undone = torch.from_numpy(changes & ~find_component(changes, click)).to(changed.device)
-        probability = torch.where(undone, last.probability, state.probability)
+        """Add the clicked change to the previous mask, or remove it if the click is on the mask."""
+        previous = last.probability > self.config.threshold
+        changed = (state.probability > self.config.threshold) ^ previous
+        before, changes = yield HostRequest((previous[0, 0], changed[0, 0]))
+        undone = torch.from_numpy(changes & ~_find_merged(before, changes, click))
+        probability = torch.where(undone.to(changed.device), last.probability, state.probability)
         return (yield from conclude(self.config, last, probability, state.box))
+
+
+def _find_merged(before: Mask, changes: Mask, click: Click) -> Mask:
+    """Return the changes that a click makes: of those connected to it, the ones of its kind.
+
+    A change may be part addition, part removal; a click on the mask removes, any other one adds.
+    """
+    return changes & find_component(changes, click) & (before == before[click.row, click.col])
 
 
 def _crop_inputs(
@@ -172,8 +182,9 @@ def build_predictor(
 ) -> FocalClick:
     """Return the predictor of a card."""
     side = int(options["size"])
-    if side < 1:
-        raise IsbenchError(f"option size is {side}; wanted 1 pixel or more", setting="options")
+    if not version.shrink <= side <= _LARGEST:
+        message = f"option size is {side}; wanted from {version.shrink} to {_LARGEST} pixels"
+        raise IsbenchError(message, setting="options")
     settings = {**OPTIONS, **options, "zoom_target": side, "flip": False}
     config = make_config(settings, ZOOM, runtime)
     networks = build_networks(partial(make_networks, sizes, version), runtime)

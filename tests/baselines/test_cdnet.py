@@ -13,17 +13,19 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from baselines import cards
 from baselines.baseline import Baseline, Parts
 from baselines.cdnet import CDNet, Refinement
 from baselines.fdm import Fdm, attend, click_proximity
 from baselines.pdm import Pdm
 from baselines.ritm import Ritm
+from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.resnet import BasicBlock, ResNet
 from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.trunk import deeplab
-from isbench.types import Click
+from isbench.types import Click, Runtime
 from tests.nn.test_nn import CLICK, check, golden
 from tests.support.synthetic import POINTS, fill_state, picture
 
@@ -325,3 +327,10 @@ def test_all_of_the_base_segmenter_learns() -> None:
     logits.sum().backward()
     still = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert still == []
+
+
+@pytest.mark.parametrize("size", [0, 4097])
+def test_a_size_without_sense_is_refused(size: int) -> None:
+    options = {**cards.cdnet_r34.options, "size": size}
+    with pytest.raises(IsbenchError, match=f"option size is {size}; wanted from 1 to 4096 pixels"):
+        cards.cdnet_r34.build(**options, runtime=Runtime())

@@ -130,6 +130,16 @@ def test_the_network_sees_the_first_clicks_only_and_features_are_kept_after_them
     assert features.clicks == [1, 2, 3, 4] + [4] * moved
 
 
+def test_another_click_among_the_first_is_seen_too() -> None:
+    predictor, features = build_counting(net_clicks=2, maxfun=3)
+    *_, (_, state) = play(predictor, IMAGE, HALVED[:2])
+    assert state.features is not None
+    another = HALVED[0], HALVED[1]._replace(row=HALVED[1].row - 3)
+    ((_, after),) = predictor.predict([Turn(state, another)])
+    assert after.seen.box == state.seen.box  # which alone would need no new features
+    assert features.clicks == [1, 2, 2]
+
+
 def test_features_that_are_computed_again_at_every_click_give_the_same_answers() -> None:
     predictor, _ = build_counting(net_clicks=4, maxfun=5)
     state = predictor.start(predictor.begin(IMAGE), None)

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from baselines.focalclick import cards
-from baselines.focalclick.network import S1, S2, RefineLayer, Segmentor, make_networks
+from baselines.focalclick.network import S1, S2, RefineLayer, Segmentor, Version, make_networks
+from baselines.focalclick.predictor import build_predictor
 from baselines.ritm import Ritm
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.hrnet import W18S, HRNet
 from isbench.nn.runtime.checkpoint import load_checkpoint
-from isbench.types import ModelCard, Runtime
+from isbench.types import Click, ModelCard, Runtime, Turn
 from tests.nn.test_nn import check
-from tests.support.focalclick import TINY
+from tests.support.focalclick import TINY, blank_image
 from tests.support.synthetic import POINTS, fill_state, picture
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -126,7 +127,35 @@ def test_a_file_of_another_system_is_refused_by_its_first_keys(
         load_checkpoint(list(list_networks(cards.hrnet18s_s2).values()), path)
 
 
-def test_a_card_without_sense_is_refused() -> None:
-    options = {**cards.hrnet18s_s1.options, "size": 0}
-    with pytest.raises(IsbenchError, match="option size is 0; wanted 1 pixel or more"):
-        cards.hrnet18s_s1.build(**options, runtime=Runtime())
+@pytest.mark.parametrize(("given", "other"), [(S1, S2), (S2, S1)])
+def test_a_file_of_the_other_version_is_refused_though_its_keys_are_the_same(
+    tmp_path: Path, given: Version, other: Version
+) -> None:
+    path, made = tmp_path / "focalclick.pth", make_networks(TINY, given)
+    save_official(path, join_states(made), pipeline_version=given.name)
+    load_checkpoint(list(made.values()), path)
+    said = f"pipeline_version={given.name}; wanted pipeline_version={other.name}"
+    with pytest.raises(IsbenchError, match=said):
+        load_checkpoint(list(make_networks(TINY, other).values()), path)
+
+
+@pytest.mark.parametrize(
+    ("card", "size", "said"),
+    [
+        (cards.hrnet18s_s1, 1, "option size is 1; wanted from 2 to 4096 pixels"),
+        (cards.hrnet18s_s2, 0, "option size is 0; wanted from 1 to 4096 pixels"),
+        (cards.hrnet18s_s2, 5000, "option size is 5000; wanted from 1 to 4096 pixels"),
+    ],
+)
+def test_a_size_without_sense_is_refused(card: ModelCard, size: int, said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        card.build(**{**card.options, "size": size}, runtime=Runtime())
+
+
+@pytest.mark.parametrize("version", [S1, S2])
+def test_the_smallest_size_is_played(version: Version) -> None:
+    options = {**cards.hrnet18s_s1.options, "size": version.shrink}
+    predictor = build_predictor(TINY, version, **options, runtime=Runtime())
+    state = predictor.start(predictor.begin(blank_image(1, 9)), None)
+    (answer,) = predictor.predict([Turn(state, (Click(0, 8, True),))])
+    assert answer.mask.shape == (1, 9)

@@ -206,6 +206,7 @@ def test_an_image_is_downscaled_and_its_mask_is_not() -> None:
 
 
 LEFT, RIGHT = (slice(20, 40), slice(4, 24)), (slice(20, 40), slice(40, 60))
+BESIDE = slice(20, 40), slice(24, 40)  # touches both
 
 
 def answer_once(found: Tensor, initial: Mask | None, click: Click) -> Mask:
@@ -224,10 +225,13 @@ def answer_once(found: Tensor, initial: Mask | None, click: Click) -> Mask:
         ([LEFT, RIGHT], [], Click(30, 10, False), [RIGHT]),
         # an addition elsewhere does not come with a removal
         ([LEFT], [RIGHT], Click(30, 10, False), []),
+        # of a removal beside an addition, what the click is on
+        ([LEFT], [BESIDE], Click(30, 30, True), [LEFT, BESIDE]),
+        ([LEFT, RIGHT], [BESIDE], Click(30, 10, False), []),
         # a click that changed nothing leaves everything as it is
         ([LEFT], [RIGHT], Click(60, 60, False), [LEFT]),
     ],
-    ids=["added", "removed", "elsewhere", "unchanged"],
+    ids=["added", "removed", "elsewhere", "shifted", "replaced", "unchanged"],
 )  # fmt: skip
 def test_only_the_clicked_change_of_a_given_mask_is_made(
     given: list[Any], found: list[Any], click: Click, wanted: list[Any]
@@ -290,7 +294,7 @@ def test_games_of_images_of_any_size_share_their_passes(tiny: Any) -> None:
 
 @settings(max_examples=15)
 @given(ROUGH, SPOTS)
-def test_a_click_changes_one_component_of_a_given_mask(
+def test_a_click_adds_or_removes_one_component_of_a_given_mask(
     tiny: Any, initial: Mask, clicks: list[Click]
 ) -> None:
     image = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -301,6 +305,7 @@ def test_a_click_changes_one_component_of_a_given_mask(
         (merged,) = tiny.predict([Turn(state, told)])
         changed, wanted = plain.mask ^ before, np.zeros_like(before)
         if changed[click.row, click.col]:
-            wanted = find_component(changed, click)
+            same = before == before[click.row, click.col]  # all added, or all removed
+            wanted = find_component(changed, click) & same
         assert np.array_equal(merged.mask ^ before, wanted)
         state, before = merged.state, merged.mask
