@@ -150,6 +150,17 @@ def test_the_first_click_is_answered_as_frozen_and_corrections_adapt() -> None:
     assert error(adapted[-1]) < error(frozen[-1])
 
 
+def test_a_low_precision_sees_every_step() -> None:
+    answers = []
+    for steps in (1, 4):
+        options: dict[str, Scalar] = {"mode": "IA", "image_steps": steps}
+        model = load_model(card, options, "random", device="cpu", precision="bf16")
+        answers.append(probabilities(ask(build_predictor(model), CLICKS[:2])))
+    exact = probabilities(ask(make(mode="IA"), CLICKS[:2]))
+    assert torch.allclose(answers[1][1], exact[1], atol=0.05)
+    assert not torch.allclose(answers[0][1], answers[1][1], atol=0.05)
+
+
 def test_adaptation_can_start_later_or_with_the_first_click() -> None:
     frozen = probabilities(ask(make(mode="frozen"), CLICKS[:3]))
     for first in (1, 3):
