@@ -33,6 +33,8 @@ from isbench.nn.inference.predictor import make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
+from isbench.reporting.qualitative import make_examples
+from isbench.reporting.recorded_masks import recompute_masks
 from isbench.storage import store
 from isbench.testing import check_predictor
 from isbench.training import Checks, Crop, Recipe, train
@@ -315,6 +317,34 @@ def test_the_order_of_a_runs_objects_decides_its_games_unless_frozen(tmp_path: P
         for name, keys in (("there", data.keys), ("back", data.keys[::-1]))
     )
     assert list(frozen.trajectories) == list(other.trajectories)
+
+
+def test_masks_are_recomputed_in_the_order_of_the_run(tmp_path: Path) -> None:
+    data = toys.blobs(4)
+    played = play(data, tmp_path, sequence_rate=3e-2)
+    keys = data.keys[3], data.keys[1]
+    found = list(recompute_masks(played, data, keys, 3, {card.name: card}))
+    assert [(one.game.key, len(one.masks)) for one in found] == [(key, 3) for key in keys]
+    assert all(one.exact for one in found)
+
+
+def test_an_example_of_two_runs_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    data = toys.blobs(3)
+    pair = [play(data, tmp_path, sequence_rate=3e-2, mode=mode) for mode in ("SA", "IA+SA")]
+    few, more = (make_examples(pair, data, 3, n, trusted={card.name: card}) for n in (1, 3))
+    samples = {example.key: example for example in more}
+    (alone,) = few
+    assert len(samples) == 3
+    last = list(samples)[-1]
+    reverse = [replace(one, trajectories=_keep(one, last)) for one in pair]
+    (again,) = make_examples(reverse, data, 3, 1, trusted={card.name: card})
+    for one, other in ((alone, samples[alone.key]), (again, samples[last])):
+        for side, same in zip(one.sides, other.sides, strict=True):
+            assert np.array_equal(side.mask, same.mask)
+
+
+def _keep(played: store.Run, key: str) -> Any:
+    return tuple(game for game in played.trajectories if game.key == key)
 
 
 def test_it_keeps_the_contract_of_predictors_in_every_mode() -> None:
