@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from baselines.sam.network import VIT_B, VIT_H, VIT_L, Vit, make_hq_sam, make_sam
@@ -12,11 +11,11 @@ from baselines.sam.network2 import BASE_PLUS, LARGE, SMALL, TINY, Hiera, make_sa
 from baselines.sam.predictor import OPTIONS, build_hq_sam, build_sam, build_sam2
 from isbench.types import File, ModelCard
 
-# optional: without it the models are listed, but cannot be played
-_LIBRARIES = {
-    "torch": version("torch").partition("+")[0],
-    "transformers": version("transformers") if find_spec("transformers") else "",
-}
+try:
+    _TRANSFORMERS = version("transformers")
+except PackageNotFoundError:  # optional: without it the models are listed, but cannot be played
+    _TRANSFORMERS = ""
+_LIBRARIES = {"torch": version("torch").partition("+")[0], "transformers": _TRANSFORMERS}
 _SERVER = "https://dl.fbaipublicfiles.com"
 
 

@@ -81,11 +81,18 @@ def enlarge(logits: Tensor, frame: Frame) -> Tensor:
 
 
 def shrink(mask: Mask, frame: Frame) -> Tensor:
-    """Return a mask as (1, 1, 256, 256) logits, from -10 outside to 10 inside by the share."""
+    """Return a mask as (1, 1, 256, 256) logits, from -10 outside to 10 inside by the share.
+
+    It is the share of what a cell has of the image; cells beyond the image are outside.
+    """
     values = torch.from_numpy(mask)[None, None].float()
     inside = F.interpolate(values, size=frame.inside, mode="bilinear", antialias=True)
     rows, cols = frame.inside
-    share = F.avg_pool2d(F.pad(inside, (0, FRAME - cols, 0, FRAME - rows)), FRAME // MASK)
+    both = torch.cat([inside, torch.ones_like(inside)], dim=1)
+    covered, image = F.avg_pool2d(
+        F.pad(both, (0, FRAME - cols, 0, FRAME - rows)), FRAME // MASK
+    ).split(1, dim=1)
+    share = covered / image.clamp(min=1 / FRAME)
     return _CERTAIN * (2 * share - 1)
 
 

@@ -89,7 +89,8 @@ _OF_VIDEOS = re.compile(
     r"object_pointer_proj\.|temporal_positional_encoding_projection_layer\.|no_object_pointer$|"
     r"occlusion_spatial_embedding_parameter$"
 )
-_OFFICIAL = ("image_encoder.", "sam_mask_decoder.", "sam_prompt_encoder.")  # beginnings of keys
+# in official keys, maybe after what a training tool added, which an error then names
+_OFFICIAL = re.compile(r"(^|\.)(image_encoder|sam_mask_decoder|sam_prompt_encoder)\.")
 _POINTS = "prompt_encoder.point_embed.weight"  # of SAM 2: a row for each kind of point
 
 
@@ -138,7 +139,7 @@ def match_layout(
     """
     ignored = layout.ignored
     read = {key: value for key, value in state.items() if not (ignored and ignored.match(key))}
-    if any(key.startswith(_OFFICIAL) for key in read):
+    if any(_OFFICIAL.search(key) for key in read):
         return name_officially(layout, wanted), read
     named = dict(wanted)
     again = read.get(POSITIONS_AGAIN)

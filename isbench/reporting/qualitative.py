@@ -6,7 +6,7 @@ task. Both models are built and replayed for the masks. Not here: drawing the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,13 @@ from isbench.evaluation.replay import (
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
+from isbench.models.predictor import build_predictor
 from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.compare import run_title
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage.store import Run
-from isbench.types import Click, Dataset, Image, Mask, Sample, Trajectory
+from isbench.types import Click, Dataset, Image, LoadedModel, Mask, Sample, Trajectory
 
 
 class Side(NamedTuple):
@@ -93,18 +94,13 @@ def make_examples(
     samples = [load_sample(dataset, pair.games[0].key) for pair in chosen]
     sides = []
     for number, (run, label) in enumerate(zip(runs, make_labels(runs, labels), strict=True)):
-        with open_predictor(model_from_spec(run.spec, trusted)) as predictor:
-            sides.append(
-                [
-                    _make_side(
-                        label,
-                        sample,
-                        _take_recorded_overlap(pair, number),
-                        replay_masks(predictor, sample, pair.shared_clicks),
-                    )
-                    for pair, sample in zip(chosen, samples, strict=True)
-                ]
-            )
+        answers = _answer_pairs(model_from_spec(run.spec, trusted), chosen, samples)
+        sides.append(
+            [
+                _make_side(label, sample, _take_recorded_overlap(pair, number), masks)
+                for pair, sample, masks in zip(chosen, samples, answers, strict=True)
+            ]
+        )
     for pair, sample, *both in zip(chosen, samples, *sides, strict=True):
         yield QualitativeExample(
             sample.key, sample.image, sample.truth, pair.shared_clicks, tuple(both)
@@ -177,6 +173,21 @@ def rank_by_distance(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (-pair.distance, pair.games[0].key))
 
 
+def _answer_pairs(
+    model: LoadedModel, pairs: Sequence[Pair], samples: Sequence[Sample]
+) -> list[list[Mask]]:
+    """Return a model's masks after each of the shared clicks of each pair.
+
+    An adaptive model is built again for each object, so that it learns from no other one.
+    """
+    answers = []
+    with open_predictor(model) as predictor:
+        for pair, sample in zip(pairs, samples, strict=True):
+            alone = build_predictor(model) if model.card.adaptive else predictor
+            answers.append(list(replay_masks(alone, sample, pair.shared_clicks)))
+    return answers
+
+
 def _take_recorded_overlap(pair: Pair, number: int) -> tuple[tuple[int, int], ...]:
     """Return the overlap that a run recorded after the clicks of the pair, as far as it got them.
 
@@ -187,10 +198,9 @@ def _take_recorded_overlap(pair: Pair, number: int) -> tuple[tuple[int, int], ..
 
 
 def _make_side(
-    label: str, sample: Sample, recorded: tuple[tuple[int, int], ...], answers: Iterable[Mask]
+    label: str, sample: Sample, recorded: tuple[tuple[int, int], ...], masks: Sequence[Mask]
 ) -> Side:
     """Return the side of a model with these answers; it shows the last one."""
-    masks = list(answers)
     overlap = tuple(count_overlap(mask, sample.truth, sample.ignore) for mask in masks)
     return Side(
         label,

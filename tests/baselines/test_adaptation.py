@@ -33,6 +33,8 @@ from isbench.nn.inference.predictor import make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
+from isbench.reporting.qualitative import make_examples
+from isbench.reporting.recorded_masks import recompute_masks
 from isbench.storage import store
 from isbench.testing import check_predictor
 from isbench.training import Checks, Crop, Recipe, train
@@ -148,6 +150,17 @@ def test_the_first_click_is_answered_as_frozen_and_corrections_adapt() -> None:
         return float((probability[0, 0][tuple(zip(*places, strict=True))] - signs).abs().mean())
 
     assert error(adapted[-1]) < error(frozen[-1])
+
+
+def test_a_low_precision_sees_every_step() -> None:
+    answers = []
+    for steps in (1, 4):
+        options: dict[str, Scalar] = {"mode": "IA", "image_steps": steps}
+        model = load_model(card, options, "random", device="cpu", precision="bf16")
+        answers.append(probabilities(ask(build_predictor(model), CLICKS[:2])))
+    exact = probabilities(ask(make(mode="IA"), CLICKS[:2]))
+    assert torch.allclose(answers[1][1], exact[1], atol=0.05)
+    assert not torch.allclose(answers[0][1], answers[1][1], atol=0.05)
 
 
 def test_adaptation_can_start_later_or_with_the_first_click() -> None:
@@ -304,6 +317,34 @@ def test_the_order_of_a_runs_objects_decides_its_games_unless_frozen(tmp_path: P
         for name, keys in (("there", data.keys), ("back", data.keys[::-1]))
     )
     assert list(frozen.trajectories) == list(other.trajectories)
+
+
+def test_masks_are_recomputed_in_the_order_of_the_run(tmp_path: Path) -> None:
+    data = toys.blobs(4)
+    played = play(data, tmp_path, sequence_rate=3e-2)
+    keys = data.keys[3], data.keys[1]
+    found = list(recompute_masks(played, data, keys, 3, {card.name: card}))
+    assert [(one.game.key, len(one.masks)) for one in found] == [(key, 3) for key in keys]
+    assert all(one.exact for one in found)
+
+
+def test_an_example_of_two_runs_does_not_depend_on_the_others(tmp_path: Path) -> None:
+    data = toys.blobs(3)
+    pair = [play(data, tmp_path, sequence_rate=3e-2, mode=mode) for mode in ("SA", "IA+SA")]
+    few, more = (make_examples(pair, data, 3, n, trusted={card.name: card}) for n in (1, 3))
+    samples = {example.key: example for example in more}
+    (alone,) = few
+    assert len(samples) == 3
+    last = list(samples)[-1]
+    reverse = [replace(one, trajectories=_keep(one, last)) for one in pair]
+    (again,) = make_examples(reverse, data, 3, 1, trusted={card.name: card})
+    for one, other in ((alone, samples[alone.key]), (again, samples[last])):
+        for side, same in zip(one.sides, other.sides, strict=True):
+            assert np.array_equal(side.mask, same.mask)
+
+
+def _keep(played: store.Run, key: str) -> Any:
+    return tuple(game for game in played.trajectories if game.key == key)
 
 
 def test_it_keeps_the_contract_of_predictors_in_every_mode() -> None:

@@ -249,6 +249,18 @@ def test_an_initial_mask_is_a_prompt_that_gives_it_back(square: bool) -> None:
     assert np.count_nonzero(back.numpy() != mask) <= 0.01 * mask.size
 
 
+@pytest.mark.parametrize("shape", [(1, 4000), (3000, 7), (1, 1), (101, 103)])
+def test_an_initial_mask_of_the_whole_image_is_one_up_to_the_border(
+    shape: tuple[int, int],
+) -> None:
+    frame = fit_frame(shape, square=False)
+    logits = shrink(np.ones(shape, bool), frame)
+    assert (enlarge(logits, frame) > 0).all()
+    rows, cols = (-(-side // 4) for side in frame.inside)
+    assert torch.allclose(logits[..., :rows, :cols], torch.tensor(10.0))
+    assert (logits[..., rows:, :] == -10).all()
+
+
 @pytest.mark.parametrize("shape", [(180, 240), (300, 200), (2000, 30)])
 def test_the_image_steps_differ_by_rounding_only(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)

@@ -210,6 +210,13 @@ def test_a_wrong_official_file_is_refused_by_its_own_keys(
         load("sam", tmp_path / "w.pth")
 
 
+def test_an_official_file_with_a_prefix_is_refused_by_it(tmp_path: Path) -> None:
+    official, _ = make_official("sam")
+    torch.save({f"module.{key}": value for key, value in official.items()}, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match=r"begin with 'module\.', which a training tool added"):
+        load("sam", tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("kind", sam.MAKERS)
 def test_the_file_of_another_system_is_refused_with_the_first_keys(
     kind: str, tmp_path: Path
@@ -244,4 +251,21 @@ def test_networks_are_made_without_a_connection(make: Any, monkeypatch: pytest.M
 
 def test_cards_are_listed_without_importing_transformers() -> None:
     code = "import sys, baselines.sam.cards\nassert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_of_the_name_is_not_taken_for_the_library(tmp_path: Path) -> None:
+    (tmp_path / "transformers").mkdir()
+    code = (
+        "import importlib.metadata as metadata, sys\n"
+        "find, PackageNotFoundError = metadata.version, metadata.PackageNotFoundError\n"
+        "def version(name):\n"
+        "    if name == 'transformers':\n"
+        "        raise PackageNotFoundError(name)\n"
+        "    return find(name)\n"
+        "metadata.version = version\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from baselines.sam.cards import sam_vit_b\n"
+        "assert sam_vit_b.libraries['transformers'] == ''\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -122,7 +122,9 @@ def inference(runtime: Runtime) -> Iterator[None]:
 def _autocast(runtime: Runtime) -> AbstractContextManager[object]:
     if runtime.precision == "fp32":
         return nullcontext()
-    return torch.autocast(runtime.device.partition(":")[0], PRECISIONS[runtime.precision])
+    kind, dtype = runtime.device.partition(":")[0], PRECISIONS[runtime.precision]
+    # autocast would keep the first copies of weights that a model updates during a game
+    return torch.autocast(kind, dtype, cache_enabled=not runtime.gradients)
 
 
 def assign_device(device: str, worker: int) -> None:
