@@ -103,10 +103,11 @@ class Patch(NamedTuple):
         patch[inside] = x[place]
         return patch
 
-    def paste(self, values: Map, onto: Map) -> None:
-        """Add the patch's values to those of an (H, W) map."""
-        inside, place = self._overlap(onto.shape)
-        onto[place] += values[inside]
+    def paste(self, values: Map, total: Map, count: Map) -> None:
+        """Add the patch's values to an (H, W) map, and 1 to another one where they lie."""
+        inside, place = self._overlap(total.shape)
+        total[place] += values[inside]
+        count[place] += 1
 
     def select(self, clicks: Sequence[Click]) -> list[Click]:
         """Return the clicks in the patch, in its coordinates."""

@@ -45,6 +45,7 @@ from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 TRAINED_SIZE = 384  # pixels, of a side of the views it was trained with
 _SIZES = 16, 4096  # the smallest and the largest size
+_MOST_ROUNDS = 10  # patches grow by up to a tenth in a round
 _VIEWS_AT_ONCE = 8  # views of a pass: games may be long, but memory is not
 
 
@@ -90,7 +91,8 @@ class _Focused:
     point: FocusPoint
     scale: float | None = FIRST_SCALE  # of its next patch; None: nothing more to correct
     patch: Patch | None = None  # its last one
-    found: Map = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # there
+    # (S, S), what the network found there; as large as the patch it could take gigabytes
+    found: Map = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     def next_patch(self) -> Patch | None:
         """Return the patch of the next round, None if the point is left out."""
@@ -114,8 +116,8 @@ class FocusCut:
         if not least <= self.view_size <= most:
             message = f"option view_size is {self.view_size}; wanted from {least} to {most} pixels"
             raise IsbenchError(message, setting="options")
-        if self.rounds < 0:
-            message = f"option rounds is {self.rounds}; wanted 0 or more"
+        if not 0 <= self.rounds <= _MOST_ROUNDS:
+            message = f"option rounds is {self.rounds}; wanted from 0 to {_MOST_ROUNDS}"
             raise IsbenchError(message, setting="options")
         if not 0 < self.threshold < 1:
             message = f"option threshold is {self.threshold}; wanted above 0 and below 1"
@@ -187,8 +189,7 @@ class FocusCut:
             found = yield from self._forward(views)
             for (one, patch), view, values in zip(live, views, found, strict=True):
                 assert one.scale is not None
-                one.patch = patch
-                one.found = resize_probabilities(values, (patch.side, patch.side))
+                one.patch, one.found = patch, values
                 one.scale = rescale(one.scale, view.mask, np.greater(values, self.threshold))
             state = self._merge(state, focused)
         return state
@@ -197,9 +198,8 @@ class FocusCut:
         """Return the state whose answer is, under patches, the mean of all points' last ones."""
         total, count = (np.zeros(state.mask.shape, np.float32) for _ in range(2))
         for one in focused:
-            if one.patch is not None:
-                one.patch.paste(one.found, total)
-                one.patch.paste(np.ones_like(one.found), count)
+            if (patch := one.patch) is not None:
+                patch.paste(resize_probabilities(one.found, (patch.side,) * 2), total, count)
         assert state.probability is not None
         probability = state.probability.copy()
         np.divide(total, count, out=probability, where=count > 0)

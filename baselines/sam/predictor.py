@@ -86,8 +86,9 @@ class Sam:
         with inference(self.runtime):
             pixels = draw_frame(image, frame, str(self.options["image_step"]))
             maps = self.networks["encoder"](pixels.to(self.runtime.device))
-        # in single precision, as NumPy has no bf16
-        return Encoded(tuple(x.float() for x in maps), frame)
+        # in single precision, as NumPy has no bf16, and in memory as `unpack` returns them:
+        # the decoder may round differently for another order or alignment of the numbers
+        return Encoded(tuple(x.float().contiguous() for x in maps), frame)
 
     def pack(self, encoded: Encoded) -> dict[str, NDArray[np.float32]]:
         """Return an encoded image as arrays by name, for the cache of encodings."""
@@ -97,7 +98,8 @@ class Sam:
         """Return the encoded image that was packed into these arrays."""
         maps = (torch.from_numpy(arrays[f"map{k}"]) for k in range(len(arrays)))
         frame = fit_frame((image.shape[0], image.shape[1]), self.square)
-        return Encoded(tuple(x.to(self.runtime.device) for x in maps), frame)
+        # copied on a CPU too, since PyTorch aligns its memory and NumPy does not
+        return Encoded(tuple(x.to(self.runtime.device, copy=True) for x in maps), frame)
 
     def start(self, encoded: Encoded, initial: Mask | None) -> State:
         """Return the state before the first click."""

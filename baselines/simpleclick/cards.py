@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from baselines.simpleclick.network import VIT_B, VIT_H, VIT_L, Sizes
 from baselines.simpleclick.predictor import OPTIONS, build_predictor, make_networks
+from isbench.nn.inference.cascade import CASCADE
 from isbench.types import File, ModelCard
 
 _PAGE = "https://github.com/uncbiag/SimpleClick"  # links to Google Drive
@@ -26,6 +27,7 @@ def _card(letter: str, word: str, sizes: Sizes) -> ModelCard:
         source="arXiv:2210.11006",
         licence="MIT",
         libraries={"torch": version("torch").partition("+")[0]},
+        added_options=CASCADE,
     )
 
 

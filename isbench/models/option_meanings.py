@@ -40,7 +40,7 @@ _MEANINGS: Mapping[str, str] = {
     "pseudo_radius": "radius of the disk of a pseudo click, in pixels of the input",
     "reach": "radius of the soft labels around a click, as a share of the longer side",
     "released": "the two networks and the quirks of the released code",
-    "rounds": "focus views after a click; 0: none",
+    "rounds": "rounds of focus views after a click; 0: none",
     "seed": "radius of the labels of a click, as a share of the longer side",
     "sequence_rate": "learning rate after an object",
     "sequence_share": "weight of the clicks in the loss after an object; the mask has the rest",

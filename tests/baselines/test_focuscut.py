@@ -144,10 +144,12 @@ def test_a_patch_is_a_square_of_the_padded_image(
         marks[click.row, click.col] = True
     inside = {(click.row, click.col) for click in patch.select(clicks)}
     assert inside == {(int(r), int(c)) for r, c in np.argwhere(patch.cut(marks))}
-    pasted = np.zeros(mask.shape, np.float32)
-    patch.paste(patch.cut(mask).astype(np.float32), pasted)
-    covered = np.zeros(mask.shape, np.float32)
-    patch.paste(np.ones((patch.side, patch.side), np.float32), covered)
+    pasted, covered = (np.zeros(mask.shape, np.float32) for _ in range(2))
+    patch.paste(patch.cut(mask).astype(np.float32), pasted, covered)
+    rows, cols = (slice(max(0, place - reach), place + reach + 1) for place in (row, col))
+    wanted = np.zeros(mask.shape, np.float32)
+    wanted[rows, cols] = 1
+    assert np.array_equal(covered, wanted)
     assert np.array_equal(pasted, mask * covered)
 
 

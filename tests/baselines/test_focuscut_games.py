@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tracemalloc import get_traced_memory, start, stop
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from baselines.focuscut.focus import FocusPoint
 from baselines.focuscut.network import FocusCutNetwork
 from baselines.focuscut.predictor import FocusCut, State
 from isbench.errors import IsbenchError
@@ -203,6 +205,22 @@ def test_a_long_game_is_played() -> None:
     assert len(play(make_predictor(32), clicks)[-1].focus) > 16
 
 
+def test_memory_does_not_grow_with_patches_larger_than_the_image() -> None:
+    side, points = 300, 12
+    image, blank = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), bool)
+    focus = tuple(FocusPoint(k, k, side) for k in range(points))
+    state = State(image, blank, answered=True, focus=focus)
+    turn = Turn(state, (Click(0, 0, True),))
+    start()
+    try:
+        make_predictor(16, rounds=1).predict([turn])
+        _, most = get_traced_memory()
+    finally:
+        stop()
+    whole = (2 * int(1.75 * side) + 1) ** 2 * np.dtype(np.float32).itemsize
+    assert most < points * whole / 2
+
+
 def test_a_network_that_answers_with_no_number_is_named() -> None:
     predictor = make_predictor(48, network=lambda *inputs: (inputs[1] * torch.nan,))
     with pytest.raises(ValueError, match="not a number"):
@@ -217,7 +235,8 @@ def test_the_predictor_keeps_the_contract() -> None:
     ("options", "said"),
     [
         ({"view_size": 8}, "option view_size is 8; wanted from 16 to 4096 pixels"),
-        ({"rounds": -1}, "option rounds is -1; wanted 0 or more"),
+        ({"rounds": -1}, "option rounds is -1; wanted from 0 to 10"),
+        ({"rounds": 11}, "option rounds is 11; wanted from 0 to 10"),
         ({"threshold": 0.0}, "option threshold is 0.0; wanted above 0 and below 1"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 pytest.importorskip("transformers")
@@ -237,6 +238,29 @@ def test_the_decoders_and_a_small_encoder_run_on_openvino(
             inputs = network.example_inputs((64, 64), 6)  # type: ignore[operator]
             for found, wanted in zip(accelerated(*inputs), network(*inputs), strict=True):
                 assert torch.allclose(found, wanted, atol=1e-4 * max(1, float(wanted.abs().max())))
+
+
+def test_an_encoding_from_the_cache_lies_in_memory_as_a_computed_one() -> None:
+    def encode(frame: Tensor) -> tuple[Tensor]:
+        (embedding,) = sam.encode_colours(frame)
+        return (embedding.contiguous(memory_format=torch.channels_last),)  # as networks return it
+
+    predictor, image = sam.make_predictor({"encoder": encode}), sam.draw_gradient()
+    encoded = predictor.begin(image)
+    arrays = {name: shift(array) for name, array in predictor.pack(encoded).items()}
+    for computed, read in zip(encoded.maps, predictor.unpack(arrays, image).maps, strict=True):
+        assert torch.equal(computed, read)
+        assert computed.stride() == read.stride()  # sums are rounded by the order of numbers,
+        assert computed.data_ptr() % 64 == read.data_ptr() % 64 == 0  # and by their alignment
+
+
+def shift(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the array in the order of its indices, at an address that is no multiple of 64."""
+    place = np.empty(array.size + 16, array.dtype)
+    start = next(k for k in range(16) if place[k:].ctypes.data % 64)
+    shifted = place[start : start + array.size].reshape(array.shape)
+    shifted[...] = array
+    return shifted
 
 
 @pytest.mark.slow

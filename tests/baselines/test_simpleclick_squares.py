@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from baselines.simpleclick.predictor import ZOOM
 from isbench.evaluation.spec import with_dataset_defaults
 from isbench.models.loading import load_model
+from isbench.nn.inference.cascade import Cascade
 from isbench.nn.inference.predictor import CropPredictor, InferenceConfig, answer_mask_guided
 from isbench.nn.inference.zoom_in import Box, Zoom, box_iou
 from isbench.testing import check_predictor
@@ -176,6 +177,25 @@ def test_a_game_is_that_of_a_plain_reading_of_the_rules(height: int, width: int,
         boxes.add(step.box)
     assert (0, height - 1, 0, width - 1) in boxes
     assert len(boxes) > 1
+
+
+def test_a_cascade_zooms_in_on_its_own_answer_to_the_first_click() -> None:
+    image, turn_clicks = make_gradient(400, 600), (Click(200, 300, True),)
+    plain, cascade = (
+        CropPredictor(
+            InferenceConfig(replace(ZOOM, target=112), cascade=Cascade(steps)),
+            partial(answer_mask_guided, probe),
+        )
+        for steps in (0, 1)
+    )
+    state = plain.start(plain.begin(image), None)
+    for box in (Box(0, 399, 0, 599), None):
+        wanted, state = plain.predict([Turn(state, turn_clicks)])[0]
+        assert box is None or state.box == box
+    mask, found = cascade.predict([Turn(cascade.start(plain.begin(image), None), turn_clicks)])[0]
+    assert found.box == state.box != Box(0, 399, 0, 599)
+    assert np.array_equal(mask, wanted)
+    assert torch.equal(found.probability, state.probability)
 
 
 def test_an_initial_mask_counts_as_an_answer() -> None:

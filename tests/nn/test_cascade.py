@@ -194,7 +194,7 @@ def test_a_cascade_keeps_the_contract_of_predictors() -> None:
 
 
 def test_every_card_of_the_family_takes_the_options() -> None:
-    family = ("ritm-", "csfpn-", "baseline-")
+    family = ("ritm-", "csfpn-", "baseline-", "simpleclick-")
     for name in model_names():
         if name.startswith(family):
             card = load_card(name)
