@@ -37,6 +37,8 @@ from isbench.types import (
     Turn,
 )
 
+_ADDRESS = " at 0x"  # in the text of an object that does not say what it is
+
 
 @dataclass(frozen=True)
 class CachedPredictor:
@@ -102,6 +104,8 @@ def check_packing(model: LoadedModel, predictor: Predictor) -> None:
         reason = "it learns from object to object"
     elif not digest_source(model.card):
         reason = "the source of its code cannot be read, so that a change would go unnoticed"
+    elif _ADDRESS in str(_describe_build(model.card.build)):
+        reason = "an argument of its builder has no text that says what it is (a __repr__)"
     else:
         return
     raise IsbenchError(

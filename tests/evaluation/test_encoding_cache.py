@@ -288,6 +288,15 @@ def test_a_model_that_learns_keeps_no_encodings(tmp_path: Path) -> None:
         run(card, DATA, RULES, out=tmp_path / "runs", cache=tmp_path / "cache")
 
 
+def test_a_builder_with_an_argument_that_cannot_be_told_from_others_keeps_no_encodings(
+    tmp_path: Path,
+) -> None:
+    card = replace(BASE.card, build=partial(build, {"sizes": object()}))
+    with pytest.raises(IsbenchError, match="an argument of its builder has no text that says what"):
+        run(card, DATA, RULES, out=tmp_path / "runs", cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(IsbenchError, match=r"cannot write .*choose another folder"):
