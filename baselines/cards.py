@@ -144,7 +144,7 @@ def _cdnet(depth: int, **more: Any) -> ModelCard:
         recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
-        licence="MIT",
+        licence="Apache-2.0 (the README of its authors says MIT)",
         version=_VERSION,
         libraries=_LIBRARIES,
         **more,

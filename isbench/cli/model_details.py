@@ -12,7 +12,7 @@ from isbench.evaluation import spec
 from isbench.models.known_weights import list_weights
 from isbench.models.option_meanings import find_meaning
 from isbench.models.registry import describe_missing_library
-from isbench.models.weights import RANDOM
+from isbench.models.weights import RANDOM, weights_folder
 from isbench.options import format_option
 from isbench.types import File, ModelCard, Scalar
 
@@ -96,7 +96,10 @@ def _describe_file(file: File) -> str:
     if file.urls:
         place = "\n  or ".join([f"downloaded from\n     {file.urls[0]}", *file.urls[1:]])
     else:
-        place = f"downloaded by hand from {file.page or 'its authors'}, then --weights FILE"
+        place = (
+            f"downloaded by hand from {file.page or 'its authors'}, then --weights FILE, or saved "
+            f"in {weights_folder()} to use the name"
+        )
     return f"{file.name}{size}, {place}"
 
 

@@ -13,7 +13,7 @@ from isbench.cli.progress import track_downloads
 from isbench.cli.streams import print_line
 from isbench.cli.usage import suggest_repetition
 from isbench.models.loading import load_model
-from isbench.models.registry import load_card, parse_options
+from isbench.models.registry import describe_restriction, load_card, parse_options
 from isbench.types import LoadedModel, ModelCard, Scalar
 
 
@@ -98,9 +98,8 @@ def load_with_progress(
     """Load a model and show the progress of downloads, notes, and what its licence forbids."""
     with track_downloads() as progress:
         model = load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
-    if card.restriction:
-        licence = f" ({card.licence})" if card.licence else ""
-        _print_note(f"note: {card.name}: {card.restriction}{licence}")
+    if restriction := describe_restriction(card):
+        _print_note(f"note: {restriction}")
     return model
 
 

@@ -115,6 +115,7 @@ def reproduce(
         raise unknown("format", form, FORMATS, "format")
     _check_plan(plan, check, measure, form)
     if plan:
+        _refuse("--plan", "it plays nothing", budget=(budget, "full"), workers=(workers, "auto"))
         with Reporter() as reporter:
             found = list_requirements(
                 name, names, results=results, data=data, measure=measure, watch=reporter
@@ -124,7 +125,12 @@ def reproduce(
     if check:
         if budget not in BUDGETS:
             raise unknown("budget", budget, BUDGETS, "budget")
-        _check_conflicts(names, workers)
+        _refuse(
+            "--check",
+            "it checks every table in one process",
+            table=(names, ()),
+            workers=(workers, "auto"),
+        )
         return _check_records(load_paper(name), results, budget, data)
     with Reporter() as reporter:
         done = reproduction.reproduce(
@@ -168,12 +174,15 @@ def _check_plan(plan: bool, check: bool, measure: bool, form: str) -> None:
             raise IsbenchError(f"{option} was given without --plan; add --plan, or leave it out")
 
 
-def _check_conflicts(names: Sequence[str], workers: str) -> None:
-    for option, given in (("--table", names), ("--workers", workers != "auto")):
-        if given:
+def _refuse(flag: str, reason: str, **options: tuple[object, object]) -> None:
+    """Raise IsbenchError for an option that a flag leaves without effect.
+
+    `options` are the given and the usual value by name.
+    """
+    for option, (given, usual) in options.items():
+        if given != usual:
             raise IsbenchError(
-                f"--check was given with {option}, but it checks every table in one process; "
-                f"leave {option} out"
+                f"{flag} was given with --{option}, but {reason}; leave --{option} out"
             )
 
 

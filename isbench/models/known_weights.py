@@ -94,16 +94,27 @@ def find_weights(card: ModelCard, digest: str) -> tuple[Path, ...]:
 
     Files of other cards with the same digest count too.
     """
-    cards = [card, *filter(None, map(_load_or_none, model_names()))]
-    files = {w.digest: w.path for one in cards for w in list_weights(one) if w.path is not None}
+    files, fault = _find_files(card)
+    for other in filter(None, map(_load_or_none, model_names())):
+        files |= _find_files(other)[0]  # a damaged file of another model costs this one nothing
     wanted = digest.split("+")
     missing = [part[:12] for part in wanted if part not in files]
+    if missing and fault is not None:
+        raise fault
     if missing:
         raise IsbenchError(
             f"weights {', '.join(missing)} of {card.name} are not available; wanted a bundled or "
             f"downloaded file: `isbench models {card.name}` says where published ones are"
         )
     return tuple(files[part] for part in wanted)
+
+
+def _find_files(card: ModelCard) -> tuple[dict[str, Path], IsbenchError | None]:
+    """Return the weight files of a card by sha256, or none and why they cannot be listed."""
+    try:
+        return {w.digest: w.path for w in list_weights(card) if w.path is not None}, None
+    except IsbenchError as error:
+        return {}, error
 
 
 def list_bundling_models() -> tuple[str, ...]:

@@ -23,7 +23,7 @@ _MEANINGS: Mapping[str, str] = {
     "hsgm": "propagation between high-level and low-level features",
     "image_rate": "learning rate within an object",
     "image_share": "weight of the clicks in the loss within an object; the mask has the rest",
-    "image_step": "how the image is resized for the encoder",
+    "image_step": "how the image is resized for the encoder: rclicks, official or transformers",
     "image_steps": "steps of the adaptation at a click",
     "iterations": "iterations of GrabCut after each click",
     "joined": "clicks are concatenated with the colours instead of entering after the stem",

@@ -111,7 +111,7 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
 
 
 def check_card(model: ModelCard) -> None:
-    """Raise IsbenchError for a card whose name, version or options cannot be recorded."""
+    """Raise IsbenchError for a card whose name, version, options or weights are ambiguous."""
     check_name_and_version(MODELS, model.name, model.version)
     for key, value in model.options.items():
         if not isinstance(key, str) or not is_recordable(value):
@@ -119,10 +119,23 @@ def check_card(model: ModelCard) -> None:
                 f"option {key} of {model.name} is {value!r}; wanted on or off, a finite number or "
                 "a string, so that it can be recorded"
             )
+    _check_weight_names(model)
     if unlisted := [key for key in model.added_options if key not in model.options]:
         raise IsbenchError(
             f"added option {unlisted[0]} of {model.name} is not one of its options; wanted it in "
             "both"
+        )
+
+
+def _check_weight_names(model: ModelCard) -> None:
+    if twice := set(model.bundled).intersection(model.weights):
+        raise IsbenchError(
+            f"weights {min(twice)} of {model.name} are both bundled and published; wanted two names"
+        )
+    if "random" in (*model.bundled, *model.weights):
+        raise IsbenchError(
+            f"weights of {model.name} are named 'random', which stands for an untrained network; "
+            "wanted another name"
         )
 
 
@@ -136,6 +149,14 @@ def describe_missing_library(card: ModelCard) -> str:
     """Return which library of a model is not installed and how to install it, "" if none is."""
     missing = next((name for name, version in card.libraries.items() if not version), None)
     return "" if missing is None else f"needs {describe_missing(missing, find_package(card))}"
+
+
+def describe_restriction(card: ModelCard) -> str:
+    """Return what the licence of a model does not allow, "" if it allows every use."""
+    if not card.restriction:
+        return ""
+    licence = f" ({card.licence})" if card.licence not in ("", card.restriction) else ""
+    return f"{card.name}: {card.restriction}{licence}"
 
 
 def find_package(card: ModelCard) -> str:

@@ -87,12 +87,17 @@ def describe_manual_download(file: File) -> str:
     return f"download {file.name}{size} by hand from {file.page or 'its authors'}"
 
 
+def suggest_download(card: ModelCard, name: str) -> str:
+    """Return a command that downloads weights, and plays one object with them."""
+    return f"`isbench run --model {card.name} --weights {name} --dataset sample --limit 1`"
+
+
 def make_mismatch_error(card: ModelCard, name: str, mismatch: str) -> IsbenchError:
     """Return the error for a downloaded file that is not the published one."""
     file = card.weights[name]
     remedy = f"{describe_manual_download(file)} again"
     if file.urls:
-        remedy = f"download it again with `isbench run --model {card.name} --weights {name}`"
+        remedy = f"download it again with {suggest_download(card, name)}"
     return IsbenchError(
         f"weights {name} of {card.name} in {weights_folder() / file.name} are not as published: "
         f"{mismatch}; delete the file and {remedy}"
@@ -102,9 +107,15 @@ def make_mismatch_error(card: ModelCard, name: str, mismatch: str) -> IsbenchErr
 def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
     """Return the local copy of published weights, downloaded if they have a mirror."""
     file = card.weights[name]
+    path = weights_folder() / file.name
+    if path.exists() and not path.is_file():
+        raise IsbenchError(
+            f"{path} is not a file, but the place of weights {name} of {card.name}; remove it, or "
+            "pass a file as `weights`",
+            setting=_REMEDY.setting,
+        )
     if file.urls:
         return fetch(file, weights_folder(), partial(progress, file), _REMEDY)
-    path = weights_folder() / file.name
     if not path.is_file():
         raise IsbenchError(
             f"weights {name} of {card.name} have no mirror: {describe_manual_download(file)}, then "

@@ -19,7 +19,7 @@ from isbench.models.registry import (
     model_names,
     parse_options,
 )
-from isbench.models.weights import describe_manual_download, weights_folder
+from isbench.models.weights import describe_manual_download, suggest_download, weights_folder
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
 
@@ -48,6 +48,13 @@ def find_candidate(row: Row) -> Candidate | None:
     if row.model not in model_names():
         return None
     return make_candidate(load_card(row.model), row)
+
+
+def explain_no_model(row: Row) -> str:
+    """Return why a row has no candidate."""
+    if not row.model:
+        return "the paper does not say which network this is"
+    return f"isbench has no model named {row.model}"
 
 
 def make_candidate(card: ModelCard, row: Row) -> Candidate:
@@ -90,7 +97,7 @@ def _explain_missing(card: ModelCard, row: Row) -> str:
         file = card.weights[row.weights]
         if not file.urls:
             return f"{describe_manual_download(file)} and save it in {weights_folder()}"
-        return f"`isbench run --model {card.name} --weights {row.weights}` downloads its weights"
+        return f"{suggest_download(card, row.weights)} downloads its weights"
     if not row.system:
         return f"weights {row.weights} do not come with isbench"
     return card.unreleased or "its weights were never released"

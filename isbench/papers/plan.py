@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from isbench.papers.candidates import Candidate
+from isbench.papers.candidates import Candidate, explain_no_model
 from isbench.papers.cells import Records
 from isbench.papers.rows import Question, Row
 from isbench.papers.run_selection import select_run
@@ -93,7 +93,7 @@ def _explain_models_left_out(records: Sequence[Records]) -> Iterator[str]:
     names_by_reason: dict[str, list[str]] = {}
     for records_of_table in records:
         for row, candidate in records_of_table.candidates.items():
-            missing = records_of_table.faults.get(row, "isbench has no such model")
+            missing = records_of_table.faults.get(row, explain_no_model(row))
             reason = missing if candidate is None else candidate.why_not
             names = names_by_reason.setdefault(reason, [])
             shown = row.name or row.system

@@ -17,6 +17,7 @@ from isbench.evaluation.runner import Silent, Watch
 from isbench.files.atomic import write_atomically
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
+from isbench.models.registry import describe_restriction
 from isbench.papers import all_tables, plan
 from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
@@ -112,6 +113,8 @@ def play_tasks(
             watch.note(f"left out: {error}")
             continue
         watch.note(f"{number} of {len(tasks)}: {model.name} on {task.dataset}")
+        if restriction := describe_restriction(model.card):
+            watch.note(restriction)
         dataset = load_dataset(task.dataset, data, task.limit)
         yield runner.run(model, dataset, task.rules, out=results, workers=workers, watch=watch)
 

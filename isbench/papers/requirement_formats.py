@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -66,7 +67,9 @@ def _list_facts(one: Requirement) -> Mapping[str, object]:
         "objects": one.objects,
         "clicks": one.clicks,
         "seconds_per_click": None if timing is None else round(timing.click, 4),
-        "seconds_per_image": None if timing is None else round(timing.image, 4),
+        "seconds_per_image": None
+        if timing is None or timing.image is None
+        else round(timing.image, 4),
         "measured_by": None if timing is None else timing.origin,
         "seconds": None if one.seconds is None else round(one.seconds, 1),
     }
@@ -146,11 +149,16 @@ def _format_time(seconds: float) -> str:
 def _summarise(requirements: Sequence[Requirement]) -> Iterator[str]:
     open_ones = [one for one in requirements if not one.runs]
     timed = [one.seconds for one in open_ones if one.seconds is not None]
-    ready = sum(one.state == "ready" for one in open_ones)
+    counts = Counter(one.state for one in requirements)
     yield (
-        f"{format_count(len(requirements), 'run')}: {len(requirements) - len(open_ones)} recorded, "
-        f"{ready} ready to play, {len(open_ones) - ready} lack something."
+        f"{format_count(len(requirements), 'run')}: {counts['measured']} recorded, "
+        f"{counts['ready']} ready to play, {counts['missing']} lack something."
     )
+    if counts["conflicting"]:
+        yield (
+            f"For {counts['conflicting']} more, several runs fit, so none counts: move all but one "
+            "of each out of the folder."
+        )
     absent = {one.dataset: None for one in open_ones for kind, _ in one.missing if kind == "data"}
     if absent:
         yield (

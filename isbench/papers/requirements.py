@@ -17,7 +17,7 @@ from isbench.metrics import image_of
 from isbench.models.registry import describe_missing_library
 from isbench.options import format_option
 from isbench.papers.all_tables import collect_records
-from isbench.papers.candidates import Candidate
+from isbench.papers.candidates import Candidate, explain_no_model
 from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
 from isbench.papers.registry import load_paper
@@ -77,10 +77,13 @@ class Requirement(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """Return the seconds of the run in one process, None if its parts are not known."""
+        """Return the seconds of the run in one process, None if its parts are not known.
+
+        Without the encoding of images if that was not timed.
+        """
         if self.timing is None or self.clicks is None or self.images is None:
             return None
-        return self.clicks * self.timing.click + self.images * self.timing.image
+        return self.clicks * self.timing.click + self.images * (self.timing.image or 0.0)
 
 
 def list_requirements(
@@ -187,18 +190,12 @@ def _count(dataset: str, records: Records) -> tuple[int | None, int | None]:
 def _list_missing(records: Records, row: Row, dataset: str, data: Path | None) -> Iterator[Missing]:
     candidate = records.candidates[row]
     if candidate is None:
-        yield Missing("model", records.faults.get(row, _explain_no_model(row)))
+        yield Missing("model", records.faults.get(row, explain_no_model(row)))
     elif candidate.why_not:
         library = describe_missing_library(candidate.card)
         yield Missing("library" if library else "weights", candidate.why_not)
     if find_folder(dataset, data) is None:
         yield Missing("data", f"`isbench data get {dataset}`")
-
-
-def _explain_no_model(row: Row) -> str:
-    if not row.model:
-        return "the paper does not say which network this is"
-    return f"isbench has no model named {row.model}"
 
 
 def format_command(arguments: Sequence[tuple[str, str]]) -> str:

@@ -34,22 +34,24 @@ class Timing(NamedTuple):
     """Seconds of a click and of an image's encoding, and where they were measured."""
 
     click: float
-    image: float  # 0 in recorded runs, which contain the time of clicks only
+    image: float | None  # None in recorded runs, which contain the time of clicks only
     origin: str
 
 
 def find_timing(runs: Iterable[Run], candidate: Candidate, dataset: str) -> Timing | None:
     """Return the mean seconds of a click in runs of this machine, None without such a run.
 
-    Runs with the candidate's options count, with any weights and any number of objects. Those on
-    the data set come first, and of several the one with the most clicks.
+    Runs with the candidate's options count that were computed as the command of a row computes
+    them, with any weights and any number of objects. Those on the data set come first, and of
+    several the one with the most clicks.
     """
     found = [run for run in runs if _is_timed_here(run) and _is_played_by(run, candidate)]
     if not found:
         return None
     run = max(found, key=lambda run: (run.spec.dataset == dataset, len(_list_seconds(run))))
-    origin = f"run {store.digest_of_path(run.path)} on {run.spec.dataset}"
-    return Timing(float(np.mean(_list_seconds(run))), 0.0, origin)
+    digest = store.digest_of_path(run.path)
+    origin = f"run {digest} on {run.spec.dataset}, without the encoding of images"
+    return Timing(float(np.mean(_list_seconds(run))), None, origin)
 
 
 def measure_timing(candidate: Candidate, note: Callable[[str], None]) -> Timing | None:
@@ -87,7 +89,12 @@ def _is_timed_here(run: Run) -> bool:
 
 
 def _is_played_by(run: Run, candidate: Candidate) -> bool:
-    if run.spec.model != candidate.card.name:
+    """Whether a run played the candidate as the command of its row does."""
+    spec = run.spec
+    settings = spec.backend is None or (
+        spec.backend.startswith("eager-") and (spec.precision, spec.threads) == ("fp32", 1)
+    )
+    if spec.model != candidate.card.name or not settings:
         return False
     try:
         options = candidate.options_on(run.spec.dataset)

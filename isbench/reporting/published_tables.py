@@ -1,7 +1,8 @@
 """Published figures in tables: by themselves, and as rows below the measured ones of a data set.
 
 A published row is in italics, says that it is published, and has its sources below the table. It is
-added only where it answers the same question: whole data set, metric and number of clicks.
+added only where it answers the same question: whole data set, protocol, metric and number of
+clicks.
 """
 
 from __future__ import annotations
@@ -108,6 +109,9 @@ def _describe(
         yield f"Sources differ on {', '.join(filter(None, key))}: {told}"
 
 
+_PRESET = "ritm-2021"  # the protocol that papers follow
+
+
 class _Question(NamedTuple):
     """The figure of a run that a published one can stand beside."""
 
@@ -189,7 +193,11 @@ def _find_fitting(
 ) -> Iterator[_Fitting]:
     """Yield the figures that answer what the runs of whole data sets answer."""
     records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
-    played = {(row["dataset"], int(row["budget"])) for row in records if pd.isna(row["limit"])}
+    played = {
+        (row["dataset"], int(row["budget"]))
+        for row in records
+        if pd.isna(row["limit"]) and row["preset"] == _PRESET
+    }
     names = {metric.key: metric.name for metric in metrics}
     for figure in figures:
         question = _find_question(figure.metric)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from isbench.models.option_meanings import find_meaning
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import describe_restriction, load_card, model_names
 from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -95,3 +96,6 @@ def test_what_a_licence_does_not_allow_is_said_before_a_run(
     words = ("--clicks", "3,3,+", "--out", tmp_path / "mask.png")
     code, _, said = isbench("predict", image, "--model", "restricted", *words)
     assert (code, said) == (0, "isbench: note: restricted: research only (its own)\n")
+    restricted = load_card("restricted")
+    same = replace(restricted, licence=restricted.restriction)
+    assert describe_restriction(same) == "restricted: research only"

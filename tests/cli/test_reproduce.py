@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from isbench.datasets import load_dataset
 from isbench.evaluation import replay, runner
 from isbench.evaluation.replay_check import Depth
+from isbench.models.registry import load_card
 from isbench.papers import candidates, plan, record_check, reproduction
 from isbench.papers.cells import Records
 from isbench.papers.registry import load_paper
@@ -74,6 +76,22 @@ def test_a_small_budget_plays_a_few_objects_and_then_nothing_more(tmp_path: Path
     model = replay.model_from_spec(run.spec, {run.spec.model: card})
     games = record_check.replay_run(run, model, dataset, depth)
     assert list(record_check.judge_games(run, games, depth, True)) == []
+
+
+def test_what_a_licence_does_not_allow_is_said_before_a_table_is_completed(tmp_path: Path) -> None:
+    card, (row,) = (
+        replace(load_card("nearest"), restriction="research only"),
+        project_rows("nearest"),
+    )
+    task = plan.Task(candidates.make_candidate(card, row), "sample", Rules(1), limit=1)
+    said: list[str] = []
+
+    class Notes(runner.Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    list(reproduction.play_tasks([task], tmp_path, watch=Notes()))
+    assert said[:2] == ["1 of 1: nearest on sample", "nearest: research only (MIT)"]
 
 
 @pytest.mark.slow

@@ -193,7 +193,9 @@ def test_what_cannot_be_played_is_named_with_the_reason() -> None:
         [Records(TABLE1, rows, [])], lambda name: name not in ("sbd", "coco-mval")
     ).left_out
     assert any(note.startswith("coco-mval, sbd: the data are not here") for note in left_out)
-    assert any("no-such-model (SBD)" in note and "no such model" in note for note in left_out)
+    assert any(
+        "no-such-model (SBD)" in note and "isbench has no model named" in note for note in left_out
+    )
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 from isbench.errors import IsbenchError, PredictorError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card, model_names, parse_options
+from isbench.models.registry import check_card, load_card, model_names, parse_options
 from isbench.testing import check_predictor
-from isbench.types import Image, ModelCard, Prediction, Turn
+from isbench.types import File, Image, ModelCard, Prediction, Turn
 from tests.support import toys
 from tests.support.models import mark_heavy
 
@@ -149,6 +150,20 @@ def test_a_model_that_refuses_its_options_says_so() -> None:
 def test_a_name_that_is_no_model_is_refused(name: str, said: str) -> None:
     with pytest.raises(IsbenchError, match=said):
         load_card(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"weights": {"pack": File("a.pth")}}, "weights pack of twice are both bundled and"),
+        ({"weights": {"random": File("a.pth")}}, "which stands for an untrained network"),
+        ({"bundled": {"random": Path("a.pth")}}, "which stands for an untrained network"),
+    ],
+)
+def test_weights_of_two_meanings_are_refused(changes: dict[str, Any], said: str) -> None:
+    card = replace(load_card("ritm-mini"), name="twice", **changes)
+    with pytest.raises(IsbenchError, match=said):
+        check_card(card)
 
 
 def test_an_adaptive_model_is_checked_by_playing_twice() -> None:

@@ -80,6 +80,13 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
             load_checkpoint([head()], tmp_path / name)
 
 
+def test_a_web_page_saved_as_weights_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    path.write_text("\n<!DOCTYPE html><html><body>This file is too large to scan.</body></html>")
+    with pytest.raises(IsbenchError, match="are a web page: delete the file, and download what"):
+        load_checkpoint([head()], path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_truncated_file_is_refused(tmp_path: Path, share: float, suffix: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from isbench.errors import IsbenchError
-from isbench.models import weights
+from isbench.models import known_weights, weights
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.nn.runtime import openvino
@@ -84,6 +84,32 @@ def test_a_file_without_a_mirror_is_asked_for_and_found_by_name_once_it_is_saved
     (tmp_path / "bs.pth").write_bytes(b"something else")
     with pytest.raises(IsbenchError, match="not as published: it has 14 bytes, wanted"):
         weights.load_weights(card, "bs")
+
+
+@pytest.mark.parametrize(
+    "file", [File("bs.pth"), File("bs.pth", ("http://127.0.0.1:1/bs.pth",))], ids=["hand", "mirror"]
+)
+def test_a_folder_in_the_place_of_weights_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File
+) -> None:
+    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    (tmp_path / "bs.pth").mkdir()
+    card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
+    with pytest.raises(IsbenchError, match=r"bs\.pth is not a file, but the place of weights bs"):
+        weights.load_weights(card, "bs")
+
+
+def test_damaged_weights_of_another_model_do_not_hide_those_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_weights, "weights_folder", lambda: tmp_path)
+    card, other = load_card("ritm-mini"), load_card("ritm-hrnet18")
+    damaged = next(file for file in other.weights.values() if file.size is not None)
+    (tmp_path / damaged.name).write_bytes(b"not it")
+    (pack, *_) = known_weights.list_weights(card)
+    assert known_weights.find_weights(card, pack.digest) == (pack.path,)
+    with pytest.raises(IsbenchError, match="not as published"):  # its own may be what was wanted
+        known_weights.find_weights(other, "ab" * 32)
 
 
 def test_a_file_of_weights_is_hashed_into_the_record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from isbench.cli.run import run
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import Silent
 from isbench.models import weights
@@ -81,6 +83,23 @@ def test_weights_without_a_mirror_say_the_file_its_page_and_where_to_save_it() -
     assert str(weights.weights_folder()) in said
 
 
+def test_the_command_that_downloads_weights_has_all_that_a_run_needs() -> None:
+    file = File("r101.pth", ("http://127.0.0.1:1/r101.pth",))
+    card = replace(load_card("ritm-r101"), weights={"sbd": file})
+    command = re.findall("`(.*?)`", make_candidate(card, RITM).why_not)[0]
+    words = shlex.split(command)[2:]
+    with run.make_context("run", words) as context:
+        assert context.params["names"] == ("sample",)
+        assert context.params["weights"] == "sbd"
+
+
+def test_runs_of_which_none_counts_are_not_called_recorded(tmp_path: Path) -> None:
+    (one, *_) = list_requirements(PAPER, results=tmp_path)
+    text = FORMATS["text"]([one._replace(runs=("a" * 12, "b" * 12)), one._replace(runs=("c",))])
+    assert "2 runs: 1 recorded, 0 ready to play, 0 lack something." in text
+    assert "For 1 more, several runs fit, so none counts" in text
+
+
 def test_the_sixteen_rows_of_table_1_are_asked_on_every_data_set(tmp_path: Path) -> None:
     found = [one for one in list_requirements(None, ["1"], results=tmp_path) if one.row.system]
     assert len({one.row for one in found}) == 16
@@ -102,16 +121,20 @@ def candidate_of(model: str, **options: str) -> Candidate:
 
 
 def test_a_run_of_this_machine_tells_the_time_and_one_of_another_does_not(tmp_path: Path) -> None:
-    run = record_network_run(tmp_path)
+    played = record_network_run(tmp_path)
     ours = candidate_of("ritm-mini", flip="off", longest_side="64")
-    found = find_timing([run], ours, "davis")
+    found = find_timing([played], ours, "davis")
     assert found is not None
-    seconds = [one for times in run.seconds.values() for one in times]
+    seconds = [one for times in played.seconds.values() for one in times]
     assert found.click == pytest.approx(sum(seconds) / len(seconds))
-    assert store.digest_of_path(run.path) in found.origin
-    elsewhere = replace(run, meta=tuple({**one, "processor": "another"} for one in run.meta))
+    assert store.digest_of_path(played.path) in found.origin
+    elsewhere = replace(played, meta=tuple({**one, "processor": "another"} for one in played.meta))
     assert find_timing([elsewhere], ours, "davis") is None
-    assert find_timing([run], candidate_of("ritm-mini"), "davis") is None  # with other options
+    assert find_timing([played], candidate_of("ritm-mini"), "davis") is None  # with other options
+    assert found.image is None  # it is not recorded
+    for other in ({"backend": "openvino-cpu"}, {"precision": "bf16"}, {"threads": 2}):
+        differing = replace(played, spec=replace(played.spec, **other))
+        assert find_timing([differing], ours, "davis") is None
 
 
 class Notes(Silent):
@@ -130,6 +153,7 @@ def test_measuring_plays_each_model_and_leaves_unplayable_ones_blank(tmp_path: P
     timing = of_row(found, NEAREST).timing
     assert timing is not None
     assert timing.click > 0
+    assert timing.image is not None
     assert of_row(found, NEAREST).seconds == 32 * timing.click + 7 * timing.image
     assert of_row(found, UNKNOWN).seconds is None
     assert store.find(tmp_path) == []
@@ -166,6 +190,9 @@ def test_a_plan_is_printed_and_nothing_is_written(isbench: Isbench, tmp_path: Pa
     [
         (("--plan", "--check"), "--plan was given with --check"),
         (("--measure",), "--measure was given without --plan"),
+        (("--plan", "--budget", "ci"), "--plan was given with --budget"),
+        (("--plan", "--workers", "2"), "--plan was given with --workers"),
+        (("--check", "--table", "1"), "--check was given with --table"),
         (("--format", "csv"), "--format was given without --plan"),
         (("--plan", "--format", "jsn"), "did you mean json?"),
         (("--plan", "--table", "7"), "no table of csfpn named '7'"),

@@ -77,6 +77,8 @@ def test_only_figures_that_answer_the_same_question_are_added(played: Run, tmp_p
     some = run(toys.card, part, Rules(20, 1.01), out=tmp_path / "part")
     assert make([some]).italic == ()  # published figures are on whole data sets
     assert make([played], view="iou").italic == ()
+    strict = replace(played, spec=replace(played.spec, preset="strict"))
+    assert make([strict]).italic == ()  # papers follow another protocol
 
 
 def test_papers_layout_has_a_published_row_per_system(played: Run) -> None:

@@ -95,15 +95,22 @@ def _read(path: Path) -> Any:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # torch warns about what it then rejects
             return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise IsbenchError(
-            f"weights {path} contain more than tensors and plain values (not executed), or are "
-            "damaged: ask the author for a file of tensors, or delete it and download it again"
-        ) from error
     except Exception as error:  # the readers raise many types for a damaged file
-        raise IsbenchError(
-            f"weights {path} are damaged or not a checkpoint; delete the file and download it again"
-        ) from error
+        raise IsbenchError(f"weights {path} {_describe_fault(path, error)}") from error
+
+
+def _describe_fault(path: Path, error: Exception) -> str:
+    """Return what is wrong with a file that cannot be read, and the remedy."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):  # such as a page that asks for consent
+        return "are a web page: delete the file, and download what the page links"
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            "contain more than tensors and plain values (not executed), or are damaged: ask the "
+            "author for a file of tensors, or delete it and download it again"
+        )
+    return "are damaged or not a checkpoint; delete the file and download it again"
 
 
 def _is_safetensors(path: Path) -> bool:
