@@ -71,7 +71,7 @@ def answer_clicks(model: LoadedModel) -> tuple[Mask, Any]:
 
 def find_probability(state: Any) -> NDArray[np.float32]:
     """Return the probabilities that a state keeps, or those of its logits."""
-    kept = getattr(state, "probability", None)
+    kept = getattr(getattr(state, "last", state), "probability", None)
     return np.asarray(torch.sigmoid(state.answer) if kept is None else kept)
 
 
