@@ -24,13 +24,12 @@ from tests.support.fbrs import (
     STAND_INS,
     build_stand_in,
     compute_features,
-    draw_gradient,
     list_clicks,
-    load_image,
     play,
     read_golden,
     sample_grid,
 )
+from tests.support.official_games import draw_gradient, load_image
 from tests.support.synthetic import fill_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -24,6 +24,7 @@ from isbench.storage.masks import decode_rle
 from isbench.types import Click, Image, Rules, Sample
 from tests.nn.test_nn import probe
 from tests.support.focalclick import build, play_clicks
+from tests.support.official_games import draw_gradient
 from tests.support.synthetic import fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "games"
@@ -39,18 +40,11 @@ def read(name: str) -> Any:
     return json.loads((GOLDEN / f"focalclick_{name}.json").read_text())
 
 
-def make_gradient() -> Image:
-    rows, cols = np.mgrid[:180, :240]
-    disk = (rows - 90) ** 2 + (cols - 130) ** 2 <= 2500
-    layers = [255 * cols // 239, 255 * rows // 179, np.where(disk, 220, 40)]
-    return np.stack(layers, axis=2).astype(np.uint8)
-
-
 @pytest.fixture
 def image(name: str, request: pytest.FixtureRequest) -> Image:
     """Return the image of a game."""
     if name == "gradient":
-        return make_gradient()
+        return draw_gradient()
     read_image = cv2.imread(str(request.getfixturevalue("real_data") / FILES[name]))
     assert read_image is not None
     return np.ascontiguousarray(read_image[:, :, ::-1])
@@ -149,7 +143,7 @@ def test_the_networks_play_as_the_published_ones(file: str, name: str, image: Im
 
 
 def test_a_correction_adds_to_the_given_mask_or_removes_from_it() -> None:
-    image, none = make_gradient(), np.zeros((180, 240), bool)
+    image, none = draw_gradient(), np.zeros((180, 240), bool)
     truth, given = image[:, :, 2] == 220, none.copy()
     given[40:100, 60:150] = True
     sample = Sample("disk#1", image, truth, none, given)

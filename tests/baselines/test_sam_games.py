@@ -24,6 +24,7 @@ from baselines.sam.predictor import OPTIONS, State, check_options, choose_decode
 from isbench.errors import IsbenchError
 from isbench.types import Click, Image, Turn
 from tests.support import sam
+from tests.support.official_games import draw_gradient
 
 GAMES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "games" / "sam_standin_encoder.json").read_text()
@@ -88,7 +89,7 @@ def find_game(image: str) -> dict[str, Any]:
 
 
 def test_a_game_is_that_of_the_official_sam(networks: dict[str, Any]) -> None:
-    check_game(find_game("gradient"), sam.draw_gradient(), networks)
+    check_game(find_game("gradient"), draw_gradient(), networks)
 
 
 @pytest.mark.slow
@@ -177,7 +178,7 @@ def test_the_mask_with_the_best_score_is_the_answer() -> None:
     maps = [torch.full((1, 1, 256, 256), value) for value in (-1.0, 1.0, -2.0)]
     fake = fake_networks(maps, [0.1, 0.9, 0.5])
     predictor = sam.make_predictor(fake)
-    state = predictor.start(predictor.begin(sam.draw_gradient()), None)
+    state = predictor.start(predictor.begin(draw_gradient()), None)
     ((mask, state),) = predictor.predict([Turn(state, (POSITIVE,))])
     assert mask.all()
     assert torch.equal(state.answer, maps[1])
@@ -191,7 +192,7 @@ def test_sam_2_is_fed_logits_within_its_bound() -> None:
     fake = fake_networks([answer], [0.5])
     for kind, bound in (("sam2", 32.0), ("sam", 100.0)):
         predictor = sam.make_predictor(fake, kind)
-        state = predictor.start(predictor.begin(sam.draw_gradient()), None)
+        state = predictor.start(predictor.begin(draw_gradient()), None)
         ((_, state),) = predictor.predict([Turn(state, (POSITIVE,))])
         ((_, _),) = predictor.predict([Turn(state, (POSITIVE, POSITIVE))])
         *_, mask, given = fake["prompts"][-1]
@@ -207,7 +208,7 @@ def test_points_are_in_the_order_of_time_and_in_the_frame() -> None:
         ("sam2", [[20 * 1024 / 240, 10 * 1024 / 180], [120 * 1024 / 240, 90 * 1024 / 180]]),
     ):
         predictor = sam.make_predictor(fake, kind)
-        state = predictor.start(predictor.begin(sam.draw_gradient()), None)
+        state = predictor.start(predictor.begin(draw_gradient()), None)
         predictor.predict([Turn(state, clicks)])
         _, points, labels, *_ = fake["prompts"][-1]
         assert points[0].tolist() == [pytest.approx(point, rel=1e-6) for point in wanted]
@@ -216,14 +217,14 @@ def test_points_are_in_the_order_of_time_and_in_the_frame() -> None:
 
 def test_states_share_the_encoded_image() -> None:
     predictor = sam.make_predictor(fake_networks([torch.zeros(1, 1, 256, 256)], [0.5]))
-    encoded = predictor.begin(sam.draw_gradient())
+    encoded = predictor.begin(draw_gradient())
     first, second = (predictor.start(encoded, None) for _ in range(2))
     ((_, after),) = predictor.predict([Turn(first, (POSITIVE,))])
     assert first.encoded is second.encoded is after.encoded is encoded
 
 
 def test_an_encoded_image_is_the_same_after_it_was_packed() -> None:
-    predictor, image = sam.make_predictor({"encoder": sam.encode_colours}), sam.draw_gradient()
+    predictor, image = sam.make_predictor({"encoder": sam.encode_colours}), draw_gradient()
     encoded = predictor.begin(image)
     again = predictor.unpack(predictor.pack(encoded), image)
     assert again.frame == encoded.frame
@@ -232,7 +233,7 @@ def test_an_encoded_image_is_the_same_after_it_was_packed() -> None:
 
 def test_logits_that_are_not_numbers_are_refused() -> None:
     predictor = sam.make_predictor(fake_networks([torch.full((1, 1, 256, 256), np.nan)], [0.5]))
-    state = predictor.start(predictor.begin(sam.draw_gradient()), None)
+    state = predictor.start(predictor.begin(draw_gradient()), None)
     with pytest.raises(ValueError, match="not a number"):
         predictor.predict([Turn(state, (POSITIVE,))])
 
@@ -315,7 +316,7 @@ def test_the_same_turn_is_answered_the_same_alone_and_among_others(
     networks: dict[str, Any],
 ) -> None:
     predictor = sam.make_predictor(networks)
-    state = predictor.start(predictor.begin(sam.draw_gradient()), None)
+    state = predictor.start(predictor.begin(draw_gradient()), None)
     turns = [Turn(state, (POSITIVE,)), Turn(state, (POSITIVE, Click(90, 120, True)))]
     for answer, turn in zip(predictor.predict(turns), turns, strict=True):
         (alone,) = predictor.predict([turn])

@@ -6,18 +6,15 @@ The recipes of the games, and of the stand-ins, came with the golden files.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.fbrs.predictor import ZOOM, FbrsPredictor, FbrsState
-from isbench.datasets.image_io import read_image
 from isbench.nn.inference.predictor import InferenceConfig
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import Computed
@@ -25,34 +22,11 @@ from isbench.types import Click, Image, Mask, Runtime, Turn
 
 GAMES = Path(__file__).parents[1] / "golden" / "games"
 GRADIENTS = Runtime(gradients=True)
-FILES = {"GrabCut/106024": "GrabCut/data_GT/106024.jpg", "DAVIS/000": "DAVIS/img/000.jpg"}
 
 
 def read_golden(name: str) -> Any:
     """Return a golden file of games."""
     return json.loads((GAMES / f"{name}.json").read_text())
-
-
-def draw_gradient() -> Image:
-    """Return the (180, 240, 3) image of the games that need no data set."""
-    row, col = np.mgrid[:180, :240]
-    blue = np.where((row - 90) ** 2 + (col - 130) ** 2 <= 2500, 220, 40)
-    return np.stack([255 * col // 239, 255 * row // 179, blue], axis=-1).astype(np.uint8)
-
-
-def load_image(game: Mapping[str, Any], data: Path | None = None) -> Image:
-    """Return the image of a game, checked; all but the gradient are in the folder `data`."""
-    place, _, cut = game["image"].partition("@")
-    if place == "gradient":
-        image = draw_gradient()
-    else:
-        assert data is not None
-        image = read_image(data / FILES[place])
-    if cut:
-        top, bottom, left, right = map(int, cut.split(","))
-        image = np.ascontiguousarray(image[top:bottom, left:right])
-    assert zlib.crc32(image.tobytes()) == game["rgb_crc32"], "another JPEG decoder"
-    return image
 
 
 def compute_features(image: Tensor, clicks: Tensor) -> tuple[Tensor]:

@@ -36,14 +36,19 @@ def find_game(name: str, image: str) -> dict[str, Any]:
     return found
 
 
+def draw_gradient() -> Image:
+    """Return the (180, 240, 3) image of the games that need no data set."""
+    rows, cols = np.mgrid[:180, :240]
+    disk = (rows - 90) ** 2 + (cols - 130) ** 2 <= 2500
+    layers = [255 * cols // 239, 255 * rows // 179, np.where(disk, 220, 40)]
+    return np.stack(layers, -1).astype(np.uint8)
+
+
 def load_image(game: dict[str, Any], data: Path | None = None) -> Image:
     """Return the image of a game, which must be the official one; `data` holds real images."""
     name, _, crop = game["image"].partition("@")
     if name == GRADIENT:
-        rows, cols = np.mgrid[:180, :240]
-        disk = (rows - 90) ** 2 + (cols - 130) ** 2 <= 2500
-        layers = [255 * cols // 239, 255 * rows // 179, np.where(disk, 220, 40)]
-        image = np.stack(layers, -1).astype(np.uint8)
+        image = draw_gradient()
     else:
         assert data is not None
         folder, _, stem = name.partition("/")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +14,7 @@ from baselines.sam.keys import HQ_SAM, SAM, SAM2, Layout, name_officially
 from baselines.sam.network import Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import Hiera, make_sam2
 from baselines.sam.predictor import OPTIONS, SAM2_BOUND, Sam
-from isbench.types import Image, Runtime, Scalar
+from isbench.types import Runtime, Scalar
 from tests.support.synthetic import fill_state, make_weyl
 
 VIT = Vit(32, 2, 1, (1,))
@@ -73,11 +72,3 @@ def encode_colours(frame: Tensor) -> tuple[Tensor]:
     means, channels = F.avg_pool2d(frame, 16), torch.arange(256)
     slope, shift = (torch.tensor(make_weyl(256, k)).float()[:, None, None] for k in (1, 2))
     return (torch.tanh(1.5 * slope * means[:, channels % 3] + shift),)
-
-
-def draw_gradient() -> Image:
-    """Return the (180, 240, 3) image `gradient` of the golden games."""
-    rows, cols = np.mgrid[:180, :240]
-    disk = (rows - 90) ** 2 + (cols - 130) ** 2 <= 2500
-    colours = [255 * cols // 239, 255 * rows // 179, np.where(disk, 220, 40)]
-    return np.stack(colours, axis=-1).astype(np.uint8)
