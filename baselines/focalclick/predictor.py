@@ -156,7 +156,8 @@ def _find_merged(before: Mask, changes: Mask, click: Click) -> Mask:
 
     A change may be part addition, part removal; a click on the mask removes, any other one adds.
     """
-    return changes & find_component(changes, click) & (before == before[click.row, click.col])
+    same_kind: Mask = before == before[click.row, click.col]
+    return changes & find_component(changes, click) & same_kind
 
 
 def _crop_inputs(
