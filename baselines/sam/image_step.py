@@ -89,10 +89,8 @@ def shrink(mask: Mask, frame: Frame) -> Tensor:
     inside = F.interpolate(values, size=frame.inside, mode="bilinear", antialias=True)
     rows, cols = frame.inside
     both = torch.cat([inside, torch.ones_like(inside)], dim=1)
-    covered, image = F.avg_pool2d(
-        F.pad(both, (0, FRAME - cols, 0, FRAME - rows)), FRAME // MASK
-    ).split(1, dim=1)
-    share = covered / image.clamp(min=1 / FRAME)
+    pooled = F.avg_pool2d(F.pad(both, (0, FRAME - cols, 0, FRAME - rows)), FRAME // MASK)
+    share = pooled[:, :1] / pooled[:, 1:].clamp(min=1 / FRAME)  # a cell has 1/16 of it or more
     return _CERTAIN * (2 * share - 1)
 
 
