@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from baselines.sam.network import VIT_B, VIT_H, VIT_L, Vit, make_hq_sam, make_sam
@@ -11,11 +12,16 @@ from baselines.sam.network2 import BASE_PLUS, LARGE, SMALL, TINY, Hiera, make_sa
 from baselines.sam.predictor import OPTIONS, build_hq_sam, build_sam, build_sam2
 from isbench.types import File, ModelCard
 
-try:
-    _TRANSFORMERS = version("transformers")
-except PackageNotFoundError:  # optional: without it the models are listed, but cannot be played
-    _TRANSFORMERS = ""
-_LIBRARIES = {"torch": version("torch").partition("+")[0], "transformers": _TRANSFORMERS}
+
+def _find_version() -> str:
+    """Return the version of transformers, "" if there is none: then no model can be played."""
+    try:
+        return version("transformers") if find_spec("transformers") else ""
+    except PackageNotFoundError:  # a folder of that name
+        return ""
+
+
+_LIBRARIES = {"torch": version("torch").partition("+")[0], "transformers": _find_version()}
 _SERVER = "https://dl.fbaipublicfiles.com"
 
 

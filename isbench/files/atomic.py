@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: bytes, remedy: Remedy = REMEDY) -> None:
 
 def write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> IsbenchError:
     """Return the error for a file or folder that cannot be written."""
-    if isinstance(error, IsADirectoryError):
+    if isinstance(error, IsADirectoryError) and path.is_dir():
         return IsbenchError(f"cannot write {path}: it is a folder; wanted the name of a file")
     message = f"cannot write {path}: {error.strerror or error}; {remedy.text}"
     return IsbenchError(message, setting=remedy.setting)

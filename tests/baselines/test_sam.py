@@ -33,6 +33,7 @@ from isbench.testing import check_predictor
 from isbench.types import Click, Turn
 from tests.nn.test_nn import check, golden
 from tests.support import sam
+from tests.support.official_games import draw_gradient
 from tests.support.synthetic import picture
 
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
@@ -245,7 +246,7 @@ def test_an_encoding_from_the_cache_lies_in_memory_as_a_computed_one() -> None:
         (embedding,) = sam.encode_colours(frame)
         return (embedding.contiguous(memory_format=torch.channels_last),)  # as networks return it
 
-    predictor, image = sam.make_predictor({"encoder": encode}), sam.draw_gradient()
+    predictor, image = sam.make_predictor({"encoder": encode}), draw_gradient()
     encoded = predictor.begin(image)
     arrays = {name: shift(array) for name, array in predictor.pack(encoded).items()}
     for computed, read in zip(encoded.maps, predictor.unpack(arrays, image).maps, strict=True):

@@ -77,7 +77,7 @@ def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
     assert "csfpn-mini matches 5 runs; wanted one" in said
     listed = said.split(": ")[-1].split("; ")
     assert len(listed) == 5
-    assert listed[4].startswith("f31f8d4a9567 csfpn-mini, ablation-hsgm weights, no G2L on davis")
+    assert listed[4].startswith("7633ddef0e9c csfpn-mini, ablation-hsgm weights, no G2L on davis")
     for words, told in (
         (["nearest", "grabcut", "--dataset", "daviss"], "did you mean davis? (--dataset)"),
         (["nearst", "grabcut"], "did you mean nearest?"),

@@ -38,10 +38,10 @@ def test_committed_runs_have_short_names() -> None:
     names = dict(
         zip([store.digest_of_path(run.path) for run in runs], make_labels(runs), strict=True)
     )
-    assert names["1984b689a025"] == "csfpn-mini"
-    assert names["44b82f994c63"] == "csfpn-mini, 100 clicks"
-    assert names["f31f8d4a9567"] == "csfpn-mini, ablation-hsgm weights, no G2L"
-    assert names["538f24e9f425"] == "ritm-mini, ablation-bs weights"
+    assert names["26dfcf756327"] == "csfpn-mini"
+    assert names["67405894c6e0"] == "csfpn-mini, 100 clicks"
+    assert names["7633ddef0e9c"] == "csfpn-mini, ablation-hsgm weights, no G2L"
+    assert names["9fb75e52ad40"] == "ritm-mini, ablation-bs weights"
     assert names["867640f26b54"] == "nearest"
     assert max(map(len, names.values())) < 45
     assert not any("=" in name or "None" in name for name in names.values())

@@ -273,7 +273,7 @@ def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
     kept = choose_newest(runs).runs
     assert len({run.spec.model for run in kept}) == len(kept) == 6
     assert {run.spec.rules.stop_iou for run in kept if run.spec.model == "csfpn-mini"} == {1.01}
-    named = ["2cdd", "a7917be1fbb7"]
+    named = ["57ab", "6e417faeac22"]
     assert len(choose_newest(runs, named).runs) == 8
     later = replace(runs[1], meta=({"started": "2030-01-01"},))
     same = replace(later, path=Path("x-ffffffffffff.jsonl.gz"), meta=({"started": "2020-01-01"},))
