@@ -14,7 +14,6 @@ from isbench.evaluation.runner import Silent, run
 from isbench.models.registry import load_card, model_names
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.types import Rules
-from tests.support.models import mark_heavy
 from tests.support.networks import eager
 
 NETWORKS = [
@@ -27,7 +26,8 @@ ONE_CLICK = ("adaptation-r101", "fbrs-r101", "sam-vit-h", "sam-hq-vit-h", "simpl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", mark_heavy(NETWORKS))
+@pytest.mark.huge
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_plays_real_objects(name: str, real_data: Path, tmp_path: Path) -> None:
     count = 1 if name in ONE_CLICK else 2
     dataset = load_dataset("grabcut", real_data, limit=count)

@@ -22,6 +22,15 @@ HUGE = (
     *(f"{system}-vit-{size}" for system in ("sam", "sam-hq", "simpleclick") for size in "lh"),
     *(f"sam2.1-hiera-{size}" for size in ("small", "base-plus", "large")),
 )
+# deeper networks of the same code as another heavy one
+DEEPER = (
+    "adaptation-r101",
+    "fbrs-hrnet32",
+    "fbrs-r101",
+    "fcanet-res2net101",
+    "focalclick-hrnet32-s2",
+    "focuscut-r101",
+)
 
 
 def mark_heavy(names: Iterable[str]) -> list[Any]:
@@ -31,4 +40,4 @@ def mark_heavy(names: Iterable[str]) -> list[Any]:
 
 def _choose_marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
     slow = (pytest.mark.slow,) if name.startswith(HEAVY) else ()
-    return (*slow, pytest.mark.huge) if name in HUGE else slow
+    return (*slow, pytest.mark.huge) if name in (*HUGE, *DEEPER) else slow
