@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isbench.nn.inference.passes import HostRequest, Requests
+from isbench.nn.inference.passes import HostRequest, Requests, refuse_nan
 from isbench.types import Image, Mask
 
 Map = NDArray[np.float32]  # (H, W) probabilities
@@ -69,6 +69,5 @@ def copy_probabilities(logits: Tensor) -> Requests[list[Map]]:
     """
     probabilities = torch.sigmoid(logits.float())
     found: list[Map] = yield HostRequest(tuple(probabilities[:, 0]))
-    if any(np.isnan(one).any() for one in found):
-        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
+    refuse_nan(any(np.isnan(one).any() for one in found))
     return found

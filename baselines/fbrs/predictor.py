@@ -36,6 +36,7 @@ from isbench.nn.inference.predictor import (
     InferenceConfig,
     Picture,
     State,
+    average_mirrored,
     choose_crop,
     conclude,
     make_config,
@@ -115,7 +116,8 @@ class FbrsPredictor:
         if features is None or moved or len(clicks) <= self.net_clicks:
             features = yield from self.compute_features(view)
         solution = self.optimise_click(view, features, state.variables)
-        probability = torch.sigmoid(average_mirrored(solution.logits))
+        flip, logits = self.config.flip, solution.logits
+        probability = torch.sigmoid(average_mirrored(logits) if flip else logits)
         box = new_box or state.seen.box
         if box is not None:
             probability = paste(probability, box, state.probability.shape)
@@ -171,14 +173,6 @@ def make_view(
         return View(image, (places,))
     mirrored = tuple((row, size[1] - 1 - col, positive) for row, col, positive in places)
     return View(torch.cat([image, image.flip(3)]), (places, mirrored))
-
-
-def average_mirrored(logits: Tensor) -> Tensor:
-    """Return the logits (1, 1, h, w) of one item, or of two of which the second is mirrored."""
-    if len(logits) == 1:
-        return logits
-    plain, mirrored = logits.chunk(2)
-    return (plain + mirrored.flip(3)) / 2
 
 
 def build_predictor(

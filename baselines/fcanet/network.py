@@ -26,8 +26,7 @@ from isbench.nn.backbones.deeplab16 import (
     conv_bn_relu,
     make_layers,
 )
-from isbench.nn.backbones.res2net import make_stem
-from isbench.nn.backbones.resnet import Bottleneck
+from isbench.nn.backbones.resnet import Bottleneck, make_deep_stem
 from isbench.nn.network import example_image
 from isbench.nn.stem import resize_bilinear
 
@@ -89,7 +88,7 @@ class FcaNetwork(nn.Module):
         super().__init__()
         wide = nn.Conv2d(5, 64, 7, 2, 3, bias=False)
         first, *rest = make_layers(block, BLOCKS[101])
-        self.backbone_pre = _Start(wide if block is Bottleneck else make_stem(5), first)
+        self.backbone_pre = _Start(wide if block is Bottleneck else make_deep_stem(5, 32), first)
         self.backbone_last = _End(rest)
         branch, width = _BRANCH[-1][0], WIDTH // 2
         self.first_conv = _FirstClick()

@@ -34,9 +34,9 @@ from baselines.views import (
 )
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab16 import Block
-from isbench.nn.inference.passes import ForwardRequest, Passes, compute_answers
+from isbench.nn.inference.passes import ForwardRequest, Passes, compute_games
 from isbench.nn.network import Computed
-from isbench.nn.runtime.compute import build_networks, inference
+from isbench.nn.runtime.compute import build_networks
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 _LARGEST = 4096  # pixels, of a side
@@ -87,9 +87,7 @@ class FcaNet:
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        with inference(self.runtime):
-            games = [self._answer(*turn) for turn in turns]
-            return compute_answers(games, stack=self.runtime.device != "cpu")
+        return compute_games([self._answer(*turn) for turn in turns], self.runtime)
 
     def _answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
         clicks, picture = (*state.marker, *clicks), state.picture

@@ -37,10 +37,10 @@ from baselines.views import (
     stack_maps,
 )
 from isbench.errors import IsbenchError
-from isbench.nn.inference.passes import ForwardRequest, Passes, Requests, compute_answers
+from isbench.nn.inference.passes import ForwardRequest, Passes, Requests, compute_games
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.network import Computed
-from isbench.nn.runtime.compute import build_networks, inference
+from isbench.nn.runtime.compute import build_networks
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 TRAINED_SIZE = 384  # pixels, of a side of the views it was trained with
@@ -135,9 +135,7 @@ class FocusCut:
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        with inference(self.runtime):
-            games = [self.answer(*turn) for turn in turns]
-            return compute_answers(games, stack=self.runtime.device != "cpu")
+        return compute_games([self.answer(*turn) for turn in turns], self.runtime)
 
     def answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
         """Answer all clicks so far, the last of which is new."""

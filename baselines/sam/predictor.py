@@ -33,7 +33,13 @@ from baselines.sam.image_step import (
 from baselines.sam.network import MASK, Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import Hiera, make_sam2
 from isbench.errors import IsbenchError
-from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, compute_answers
+from isbench.nn.inference.passes import (
+    ForwardRequest,
+    HostRequest,
+    Passes,
+    compute_games,
+    refuse_nan,
+)
 from isbench.nn.network import Computed, Networks
 from isbench.nn.runtime.compute import build_networks, inference
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
@@ -109,9 +115,7 @@ class Sam:
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        with inference(self.runtime):
-            games = [self.answer(turn.state, turn.clicks) for turn in turns]
-            return compute_answers(games, stack=self.runtime.device != "cpu")
+        return compute_games([self.answer(*turn) for turn in turns], self.runtime)
 
     def answer(self, state: State, clicks: tuple[Click, ...]) -> Passes:
         """Answer with one pass of a decoder.
@@ -131,8 +135,7 @@ class Sam:
                 probability.isnan().any().reshape(1, 1),
             )
         )
-        if broken.any():
-            raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
+        refuse_nan(bool(broken.any()))
         fed = chosen if self.bound is None else chosen.clamp(-self.bound, self.bound)
         return Prediction(mask, state._replace(answer=fed))
 

@@ -60,16 +60,3 @@ def _make_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Seque
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
     )
-
-
-def make_stem(in_channels: int) -> nn.Sequential:
-    """Return the convolutions of the stem, (B, in_channels, H, W) to (B, 64, H/2, W/2)."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, 32, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.Conv2d(32, 32, 3, 1, 1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3, 1, 1, bias=False),
-    )

@@ -109,7 +109,7 @@ class ResNet(nn.Module):
         super().__init__()
         deep = block is Bottleneck
         stem = 128 if deep else 64
-        self.conv1 = _deep_stem() if deep else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.conv1 = make_deep_stem(3, 64) if deep else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         widths = [width * block.expansion for width in (64, 128, 256, 512)]
@@ -130,13 +130,14 @@ class ResNet(nn.Module):
         return Features(skip, self.layer4(self.layer3(self.layer2(skip))))
 
 
-def _deep_stem() -> nn.Sequential:
+def make_deep_stem(in_channels: int, width: int) -> nn.Sequential:
+    """Return three convolutions, (B, in_channels, H, W) to (B, 2 width, H/2, W/2)."""
     return nn.Sequential(
-        nn.Conv2d(3, 64, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(64),
+        nn.Conv2d(in_channels, width, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(width),
         nn.ReLU(),
-        nn.Conv2d(64, 64, 3, 1, 1, bias=False),
-        nn.BatchNorm2d(64),
+        nn.Conv2d(width, width, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(width),
         nn.ReLU(),
-        nn.Conv2d(64, 128, 3, 1, 1, bias=False),
+        nn.Conv2d(width, 2 * width, 3, 1, 1, bias=False),
     )

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from isbench.nn.network import Computed
-from isbench.types import Prediction
+from isbench.nn.runtime.compute import inference
+from isbench.types import Prediction, Runtime
 
 T = TypeVar("T")
 
@@ -35,6 +36,18 @@ class HostRequest(NamedTuple):
 
 Requests: TypeAlias = Generator[ForwardRequest | HostRequest, Any, T]  # a part of an answer
 Passes: TypeAlias = Requests[Prediction]  # an answer
+
+
+def refuse_nan(broken: bool) -> None:
+    """Raise ValueError if an output was found not to be a number."""
+    if broken:
+        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
+
+
+def compute_games(games: Sequence[Passes], runtime: Runtime) -> list[Prediction]:
+    """Return the predictions of games, computed with the runtime's settings."""
+    with inference(runtime):
+        return compute_answers(games, stack=runtime.device != "cpu")
 
 
 def compute_answers(games: Sequence[Passes], stack: bool) -> list[Prediction]:

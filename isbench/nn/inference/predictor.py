@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,15 +26,14 @@ from isbench.nn.inference.passes import (
     HostRequest,
     Passes,
     Requests,
-    compute_answers,
+    compute_games,
+    refuse_nan,
 )
 from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
 from isbench.nn.network import Computed
-from isbench.nn.runtime.compute import inference
 from isbench.nn.stem import resize_bilinear, resize_centred
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
-T = TypeVar("T")
 _CACHED_CROPS = 2  # the whole image and the last crop
 
 
@@ -135,8 +134,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
             probability.isnan().any().reshape(1, 1),
         )
     )
-    if broken.any():
-        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
+    refuse_nan(bool(broken.any()))
     return Prediction(mask, State(state.picture, probability, certain, box))
 
 
@@ -169,10 +167,13 @@ def forward_logits(
         inputs = torch.cat([inputs, inputs.flip(3)])
     outputs = yield ForwardRequest(network, (inputs, *all_points))
     logits: Tensor = outputs[0].float()
-    if flip:
-        plain, mirror = logits.chunk(2)
-        logits = (plain + mirror.flip(3)) / 2
-    return logits
+    return average_mirrored(logits) if flip else logits
+
+
+def average_mirrored(logits: Tensor) -> Tensor:
+    """Return the mean (B, C, h, w) of logits (2B, C, h, w) whose second half is mirrored."""
+    plain, mirrored = logits.chunk(2)
+    return (plain + mirrored.flip(3)) / 2
 
 
 def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
@@ -241,8 +242,7 @@ class InferenceConfig:
 
     def compute(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the predictions of games, computed with the runtime's settings."""
-        with inference(self.runtime):
-            return compute_answers(games, stack=self.runtime.device != "cpu")
+        return compute_games(games, self.runtime)
 
 
 # Options of every card of the family, in addition to those of the cascade. With zoom_target=0 and
