@@ -28,6 +28,19 @@ class Scale(nn.Module):
         return x * self.scale.abs()
 
 
+class ZeroConv2d(nn.Conv2d):
+    """A convolution that starts at zero: what it adds changes nothing before it has learned.
+
+    A part that ends in one can be inserted into a trained network without changing its answers.
+    """
+
+    def reset_parameters(self) -> None:
+        """Set weight and bias to zero."""
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
 def conv1s(maps: int, channels: int = 64) -> nn.Sequential:
     """Return RITM's Conv1S: (B, maps, H, W) -> (B, channels, H/2, W/2), to add to the stem."""
     return nn.Sequential(

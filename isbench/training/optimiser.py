@@ -12,13 +12,16 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from isbench.errors import IsbenchError
+from isbench.nn.stem import ZeroConv2d
 from isbench.training.recipe import Recipe, Weighted
 
 _GAIN = math.sqrt(2.0)  # of PyTorch's Xavier rule, whose variance is 1 over the mean fan
 
 
 def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
-    """Initialise every convolution by a rule of `recipe.INITIALS`; norms and gates are unchanged.
+    """Initialise every convolution by a rule of `recipe.INITIALS`.
+
+    Norms, gates and convolutions that start at zero (`ZeroConv2d`) are unchanged.
 
     "gluon" is a normal distribution of variance 2 over the mean of both fans, with zero biases
     [Xavier initialisation as in the RITM family]; "torch" keeps PyTorch's initialisation.
@@ -27,7 +30,7 @@ def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
         return
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not isinstance(module, ZeroConv2d):
             nn.init.xavier_normal_(module.weight, _GAIN, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

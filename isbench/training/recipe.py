@@ -130,7 +130,7 @@ class Recipe:
     nfl_gamma: float = 2.0
     aux_weight: float = 0.4  # weight of the auxiliary loss, for networks that have one
     initial: str = "gluon"  # initialisation of convolutions; "torch": PyTorch's default
-    init: str = ""  # weight file to start from
+    init: str = ""  # weights to start from: a file, MODEL, MODEL:WEIGHTS, or "imagenet"
     seed: int = 0
     augmentation: Augmentation = Augmentation()
     click_sampling: ClickSampling = ClickSampling()

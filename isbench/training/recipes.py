@@ -107,3 +107,13 @@ LITE = replace(
     multipliers=(Weighted("feature_extractor.backbone.", 0.3),),
     checks=Checks(log=50, checkpoint=250, validation=2500, objects=40),
 )
+# Networks that add a part to ritm-lite start from its weights. The parts start without effect
+# (ZeroConv2d, gates at 0), so such a network starts as good as ritm-lite.
+LITE_TUNED = replace(
+    LITE,
+    steps=6250,
+    crops=(Crop(128, 128), Crop(192, 192, 0.3), Crop(256, 256, 0.8)),
+    learning_rate=5e-4,
+    ema=0.999,
+    init="ritm-lite",
+)

@@ -26,6 +26,8 @@ from torch.optim import Optimizer
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.evaluation.job import opencv_threads
+from isbench.models.registry import load_card, model_names
+from isbench.models.weights import load_weights
 from isbench.nn.network import Networks
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
@@ -128,7 +130,7 @@ def open_training(
                 run.origin = load_imagenet(run.network)
                 run.mean.load_state_dict(run.network.state_dict())
             elif recipe.init:
-                _start_from_weights(run, Path(recipe.init).expanduser())
+                _start_from_weights(run, find_start(recipe.init))
             if processes.is_leader and is_wanted(run):
                 check_playable(run)
         run.training_forward = _distribute(run.training_forward, processes)
@@ -207,6 +209,24 @@ def _restore(run: TrainingRun) -> None:
     run.scaler.load_state_dict(dict(saved.scaler))
     run.step, run.best, run.means = saved.step, saved.best, RunningMeans(list(saved.sums))
     run.origin, run.validation_due = saved.origin, saved.validation_due
+
+
+def find_start(init: str) -> Path:
+    """Return the weight file that `init` names: a path, or MODEL or MODEL:WEIGHTS.
+
+    A name stands for weights that come with a model or were published for it; the first of them if
+    only the model is named. Raises IsbenchError if there are none.
+    """
+    path = Path(init).expanduser()
+    model, _, weights = init.partition(":")
+    if path.exists() or model not in model_names():
+        return path
+    files = load_weights(load_card(model), weights or None).weights
+    if len(files) != 1:
+        raise IsbenchError(
+            f"init={init} names {len(files)} weight files; wanted one", setting="settings"
+        )
+    return files[0]
 
 
 def _start_from_weights(run: TrainingRun, path: Path) -> None:

@@ -10,9 +10,13 @@ import torch
 from torch import nn
 
 from isbench.errors import IsbenchError
+from isbench.models.registry import load_card
 from isbench.nn.runtime.checkpoint import load_checkpoint
+from isbench.nn.stem import ZeroConv2d
 from isbench.training import train
 from isbench.training.loop import WEIGHTS
+from isbench.training.optimiser import draw_weights
+from isbench.training.training_run import find_start
 from isbench.training.weights import read_card, save_weights, start_from
 from tests.support.tiny import RECIPE, Tiny, card
 
@@ -76,6 +80,26 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     load_checkpoint([one], whole / WEIGHTS)
     load_checkpoint([other], tmp_path / WEIGHTS)
     assert torch.equal(one.first.weight, other.first.weight)
+
+
+def test_a_training_starts_from_the_weights_of_a_model_by_name() -> None:
+    bundled = load_card("ritm-mini").bundled
+    assert find_start("ritm-mini") == find_start("ritm-mini:pack") == bundled["pack"]
+    assert find_start("ritm-mini:ablation-bs") == bundled["ablation-bs"]
+    assert find_start("./some/file") == Path("some/file")
+    with pytest.raises(IsbenchError, match="names 0 weight files"):
+        find_start("ritm-mini:random")
+    with pytest.raises(IsbenchError, match="nonsense"):
+        find_start("ritm-mini:nonsense")
+
+
+def test_a_part_that_ends_in_a_zero_convolution_changes_nothing_until_it_learns() -> None:
+    part = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), ZeroConv2d(8, 2, 3, padding=1))
+    draw_weights(part, "gluon", seed=3)
+    image = torch.rand(2, 3, 8, 8)
+    assert not part(image).any()
+    part(image).sum().backward()
+    assert part[2].weight.grad.any()
 
 
 def test_weights_of_another_kind_are_refused(tmp_path: Path, whole: Path) -> None:
