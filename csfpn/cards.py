@@ -45,7 +45,9 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
 
 _DEEPLAB = PropagationConfig(reduction=4)
 _MINI = CsfpnConfig(Mini, PropagationConfig(heads=1, reduction=4, light=True, out=32))
-_LITE = CsfpnConfig(LiteTrunk, PropagationConfig(heads=1, reduction=4, light=True, out=32))
+_LITE = CsfpnConfig(
+    LiteTrunk, PropagationConfig(heads=1, reduction=4, light=True, out=32, inserted=True)
+)
 _LIGHT = CsfpnConfig(
     partial(deeplab, 50, 128), PropagationConfig(heads=1, reduction=4, light=True), False
 )
@@ -105,7 +107,7 @@ lite = _card(
     "EfficientNet-Lite0",
     _LITE,
     options={**LITE_SIDES, **_OVERVIEW},
-    recipe=recipes.LITE,
+    recipe=recipes.LITE_TUNED,
     unreleased="this version ships without trained weights",
 )
 baseline_r50 = _card(

@@ -2,7 +2,9 @@
 
 Written from the paper; on HRNet equal to the released network under synthetic weights
 (tests/nn/test_nn.py). Attribute names are the keys of the released code, where the graphs are parts
-of the feature extractor. No code was released for the DeepLabV3+ and mini versions.
+of the feature extractor. No code was released for the DeepLabV3+ and mini versions. On the lite
+trunk the modules are inserted into the trained network of ritm-lite and start without effect: SGM
+adds to the features, and HSGM's map adds to the logits through a convolution that starts at zero.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from csfpn.propagation import Hsgm, Sgm, find_clicked_cells
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.network import example_image, example_points
-from isbench.nn.stem import conv1s, normalize
+from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import (
     CHECKPOINT_CONFIG,
     Trunk,
@@ -36,6 +38,7 @@ class PropagationConfig:
     light: bool = False  # HSGM with the cheap fusion of Table 4 instead of the released code's
     out: int | None = None  # channels of HSGM's output; None: those of the trunk
     released: bool = False  # treat clicks at the border like the released code
+    inserted: bool = False  # the modules are added to a trained network and start without effect
 
 
 class Csfpn(nn.Module):
@@ -49,11 +52,12 @@ class Csfpn(nn.Module):
         self.feature_extractor = trunk
         channels, reduction = trunk.channels, graphs.reduction
         if graphs.sgm:
-            trunk.att = Sgm(channels, reduction, graphs.heads)
+            trunk.att = Sgm(channels, reduction, graphs.heads, joined=not graphs.inserted)
         if graphs.hsgm:
             low, out = trunk.low_channels, graphs.out
             trunk.upatt = Hsgm(channels, low, reduction, graphs.light, out)
-        self.head = make_head(trunk, graphs.out if graphs.hsgm else None)
+        self.detail = ZeroConv2d(graphs.out or channels, 1, 1) if adds_detail(graphs) else None
+        self.head = make_head(trunk, graphs.out if graphs.hsgm and not graphs.inserted else None)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
         """Return the main and auxiliary logits at the inputs' size."""
@@ -64,16 +68,19 @@ class Csfpn(nn.Module):
         low = trunk.stem(normalize(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
         features = trunk.body(low)  # (B, C, H/4, W/4)
         aux = aux_logits(trunk, features)
-        features = self._propagate(features, low, clicks)  # (B, C, H/2, W/2) with HSGM
-        return compute_logits(trunk, self.head, features, aux, _size(inputs))
-
-    def _propagate(self, features: Tensor, low: Tensor, clicks: Tensor) -> Tensor:
-        graphs = dict(self.feature_extractor.named_children())
+        graphs, fine = dict(trunk.named_children()), None
         if sgm := graphs.get("att"):
             features = sgm(features, find_clicked_cells(clicks, _size(features), 4, self.released))
         if hsgm := graphs.get("upatt"):
-            features = hsgm(features, low, find_clicked_cells(clicks, _size(low), 2, self.released))
-        return features
+            cells = find_clicked_cells(clicks, _size(low), 2, self.released)
+            fine = hsgm(features, low, cells)  # (B, out, H/2, W/2)
+        if self.detail is not None and fine is not None:
+            logits = compute_logits(trunk, self.head, features, aux, _size(inputs))
+            detail = resize_bilinear(self.detail(fine), _size(inputs))
+            return logits._replace(main=logits.main + detail)
+        return compute_logits(
+            trunk, self.head, features if fine is None else fine, aux, _size(inputs)
+        )
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W)."""
@@ -82,6 +89,11 @@ class Csfpn(nn.Module):
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
         return example_image(size, 4 if self.previous_mask else 3), example_points(size, points)
+
+
+def adds_detail(graphs: PropagationConfig) -> bool:
+    """Whether HSGM's map adds to the logits, instead of replacing the features behind them."""
+    return graphs.inserted and graphs.hsgm
 
 
 def _drop_outside(clicks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -92,11 +92,16 @@ class _Head(nn.Module):
 class Sgm(nn.Module):
     """Semantic graph module: (B, C, h, w) -> (B, C, h, w)."""
 
-    def __init__(self, channels: int, reduction: int, heads: int) -> None:
+    def __init__(self, channels: int, reduction: int, heads: int, joined: bool = True) -> None:
         super().__init__()
         self.atts = nn.ModuleList(_Head(channels, reduction) for _ in range(heads))
-        self.conv1 = nn.Sequential(
-            nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        # without it the module returns its input until a gate has learned
+        self.conv1 = (
+            nn.Sequential()
+            if not joined
+            else nn.Sequential(
+                nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+            )
         )
 
     def forward(self, x: Tensor, cells: Cells) -> Tensor:
