@@ -117,7 +117,7 @@ def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]
     """Return the parsed lines of a csv file with these heads, none if there is no file."""
     try:
         text = read_limited(path).decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
