@@ -2,8 +2,9 @@
 
 Both are small files that are committed with the runs. `training/weights.csv` names weight files,
 also those that are too large to ship, by their sha256; a run names its weights by that digest
-alone. `seconds.csv` keeps what the meta files of runs say about time, since these stay on the
-machine of the run. Not here: which processor decided a game's last bits (`storage/processors`).
+alone. `benchmarks/register_weights.py` adds a line. `seconds.csv` keeps what the meta files of runs
+say about time, since these stay on the machine of the run. Not here: which processor decided a
+game's last bits (`storage/processors`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -95,13 +96,34 @@ def write_times(results: Path, register: Register) -> None:
     old = dict(_read_lines(results / SECONDS, _SECONDS_HEADS, _parse_time))
     if old == dict(register.times):
         return
+    lines = (
+        (digest, time.seconds, time.clicks, time.processor, *(time.load or ("", "", "")))
+        for digest, time in sorted(register.times.items())
+    )
+    _write_lines(results / SECONDS, _SECONDS_HEADS, lines)
+
+
+def add_weights(results: Path, weights: TrainedWeights) -> None:
+    """Write weights to the register of a folder, in the place of those of their name and models.
+
+    Raises IsbenchError for a register that is damaged.
+    """
+    path = results / WEIGHTS
+    kept = [
+        one
+        for one in _read_lines(path, _WEIGHTS_HEADS, _parse_weights)
+        if one.name != weights.name or not set(one.models) & set(weights.models)
+    ]
+    every = sorted([*kept, weights], key=lambda one: (one.models[0], one.name))
+    _write_lines(path, _WEIGHTS_HEADS, ((" ".join(one.models), *one[1:]) for one in every))
+
+
+def _write_lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_SECONDS_HEADS)
-    for digest, time in sorted(register.times.items()):
-        load = ("", "", "") if time.load is None else time.load
-        writer.writerow((digest, time.seconds, time.clicks, time.processor, *load))
-    write_atomically(results / SECONDS, buffer.getvalue().encode())
+    writer.writerow(heads)
+    writer.writerows(lines)
+    write_atomically(path, buffer.getvalue().encode())
 
 
 def _measure(run: Run) -> ClickTime | None:

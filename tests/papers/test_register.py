@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.register_weights import read_weights
 from isbench.cli import reproduce
 from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
@@ -22,6 +23,7 @@ from isbench.papers.register import (
     ClickTime,
     Register,
     TrainedWeights,
+    add_weights,
     read_register,
     write_times,
 )
@@ -29,6 +31,7 @@ from isbench.papers.requirements import list_requirements
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import store
 from isbench.storage.environment import processor
+from isbench.training.weights import read_card
 from tests.support.recorded import (
     record_network_run,
     record_on_davis,
@@ -111,6 +114,26 @@ def test_weights_that_come_with_a_card_count_before_the_register(tmp_path: Path)
     candidate = make_candidate(card, ROW, read_register(tmp_path, []))
     assert [weights.digest for weights in candidate.weights] == [digest_file(path)]
     assert not candidate.why_not
+
+
+def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:
+    first = TrainedWeights(("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, 'train "x", y')
+    other = TrainedWeights(("ritm-mini",), "a", DIGEST, BASE, 1, 2, "train")
+    newer = first._replace(digest=BASE)
+    for weights in (first, other, newer):
+        add_weights(tmp_path, weights)
+    assert read_register(tmp_path, []).weights == (other, newer)
+
+
+def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole: Path) -> None:
+    path = whole / "weights.safetensors"
+    card = read_card(path)
+    weights = read_weights(path, "more", ("other",), "isbench train")
+    assert weights.models == (card["model"], "other")
+    assert weights.digest == digest_file(path)
+    assert (weights.samples, weights.base) == (int(card["samples"]), card["origin"][-64:])
+    add_weights(tmp_path, weights)
+    assert read_register(tmp_path, []).weights == (weights,)
 
 
 @pytest.mark.usefixtures("cheap_tables")
