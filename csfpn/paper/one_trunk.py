@@ -18,7 +18,7 @@ from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
 from isbench.papers.differences import compare_cells, format_difference
 from isbench.papers.register import ClickTime, TrainedWeights
 from isbench.reporting.text_table import TextTable
-from isbench.storage import store
+from isbench.storage.store import digest_of_path
 
 _BASE = LITE.bs.rows[0]
 _OWN = "table5"  # the weights of networks that the ablation does not have
@@ -168,7 +168,7 @@ def compare_times(
         run = cell.selection.run
         if cell.question.dataset != _TIMED or run is None or cell.row in conditions:
             continue
-        time = records.register.times.get(store.digest_of_path(run.path))
+        time = records.register.times.get(digest_of_path(run.path))
         if time is None:
             continue
         if time.load is not None and time.load.is_doubtful:
