@@ -23,7 +23,7 @@ FILES = sorted(
 )
 DISK = (
     "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published",
-    "papers/record_check", "reporting/chosen_runs", "reporting/literature",
+    "papers/record_check", "papers/register", "reporting/chosen_runs", "reporting/literature",
     "reporting/plot_files", "reporting/templates", "storage/encodings", "storage/environment",
     "storage/merge",
     "storage/migrate", "storage/processors", "storage/run_file", "storage/saved_masks",

@@ -23,6 +23,7 @@ from isbench.evaluation.runner import Silent, run
 from isbench.models.loading import load_model
 from isbench.nn.runtime import openvino
 from isbench.papers.all_tables import make_pages
+from isbench.papers.register import read_register
 from isbench.papers.registry import load_paper
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage.store import digest_of_path, find, read
@@ -170,7 +171,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_committed_tables_are_those_of_the_committed_runs() -> None:
     runs, notes = choose_runs([], ROOT / "results")
     assert notes == []
-    for name, text in make_pages(load_paper(), runs).items():
+    register = read_register(ROOT / "results", runs)
+    for name, text in make_pages(load_paper(), runs, register).items():
         assert (ROOT / "results" / name).read_bytes() == text.encode(), name
 
 

@@ -1,73 +1,84 @@
-"""The ablation (Table 3) with this project's small networks: its rows, and the effect of each part.
+"""The ablation (Table 3) with this project's networks: which rows and seeds it has.
 
-The rows take part in Table 4 as well.
+The rows take part in Table 4, and some in Table 5. Not here: how Table 3 shows them
+(`ablation_table`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import numpy as np
+from isbench.papers import Row
 
-from isbench import metrics
-from isbench.papers import Question, Row
-from isbench.papers.accuracy import name_dataset
-from isbench.papers.cells import Cell
-from isbench.reporting.tables import collect_games
-from isbench.storage.store import Run
+SEEDS = (0, 1)  # of the trainings of each row on the lite trunk
 
 
-def make_row(part: str, model: str, *off: str) -> Row:
-    """Return a row of the ablation on the mini trunk, with weights named after the part they add.
+class Part(NamedTuple):
+    """A row of the paper's table, with a row of ours for each seed that it was trained with."""
 
-    Only these weights are comparable: they share the training budget and the initial weights.
+    name: str
+    rows: tuple[Row, ...]  # in the order of the seeds
+
+
+class Family(NamedTuple):
+    """The parts on one trunk, all trained from the same weights with the same budget."""
+
+    name: str
+    seeds: tuple[int, ...]
+    bs: Part
+    fdm: Part
+    sgm: Part
+    hsgm: Part
+    g2l: Part
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts in the order of the table."""
+        return self[2:]
+
+    @property
+    def steps(self) -> tuple[tuple[Part, Part], ...]:
+        """Return the pairs of parts that differ by one ingredient."""
+        bs, fdm, sgm, hsgm, g2l = self.parts
+        return ((bs, fdm), (bs, sgm), (fdm, sgm), (sgm, hsgm), (hsgm, g2l))
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Return the rows of all parts and seeds."""
+        return tuple(row for part in self.parts for row in part.rows)
+
+
+def _make_family(name: str, seeds: Mapping[int, str], **shared: str) -> Family:
+    """Return the family on a trunk; weights are named after the part that they add.
+
+    Only these weights are comparable. `seeds` are the ends of their names by seed, `shared`
+    options of csfpn that the base segmenter has too.
     """
-    options = [(key, "off") for key in off]
-    if model == "csfpn-mini":
-        options.append(("overview", "256"))  # as for the base segmenter
-    return Row("", model=model, options=tuple(options), weights=f"ablation-{part}")
 
+    def make_part(part: str, weights: str, model: str, *off: str) -> Part:
+        options = [(key, "off") for key in off]
+        options += shared.items() if model.startswith("csfpn") else ()
+        return Part(
+            part,
+            tuple(
+                Row("", model=model, options=tuple(options), weights=f"ablation-{weights}{suffix}")
+                for suffix in seeds.values()
+            ),
+        )
 
-BS = make_row("bs", "ritm-mini")
-FDM = make_row("fdm", "baseline-mini-fdm")
-SGM = make_row("sgm", "csfpn-mini", "hsgm", "g2l")
-HSGM = make_row("hsgm", "csfpn-mini", "g2l")
-G2L = make_row("hsgm", "csfpn-mini")  # G2L changes inference only and has no weights
-ABLATION = (BS, FDM, SGM, HSGM, G2L)
-# pairs of rows that differ by one part
-STEPS = ((BS, FDM), (BS, SGM), (FDM, SGM), (SGM, HSGM), (HSGM, G2L))
-
-
-def describe_steps(cells: Sequence[Cell]) -> Iterator[str]:
-    """Yield the effect of each part of the ablation, paired over the objects of a data set."""
-    for question in dict.fromkeys(cell.question for cell in cells):
-        here = {cell.row: cell for cell in cells if cell.question == question}
-        for before, after in STEPS:
-            if before in here and after in here:
-                yield from _describe_step(here[before], here[after])
-
-
-def _describe_step(before: Cell, after: Cell) -> Iterator[str]:
-    a, b = before.selection.run, after.selection.run
-    if a is None or b is None or a.spec.fingerprint != b.spec.fingerprint:
-        return
-    noc_a, noc_b = (_noc(run, before.question) for run in (a, b))
-    images = [metrics.image_of(key) for key in sorted(noc_a)]
-    first, second = ([noc[key] for key in sorted(noc_a)] for noc in (noc_a, noc_b))
-    d = metrics.compare_paired(_floats(second), _floats(first), images)
-    interval = f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else ""
-    yield (
-        f"{name_dataset(before.question.dataset)}: {after.row.name} minus {before.row.name} is "
-        f"{d.mean:+.2f}{interval} clicks, paired, p {d.p_value:.4f}."
+    return Family(
+        name,
+        tuple(seeds),
+        make_part("BS", "bs", f"ritm-{name}"),
+        make_part("BS+FDM", "fdm", f"baseline-{name}-fdm"),
+        make_part("BS+SGM", "sgm", f"csfpn-{name}", "hsgm", "g2l"),
+        make_part("BS+SGM+HSGM", "hsgm", f"csfpn-{name}", "g2l"),
+        # G2L changes inference only and has no weights
+        make_part("BS+SGM+HSGM+G2L", "hsgm", f"csfpn-{name}"),
     )
 
 
-def _noc(run: Run, question: Question) -> dict[str, int]:
-    games = collect_games(run, question.max_clicks)
-    clicks = metrics.compute_values(metrics.find_metric(question.metric), games)
-    assert clicks is not None  # a run that does not play to the target does not fit the question
-    return {game.key: int(count) for game, count in zip(run.trajectories, clicks, strict=True)}
-
-
-def _floats(values: Sequence[int]) -> metrics.Floats:
-    return np.asarray(values, dtype=np.float64)
+LITE = _make_family("lite", {seed: f"-s{seed}" for seed in SEEDS})
+MINI = _make_family("mini", {0: ""}, overview="256")  # an earlier one: 800 steps, one seed
+FAMILIES = (LITE, MINI)

@@ -1,13 +1,16 @@
-"""The paper and its four tables, each with its rows, questions, rules and notes."""
+"""The paper with its tables and figures, and a fifth table of this project's own.
+
+A table has rows, questions, rules and notes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from csfpn.paper import costs
-from csfpn.paper.ablation import ABLATION, describe_steps
+from csfpn.paper import ablation_table, costs, one_trunk
+from csfpn.paper.ablation import FAMILIES
 from csfpn.paper.published import figures_of
-from isbench.papers import Paper, PaperTable, Question, Row, find_figures, list_rows
+from isbench.papers import Paper, PaperFigure, PaperTable, Question, Row, find_figures, list_rows
 from isbench.papers.rows import project_rows
 from isbench.types import Rules
 
@@ -74,7 +77,7 @@ _PRINTED3 = list_rows(figures_of("3"))
 TABLE3 = PaperTable(
     name="3",
     title="the ablation of CSFPN",
-    rows=(*_PRINTED3, *ABLATION),
+    rows=(*_PRINTED3, *(row for family in FAMILIES for row in family.rows)),
     questions=_QUESTIONS3,
     published=find_figures(_PRINTED3, _QUESTIONS3, figures_of("3")),
     rules=Rules(20, 0.90),
@@ -82,11 +85,15 @@ TABLE3 = PaperTable(
         "NoC_20@90 [95 % interval over images]. The paper's table names neither metric nor "
         "backbone; its text says NoC@90. Rows without a system are this project's small networks "
         "in the paper's order: the base segmenter, with CDNet's FDM, +SGM, +HSGM, +G2L. They test "
-        "the order, not the figures, and use only the weights named ablation-*, which were trained "
-        "with the same budget from the same initial weights.",
+        "the order, not the figures, and use only the weights named ablation-*, which within a "
+        "family (lite or mini) were trained with the same budget from the same initial weights.",
+        "Each seed is another training (-s0, -s1) with a row of its own. A mean over all seeds has "
+        "the spread between them beside it: the largest minus the smallest, or from three seeds on "
+        "the standard deviation. A difference is paired over the same objects, with its 95 % "
+        "interval over images; its mean over the seeds says whether all have the same sign.",
     ),
     intervals=True,
-    add_notes=describe_steps,
+    render=ablation_table.render,
 )
 
 _QUESTIONS4 = (Question("davis", 20, "noc@85"), Question("davis", 20, "noc@90"))
@@ -100,10 +107,40 @@ TABLE4 = PaperTable(
     render=costs.render,
 )
 
+TABLE5 = PaperTable(
+    name="5",
+    title="every system's idea on one trunk (this project's own table, in no paper)",
+    rows=tuple(one_trunk.IDEAS),
+    questions=one_trunk.QUESTIONS,
+    rules=Rules(20, 0.90),
+    notes=one_trunk.NOTES,
+    render=one_trunk.render,
+)
+
+# with the options of their cards, as in Table 1
+_LITE = project_rows("csfpn-lite", "ritm-lite")
+_MINI = project_rows("csfpn-mini", "ritm-mini")
+FIGURE3 = PaperFigure(
+    name="3",
+    title="mean IoU after each click",
+    plot="iou_k",
+    rows=(*_LITE, *_MINI),
+    datasets=("grabcut", "berkeley", "davis"),
+)
+FIGURE4 = PaperFigure(
+    name="4",
+    title="masks of two models after the same clicks",
+    plot="pictures",
+    rows=(*_LITE, *_MINI),
+    datasets=("davis",),
+    max_clicks=5,
+)
+
 paper = Paper(
     name="csfpn",
     title="the CSFPN paper (BMVC 2023)",
-    tables=(TABLE1, TABLE2, TABLE3, TABLE4),
+    tables=(TABLE1, TABLE2, TABLE3, TABLE4, TABLE5),
+    figures=(FIGURE3, FIGURE4),
     lead="Made by `make tables` from the runs in this folder; docs/protocol.md defines each "
     "figure, and docs/results.md discusses what they show and what they cannot.",
 )

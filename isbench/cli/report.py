@@ -30,6 +30,7 @@ from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
+from isbench.papers.register import read_register
 from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, tables
@@ -224,7 +225,7 @@ def _print_view(
     options: ReportOptions,
 ) -> None:
     if isinstance(view, PaperTable):
-        _print_paper_table(view, chosen, form)
+        _print_paper_table(view, chosen, form, options)
     elif view == BOUNDARY:
         _print(boundary_tables.make_table(chosen, boundaries, options.labels), form)
     else:
@@ -300,8 +301,11 @@ def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
         yield tables.FULL_GAMES
 
 
-def _print_paper_table(paper_table: PaperTable, runs: list[Run], form: str) -> None:
-    table, cells = all_tables.make_table(all_tables.collect_records(paper_table, runs))
+def _print_paper_table(
+    paper_table: PaperTable, runs: list[Run], form: str, options: ReportOptions
+) -> None:
+    register = read_register(options.runs, runs)
+    table, cells = all_tables.make_table(all_tables.collect_records(paper_table, runs, register))
     if form == "csv" and paper_table.render is None:  # one figure per line
         click.echo(format_cells(cells), nl=False)
     else:

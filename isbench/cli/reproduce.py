@@ -17,6 +17,7 @@ from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.errors import IsbenchError, unknown
 from isbench.papers import Paper, reproduction
+from isbench.papers.figure_files import draw_figures
 from isbench.papers.record_check import check_records
 from isbench.papers.registry import load_paper, paper_names
 from isbench.papers.reproduction import BUDGETS
@@ -44,6 +45,15 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
     help="Table of the paper to complete the runs of. Repeatable. [default: all]",
 )
 @click.option(
+    "--figure",
+    "figures",
+    metavar="NUMBER",
+    multiple=True,
+    callback=refuse_lists,
+    help="Figure of the paper to draw from the recorded runs. Plays nothing and writes no table. "
+    "Repeatable.",
+)
+@click.option(
     "--budget",
     default="full",
     show_default=True,
@@ -58,9 +68,13 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
     help="Folder of the runs and of the written tables.",
 )
 @click.option(
+    "--out", type=OUTPUT, help="With --figure, folder of the PNG and SVG files. [default: RESULTS]"
+)
+@click.option(
     "--check",
     is_flag=True,
-    help="Write nothing: compare the tables with the runs, and the runs with replayed games.",
+    help="Write nothing: compare the tables and the figures' data with the runs, and the runs with "
+    "replayed games.",
 )
 @click.option(
     "--plan",
@@ -85,8 +99,10 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 def reproduce(
     name: str | None,
     names: tuple[str, ...],
+    figures: tuple[str, ...],
     budget: str,
     results: Path,
+    out: Path | None,
     check: bool,
     plan: bool,
     measure: bool,
@@ -98,8 +114,8 @@ def reproduce(
 
     This plays what this machine can: models without weights or with local weights, on data sets on
     disk. Everything else is listed as left out. TABLES.md, tables.html and tables.csv contain every
-    table, made from all recorded runs, so each paper needs a folder of its own; MACHINE contains
-    the processor of each run.
+    table, and figureN.csv the data of a figure, made from all recorded runs, so each paper needs a
+    folder of its own; MACHINE contains the processor of each run, and seconds.csv its times.
 
     With --plan, list for each row of a table and each data set the command that measures it, what
     is missing (weights, data, a library) and how to get it, and how long it takes on this machine.
@@ -108,12 +124,21 @@ def reproduce(
     Example:
       isbench reproduce --table 1 --data ../data
       isbench reproduce --table 1 --plan --measure
+      isbench reproduce --figure 3 --figure 4 --data ../data
       isbench reproduce --check --budget ci
     """
     count = parse_workers(workers)
     if form not in FORMATS:
         raise unknown("format", form, FORMATS, "format")
     _check_plan(plan, check, measure, form)
+    if out is not None and not figures:
+        raise IsbenchError("--out was given without --figure; add --figure, or leave it out")
+    if figures:
+        _refuse(
+            "--figure", "it only draws from recorded runs", table=(names, ()), check=(check, False),
+            plan=(plan, False), budget=(budget, "full"), workers=(workers, "auto"),
+        )  # fmt: skip
+        return _print_paths(draw_figures(name, figures, results=results, out=out, data=data))
     if plan:
         _refuse("--plan", "it plays nothing", budget=(budget, "full"), workers=(workers, "auto"))
         with Reporter() as reporter:
@@ -138,9 +163,7 @@ def reproduce(
         )
     if budget != "none":
         _print_runs(done.played)
-    for path in done.files:
-        click.echo(str(path))
-    return 0
+    return _print_paths(done.files)
 
 
 def _check_records(paper: Paper, results: Path, budget: str, data: Path | None) -> int:
@@ -164,6 +187,12 @@ def _check_records(paper: Paper, results: Path, budget: str, data: Path | None) 
             err=True,
         )
     return 1 if drifts or needed else 0
+
+
+def _print_paths(paths: Sequence[Path]) -> int:
+    for path in paths:
+        click.echo(str(path))
+    return 0
 
 
 def _check_plan(plan: bool, check: bool, measure: bool, form: str) -> None:

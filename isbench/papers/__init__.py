@@ -3,13 +3,14 @@
 Plays no games. A cell without a matching run is blank.
 """
 
-from isbench.papers.paper import Paper, PaperTable
+from isbench.papers.paper import Paper, PaperFigure, PaperTable
 from isbench.papers.published import Figure, find_figures, list_rows, parse_figures, read_figures
 from isbench.papers.rows import Question, Row
 
 __all__ = [
     "Figure",
     "Paper",
+    "PaperFigure",
     "PaperTable",
     "Question",
     "Row",

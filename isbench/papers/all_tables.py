@@ -9,18 +9,22 @@ from isbench.models.known_weights import list_bundling_models
 from isbench.papers import accuracy
 from isbench.papers.candidates import find_candidates
 from isbench.papers.cells import Cell, Records, format_cells, make_cells
+from isbench.papers.figures import find_shown, format_data, name_file
 from isbench.papers.paper import Paper, PaperTable
+from isbench.papers.register import NO_REGISTER, Register
 from isbench.reporting import tables
 from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.text_table import TextTable, format_markdown
 from isbench.storage.store import Run
 
 
-def collect_records(table: PaperTable, runs: Sequence[Run]) -> Records:
+def collect_records(
+    table: PaperTable, runs: Sequence[Run], register: Register = NO_REGISTER
+) -> Records:
     """Return the records for a table of a paper."""
     more = table.add_rows(list_bundling_models()) if table.add_rows is not None else ()
-    candidates = find_candidates([*table.rows, *more])
-    return Records(table, candidates.found, runs, candidates.faults)
+    candidates = find_candidates([*table.rows, *more], register)
+    return Records(table, candidates.found, runs, candidates.faults, register)
 
 
 def make_table(records: Records) -> tuple[TextTable, list[Cell]]:
@@ -32,11 +36,13 @@ def make_table(records: Records) -> tuple[TextTable, list[Cell]]:
     return text, cells
 
 
-def make_sections(paper: Paper, runs: Sequence[Run]) -> tuple[list[Section], list[Cell]]:
+def make_sections(
+    paper: Paper, runs: Sequence[Run], register: Register = NO_REGISTER
+) -> tuple[list[Section], list[Cell]]:
     """Return all tables, and the cells of the paper's; runs with a limit are not listed."""
     sections, all_cells = [], []
     for paper_table in paper.tables:
-        text, cells = make_table(collect_records(paper_table, runs))
+        text, cells = make_table(collect_records(paper_table, runs, register))
         sections.append(Section(f"Table {paper_table.name}: {paper_table.title}", text))
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
@@ -48,9 +54,11 @@ def make_sections(paper: Paper, runs: Sequence[Run]) -> tuple[list[Section], lis
     return sections, all_cells
 
 
-def make_pages(paper: Paper, runs: Sequence[Run]) -> Mapping[str, str]:
-    """Return all tables in all formats: the text of each file by its name."""
-    sections, cells = make_sections(paper, runs)
+def make_pages(
+    paper: Paper, runs: Sequence[Run], register: Register = NO_REGISTER
+) -> Mapping[str, str]:
+    """Return all tables in all formats and the data of the figures: texts by name of the file."""
+    sections, cells = make_sections(paper, runs, register)
     lead = paper.lead or (
         f"The tables of {paper.title}, made by `isbench reproduce --paper {paper.name}` from the "
         "runs in this folder."
@@ -59,6 +67,10 @@ def make_pages(paper: Paper, runs: Sequence[Run]) -> Mapping[str, str]:
         "TABLES.md": make_markdown(lead, sections),
         "tables.html": render_page("isbench: tables", lead, sections),
         "tables.csv": format_cells(cells),
+        **{
+            f"{name_file(figure)}.csv": format_data(figure, find_shown(figure, runs, register))
+            for figure in paper.figures
+        },
     }
 
 

@@ -20,6 +20,7 @@ from isbench.models.registry import (
     parse_options,
 )
 from isbench.models.weights import describe_manual_download, suggest_download, weights_folder
+from isbench.papers.register import NO_REGISTER, Register, TrainedWeights
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
 
@@ -40,14 +41,16 @@ class Candidate:
         return record_options(self.card, filled)
 
 
-def find_candidate(row: Row) -> Candidate | None:
+def find_candidate(row: Row, register: Register = NO_REGISTER) -> Candidate | None:
     """Return the candidate of a row, None if isbench has no such model.
+
+    The register names weights that do not come with isbench.
 
     Raises IsbenchError for a model that cannot be imported, and for weights that are damaged.
     """
     if row.model not in model_names():
         return None
-    return make_candidate(load_card(row.model), row)
+    return make_candidate(load_card(row.model), row, register)
 
 
 def explain_no_model(row: Row) -> str:
@@ -57,15 +60,18 @@ def explain_no_model(row: Row) -> str:
     return f"isbench has no model named {row.model}"
 
 
-def make_candidate(card: ModelCard, row: Row) -> Candidate:
+def make_candidate(card: ModelCard, row: Row, register: Register = NO_REGISTER) -> Candidate:
     """Return the row's candidate with this card."""
     options, missing = parse_options(card, dict(row.options)), describe_missing_library(card)
     if card.networks is None:
         return Candidate(card, options, why_not=missing)
     known = {weights.name: weights for weights in list_weights(card)}
     if row.weights:
+        trained = register.find_weights(card.name, row.weights)
+        if trained is not None:  # weights that come with isbench count before the register
+            known.setdefault(row.weights, Weights(row.weights, trained.digest, None))
         matching = tuple(known[name] for name in (row.weights,) if name in known)
-        why_not = "" if _has_file(matching) else _explain_missing(card, row)
+        why_not = "" if _has_file(matching) else _explain_missing(card, row, trained)
         return Candidate(card, options, matching, why_not=missing or why_not)
     matching = tuple(known[name] for name in list(card.bundled)[:1])
     why_not = missing or ("" if matching else "its weights do not come with isbench")
@@ -79,25 +85,27 @@ class Candidates(NamedTuple):
     faults: Mapping[Row, str]
 
 
-def find_candidates(rows: Sequence[Row]) -> Candidates:
+def find_candidates(rows: Sequence[Row], register: Register = NO_REGISTER) -> Candidates:
     """Return the candidate of each row: a model that is unusable costs its own row only."""
     found: dict[Row, Candidate | None] = {}
     faults: dict[Row, str] = {}
     for row in rows:
         try:
-            found[row] = find_candidate(row)
+            found[row] = find_candidate(row, register)
         except IsbenchError as error:  # a package that is broken, or damaged weights
             found[row], faults[row] = None, str(error)
     return Candidates(found, faults)
 
 
-def _explain_missing(card: ModelCard, row: Row) -> str:
+def _explain_missing(card: ModelCard, row: Row, trained: TrainedWeights | None) -> str:
     """Return why the weights that a row names are not available."""
     if row.weights in card.weights:
         file = card.weights[row.weights]
         if not file.urls:
             return f"{describe_manual_download(file)} and save it in {weights_folder()}"
         return f"{suggest_download(card, row.weights)} downloads its weights"
+    if trained is not None:
+        return f"weights {row.weights} do not come with isbench; `{trained.command}` trains them"
     if not row.system:
         return f"weights {row.weights} do not come with isbench"
     return card.unreleased or "its weights were never released"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from isbench.papers.candidates import Candidate
 from isbench.papers.paper import PaperTable
+from isbench.papers.register import NO_REGISTER, Register
 from isbench.papers.rows import Question, Row
 from isbench.papers.run_selection import (
     Measurement,
@@ -36,6 +37,7 @@ class Records:
     candidates: Mapping[Row, Candidate | None]
     runs: Sequence[Run]
     faults: Mapping[Row, str] = field(default_factory=dict)  # why a row's model cannot be loaded
+    register: Register = NO_REGISTER
 
 
 class Cell(NamedTuple):

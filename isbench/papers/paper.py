@@ -1,4 +1,4 @@
-"""A paper and its tables as values. Packages add papers by entry point (`registry`)."""
+"""A paper, its tables and figures as values. Packages add papers by entry point (`registry`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isbench.reporting.text_table import TextTable
 
 _NAME = re.compile(r"[\w.+-]+")
+FIGURE_PLOTS = ("iou_k", "pictures")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,38 @@ class PaperTable:
 
 
 @dataclass(frozen=True)
+class PaperFigure:
+    """A figure of a paper, drawn from recorded games that continue to the last click.
+
+    Raises IsbenchError for values that do not fit together.
+    """
+
+    name: str  # its number in the paper, such as "3"
+    title: str
+    plot: str  # one of FIGURE_PLOTS
+    # of curves: each row with a run is drawn; of pictures: the first two of a pair, of which both
+    # have a run
+    rows: tuple[Row, ...]
+    datasets: tuple[str, ...]  # one for pictures
+    max_clicks: int = 20
+    objects: int = 6  # that pictures show
+
+    def __post_init__(self) -> None:
+        """Raise IsbenchError for values that do not fit together."""
+        if not _NAME.fullmatch(self.name):
+            raise IsbenchError(
+                f"a paper's figure is named {self.name!r}; wanted its number, such as '3'"
+            )
+        if self.plot not in FIGURE_PLOTS:
+            raise unknown(f"plot of figure {self.name}", self.plot, FIGURE_PLOTS)
+        if self.plot == "pictures" and (len(self.rows) % 2 or len(self.datasets) != 1):
+            raise IsbenchError(
+                f"figure {self.name} has {len(self.rows)} rows and {len(self.datasets)} data sets; "
+                "wanted pairs of rows and one data set for pictures"
+            )
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper's tables, which are shown with published and measured figures side by side."""
 
@@ -84,6 +117,7 @@ class Paper:
     title: str
     tables: tuple[PaperTable, ...]
     lead: str = ""  # the first paragraph of the page with all tables; by default one is made
+    figures: tuple[PaperFigure, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for a name that the command line cannot take, or names used twice."""
@@ -92,11 +126,12 @@ class Paper:
                 f"a paper is named {self.name!r}; wanted letters, digits, '.', '+', '-' and '_' "
                 "only"
             )
-        names = [table.name for table in self.tables]
-        if len(set(names)) < len(names):
-            raise IsbenchError(
-                f"paper {self.name} has tables {', '.join(names)}; wanted every name once"
-            )
+        for what, members in (("tables", self.tables), ("figures", self.figures)):
+            names = [member.name for member in members]
+            if len(set(names)) < len(names):
+                raise IsbenchError(
+                    f"paper {self.name} has {what} {', '.join(names)}; wanted every name once"
+                )
 
     def find_table(self, name: str) -> PaperTable:
         """Return the table of a name; raises IsbenchError if there is none."""
@@ -104,3 +139,10 @@ class Paper:
             if table.name == name:
                 return table
         raise unknown(f"table of {self.name}", name, (table.name for table in self.tables))
+
+    def find_figure(self, name: str) -> PaperFigure:
+        """Return the figure of a name; raises IsbenchError if there is none."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        raise unknown(f"figure of {self.name}", name, (figure.name for figure in self.figures))

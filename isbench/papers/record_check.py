@@ -23,8 +23,11 @@ from isbench.evaluation.replay_check import (
     list_excess,
     replay_games,
 )
+from isbench.models.known_weights import find_weights
+from isbench.models.registry import load_card
 from isbench.papers import all_tables
 from isbench.papers.paper import Paper
+from isbench.papers.register import TrainedWeights, read_register
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.compare import run_title
 from isbench.storage.environment import processor
@@ -62,7 +65,8 @@ def check_records(
 
 def check_tables(paper: Paper, runs: Sequence[Run], results: Path) -> Iterator[Finding]:
     """Yield a drift for each line in which a folder's table files differ from its runs' tables."""
-    for name, text in all_tables.make_pages(paper, runs).items():
+    register = read_register(results, runs)
+    for name, text in all_tables.make_pages(paper, runs, register).items():
         path = results / name
         try:
             found = path.read_text(encoding="utf-8").splitlines()
@@ -95,8 +99,31 @@ def check_runs(
     sets.
     """
     recorded, load = read_processors(results), cache(partial(_load_local, data=data))
+    trained = {one.digest: one for one in read_register(results, runs).weights}
     for run in runs:
+        if weights := _find_unavailable(run, trained):
+            yield Finding(
+                "skipped",
+                f"{run_title(run)}: weights {weights.name} do not come with isbench; "
+                f"`{weights.command}` trains them",
+            )
+            continue
         yield from _replay(run, depth, load, _must_be_exact(run, recorded))
+
+
+def _find_unavailable(run: Run, trained: Mapping[str, TrainedWeights]) -> TrainedWeights | None:
+    """Return the registered weights of a run, None if it has others, or if their file is here.
+
+    Nothing is lacking where such a run is skipped: these files are not shipped on purpose.
+    """
+    weights = trained.get(run.spec.weights or "")
+    if weights is None:
+        return None
+    try:
+        find_weights(load_card(run.spec.model), weights.digest)
+    except IsbenchError:
+        return weights
+    return None
 
 
 class _LocalDataset(NamedTuple):

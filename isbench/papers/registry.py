@@ -75,7 +75,7 @@ def _load_importable(names: Iterable[str]) -> Iterator[Paper]:
 
 
 def _check_datasets(paper: Paper) -> None:
-    for table in paper.tables:
-        for question in table.questions:
-            if question.dataset not in dataset_names():
-                raise unknown(f"data set of {paper.name}", question.dataset, dataset_names())
+    asked = [question.dataset for table in paper.tables for question in table.questions]
+    for dataset in (*asked, *(name for figure in paper.figures for name in figure.datasets)):
+        if dataset not in dataset_names():
+            raise unknown(f"data set of {paper.name}", dataset, dataset_names())

@@ -22,6 +22,7 @@ from isbench.papers import all_tables, plan
 from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
 from isbench.papers.plan import Plan, Task
+from isbench.papers.register import read_register, write_times
 from isbench.papers.registry import load_paper
 from isbench.reporting import chosen_runs
 from isbench.storage.processors import write_processors
@@ -85,13 +86,15 @@ def reproduce(
     played: tuple[Run, ...] = ()
     runs, notes = load_runs(results)
     if budget != "none":
-        records = [all_tables.collect_records(table, runs) for table in chosen]
+        register = read_register(results, runs)
+        records = [all_tables.collect_records(table, runs, register) for table in chosen]
         planned = _make_plan(records, budget, data)
         for note in planned.left_out:
             watch.note(f"left out: {note}")
         played = tuple(play_tasks(planned.tasks, results, workers, data, watch))
         runs, notes = load_runs(results)
     write_processors(results, runs)
+    write_times(results, read_register(results, runs))
     for note in notes:
         watch.note(note)
     return Reproduction(played, write_tables(paper, runs, results))
@@ -120,8 +123,8 @@ def play_tasks(
 
 
 def write_tables(paper: Paper, runs: Sequence[Run], results: Path) -> tuple[Path, ...]:
-    """Write all tables in every format and return the files."""
-    texts = all_tables.make_pages(paper, runs)
+    """Write all tables in every format and the data of the figures; return the files."""
+    texts = all_tables.make_pages(paper, runs, read_register(results, runs))
     for name, text in texts.items():
         write_atomically(results / name, text.encode())
     return tuple(results / name for name in texts)

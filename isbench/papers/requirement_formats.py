@@ -167,8 +167,8 @@ def _summarise(requirements: Sequence[Requirement]) -> Iterator[str]:
         )
     if any(("weights", FILE) in one.arguments for one in open_ones):
         yield (
-            f"{FILE} stands for weights that isbench cannot name because they were never released; "
-            "runs with other weights than the authors' do not count for a row of the paper."
+            f"{FILE} stands for weights that neither come with isbench nor were released; runs "
+            "with other weights than the authors' do not count for a row of the paper."
         )
     if timed:
         yield (

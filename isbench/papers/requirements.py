@@ -20,6 +20,7 @@ from isbench.papers.all_tables import collect_records
 from isbench.papers.candidates import Candidate, explain_no_model
 from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
+from isbench.papers.register import read_register
 from isbench.papers.registry import load_paper
 from isbench.papers.reproduction import load_runs
 from isbench.papers.rows import Question, Row
@@ -29,7 +30,7 @@ from isbench.storage import store
 from isbench.types import Rules, Scalar
 
 _USUAL = Rules()  # of `isbench run`
-FILE = "FILE"  # in a command: weights that have no name
+FILE = "FILE"  # in a command: weights that isbench cannot find by name
 
 
 class Missing(NamedTuple):
@@ -127,7 +128,8 @@ def list_requirements(
     chosen = [paper.find_table(one) for one in dict.fromkeys(tables)] or paper.tables
     results, data = Path(results), None if data is None else Path(data)
     runs, _ = load_runs(results)
-    every = [collect_records(table, runs) for table in chosen]
+    register = read_register(results, runs)
+    every = [collect_records(table, runs, register) for table in chosen]
     found = [one for records in every for one in _list_of_table(records, results, data)]
     candidates = {row: one for records in every for row, one in records.candidates.items()}
     timings = _Timings(runs, candidates)
@@ -236,7 +238,7 @@ def _list_changes(candidate: Candidate) -> Mapping[str, Scalar]:
 
 
 def _choose_weights(row: Row, candidate: Candidate) -> str:
-    """Return the weights of a row, FILE for those that nobody released, "" for the default."""
+    """Return the weights of a row, FILE for those that isbench cannot find, "" for the default."""
     card = candidate.card
     if card.networks is None or (card.bundled and not row.weights):
         return ""

@@ -38,7 +38,7 @@ def write_processors(results: Path, runs: Sequence[Run]) -> None:
     new = {}
     for run in runs:
         digest = store.digest_of_path(run.path)
-        name = _find_processor(run) or old.get(digest)
+        name = find_processor(run) or old.get(digest)
         if is_on_processor(run) and name:
             new[digest] = name
     if new != old:
@@ -71,7 +71,7 @@ def is_on_processor(run: Run) -> bool:
     return (run.spec.backend or "").endswith("-cpu")
 
 
-def _find_processor(run: Run) -> str | None:
+def find_processor(run: Run) -> str | None:
     """Return the processor of all sessions of a run, None if they differ or it is unknown."""
     names = {session.get("processor") for session in run.meta}
     return names.pop() if len(names) == 1 else None

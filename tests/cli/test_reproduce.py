@@ -41,7 +41,8 @@ def test_tables_are_written_in_three_forms_from_records_alone(
     code, printed, _ = isbench("reproduce", "--budget", "none", "--results", results)
     assert code == 0
     assert printed.split() == [
-        str(results / f"{n}") for n in ("TABLES.md", "tables.html", "tables.csv")
+        str(results / name)
+        for name in ("TABLES.md", "tables.html", "tables.csv", "figure3.csv", "figure4.csv")
     ]
     text = (results / "TABLES.md").read_text()
     assert text.index("## Table 1") < text.index("## Table 3") < text.index("NoC@80")
@@ -110,7 +111,7 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--table", "5"], "no table of csfpn named '5'"),
+        (["--table", "9"], "no table of csfpn named '9'"),
         (["--table", "one"], "no table of csfpn named 'one'"),
         (["--paper", "csfpm"], "did you mean csfpn?"),
         (["--budget", "fulll"], "did you mean full?"),
@@ -118,6 +119,11 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
         (["--check", "--results", "{}/none"], "isbench run"),
         (["--check", "--table", "1"], "--check was given with --table"),
         (["--check", "--workers", "2"], "--check was given with --workers"),
+        (["--figure", "2"], "no figure of csfpn named '2'"),
+        (["--figure", "3", "--results", "{}/none"], "shows figure 3 of csfpn; wanted games"),
+        (["--figure", "3", "--table", "1"], "--figure was given with --table"),
+        (["--figure", "3", "--check"], "--figure was given with --check"),
+        (["--out", "{}"], "--out was given without --figure"),
     ],
     ids=" ".join,
 )

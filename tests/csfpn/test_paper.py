@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from csfpn.paper import costs
-from csfpn.paper.ablation import ABLATION
+from csfpn.paper.ablation import LITE, MINI
 from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
 from csfpn.paper.tables import TABLE1, TABLE2, TABLE3, TABLE4, paper
@@ -51,7 +51,8 @@ def test_every_printed_row_and_figure_of_the_paper_stays(number: str, rows: int)
 
 
 def test_the_published_figures_are_all_read() -> None:
-    assert {figure.table for figure in FIGURES} == {table.name for table in paper.tables}
+    printed = {table.name for table in paper.tables if table.published}
+    assert {figure.table for figure in FIGURES} == printed == {"1", "2", "3", "4"}
     cross = [figure for figure in FIGURES if figure.value is None]
     assert {figure.system for figure in cross} == {"Baseline*+FDM low+high"}
 
@@ -99,7 +100,7 @@ def record_ablation(folder: Path, row: Row, **changes: Any) -> Run:
 
 
 def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
-    path, row = weights_file(tmp_path), ABLATION[0]
+    path, row = weights_file(tmp_path), MINI.bs.rows[0]
     card = replace(load_card("ritm-mini"), bundled={"pack": path})
     without = make_candidate(card, row)
     other = record_on_davis(tmp_path, with_weights(card, digest_file(path)))
@@ -111,38 +112,6 @@ def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) 
     assert not named.why_not
 
 
-def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
-    known = {row: find_candidate(row) for row in TABLE3.rows} | of_one_budget(*ABLATION)
-    runs = [record_ablation(tmp_path, row) for row in ABLATION]
-    table, cells = make_table(Records(TABLE3, known, runs))
-    assert all(cell.ours is None for cell in cells if cell.row.system)
-    assert all(cell.published is None for cell in cells if not cell.row.system)
-    column = table.heads.index("DAVIS NoC@90")
-    assert [row[column] for row in table.rows] == [
-        *("6.85", "6.62", "6.39", "6.05"),
-        *["– / 2.00 [2.00, 2.00]"] * 5,
-    ]
-    assert [row[3] for row in table.rows[4:]] == [
-        "ritm-mini (weights=ablation-bs)",
-        "baseline-mini-fdm (weights=ablation-fdm)",
-        "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
-        "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
-        "csfpn-mini (overview=256, weights=ablation-hsgm)",
-    ]
-
-
-def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
-    base, fdm, sgm = ABLATION[:3]
-    runs = [
-        record_ablation(tmp_path, base, ious=[0.5, 0.6, 0.95]),
-        record_ablation(tmp_path, sgm, ious=[0.5, 0.95]),
-        record_on_davis(tmp_path, with_weights(candidate_of(fdm).card, TRAINED)),
-    ]
-    table, _ = make_table(Records(TABLE3, of_one_budget(*ABLATION), runs))
-    (step,) = [note for note in table.notes if "paired" in note]
-    assert f"{sgm.name} minus {base.name} is -1.00 [-1.00, -1.00] clicks" in step
-
-
 def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tuple[Any, Any]:
     """Return Table 4 with made-up costs, and its cells."""
     records = Records(TABLE4, candidates, runs)
@@ -152,12 +121,12 @@ def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tup
 
 
 def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
-    known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[5:])
-    run = record_ablation(tmp_path, ABLATION[0])
+    known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[9:])
+    run = record_ablation(tmp_path, MINI.bs.rows[0])
     other = record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), TRAINED))
     table, _ = costs_table(known, [run, other])
     column = table.heads.index("NoC@90")
-    assert [row[column] for row in table.rows] == [*[""] * 5, "2.00", *[""] * 3]
+    assert [row[column] for row in table.rows] == [*[""] * 9, "2.00", *[""] * 3]
     assert any(store.digest_of_path(run.path) in note for note in table.notes)
     assert not any(store.digest_of_path(other.path) in note for note in table.notes)
 
@@ -173,7 +142,7 @@ def test_clicks_of_table_4_that_nobody_measured_are_blank() -> None:
 
 @pytest.mark.parametrize(
     ("played_by", "stands_for"),
-    [(ABLATION[0], "baseline-mini"), (ABLATION[3], "baseline-mini-csfp")],
+    [(MINI.bs.rows[0], "baseline-mini"), (MINI.hsgm.rows[0], "baseline-mini-csfp")],
 )
 def test_the_small_family_is_played_under_names_of_the_same_networks(
     played_by: Row, stands_for: str
@@ -197,6 +166,19 @@ def test_what_cannot_be_played_is_named_with_the_reason() -> None:
         "no-such-model (SBD)" in note and "isbench has no model named" in note for note in left_out
     )
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
+
+
+def test_the_lite_family_is_compared_with_its_own_base() -> None:
+    names = [row.name for row in TABLE4.rows]
+    counted = {name: NetworkCost(1, 2, 3) for name in names}
+    counted[LITE.bs.rows[0].name] = NetworkCost(1, 2, 100)
+    counted[LITE.hsgm.rows[0].name] = NetworkCost(1, 2, 150)
+    table = costs.make_text_table(counted, Records(TABLE4, dict.fromkeys(TABLE4.rows), []), [])
+    column = table.heads.index("over baseline")
+    shown = dict(zip(names, (row[column] for row in table.rows), strict=True))
+    assert shown[LITE.hsgm.rows[0].name] == "+50.00 %"
+    assert shown[LITE.bs.rows[0].name] == ""
+    assert shown[MINI.hsgm.rows[0].name] == ""
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

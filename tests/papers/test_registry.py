@@ -120,9 +120,9 @@ def test_a_number_in_no_paper_is_refused_and_all_tables_are_named(
     code, _, said = isbench("report", "--table", "9")
     assert (code, said.count("\n")) == (2, 1)
     assert "no table named '9'" in said
-    assert "csfpn:1, csfpn:2, csfpn:3, csfpn:4" in said
+    assert "csfpn:1, csfpn:2, csfpn:3, csfpn:4, csfpn:5" in said
     assert "tiny7:7" in said
-    assert list_tables() == (*(f"csfpn:{number}" for number in range(1, 5)), "tiny7:7")
+    assert list_tables() == (*(f"csfpn:{number}" for number in range(1, 6)), "tiny7:7")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_paper_that_is_none_is_refused(add: Add, source: str, said: str) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("report", "--table", "csfpn:5"), "no table of csfpn named '5'; available: 1, 2, 3, 4"),
+        (("report", "--table", "csfpn:9"), "no table of csfpn named '9'; available: 1, 2, 3, 4, 5"),
         (("report", "--table", "csfpm:1"), "no paper named 'csfpm'; did you mean csfpn?"),
         (("report", "--table", ":1"), "no paper named ''"),
     ],

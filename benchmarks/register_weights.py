@@ -1,0 +1,52 @@
+r"""Names a trained weight file in results/training/weights.csv, with what its card says.
+
+    python -m benchmarks.register_weights runs/training/bs0/weights.safetensors ablation-bs-s0 \
+        --also fbrs-lite --also adaptation-lite --command "isbench train ritm-lite ..."
+
+Runs with these weights then count for the rows of tables that name them, whether or not the file
+is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from isbench.datasets.fingerprints import digest_file
+from isbench.papers.register import TrainedWeights, add_weights
+from isbench.training.weights import read_card
+
+
+def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> TrainedWeights:
+    """Return the facts of a weight file of `isbench train`; `also` are further models."""
+    card = read_card(path)
+    return TrainedWeights(
+        models=(card["model"], *also),
+        name=name,
+        digest=digest_file(path),
+        base=card["origin"].rpartition(" ")[2],
+        seed=json.loads(card["recipe"])["seed"],
+        samples=int(card["samples"]),
+        command=command,
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("name")
+@click.option("--also", multiple=True, help="Another model that is played with these weights.")
+@click.option("--command", required=True, help="Command that repeats the training.")
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True
+)
+def main(file: Path, name: str, also: tuple[str, ...], command: str, results: Path) -> None:
+    """Name the weight file FILE as NAME in the register of a results folder."""
+    weights = read_weights(file, name, also, command)
+    add_weights(results, weights)
+    click.echo(f"{name}: {weights.digest[:12]}, seed {weights.seed}, {weights.samples:,} samples")
+
+
+if __name__ == "__main__":
+    main()

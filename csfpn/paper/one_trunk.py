@@ -1,0 +1,216 @@
+"""Table 5, which no paper prints: the idea of each system on one trunk, trained with one budget.
+
+All networks have EfficientNet-Lite0 as their trunk and are trained from the same weights. f-BRS,
+IA+SA and the repeated passes change inference only and are played with the weights of RITM's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from csfpn.paper.ablation import LITE
+from csfpn.paper.costs import SIZE
+from isbench.papers import Question, Row
+from isbench.papers.accuracy import make_head
+from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
+from isbench.papers.differences import compare_cells, format_difference
+from isbench.papers.register import ClickTime, TrainedWeights
+from isbench.reporting.text_table import TextTable
+from isbench.storage.store import digest_of_path
+
+_BASE = LITE.bs.rows[0]
+_OWN = "table5"  # the weights of networks that the ablation does not have
+
+
+def _vary(model: str, *options: tuple[str, str]) -> Row:
+    """Return a row of an idea that changes inference only."""
+    return Row("", model=model, options=options, weights=_BASE.weights)
+
+
+IDEAS = {
+    _BASE: "RITM",
+    # as CFR's README evaluates it
+    _vary("ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")): "CFR: repeated passes",
+    _vary("fbrs-lite"): "f-BRS-B: features optimised",
+    _vary("adaptation-lite"): "IA+SA: weights adapted",
+    Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion of clicks",
+    Row("", model="focalclick-lite", weights=_OWN): "FocalClick: local refinement",
+    Row("", model="focuscut-lite", weights=_OWN): "FocusCut: views of clicks",
+    Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",
+    Row("", model="pseudoclick-lite", weights=_OWN): "PseudoClick: imitated clicks",
+    LITE.g2l.rows[0]: "CSFPN: propagation, global to local",
+}
+QUESTIONS = (
+    Question("grabcut", 20, "noc@90"),
+    Question("berkeley", 20, "noc@90"),
+    Question("davis", 20, "noc@85"),
+    Question("davis", 20, "noc@90"),
+)
+_TIMED = "davis"
+
+NOTES = (
+    "This table is this project's own; no paper prints it. NoC_20 [95 % interval over images]; "
+    "each difference is a row's NoC minus that of the first row, paired over the same objects, "
+    "with its interval. An idea whose interval contains 0 cannot be told from RITM by this data "
+    "set.",
+    "Each network is trained once, so the intervals do not contain the spread between trainings, "
+    "which Table 3 shows for its rows. The figures say what an idea is worth on this trunk at this "
+    "budget, and nothing about the systems that their authors trained (docs/results.md).",
+    f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}. A "
+    "click takes several passes where zoom-in, the mirror image, G2L, refinement or repetition "
+    "need them; s/click contains them all.",
+)
+
+
+class Size(NamedTuple):
+    """The parameters of a row's networks, and the multiply-adds of a pass of each at SIZE."""
+
+    parameters: int
+    macs: int
+
+
+class Conditions(NamedTuple):
+    """What must be equal for times of two runs to be compared."""
+
+    processor: str
+    backend: str | None
+    precision: str | None
+    threads: int | None
+    max_clicks: int
+    stop_iou: float
+
+    def __str__(self) -> str:
+        """Return the machine and how networks were computed."""
+        how = f", {self.backend} {self.precision}, threads {self.threads}" if self.backend else ""
+        ends = "" if self.stop_iou > 1 else f" to IoU {self.stop_iou:.2f}"
+        return f"{self.processor}{how}, games of up to {self.max_clicks} clicks{ends}"
+
+
+def render(records: Records, cells: Sequence[Cell]) -> TextTable:
+    """Return Table 5 as text."""
+    return make_text_table(count_sizes(records), records, cells)
+
+
+def count_sizes(records: Records) -> Mapping[Row, Size]:
+    """Return the sizes of the rows whose model is installed."""
+    from isbench.nn.runtime.cost import count_cost  # imports torch, so only for this table
+
+    found: dict[Row, Size] = {}
+    for row, candidate in records.candidates.items():
+        if candidate is not None and candidate.card.networks is not None:
+            make = partial(candidate.card.networks, **candidate.options)
+            found[row] = Size(*count_cost(make, SIZE).whole)
+    return found
+
+
+def make_text_table(
+    sizes: Mapping[Row, Size], records: Records, cells: Sequence[Cell]
+) -> TextTable:
+    """Return Table 5 as text; a figure that no run and no network gives is blank."""
+    bases = {cell.question: cell for cell in cells if cell.row == _BASE}
+    times, about_times = compare_times(records, cells)
+    rows: list[tuple[str, ...]] = []
+    provenance: list[str] = []
+    for row in records.candidates:
+        found = cells_of(row, cells)
+        size = sizes.get(row)
+        figures = (text for cell in found for text in _show(cell, bases.get(cell.question)))
+        rows.append(
+            (
+                IDEAS.get(row, ""),
+                row.name,
+                *figures,
+                f"{times[row].seconds:.3f}" if row in times else "",
+                f"{size.parameters:,d}" if size else "",
+                f"{size.macs / 1e9:.3f}" if size else "",
+            )
+        )
+        provenance += describe_provenance(row, found, records)
+    columns = [head for one in records.table.questions for head in _make_heads(one)]
+    heads = ("Idea", "Model", *columns, f"s/click on {_TIMED.upper()}", "Parameters", "GMAC")
+    notes = (*records.table.notes, *about_times, *_describe_training(records), *provenance)
+    aligned = (False, False, *[True] * (len(heads) - 2))
+    return TextTable(heads, tuple(rows), aligned, notes=notes)
+
+
+def _make_heads(question: Question) -> tuple[str, str]:
+    head = make_head(question)
+    return head, f"{head} minus RITM"
+
+
+def _show(cell: Cell, base: Cell | None) -> tuple[str, str]:
+    """Return a cell's figure with its interval, and its difference to the first row's."""
+    ours = cell.ours
+    if ours is None:
+        return "", ""
+    figure = f"{ours.value:.2f}"
+    if ours.low is not None and ours.high is not None:
+        figure += f" [{ours.low:.2f}, {ours.high:.2f}]"
+    if base is None or base.row == cell.row:
+        return figure, ""
+    return figure, format_difference(compare_cells(base, cell))
+
+
+def compare_times(
+    records: Records, cells: Sequence[Cell]
+) -> tuple[Mapping[Row, ClickTime], list[str]]:
+    """Return the times of clicks that can be compared, and notes on the others.
+
+    Those of runs that were timed as the first row with a time: on the same processor, computed and
+    stopped in the same way; none while other processes used much of the machine.
+    """
+    found: dict[Row, ClickTime] = {}
+    conditions: dict[Row, Conditions] = {}
+    notes = []
+    for cell in cells:
+        run = cell.selection.run
+        if cell.question.dataset != _TIMED or run is None or cell.row in conditions:
+            continue
+        time = records.register.times.get(digest_of_path(run.path))
+        if time is None:
+            continue
+        if time.load is not None and time.load.is_doubtful:
+            notes.append(
+                f"{cell.row.name} has no s/click: other processes used {time.load.others:.1f} of "
+                f"{time.load.processors} processors while it was timed."
+            )
+            continue
+        spec = run.spec
+        found[cell.row], conditions[cell.row] = time, Conditions(
+            time.processor, spec.backend, spec.precision, spec.threads,
+            spec.rules.max_clicks, spec.rules.stop_iou,
+        )  # fmt: skip
+    usual = next(iter(conditions.values()), None)
+    for row, one in conditions.items():
+        if one != usual:
+            del found[row]
+            notes.append(f"{row.name} has no s/click: it was timed on {one}.")
+    if usual is not None:
+        notes.insert(0, f"s/click: mean over the clicks of the run, on {usual}; without the "
+                        "encoding of images.")  # fmt: skip
+    return found, list(dict.fromkeys(notes))
+
+
+def _describe_training(records: Records) -> Iterator[str]:
+    """Yield how the rows' weights were trained, and whether that was the same for all."""
+    weights: dict[TrainedWeights, None] = {}
+    for row in records.candidates:
+        one = records.register.find_weights(row.model, row.weights)
+        if one is not None:
+            weights[one] = None
+    budgets = {(one.samples, one.base) for one in weights}
+    if len(budgets) == 1:
+        ((samples, base),) = budgets
+        yield f"Each network was trained with {samples:,} samples{_describe_base(base)}."
+    elif budgets:
+        listed = (
+            f"{one.models[0]} {one.name} {one.samples:,} samples{_describe_base(one.base)}"
+            for one in weights
+        )
+        yield f"The networks were not trained alike: {'; '.join(listed)}."
+
+
+def _describe_base(base: str) -> str:
+    return f" from weights {base[:12]}" if base else ""

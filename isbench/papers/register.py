@@ -1,0 +1,174 @@
+"""The register of a results folder: weights that were trained for its runs, and times of clicks.
+
+Both are small files that are committed with the runs. `training/weights.csv` names weight files,
+also those that are too large to ship, by their sha256; a run names its weights by that digest
+alone. `benchmarks/register_weights.py` adds a line. `seconds.csv` keeps what the meta files of runs
+say about time, since these stay on the machine of the run. Not here: which processor decided a
+game's last bits (`storage/processors`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from isbench.errors import IsbenchError
+from isbench.files.atomic import write_atomically
+from isbench.files.limits import read_limited
+from isbench.reporting.machine_load import Load, find_load
+from isbench.storage import store
+from isbench.storage.processors import find_processor
+from isbench.storage.store import Run
+
+WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
+_WEIGHTS_HEADS = ("models", "weights", "sha256", "base", "seed", "samples", "command")
+_SECONDS_HEADS = ("run", "seconds", "clicks", "processor", "busy", "others", "processors")
+T = TypeVar("T")
+
+
+class TrainedWeights(NamedTuple):
+    """A weight file that this project trained, whether or not it is shipped."""
+
+    models: tuple[str, ...]  # that are played with it; the first one is the one that was trained
+    name: str
+    digest: str  # sha256 of the file
+    base: str  # sha256 of the weights that the training started from; "" without any
+    seed: int
+    samples: int  # that the training saw after the base
+    command: str  # that repeats the training
+
+
+class ClickTime(NamedTuple):
+    """The mean time of a run's clicks, and the machine that it was measured on."""
+
+    seconds: float  # without the encoding of images
+    clicks: int  # that were timed
+    processor: str
+    load: Load | None = None
+
+
+class Register(NamedTuple):
+    """What a results folder says about its runs besides the runs."""
+
+    weights: tuple[TrainedWeights, ...] = ()
+    times: Mapping[str, ClickTime] = MappingProxyType({})  # by run digest
+
+    def find_weights(self, model: str, name: str) -> TrainedWeights | None:
+        """Return the weights of this name that a model is played with, None if there are none."""
+        named = (one for one in self.weights if one.name == name and model in one.models)
+        return next(named, None)
+
+
+NO_REGISTER = Register()
+
+
+def read_register(results: Path, runs: Sequence[Run]) -> Register:
+    """Return the register of a folder, with the times of these runs.
+
+    A run's meta file, where it is, counts before the line of `seconds.csv`. Raises IsbenchError
+    for a file that is damaged.
+    """
+    lines = _read_lines(results / WEIGHTS, _WEIGHTS_HEADS, _parse_weights)
+    pairs = [(model, one.name) for one in lines for model in one.models]
+    if twice := sorted({pair for pair in pairs if pairs.count(pair) > 1}):
+        model, name = twice[0]
+        raise IsbenchError(
+            f"{results / WEIGHTS} has weights {name} of {model} twice; wanted one line"
+        )
+    old = dict(_read_lines(results / SECONDS, _SECONDS_HEADS, _parse_time))
+    times = {}
+    for run in runs:
+        digest = store.digest_of_path(run.path)
+        if time := _measure(run) or old.get(digest):
+            times[digest] = time
+    return Register(tuple(lines), times)
+
+
+def write_times(results: Path, register: Register) -> None:
+    """Write the times of a register to its folder, if they differ from those that are there."""
+    old = dict(_read_lines(results / SECONDS, _SECONDS_HEADS, _parse_time))
+    if old == dict(register.times):
+        return
+    lines = (
+        (digest, time.seconds, time.clicks, time.processor, *(time.load or ("", "", "")))
+        for digest, time in sorted(register.times.items())
+    )
+    _write_lines(results / SECONDS, _SECONDS_HEADS, lines)
+
+
+def add_weights(results: Path, weights: TrainedWeights) -> None:
+    """Write weights to the register of a folder, in the place of those of their name and models.
+
+    Raises IsbenchError for a register that is damaged.
+    """
+    path = results / WEIGHTS
+    kept = [
+        one
+        for one in _read_lines(path, _WEIGHTS_HEADS, _parse_weights)
+        if one.name != weights.name or not set(one.models) & set(weights.models)
+    ]
+    every = sorted([*kept, weights], key=lambda one: (one.models[0], one.name))
+    _write_lines(path, _WEIGHTS_HEADS, ((" ".join(one.models), *one[1:]) for one in every))
+
+
+def _write_lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(lines)
+    write_atomically(path, buffer.getvalue().encode())
+
+
+def _measure(run: Run) -> ClickTime | None:
+    """Return the time of a run's clicks from its meta file; None if it is not known, or where."""
+    seconds = [one for times in run.seconds.values() for one in times if one == one]
+    processor = find_processor(run)
+    if not seconds or not processor:
+        return None
+    return ClickTime(round(float(np.mean(seconds)), 4), len(seconds), processor, find_load(run))
+
+
+def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]], T]) -> list[T]:
+    """Return the parsed lines of a csv file with these heads, none if there is no file."""
+    try:
+        text = read_limited(path).decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise IsbenchError(f"cannot read {path}: {reason}; restore it") from error
+    found = []
+    for number, line in enumerate(csv.reader(text.splitlines()), start=1):
+        try:
+            if len(line) != len(heads) or (number == 1 and tuple(line) != tuple(heads)):
+                raise ValueError(f"wanted {', '.join(heads)}")
+            if number > 1:
+                found.append(parse(line))
+        except ValueError as error:
+            raise IsbenchError(f"line {number} of {path} is damaged: {error}") from error
+    return found
+
+
+def _parse_weights(line: Sequence[str]) -> TrainedWeights:
+    models, name, digest, base, seed, samples, command = line
+    for one in filter(None, (digest, base)):
+        if not re.fullmatch(r"[0-9a-f]{64}", one):
+            raise ValueError(f"{one!r} is not a sha256 of 64 hexadecimal digits")
+    if not (models.split() and name and digest and command):
+        raise ValueError("only base may be empty")
+    return TrainedWeights(
+        tuple(models.split()), name, digest, base, int(seed), int(samples), command
+    )
+
+
+def _parse_time(line: Sequence[str]) -> tuple[str, ClickTime]:
+    digest, seconds, clicks, processor, busy, others, processors = line
+    load = Load(float(busy), float(others), int(processors)) if processors else None
+    return digest, ClickTime(float(seconds), int(clicks), processor, load)

@@ -1,0 +1,191 @@
+"""Table 3: each seed apart, means and spreads over seeds, and what each part changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csfpn.paper import ablation_table
+from csfpn.paper.ablation import FAMILIES, LITE, MINI, SEEDS, Part
+from csfpn.paper.ablation_table import describe_signs, describe_spread, join_means
+from csfpn.paper.tables import TABLE3
+from isbench.models.registry import model_names
+from isbench.papers import PaperTable, Row
+from isbench.papers.all_tables import collect_records, make_table
+from isbench.papers.candidates import find_candidate
+from isbench.papers.register import Register, TrainedWeights
+from isbench.reporting.text_table import TextTable
+from isbench.storage.store import Run
+from tests.support.recorded import record_on_davis, with_weights
+
+pytestmark = pytest.mark.usefixtures("no_bundled_weights")
+SOLVED_AT = {k: [*[0.5] * (k - 1), 0.95] for k in range(1, 9)}  # IoU of games of k clicks
+DAVIS = "DAVIS NoC@90"
+
+
+def digest_of(row: Row) -> str:
+    return sha256(f"{row.model} {row.weights}".encode()).hexdigest()
+
+
+def register_of(*rows: Row) -> Register:
+    """Return a register that names the weights of these rows."""
+    named = {(row.model, row.weights): row for row in rows}
+    return Register(
+        tuple(
+            TrainedWeights((model,), name, digest_of(row), "", 0, 100_000, f"isbench train {model}")
+            for (model, name), row in named.items()
+        )
+    )
+
+
+def record(folder: Path, row: Row, clicks: int, **changes: Any) -> Run:
+    """Return a row's run of the weights that it names, each object solved at this click."""
+    candidate = find_candidate(row)
+    assert candidate is not None
+    model = with_weights(candidate.card, digest_of(row), candidate.options)
+    return record_on_davis(folder, model, ious=SOLVED_AT[clicks], **changes)
+
+
+def make_text(runs: Sequence[Run], *rows: Row, table: PaperTable = TABLE3) -> TextTable:
+    return make_table(collect_records(table, runs, register_of(*rows)))[0]
+
+
+def read_column(table: TextTable) -> Mapping[str, str]:
+    """Return the figures on DAVIS by model."""
+    column = table.heads.index(DAVIS)
+    return {row[3]: row[column] for row in table.rows if row[3]}
+
+
+def test_without_a_run_every_row_of_ours_is_named_and_blank() -> None:
+    table = make_text([])
+    ours = [row for row in table.rows if not row[0]]
+    assert [row[3] for row in ours] == [row.name for one in FAMILIES for row in one.rows]
+    assert not any(text for row in ours for text in (*row[:3], *row[4:]))
+
+
+def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
+    runs = [record(tmp_path, row, 2) for row in MINI.rows]
+    table, cells = make_table(collect_records(TABLE3, runs, register_of(*MINI.rows)))
+    assert all(cell.ours is None for cell in cells if cell.row.system)
+    assert all(cell.published is None for cell in cells if not cell.row.system)
+    column = table.heads.index(DAVIS)
+    printed = [row[column] for row in table.rows if row[0]]
+    assert printed == ["6.85", "6.62", "6.39", "6.05"]
+    figures = read_column(table)
+    assert [figures[row.name] for row in MINI.rows] == ["– / 2.00 [2.00, 2.00]"] * 5
+    assert [row.name for row in MINI.rows] == [
+        "ritm-mini (weights=ablation-bs)",
+        "baseline-mini-fdm (weights=ablation-fdm)",
+        "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
+        "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
+        "csfpn-mini (overview=256, weights=ablation-hsgm)",
+    ]
+
+
+def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
+    base, fdm, sgm = (part.rows[0] for part in MINI.parts[:3])
+    other = replace(record(tmp_path, fdm, 4), path=tmp_path / "other-0123456789ab.jsonl.gz")
+    runs = [record(tmp_path, base, 3), record(tmp_path, sgm, 2), other]
+    figures = read_column(make_text(runs, base, sgm))  # the weights of fdm have no name
+    steps = {name: text for name, text in figures.items() if "minus" in name}
+    assert list(steps) == ["mini: BS+SGM minus BS"]
+    assert steps["mini: BS+SGM minus BS"].startswith("-1.00 [-1.00, -1.00], p ")
+
+
+def test_each_seed_is_measured_with_its_own_weights(tmp_path: Path) -> None:
+    first, second = LITE.bs.rows
+    run = record(tmp_path, first, 3)
+    figures = read_column(make_text([run], first, second))
+    assert figures[first.name] == "– / 3.00 [3.00, 3.00]"
+    assert figures[second.name] == ""
+    assert read_column(make_text([run]))[first.name] == ""  # a digest that nobody named
+    assert not any("mean" in name for name in figures)
+
+
+def test_the_seeds_apart_give_the_printed_mean_and_spread(tmp_path: Path) -> None:
+    rows = (*LITE.bs.rows, *LITE.hsgm.rows)
+    runs = [record(tmp_path, row, k) for row, k in zip(rows, (5, 4, 3, 3), strict=True)]
+    figures = read_column(make_text(runs, *rows))
+    for part, spread in ((LITE.bs, 1.0), (LITE.hsgm, 0.0)):
+        apart = [float(figures[row.name].split()[2]) for row in part.rows]
+        text = figures[f"lite: {part.name}, mean of 2 seeds"]
+        mean = sum(apart) / len(apart)
+        assert text == f"– / {mean:.2f}, spread {spread:.2f}"
+
+
+def test_differences_are_per_seed_and_their_mean_tells_the_sign(tmp_path: Path) -> None:
+    rows = (*LITE.bs.rows, *LITE.sgm.rows, *LITE.hsgm.rows)
+    clicks = (5, 4, 3, 3, 2, 5)
+    runs = [record(tmp_path, row, k) for row, k in zip(rows, clicks, strict=True)]
+    figures = read_column(make_text(runs, *rows))
+    assert figures["lite: BS+SGM minus BS, seed 0"].startswith("-2.00 [-2.00, -2.00], p ")
+    assert figures["lite: BS+SGM minus BS, seed 1"].startswith("-1.00 [-1.00, -1.00], p ")
+    assert figures["lite: BS+SGM minus BS, mean of 2 seeds"] == "-1.50, spread 1.00, same sign"
+    step = "lite: BS+SGM+HSGM minus BS+SGM, mean of 2 seeds"
+    assert figures[step] == "+0.50, spread 3.00, signs differ"
+
+
+def test_a_seed_without_a_run_leaves_means_blank(tmp_path: Path) -> None:
+    rows = (*LITE.bs.rows, LITE.sgm.rows[0])
+    runs = [record(tmp_path, row, k) for row, k in zip(rows, (5, 4, 3), strict=True)]
+    figures = read_column(make_text(runs, *rows))
+    assert "lite: BS, mean of 2 seeds" in figures
+    assert "lite: BS+SGM, mean of 2 seeds" not in figures
+    assert [name for name in figures if "minus" in name] == ["lite: BS+SGM minus BS, seed 0"]
+
+
+def test_a_family_disappears_with_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation_table, "FAMILIES", (LITE,))
+    shorter = replace(TABLE3, rows=tuple(row for row in TABLE3.rows if row not in MINI.rows))
+    table = make_text([record(tmp_path, MINI.bs.rows[0], 2)], *MINI.rows, table=shorter)
+    assert not any("mini" in text for row in table.rows for text in row)
+
+
+def test_rows_of_a_family_differ_in_the_parts_alone() -> None:
+    parts = {"sgm", "hsgm", "g2l", "previous_mask"}
+    for family in FAMILIES:
+        found = [find_candidate(row) for row in family.rows if row.model in model_names()]
+        options = [
+            {name: value for name, value in one.options.items() if name not in parts}
+            for one in found
+            if one is not None
+        ]
+        assert len(options) >= 2
+        assert all(one == options[0] for one in options), family.name
+
+
+def test_every_part_has_a_row_for_each_seed() -> None:
+    assert len(SEEDS) >= 2
+    ends = [f"-s{seed}" for seed in SEEDS]
+    for part in LITE.parts:
+        assert isinstance(part, Part)
+        assert [re.sub(r".*(?=-s\d+$)", "", row.weights) for row in part.rows] == ends
+
+
+VALUES = st.lists(st.floats(-20, 20), min_size=2, max_size=5)
+
+
+@given(VALUES)
+def test_a_spread_is_zero_for_equal_seeds_and_never_negative(values: list[float]) -> None:
+    name, _, number = describe_spread(values).rpartition(" ")
+    assert name == ("spread" if len(values) == 2 else "standard deviation")
+    assert float(number) >= 0
+    assert describe_spread([values[0]] * len(values)).endswith(" 0.00")
+    assert join_means(values[:1]) == ""
+
+
+@given(VALUES)
+def test_signs_are_the_same_if_the_printed_differences_have_one_sign(values: list[float]) -> None:
+    printed = [float(f"{value:+.2f}") for value in values]
+    same = all(value > 0 for value in printed) or all(value < 0 for value in printed)
+    assert describe_signs(values) == ("same sign" if same else "signs differ")

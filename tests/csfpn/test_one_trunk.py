@@ -1,0 +1,170 @@
+"""Table 5: what no run says is blank, differences are to the first row, times are comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csfpn.paper import one_trunk
+from csfpn.paper.ablation import LITE
+from csfpn.paper.one_trunk import IDEAS, Size
+from csfpn.paper.tables import TABLE5, paper
+from isbench.papers import Row
+from isbench.papers.all_tables import collect_records
+from isbench.papers.candidates import find_candidate
+from isbench.papers.cells import make_cells
+from isbench.papers.register import ClickTime, Register, TrainedWeights
+from isbench.reporting.machine_load import Load
+from isbench.reporting.text_table import TextTable
+from isbench.storage import store
+from isbench.storage.store import Run
+from isbench.types import Rules
+from tests.support.recorded import record_on_davis, with_weights
+
+pytestmark = pytest.mark.usefixtures("no_bundled_weights")
+RITM, CFR, *_, CSFPN = TABLE5.rows
+HERE = ClickTime(0.25, 80, "a processor", Load(1.0, 0.1, 2))
+
+
+def digest_of(row: Row) -> str:
+    return sha256(f"{row.model} {row.weights}".encode()).hexdigest()
+
+
+def record(folder: Path, row: Row, clicks: int, rules: Rules = TABLE5.rules, **more: Any) -> Run:
+    """Return a row's run on DAVIS, each object solved at this click."""
+    candidate = find_candidate(row)
+    assert candidate is not None
+    model = with_weights(candidate.card, digest_of(row), candidate.options)
+    return record_on_davis(folder, model, rules, ious=[*[0.5] * (clicks - 1), 0.95], **more)
+
+
+def name_weights(row: Row, **changes: Any) -> TrainedWeights:
+    weights = TrainedWeights(
+        (row.model,), row.weights, digest_of(row), "ab" * 32, 0, 100_000, "isbench train"
+    )
+    return weights._replace(**changes)
+
+
+WEIGHTS = (name_weights(RITM), name_weights(CSFPN))
+
+
+def make_text(
+    runs: Sequence[Run],
+    times: Mapping[str, ClickTime] = {},
+    weights: tuple[TrainedWeights, ...] = WEIGHTS,
+) -> TextTable:
+    """Return Table 5 with a made-up size of one network."""
+    records = collect_records(TABLE5, runs, Register(weights, times))
+    return one_trunk.make_text_table({RITM: Size(3_000, 10**9)}, records, make_cells(records))
+
+
+def read_column(table: TextTable, head: str) -> dict[str, str]:
+    column = table.heads.index(head)
+    return {row[1]: row[column] for row in table.rows if row[column]}
+
+
+def time_of(run: Run, **changes: Any) -> dict[str, ClickTime]:
+    return {store.digest_of_path(run.path): HERE._replace(**changes)}
+
+
+def test_without_runs_every_idea_has_a_row_and_no_figure() -> None:
+    table = make_text([])
+    assert [row[0] for row in table.rows] == list(IDEAS.values())
+    assert all(row[0] and row[1] for row in table.rows)
+    assert not any(text for row in table.rows for text in row[2:-2])
+    assert [row[-2:] for row in table.rows] == [("3,000", "1.000"), *[("", "")] * 9]
+
+
+def test_the_table_says_that_no_paper_prints_it() -> None:
+    assert not TABLE5.published
+    assert paper.find_table("5") is TABLE5
+    assert "no paper" in TABLE5.title
+    assert not any(row.system for row in TABLE5.rows)
+
+
+def test_ideas_without_training_are_played_with_the_first_row_s_weights() -> None:
+    untrained = {"ritm-lite", "fbrs-lite", "adaptation-lite"}
+    for row in TABLE5.rows:
+        assert (row.weights == RITM.weights) == (row.model in untrained)
+    assert LITE.g2l.rows[0] == CSFPN
+    assert LITE.bs.rows[0] == RITM
+
+
+def test_a_figure_is_its_row_s_run_and_a_difference_is_to_the_first_row(tmp_path: Path) -> None:
+    runs = [record(tmp_path, row, k) for row, k in ((RITM, 5), (CFR, 4), (CSFPN, 3))]
+    table = make_text(runs)
+    assert read_column(table, "DAVIS NoC@90") == {
+        RITM.name: "5.00 [5.00, 5.00]",
+        CFR.name: "4.00 [4.00, 4.00]",
+        CSFPN.name: "3.00 [3.00, 3.00]",
+    }
+    assert read_column(table, "DAVIS NoC@90 minus RITM") == {
+        CFR.name: "-1.00 [-1.00, -1.00]",
+        CSFPN.name: "-2.00 [-2.00, -2.00]",
+    }
+    assert read_column(table, "GrabCut NoC@90") == {}
+    for run in runs:
+        digest = store.digest_of_path(run.path)
+        assert any(digest in note for note in table.notes)
+
+
+def test_without_the_first_row_s_run_there_are_no_differences(tmp_path: Path) -> None:
+    table = make_text([record(tmp_path, CSFPN, 3)])
+    assert read_column(table, "DAVIS NoC@90") == {CSFPN.name: "3.00 [3.00, 3.00]"}
+    assert read_column(table, "DAVIS NoC@90 minus RITM") == {}
+
+
+def test_times_on_one_quiet_processor_are_shown_with_it(tmp_path: Path) -> None:
+    runs = [record(tmp_path, row, 3) for row in (RITM, CFR, CSFPN)]
+    table = make_text(runs, time_of(runs[0]) | time_of(runs[2], seconds=0.5))
+    assert read_column(table, "s/click on DAVIS") == {RITM.name: "0.250", CSFPN.name: "0.500"}
+    (note,) = [note for note in table.notes if note.startswith("s/click: ")]
+    assert "a processor" in note
+    assert not any("no s/click" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "reason"),
+    [
+        ({"processor": "another one"}, TABLE5.rules, "timed on another one"),
+        ({"load": Load(1.9, 0.9, 2)}, TABLE5.rules, "other processes used 0.9 of 2 processors"),
+        ({}, Rules(20, 1.01), "timed on a processor"),
+    ],
+    ids=["processor", "load", "rules"],
+)
+def test_a_time_that_cannot_be_compared_is_blank_and_the_note_says_why(
+    tmp_path: Path, changes: Mapping[str, Any], rules: Rules, reason: str
+) -> None:
+    first, other = record(tmp_path, RITM, 3), record(tmp_path, CSFPN, 3, rules)
+    table = make_text([first, other], time_of(first) | time_of(other, **changes))
+    assert read_column(table, "s/click on DAVIS") == {RITM.name: "0.250"}
+    (note,) = [note for note in table.notes if "no s/click" in note]
+    assert note.startswith(CSFPN.name)
+    assert reason in note
+
+
+def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
+    def read_budgets(table: TextTable) -> list[str]:
+        return [note for note in table.notes if "samples" in note]
+
+    (alike,) = read_budgets(make_text([]))
+    assert alike == "Each network was trained with 100,000 samples from weights abababababab."
+    for changes in ({"samples": 90_000}, {"base": "cd" * 32}):
+        weights = (name_weights(RITM), name_weights(CSFPN, **changes))
+        (unlike,) = read_budgets(make_text([], weights=weights))
+        assert unlike.startswith("The networks were not trained alike: ritm-lite ablation-bs-s0 ")
+    assert read_budgets(make_text([], weights=())) == []
+
+
+def test_one_file_of_weights_serves_several_models(tmp_path: Path) -> None:
+    shared = name_weights(RITM, models=("ritm-lite", "csfpn-lite"), digest=digest_of(CSFPN))
+    row = CSFPN._replace(weights=RITM.weights)
+    table = replace(TABLE5, rows=(row,))
+    run = record(tmp_path, CSFPN, 3)
+    (cell, *_) = make_cells(collect_records(table, [run], Register((shared,))))[2:]
+    assert cell.selection.run is run

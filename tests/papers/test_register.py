@@ -1,0 +1,210 @@
+"""The register of a results folder: weights by digest, and times that outlive the meta files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.register_weights import read_weights
+from isbench.cli import reproduce
+from isbench.datasets.fingerprints import digest_file
+from isbench.errors import IsbenchError
+from isbench.models.known_weights import list_weights
+from isbench.models.registry import load_card, model_names
+from isbench.papers import Row
+from isbench.papers.candidates import make_candidate
+from isbench.papers.register import (
+    SECONDS,
+    WEIGHTS,
+    ClickTime,
+    Register,
+    TrainedWeights,
+    add_weights,
+    read_register,
+    write_times,
+)
+from isbench.papers.requirements import list_requirements
+from isbench.reporting.chosen_runs import choose_runs
+from isbench.storage import store
+from isbench.storage.environment import processor
+from isbench.training.weights import read_card
+from tests.support.recorded import (
+    record_network_run,
+    record_on_davis,
+    weights_file,
+    with_weights,
+)
+
+Isbench = Callable[..., tuple[int, str, str]]
+DIGEST, BASE = "ab" * 32, "cd" * 32
+HEAD = "models,weights,sha256,base,seed,samples,command"
+LINE = f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,isbench train ritm-mini --set seed=1"
+ROW = Row("", model="ritm-mini", weights="more")
+
+
+def write_weights(folder: Path, *lines: str, head: str = HEAD) -> Path:
+    path = folder / WEIGHTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+def test_weights_are_read_with_all_that_the_file_says(tmp_path: Path) -> None:
+    write_weights(tmp_path, LINE)
+    register = read_register(tmp_path, [])
+    models = ("ritm-mini", "baseline-mini")
+    command = "isbench train ritm-mini --set seed=1"
+    expected = TrainedWeights(models, "more", DIGEST, BASE, 1, 100_000, command)
+    assert register.weights == (expected,)
+    for model in models:
+        assert register.find_weights(model, "more") == expected
+    assert register.find_weights("csfpn-mini", "more") is None
+    assert register.find_weights("ritm-mini", "less") is None
+
+
+def test_a_folder_without_a_register_has_an_empty_one(tmp_path: Path) -> None:
+    assert read_register(tmp_path / "none", []) == Register((), {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ((LINE.replace(DIGEST, "ab"),), "line 2 of"),
+        ((LINE, "ritm-mini,x"), "line 3 of"),
+        ((LINE.replace(",1,", ",one,"),), "line 2 of"),
+        ((LINE.replace("ritm-mini baseline-mini", " "),), "only base may be empty"),
+        ((LINE, LINE), "has weights more of baseline-mini twice"),
+    ],
+)
+def test_a_damaged_register_is_named_with_its_line(
+    tmp_path: Path, lines: Sequence[str], said: str
+) -> None:
+    path = write_weights(tmp_path, *lines)
+    with pytest.raises(IsbenchError) as caught:
+        read_register(tmp_path, [])
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_with_other_heads_is_refused(tmp_path: Path) -> None:
+    write_weights(tmp_path, LINE, head=HEAD.replace("seed", "number"))
+    with pytest.raises(IsbenchError, match=r"line 1 of .*wanted models, weights"):
+        read_register(tmp_path, [])
+
+
+def test_weights_that_are_not_shipped_count_by_their_digest(tmp_path: Path) -> None:
+    card = replace(load_card("ritm-mini"), bundled={})
+    write_weights(tmp_path, LINE)
+    candidate = make_candidate(card, ROW, read_register(tmp_path, []))
+    assert [weights.digest for weights in candidate.weights] == [DIGEST]
+    assert candidate.why_not == (
+        "weights more do not come with isbench; `isbench train ritm-mini --set seed=1` trains them"
+    )
+    assert not make_candidate(card, ROW).weights
+
+
+def test_weights_that_come_with_a_card_count_before_the_register(tmp_path: Path) -> None:
+    path = weights_file(tmp_path)
+    write_weights(tmp_path, LINE)
+    card = replace(load_card("ritm-mini"), bundled={"more": path})
+    candidate = make_candidate(card, ROW, read_register(tmp_path, []))
+    assert [weights.digest for weights in candidate.weights] == [digest_file(path)]
+    assert not candidate.why_not
+
+
+def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:
+    first = TrainedWeights(("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, 'train "x", y')
+    other = TrainedWeights(("ritm-mini",), "a", DIGEST, BASE, 1, 2, "train")
+    newer = first._replace(digest=BASE)
+    for weights in (first, other, newer):
+        add_weights(tmp_path, weights)
+    assert read_register(tmp_path, []).weights == (other, newer)
+
+
+def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole: Path) -> None:
+    path = whole / "weights.safetensors"
+    card = read_card(path)
+    weights = read_weights(path, "more", ("other",), "isbench train")
+    assert weights.models == (card["model"], "other")
+    assert weights.digest == digest_file(path)
+    assert (weights.samples, weights.base) == (int(card["samples"]), card["origin"][-64:])
+    add_weights(tmp_path, weights)
+    assert read_register(tmp_path, []).weights == (weights,)
+
+
+@pytest.mark.usefixtures("cheap_tables")
+def test_the_times_of_runs_outlive_their_meta_files(isbench: Isbench, tmp_path: Path) -> None:
+    run = record_network_run(tmp_path)
+    assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
+    (line,) = csv.DictReader((tmp_path / SECONDS).read_text().splitlines())
+    clicks = [one for times in run.seconds.values() for one in times]
+    assert line["run"] == store.digest_of_path(run.path)
+    assert float(line["seconds"]) == round(sum(clicks) / len(clicks), 4)
+    assert (int(line["clicks"]), line["processor"]) == (len(clicks), processor())
+    before = (tmp_path / SECONDS).read_bytes()
+    store.meta_path(run.path).unlink()
+    assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
+    assert (tmp_path / SECONDS).read_bytes() == before
+    run.path.unlink()
+    assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
+    assert (tmp_path / SECONDS).read_text().count("\n") == 1
+
+
+def test_a_run_without_times_has_no_line(tmp_path: Path) -> None:
+    model = with_weights(load_card("ritm-mini"), DIGEST)
+    run = record_on_davis(tmp_path, model)
+    register = read_register(tmp_path, [run])
+    assert register.times == {}
+    write_times(tmp_path, register)
+    assert not (tmp_path / SECONDS).exists()
+
+
+def test_written_times_are_read_back(tmp_path: Path) -> None:
+    run = record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), DIGEST))
+    times = {store.digest_of_path(run.path): ClickTime(0.1234, 7, "a, b")}
+    write_times(tmp_path, Register((), times))
+    assert read_register(tmp_path, [run]).times == times
+
+
+@pytest.mark.usefixtures("cheap_tables")
+def test_a_run_whose_weights_are_not_shipped_lacks_nothing(
+    isbench: Isbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), DIGEST))
+    monkeypatch.setenv(reproduce.NEED_DATA, "1")
+    monkeypatch.setenv("ISBENCH_DATA", str(tmp_path / "none"))
+    check = ("reproduce", "--check", "--budget", "ci", "--results", tmp_path)
+    assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
+    assert isbench(*check)[0] == 1  # nobody says what these weights are
+    write_weights(tmp_path, LINE)
+    assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
+    code, printed, said = isbench(*check)
+    assert (code, printed) == (0, "1 runs, 0 replayed, 1 skipped, 0 drifts\n")
+    assert "weights more do not come with isbench; `isbench train ritm-mini" in said
+
+
+@pytest.mark.usefixtures("no_bundled_weights")
+def test_a_plan_says_how_weights_that_are_not_shipped_are_trained(tmp_path: Path) -> None:
+    write_weights(tmp_path, LINE.replace(",more,", ",ablation-bs,"))
+    found = list_requirements("csfpn", ["3"], results=tmp_path)
+    (missing,) = {
+        text
+        for one in found
+        for kind, text in one.missing
+        if kind == "weights" and one.row.name == "ritm-mini (weights=ablation-bs)"
+    }
+    assert "`isbench train ritm-mini --set seed=1` trains them" in missing
+
+
+def test_the_committed_register_agrees_with_the_weights_that_are_shipped() -> None:
+    results = Path(__file__).parents[2] / "results"
+    runs, _ = choose_runs([], results)
+    register = read_register(results, runs)
+    for weights in register.weights:
+        for model in set(weights.models) & set(model_names()):
+            shipped = {one.name: one.digest for one in list_weights(load_card(model))}
+            assert shipped.get(weights.name, weights.digest) == weights.digest, weights.name
