@@ -174,6 +174,7 @@ cdnet_on_lite = ModelCard(
         click_sampling=replace(recipes.LITE_TUNED.click_sampling, iterative=0),
     ),
     summary="CDNet's FDM and PDM inserted into ritm-lite",
+    meanings={"previous_mask": "the previous mask is an input; off: blank, as in its training"},
     source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
     licence="MIT",
     libraries=_LIBRARIES,

@@ -189,10 +189,12 @@ def test_steps_on_one_batch_lower_both_the_masks_loss_and_the_extra_loss() -> No
     torch.manual_seed(0)
     made = CdnetLite(Mini(16)).train()
     optimiser = torch.optim.Adam(made.parameters(), 3e-3)
-    losses = []
+    inputs, clicks = made.example_inputs((32, 48), 4)
+    inputs, clicks = torch.cat([inputs, inputs.flip(3)]), torch.cat([clicks, clicks])
+    target, losses = (inputs[:, :1] > 0.6).float(), []
     for _ in range(25):
-        outputs = made.forward_with_aux(INPUTS, CLICKS)
-        parts = mask_loss(outputs.main, TARGET), made.extra_loss(outputs, TARGET, mask_loss)
+        outputs = made.forward_with_aux(inputs, clicks)
+        parts = mask_loss(outputs.main, target), made.extra_loss(outputs, target, mask_loss)
         losses.append([float(part.mean().detach()) for part in parts])
         optimiser.zero_grad()
         sum(part.mean() for part in parts).backward()
