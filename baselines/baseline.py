@@ -2,7 +2,8 @@
 
 Without diffusion it is RITM's network, or f-BRS's if the clicks are concatenated with the colours.
 Diffusion is a separate module at each of two scales, `fdm_low` and `fdm_high`, so that its cost can
-be measured; it is dense and expensive.
+be measured; it is dense and expensive. Its norms may start at 0, so that a network starts as the
+one without diffusion that it is trained from.
 
 The table's networks were never released. The published parameter counts are those of a module with
 32 inner channels and no gate, on the trunk with input fusion. The scales are 1/4 and 1/2 according
@@ -15,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from baselines.fdm import Fdm, click_proximity
 from isbench.nn.backbones.deeplab import DeepLab
+from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
@@ -29,7 +31,7 @@ from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, input_fusion, normalize, resize_bilinear
-from isbench.nn.trunk import compute_logits, deeplab, guidance_maps, make_head
+from isbench.nn.trunk import compute_logits, guidance_maps, make_head
 from isbench.types import Runtime
 
 
@@ -40,15 +42,17 @@ class Parts:
     low: bool = False  # diffusion at 1/8
     high: bool = False  # diffusion at 1/2, where the head is then placed too
     inner: int = 32  # inner channels of both
+    gain: float = 1.0  # initial weight of the norms of both; 0 starts without effect
     joined: bool = False  # clicks concatenated with the colours [f-BRS], not added to the stem
+
+
+Trunk: TypeAlias = DeepLab | LiteTrunk | Mini  # whose map at stride 8 can be transformed
 
 
 class Baseline(nn.Module):
     """(B, 4 or 3, H, W) inputs and (B, 2K, 5) points to logits."""
 
-    def __init__(
-        self, trunk: DeepLab | Mini, parts: Parts = Parts(), previous_mask: bool = True
-    ) -> None:
+    def __init__(self, trunk: Trunk, parts: Parts = Parts(), previous_mask: bool = True) -> None:
         super().__init__()
         self.previous_mask, maps = previous_mask, 3 if previous_mask else 2
         if parts.joined:
@@ -57,8 +61,8 @@ class Baseline(nn.Module):
             self.maps_transform = conv1s(maps, min(64, trunk.low_channels))
         self.joined = parts.joined
         self.feature_extractor = trunk
-        self.fdm_low = _make_fdm(trunk.channels, parts.inner) if parts.low else None
-        self.fdm_high = _make_fdm(trunk.channels, parts.inner) if parts.high else None
+        self.fdm_low = _make_fdm(trunk.channels, parts) if parts.low else None
+        self.fdm_high = _make_fdm(trunk.channels, parts) if parts.high else None
         self.head = make_head(trunk)
 
     def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
@@ -87,8 +91,8 @@ class Baseline(nn.Module):
         return example_image(size, 4 if self.previous_mask else 3), example_points(size, points)
 
 
-def _make_fdm(channels: int, inner: int) -> Fdm:
-    return Fdm(channels, inner, gated=False)
+def _make_fdm(channels: int, parts: Parts) -> Fdm:
+    return Fdm(channels, parts.inner, gated=False, gain=parts.gain)
 
 
 def _make_diffuse(
@@ -100,18 +104,24 @@ def _make_diffuse(
     return lambda x: fdm(x, click_proximity(clicks, input_size, x.shape[-2:])).features
 
 
-def make_networks(depth: int | None, parts: Parts, **options: Any) -> dict[str, nn.Module]:
-    """Return the network of a card; a depth of None is the mini trunk."""
+def make_networks(
+    trunk: Callable[[], Trunk], parts: Parts, previous_mask: bool, **options: Any
+) -> dict[str, nn.Module]:
+    """Return the network of a card and its options."""
     parts = replace(parts, joined=options.get("joined", False))
-    if depth is None:
-        return {"network": Baseline(Mini(), parts)}
-    return {"network": Baseline(deeplab(depth, 128), parts, previous_mask=False)}
+    return {"network": Baseline(trunk(), parts, previous_mask)}
 
 
 def build_predictor(
-    depth: int | None, parts: Parts, *, runtime: Runtime, **options: Any
+    trunk: Callable[[], Trunk],
+    parts: Parts,
+    previous_mask: bool,
+    *,
+    runtime: Runtime,
+    **options: Any,
 ) -> CropPredictor:
     """Return the predictor of a card, with RITM's inference."""
-    networks = build_networks(partial(make_networks, depth, parts, **options), runtime)
-    config = make_config(options, Zoom(), runtime, previous_mask=depth is None)
+    make = partial(make_networks, trunk, parts, previous_mask, **options)
+    networks = build_networks(make, runtime)
+    config = make_config(options, Zoom(), runtime, previous_mask)
     return CropPredictor(config, partial(answer_mask_guided, networks["network"]))

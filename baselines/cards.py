@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from baselines import baseline, cdnet, ritm
+from baselines import baseline, cdnet, cdnet_lite, ritm
 from baselines.baseline import Parts
 from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet, Sizes
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
@@ -161,35 +161,77 @@ cdnet_r34 = _cdnet(
     },
 )
 cdnet_r50 = _cdnet(50, unreleased="its authors released those of ResNet-34 only")
+# CDNet's rule of clicks: its training has none on the network's own errors, so that the previous
+# mask is always blank. The rest of the recipe is that of all networks inserted into ritm-lite.
+cdnet_on_lite = ModelCard(
+    "cdnet-lite",
+    partial(cdnet_lite.build_predictor, LiteTrunk),
+    {**OPTIONS, **CASCADE, **LITE_SIDES, "previous_mask": True},
+    partial(cdnet_lite.make_networks, LiteTrunk),
+    unreleased=_UNTRAINED,
+    recipe=replace(
+        recipes.LITE_TUNED,
+        click_sampling=replace(recipes.LITE_TUNED.click_sampling, iterative=0),
+    ),
+    summary="CDNet's FDM and PDM inserted into ritm-lite",
+    meanings={"previous_mask": "the previous mask is an input; off: blank, as in its training"},
+    source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
+    licence="MIT",
+    libraries=_LIBRARIES,
+    added_options=CASCADE,
+)
 
 
-_BUNDLED = {"": _PACK, "-fdm": _FDM}  # of models on the mini trunk, by the suffix of their name
-
-
-def _baseline(depth: int | None, suffix: str, parts: Parts) -> ModelCard:
+def _baseline(
+    name: str, what: str, trunk: Callable[[], baseline.Trunk], parts: Parts, **more: Any
+) -> ModelCard:
     scales = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
     diffused = f" with FDM at {scales}" if scales else ""
-    trunk = f"ResNet-{depth}" if depth else "the mini trunk"
+    previous_mask = more.pop("previous_mask", True)
     return ModelCard(
-        f"baseline-{f'r{depth}' if depth else 'mini'}{suffix}",
-        partial(baseline.build_predictor, depth, parts),
-        {**OPTIONS, **CASCADE, **({"joined": False} if depth else SIDES)},
-        partial(baseline.make_networks, depth, parts),
-        bundled=_BUNDLED.get(suffix, {}) if depth is None else {},
-        unreleased="Table 4's networks were never released" if depth else _UNTRAINED,
-        recipe=_ON_DEEPLAB if depth else recipes.MINI,
-        summary=f"Table 4's baseline on {trunk}{diffused}",
+        f"baseline-{name}",
+        partial(baseline.build_predictor, trunk, parts, previous_mask),
+        {**OPTIONS, **CASCADE, **more.pop("options")},
+        partial(baseline.make_networks, trunk, parts, previous_mask),
+        summary=f"Table 4's baseline on {what}{diffused}",
         source="BMVC 2023",
         licence="MIT",
         version=_VERSION,
         libraries=_LIBRARIES,
         added_options=CASCADE,
+        **more,
     )
 
 
-baseline_r50 = _baseline(50, "", Parts())
-baseline_r50_fdm = _baseline(50, "-fdm", Parts(low=True))
-baseline_r50_fdm2 = _baseline(50, "-fdm2", Parts(low=True, high=True))
-baseline_mini = _baseline(None, "", Parts())
-baseline_mini_fdm = _baseline(None, "-fdm", Parts(low=True))
-baseline_mini_fdm2 = _baseline(None, "-fdm2", Parts(low=True, high=True))
+_on_r50 = partial(
+    _baseline,
+    what="ResNet-50",
+    trunk=partial(deeplab, 50, 128),
+    previous_mask=False,
+    options={"joined": False},
+    unreleased="Table 4's networks were never released",
+    recipe=_ON_DEEPLAB,
+)
+_on_mini = partial(
+    _baseline,
+    what="the mini trunk",
+    trunk=Mini,
+    options=SIDES,
+    unreleased=_UNTRAINED,
+    recipe=recipes.MINI,
+)
+baseline_r50 = _on_r50("r50", parts=Parts())
+baseline_r50_fdm = _on_r50("r50-fdm", parts=Parts(low=True))
+baseline_r50_fdm2 = _on_r50("r50-fdm2", parts=Parts(low=True, high=True))
+baseline_mini = _on_mini("mini", parts=Parts(), bundled=_PACK)
+baseline_mini_fdm = _on_mini("mini-fdm", parts=Parts(low=True), bundled=_FDM)
+baseline_mini_fdm2 = _on_mini("mini-fdm2", parts=Parts(low=True, high=True))
+baseline_lite_fdm = _baseline(
+    "lite-fdm",
+    "EfficientNet-Lite0",
+    LiteTrunk,
+    Parts(low=True, gain=0.0),
+    options=LITE_SIDES,
+    unreleased=_UNTRAINED,
+    recipe=recipes.LITE_TUNED,
+)

@@ -5,23 +5,28 @@ equal to the official network under synthetic weights (tests/baselines/test_cdne
 names are the keys of the official checkpoints. The ResNet-50 of Table 1 is the same network on that
 trunk.
 
-Differs: see `baselines.fdm`; the latent logits, which only training needs, are computed on demand.
+The losses are those of the released training, in this project's words.
+
+Differs: see `baselines.fdm`; the latent logits, which only training needs, are computed on demand;
+the loss of clicks is normalised in each sample, not over the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from baselines.fdm import Fdm, FdmOutput, click_proximity
 from baselines.pdm import Pdm
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
-from isbench.nn.backbones.ocr import Logits
+from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.mini import Mini
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.passes import ForwardRequest, Passes
 from isbench.nn.inference.predictor import (
@@ -46,18 +51,23 @@ from isbench.types import Click, Runtime
 # the box is recomputed at every click, and its content is resized to a square
 ZOOM = Zoom(after=1, least=10, keep_iou=2.0, threshold=0.49)
 _LARGEST = 4096  # pixels, of the square's side
+GATE_WEIGHT = 0.4  # of the gate's loss relative to the mask's
+LATENTS = 4  # answers of which only the best one has to be right
+_CLICKED, _ELSEWHERE = 1.0, 0.01  # weights of pixels in the loss of clicks
 
 
 class CdnetOutput(NamedTuple):
     """The outputs that training compares with the truth, at the inputs' size.
 
     Main logits (B, 1, H, W), the gate's probabilities (B, 1, H, W), four latent logits
-    (B, 4, H, W).
+    (B, 4, H, W), and disks of clicks of either sign (B, 1, H, W).
     """
 
     main: Tensor
     gate: Tensor
     latents: Tensor
+    clicked: Tensor
+    aux: None = None  # no auxiliary logits
 
 
 class CDNet(nn.Module):
@@ -71,48 +81,86 @@ class CDNet(nn.Module):
         self.feature_extractor = trunk
         trunk.FDM = Fdm(trunk.channels)
         self.head = SeparableHead(trunk.channels)
-        self.latent_head = SeparableHead(trunk.channels, outputs=4)
+        self.latent_head = SeparableHead(trunk.channels, outputs=LATENTS)
         self.PDM = Pdm()
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W), not refined."""
-        features = self._diffuse_features(inputs, clicks).features
+        features = self._compute_features(inputs, clicks).features
         return (resize_bilinear(self.head(features), inputs.shape[-2:]),)
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
         return example_image(size, 3), example_points(size, points)
 
-    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the main logits, and the gate's as the auxiliary ones, at the inputs' size.
-
-        The auxiliary loss is what trains the gate; its gradient is detached everywhere else. The
-        paper trains it with the focal loss, and also trains latent logits (`answers`).
-        """
-        main, gate, _ = self.forward_with_latents(inputs, clicks)
-        return Logits(main, torch.logit(gate, 1e-6))
-
-    def forward_with_latents(self, inputs: Tensor, clicks: Tensor) -> CdnetOutput:
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> CdnetOutput:
         """Return all outputs that CDNet's losses need."""
-        features, gate = self._diffuse_features(inputs, clicks)
+        features, gate = self._compute_features(inputs, clicks)
         assert gate is not None
-        main, latents = self.head(features), self.latent_head(features)
-        return CdnetOutput(*(resize_bilinear(x, inputs.shape[-2:]) for x in (main, gate, latents)))
+        size = inputs.shape[-2], inputs.shape[-1]
+        main, gate, latents = (
+            resize_bilinear(x, size)
+            for x in (self.head(features), gate, self.latent_head(features))
+        )
+        return CdnetOutput(main, gate, latents, join_disks(draw_disks(clicks, size, RADIUS)))
 
-    def _diffuse_features(self, inputs: Tensor, clicks: Tensor) -> FdmOutput:
-        """Return the decoder's features (B, C, H/4, W/4) and the gate (B, 1, H/8, W/8)."""
+    def extra_loss(
+        self, outputs: CdnetOutput, target: Tensor, mask_loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Return the loss of the gate and of the latent logits, (B,)."""
+        return compute_extra_loss(outputs, target, mask_loss)
+
+    def _compute_features(self, inputs: Tensor, clicks: Tensor) -> FdmOutput:
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
-        fdm = trunk.get_submodule("FDM")
-        gates = []
-
-        def diffuse(x: Tensor) -> Tensor:
-            diffused: FdmOutput = fdm(x, click_proximity(clicks, size, x.shape[-2:]))
-            gates.append(diffused.gate)
-            return diffused.features
-
         extra = self.maps_transform(guidance_maps(inputs, clicks, previous_mask=False))
-        features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra), diffuse)
-        return FdmOutput(features, gates[0])
+        return diffuse_features(trunk, trunk.stem(normalize(inputs[:, :3]), extra), clicks, size)
+
+
+def diffuse_features(
+    trunk: DeepLab | LiteTrunk | Mini, low: Tensor, clicks: Tensor, size: tuple[int, int]
+) -> FdmOutput:
+    """Return the trunk's features (B, C, H/4, W/4) of a stem and the gate (B, 1, H/8, W/8).
+
+    Features diffuse at stride 8, by the trunk's submodule `FDM`. `size` is that of the inputs.
+    """
+    fdm = trunk.get_submodule("FDM")
+    gates = []
+
+    def diffuse(x: Tensor) -> Tensor:
+        diffused: FdmOutput = fdm(x, click_proximity(clicks, size, x.shape[-2:]))
+        gates.append(diffused.gate)
+        return diffused.features
+
+    features = trunk.body(low, diffuse)
+    return FdmOutput(features, gates[0])
+
+
+def join_disks(disks: Tensor) -> Tensor:
+    """Return (B, 1, H, W): disks (B, 2, H, W) of clicks of either sign."""
+    return disks.amax(dim=1, keepdim=True)
+
+
+def compute_extra_loss(
+    outputs: CdnetOutput, target: Tensor, mask_loss: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Return what trains the gate and the latent logits, (B,); see `compute_loss` of training.
+
+    Of the latent masks the best one has to be the object; all of them have to obey the clicks
+    [Li et al. 2018, as in CDNet]. Nothing else trains the gate.
+    """
+    gate = torch.logit(outputs.gate.float(), 1e-6)
+    losses = [mask_loss(outputs.latents[:, k : k + 1], target) for k in range(LATENTS)]
+    best = torch.stack(losses).amin(dim=0)
+    return GATE_WEIGHT * mask_loss(gate, target) + best + _judge_at_clicks(outputs, target)
+
+
+def _judge_at_clicks(outputs: CdnetOutput, target: Tensor) -> Tensor:
+    """Return the cross-entropy of all latent logits, weighted towards the clicks, (B,)."""
+    truth = target.clamp(min=0).expand_as(outputs.latents)
+    losses = F.binary_cross_entropy_with_logits(outputs.latents.float(), truth, reduction="none")
+    weight = _ELSEWHERE + (_CLICKED - _ELSEWHERE) * outputs.clicked.float()
+    weighted = torch.where(target >= 0, losses * weight, 0)
+    return weighted.sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
 class Refinement(nn.Module):

@@ -55,9 +55,15 @@ class _Gate(nn.Module):
 
 
 class Fdm(nn.Module):
-    """Feature diffusion module: (B, C, h, w) -> (B, C, h, w), with memory linear in h * w."""
+    """Feature diffusion module: (B, C, h, w) -> (B, C, h, w), with memory linear in h * w.
 
-    def __init__(self, channels: int, inner: int | None = None, gated: bool = True) -> None:
+    `gain` is the initial weight of the norms of what is added. With 0 nothing is added before
+    training, so the module can be inserted into a trained network; the norms learn first.
+    """
+
+    def __init__(
+        self, channels: int, inner: int | None = None, gated: bool = True, gain: float = 1.0
+    ) -> None:
         super().__init__()
         inner = channels if inner is None else inner
         if inner > channels:
@@ -68,6 +74,8 @@ class Fdm(nn.Module):
         self.g = nn.Conv2d(channels, inner, 1, bias=False)  # values
         self.z, self.bn = nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
         self.z2, self.bn2 = nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        for norm in (self.bn, self.bn2):
+            nn.init.constant_(norm.weight, gain)
 
     def forward(self, x: Tensor, clicked: Tensor) -> FdmOutput:
         """Return x plus the diffusion of both signs; `clicked` (B, 2, h, w) weights the keys."""

@@ -47,8 +47,8 @@ RITM = Recipe(
 # SBD, for several systems: batch 28, 320x480, Adam at 5e-4, a tenth at epochs 100 and 115
 # [BMVC 2023]
 SBD = Recipe(epochs=120, milestones=(100, 115), augmentation=SBD_VIEWS)
-# CDNet, SBD: no clicks on its own errors [ICCV 2021]. Its diversity loss on latent answers is not
-# implemented, and its gate is trained with cross-entropy instead of the focal loss.
+# CDNet, SBD: no clicks on its own errors [ICCV 2021]. The network brings the losses of its gate and
+# of its latent answers.
 CDNET = Recipe(
     epochs=120,
     milestones=(80, 105),

@@ -78,18 +78,17 @@ def test_cdnet_answers_as_the_official_one_before_its_pixels_diffuse() -> None:
     network, entry = ready(cdnet()), find_golden("cdnet_r34")
     assert count(network) == entry["params"]
     with torch.inference_mode():
-        main, gate, latents = network.forward_with_latents(picture(3, 64, 96), POINTS)
-    check(main, entry["instances"])
-    check(gate, entry["fdm_instances"])
-    check(latents, entry["latent_instances"])
+        outputs = network.forward_with_aux(picture(3, 64, 96), POINTS)
+    check(outputs.main, entry["instances"])
+    check(outputs.gate, entry["fdm_instances"])
+    check(outputs.latents, entry["latent_instances"])
 
 
 def test_the_answer_alone_is_the_answer_with_all_others_and_ignores_a_fourth_channel() -> None:
     network, inputs = ready(tiny()), picture(4, 64, 96)
     with torch.inference_mode():
-        main = network.forward_with_latents(inputs, POINTS).main
+        main = network.forward_with_aux(inputs, POINTS).main
         assert torch.equal(network(inputs[:, :3], POINTS)[0], main)
-        assert torch.equal(network.forward_with_aux(inputs, POINTS).main, main)
 
 
 def test_feature_diffusion_is_that_of_the_released_module() -> None:
@@ -252,7 +251,7 @@ def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
     with torch.inference_mode():
         (logits,) = network(inputs, clicks)
         kept = logits.clone()
-        pixels.forward_with_latents(inputs, clicks)
+        pixels.forward_with_aux(inputs, clicks)
         Refinement(pixels.PDM)(inputs[:, :3], clicks, logits)
     assert torch.equal(inputs, picture(4, *SMALL))
     assert torch.equal(clicks, FEW)

@@ -53,7 +53,9 @@ def load_synthetic(name: str, folder: Path, threshold: float | None = None) -> L
     if threshold is not None:
         options["threshold"] = threshold
     networks = card.networks(**parse_options(card, options)).values()
-    state = fill_state({k: v for one in networks for k, v in one.state_dict().items()})
+    state = {key: value for one in networks for key, value in one.state_dict().items()}
+    constants = {key: value for key, value in state.items() if key.startswith("PDM.")}
+    state = {**fill_state(state), **constants}
     path = folder / f"{name}.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, path)
     return eager(card, str(path), **options)
