@@ -2,8 +2,8 @@
 
 Written from a description of the paper and its code. Choices of this project, since the description
 does not say it: a window at the border is measured by the object's box, the jitter moves a crop's
-centre by a share of that box, borders are found in the crop as the refiner sees it, and a crop has
-at least ten rows and columns, as zoom-in has.
+centre by a share of that box, borders are found in the crop as the refiner sees it, and before it
+is clipped a crop has at least ten rows and columns, as zoom-in has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LARGE = 3600  # fewest pixels of such an object
 _PARTS = 1.5, 3.9  # size of the object's box relative to that of the window
 _RATIOS = 1.1, 1.6  # size of a crop around the object relative to its box
 _JITTER = 0.3  # how far the crop's centre is moved at most, relative to the object's box
-_LEAST = 10  # fewest rows and columns of a crop
+_LEAST = 10  # fewest rows and columns of a crop before it is clipped
 _COARSE = 8  # details are what is lost when a mask is scaled down by this factor
 _DILATIONS = 2  # of what is lost, by 3x3
 
