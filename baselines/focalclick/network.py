@@ -3,26 +3,37 @@
 Written from a description of the paper and its code; equal to the official networks under synthetic
 weights (tests/baselines/test_focalclick.py). Attribute names are the keys of the official
 checkpoints, which hold both networks. Differs: parts of OCR without effect (see
-`isbench.nn.backbones.ocr`) are not computed.
+`isbench.nn.backbones.ocr`) are not computed. On LiteTrunk, which is this project's choice, the
+features are those behind the head, and the refiner may start without effect. How both networks are
+trained is in `training`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isbench.nn.backbones.hrnet import HRNet, Sizes
-from isbench.nn.backbones.ocr import Logits, context
+from baselines.focalclick.training import crop_views, draw_focus, focus_loss, map_points
+from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.ocr import context
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.network import example_image, example_points
-from isbench.nn.stem import conv1s, normalize, resize_bilinear
-from isbench.nn.trunk import RADIUS
+from isbench.nn.roi_align import Region, roi_align
+from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
+from isbench.nn.trunk import RADIUS, make_head
 
 _WIDTH = 32  # channels of the refiner
 # not the radius of the disks, which follows from the version
 _CHECKPOINT_CONFIG = {"use_disks": True, "use_leaky_relu": True, "with_prev_mask": True}
+
+
+Trunk: TypeAlias = HRNet | LiteTrunk
 
 
 class Version(NamedTuple):
@@ -37,36 +48,74 @@ S1 = Version("s1", 2.0, 2)
 S2 = Version("s2", RADIUS, 1)
 
 
-class _Outputs(NamedTuple):
-    logits: Tensor
+class FocusLogits(NamedTuple):
+    """What training compares with the truth in the focus crops."""
+
+    boxes: Tensor  # (B, 4): first and last row, first and last column of each crop
+    refined: Tensor  # (B, 1, H, W) logits of the object
+    trimap: Tensor  # (B, 1, H, W) logits of the border
+
+
+class FocalClickLogits(NamedTuple):
+    """What training compares with the truth, at the inputs' size, and features (B, C, h, w)."""
+
+    main: Tensor
+    aux: Tensor | None
     features: Tensor
-    aux: Tensor
+    focus: FocusLogits | None = None  # without focus crops the refiner is not computed
 
 
 class Segmentor(nn.Module):
-    """RITM's network that returns the features behind its logits too."""
+    """RITM's network that returns the features behind its logits too.
 
-    def __init__(self, trunk: HRNet, version: Version = S2) -> None:
+    It holds the refiner, which its own pass does not use: both are trained as one network and saved
+    in one file. `residual` is that of the refiner.
+    """
+
+    def __init__(self, trunk: Trunk, version: Version = S2, residual: bool = False) -> None:
         super().__init__()
         self.version = version
         # the files of both versions have the same keys
         self.checkpoint_config = {**_CHECKPOINT_CONFIG, "pipeline_version": version.name}
-        self.maps_transform = conv1s(3)
+        self.maps_transform = conv1s(3, min(64, trunk.low_channels))
         self.feature_extractor = trunk
+        self.head = make_head(trunk)
+        channels = trunk.cls_head.in_channels if isinstance(trunk, HRNet) else trunk.channels
+        self.refiner = RefineLayer(channels, residual)
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B, 1, H, W) and features (B, 2 * ocr, h, w) of (B, 4, H, W) inputs.
+        """Return logits (B, 1, H, W) and features (B, C, h, w) of (B, 4, H, W) inputs.
 
         The inputs are RGB in [0, 1] and the previous probabilities. h and w are a quarter of the
         size that the trunk sees.
         """
-        outputs = self._compute(inputs, clicks)
-        return outputs.logits, outputs.features
+        outputs = self.forward_with_aux(inputs, clicks)
+        return outputs.main, outputs.features
 
-    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
-        """Return the main and auxiliary logits at the inputs' size."""
+    def forward_with_aux(
+        self, inputs: Tensor, clicks: Tensor, boxes: Tensor | None = None
+    ) -> FocalClickLogits:
+        """Return the logits of the segmentor, and of the refiner in crops of the inputs, if any.
+
+        `boxes` (B, 4) are the first and last row, and the first and last column, of each crop.
+        """
         outputs = self._compute(inputs, clicks)
-        return Logits(outputs.logits, outputs.aux)
+        return outputs if boxes is None else self._refine(outputs, inputs, clicks, boxes)
+
+    def draw_training_inputs(
+        self, targets: NDArray[np.int8], generators: Sequence[np.random.Generator]
+    ) -> tuple[Tensor]:
+        """Return the boxes of focus crops, (B, 4); see `isbench.training.step`."""
+        boxes = [draw_focus(one, rng) for one, rng in zip(targets, generators, strict=True)]
+        return (torch.tensor(boxes),)
+
+    def extra_loss(
+        self, outputs: FocalClickLogits, target: Tensor, mask_loss: Callable[..., Tensor]
+    ) -> Tensor:
+        """Return the loss of the refiner, (B,); see `isbench.training.step.compute_loss`."""
+        focus = outputs.focus
+        assert focus is not None
+        return focus_loss(focus.refined, focus.trimap, focus.boxes.tolist(), target, mask_loss)
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
@@ -76,20 +125,50 @@ class Segmentor(nn.Module):
         """Return the version, which no tensor shows; a backend's cache tells networks by it."""
         return str(self.version)
 
-    def _compute(self, inputs: Tensor, clicks: Tensor) -> _Outputs:
+    def _compute(self, inputs: Tensor, clicks: Tensor) -> FocalClickLogits:
         trunk, shrink = self.feature_extractor, self.version.shrink
         size = inputs.shape[-2], inputs.shape[-1]
         seen = size[0] // shrink, size[1] // shrink
         disks = draw_disks(clicks, size, self.version.radius)
         maps = resize_bilinear(torch.cat([inputs[:, 3:], disks], dim=1), seen)
         image = resize_bilinear(normalize(inputs[:, :3]), seen)
-        features = trunk.body(trunk.stem(image, self.maps_transform(maps)))
-        aux = trunk.aux_head(features)
-        x = trunk.conv3x3_ocr(features)
-        x = trunk.ocr_distri_head(x, context(x, aux))
-        logits = (resize_bilinear(y, size) for y in (trunk.cls_head(x), aux))
-        main, aux = logits
-        return _Outputs(main, x, aux)
+        x = trunk.body(trunk.stem(image, self.maps_transform(maps)))
+        if isinstance(trunk, HRNet):
+            aux = trunk.aux_head(x)
+            x = trunk.conv3x3_ocr(x)
+            x = trunk.ocr_distri_head(x, context(x, aux))
+            main, aux = resize_bilinear(trunk.cls_head(x), size), resize_bilinear(aux, size)
+            return FocalClickLogits(main, aux, x)
+        assert self.head is not None
+        return FocalClickLogits(resize_bilinear(self.head(x), size), None, x)
+
+    def _refine(
+        self, outputs: FocalClickLogits, inputs: Tensor, clicks: Tensor, boxes: Tensor
+    ) -> FocalClickLogits:
+        size = inputs.shape[-2], inputs.shape[-1]
+        edges = boxes.tolist()
+        regions = [Region(top, bottom + 1, left, right + 1) for top, bottom, left, right in edges]
+        disks = draw_disks(map_points(clicks, edges, size), size, RADIUS)
+        parts = align_outputs(outputs.features, outputs.main, regions, size)
+        image = crop_views(inputs[:, :3], edges, size)
+        return outputs._replace(focus=FocusLogits(boxes, *self.refiner(image, disks, *parts)))
+
+
+def align_outputs(
+    features: Tensor, logits: Tensor, regions: Sequence[Region], size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return what the refiner gets of the segmentor's outputs: a region of each of a batch.
+
+    The regions are in pixels of the logits (B, 1, H, W), which are resampled to `size`; the
+    features (B, C, h, w) are resampled to a size that relates to it as theirs to the logits'.
+    """
+    rows, cols = features.shape[-2] / logits.shape[-2], features.shape[-1] / logits.shape[-1]
+    scaled = [
+        Region(top * rows, bottom * rows, left * cols, right * cols)
+        for top, bottom, left, right in regions
+    ]
+    small = max(1, round(size[0] * rows)), max(1, round(size[1] * cols))
+    return roi_align(features, scaled, small), roi_align(logits, regions, size)
 
 
 class _Norm(nn.Module):
@@ -118,17 +197,22 @@ class _Separable(nn.Module):
 
 
 class RefineLayer(nn.Module):
-    """Refines logits where it sees a border: (B, 1, H, W) from image, disks, features, logits."""
+    """Refines logits where it sees a border: (B, 1, H, W) from image, disks, features, logits.
 
-    def __init__(self, feature_channels: int) -> None:
+    With `residual` the details that replace the logits there are these plus a convolution, which
+    starts at zero: until it has learned, the logits are returned unchanged.
+    """
+
+    def __init__(self, feature_channels: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.image_conv1 = _Norm(6, 3, stride=2)
         self.image_conv2 = _Separable()
         self.image_conv3 = _Separable()
         self.refine_fusion = _Norm(feature_channels, 1)
         self.refine_fusion2 = _Separable()
         self.refine_fusion3 = _Separable()
-        self.refine_pred = nn.Conv2d(_WIDTH, 1, 3, padding=1)
+        self.refine_pred = (ZeroConv2d if residual else nn.Conv2d)(_WIDTH, 1, 3, padding=1)
         self.refine_trimap = nn.Conv2d(_WIDTH, 1, 3, padding=1)
 
     def forward(
@@ -146,16 +230,18 @@ class RefineLayer(nn.Module):
         detail = resize_bilinear(self.refine_pred(x), size)
         trimap = resize_bilinear(self.refine_trimap(x), size)
         share = torch.sigmoid(trimap)
+        if self.residual:
+            return logits + detail * share, trimap
         return detail * share + logits * (1 - share), trimap
 
 
 class Refiner(nn.Module):
     """The refiner with its clicks as disks, under the key of the official checkpoints."""
 
-    def __init__(self, feature_channels: int, version: Version = S2) -> None:
+    def __init__(self, layer: RefineLayer, version: Version = S2) -> None:
         super().__init__()
-        self.feature_channels, self.version = feature_channels, version
-        self.refiner = RefineLayer(feature_channels)
+        self.version = version
+        self.refiner = layer
 
     def forward(
         self, image: Tensor, clicks: Tensor, features: Tensor, logits: Tensor
@@ -169,13 +255,14 @@ class Refiner(nn.Module):
         image = example_image(size, 3)
         stride = 4 * self.version.shrink
         small = example_image((-(-size[0] // stride), -(-size[1] // stride)), 1)
-        features = small * torch.linspace(0, 2, self.feature_channels).view(1, -1, 1, 1)
+        channels = self.refiner.refine_fusion.conv.in_channels
+        features = small * torch.linspace(0, 2, channels).view(1, -1, 1, 1)
         return image, example_points(size, points), features, 4 * image[:, :1] - 2
 
 
-def make_networks(sizes: Sizes, version: Version, **options: Any) -> dict[str, nn.Module]:
-    """Return the networks of a card."""
-    return {
-        "segmentor": Segmentor(HRNet(sizes), version),
-        "refiner": Refiner(2 * sizes.ocr, version),
-    }
+def make_networks(
+    trunk: Callable[[], Trunk], version: Version, residual: bool = False, **options: Any
+) -> dict[str, nn.Module]:
+    """Return the networks of a card, which share one weight file."""
+    segmentor = Segmentor(trunk(), version, residual)
+    return {"segmentor": segmentor, "refiner": Refiner(segmentor.refiner, version)}

@@ -10,11 +10,13 @@ with the click is kept, which is removed from the mask if the click is on it, an
 This rule is FocalClick's. Ours, since the description is silent: such a mask is certain
 (probability 0 or 1), the networks get the merged probabilities as their previous mask, and a click
 that changed nothing leaves the mask unchanged.
+
+Also ours: crops may keep their proportions (`square=off`, which only cards with that option have).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,9 +25,8 @@ import torch
 from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
-from baselines.focalclick.network import Version, make_networks
+from baselines.focalclick.network import Trunk, Version, align_outputs, make_networks
 from isbench.errors import IsbenchError
-from isbench.nn.backbones.hrnet import Sizes
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
     OPTIONS,
@@ -42,7 +43,7 @@ from isbench.nn.inference.predictor import (
 )
 from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.nn.network import Computed
-from isbench.nn.roi_align import Region, roi_align
+from isbench.nn.roi_align import Region
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import resize_bilinear
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
@@ -65,10 +66,10 @@ class Session(NamedTuple):
 
 @dataclass(frozen=True)
 class FocalClick:
-    """The predictor of a card: its networks, the side of the square they see, and the settings."""
+    """The predictor of a card: its networks, the sizes at which they see crops, the settings."""
 
     networks: Mapping[str, Computed]
-    side: int
+    views: Zoom  # only its rule of sizes is used
     config: InferenceConfig
 
     def begin(self, image: Image) -> Picture:
@@ -105,41 +106,26 @@ class FocalClick:
         As in RITM's code, after a prediction without an object the segmentor sees the whole image
         (there is no new crop), but its result is still pasted into the last crop.
         """
-        shape, size = last.probability.shape, (self.side, self.side)
+        shape = last.probability.shape
         whole = Box(0, shape[2] - 1, 0, shape[3] - 1)
         new_box = choose_crop(self.config, last, clicks)
-        target = new_box or last.box or whole
+        seen, target = new_box or whole, new_box or last.box or whole
         canvas = torch.cat([last.picture.pixels, last.probability], dim=1)
-        inputs, points = _crop_inputs(canvas, clicks, new_box or whole, size)
+        inputs, points = _crop_inputs(canvas, clicks, seen, self.views.size(seen))
         outputs = yield ForwardRequest(self.networks["segmentor"], (inputs, points))
         coarse, features = (output.float() for output in outputs)
         # outside the crop the probability is 0 and the logit -inf
         logits = torch.logit(paste(torch.sigmoid(coarse), target, shape))
         (found,) = yield HostRequest((logits[0, 0] > _FOCUS_LOGIT,))
         focus = find_focus(found, last.certain, clicks[-1], target)
+        size = self.views.size(focus)
         image, points = _crop_inputs(last.picture.pixels, clicks, focus, size)
-        parts = self._align(features, coarse, focus, target)
+        region = _find_region(focus, target, (coarse.shape[2], coarse.shape[3]))
+        parts = align_outputs(features, coarse, [region], size)
         (refined,) = yield ForwardRequest(self.networks["refiner"], (image, points, *parts))
         if len(clicks) > _SEGMENTED_CLICKS:
             logits = torch.logit(last.probability)
         return _replace_box(logits, refined.float(), focus), new_box, focus
-
-    def _align(
-        self, features: Tensor, logits: Tensor, focus: Box, target: Box
-    ) -> tuple[Tensor, Tensor]:
-        """Return the parts of the segmentor's outputs in the focus crop, at their own sizes."""
-        side = self.side
-        region = Region(
-            max((focus.top - target.top) * side / target.height, 0),
-            min((focus.bottom + 1 - target.top) * side / target.height, side),
-            max((focus.left - target.left) * side / target.width, 0),
-            min((focus.right + 1 - target.left) * side / target.width, side),
-        )
-        size = features.shape[2], features.shape[3]
-        return (
-            roi_align(features, [region], size, scale=size[0] / side),
-            roi_align(logits, [region], (side, side)),
-        )
 
     def _merge(self, last: State, state: State, click: Click) -> Passes:
         """Add the clicked change to the previous mask, or remove it if the click is on the mask."""
@@ -149,6 +135,17 @@ class FocalClick:
         undone = torch.from_numpy(changes & ~_find_merged(before, changes, click))
         probability = torch.where(undone.to(changed.device), last.probability, state.probability)
         return (yield from conclude(self.config, last, probability, state.box))
+
+
+def _find_region(focus: Box, target: Box, size: tuple[int, int]) -> Region:
+    """Return where the focus crop is in the target crop as the segmentor sees it, at `size`."""
+    rows, cols = size
+    return Region(
+        max((focus.top - target.top) * rows / target.height, 0),
+        min((focus.bottom + 1 - target.top) * rows / target.height, rows),
+        max((focus.left - target.left) * cols / target.width, 0),
+        min((focus.right + 1 - target.left) * cols / target.width, cols),
+    )
 
 
 def _find_merged(before: Mask, changes: Mask, click: Click) -> Mask:
@@ -179,7 +176,12 @@ def _replace_box(x: Tensor, content: Tensor, box: Box) -> Tensor:
 
 
 def build_predictor(
-    sizes: Sizes, version: Version, *, runtime: Runtime, **options: Any
+    trunk: Callable[[], Trunk],
+    version: Version,
+    residual: bool = False,
+    *,
+    runtime: Runtime,
+    **options: Any,
 ) -> FocalClick:
     """Return the predictor of a card."""
     side = int(options["size"])
@@ -188,5 +190,6 @@ def build_predictor(
         raise IsbenchError(message, setting="options")
     settings = {**OPTIONS, **options, "zoom_target": side, "flip": False}
     config = make_config(settings, ZOOM, runtime)
-    networks = build_networks(partial(make_networks, sizes, version), runtime)
-    return FocalClick(networks, side, config)
+    networks = build_networks(partial(make_networks, trunk, version, residual), runtime)
+    views = Zoom(side, square=bool(options.get("square", True)))
+    return FocalClick(networks, views, config)

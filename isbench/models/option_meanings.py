@@ -48,6 +48,7 @@ _MEANINGS: Mapping[str, str] = {
     "sgm": "propagation of clicks over high-level features",
     "sis": "keep only the parts of the mask that have a positive click",
     "size": "side of what every pass sees, in pixels: of a square, or the shorter one of an image",
+    "square": "crops are resized to squares instead of keeping their proportions",
     "threshold": "probability above which a pixel belongs to the object",
     "view_size": "shorter side of a view as the network sees it, in pixels; 0: the data set's",
     "zoom": "crop to the object before a pass",

@@ -13,12 +13,15 @@ from torch.nn import functional as F
 _TINY = 1e-12
 
 
-def normalised_focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
+def normalised_focal_loss(
+    logits: Tensor, target: Tensor, alpha: float, gamma: float, weights: Tensor | None = None
+) -> Tensor:
     """Return the loss of (B, 1, H, W) logits against a target of the same shape, (B,).
 
     The focal loss is -alpha_t (1 - p_t)^gamma log(p_t), with the weights (1 - p_t)^gamma scaled to
     a mean of 1 over the scored pixels of a sample; the scale is not differentiated. alpha_t is
-    `alpha` on the object and 1 - `alpha` elsewhere. A sample without scored pixels has loss 0.
+    `alpha` on the object and 1 - `alpha` elsewhere. The mean over the scored pixels is weighted by
+    `weights`, (B, 1, H, W), if there are any. A sample without scored pixels has loss 0.
     """
     logits, scored = logits.float(), target >= 0
     probability = torch.sigmoid(logits)
@@ -29,8 +32,12 @@ def normalised_focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: f
     share = torch.where(target > 0.5, alpha, 1 - alpha)
     # log(p_t) is computed from the logit: exact even where p_t underflows in float32
     log = F.logsigmoid(torch.where(target > 0.5, logits, -logits))
-    loss = torch.where(scored, -share * weight * log, 0).sum(dim=(1, 2, 3))
-    return loss * scale / counts.clamp(min=1)
+    loss = torch.where(scored, -share * weight * log, 0)
+    if weights is None:
+        return loss.sum(dim=(1, 2, 3)) * scale / counts.clamp(min=1)
+    weights = torch.where(scored, weights, 0)
+    total = weights.sum(dim=(1, 2, 3)).clamp(min=_TINY)
+    return (loss * weights).sum(dim=(1, 2, 3)) * scale / total
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -58,6 +58,27 @@ CDNET = Recipe(
     click_sampling=ClickSampling(iterative=0),
     multipliers=DEEPLAB_RATES,
 )
+# FocalClick on COCO and LVIS: 230 epochs of 30,000 samples [Chen 2022 and its code]. Its crops are
+# 0.3 to 1.3 of the image in each direction, resized to a square; here they have a random scale and
+# are stretched.
+FOCALCLICK = Recipe(
+    epochs=230,
+    epoch_samples=30_000,
+    milestones=(190, 210),
+    batch=32,
+    crops=(Crop(256, 256),),
+    augmentation=Augmentation(
+        scale=Range(0.35, 1.35),
+        stretch=0.5,
+        rotate=0.0,
+        flip_horizontal=0.3,
+        flip_vertical=0.3,
+        least_area=900,
+        least_seen=1000,
+    ),
+    click_sampling=ClickSampling(centred=1.0),
+    multipliers=(Weighted("feature_extractor.", 2.0),),
+)
 # The light models, trained from scratch in hours on two cores: small crops first, whole images and
 # objects at many scales, games that start with one click, few parts of things and of people.
 MINI = Recipe(

@@ -25,7 +25,7 @@ from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.training_run import TrainingRun
 
-_STEP, _CLICK = 1, 2  # tags in the seed sequences of a step and of a click
+_STEP, _CLICK, _INPUTS = 1, 2, 3  # tags in seed sequences: of a step, a click, further inputs
 
 
 class StepFigures(NamedTuple):
@@ -69,12 +69,13 @@ def _step(run: TrainingRun, batch: Batch) -> StepFigures:
     target = torch.from_numpy(batch.targets).to(device)[:, None].float()
     previous, points = iterate_clicks(run, images, batch, watch)
     _set_train_mode(run.network, recipe)
+    further = draw_further_inputs(run, batch)
     with watch.measure():
         inputs = torch.cat([images, previous], dim=1)
         # a compiled network is recompiled for every number of places, so they are not trimmed
         clicks = torch.from_numpy(points if recipe.compiled else trim_points(points)).to(device)
         with autocast(recipe, device):
-            outputs = run.training_forward(inputs, clicks)
+            outputs = run.training_forward(inputs, clicks, *further)
         loss = compute_loss(run.network, outputs, target, recipe)
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     value = float(loss.detach())
@@ -97,6 +98,20 @@ def compute_loss(network: nn.Module, outputs: Any, target: Tensor, recipe: Recip
     if extra_loss is not None:
         loss = loss + extra_loss(outputs, target, mask_loss).mean()
     return loss
+
+
+def draw_further_inputs(run: TrainingRun, batch: Batch) -> tuple[Tensor, ...]:
+    """Return what a network's `forward_with_aux` gets after the clicks in a training pass.
+
+    A network with such inputs has a method `draw_training_inputs(targets, generators)`, which draws
+    them from the targets, (B, H, W) int8, with one generator for each sample. They decide what the
+    pass computes for the loss, never `main`: the passes for iterative clicks go without them.
+    """
+    draw: Any = getattr(run.network, "draw_training_inputs", None)
+    if draw is None:
+        return ()
+    further: tuple[Tensor, ...] = draw(batch.targets, list(_generators(run.recipe, batch, _INPUTS)))
+    return further
 
 
 def iterate_clicks(
@@ -149,15 +164,19 @@ def _add_clicks(
     updated = [
         with_click(one, draw_next_click(probability, target, recipe.click_sampling, rng), number)
         for one, probability, target, rng in zip(
-            points, probabilities, batch.targets, _generators(recipe, batch, number), strict=True
+            points,
+            probabilities,
+            batch.targets,
+            _generators(recipe, batch, _CLICK, number),
+            strict=True,
         )
     ]
     return np.stack(updated)
 
 
-def _generators(recipe: Recipe, batch: Batch, number: int) -> Iterator[np.random.Generator]:
+def _generators(recipe: Recipe, batch: Batch, *tags: int) -> Iterator[np.random.Generator]:
     for sample in batch.numbers:
-        yield np.random.default_rng([recipe.seed, sample, _CLICK, number])
+        yield np.random.default_rng([recipe.seed, sample, *tags])
 
 
 def _set_train_mode(network: nn.Module, recipe: Recipe) -> None:

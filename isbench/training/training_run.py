@@ -53,9 +53,9 @@ class TrainingForward(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: torch.Tensor, clicks: torch.Tensor) -> Any:
-        """Return the network's Logits."""
-        return self.network.forward_with_aux(inputs, clicks)  # type: ignore[operator]
+    def forward(self, inputs: torch.Tensor, clicks: torch.Tensor, *further: torch.Tensor) -> Any:
+        """Return the network's outputs; see `isbench.training.step` for the `further` inputs."""
+        return self.network.forward_with_aux(inputs, clicks, *further)  # type: ignore[operator]
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from baselines.focalclick.network import S2, make_networks
 from baselines.focalclick.predictor import ZOOM, FocalClick
-from isbench.nn.backbones.hrnet import Sizes
+from isbench.nn.backbones.hrnet import HRNet, Sizes
 from isbench.nn.inference.predictor import InferenceConfig
+from isbench.nn.inference.zoom_in import Zoom
 from isbench.types import Click, Image, Mask, Prediction, Turn
 from tests.support.synthetic import fill_state
 
@@ -22,12 +24,14 @@ TINY = Sizes(width=4, ocr=8, bottlenecks=1, blocks=1, modules=(1, 1, 1))
 
 def build(networks: Mapping[str, Any], side: int) -> FocalClick:
     """Return the predictor of the published settings around any networks."""
-    return FocalClick(networks, side, InferenceConfig(ZOOM, flip=False, threshold=0.50))
+    return FocalClick(
+        networks, Zoom(side, square=True), InferenceConfig(ZOOM, flip=False, threshold=0.50)
+    )
 
 
 def build_tiny(side: int = 32) -> FocalClick:
     """Return the predictor around a tiny network, its answers neither empty nor full."""
-    networks = make_networks(TINY, S2)
+    networks = make_networks(partial(HRNet, TINY), S2)
     for network in networks.values():
         network.load_state_dict(fill_state(network.state_dict()))
         network.requires_grad_(False).eval()

@@ -50,6 +50,24 @@ def test_the_focal_loss_is_its_formula(seed: int, alpha: float, gamma: float) ->
 
 
 @given(seeds)
+def test_weights_of_pixels_weight_the_mean_of_the_focal_loss(seed: int) -> None:
+    logits, target = draw(seed)
+    rng = np.random.default_rng(seed)
+    weights = torch.tensor(rng.random(target.shape), dtype=torch.float32) + 0.1
+    found = normalised_focal_loss(logits, target, ALPHA, GAMMA, weights)
+    even = normalised_focal_loss(logits, target, ALPHA, GAMMA, torch.full_like(target, 0.3))
+    assert torch.allclose(even, normalised_focal_loss(logits, target, ALPHA, GAMMA))
+    p = torch.sigmoid(logits)
+    focal = torch.where(target >= 0, (target - p).abs() ** GAMMA, 0)
+    mean = focal.sum(dim=(1, 2, 3)) / (target >= 0).sum(dim=(1, 2, 3))
+    each = -ALPHA * focal / mean[:, None, None, None] * torch.log(1 - (target - p).abs())
+    scored = torch.where(target >= 0, weights, 0)
+    wanted = torch.where(target >= 0, each, 0) * scored
+    wanted = wanted.sum(dim=(1, 2, 3)) / scored.sum(dim=(1, 2, 3))
+    assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5)
+
+
+@given(seeds)
 def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
     logits, target = draw(seed)
     for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):

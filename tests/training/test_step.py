@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from isbench.errors import IsbenchError
 from isbench.training import Checks, Crop, train
 from isbench.training.loop import events
 from isbench.training.training_run import open_training
-from tests.support.tiny import RECIPE, card
+from tests.support.tiny import RECIPE, Tiny, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -71,6 +73,40 @@ def test_compiling_without_a_compiler_is_refused_at_the_start(
         IsbenchError, match=r"compiled=on needs a C\+\+ compiler, but .*no-such-compiler"
     ):
         train(card, toy_pack, tmp_path, recipe=replace(RECIPE, compiled=True))
+
+
+class Drawing(Tiny):
+    """Draws a further input from the targets, and keeps what its passes get."""
+
+    def __init__(self, dropout: float = 0.1) -> None:
+        super().__init__(dropout)
+        self.drawn: list[list[float]] = []
+        self.passes: list[tuple[bool, int]] = []
+
+    def draw_training_inputs(self, targets: Any, generators: Any) -> tuple[Tensor]:
+        self.drawn.append([rng.random() for rng in generators])
+        return (torch.from_numpy(targets == 1).float().mean(dim=(1, 2)),)
+
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor, *further: Tensor) -> Any:
+        for sizes in further:
+            assert sizes.shape == inputs.shape[:1]
+        self.passes.append((self.training, len(further)))
+        return super().forward_with_aux(inputs, clicks)
+
+
+def test_a_network_draws_further_inputs_of_training_passes_by_the_number_of_the_sample(
+    toy_pack: str, tmp_path: Path
+) -> None:
+    drawing = replace(card, networks=lambda **_: {"network": Drawing()})
+    drawn = []
+    for batch in (4, 2):
+        plan = replace(RECIPE, batch=batch, steps=8 // batch, checks=Checks(validation=0))
+        with open_training(drawing, plan, toy_pack, tmp_path / str(batch)) as run:
+            assert len(list(events(run))) == 8 // batch
+            assert {(True, 1)} <= set(run.network.passes) <= {(True, 1), (False, 0)}
+            drawn.append([value for values in run.network.drawn for value in values])
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == 8
 
 
 def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
