@@ -49,6 +49,7 @@ class Augmentation:
 
     A view shows the whole image with probability `whole`, the surroundings of the object with
     probability `around`, and otherwise a crop at a random scale that contains part of the object.
+    Before that, a sample is a focus view with probability `focus`.
     """
 
     whole: float = 0.0
@@ -71,6 +72,8 @@ class Augmentation:
     copy_paste: float = 0.0  # probability that the object is pasted onto another image
     least_area: int = 80  # smaller objects are skipped, in pixels of the stored image
     least_seen: int = 25  # fewest object pixels that a view should show
+    focus: float = 0.0  # probability of a focus view, see `isbench.training.focus_views`
+    focus_radius: Range = Range(0.2, 0.8)  # of such a view, relative to sqrt(the object's area)
     shares: tuple[Weighted, ...] = ()  # sampling weight of each source's images; 1 by default
 
 
@@ -90,6 +93,7 @@ class ClickSampling:
     iterative: int = 3  # most clicks on the network's own errors before a step
     depth: float = 2.0  # these are deeper than the error's largest depth divided by this
     threshold: float = 0.49  # probability that separates object from background
+    binary_mask: bool = False  # the previous mask is 0 or 1 instead of a probability
 
 
 @dataclass(frozen=True)
@@ -265,6 +269,8 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "low,high above 0"),
         ("augmentation.margin", views.margin, 0 < views.margin.low <= views.margin.high,
          "low,high above 0"),
+        ("augmentation.focus_radius", views.focus_radius,
+         0 < views.focus_radius.low <= views.focus_radius.high, "low,high above 0"),
         ("checks.clicks", checks.clicks, checks.clicks <= MOST_CLICKS, f"at most {MOST_CLICKS}"),
         ("checks", checks, min(checks.log, checks.checkpoint, checks.clicks) >= 1
          and min(checks.validation, checks.objects) >= 0, "counts"),
@@ -274,6 +280,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
 _AUGMENTATION_CHANCES = (
     "whole", "around", "jitter", "stretch", "rotate", "flip_horizontal", "flip_vertical",
     "quarter_turns", "jitter_colors", "grayscale", "merge_objects", "copy_paste",
+    "focus",
 )  # fmt: skip
 _SAMPLING_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 
