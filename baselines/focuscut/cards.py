@@ -29,6 +29,7 @@ def _focuscut(depth: int) -> ModelCard:
         {"view_size": 0, "rounds": 3, "threshold": 0.5},
         partial(make_networks, depth),
         weights={"sbd": File(f"focuscut-resnet{depth}.pth", page=_PAGE)},
+        recipe=recipes.FOCUSCUT,
         summary=f"FocusCut: focus views of clicks, on DeepLabV3+, ResNet-{depth}",
         source=_SOURCE,
         licence="CC BY-NC 4.0",
@@ -40,22 +41,17 @@ def _focuscut(depth: int) -> ModelCard:
 r50 = _focuscut(50)
 r101 = _focuscut(101)
 
-# The paper's: as many focus views as other samples, their radii and their single click; the robot's
-# first click, up to ten clicks of each sign, masks instead of probabilities as inputs, and binary
-# cross-entropy (half of it, which is the focal loss without focus). The rest is that of the other
-# models on this trunk: how many clicks there are, where further ones are, and rounds of clicks on
-# the network's errors, for which the paper keeps the masks of the last epoch.
+# What the paper says about samples, clicks and the loss (see `recipes.FOCUSCUT`); the rest is that
+# of the other models on this trunk, also how many clicks there are, and rounds of clicks on the
+# network's errors, for which the paper keeps the masks of the last epoch.
 _LITE = replace(
     recipes.LITE_TUNED,
-    nfl_gamma=0.0,
-    augmentation=replace(recipes.LITE_TUNED.augmentation, focus=0.5),
+    nfl_gamma=recipes.FOCUSCUT.nfl_gamma,
+    augmentation=replace(
+        recipes.LITE_TUNED.augmentation, focus=recipes.FOCUSCUT.augmentation.focus
+    ),
     click_sampling=replace(
-        recipes.LITE_TUNED.click_sampling,
-        places=10,
-        centred=1.0,
-        centre_depth=1.0,
-        threshold=0.5,
-        binary_mask=True,
+        recipes.FOCUSCUT.click_sampling, single=recipes.LITE_TUNED.click_sampling.single
     ),
 )
 

@@ -2,8 +2,8 @@
 
 Arrays in, arrays out; randomness comes from a generator that is passed in. That a focus view is
 centred near the object's boundary, has a size relative to the object and starts from a perturbed
-mask is FocusCut's rule (Lin et al., CVPR 2022); how near, how small at least, and how the mask is
-perturbed are choices of this project.
+mask is FocusCut's rule (Lin et al., CVPR 2022). That its radius is half of a side, how near, how
+small at least, and how the mask is perturbed are choices of this project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isbench.training.recipe import Range
 from isbench.types import Mask
 
-LEAST_REACH = 8.0  # pixels of the image from the centre of a view to its edge
+LEAST_REACH = 8.0  # pixels of the image; also of the first patch around a click in a game
 _NEAR = 0.2  # largest distance from the boundary along rows and columns, relative to the reach
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 # all of the following are relative to half of the view's shorter side

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from isbench.errors import IsbenchError
 from isbench.types import MOST_CLICKS
 
-OPTIMISERS = ("adam", "adamw")
-SCHEDULES = ("constant", "steps", "cosine", "one-cycle")
+OPTIMISERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "steps", "cosine", "one-cycle", "exponential")
 PRECISIONS = ("fp32", "bf16", "fp16")
 INITIALS = ("gluon", "torch")
 
@@ -118,11 +118,12 @@ class Recipe:
     crops: tuple[Crop, ...] = (Crop(320, 480),)
     optimiser: str = "adam"
     learning_rate: float = 5e-4
-    betas: Range = Range(0.9, 0.999)
+    betas: Range = Range(0.9, 0.999)  # the momentum of "sgd" is the first
     weight_decay: float = 0.0
     multipliers: tuple[Weighted, ...] = ()  # of the learning rate; the longest prefix wins
     schedule: str = "steps"
     milestones: tuple[int, ...] = ()  # of "steps": divide by 10 here; in steps or epochs
+    rate_decay: float = 0.9  # of "exponential": multiply by this after every epoch
     warmup: float = 0.0  # share of the schedule; used by "one-cycle" and "cosine"
     gradient_clip: float = 0.0  # largest norm of the gradient; 0: no clipping
     ema: float = 0.0  # decay of the running mean of the weights; 0: no averaging
@@ -260,6 +261,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "two numbers of at least 0 and below 1"),
         ("learning_rate", recipe.learning_rate,
          0 < recipe.learning_rate < math.inf, "a number above 0"),
+        ("rate_decay", recipe.rate_decay, 0 < recipe.rate_decay <= 1, "above 0, at most 1"),
         ("crops", recipe.crops, bool(starts) and starts[0] == 0 and starts == sorted(starts)
          and min(sides, default=0) >= 32, "sides of at least 32, starts increasing from 0"),
         ("click_sampling.iterative", sampling.iterative,
