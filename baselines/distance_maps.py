@@ -34,6 +34,22 @@ def measure_distances(
     return np.sqrt(nearest).astype(np.float32)
 
 
+def measure_point_distances(points: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return what `measure_distances` does for points of training, each (B, 1, H, W).
+
+    Points are (B, 2K, 3), positive ones first, as in `isbench.training.clicks`.
+    """
+    rows, cols = (torch.arange(length, device=points.device, dtype=points.dtype) for length in size)
+    nearest = [points.new_full((len(points), 1, *size), FARTHEST**2) for _ in range(2)]
+    half = points.shape[1] // 2
+    for place in range(2 * half):
+        row, col, used = (points[:, place, k, None, None, None] for k in range(3))
+        squared = (rows[:, None] - row) ** 2 + (cols - col) ** 2  # (B, 1, H, W)
+        squared = torch.where(used >= 0, squared, FARTHEST**2)
+        nearest[place // half] = torch.minimum(nearest[place // half], squared)
+    return nearest[0].sqrt(), nearest[1].sqrt()
+
+
 def make_gaussian(distances: Tensor, spread: float) -> Tensor:
     """Return exp(-4 ln 2 d² / spread²): 1 at a click, 1/2 at half of `spread` pixels."""
     return torch.exp(-4 * log(2) * distances**2 / spread**2)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
 import cv2
 
+from baselines.focuscut import lite as on_lite
 from baselines.focuscut.network import make_networks
 from baselines.focuscut.predictor import build_predictor
+from isbench.training import recipes
 from isbench.types import File, ModelCard
 
 _PAGE = "https://github.com/frazerlin/focuscut"
+_SOURCE = "FocusCut: Diving into a Focus View in Interactive Segmentation, CVPR 2022"
+_LIBRARIES = {
+    "opencv": cv2.__version__,
+    "torch": version("torch").partition("+")[0],
+}
 
 
 def _focuscut(depth: int) -> ModelCard:
@@ -21,16 +29,41 @@ def _focuscut(depth: int) -> ModelCard:
         {"view_size": 0, "rounds": 3, "threshold": 0.5},
         partial(make_networks, depth),
         weights={"sbd": File(f"focuscut-resnet{depth}.pth", page=_PAGE)},
+        recipe=recipes.FOCUSCUT,
         summary=f"FocusCut: focus views of clicks, on DeepLabV3+, ResNet-{depth}",
-        source="FocusCut: Diving into a Focus View in Interactive Segmentation, CVPR 2022",
+        source=_SOURCE,
         licence="CC BY-NC 4.0",
         restriction="non-commercial use only",
-        libraries={
-            "opencv": cv2.__version__,
-            "torch": version("torch").partition("+")[0],
-        },
+        libraries=_LIBRARIES,
     )
 
 
 r50 = _focuscut(50)
 r101 = _focuscut(101)
+
+# What the paper says about samples, clicks and the loss (see `recipes.FOCUSCUT`); the rest is that
+# of the other models on this trunk, also how many clicks there are, and rounds of clicks on the
+# network's errors, for which the paper keeps the masks of the last epoch.
+_LITE = replace(
+    recipes.LITE_TUNED,
+    nfl_gamma=recipes.FOCUSCUT.nfl_gamma,
+    augmentation=replace(
+        recipes.LITE_TUNED.augmentation, focus=recipes.FOCUSCUT.augmentation.focus
+    ),
+    click_sampling=replace(
+        recipes.FOCUSCUT.click_sampling, single=recipes.LITE_TUNED.click_sampling.single
+    ),
+)
+
+lite = ModelCard(
+    "focuscut-lite",
+    on_lite.build_predictor,
+    {"view_size": on_lite.VIEW_SIZE, "rounds": 3, "threshold": 0.5},
+    on_lite.make_networks,
+    unreleased="this version ships without trained weights",
+    recipe=_LITE,
+    summary="FocusCut's focus views with RITM's network on EfficientNet-Lite0",
+    source=_SOURCE,
+    licence="MIT",
+    libraries=_LIBRARIES,
+)

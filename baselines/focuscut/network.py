@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.distance_maps import example_distances, make_gaussian
+from baselines.distance_maps import example_distances, make_gaussian, measure_point_distances
 from isbench.nn.backbones.deeplab16 import (
     BLOCKS,
     LAST,
@@ -22,6 +22,7 @@ from isbench.nn.backbones.deeplab16 import (
     Prediction,
     make_layers,
 )
+from isbench.nn.backbones.ocr import Logits
 from isbench.nn.backbones.resnet import Bottleneck
 from isbench.nn.network import example_image
 from isbench.nn.stem import normalize, resize_bilinear
@@ -70,6 +71,11 @@ class FocusCutNetwork(nn.Module):
         """
         maps = [make_gaussian(distances, _SPREAD) for distances in (positive, negative)]
         return (self.segment(torch.cat([normalize(image), *maps, previous], dim=1)),)
+
+    def forward_with_aux(self, inputs: Tensor, clicks: Tensor) -> Logits:
+        """Return the logits of an image with a mask, (B, 4, H, W), and points, for training."""
+        distances = measure_point_distances(clicks, (inputs.shape[-2], inputs.shape[-1]))
+        return Logits(self(inputs[:, :3], *distances, inputs[:, 3:])[0], None)
 
     def segment(self, inputs: Tensor) -> Tensor:
         """Return the logits of normalised RGB, maps of positive and negative clicks, and a mask."""

@@ -15,12 +15,13 @@ left out and the first click may become a focus point. No view is longer than 40
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from baselines.distance_maps import measure_distances
 from baselines.focuscut.crop import choose_crop
@@ -84,6 +85,16 @@ class View(NamedTuple):
         return measure_distances(points, (height, width))
 
 
+def make_distance_inputs(views: Sequence[View], device: str) -> tuple[Tensor, ...]:
+    """Return the inputs of `FocusCutNetwork` for views of one size."""
+    return (
+        stack_images([view.image for view in views], device),
+        stack_maps([view.measure_distances(positive=True) for view in views], device),
+        stack_maps([view.measure_distances(positive=False) for view in views], device),
+        stack_maps([view.mask for view in views], device),
+    )
+
+
 @dataclass
 class _Focused:
     """A focus point during the rounds of one answer."""
@@ -104,11 +115,13 @@ class _Focused:
 class FocusCut:
     """The predictor."""
 
-    network: Computed  # images, distances to clicks and masks to logits
+    network: Computed  # what `make_inputs` returns to logits
     runtime: Runtime
     view_size: int  # shorter side of a view as the network sees it, in pixels
     rounds: int  # of focus views after a click; 0: none
     threshold: float  # probability above which a pixel belongs to the object
+    # from views of one size, and a device, to the network's inputs
+    make_inputs: Callable[[Sequence[View], str], tuple[Tensor, ...]] = make_distance_inputs
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for impossible numbers."""
@@ -209,12 +222,7 @@ class FocusCut:
         device, found = self.runtime.device, []
         for start in range(0, len(views), _VIEWS_AT_ONCE):
             some = views[start : start + _VIEWS_AT_ONCE]
-            inputs = (
-                stack_images([view.image for view in some], device),
-                stack_maps([view.measure_distances(positive=True) for view in some], device),
-                stack_maps([view.measure_distances(positive=False) for view in some], device),
-                stack_maps([view.mask for view in some], device),
-            )
+            inputs = self.make_inputs(some, device)
             (logits,) = yield ForwardRequest(self.network, inputs)
             found += yield from copy_probabilities(logits)
         return found

@@ -14,19 +14,21 @@ POINT = 5  # numbers of a point; see `encode_points`
 
 
 def encode_points(
-    clicks: Sequence[tuple[float, float, bool]] | Sequence[Click], few_lengths: bool = False
+    clicks: Sequence[tuple[float, float, bool]] | Sequence[Click],
+    few_lengths: bool = False,
+    places: int = 1,
 ) -> Tensor:
     """Encode clicks as (1, 2K, 5) float32: K positive ones, then K negative ones.
 
     Each point is (row, col, order, row remainder, col remainder), with order counting all clicks of
     the game from 0. Rows and columns may be fractional; the remainders are what single precision
-    rounds off. K is the larger of the two counts, at least 1, with `few_lengths` rounded up to a
-    power of two. Unused places are -1, their remainders 0.
+    rounds off. K is the larger of the two counts, at least `places`, with `few_lengths` rounded up
+    to a power of two. Unused places are -1, their remainders 0.
     """
     halves: tuple[list[tuple[float, float, float]], ...] = ([], [])
     for order, (row, col, positive) in enumerate(clicks):
         halves[0 if positive else 1].append((float(row), float(col), float(order)))
-    places = max(1, *map(len, halves))
+    places = max(places, *map(len, halves))
     if few_lengths:
         places = 1 << (places - 1).bit_length()
     table = torch.full((2, places, 3), -1.0, dtype=torch.float64)

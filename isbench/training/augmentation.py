@@ -98,6 +98,17 @@ def view_crop(
     return make_view(_clamp_centre(centre, window, shape), scale, turn, size)
 
 
+def view_square(
+    centre: tuple[float, float],
+    reach: float,
+    size: tuple[int, int],
+    recipe: Augmentation,
+    rng: np.random.Generator,
+) -> View:
+    """Return a view whose shorter side shows `reach` image pixels on each side of a place."""
+    return make_view(centre, min(size) / (2 * reach), draw_turn(recipe, rng), size)
+
+
 def make_view(centre: tuple[float, float], scale: float, turn: Turn, size: tuple[int, int]) -> View:
     """Return the view centred on the image's pixel `centre`."""
     angle = math.radians(turn.degrees) + turn.quarter_turns * math.pi / 2

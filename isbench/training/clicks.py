@@ -149,6 +149,11 @@ def with_click(points: Points, click: tuple[int, int, bool] | None, number: int)
     return updated
 
 
+def make_points(click: tuple[int, int, bool], places: int) -> Points:
+    """Return the points of a single later click, with `places` places of each sign."""
+    return with_click(np.full((2 * places, 3), -1, np.float32), click, number=1)
+
+
 def trim_points(points: Points) -> Points:
     """Return (B, 2K', 3) points without the places that no sample of the batch uses.
 

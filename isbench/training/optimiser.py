@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from isbench.errors import IsbenchError
@@ -37,7 +37,7 @@ def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return Adam or AdamW with one parameter group per learning-rate factor.
+    """Return Adam, AdamW or SGD with momentum, with one parameter group per learning-rate factor.
 
     Raises IsbenchError for a multiplier whose name is not a prefix of any parameter's name.
     """
@@ -51,13 +51,12 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     groups = defaultdict(list)
     for name, parameter in network.named_parameters():
         groups[rate_multiplier(name, recipe.multipliers)].append(parameter)
+    named = [{"params": group, "factor": factor} for factor, group in groups.items()]
+    rate, decay, betas = recipe.learning_rate, recipe.weight_decay, recipe.betas
+    if recipe.optimiser == "sgd":
+        return SGD(named, lr=rate, momentum=betas.low, weight_decay=decay)
     kind = AdamW if recipe.optimiser == "adamw" else Adam
-    return kind(
-        [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
-        lr=recipe.learning_rate,
-        betas=(recipe.betas.low, recipe.betas.high),
-        weight_decay=recipe.weight_decay,
-    )
+    return kind(named, lr=rate, betas=(betas.low, betas.high), weight_decay=decay)
 
 
 def rate_multiplier(name: str, multipliers: Sequence[Weighted]) -> float:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from isbench.errors import IsbenchError
 from isbench.types import MOST_CLICKS
 
-OPTIMISERS = ("adam", "adamw")
-SCHEDULES = ("constant", "steps", "cosine", "one-cycle")
+OPTIMISERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "steps", "cosine", "one-cycle", "exponential")
 PRECISIONS = ("fp32", "bf16", "fp16")
 INITIALS = ("gluon", "torch")
 
@@ -49,6 +49,7 @@ class Augmentation:
 
     A view shows the whole image with probability `whole`, the surroundings of the object with
     probability `around`, and otherwise a crop at a random scale that contains part of the object.
+    Before that, a sample is a focus view with probability `focus`.
     """
 
     whole: float = 0.0
@@ -71,6 +72,8 @@ class Augmentation:
     copy_paste: float = 0.0  # probability that the object is pasted onto another image
     least_area: int = 80  # smaller objects are skipped, in pixels of the stored image
     least_seen: int = 25  # fewest object pixels that a view should show
+    focus: float = 0.0  # probability of a focus view, see `isbench.training.focus_views`
+    focus_radius: Range = Range(0.2, 0.8)  # of such a view, relative to sqrt(the object's area)
     shares: tuple[Weighted, ...] = ()  # sampling weight of each source's images; 1 by default
 
 
@@ -90,6 +93,7 @@ class ClickSampling:
     iterative: int = 3  # most clicks on the network's own errors before a step
     depth: float = 2.0  # these are deeper than the error's largest depth divided by this
     threshold: float = 0.49  # probability that separates object from background
+    binary_mask: bool = False  # the previous mask is 0 or 1 instead of a probability
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,12 @@ class Recipe:
     crops: tuple[Crop, ...] = (Crop(320, 480),)
     optimiser: str = "adam"
     learning_rate: float = 5e-4
-    betas: Range = Range(0.9, 0.999)
+    betas: Range = Range(0.9, 0.999)  # the momentum of "sgd" is the first
     weight_decay: float = 0.0
     multipliers: tuple[Weighted, ...] = ()  # of the learning rate; the longest prefix wins
     schedule: str = "steps"
     milestones: tuple[int, ...] = ()  # of "steps": divide by 10 here; in steps or epochs
+    rate_decay: float = 0.9  # of "exponential": multiply by this after every epoch
     warmup: float = 0.0  # share of the schedule; used by "one-cycle" and "cosine"
     gradient_clip: float = 0.0  # largest norm of the gradient; 0: no clipping
     ema: float = 0.0  # decay of the running mean of the weights; 0: no averaging
@@ -256,6 +261,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "two numbers of at least 0 and below 1"),
         ("learning_rate", recipe.learning_rate,
          0 < recipe.learning_rate < math.inf, "a number above 0"),
+        ("rate_decay", recipe.rate_decay, 0 < recipe.rate_decay <= 1, "above 0, at most 1"),
         ("crops", recipe.crops, bool(starts) and starts[0] == 0 and starts == sorted(starts)
          and min(sides, default=0) >= 32, "sides of at least 32, starts increasing from 0"),
         ("click_sampling.iterative", sampling.iterative,
@@ -265,6 +271,8 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "low,high above 0"),
         ("augmentation.margin", views.margin, 0 < views.margin.low <= views.margin.high,
          "low,high above 0"),
+        ("augmentation.focus_radius", views.focus_radius,
+         0 < views.focus_radius.low <= views.focus_radius.high, "low,high above 0"),
         ("checks.clicks", checks.clicks, checks.clicks <= MOST_CLICKS, f"at most {MOST_CLICKS}"),
         ("checks", checks, min(checks.log, checks.checkpoint, checks.clicks) >= 1
          and min(checks.validation, checks.objects) >= 0, "counts"),
@@ -274,6 +282,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
 _AUGMENTATION_CHANCES = (
     "whole", "around", "jitter", "stretch", "rotate", "flip_horizontal", "flip_vertical",
     "quarter_turns", "jitter_colors", "grayscale", "merge_objects", "copy_paste",
+    "focus",
 )  # fmt: skip
 _SAMPLING_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 

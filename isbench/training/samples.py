@@ -18,9 +18,10 @@ from isbench.errors import IsbenchError
 from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import augmentation
 from isbench.training.augmentation import View
-from isbench.training.clicks import ObjectMasks, Points, draw_first_clicks
+from isbench.training.clicks import ObjectMasks, Points, draw_first_clicks, make_points
 from isbench.training.color_jitter import jitter_colors
 from isbench.training.corpus import Corpus, Gallery, PackedMask, Picture
+from isbench.training.focus_views import draw_focus, perturb_mask
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
 
@@ -28,6 +29,8 @@ MEAN = (124, 116, 104)  # ImageNet's mean colour, RGB: fills what is outside an 
 _TRIES = 4  # views to try until one shows enough of the object
 _PICTURES = 50  # images to try until one can be loaded
 _HALF = 127
+_FOCUS = 3  # tag in the seed sequences of focus views; `step` uses 1 and 2
+_BLACK = (0, 0, 0)  # what is outside an image in a focus view
 
 
 class Example(NamedTuple):
@@ -36,6 +39,7 @@ class Example(NamedTuple):
     image: NDArray[np.uint8]  # (rows, cols, 3) RGB
     target: NDArray[np.int8]  # (rows, cols): 1 object, 0 background, -1 ignored
     points: Points  # (2K, 3)
+    previous: Mask | None = None  # (rows, cols) of a focus view: the mask before its click
 
 
 class _Choice(NamedTuple):
@@ -55,7 +59,13 @@ class Sampler:
     recipe: Recipe
 
     def example(self, number: int, size: tuple[int, int]) -> Example:
-        """Return sample `number`, `size` giving its rows and columns."""
+        """Return sample `number`, `size` giving its rows and columns.
+
+        Samples that are no focus views do not depend on the share of those that are.
+        """
+        return self._draw_focus_view(number, size) or self._draw_sample(number, size)
+
+    def _draw_sample(self, number: int, size: tuple[int, int]) -> Example:
         rng = np.random.default_rng([self.recipe.seed, number])
         choice = self._draw_choice(rng)
         image, masks = self._draw_view(choice, size, rng)
@@ -64,6 +74,31 @@ class Sampler:
         image = jitter_colors(image, self.recipe.augmentation, rng)
         clicks = draw_first_clicks(masks, self.recipe.click_sampling, rng)
         return Example(image, masks.target, clicks)
+
+    def _draw_focus_view(self, number: int, size: tuple[int, int]) -> Example | None:
+        """Return a focus view with a click on an error at its centre, None if it is not wanted.
+
+        Also None if, in all tries, the pixel at the centre is ignored.
+        """
+        recipe = self.recipe.augmentation
+        rng = np.random.default_rng([self.recipe.seed, number, _FOCUS])
+        if rng.random() >= recipe.focus:
+            return None
+        choice, centre = self._draw_choice(rng), (size[0] // 2, size[1] // 2)
+        mask = np.logical_or.reduce(choice.parts)
+        for _ in range(_TRIES):
+            focus = draw_focus(mask, recipe.focus_radius, rng)
+            view = augmentation.view_square(*focus, size, recipe, rng)
+            target = _make_masks(choice, view).target
+            if target[centre] >= 0:
+                break
+        else:
+            return None
+        image = augmentation.warp(choice.picture.image, view, _BLACK)
+        previous = perturb_mask(target, centre, rng)
+        click = (*centre, bool(target[centre] == 1))
+        points = make_points(click, self.recipe.click_sampling.places)
+        return Example(jitter_colors(image, recipe, rng), target, points, previous)
 
     def _draw_picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):

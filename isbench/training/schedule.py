@@ -14,10 +14,13 @@ def rate_factor(recipe: Recipe, step: int, images: int) -> float:
 
     "one-cycle" rises from 1/25 during warm-up and falls to 1e-4, both along cosines [Smith and
     Topin, arXiv:1708.07120]; "cosine" rises linearly from 0 and falls along a cosine to 0; "steps"
-    is divided by 10 at each milestone, and "constant" is 1.
+    is divided by 10 at each milestone; "exponential" is multiplied by `rate_decay` after every
+    epoch, and "constant" is 1.
     """
     if recipe.schedule == "constant":
         return 1.0
+    if recipe.schedule == "exponential":
+        return recipe.rate_decay ** (step // recipe.per_epoch(images))
     if recipe.schedule == "steps":
         now = step // recipe.per_epoch(images) if not recipe.steps else step
         return 0.1 ** sum(now >= milestone for milestone in recipe.milestones)

@@ -117,11 +117,24 @@ def draw_further_inputs(run: TrainingRun, batch: Batch) -> tuple[Tensor, ...]:
 def iterate_clicks(
     run: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
 ) -> tuple[Tensor, Points]:
-    """Return the last probabilities (B, 1, H, W) and the points after 0 to `iterative` rounds.
+    """Return the previous masks (B, 1, H, W) and the points after 0 to `iterative` rounds.
 
     The number of rounds is drawn once per step, the same for all processes; the first round's
-    previous mask is blank.
+    previous mask is blank. Focus views take part in no round: they keep their mask and their click.
     """
+    if not batch.focus.any():
+        return _iterate(run, images, batch, watch)
+    previous, points = torch.from_numpy(batch.previous)[:, None].to(images), batch.points.copy()
+    others = np.flatnonzero(~batch.focus).tolist()
+    if others:
+        found = _iterate(run, images[others], batch.select(others), watch)
+        previous[others], points[others] = found
+    return previous, points
+
+
+def _iterate(
+    run: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
+) -> tuple[Tensor, Points]:
     recipe, network = run.recipe, run.network
     rng = np.random.default_rng([recipe.seed, run.step, _STEP])
     count = int(rng.integers(recipe.click_sampling.iterative + 1))
@@ -132,6 +145,8 @@ def iterate_clicks(
             clicks = torch.from_numpy(trim_points(points)).to(images.device)
             logits = network.forward_with_aux(torch.cat([images, previous], dim=1), clicks).main  # type: ignore[operator]
             previous = torch.sigmoid(logits.float())
+            if recipe.click_sampling.binary_mask:
+                previous = (previous > recipe.click_sampling.threshold).float()
         points = _add_clicks(recipe, batch, points, previous[:, 0].cpu().numpy(), number)
     return previous, points
 

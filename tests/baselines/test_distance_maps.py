@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from baselines.distance_maps import measure_distances
+from baselines.distance_maps import measure_distances, measure_point_distances
 from baselines.focuscut.focus import choose_focus, rescale
 from baselines.regions import keep_regions
 from isbench.types import Click, Mask
@@ -32,6 +33,19 @@ def test_distances_are_those_of_a_transform_in_single_precision(
     found = measure_distances([(row * factor, col * factor) for row, col in points], shape)
     assert found.dtype == np.float32
     assert np.array_equal(found, np.minimum(wanted.astype(np.float32), 255))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(POINT, max_size=3), min_size=2, max_size=2))
+def test_distances_in_training_are_those_in_games(clicks: list[list[tuple[int, int]]]) -> None:
+    points = np.full((1, 6, 3), -1, np.float32)
+    for sign, places in enumerate(clicks):
+        for k, place in enumerate(places):
+            points[0, 3 * sign + k] = *place, 100
+    found = measure_point_distances(torch.from_numpy(points), SHAPE)
+    for places, distances in zip(clicks, found, strict=True):
+        wanted = measure_distances(places, SHAPE)
+        np.testing.assert_allclose(distances[0, 0].numpy(), wanted, atol=1e-5)
 
 
 @settings(max_examples=30)

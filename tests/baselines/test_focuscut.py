@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ from baselines.focuscut.network import FocusCutNetwork
 from isbench.errors import IsbenchError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
+from isbench.models.registry import load_card
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import normalize
+from isbench.training import Checks, recipes
+from isbench.training.loop import events
+from isbench.training.settings import with_settings
+from isbench.training.training_run import open_training
 from isbench.types import Click, Mask
 from tests.nn.test_nn import check
 from tests.support.official_games import build_synthetic, describe_keys, read_golden
@@ -47,6 +53,18 @@ def test_the_network_answers_as_the_official_one(depth: int) -> None:
         maps = torch.exp(-4 * np.log(2) * distances**2 / 10**2)
         stacked = torch.cat([normalize(image), maps, previous], dim=1)
         torch.testing.assert_close(logits, network.segment(stacked))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_the_network_is_trained_by_its_recipe(toy_pack: str, tmp_path: Path) -> None:
+    plan = with_settings(recipes.FOCUSCUT, {"steps": "1", "batch": "2", "crops": "64x64"})
+    plan = replace(plan, checks=Checks(validation=0))
+    with open_training(load_card("focuscut-r50"), plan, toy_pack, tmp_path) as run:
+        before = run.network.pred_decoder.pred_conv[0].weight.detach().clone()
+        (report,) = events(run)
+        assert np.isfinite(report.loss)
+        assert not torch.equal(run.network.pred_decoder.pred_conv[0].weight, before)
 
 
 def fill(shape: Sequence[int], top: int, bottom: int, left: int, right: int) -> Mask:

@@ -13,7 +13,7 @@ HEAVY = (
     "fbrs-",
     "fcanet-",
     "focalclick-hrnet32",
-    "focuscut-",
+    "focuscut-r",
     "sam",
     "simpleclick-",
 )

@@ -68,6 +68,19 @@ def test_weights_of_pixels_weight_the_mean_of_the_focal_loss(seed: int) -> None:
 
 
 @given(seeds)
+def test_without_focus_the_focal_loss_is_half_of_the_cross_entropy(seed: int) -> None:
+    logits, target = draw(seed)
+    logits[0, 0, 0, 0] = 200.0  # its probability is exactly 1
+    logits.requires_grad_()
+    target = target.abs()
+    found = normalised_focal_loss(logits, target, alpha=0.5, gamma=0.0)
+    assert torch.allclose(2 * found, binary_cross_entropy(logits, target))
+    found.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+@given(seeds)
 def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
     logits, target = draw(seed)
     for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):

@@ -172,6 +172,12 @@ def test_the_papers_schedule_falls_at_its_epochs() -> None:
             assert schedule.rate_factor(PAPER, step, IMAGES) == pytest.approx(factor)
 
 
+def test_an_exponential_schedule_falls_after_every_epoch() -> None:
+    plan = replace(PAPER, schedule="exponential", rate_decay=0.8, epoch_samples=280)
+    rates = [schedule.rate_factor(plan, step, IMAGES) for step in range(30)]
+    assert rates == pytest.approx([1.0] * 10 + [0.8] * 10 + [0.64] * 10)
+
+
 @given(st.sampled_from(SCHEDULES), st.integers(2, 500), st.floats(0, 0.9))
 def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) -> None:
     plan = Recipe(steps=steps, schedule=kind, warmup=warmup, milestones=(steps // 2,))
@@ -217,6 +223,17 @@ def test_every_parameter_is_moved_at_its_rate() -> None:
     }
     with pytest.raises(IsbenchError, match="not a prefix of any parameter's name"):
         make_optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
+
+
+def test_sgd_keeps_a_share_of_its_last_step() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    start = net.weight.item()
+    plan = replace(PAPER, optimiser="sgd", betas=Range(0.5, 0.9), learning_rate=0.1)
+    stepping = make_optimiser(net, plan)
+    net.weight.grad = torch.ones(1, 1)
+    for wanted in (0.1, 0.1 + 0.15):  # the second step is the gradient and half of the first
+        stepping.step()
+        assert start - net.weight.item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_weights_are_drawn_by_the_seed() -> None:

@@ -202,7 +202,7 @@ def test_objects_are_bright_where_the_target_says(corpus: Corpus) -> None:
         corpus, replace(RECIPE, augmentation=replace(RECIPE.augmentation, jitter_colors=0))
     )
     for number in range(40):
-        image, target, points = maker.example(number, SIZE)
+        image, target, points, _ = maker.example(number, SIZE)
         assert (image.shape, target.shape) == ((*SIZE, 3), SIZE)
         assert set(np.unique(target)) <= {-1, 0, 1}
         if (target == 1).sum() > 50:
@@ -225,7 +225,7 @@ def test_most_samples_show_their_object(corpus: Corpus) -> None:
 
 def test_what_is_outside_the_image_is_not_scored(corpus: Corpus) -> None:
     maker = make_sampler(corpus, replace(RECIPE, augmentation=replace(PLAIN, whole=1.0)))
-    image, target, _ = maker.example(0, (32, 96))
+    image, target, *_ = maker.example(0, (32, 96))
     outside = target == -1
     assert 0.3 < outside.mean() < 0.7
     assert (image[:, :20] == MEAN).all()
@@ -268,7 +268,7 @@ def test_a_pasted_object_stands_on_another_image() -> None:
     maker = make_sampler(Corpus("toy", entries), Recipe(steps=1, augmentation=plan))
     pairs = set()
     for number in range(20):
-        image, target, _ = maker.example(number, (32, 32))
+        image, target, *_ = maker.example(number, (32, 32))
         assert np.array_equal(target == 1, mask)
         pairs.add((int(image[16, 16, 0]), int(image[0, 0, 0])))
     assert pairs == {(0, 0), (0, 200), (200, 0), (200, 200)}
