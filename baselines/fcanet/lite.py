@@ -138,12 +138,17 @@ def measure_distances(clicks: Tensor, input_size: tuple[int, int], size: Sequenc
     pixels, as for `resize_bilinear`.
     """
     rows, cols = (
-        torch.arange(cells, device=clicks.device) * ((pixels - 1) / max(cells - 1, 1))
+        _place_cells(torch.arange(pixels, device=clicks.device, dtype=clicks.dtype), cells)
         for pixels, cells in zip(input_size, size, strict=True)
     )
     down = (rows - clicks[..., 0, None]) ** 2  # (B, 2K, h)
     right = (cols - clicks[..., 1, None]) ** 2  # (B, 2K, w)
     return torch.sqrt(down[..., :, None] + right[..., None, :])
+
+
+def _place_cells(pixels: Tensor, cells: int) -> Tensor:
+    """Return the coordinates (cells,) of cells along a side whose pixels have the given ones."""
+    return resize_bilinear(pixels[None, None, :, None], (cells, 1)).flatten()
 
 
 def _find_first(clicks: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, Trunk, make_head
 
 THRESHOLD = 0.49  # probability above which a pixel is in the mask, or in an error of it
 _WIDTH = 64  # channels of the error head
-_RARE = 0.01  # probability of an error before the last layer of an inserted head has learned
+_RARE = 0.1  # probability of an error before an inserted head has learned; below THRESHOLD
 
 
 class PseudoClickLogits(NamedTuple):
@@ -43,8 +43,8 @@ class RareErrors(ZeroConv2d):
     """The last layer of an error head that starts by predicting no error anywhere.
 
     With it an error head can be inserted into a trained network without clicking at random, and
-    without disturbing the features at first. The bias is as for rare classes in RetinaNet
-    (arXiv:1708.02002).
+    without disturbing the features at first. A bias for rare classes is RetinaNet's
+    (arXiv:1708.02002), whose plain focal loss needs a smaller one.
     """
 
     def reset_parameters(self) -> None:

@@ -172,7 +172,7 @@ def test_an_error_head_inserted_into_ritm_changes_no_game_and_learns(tmp_path: P
     outputs = inserted.train().forward_with_aux(  # type: ignore[operator]
         torch.cat([inputs, inputs]), torch.cat([points, points])
     )
-    assert torch.allclose(torch.sigmoid(outputs.errors), torch.tensor(0.01))
+    assert torch.allclose(torch.sigmoid(outputs.errors), torch.tensor(0.1))
     mask_loss = partial(normalised_focal_loss, alpha=0.5, gamma=2.0)
     target = (torch.rand(2, 1, 48, 64) > 0.5).float()
     inserted.extra_loss(outputs, target, mask_loss).sum().backward()  # type: ignore[operator]
