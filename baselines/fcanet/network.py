@@ -8,6 +8,7 @@ its keys.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ from isbench.nn.network import example_image
 from isbench.nn.stem import resize_bilinear
 
 _DILATIONS = (6, 12, 18)
-_SPREAD, _FIRST_SPREAD = 10.0, 30.0  # pixels at which the map of a click is 1/16
+_SPREAD, FIRST_SPREAD = 10.0, 30.0  # pixels at which the map of a click is 1/16
 _BRANCH = ((256, 2), (256, 1), (256, 1), (512, 2), (512, 1), (512, 1))  # channels and strides
 _AUX_WIDTH = 256  # channels of the decoder that only training used
 
@@ -63,20 +64,25 @@ class _End(nn.Module):
         return y
 
 
-class _FirstClick(nn.Module):
-    """The branch of the first click: the skip features and its map to (B, 512, H/16, W/16)."""
+class FirstClick(nn.Module):
+    """The branch of the first click: convolutions of the skip features and its map.
 
-    def __init__(self) -> None:
+    `layers` are channels and strides of the convolutions: with two strides of 2 the input
+    (B, channels, H/4, W/4) becomes (B, width of the last, H/16, W/16).
+    """
+
+    def __init__(self, channels: int, layers: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        inputs = (SKIP + 1, *(width for width, _ in _BRANCH))
+        inputs = (channels + 1, *(width for width, _ in layers))
         self.convs = nn.Sequential(
             *(
-                nn.Sequential(*conv_bn_relu(channels, width, 3, stride))
-                for channels, (width, stride) in zip(inputs, _BRANCH, strict=False)
+                nn.Sequential(*conv_bn_relu(before, width, 3, stride))
+                for before, (width, stride) in zip(inputs, layers, strict=False)
             )
         )
 
     def forward(self, skip: Tensor, first: Tensor) -> Tensor:
+        """Return the features of the branch; the map (B, 1, h, w) may have any size."""
         y: Tensor = self.convs(torch.cat([skip, resize_bilinear(first, skip.shape[-2:])], dim=1))
         return y
 
@@ -91,11 +97,11 @@ class FcaNetwork(nn.Module):
         self.backbone_pre = _Start(wide if block is Bottleneck else make_deep_stem(5, 32), first)
         self.backbone_last = _End(rest)
         branch, width = _BRANCH[-1][0], WIDTH // 2
-        self.first_conv = _FirstClick()
+        self.first_conv = FirstClick(SKIP, _BRANCH)
         self.my_aspp = Aspp(branch + LAST, _DILATIONS)
         self.my_decoder = Decoder()
-        self.pred_decoder = _make_prediction(WIDTH, width)
-        self.first_pred_decoder = _make_prediction(branch, _AUX_WIDTH)
+        self.pred_decoder = make_prediction(WIDTH, width)
+        self.first_pred_decoder = make_prediction(branch, _AUX_WIDTH)
 
     def forward(
         self, image: Tensor, positive: Tensor, negative: Tensor, first: Tensor
@@ -107,7 +113,7 @@ class FcaNetwork(nn.Module):
         """
         maps = [make_gaussian(distances, _SPREAD) for distances in (positive, negative)]
         skip = self.backbone_pre(torch.cat([image, *maps], dim=1))
-        branch = self.first_conv(skip, make_gaussian(first, _FIRST_SPREAD))
+        branch = self.first_conv(skip, make_gaussian(first, FIRST_SPREAD))
         scales = self.my_aspp(torch.cat([branch, self.backbone_last(skip)], dim=1))
         logits = self.pred_decoder(self.my_decoder(scales, skip))
         return (resize_bilinear(logits, image.shape[-2:]),)
@@ -117,7 +123,8 @@ class FcaNetwork(nn.Module):
         return example_image(size, 3), *example_distances(size, 3)
 
 
-def _make_prediction(channels: int, width: int) -> Prediction:
+def make_prediction(channels: int, width: int) -> Prediction:
+    """Return the layers from features to logits (B, 1, h, w), `width` channels in between."""
     return Prediction(
         *conv_bn_relu(channels, width, 3), *conv_bn_relu(width, width, 3), nn.Conv2d(width, 1, 1)
     )

@@ -7,6 +7,7 @@ those of RITM.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.ocr import context
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.network import example_image, example_points
-from isbench.nn.stem import conv1s, normalize, resize_bilinear
+from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, Trunk, make_head
 
 THRESHOLD = 0.49  # probability above which a pixel is in the mask, or in an error of it
 _WIDTH = 64  # channels of the error head
+_RARE = 0.1  # probability of an error before an inserted head has learned; below THRESHOLD
 
 
 class PseudoClickLogits(NamedTuple):
@@ -36,13 +39,35 @@ class PseudoClickLogits(NamedTuple):
     errors: Tensor
 
 
+class RareErrors(ZeroConv2d):
+    """The last layer of an error head that starts by predicting no error anywhere.
+
+    With it an error head can be inserted into a trained network without clicking at random, and
+    without disturbing the features at first. A bias for rare classes is RetinaNet's
+    (arXiv:1708.02002), whose plain focal loss needs a smaller one.
+    """
+
+    def reset_parameters(self) -> None:
+        """Set the weight to zero and the bias to the logit of a rare error."""
+        super().reset_parameters()
+        assert self.bias is not None
+        nn.init.constant_(self.bias, math.log(_RARE / (1 - _RARE)))
+
+
 class PseudoClick(nn.Module):
     """(B, 4, H, W) inputs and two sets of (B, 2K, 5) points to logits, on any trunk.
 
     The points are the user's clicks and the network's own, whose disks may have another radius.
+    `last_layer` makes the last layer of the error head: `RareErrors` for one that is inserted into
+    a trained network.
     """
 
-    def __init__(self, trunk: Trunk, pseudo_radius: float = RADIUS) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        pseudo_radius: float = RADIUS,
+        last_layer: Callable[[int, int, int], nn.Module] = nn.Conv2d,
+    ) -> None:
         super().__init__()
         self.pseudo_radius = pseudo_radius
         self.checkpoint_config = {**CHECKPOINT_CONFIG, "with_prev_mask": True}
@@ -54,7 +79,7 @@ class PseudoClick(nn.Module):
             nn.Conv2d(channels, _WIDTH, 3, padding=1, bias=False),
             nn.BatchNorm2d(_WIDTH),
             nn.ReLU(),
-            nn.Conv2d(_WIDTH, 2, 1),
+            last_layer(_WIDTH, 2, 1),
         )
 
     def forward(self, inputs: Tensor, clicks: Tensor, pseudo_clicks: Tensor) -> tuple[Tensor]:
@@ -123,3 +148,8 @@ def find_errors(main: Tensor, target: Tensor) -> Tensor:
 def make_networks(trunk: Callable[[], Trunk], **options: Any) -> dict[str, nn.Module]:
     """Return the network of a card and its options."""
     return {"network": PseudoClick(trunk(), float(options["pseudo_radius"]))}
+
+
+def make_lite_networks(**options: Any) -> dict[str, nn.Module]:
+    """Return the network whose error head is inserted into that of `ritm-lite`."""
+    return {"network": PseudoClick(LiteTrunk(), float(options["pseudo_radius"]), RareErrors)}

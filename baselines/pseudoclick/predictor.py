@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from baselines.pseudoclick.network import THRESHOLD, make_networks
+from baselines.pseudoclick.network import THRESHOLD
 from baselines.pseudoclick.rule import choose_pseudo_click
 from isbench.errors import IsbenchError
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
@@ -30,9 +30,8 @@ from isbench.nn.inference.predictor import (
     start_state,
 )
 from isbench.nn.inference.zoom_in import Zoom
-from isbench.nn.network import Computed
+from isbench.nn.network import Computed, Networks
 from isbench.nn.runtime.compute import build_networks
-from isbench.nn.trunk import Trunk
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 _MOST = 3  # pseudo clicks after a click of the user
@@ -149,7 +148,7 @@ def _choose_click(
 
 
 def build_predictor(
-    trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any
+    make_networks: Callable[..., Networks], *, runtime: Runtime, **options: Any
 ) -> PseudoClickPredictor:
     """Return the predictor of a card; raises IsbenchError for options out of range."""
     number, least = int(options["pseudo_clicks"]), float(options["min_radius"])
@@ -162,6 +161,6 @@ def build_predictor(
     if not options["pseudo_radius"] > 0:
         message = f"option pseudo_radius is {options['pseudo_radius']}; wanted more than 0 pixels"
         raise IsbenchError(message, setting="options")
-    networks = build_networks(partial(make_networks, trunk, **options), runtime)
+    networks = build_networks(partial(make_networks, **options), runtime)
     rule = PseudoClickConfig(number, least, bool(options["forget"]))
     return PseudoClickPredictor(networks["network"], make_config(options, Zoom(), runtime), rule)

@@ -40,7 +40,10 @@ def normalised_focal_loss(
     return (loss * weights).sum(dim=(1, 2, 3)) * scale / total
 
 
-def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of (B, 1, H, W) logits, (B,): the mean over all pixels, 0 at ignored ones."""
+def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Return the loss of (B, 1, H, W) logits, (B,): the mean over all pixels, 0 at ignored ones.
+
+    Each pixel counts `weight` times, a number or (B, 1, H, W).
+    """
     loss = F.binary_cross_entropy_with_logits(logits.float(), target.clamp(min=0), reduction="none")
-    return torch.where(target >= 0, loss, 0).mean(dim=(1, 2, 3))
+    return torch.where(target >= 0, weight * loss, 0).mean(dim=(1, 2, 3))

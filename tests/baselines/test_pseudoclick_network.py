@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.losses import normalised_focal_loss
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
 from isbench.training.loop import Report, events
+from isbench.training.optimiser import draw_weights
 from isbench.training.training_run import open_training
+from isbench.training.weights import save_weights, start_from
 from isbench.types import Click, Rules
-from tests.support.networks import eager
+from tests.support.networks import SMALL, eager, make_object, masks, network
 
 SMALL_HRNET = Sizes(4, 4, 1, 1, (1, 1, 1))
 
@@ -147,3 +150,37 @@ def test_fifty_steps_lower_the_joint_loss_and_that_of_the_error_maps(
     assert all(0 < part < loss for part, loss in zip(parts, losses, strict=True))
     for one in (losses, parts):
         assert np.mean(one[-20:]) < 0.9 * np.mean(one[:5])
+
+
+def test_an_error_head_inserted_into_ritm_changes_no_game_and_learns(tmp_path: Path) -> None:
+    base, inserted = network("ritm-lite"), network("pseudoclick-lite")
+    for seed, one in enumerate((base, inserted)):
+        draw_weights(one, "gluon", seed)
+    save_weights(base, tmp_path / "base.safetensors", {})
+    loaded = start_from(inserted, tmp_path / "base.safetensors")
+    assert loaded.left == ()
+    assert all(key.startswith("error_head.") for key in loaded.new)
+    save_weights(inserted, tmp_path / "inserted.safetensors", {})
+    sample = make_object((60, 90))
+    names = {"ritm-lite": "base.safetensors", "pseudoclick-lite": "inserted.safetensors"}
+    ritm, same = (
+        masks(eager(name, str(tmp_path / file), **SMALL), sample) for name, file in names.items()
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(ritm, same, strict=True))
+    assert any(mask.any() for mask in ritm)
+    inputs, points, _ = inserted.example_inputs((48, 64), 4)  # type: ignore[operator]
+    outputs = inserted.train().forward_with_aux(  # type: ignore[operator]
+        torch.cat([inputs, inputs]), torch.cat([points, points])
+    )
+    assert torch.allclose(torch.sigmoid(outputs.errors), torch.tensor(0.1))
+    mask_loss = partial(normalised_focal_loss, alpha=0.5, gamma=2.0)
+    target = (torch.rand(2, 1, 48, 64) > 0.5).float()
+    inserted.extra_loss(outputs, target, mask_loss).sum().backward()  # type: ignore[operator]
+    last = inserted.error_head[-1]  # type: ignore[index]
+    assert last.weight.grad.any()
+    assert last.bias.grad.any()
+    # the features that the mask is made of are not disturbed before the head has learned
+    assert not any(
+        parameter.grad is not None and parameter.grad.any()
+        for parameter in inserted.feature_extractor.parameters()
+    )

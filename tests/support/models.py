@@ -11,7 +11,7 @@ import pytest
 HEAVY = (
     "adaptation-",
     "fbrs-",
-    "fcanet-",
+    "fcanet-r",
     "focalclick-hrnet32",
     "focuscut-r",
     "sam",
