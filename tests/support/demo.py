@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -18,8 +19,11 @@ import cv2
 
 from isbench.cli.demo import bind_port
 from isbench.demo.connections import make_server
+from isbench.demo.models import DemoModel
 from isbench.demo.server import DemoState, make_application
+from isbench.evaluation.session import PredictorSession
 from isbench.reporting.templates import read_template
+from isbench.types import Predictor
 from tests.support.waiting import HUNG, wait_until
 
 
@@ -37,6 +41,13 @@ def demo(*words: str) -> Iterator[str]:
         assert server.stdout is not None
         server.stdout.close()
     assert code == 0
+
+
+def make_model(predictor: Predictor, adaptive: bool = False, compiles: bool = False) -> DemoModel:
+    """Return a model of the demo that has been built."""
+    session: Future[PredictorSession] = Future()
+    session.set_result(PredictorSession(predictor))
+    return DemoModel(session, adaptive, compiles)
 
 
 @contextmanager
