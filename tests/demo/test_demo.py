@@ -339,7 +339,9 @@ def test_pictures_of_any_size_fill_the_window(tmp_path: Path, width: int, height
             wait_until(lambda said=said: said in browser.find_element("id", "status").text)
             assert run("nameMask()") == f"{name.removesuffix('.png')}-mask"
             box = run("(({width, height}) => [width, height])(canvas.getBoundingClientRect())")
-            main = run("(({clientWidth: w, clientHeight: h}) => [w, h])($('canvas').parentNode)")
+            main = run(
+                "(({clientWidth: w, clientHeight: h}) => [w, h])(document.querySelector('main'))"
+            )
             assert all(one <= most for one, most in zip(box, main, strict=True))
             assert any(one > most - 2 for one, most in zip(box, main, strict=True))
             assert abs(box[0] / box[1] - cols / rows) < 0.02 * cols / rows + 0.02

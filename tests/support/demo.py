@@ -86,7 +86,14 @@ def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes
     raise TimeoutError(url)
 
 
-def find_first_image(address: str) -> str:
+def list_images(address: str) -> list[dict[str, Any]]:
+    """Return the images that the page of an address lists."""
     _, page, _ = ask(address)
     images = page.decode().partition('id="images">')[2].partition("</script>")[0]
-    return str(json.loads(images)[0]["id"])
+    found: list[dict[str, Any]] = json.loads(images)
+    return found
+
+
+def find_first_image(address: str) -> str:
+    """Return the id of the first image that the page of an address lists."""
+    return str(list_images(address)[0]["id"])

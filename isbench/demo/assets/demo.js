@@ -57,7 +57,7 @@ function sample(length, pixels) {
 function shade(mask, width, height) {
   const cols = sample(width, image.cols), rows = sample(height, image.rows);
   const inside = new Uint8Array(width * height), shaded = new ImageData(width, height);
-  const drawn = new Uint32Array(shaded.data.buffer), line = Math.max(1, Math.round(devicePixelRatio));
+  const drawn = new Uint32Array(shaded.data.buffer), line = Math.max(1, Math.round(1.5 * devicePixelRatio));
   for (let y = 0, at = 0; y < height; y++) {
     const row = rows[y] * image.cols;
     for (let x = 0; x < width; x++, at++) inside[at] = mask[row + cols[x]];
