@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/runtime
 READY := $(VENV)/ready
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+# the model of `isbench demo` and `isbench predict`
+MODEL = $(shell $(BIN)/python -c 'from isbench.models.registry import DEFAULT_MODEL; print(DEFAULT_MODEL)')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help run test slow fuzz check fix tables bench docs clean
@@ -32,7 +34,7 @@ $(READY): pyproject.toml constraints.txt | $(VENV)
 	@touch $@ $(RUNTIME)
 
 run: $(RUNTIME)  ## run models on the bundled sample, print the table, write a plot and an HTML report
-	$(BIN)/isbench run --model nearest --model grabcut --model csfpn-mini --dataset sample --out runs
+	$(BIN)/isbench run --model nearest --model grabcut --model $(MODEL) --dataset sample --out runs
 	$(BIN)/isbench report runs/sample --plot noc_hist --html runs/sample.html --out runs/plots
 
 test: $(READY)  ## run the tests

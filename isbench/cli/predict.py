@@ -15,6 +15,7 @@ from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.segmentation import check_clicks, segment
 from isbench.files.atomic import write_atomically
+from isbench.models.registry import DEFAULT_MODEL
 from isbench.storage.masks import encode_mask
 from isbench.types import Click
 
@@ -32,7 +33,7 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 )
 @click.option(
     "--model",
-    default="csfpn-mini",
+    default=DEFAULT_MODEL,
     show_default=True,
     shell_complete=complete_models,
     help="Name of an installed model, or package.module:card.",

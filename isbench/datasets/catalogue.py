@@ -192,12 +192,13 @@ CATALOGUE: Mapping[str, DatasetCard] = {
     ),
 }
 
+_SAMPLE = Path(__file__).parent / "sample"
 # The data set that comes with the package, in the layout of user folders.
 SAMPLE = DatasetCard(
     title="Sample photographs of scikit-image with masks drawn for isbench",
     licence="photographs public domain or CC0, masks CC0",
     read=folder.read,
-    bundled=Path(__file__).parent / "sample",
+    bundled=_SAMPLE,
     images=7,
     objects=16,
     fingerprints={
@@ -206,3 +207,8 @@ SAMPLE = DatasetCard(
         )
     },
 )
+
+
+def list_sample_images() -> list[Path]:
+    """Return the image files of the bundled sample, sorted by name."""
+    return sorted((_SAMPLE / "images").iterdir())

@@ -71,6 +71,14 @@ class GameCache:
     _games: OrderedDict[tuple[str, str], Game] = field(default_factory=OrderedDict)
     _sizes: dict[tuple[str, str], int] = field(default_factory=dict)  # pixels of a mask
 
+    def prepare(self, key: tuple[str, str], session: PredictorSession, image: Image) -> None:
+        """Encode an image before its first click; `key` is its id and the model.
+
+        Raises PredictorError if the model raises an exception.
+        """
+        self._find(key, session, image)
+        self._make_room()
+
     def answer(
         self,
         key: tuple[str, str],
@@ -82,12 +90,7 @@ class GameCache:
 
         Raises PredictorError if the model breaks its contract.
         """
-        shape = image.shape[:2]
-        game = self._games.get(key)
-        if game is None:
-            game = Game({0: _Step(session.start(_KEY, image), None)})
-            self._games[key], self._sizes[key] = game, shape[0] * shape[1]
-        self._games.move_to_end(key)
+        shape, game = image.shape[:2], self._find(key, session, image)
         seconds, done = None, game.cut_to(clicks)
         for count in range(done + 1, len(clicks) + 1):
             started = perf_counter()
@@ -100,6 +103,15 @@ class GameCache:
         mask = game.steps[len(clicks)].mask
         assert mask is not None
         return Answer(mask, seconds)
+
+    def _find(self, key: tuple[str, str], session: PredictorSession, image: Image) -> Game:
+        """Return the game of an image and a model, begun if there is none; it is the newest."""
+        game = self._games.get(key)
+        if game is None:
+            game = Game({0: _Step(session.start(_KEY, image), None)})
+            self._games[key], self._sizes[key] = game, image.shape[0] * image.shape[1]
+        self._games.move_to_end(key)
+        return game
 
     def _make_room(self) -> None:
         """Drop the games that were asked longest ago; they are computed again if need be."""

@@ -10,11 +10,13 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-from isbench.datasets.image_io import decode_image, describe_image
+from isbench.datasets.image_io import decode_image, describe_image, read_bytes, read_image
 from isbench.types import Image
 
 UPLOAD = 30_000_000  # most bytes of an image file
@@ -97,6 +99,13 @@ class ImageStore:
             self._touch(session)
             self._keep(identity, image)
         return identity
+
+    def add_file(self, path: Path) -> str:
+        """Add an image for every session, which is read from its file again when it is needed.
+
+        Returns its id. Raises IsbenchError if it cannot be read.
+        """
+        return self.add(path.name, read_image(path), partial(read_bytes, path), 0, EVERYONE)
 
     def find(self, identity: str) -> StoredImage:
         """Return an image as it is listed; raises Refused for an unknown or dropped one."""

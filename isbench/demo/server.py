@@ -12,13 +12,11 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from string import Template
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 from starlette.applications import Starlette
@@ -30,7 +28,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from isbench.datasets.image_io import read_bytes, read_image
 from isbench.demo.games import Answer, GameCache
 from isbench.demo.guard import guard, say
 from isbench.demo.images import (
@@ -41,10 +38,12 @@ from isbench.demo.images import (
     count_pixels,
     open_images,
 )
+from isbench.demo.models import DemoModel
 from isbench.errors import IsbenchError
-from isbench.evaluation.session import PredictorSession
 from isbench.storage.masks import encode_rle
 from isbench.types import Click
+
+T = TypeVar("T")
 
 HOSTS = ["127.0.0.1", "localhost"]  # other host names may be an attack (DNS rebinding)
 CLICKS = 500  # most clicks of a request
@@ -57,10 +56,11 @@ _UPLOADS = 4  # read at a time; the others wait
 class DemoState:
     """The models, images and games of the server; it computes one answer at a time."""
 
-    models: Mapping[str, PredictorSession]
+    models: Mapping[str, DemoModel]
     images: ImageStore = field(default_factory=ImageStore)
     games: GameCache = field(default_factory=GameCache)
     lock: Lock = field(default_factory=Lock)
+    _compiled: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)  # models and shapes
 
     def add_image(self, name: str, data: bytes, session: str = EVERYONE) -> str:
         """Add an image from the bytes of its file, and return its id.
@@ -69,43 +69,39 @@ class DemoState:
         """
         return self.images.add(name, open_images(data), lambda: data, len(data), session)
 
-    def add_file(self, path: Path) -> str:
-        """Add an image for every session, which is read from its file again when it is needed.
+    def prepare(self, identity: str, model: str) -> None:
+        """Encode an image and compile for its shape, so that the first click does not.
 
-        Raises IsbenchError if it cannot be read.
+        Waits until the model is built. Raises Refused for an unknown image, PredictorError if the
+        model breaks its contract. An adaptive model learns from what it is asked: it is only built.
         """
-        return self.images.add(path.name, read_image(path), partial(read_bytes, path), 0, EVERYONE)
+        found = self.models[model]
+        session = found.session.result()
+        if found.adaptive:
+            return
+        with self.lock:
+            image = self.images.decode(identity)
+            self.games.prepare((identity, model), session, image)
+            if found.compiles and (model, image.shape) not in self._compiled:
+                session.try_click("of the demo", image)
+                self._compiled.add((model, image.shape))
 
     def answer(self, identity: str, model: str, clicks: Sequence[Click]) -> Answer:
         """Return the (H, W) mask after the clicks, and the seconds of the last; None if kept.
 
-        Raises Refused for an unknown image, PredictorError if the model breaks its contract.
+        Waits until the model is built. Raises Refused for an unknown image, PredictorError if the
+        model breaks its contract.
         """
+        session = self.models[model].session.result()
         with self.lock:
             image = self.images.decode(identity)
-            return self.games.answer((identity, model), self.models[model], image, clicks)
+            return self.games.answer((identity, model), session, image, clicks)
 
 
 def make_application(state: DemoState, token: str, template: Mapping[str, str]) -> ASGIApp:
     """Return the server; every path starts with the token, and only local host names are served."""
     reading = asyncio.Semaphore(_UPLOADS)
     decoding, computing = asyncio.Lock(), asyncio.Lock()  # one image, one answer at a time
-
-    def page(request: Request) -> Response:
-        session = _find_session(request) or secrets.token_urlsafe(16)
-        body = Template(template["html"]).substitute(
-            models=_to_script(list(state.models)),
-            images=_to_script(_list_images(state, session)),
-        )
-        response = HTMLResponse(body)
-        response.set_cookie(_COOKIE, session, path=f"/{token}/", httponly=True, samesite="strict")
-        return response
-
-    def style(request: Request) -> Response:
-        return Response(template["css"], media_type="text/css")
-
-    def script(request: Request) -> Response:
-        return Response(template["js"], media_type="text/javascript")
 
     async def upload(request: Request) -> Response:
         session = _find_session(request) or secrets.token_urlsafe(16)
@@ -123,18 +119,35 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
             data = await run_in_threadpool(_encode_jpeg, state, request.path_params["identity"])
         return Response(data, media_type="image/jpeg")
 
-    async def answer(request: Request) -> Response:
-        data = await _read_body(request, _QUESTION)
-        question = _parse_question(data, state)
+    async def compute(request: Request, model: str, function: Callable[[], T]) -> T:
+        """Call a function in a thread, once the model is built and nothing else is computed.
+
+        Raises ClientDisconnect if the page no longer waits: it was closed, or asks something else.
+        """
+        await asyncio.shield(asyncio.wrap_future(state.models[model].session))  # holds no thread
         async with computing:
-            return JSONResponse(await run_in_threadpool(_answer, state, *question))
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await run_in_threadpool(function)
+
+    async def preparation(request: Request) -> Response:
+        question = _parse_question(await _read_body(request, _QUESTION), state)
+        identity, model = question.identity, question.model
+        await compute(request, model, lambda: state.prepare(identity, model))
+        return Response(status_code=204)
+
+    async def answer(request: Request) -> Response:
+        question = _parse_question(await _read_body(request, _QUESTION), state)
+        if not question.clicks:
+            raise Refused(f"0 clicks; wanted 1 to {CLICKS}")
+        found = await compute(request, question.model, lambda: _answer(state, question))
+        return JSONResponse(found)
 
     routes = [
-        Route(f"/{token}/", page),
-        Route(f"/{token}/demo.css", style),
-        Route(f"/{token}/demo.js", script),
+        *_route_page(state, token, template),
         Route(f"/{token}/images", upload, methods=["POST"]),
         Route(f"/{token}/images/{{identity}}", picture),
+        Route(f"/{token}/preparations", preparation, methods=["POST"]),
         Route(f"/{token}/answers", answer, methods=["POST"]),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
@@ -146,12 +159,46 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
     return guard(Starlette(routes=routes, middleware=[hosts], exception_handlers=handlers))
 
 
-def _parse_question(data: bytes, state: DemoState) -> tuple[str, str, list[Click]]:
-    """Return the image, model and clicks of a request; raises Refused for an invalid one."""
+def _route_page(state: DemoState, token: str, template: Mapping[str, str]) -> list[Route]:
+    """Return the routes of the page, its style and its script."""
+
+    def page(request: Request) -> Response:
+        session = _find_session(request) or secrets.token_urlsafe(16)
+        body = Template(template["html"]).substitute(
+            models=_to_script(list(state.models)),
+            images=_to_script(_list_images(state, session)),
+        )
+        response = HTMLResponse(body)
+        response.set_cookie(_COOKIE, session, path=f"/{token}/", httponly=True, samesite="strict")
+        return response
+
+    def style(request: Request) -> Response:
+        return Response(template["css"], media_type="text/css")
+
+    def script(request: Request) -> Response:
+        return Response(template["js"], media_type="text/javascript")
+
+    return [
+        Route(f"/{token}/", page),
+        Route(f"/{token}/demo.css", style),
+        Route(f"/{token}/demo.js", script),
+    ]
+
+
+class _Question(NamedTuple):
+    """What a page asks: an image, a model and the clicks so far, none to prepare for the first."""
+
+    identity: str
+    model: str
+    clicks: tuple[Click, ...]
+
+
+def _parse_question(data: bytes, state: DemoState) -> _Question:
+    """Return what a request asks; raises Refused for an invalid one."""
     try:
         question = json.loads(data)
         identity, model = _parse_text(question["image"]), _parse_text(question["model"])
-        clicks = [_parse_click(*click) for click in question["clicks"]]
+        clicks = tuple(_parse_click(*click) for click in question["clicks"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Refused(
             "wanted image, model and clicks, each click as [row, column, 0 or 1]"
@@ -159,11 +206,11 @@ def _parse_question(data: bytes, state: DemoState) -> tuple[str, str, list[Click
     if model not in state.models:
         raise Refused(f"no model named {model[:80]}", 404)
     stored = state.images.find(identity)
-    if not 1 <= len(clicks) <= CLICKS:
+    if len(clicks) > CLICKS:
         raise Refused(f"{len(clicks)} clicks; wanted 1 to {CLICKS}")
     if not all(0 <= row < stored.rows and 0 <= col < stored.cols for row, col, _ in clicks):
         raise Refused("a click is outside the image")
-    return identity, model, clicks
+    return _Question(identity, model, clicks)
 
 
 def _parse_text(text: object) -> str:
@@ -181,10 +228,8 @@ def _parse_click(row: object, col: object, sign: object) -> Click:
     return Click(row, col, bool(sign))
 
 
-def _answer(
-    state: DemoState, identity: str, model: str, clicks: Sequence[Click]
-) -> dict[str, object]:
-    mask, seconds = state.answer(identity, model, clicks)
+def _answer(state: DemoState, question: _Question) -> dict[str, object]:
+    mask, seconds = state.answer(*question)
     return {"mask": encode_rle(mask), "seconds": seconds}
 
 

@@ -17,11 +17,10 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation import engine
 from isbench.evaluation.encoding_cache import cache_encodings, check_packing, take_notes
 from isbench.evaluation.repetition import RepeatedTurns
-from isbench.evaluation.session import ObjectTurn, PredictorSession
+from isbench.evaluation.session import PredictorSession
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.types import (
-    Click,
     Dataset,
     Game,
     LoadedModel,
@@ -31,7 +30,6 @@ from isbench.types import (
     Runtime,
     Sample,
     Scalar,
-    Turn,
 )
 
 THREADS = 1  # OpenCV threads per process; recorded, since some models' masks depend on it
@@ -148,11 +146,13 @@ def check_model(model: LoadedModel, cache: bool = False) -> None:
         check_packing(model, predictor)
     if model.runtime is None:
         return
-    session, side = PredictorSession(predictor), 64
-    key, image = "of the trial", np.zeros((side, side, 3), np.uint8)
-    with name_model_in_errors(model.name):
-        turn = Turn(session.start(key, image), (Click(side // 2, side // 2, True),))
-        session.predict([ObjectTurn(key, (side, side), turn)])
+    try_model(model.name, PredictorSession(predictor))
+
+
+def try_model(name: str, session: PredictorSession) -> None:
+    """Predict once on a small image; raises PredictorError, with the model's name, if it fails."""
+    with name_model_in_errors(name):
+        session.try_click("of the trial", np.zeros((64, 64, 3), np.uint8))
 
 
 @contextmanager

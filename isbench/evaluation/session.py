@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.types import Encoded, Image, Mask, Prediction, Predictor, State, Turn
+from isbench.types import Click, Encoded, Image, Mask, Prediction, Predictor, State, Turn
 
 
 class ObjectTurn(NamedTuple):
@@ -50,6 +50,15 @@ class PredictorSession:
             answers = self.predictor.predict([turn.turn for turn in turns])
         _check_answers(answers, turns)
         return answers
+
+    def try_click(self, key: str, image: Image) -> None:
+        """Predict a click in the middle of an image and drop the answer.
+
+        It shows errors early, and libraries compile for the image's shape.
+        """
+        rows, cols = image.shape[:2]
+        turn = Turn(self.start(key, image), (Click(rows // 2, cols // 2, True),))
+        self.predict([ObjectTurn(key, (rows, cols), turn)])
 
 
 @contextmanager

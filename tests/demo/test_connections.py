@@ -18,10 +18,9 @@ pytest.importorskip("starlette")
 from isbench.demo import connections, images
 from isbench.demo.guard import HEADERS
 from isbench.demo.server import DemoState
-from isbench.evaluation.session import PredictorSession
 from isbench.types import Prediction, Turn
 from tests.support import toys
-from tests.support.demo import ask, encode, serve
+from tests.support.demo import ask, encode, make_model, serve
 from tests.support.waiting import HUNG
 
 HEAD = b"GET /token/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -49,7 +48,7 @@ def address(
 
     for phase in connections.SECONDS:
         monkeypatch.setitem(connections.SECONDS, phase, 0.3)
-    state = DemoState({"toy": PredictorSession(toys.Broken(answer))})
+    state = DemoState({"toy": make_model(toys.Broken(answer))})
     state.add_image("a", encode(np.full((4, 4, 3), 2, np.uint8)))
     with caplog.at_level(logging.WARNING, "uvicorn.error"), serve(state) as found:
         yield found

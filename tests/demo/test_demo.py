@@ -30,7 +30,7 @@ from isbench.storage.masks import decode_rle
 from isbench.types import Click, Prediction, Rules, Sample, Turn
 from tests.support import toys
 from tests.support.browser import chromium, complaints
-from tests.support.demo import ask, demo, encode, find_first_image
+from tests.support.demo import ask, demo, encode, find_first_image, make_model
 from tests.support.waiting import wait_until
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -86,7 +86,7 @@ def test_clicks_are_answered_as_in_a_game(address: str) -> None:
 
 
 def make_state() -> DemoState:
-    return DemoState({"nearest": PredictorSession(build_predictor(load_model("nearest")))})
+    return DemoState({"nearest": make_model(build_predictor(load_model("nearest")))})
 
 
 def test_another_click_after_undo_is_another_game() -> None:
@@ -107,7 +107,7 @@ def test_a_model_that_raises_can_be_asked_again() -> None:
             raise ValueError("two are too many")
         return [Prediction(turn.state[..., 0] > len(turn.clicks), turn.state) for turn in turns]
 
-    state = DemoState({"moody": PredictorSession(toys.Broken(answer))})
+    state = DemoState({"moody": make_model(toys.Broken(answer))})
     place = state.add_image("a", encode(np.full((4, 4, 3), 2, np.uint8)))
     one, two = Click(0, 0, True), Click(1, 1, True)
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_few_images_are_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_file_that_was_given_is_read_again_and_noticed_if_it_changed(tmp_path: Path) -> None:
     state, path = make_state(), tmp_path / "a.png"
     path.write_bytes(encode(np.zeros((5, 6, 3), np.uint8)))
-    place = state.add_file(path)
+    place = state.images.add_file(path)
     state.images._decoded.clear()
     assert state.images.decode(place).shape == (5, 6, 3)
     state.images._decoded.clear()
@@ -339,7 +339,9 @@ def test_pictures_of_any_size_fill_the_window(tmp_path: Path, width: int, height
             wait_until(lambda said=said: said in browser.find_element("id", "status").text)
             assert run("nameMask()") == f"{name.removesuffix('.png')}-mask"
             box = run("(({width, height}) => [width, height])(canvas.getBoundingClientRect())")
-            main = run("(({clientWidth: w, clientHeight: h}) => [w, h])($('canvas').parentNode)")
+            main = run(
+                "(({clientWidth: w, clientHeight: h}) => [w, h])(document.querySelector('main'))"
+            )
             assert all(one <= most for one, most in zip(box, main, strict=True))
             assert any(one > most - 2 for one, most in zip(box, main, strict=True))
             assert abs(box[0] / box[1] - cols / rows) < 0.02 * cols / rows + 0.02

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 pytest.importorskip("starlette")
 
 from isbench.demo.server import DemoState
-from isbench.evaluation.session import PredictorSession
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from tests.support.demo import ask, encode, find_first_image, serve
+from tests.support.demo import ask, encode, find_first_image, make_model, serve
 from tests.support.fuzzing import SECONDS
 from tests.support.waiting import HUNG
 
@@ -88,7 +87,7 @@ def address() -> Iterator[str]:
     handler = logging.Handler(logging.ERROR)
     handler.emit = errors.append  # type: ignore[method-assign]
     loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
-    state = DemoState({"nearest": PredictorSession(build_predictor(load_model("nearest")))})
+    state = DemoState({"nearest": make_model(build_predictor(load_model("nearest")))})
     state.add_image("a", PHOTO)
     with serve(state) as found:
         for logger in loggers:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -18,8 +19,11 @@ import cv2
 
 from isbench.cli.demo import bind_port
 from isbench.demo.connections import make_server
+from isbench.demo.models import DemoModel
 from isbench.demo.server import DemoState, make_application
+from isbench.evaluation.session import PredictorSession
 from isbench.reporting.templates import read_template
+from isbench.types import Predictor
 from tests.support.waiting import HUNG, wait_until
 
 
@@ -37,6 +41,13 @@ def demo(*words: str) -> Iterator[str]:
         assert server.stdout is not None
         server.stdout.close()
     assert code == 0
+
+
+def make_model(predictor: Predictor, adaptive: bool = False, compiles: bool = False) -> DemoModel:
+    """Return a model of the demo that has been built."""
+    session: Future[PredictorSession] = Future()
+    session.set_result(PredictorSession(predictor))
+    return DemoModel(session, adaptive, compiles)
 
 
 @contextmanager
@@ -75,7 +86,14 @@ def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes
     raise TimeoutError(url)
 
 
-def find_first_image(address: str) -> str:
+def list_images(address: str) -> list[dict[str, Any]]:
+    """Return the images that the page of an address lists."""
     _, page, _ = ask(address)
     images = page.decode().partition('id="images">')[2].partition("</script>")[0]
-    return str(json.loads(images)[0]["id"])
+    found: list[dict[str, Any]] = json.loads(images)
+    return found
+
+
+def find_first_image(address: str) -> str:
+    """Return the id of the first image that the page of an address lists."""
+    return str(list_images(address)[0]["id"])

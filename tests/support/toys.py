@@ -124,6 +124,10 @@ def no_prediction(turns: Sequence[Turn]) -> list[Any]:
     return [np.zeros(turn.state.shape[:2], bool) for turn in turns]
 
 
+def refuse_to_build() -> Broken:
+    raise ZeroDivisionError("one divided by zero")
+
+
 def raise_error(turns: Sequence[Turn]) -> list[Prediction]:
     raise ZeroDivisionError("one divided by zero")
 
@@ -137,6 +141,7 @@ dtype_card = ModelCard(name="wrong-dtype", build=lambda: Broken(wrong_dtype))
 few_card = ModelCard(name="too-few", build=lambda: Broken(too_few))
 bare_card = ModelCard(name="no-prediction", build=lambda: Broken(no_prediction))
 raising_card = ModelCard(name="raising", build=lambda: Broken(raise_error))
+unbuildable = ModelCard(name="unbuildable", build=refuse_to_build)
 not_a_card = 3
 
 

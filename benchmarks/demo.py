@@ -1,0 +1,82 @@
+"""Time the demo: until it is ready, until an image is prepared, and its first clicks over HTTP.
+
+Each round starts `isbench demo` anew, so that nothing is left from the round before except
+OpenVINO's files on disk. The first click is at the image's centre, as the first one that the
+server answers; `elsewhere` is the first click of another game, in the upper left.
+
+    python -m benchmarks.demo csfpn-mini
+    python -m benchmarks.demo csfpn-lite --weights random --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from statistics import median
+
+import cv2
+
+from isbench.datasets.catalogue import list_sample_images
+from isbench.datasets.image_io import read_image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--weights")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--size", type=int, nargs=2, default=[480, 640], metavar=("ROWS", "COLS"))
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    rows, cols = options.size
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder, "image.png")
+        photograph = read_image(list_sample_images()[0])
+        cv2.imwrite(str(image), cv2.resize(photograph, (cols, rows))[..., ::-1])
+        words = ["--model", options.model, "--threads", str(options.threads), str(image)]
+        words += ["--weights", options.weights] if options.weights else []
+        times = [play(words, (rows, cols)) for _ in range(options.rounds)]
+    names = ("page", "prepared", "first click", "elsewhere")
+    for name, column in zip(names, zip(*times, strict=True), strict=True):
+        print(f"{name:11} median {median(column):.3f} s, most {max(column):.3f} s")
+
+
+def play(words: list[str], size: tuple[int, int]) -> list[float]:
+    """Return seconds: until the page, until prepared, then of clicks on an image of rows, cols."""
+    command = [sys.executable, "-m", "isbench", "demo", "--port", "0", "--no-browser", *words]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        page = ask(address).decode()
+        times = [time.perf_counter() - began]
+        (image,) = json.loads(page.partition('id="images">')[2].partition("</script>")[0])
+        question = {"image": image["id"], "model": words[1]}
+        middle, corner = [size[0] // 2, size[1] // 2, 1], [size[0] // 4, size[1] // 4, 1]
+        for path, clicks in (
+            ("preparations", []),
+            ("answers", [middle]),
+            ("answers", [corner]),
+        ):
+            began = time.perf_counter()
+            ask(address + path, json.dumps({**question, "clicks": clicks}).encode())
+            times.append(time.perf_counter() - began)
+        server.terminate()
+    return times
+
+
+def ask(url: str, data: bytes | None = None) -> bytes:
+    """Return the body of an answer."""
+    with urllib.request.urlopen(urllib.request.Request(url, data)) as response:
+        body: bytes = response.read()
+    return body
+
+
+if __name__ == "__main__":
+    main()
