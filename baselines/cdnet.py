@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from baselines.fdm import Fdm, FdmOutput, click_proximity
 from baselines.pdm import Pdm
-from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
@@ -41,6 +40,7 @@ from isbench.nn.network import Computed, example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, deeplab, guidance_maps
+from isbench.options import check_option
 from isbench.types import Click, Runtime
 
 # the box is recomputed at every click, and its content is resized to a square
@@ -141,9 +141,9 @@ def make_networks(depth: int, **options: Any) -> dict[str, nn.Module]:
 
 def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card."""
-    if not 1 <= options["size"] <= _LARGEST:
-        message = f"option size is {options['size']}; wanted from 1 to {_LARGEST} pixels"
-        raise IsbenchError(message, setting="options")
+    check_option(
+        "size", options["size"], 1 <= options["size"] <= _LARGEST, f"from 1 to {_LARGEST} pixels"
+    )
     config = make_config({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
     networks = build_networks(partial(make_networks, depth), runtime)
     return CropPredictor(config, partial(answer_diffusing, networks, options["size"]))

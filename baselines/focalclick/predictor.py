@@ -24,7 +24,6 @@ from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
 from baselines.focalclick.network import Version, make_networks
-from isbench.errors import IsbenchError
 from isbench.nn.backbones.hrnet import Sizes
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
@@ -45,6 +44,7 @@ from isbench.nn.network import Computed
 from isbench.nn.roi_align import Region, roi_align
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import resize_bilinear
+from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 # the box is recomputed at every click, and its content is resized to a square
@@ -183,9 +183,8 @@ def build_predictor(
 ) -> FocalClick:
     """Return the predictor of a card."""
     side = int(options["size"])
-    if not version.shrink <= side <= _LARGEST:
-        message = f"option size is {side}; wanted from {version.shrink} to {_LARGEST} pixels"
-        raise IsbenchError(message, setting="options")
+    least = version.shrink
+    check_option("size", side, least <= side <= _LARGEST, f"from {least} to {_LARGEST} pixels")
     settings = {**OPTIONS, **options, "zoom_target": side, "flip": False}
     config = make_config(settings, ZOOM, runtime)
     networks = build_networks(partial(make_networks, sizes, version), runtime)
