@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from baselines.fdm import Fdm, FdmOutput, click_proximity
 from baselines.pdm import Pdm
+from isbench.errors import check_option
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
@@ -40,7 +41,6 @@ from isbench.nn.network import Computed, example_image, example_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, deeplab, guidance_maps
-from isbench.options import check_option
 from isbench.types import Click, Runtime
 
 # the box is recomputed at every click, and its content is resized to a square

@@ -35,16 +35,6 @@ def parse_option(what: str, given: Scalar, default: Scalar, setting: str = "") -
     return value + 0.0 if isinstance(value, float) else value  # -0.0 is recorded as 0.0
 
 
-def check_option(name: str, value: Scalar, valid: bool, wanted: str) -> None:
-    """Raise IsbenchError for an option of a model whose value is not `valid`.
-
-    `wanted` says in words what is, such as "0 or more".
-    """
-    if not valid:
-        message = f"option {name} is {format_option(value)}; wanted {wanted}"
-        raise IsbenchError(message, setting="options")
-
-
 def format_option(value: Scalar) -> str:
     """Return a value as a user would type it."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)

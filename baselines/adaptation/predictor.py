@@ -33,7 +33,7 @@ from baselines.adaptation.updates import (
     Weights,
     uniform_importance,
 )
-from isbench.errors import unknown
+from isbench.errors import check_option, unknown
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.passes import Passes
 from isbench.nn.inference.predictor import (
@@ -56,7 +56,6 @@ from isbench.nn.inference.zoom_in import View, Zoom
 from isbench.nn.runtime.compute import build_networks, inference
 from isbench.nn.stem import resize_bilinear
 from isbench.nn.trunk import RADIUS, Trunk
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 MODES = ("frozen", "IA", "SA", "IA+SA")

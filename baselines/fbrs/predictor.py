@@ -30,6 +30,7 @@ from baselines.fbrs.objective import (
     optimise,
     rescale,
 )
+from isbench.errors import check_option
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
@@ -53,7 +54,6 @@ from isbench.nn.inference.zoom_in import View, Zoom, map_clicks
 from isbench.nn.network import Computed, Networks
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import normalize, resize_bilinear
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 # `after` is 1 in the original; here the first click differs if there is an initial mask only

@@ -32,11 +32,11 @@ from baselines.views import (
     stack_images,
     stack_maps,
 )
+from isbench.errors import check_option
 from isbench.nn.backbones.deeplab16 import Block
 from isbench.nn.inference.passes import ForwardRequest, Passes, compute_games
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 _LARGEST = 4096  # pixels, of a side

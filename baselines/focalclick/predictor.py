@@ -24,6 +24,7 @@ from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
 from baselines.focalclick.network import Version, make_networks
+from isbench.errors import check_option
 from isbench.nn.backbones.hrnet import Sizes
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
@@ -44,7 +45,6 @@ from isbench.nn.network import Computed
 from isbench.nn.roi_align import Region, roi_align
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import resize_bilinear
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 # the box is recomputed at every click, and its content is resized to a square

@@ -36,11 +36,11 @@ from baselines.views import (
     stack_images,
     stack_maps,
 )
+from isbench.errors import check_option
 from isbench.nn.inference.passes import ForwardRequest, Passes, Requests, compute_games
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 TRAINED_SIZE = 384  # pixels, of a side of the views it was trained with

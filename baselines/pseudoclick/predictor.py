@@ -16,6 +16,7 @@ from torch import Tensor
 
 from baselines.pseudoclick.network import THRESHOLD, make_networks
 from baselines.pseudoclick.rule import choose_pseudo_click
+from isbench.errors import check_option
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
     InferenceConfig,
@@ -32,7 +33,6 @@ from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
 from isbench.nn.trunk import Trunk
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Turn
 
 _MOST = 3  # pseudo clicks after a click of the user

@@ -32,6 +32,7 @@ from baselines.sam.image_step import (
 )
 from baselines.sam.network import MASK, Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import Hiera, make_sam2
+from isbench.errors import check_option
 from isbench.nn.inference.passes import (
     ForwardRequest,
     HostRequest,
@@ -41,7 +42,6 @@ from isbench.nn.inference.passes import (
 )
 from isbench.nn.network import Computed, Networks
 from isbench.nn.runtime.compute import build_networks, inference
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 # `multimask`: the clicks that are answered by the best of three masks, the others by a single one.

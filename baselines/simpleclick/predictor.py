@@ -16,12 +16,12 @@ from typing import Any
 from torch import nn
 
 from baselines.simpleclick.network import STEP, SimpleClick, Sizes
+from isbench.errors import check_option
 from isbench.nn.inference import predictor
 from isbench.nn.inference.cascade import CASCADE
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.runtime.compute import build_networks
-from isbench.options import check_option
 from isbench.types import Runtime, Scalar
 
 ZOOM = Zoom(448, square=True, after=-1)

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from isbench.errors import check_option
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
 from isbench.nn.stem import resize_centred
-from isbench.options import check_option
 from isbench.types import Scalar
 
 # options of cards whose predictions can be repeated; runs were recorded before there were any

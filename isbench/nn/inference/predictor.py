@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from isbench.errors import check_option
 from isbench.nn.clickmaps import encode_points, mirror_points
 from isbench.nn.inference.cascade import Cascade, make_cascade, repeat
 from isbench.nn.inference.passes import (
@@ -31,7 +32,6 @@ from isbench.nn.inference.passes import (
 from isbench.nn.inference.zoom_in import Box, View, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.stem import resize_bilinear, resize_centred
-from isbench.options import check_option
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
 
 _CACHED_CROPS = 2  # the whole image and the last crop
