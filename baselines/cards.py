@@ -6,7 +6,7 @@ effect on how masks are computed and should not change the source digests of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -33,6 +33,9 @@ _PACK = {
 }
 _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version ships without trained weights"
+# of ritm-lite, which systems without a training of their own play too
+LITE_WEIGHTS: Mapping[str, Path] = {}
+LITE_UNRELEASED = "it plays the weights of ritm-lite, which this version ships without"
 _LIBRARIES = {"torch": version("torch").partition("+")[0]}
 _VERSION = "2"  # "1" drew disks from single-precision coordinates
 # the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
@@ -129,6 +132,7 @@ ritm_lite = _ritm(
     "EfficientNet-Lite0 (BS of Table 3)",
     LiteTrunk,
     options=LITE_SIDES,
+    bundled=LITE_WEIGHTS,
     unreleased=_UNTRAINED,
     recipe=recipes.LITE,
 )

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from baselines.fdm import Fdm, FdmOutput, click_proximity
 from baselines.pdm import Pdm
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import Mini
@@ -189,9 +189,9 @@ def make_networks(depth: int, **options: Any) -> dict[str, nn.Module]:
 
 def build_predictor(depth: int, *, runtime: Runtime, **options: Any) -> CropPredictor:
     """Return the predictor of a card."""
-    if not 1 <= options["size"] <= _LARGEST:
-        message = f"option size is {options['size']}; wanted from 1 to {_LARGEST} pixels"
-        raise IsbenchError(message, setting="options")
+    check_option(
+        "size", options["size"], 1 <= options["size"] <= _LARGEST, f"from 1 to {_LARGEST} pixels"
+    )
     config = make_config({**OPTIONS, **options, "zoom_target": options["size"]}, ZOOM, runtime)
     networks = build_networks(partial(make_networks, depth), runtime)
     return CropPredictor(config, partial(answer_diffusing, networks, options["size"]))

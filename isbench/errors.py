@@ -72,6 +72,15 @@ def check_least(setting: str, value: int, least: int) -> None:
         raise IsbenchError(f"{setting} is {value}; wanted at least {least}", setting=setting)
 
 
+def check_option(name: str, value: object, valid: bool, wanted: str) -> None:
+    """Raise IsbenchError for a model's option whose value is not `valid`.
+
+    `wanted` says in words what is, such as "0 or more".
+    """
+    if not valid:
+        raise IsbenchError(f"option {name} is {value}; wanted {wanted}", setting="options")
+
+
 def unknown(kind: str, name: str, known: Iterable[str], setting: str = "") -> IsbenchError:
     """Return the error for a name that is not in `known`; it suggests the nearest known name.
 

@@ -134,10 +134,13 @@ def cheap_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_bundled_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away the weights that come with the cards: a test that wants some brings its own."""
+    import baselines.adaptation.cards
     import baselines.cards
+    import baselines.fbrs.cards
     import csfpn.cards
 
-    for module in (baselines.cards, csfpn.cards):
+    ours = (baselines.cards, baselines.adaptation.cards, baselines.fbrs.cards, csfpn.cards)
+    for module in ours:
         for name, card in list(vars(module).items()):
             if isinstance(card, ModelCard) and card.bundled:
                 monkeypatch.setattr(module, name, replace(card, bundled={}))

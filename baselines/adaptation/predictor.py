@@ -3,8 +3,12 @@
 Image adaptation (IA): from the second click on, a copy of the weights is updated with all clicks
 before the answer, and thrown away with its object. Sequence adaptation (SA): when the next object
 starts, the weights that it starts from are updated with the clicks on the last one and its answer.
-The original updates when an object is done. That is the same sequence, and a predictor is never
-told when a game ends, nor sees the truth.
+The original updates when an object is done. That is the same sequence, and a predictor does not
+know when a game ends, nor does it see the truth.
+
+A network may take the previous mask, and a card may zoom in and flip as RITM does: then the state
+keeps what the network saw at each click, and the weights adapt to every click in that view, with
+the previous mask of that click. Updates never see the mirror image; answers do with flip.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from baselines.adaptation.updates import (
     Weights,
     uniform_importance,
 )
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import check_option, unknown
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.passes import Passes
 from isbench.nn.inference.predictor import (
@@ -37,13 +41,18 @@ from isbench.nn.inference.predictor import (
     InferenceConfig,
     Picture,
     State,
+    add_mirrored,
+    average_mirrored,
+    choose_crop,
     conclude,
-    crop_inputs,
+    crop,
+    encode_clicks,
     make_config,
+    place,
     scale_clicks,
     start_state,
 )
-from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.inference.zoom_in import View, Zoom
 from isbench.nn.runtime.compute import build_networks, inference
 from isbench.nn.stem import resize_bilinear
 from isbench.nn.trunk import RADIUS, Trunk
@@ -80,34 +89,66 @@ class Start:
     """An object before its first click; equal to itself only."""
 
     picture: Picture
-    initial: Tensor | None  # (1, 1, h, w), the mask to start from, as the network sees it
+    initial: Tensor | None  # (1, 1, H, W), the mask to start from
     weights: Weights  # that the object starts from
 
 
+class ClickView(NamedTuple):
+    """What the network sees at a click, apart from the clicks."""
+
+    view: View
+    previous: Tensor | None  # (1, 1, *view.size), the mask before; None: not an input
+
+
 class AdaptationState(NamedTuple):
-    """The state of an object after a click. An answer depends on its start and the clicks only."""
+    """The state of an object after a click.
+
+    An answer depends on the clicks, the object's start, and what the network saw at each click.
+    """
 
     start: Start
-    probability: Tensor  # (1, 1, h, w), of the last prediction
+    last: State
+    views: tuple[ClickView, ...] = ()  # one for each click so far
 
     @property
     def picture(self) -> Picture:
         """Return the image."""
         return self.start.picture
 
+    @property
+    def probability(self) -> Tensor:
+        """Return the probabilities of the last prediction, (1, 1, H, W)."""
+        return self.last.probability
+
 
 class _Answer(NamedTuple):
     start: Start
     clicks: tuple[Click, ...]
+    seen: ClickView
     probability: Tensor  # (1, 1, h, w), at the size of the network's input
 
 
 class _Progress(NamedTuple):
-    """The copy of the weights that was adapted last, and the clicks it was adapted to."""
+    """The copy of the weights that was adapted last, and what it was adapted to."""
 
     start: Start
     clicks: tuple[Click, ...]
+    views: tuple[ClickView, ...]
     trial: Trial
+
+    def leads_to(
+        self, start: Start, clicks: tuple[Click, ...], views: tuple[ClickView, ...]
+    ) -> bool:
+        """Return whether the copy can be adapted further, to these clicks."""
+        count = len(self.clicks)
+        return (
+            self.start is start
+            and self.clicks == clicks[:count]
+            and all(
+                one.view == other.view and one.previous is other.previous
+                for one, other in zip(self.views, views[:count], strict=True)
+            )
+        )
 
 
 class AdaptationPredictor:
@@ -145,15 +186,13 @@ class AdaptationPredictor:
             with inference(self.config.runtime):
                 self._sequence = self._adapt_sequence(last)
             self._updates += 1
-        probability = start_state(encoded, initial, self.config.threshold).probability
-        mask = None
-        if initial is not None:
-            mask = (resize_bilinear(probability, self._view(encoded)) > 0.5).float()
-        return AdaptationState(Start(encoded, mask, self._sequence), probability)
+        state = start_state(encoded, initial, self.config.zoom_threshold)
+        mask = None if initial is None else state.probability
+        return AdaptationState(Start(encoded, mask, self._sequence), state)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
         """Answer each turn."""
-        return self.config.compute([self._passes(turn) for turn in turns])
+        return self.config.compute([self._passes(*turn) for turn in turns])
 
     def facts(self) -> Mapping[str, Scalar]:
         """Return the sha256 of the sequence's weights, and how many objects have updated them."""
@@ -161,19 +200,31 @@ class AdaptationPredictor:
             return {}
         return {"updates": self._updates, "weights": digest_weights(self._sequence)}
 
-    def _passes(self, turn: Turn) -> Passes:
-        start: Start = turn.state.start
-        clicks = scale_clicks(turn.clicks, start.picture)
-        weights = self._adapt_to_object(start, clicks)
+    def _passes(self, state: AdaptationState, clicks: tuple[Click, ...]) -> Passes:
+        start = state.start
+        clicks = scale_clicks(clicks, start.picture)
+        new_box = choose_crop(self.config, state.last, clicks)
+        seen = self._make_view(state.last, self.config.choose_view(start.picture, new_box))
+        # clicks without an answer of their own are seen as the newest one is
+        views = (*state.views[: len(clicks) - 1], *[seen] * len(clicks))[: len(clicks)]
+        weights = self._adapt_to_object(start, clicks, views)
         with torch.no_grad():
-            probability = torch.sigmoid(self._forward(start.picture, clicks, weights))
-            self._last = _Answer(start, clicks, probability)
-            whole = resize_bilinear(probability, turn.state.probability.shape[-2:])
-        state = State(start.picture, whole, np.zeros((0, 0), bool), None)
-        mask = (yield from conclude(self.config, state, whole, None)).mask
-        return Prediction(mask, AdaptationState(start, whole))
+            logits = self._compute_answer(start.picture, clicks, seen, weights)
+            probability = torch.sigmoid(logits)
+            self._last = _Answer(start, clicks, seen, probability)
+            placed = place(probability, new_box, state.last)
+        mask, last = yield from conclude(self.config, state.last, *placed)
+        return Prediction(mask, AdaptationState(start, last, views))
 
-    def _adapt_to_object(self, start: Start, clicks: tuple[Click, ...]) -> Weights:
+    def _make_view(self, last: State, view: View) -> ClickView:
+        """Return what the network sees after an answer, in a view."""
+        if not self.config.previous_mask:
+            return ClickView(view, None)
+        return ClickView(view, resize_bilinear(crop(last.probability, view.region), view.size))
+
+    def _adapt_to_object(
+        self, start: Start, clicks: tuple[Click, ...], views: tuple[ClickView, ...]
+    ) -> Weights:
         """Return the weights that answer these clicks, adapted click by click."""
         if not self.adaptation.within_objects:
             return start.weights
@@ -181,28 +232,27 @@ class AdaptationPredictor:
         if len(clicks) < first:
             return start.weights
         progress, self._progress = self._progress, None
-        if (
-            progress is None
-            or progress.start is not start
-            or progress.clicks != clicks[: len(progress.clicks)]
-        ):
+        if progress is None or not progress.leads_to(start, clicks, views):
             progress = None  # frees that copy before another is made
             trial = Trial(start.weights, self.adaptation.image.learning_rate)
-            progress = _Progress(start, clicks[: first - 1], trial)
+            progress = _Progress(start, clicks[: first - 1], views[: first - 1], trial)
         for count in range(len(progress.clicks) + 1, len(clicks) + 1):
-            self._adapt_to_click(progress.trial, start, clicks[:count])
-        self._progress = _Progress(start, clicks, progress.trial)
+            self._adapt_to_click(progress.trial, start, clicks[:count], views[count - 1])
+        self._progress = _Progress(start, clicks, views, progress.trial)
         return progress.trial.weights
 
-    def _adapt_to_click(self, trial: Trial, start: Start, clicks: tuple[Click, ...]) -> None:
-        mask = start.initial
-        if mask is None:
-            with torch.no_grad():
-                mask = (self._forward(start.picture, clicks, start.weights) > 0).float()
-        forward = partial(self._forward, start.picture, clicks)
-        labels = Labels(self._draw_disks(start.picture, clicks), mask)
+    def _adapt_to_click(
+        self, trial: Trial, start: Start, clicks: tuple[Click, ...], seen: ClickView
+    ) -> None:
+        inputs = self._encode(start.picture, clicks, seen)
+        with torch.no_grad():
+            if start.initial is None:
+                found = self._compute_answer(start.picture, clicks, seen, start.weights) > 0
+            else:
+                found = resize_bilinear(crop(start.initial, seen.view.region), seen.view.size) > 0.5
+        labels = Labels(draw_disks(inputs[1], seen.view.size, RADIUS), found.float())
         anchor = Anchor(start.weights, self._importance)
-        trial.update(forward, labels, anchor, self.adaptation.image)
+        trial.update(partial(self._forward, inputs), labels, anchor, self.adaptation.image)
 
     def _adapt_sequence(self, last: _Answer) -> Weights:
         """Return the sequence's weights after an object, from its clicks and its last answer."""
@@ -210,33 +260,37 @@ class AdaptationPredictor:
         trial = Trial(self._sequence, config.learning_rate)
         sure = (last.probability - 0.5).abs() > _UNSURE
         mask = (last.probability > 0.5).float().masked_fill(~sure, -1)
-        picture, labelled = last.start.picture, last.clicks
-        shown = choose_clicks(labelled, np.random.default_rng([_SEED, self._updates]))
-        labels = Labels(self._draw_disks(picture, labelled), mask)
-        trial.update(partial(self._forward, picture, shown), labels, self._trained, config)
+        picture, seen = last.start.picture, last.seen
+        shown = choose_clicks(last.clicks, np.random.default_rng([_SEED, self._updates]))
+        points = encode_clicks(last.clicks, seen.view, mask.device)
+        labels = Labels(draw_disks(points, seen.view.size, RADIUS), mask)
+        forward = partial(self._forward, self._encode(picture, shown, seen))
+        trial.update(forward, labels, self._trained, config)
         return trial.finish()
 
-    def _view(self, picture: Picture) -> tuple[int, int]:
-        """Return the rows and columns of the image as the network's input."""
-        rows, cols = picture.pixels.shape[-2:]
-        overview = self.config.overview
-        return Zoom(overview).size(Box(0, rows - 1, 0, cols - 1)) if overview else (rows, cols)
+    def _encode(
+        self, picture: Picture, clicks: tuple[Click, ...], seen: ClickView
+    ) -> tuple[Tensor, Tensor]:
+        """Return the image as it is seen and the clicks as the network's inputs."""
+        if seen.previous is None:
+            image = picture.without_map(*seen.view)
+        else:
+            image = picture.with_resized_map(seen.previous, seen.view.region)
+        return image, encode_clicks(clicks, seen.view, image.device)
 
-    def _encode(self, picture: Picture, clicks: tuple[Click, ...]) -> tuple[Tensor, Tensor]:
-        """Return the whole image and the clicks as the network's inputs."""
-        rows, cols = picture.pixels.shape[-2:]
-        whole = Box(0, rows - 1, 0, cols - 1)
-        return crop_inputs(picture.pixels, clicks, whole, self._view(picture))
-
-    def _forward(self, picture: Picture, clicks: tuple[Click, ...], weights: Weights) -> Tensor:
-        """Return float32 logits (1, 1, h, w) of the network with these weights."""
-        inputs = self._encode(picture, clicks)
+    def _forward(self, inputs: tuple[Tensor, ...], weights: Weights) -> Tensor:
+        """Return float32 logits (B, 1, h, w) of the network with these weights."""
         logits: Tensor = functional_call(self._network, dict(weights), inputs)[0]
         return logits.float()
 
-    def _draw_disks(self, picture: Picture, clicks: tuple[Click, ...]) -> Tensor:
-        inputs, points = self._encode(picture, clicks)
-        return draw_disks(points, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
+    def _compute_answer(
+        self, picture: Picture, clicks: tuple[Click, ...], seen: ClickView, weights: Weights
+    ) -> Tensor:
+        """Return logits (1, 1, h, w), with flip the mean of both."""
+        inputs = self._encode(picture, clicks, seen)
+        if not self.config.flip:
+            return self._forward(inputs, weights)
+        return average_mirrored(self._forward(add_mirrored(*inputs), weights))
 
 
 def choose_clicks(clicks: tuple[Click, ...], rng: np.random.Generator) -> tuple[Click, ...]:
@@ -255,20 +309,25 @@ def digest_weights(weights: Weights) -> str:
     return digest.hexdigest()
 
 
-def make_networks(trunk: Callable[[], Trunk], **options: Any) -> dict[str, nn.Module]:
-    """Return the network of a card: RITM's, without a previous mask."""
-    return ritm.make_networks(trunk, previous_mask=False)
+def make_networks(
+    trunk: Callable[[], Trunk], previous_mask: bool, **options: Any
+) -> dict[str, nn.Module]:
+    """Return the network of a card, which is RITM's."""
+    return ritm.make_networks(trunk, previous_mask=previous_mask)
 
 
 def build_predictor(
-    trunk: Callable[[], Trunk], *, runtime: Runtime, **options: Any
+    trunk: Callable[[], Trunk], previous_mask: bool, *, runtime: Runtime, **options: Any
 ) -> AdaptationPredictor:
-    """Return the predictor of a card; raises IsbenchError for options out of range."""
+    """Return the predictor of a card; raises IsbenchError for options out of range.
+
+    A card without the options `zoom` and `flip` does neither.
+    """
     adaptation = make_adaptation(options)
-    network = build_networks(partial(make_networks, trunk), runtime)["network"]
+    network = build_networks(partial(make_networks, trunk, previous_mask), runtime)["network"]
     assert isinstance(network, nn.Module)  # gradients run on eager
-    inherited = {**OPTIONS, **options, "zoom": False, "flip": False}
-    config = make_config(inherited, Zoom(), runtime, previous_mask=False)
+    settings = {**OPTIONS, "zoom": False, "flip": False, **options}
+    config = make_config(settings, Zoom(), runtime, previous_mask)
     return AdaptationPredictor(network, config, adaptation)
 
 
@@ -276,29 +335,21 @@ def make_adaptation(options: Mapping[str, Scalar]) -> AdaptationConfig:
     """Return the configuration for a card's options; raises IsbenchError for impossible values."""
     if options["mode"] not in MODES:
         raise unknown("mode", str(options["mode"]), MODES, "options")
-    _check(options, ("image_rate", "sequence_rate"), lambda x: x > 0, "above 0")
-    _check(options, ("image_steps", "sequence_steps", "gamma"), lambda x: x >= 0, "0 or more")
-    _check(options, ("image_share", "sequence_share"), lambda x: 0 <= x <= 1, "0 to 1")
-    _check(options, ("adapt_from",), lambda x: x >= 1, "1 or more")
+    for kind in ("image", "sequence"):
+        rate, steps, share = (f"{kind}_{name}" for name in ("rate", "steps", "share"))
+        check_option(rate, options[rate], float(options[rate]) > 0, "above 0")
+        check_option(steps, options[steps], int(options[steps]) >= 0, "0 or more")
+        check_option(share, options[share], 0 <= float(options[share]) <= 1, "0 to 1")
+    first, gamma = int(options["adapt_from"]), float(options["gamma"])
+    check_option("adapt_from", first, first >= 1, "1 or more")
+    check_option("gamma", gamma, gamma >= 0, "0 or more")
     updates = (
         UpdateConfig(
             int(options[f"{kind}_steps"]),
             float(options[f"{kind}_rate"]),
             float(options[f"{kind}_share"]),
-            float(options["gamma"]),
+            gamma,
         )
         for kind in ("image", "sequence")
     )
-    return AdaptationConfig(str(options["mode"]), int(options["adapt_from"]), *updates)
-
-
-def _check(
-    options: Mapping[str, Scalar],
-    names: Sequence[str],
-    valid: Callable[[float], bool],
-    wanted: str,
-) -> None:
-    for name in names:
-        if not valid(float(options[name])):
-            message = f"option {name} is {options[name]}; wanted {wanted}"
-            raise IsbenchError(message, setting="options")
+    return AdaptationConfig(str(options["mode"]), first, *updates)

@@ -1,23 +1,29 @@
 """The cards of f-BRS-B.
 
 Its authors retrained the weights that they released: these give the figures of their README, not
-those of the paper, which the CSFPN paper's Table 1 quotes.
+those of the paper, which the CSFPN paper's Table 1 quotes. `fbrs-lite` plays the network and the
+weights of `ritm-lite`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 
-from baselines.fbrs.network import make_networks
-from baselines.fbrs.predictor import build_predictor
+from baselines.cards import LITE_UNRELEASED, LITE_WEIGHTS
+from baselines.fbrs.network import make_guided_networks, make_networks
+from baselines.fbrs.predictor import build_guided_predictor, build_predictor
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.hrnet import W18, W32, HRNet
+from isbench.nn.backbones.lite import SIDES as LITE_SIDES
+from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.inference.predictor import OPTIONS
 from isbench.nn.trunk import deeplab
-from isbench.types import File, ModelCard
+from isbench.types import File, ModelCard, Scalar
 
+_OWN: Mapping[str, Scalar] = {"net_clicks": 8, "maxfun": 20}
+_LIBRARIES = {"torch": version("torch").partition("+")[0], "scipy": version("scipy")}
 _SHARED = ("zoom", "zoom_target", "flip", "threshold", "longest_side")
 _RELEASES = "fbrs_interactive_segmentation/releases/download/v1.0"
 
@@ -28,13 +34,13 @@ def _make_card(
     return ModelCard(
         f"fbrs-{name}",
         partial(build_predictor, trunk),
-        {**{key: OPTIONS[key] for key in _SHARED}, "net_clicks": 8, "maxfun": 20},
+        {**{key: OPTIONS[key] for key in _SHARED}, **_OWN},
         partial(make_networks, trunk),
         weights={file.rpartition("_")[2]: _make_file(f"{file}.pth") for file in files},
         summary=f"f-BRS-B on {what}",
         source="arXiv:2001.10331",
         licence="MPL-2.0",
-        libraries={"torch": version("torch").partition("+")[0], "scipy": version("scipy")},
+        libraries=_LIBRARIES,
         gradients=True,
     )
 
@@ -63,4 +69,17 @@ hrnet32 = _make_card(
     partial(HRNet, W32),
     "hrnet32_ocr128_sbd",
     "hrnet32_ocr128_lvis",
+)
+lite = ModelCard(
+    "fbrs-lite",
+    partial(build_guided_predictor, LiteTrunk),
+    {**OPTIONS, **LITE_SIDES, **_OWN},
+    partial(make_guided_networks, LiteTrunk),
+    bundled=LITE_WEIGHTS,
+    unreleased=LITE_UNRELEASED,
+    summary="f-BRS-B on EfficientNet-Lite0, the network of ritm-lite",
+    source="arXiv:2001.10331",
+    licence="MIT",
+    libraries=_LIBRARIES,
+    gradients=True,
 )

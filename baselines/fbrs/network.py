@@ -5,7 +5,8 @@ into logits, many times: f-BRS-B scales and shifts what is between the two. Writ
 description of the paper and its code; equal to the official networks under synthetic weights
 (tests/baselines/test_fbrs.py). The parts share a trunk whose attributes are named like the keys of
 the official checkpoints. Differs: what the official networks compute without effect (see
-`isbench.nn.backbones.ocr`) is left out.
+`isbench.nn.backbones.ocr`) is left out. `GuidedFeatureNetwork` is this project's: RITM's inputs,
+for weights of RITM on a trunk that f-BRS never had.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.network import example_image, example_points
-from isbench.nn.stem import input_fusion
-from isbench.nn.trunk import aux_logits, make_head
+from isbench.nn.stem import conv1s, input_fusion, normalize
+from isbench.nn.trunk import aux_logits, guidance_maps, make_head
 
 _UNIT = 260.0  # pixels, of distances to clicks
 _ABSENT = 1e6  # squared distance to a click that does not exist, in this unit
@@ -55,10 +57,34 @@ class FeatureNetwork(nn.Module):
         return 4 * example_image(size, 3) - 2, example_points(size, points)
 
 
+class GuidedFeatureNetwork(nn.Module):
+    """(B, 4, H, W) images with the previous mask, (B, 2K, 5) points, to features (B, C, H/4, W/4).
+
+    Together with `HeadNetwork` it computes what `baselines.ritm.Ritm` does, with the same weights.
+    The cut is where that of mode B is on DeepLabV3+: all scales are joined at stride 4, and the
+    decoder's last convolutions follow.
+    """
+
+    def __init__(self, trunk: LiteTrunk) -> None:
+        super().__init__()
+        self.maps_transform = conv1s(3, min(64, trunk.low_channels))
+        self.feature_extractor = trunk
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
+        """Return the features."""
+        trunk = self.feature_extractor
+        extra = self.maps_transform(guidance_maps(inputs, clicks, previous_mask=True))
+        return (trunk.join_scales(trunk.stem(normalize(inputs[:, :3]), extra)),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        """Return an image and clicks; see `isbench.nn.network.Network`."""
+        return example_image(size, 4), example_points(size, points)
+
+
 class HeadNetwork(nn.Module):
     """Features (B, C, h, w) to logits (B, 1, h, w)."""
 
-    def __init__(self, trunk: DeepLab | HRNet) -> None:
+    def __init__(self, trunk: DeepLab | HRNet | LiteTrunk) -> None:
         super().__init__()
         self.feature_extractor = trunk
         self.head = make_head(trunk)
@@ -80,7 +106,7 @@ class HeadNetwork(nn.Module):
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return the features of an image; see `isbench.nn.network.Network`."""
         trunk = self.feature_extractor
-        channels = trunk.channels if isinstance(trunk, HRNet) else trunk.channels + 32
+        channels = trunk.channels + 32 if isinstance(trunk, DeepLab) else trunk.channels
         ramp = example_image((-(-size[0] // 4), -(-size[1] // 4)), 1)
         return (ramp * torch.linspace(0, 1, channels).view(1, -1, 1, 1),)
 
@@ -105,3 +131,9 @@ def make_networks(trunk: Callable[[], DeepLab | HRNet], **options: Any) -> dict[
     """Return the networks of a card; they share a trunk, and with it one weight file."""
     made = trunk()
     return {"features": FeatureNetwork(made), "head": HeadNetwork(made)}
+
+
+def make_guided_networks(trunk: Callable[[], LiteTrunk], **options: Any) -> dict[str, nn.Module]:
+    """Return the networks of a card with RITM's inputs; they load weights of `baselines.ritm`."""
+    made = trunk()
+    return {"features": GuidedFeatureNetwork(made), "head": HeadNetwork(made)}

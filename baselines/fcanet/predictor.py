@@ -32,7 +32,7 @@ from baselines.views import (
     stack_images,
     stack_maps,
 )
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.backbones.deeplab16 import Block
 from isbench.nn.inference.passes import ForwardRequest, Passes, compute_games
 from isbench.nn.network import Computed
@@ -69,12 +69,9 @@ class FcaNet:
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for impossible numbers."""
-        if not 1 <= self.size <= _LARGEST:
-            message = f"option size is {self.size}; wanted from 1 to {_LARGEST} pixels"
-            raise IsbenchError(message, setting="options")
-        if not 0 < self.threshold < 1:
-            message = f"option threshold is {self.threshold}; wanted above 0 and below 1"
-            raise IsbenchError(message, setting="options")
+        size, threshold = self.size, self.threshold
+        check_option("size", size, 1 <= size <= _LARGEST, f"from 1 to {_LARGEST} pixels")
+        check_option("threshold", threshold, 0 < threshold < 1, "above 0 and below 1")
 
     def begin(self, image: Image) -> Picture:
         """Return the image as the network sees it."""

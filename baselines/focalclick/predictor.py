@@ -26,7 +26,7 @@ from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
 from baselines.focalclick.network import Trunk, Version, align_outputs, make_networks
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
     OPTIONS,
@@ -185,9 +185,8 @@ def build_predictor(
 ) -> FocalClick:
     """Return the predictor of a card."""
     side = int(options["size"])
-    if not version.shrink <= side <= _LARGEST:
-        message = f"option size is {side}; wanted from {version.shrink} to {_LARGEST} pixels"
-        raise IsbenchError(message, setting="options")
+    least = version.shrink
+    check_option("size", side, least <= side <= _LARGEST, f"from {least} to {_LARGEST} pixels")
     settings = {**OPTIONS, **options, "zoom_target": side, "flip": False}
     config = make_config(settings, ZOOM, runtime)
     networks = build_networks(partial(make_networks, trunk, version, residual), runtime)

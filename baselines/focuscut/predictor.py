@@ -37,7 +37,7 @@ from baselines.views import (
     stack_images,
     stack_maps,
 )
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference.passes import ForwardRequest, Passes, Requests, compute_games
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.network import Computed
@@ -126,15 +126,10 @@ class FocusCut:
     def __post_init__(self) -> None:
         """Raise IsbenchError for impossible numbers."""
         least, most = _SIZES
-        if not least <= self.view_size <= most:
-            message = f"option view_size is {self.view_size}; wanted from {least} to {most} pixels"
-            raise IsbenchError(message, setting="options")
-        if not 0 <= self.rounds <= _MOST_ROUNDS:
-            message = f"option rounds is {self.rounds}; wanted from 0 to {_MOST_ROUNDS}"
-            raise IsbenchError(message, setting="options")
-        if not 0 < self.threshold < 1:
-            message = f"option threshold is {self.threshold}; wanted above 0 and below 1"
-            raise IsbenchError(message, setting="options")
+        size, rounds, threshold = self.view_size, self.rounds, self.threshold
+        check_option("view_size", size, least <= size <= most, f"from {least} to {most} pixels")
+        check_option("rounds", rounds, 0 <= rounds <= _MOST_ROUNDS, f"from 0 to {_MOST_ROUNDS}")
+        check_option("threshold", threshold, 0 < threshold < 1, "above 0 and below 1")
 
     def begin(self, image: Image) -> Image:
         """Return the image itself: views are cut from it before they are resized."""

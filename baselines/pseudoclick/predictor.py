@@ -16,7 +16,7 @@ from torch import Tensor
 
 from baselines.pseudoclick.network import THRESHOLD
 from baselines.pseudoclick.rule import choose_pseudo_click
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
     InferenceConfig,
@@ -152,15 +152,10 @@ def build_predictor(
 ) -> PseudoClickPredictor:
     """Return the predictor of a card; raises IsbenchError for options out of range."""
     number, least = int(options["pseudo_clicks"]), float(options["min_radius"])
-    if not 0 <= number <= _MOST:
-        message = f"option pseudo_clicks is {number}; wanted 0 to {_MOST}"
-        raise IsbenchError(message, setting="options")
-    if not least >= 0:
-        message = f"option min_radius is {least}; wanted 0 or more pixels"
-        raise IsbenchError(message, setting="options")
-    if not options["pseudo_radius"] > 0:
-        message = f"option pseudo_radius is {options['pseudo_radius']}; wanted more than 0 pixels"
-        raise IsbenchError(message, setting="options")
+    radius = options["pseudo_radius"]
+    check_option("pseudo_clicks", number, 0 <= number <= _MOST, f"0 to {_MOST}")
+    check_option("min_radius", least, least >= 0, "0 or more pixels")
+    check_option("pseudo_radius", radius, radius > 0, "more than 0 pixels")
     networks = build_networks(partial(make_networks, **options), runtime)
     rule = PseudoClickConfig(number, least, bool(options["forget"]))
     return PseudoClickPredictor(networks["network"], make_config(options, Zoom(), runtime), rule)

@@ -32,7 +32,7 @@ from baselines.sam.image_step import (
 )
 from baselines.sam.network import MASK, Vit, make_hq_sam, make_sam
 from baselines.sam.network2 import Hiera, make_sam2
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference.passes import (
     ForwardRequest,
     HostRequest,
@@ -174,17 +174,10 @@ def choose_prompt(
 def check_options(options: Mapping[str, Scalar]) -> None:
     """Raise IsbenchError for a value of an option that there is not."""
     for name, choices in CHOICES.items():
-        if options[name] not in choices:
-            raise IsbenchError(
-                f"option {name} is {options[name]}; wanted {', '.join(choices[:-1])} or "
-                f"{choices[-1]}",
-                setting="options",
-            )
-    if not 0 < float(options["threshold"]) < 1:
-        raise IsbenchError(
-            f"option threshold is {options['threshold']}; wanted above 0 and below 1",
-            setting="options",
-        )
+        wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        check_option(name, options[name], options[name] in choices, wanted)
+    threshold = float(options["threshold"])
+    check_option("threshold", threshold, 0 < threshold < 1, "above 0 and below 1")
 
 
 def build_sam(size: Vit, *, runtime: Runtime, **options: Scalar) -> Sam:

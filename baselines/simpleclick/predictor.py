@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from baselines.simpleclick.network import STEP, SimpleClick, Sizes
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference import predictor
 from isbench.nn.inference.cascade import CASCADE
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
@@ -46,12 +46,11 @@ def build_predictor(sizes: Sizes, *, runtime: Runtime, **options: Any) -> CropPr
     Raises IsbenchError for a square that attention's windows do not tile.
     """
     side = options["zoom_square"] or ZOOM.target
-    if side % STEP or not 0 < side <= _LARGEST:
-        raise IsbenchError(
-            f"option zoom_square is {side}; wanted a multiple of {STEP} pixels, the side of an "
-            f"attention window, such as 448 or 672, and at most {_LARGEST}",
-            setting="options",
-        )
+    wanted = (
+        f"a multiple of {STEP} pixels, the side of an attention window, such as 448 or 672, and at "
+        f"most {_LARGEST}"
+    )
+    check_option("zoom_square", side, side % STEP == 0 and 0 < side <= _LARGEST, wanted)
     config = make_config({**predictor.OPTIONS, **options, "zoom_target": side}, ZOOM, runtime)
     networks = build_networks(partial(make_networks, sizes), runtime)
     return CropPredictor(config, partial(answer_mask_guided, networks["network"]))

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from baselines.fbrs import cards
-from baselines.fbrs.predictor import ZOOM, FbrsPredictor, make_view
+from baselines.fbrs.predictor import ZOOM, FbrsPredictor, list_places
 from isbench.nn.inference.predictor import InferenceConfig
-from isbench.nn.inference.zoom_in import Box, Zoom
+from isbench.nn.inference.zoom_in import Box, View, Zoom
 from isbench.nn.network import Computed
 from isbench.types import Click, Turn
 from tests.support.fbrs import (
@@ -92,7 +92,7 @@ def test_the_predictor_with_a_network_plays_as_the_original_one(name: str, real_
     golden, networks = read_golden(name), build_r34()
     few = "lbfgs" in golden
     maxfun, certain = (4, 99) if few else (20, 6)
-    config = InferenceConfig(Zoom(160, after=0, least=80), runtime=GRADIENTS)
+    config = InferenceConfig(Zoom(160, after=0, least=80), runtime=GRADIENTS, previous_mask=False)
     for game in golden["games"]:
         predictor = FbrsPredictor(config, networks, maxfun=maxfun)
         answers = play(predictor, load_image(game, real_data), list_clicks(game))
@@ -117,7 +117,7 @@ class Counting:
 def build_counting(**settings: Any) -> tuple[FbrsPredictor, Counting]:
     features = Counting()
     networks: dict[str, Computed] = {**STAND_INS, "features": features}
-    config = InferenceConfig(Zoom(120, after=0, least=50), runtime=GRADIENTS)
+    config = InferenceConfig(Zoom(120, after=0, least=50), runtime=GRADIENTS, previous_mask=False)
     return FbrsPredictor(config, networks, **settings), features
 
 
@@ -216,10 +216,7 @@ def test_an_initial_mask_says_where_the_first_click_zooms_in() -> None:
 
 
 def test_a_place_in_a_crop_is_multiplied_before_it_is_divided() -> None:
-    predictor = build_stand_in(Zoom(29, after=0, least=10))
-    picture = predictor.begin(IMAGE)
-    box = Box(0, 13, 10, 23)  # 14 rows and columns, seen as 29
-    view = make_view(predictor.config, picture, [Click(7, 17, True)], box)
-    assert view.size == (29, 29)
+    view = View(Box(0, 13, 10, 23), (29, 29))  # 14 rows and columns, seen as 29
     # 7 * (29 / 14) is a little more, and would be rounded to 15
-    assert view.items == (((14.5, 14.5, True),), ((14.5, 13.5, True),))
+    items = list_places([Click(7, 17, True)], view, flip=True)
+    assert items == (((14.5, 14.5, True),), ((14.5, 13.5, True),))

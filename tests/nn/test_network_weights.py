@@ -196,8 +196,8 @@ def test_weights_that_are_not_finite_are_refused(isbench: Isbench, tmp_path: Pat
         (["--threads", "0"], "threads is 0; wanted at least 1"),
         (["--threads", "100000000000"], "threads is 100000000000; wanted at most 1024"),
         (["--set", "threshold=1.5"], "threshold is 1.5; wanted above 0 and below 1"),
-        (["--set", "zoom_target=4097"], "zoom_target is 4097; wanted at most 4096 pixels"),
-        (["--set", "zoom_target=-3"], "zoom_target is -3; wanted 0 pixels or more"),
+        (["--set", "zoom_target=4097"], "zoom_target is 4097; wanted from 0 to 4096 pixels"),
+        (["--set", "zoom_target=-3"], "zoom_target is -3; wanted from 0 to 4096 pixels"),
     ],
 )
 def test_what_a_network_cannot_be_run_with_is_refused(

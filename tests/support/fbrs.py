@@ -51,7 +51,8 @@ STAND_INS: Mapping[str, Computed] = {"features": compute_features, "head": compu
 
 def build_stand_in(zoom: Zoom | None = ZOOM, **settings: Any) -> FbrsPredictor:
     """Return the predictor around the stand-in networks."""
-    return FbrsPredictor(InferenceConfig(zoom, runtime=GRADIENTS), STAND_INS, **settings)
+    config = InferenceConfig(zoom, runtime=GRADIENTS, previous_mask=False)
+    return FbrsPredictor(config, STAND_INS, **settings)
 
 
 class Answer(NamedTuple):

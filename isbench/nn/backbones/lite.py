@@ -162,3 +162,14 @@ class LiteTrunk(nn.Module):
         """Return the decoder's features of a stem; `coarse` may transform the map at stride 8."""
         y: Tensor = self.decoder(self.backbone(low), coarse)
         return y
+
+    def join_scales(self, low: Tensor) -> Tensor:
+        """Return the sum of all scales that the decoder's last part, `head`, smooths.
+
+        It has the features' shape, and `head` turns it into them.
+        """
+        return self.decoder.join(self.backbone(low))
+
+    def head(self, joined: Tensor) -> Tensor:
+        """Return the decoder's features of the sum of all scales."""
+        return self.decoder.smooth_last(joined)

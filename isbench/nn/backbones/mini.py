@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import Separable
-from isbench.nn.backbones.pyramid import merge_scales
+from isbench.nn.backbones.pyramid import join_scales
 from isbench.nn.backbones.resnet import BasicBlock, chain
 from isbench.nn.stem import add_maps
 from isbench.types import Scalar
@@ -52,4 +52,6 @@ class Mini(nn.Module):
         for layer in self.layers:
             low = layer(low)
             scales.append(low)
-        return merge_scales(scales, self.context, self.laterals, self.smooth, coarse)
+        joined = join_scales(scales, self.context, self.laterals, self.smooth, coarse)
+        y: Tensor = self.smooth[0](joined)
+        return y

@@ -29,20 +29,35 @@ class Pyramid(nn.Module):
         self, scales: Sequence[Tensor], coarse: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """Return the finest map; `coarse` may transform the map at stride 8."""
-        return merge_scales(scales, self.context, self.laterals, self.smooth, coarse)
+        return self.smooth_last(self.join(scales, coarse))
+
+    def join(
+        self, scales: Sequence[Tensor], coarse: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the sum at the finest scale, before it is smoothed; see `forward`."""
+        return join_scales(scales, self.context, self.laterals, self.smooth, coarse)
+
+    def smooth_last(self, joined: Tensor) -> Tensor:
+        """Return the finest map of the sum that `join` returns."""
+        y: Tensor = self.smooth[0](joined)
+        return y
 
 
-def merge_scales(
+def join_scales(
     scales: Sequence[Tensor],
     context: nn.Module,
     laterals: nn.ModuleList,
     smooth: nn.ModuleList,
     coarse: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
-    """Return the finest map of a pyramid's parts; `coarse` may transform the map at stride 8."""
+    """Return the sum at the finest scale of a pyramid's parts, before `smooth[0]`.
+
+    `coarse` may transform the map at stride 8.
+    """
     y: Tensor = context(scales[-1])  # (B, channels, 1, 1), broadcast over the coarsest scale
-    for k in reversed(range(len(scales))):
+    for k in reversed(range(1, len(scales))):
         y = smooth[k](resize_bilinear(y, scales[k].shape[-2:]) + laterals[k](scales[k]))
         if k == 1 and coarse is not None:
             y = coarse(y)
-    return y
+    joined: Tensor = resize_bilinear(y, scales[0].shape[-2:]) + laterals[0](scales[0])
+    return joined

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
 from isbench.nn.stem import resize_centred
 from isbench.types import Scalar
@@ -63,9 +63,7 @@ def make_cascade(options: Mapping[str, Scalar]) -> Cascade:
     """
     values = {**CASCADE, **options}
     for name in ("cascade", "cascade_clicks"):
-        if int(values[name]) < 0:
-            message = f"option {name} is {values[name]}; wanted 0 or more"
-            raise IsbenchError(message, setting="options")
+        check_option(name, values[name], int(values[name]) >= 0, "0 or more")
     return Cascade(
         int(values["cascade"]), int(values["cascade_clicks"]), bool(values["cascade_adaptive"])
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from isbench.errors import IsbenchError
+from isbench.errors import check_option
 from isbench.nn.clickmaps import encode_points, mirror_points
 from isbench.nn.inference.cascade import Cascade, make_cascade, repeat
 from isbench.nn.inference.passes import (
@@ -29,7 +29,7 @@ from isbench.nn.inference.passes import (
     compute_games,
     refuse_nan,
 )
-from isbench.nn.inference.zoom_in import Box, Zoom, map_clicks
+from isbench.nn.inference.zoom_in import Box, View, Zoom, map_clicks
 from isbench.nn.network import Computed
 from isbench.nn.stem import resize_bilinear, resize_centred
 from isbench.types import Click, Image, Mask, Prediction, Runtime, Scalar, Turn
@@ -55,9 +55,13 @@ class Picture:
 
         The result is bit-exact with resizing all four channels at once; the image's are cached.
         """
-        crop = self._resize_crop(box, size, 4).clone()
-        crop[:, 3:] = resize_bilinear(_crop(x, box), size)
-        return crop
+        return self.with_resized_map(resize_bilinear(crop(x, box), size), box)
+
+    def with_resized_map(self, x: Tensor, box: Box) -> Tensor:
+        """Return a box of the image, resized to a (1, 1, h, w) map of it, and the map."""
+        stacked = self._resize_crop(box, (x.shape[-2], x.shape[-1]), 4).clone()
+        stacked[:, 3:] = x
+        return stacked
 
     def without_map(self, box: Box, size: tuple[int, int]) -> Tensor:
         """Return a box of the image, resized to (1, 3, *size)."""
@@ -68,14 +72,15 @@ class Picture:
         key = box, size, channels
         resized = self._crops.pop(key, None)
         if resized is None:
-            resized = resize_bilinear(_crop(self.canvas[:, :channels], box), size)
+            resized = resize_bilinear(crop(self.canvas[:, :channels], box), size)
         self._crops[key] = resized  # most recently used
         for old in list(self._crops)[:-_CACHED_CROPS]:
             del self._crops[old]
         return resized
 
 
-def _crop(x: Tensor, box: Box) -> Tensor:
+def crop(x: Tensor, box: Box) -> Tensor:
+    """Return a box of maps (B, C, H, W)."""
     return x[:, :, box.top : box.bottom + 1, box.left : box.right + 1]
 
 
@@ -142,15 +147,15 @@ def crop_inputs(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return a resized box of the inputs, and the clicks as points in it."""
-    return resize_bilinear(_crop(inputs, box), size), _encode_clicks(inputs, clicks, box, size)
+    points = encode_clicks(clicks, View(box, size), inputs.device)
+    return resize_bilinear(crop(inputs, box), size), points
 
 
-def _encode_clicks(
-    inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
-) -> Tensor:
+def encode_clicks(clicks: Sequence[Click], view: View, device: torch.device) -> Tensor:
+    """Return clicks as points (1, 2K, 5) in a view."""
     # on a GPU passes of equal shape are stacked, so the number of places takes few values
-    stacked = inputs.device.type != "cpu"
-    return encode_points(map_clicks(clicks, box, size), few_lengths=stacked).to(inputs.device)
+    stacked = device.type != "cpu"
+    return encode_points(map_clicks(clicks, *view), few_lengths=stacked).to(device)
 
 
 def forward_logits(
@@ -160,14 +165,16 @@ def forward_logits(
 
     With `flip` the mirror image is in the same pass and its logits are averaged with the others.
     """
-    all_points = [points, *more_points]
-    if flip:
-        width = inputs.shape[3]
-        all_points = [torch.cat([one, mirror_points(one, width)]) for one in all_points]
-        inputs = torch.cat([inputs, inputs.flip(3)])
-    outputs = yield ForwardRequest(network, (inputs, *all_points))
+    tensors = inputs, points, *more_points
+    outputs = yield ForwardRequest(network, add_mirrored(*tensors) if flip else tensors)
     logits: Tensor = outputs[0].float()
     return average_mirrored(logits) if flip else logits
+
+
+def add_mirrored(inputs: Tensor, *points: Tensor) -> tuple[Tensor, ...]:
+    """Return the inputs of a pass, with their mirror image as further items of the batch."""
+    all_points = (torch.cat([one, mirror_points(one, inputs.shape[3])]) for one in points)
+    return torch.cat([inputs, inputs.flip(3)]), *all_points
 
 
 def average_mirrored(logits: Tensor) -> Tensor:
@@ -181,6 +188,26 @@ def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
     inside = resize_bilinear(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
+
+
+class Placed(NamedTuple):
+    """Maps at the image's size, and the crop outside of which they are 0, None if none is."""
+
+    maps: Tensor
+    box: Box | None
+
+
+def place(maps: Tensor, new_box: Box | None, state: State) -> Placed:
+    """Return the maps (B, C, h, w) of a pass over a new crop, or the whole image, in the image.
+
+    As in RITM's code, after a prediction without an object the pass sees the whole image, but its
+    result is still pasted into the last crop.
+    """
+    shape = state.probability.shape
+    if new_box is None:
+        maps = resize_bilinear(maps, shape[-2:])
+    box = new_box or state.box
+    return Placed(maps if box is None else paste(maps, box, shape), box)
 
 
 _CPU, _ONE_PASS = Runtime(), Cascade()
@@ -223,22 +250,30 @@ class InferenceConfig:
         map for most networks: for a box at the network's input size, for the whole image at the
         image's size.
         """
-        rows, cols = previous.shape[-2:]
-        region, size = Box(0, rows - 1, 0, cols - 1), (rows, cols)
-        if box is not None and self.zoom is not None:
-            region, size = box, self.zoom.size(box)
-        elif self.overview:
-            size = Zoom(self.overview).size(region)
-        if self.previous_mask:
-            inputs = picture.with_map(previous, region, size)
-        else:
-            inputs = picture.without_map(region, size)
+        view = self.choose_view(picture, box)
+        inputs = self.cut(picture, previous, view)
         points, *more_points = (
-            _encode_clicks(inputs, one, region, size) for one in (clicks, *more_clicks)
+            encode_clicks(one, view, inputs.device) for one in (clicks, *more_clicks)
         )
         logits = yield from forward_logits(network, inputs, points, self.flip, *more_points)
         probability = torch.sigmoid(logits)
-        return probability if region is box else resize_bilinear(probability, (rows, cols))
+        if view.region is box:
+            return probability
+        return resize_bilinear(probability, previous.shape[-2:])
+
+    def choose_view(self, picture: Picture, box: Box | None) -> View:
+        """Return what a pass sees in a crop, or of the whole image if `box` is None."""
+        rows, cols = picture.pixels.shape[-2:]
+        whole = Box(0, rows - 1, 0, cols - 1)
+        if box is not None and self.zoom is not None:
+            return View(box, self.zoom.size(box))
+        return View(whole, Zoom(self.overview).size(whole) if self.overview else (rows, cols))
+
+    def cut(self, picture: Picture, previous: Tensor, view: View) -> Tensor:
+        """Return the image in a view, (1, 3, h, w), or (1, 4, h, w) with the previous mask."""
+        return (
+            picture.with_map(previous, *view) if self.previous_mask else picture.without_map(*view)
+        )
 
     def compute(self, games: Sequence[Passes]) -> list[Prediction]:
         """Return the predictions of games, computed with the runtime's settings."""
@@ -265,22 +300,18 @@ def make_config(
 ) -> InferenceConfig:
     """Return the configuration for a card's options and the system's zoom-in."""
     target, threshold = int(options["zoom_target"]) or zoom.target, float(options["threshold"])
-    for name, least in (("zoom_target", 0), ("overview", 0), ("longest_side", -1)):
-        if int(options[name]) < least:
-            message = f"option {name} is {options[name]}; wanted {least} pixels or more"
-            raise IsbenchError(message, setting="options")
-        if name != "longest_side" and int(options[name]) > _LARGEST_VIEW:
-            message = f"option {name} is {options[name]}; wanted at most {_LARGEST_VIEW} pixels"
-            raise IsbenchError(message, setting="options")
-    if not 0 < threshold < 1:
-        message = f"option threshold is {threshold}; wanted above 0 and below 1"
-        raise IsbenchError(message, setting="options")
+    for name in ("zoom_target", "overview"):
+        side = int(options[name])
+        check_option(name, side, 0 <= side <= _LARGEST_VIEW, f"from 0 to {_LARGEST_VIEW} pixels")
+    longest_side = int(options["longest_side"])
+    check_option("longest_side", longest_side, longest_side >= -1, "-1 pixels or more")
+    check_option("threshold", threshold, 0 < threshold < 1, "above 0 and below 1")
     return InferenceConfig(
         replace(zoom, target=target) if options["zoom"] else None,
         bool(options["flip"]),
         threshold,
         int(options["overview"]),
-        max(0, int(options["longest_side"])),
+        max(0, longest_side),
         runtime,
         previous_mask,
         make_cascade(options),
@@ -319,19 +350,12 @@ class CropPredictor:
 def answer_mask_guided(
     network: Computed, config: InferenceConfig, state: State, clicks: tuple[Click, ...]
 ) -> Passes:
-    """Answer with a network that takes its previous mask as an input [RITM].
-
-    As in the original, after a prediction without an object the next pass sees the whole image,
-    but its result is still pasted into the last crop.
-    """
+    """Answer with a network that takes its previous mask as an input [RITM]."""
     new_box = choose_crop(config, state, clicks)
     probability = yield from config.forward_crop(
         network, state.picture, state.probability, clicks, new_box
     )
-    box = new_box or state.box
-    if box is not None:
-        probability = paste(probability, box, state.probability.shape)
-    return (yield from conclude(config, state, probability, box))
+    return (yield from conclude(config, state, *place(probability, new_box, state)))
 
 
 def choose_crop(config: InferenceConfig, state: State, clicks: tuple[Click, ...]) -> Box | None:

@@ -34,6 +34,13 @@ class Box(NamedTuple):
         return self.right - self.left + 1
 
 
+class View(NamedTuple):
+    """What a pass sees: a region of the image, resized."""
+
+    region: Box
+    size: tuple[int, int]  # rows and columns of the network's input
+
+
 @dataclass(frozen=True)
 class Zoom:
     """When and how far a system zooms in."""
