@@ -116,7 +116,9 @@ def check(status: int, body: bytes, headers: Any) -> None:
 @SETTINGS
 def test_any_question_is_answered_or_refused(address: str, body: bytes) -> None:
     if not is_over("question"):
-        check(*ask(f"{address}answers", body.replace(b"IMAGE", find_first_image(address).encode())))
+        body = body.replace(b"IMAGE", find_first_image(address).encode())
+        for path in ("answers", "preparations"):
+            check(*ask(f"{address}{path}", body))
 
 
 @given(DAMAGE, st.integers(1, len(PHOTO)), st.binary(max_size=9))
