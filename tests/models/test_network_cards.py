@@ -31,7 +31,8 @@ ONE_CLICK = ("adaptation-r101", "fbrs-r101", "sam-vit-h", "sam-hq-vit-h", "simpl
 def test_every_network_plays_real_objects(name: str, real_data: Path, tmp_path: Path) -> None:
     count = 1 if name in ONE_CLICK else 2
     dataset = load_dataset("grabcut", real_data, limit=count)
-    played = run(eager(name), dataset, Rules(count, 1.01), out=tmp_path, watch=Silent())
+    model = eager(name, threads=torch.get_num_threads())
+    played = run(model, dataset, Rules(count, 1.01), out=tmp_path, watch=Silent())
     assert [len(game.clicks) for game in played.trajectories] == [count] * count
     assert played.spec.weights == "random"
 

@@ -21,10 +21,14 @@ SMALL = {"zoom_target": "48"}
 
 
 def eager(
-    model: str | ModelCard, weights: str | None = "random", device: str = "cpu", **options: Scalar
+    model: str | ModelCard,
+    weights: str | None = "random",
+    device: str = "cpu",
+    threads: int = 1,
+    **options: Scalar,
 ) -> LoadedModel:
     """Return a model as PyTorch computes it, which is what goldens were recorded with."""
-    return load_model(model, options, weights, device=device, backend="eager")
+    return load_model(model, options, weights, device=device, threads=threads, backend="eager")
 
 
 def load_small(name: str, **options: Scalar) -> LoadedModel:
