@@ -56,7 +56,8 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     if recipe.optimiser == "sgd":
         return SGD(named, lr=rate, momentum=betas.low, weight_decay=decay)
     kind = AdamW if recipe.optimiser == "adamw" else Adam
-    return kind(named, lr=rate, betas=(betas.low, betas.high), weight_decay=decay)
+    # fused: one pass over the weights, a tenth of a step of small networks on a CPU
+    return kind(named, lr=rate, betas=(betas.low, betas.high), weight_decay=decay, fused=True)
 
 
 def rate_multiplier(name: str, multipliers: Sequence[Weighted]) -> float:
