@@ -21,8 +21,8 @@ from isbench.models.predictor import build_predictor
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import normalize
 from isbench.types import Click, Mask
-from tests.nn.test_nn import check
 from tests.support.official_games import build_synthetic, describe_keys, read_golden
+from tests.support.official_networks import check
 from tests.support.synthetic import picture
 
 RULES = read_golden("networks/focuscut_rules")
