@@ -296,7 +296,7 @@ def products(parts: Parts) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def test_diffusion_is_cheap_at_an_eighth_and_dear_at_a_half() -> None:
+def test_diffusion_is_cheap_at_an_eighth_and_expensive_at_a_half() -> None:
     base, low, high = products(Parts()), products(Parts(low=True)), products(Parts(high=True))
     assert base == pytest.approx(81.470, abs=5e-4)
     assert low < 1.01 * base

@@ -88,7 +88,7 @@ def test_the_refiner_answers_as_the_official_one() -> None:
     check(trimap, wanted["trimap_logits"])
 
 
-def test_versions_of_a_segmentor_are_told_apart_without_their_weights() -> None:
+def test_versions_of_a_segmentor_differ_without_their_weights() -> None:
     # backends cache compiled networks by their text and weights
     assert str(Segmentor(HRNet(TINY), S1)) != str(Segmentor(HRNet(TINY), S2))
 

@@ -211,7 +211,7 @@ def test_what_is_compiled_is_kept_and_found_by_its_weights(
 
 
 @needs_openvino
-def test_a_cache_that_cannot_be_written_is_told(
+def test_a_cache_that_cannot_be_written_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
