@@ -1,9 +1,10 @@
 """RITM (Sofiiuk et al. 2021, arXiv:2102.06583): one network with clicks and previous mask as maps.
 
 Written from the paper; equal to the official networks under synthetic weights
-(tests/nn/test_nn.py). Attribute names are the keys of the official checkpoints. Differs: parts of
-the official networks without effect (see `isbench.nn.backbones.ocr`) are not computed. `ritm-mini`
-is this project's model, RITM on another trunk, and corresponds to BS in the paper's Table 3.
+(tests/nn/test_official_networks.py). Attribute names are the keys of the official checkpoints.
+Differs: parts of the official networks without effect (see `isbench.nn.backbones.ocr`) are not
+computed. `ritm-mini` is this project's model, RITM on another trunk, and corresponds to BS in the
+paper's Table 3.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """CSFPN's network (BMVC 2023): RITM's network with click-guided propagation before the head.
 
 Written from the paper; on HRNet equal to the released network under synthetic weights
-(tests/nn/test_nn.py). Attribute names are the keys of the released code, where the graphs are parts
-of the feature extractor. No code was released for the DeepLabV3+ and mini versions. On the lite
-trunk the modules are inserted into the trained network of ritm-lite and start without effect: SGM
-adds to the features, and HSGM's map adds to the logits through a convolution that starts at zero.
+(tests/nn/test_official_networks.py). Attribute names are the keys of the released code, where the
+graphs are parts of the feature extractor. No code was released for the DeepLabV3+ and mini
+versions. On the lite trunk the modules are inserted into the trained network of ritm-lite and start
+without effect: SGM adds to the features, and HSGM's map adds to the logits through a convolution
+that starts at zero.
 """
 
 from __future__ import annotations

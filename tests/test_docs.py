@@ -81,7 +81,7 @@ def tiny_model() -> str:
     return code
 
 
-def test_the_model_with_a_network_that_is_shown_takes_20_lines_besides_the_network() -> None:
+def test_the_model_with_a_network_that_is_shown_takes_20_lines_without_the_network() -> None:
     code = tiny_model()
     (network,) = (
         node

@@ -15,6 +15,7 @@ import numpy as np
 
 from isbench.datasets.faults import check_faults, is_one_line
 from isbench.datasets.image_io import ImageSize, read_image, read_size
+from isbench.datasets.lists import find_file
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
 from isbench.files.json_text import parse_json, refuse_repeated
@@ -35,7 +36,7 @@ class Coco:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         outline = self.outlines[key]
-        image = read_image(self.images / outline.file)
+        image = read_image(find_file(self.images, outline.file))
         fault = find_size_fault(outline, ImageSize(image.shape[0], image.shape[1]))
         if fault:
             raise IsbenchError(f"object {key} of {self.annotations}: {fault}; {_REMEDY}")
@@ -88,7 +89,8 @@ def read(name: str, images: Path, annotations: Path) -> Dataset:
         del by_image[identity]  # its polygons are not of this image
     outlines = _read_outlines(by_image, listed, findings)
     used = sorted({one.file for one in outlines.values()})
-    files = {f"images/{file}": images / file for file in used} | {"annotations": annotations}
+    files = {f"images/{file}": find_file(images, file) for file in used}
+    files["annotations"] = annotations
     loader = Coco(images, annotations, outlines)
     dataset = Dataset(name, tuple(outlines), loader, files, notes=findings.list_notes())
     return check_faults(dataset, str(annotations), findings.faults, _REMEDY)
@@ -256,7 +258,7 @@ def _find_image_faults(
     root = os.path.realpath(images)
     for identity in used:
         image = listed[identity]
-        path = images / image.file
+        path = find_file(images, image.file)
         try:
             inside = Path(os.path.realpath(path)).is_relative_to(root)
             is_there = path.is_file()

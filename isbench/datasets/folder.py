@@ -23,7 +23,7 @@ from isbench.datasets.image_io import (
     read_labels,
     read_stored,
 )
-from isbench.datasets.lists import VOID
+from isbench.datasets.lists import VOID, compose
 from isbench.datasets.pairs import match_by_order, match_by_stem
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
@@ -96,7 +96,8 @@ def read(name: str, root: Path, labels: str = "") -> Dataset:
     used: dict[str, Path] = {}
     for image, mask in files.values():
         # how masks are read is part of the fingerprint
-        used |= {image: root / image, mask + (f"?labels={labels}" if labels else ""): root / mask}
+        suffix = f"?labels={labels}" if labels else ""
+        used |= {compose(image): root / image, compose(mask) + suffix: root / mask}
     notes = (*images.notes, *masks.notes)
     dataset = Dataset(name, tuple(files), Folder(root, files, labels, levels), used, notes=notes)
     return check_faults(dataset, name, faults)
@@ -131,7 +132,7 @@ def _split_instances(
                 f"mask {root / mask} has no instance: wanted a level from 1 to 254; remove it"
             )
         stem, _, object_name = key.rpartition("#")
-        start = "" if Path(mask).stem == stem else f"{object_name}."
+        start = "" if compose(Path(mask).stem) == stem else f"{object_name}."
         for level in found:
             split[f"{stem}#{start}{level}"] = image, mask
             levels[f"{stem}#{start}{level}"] = level

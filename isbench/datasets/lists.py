@@ -1,8 +1,9 @@
-"""Data sets that list their images in a text file and number their instances in a label map."""
+"""Listed names and their files; label maps that number the instances of an image."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -36,6 +37,24 @@ def read_list(path: Path) -> tuple[str, ...]:
                 f"the list {path} has {stem!a:.60}; wanted image names without folder and suffix"
             )
     return stems
+
+
+def compose(name: str) -> str:
+    """Return a name whose letters with accents are one character each (Unicode's NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Return the file that a listed name means in a folder.
+
+    Systems and archives write letters with accents as one character or as two. A name of either
+    form finds the file of the other. Without a file it is the name as listed.
+    """
+    if name.isascii():
+        return folder / name
+    forms = (name, compose(name), unicodedata.normalize("NFD", name))
+    paths = [folder / form for form in forms]
+    return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
 def find_missing(listed: Path, images: Iterable[Path]) -> list[str]:

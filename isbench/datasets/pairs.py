@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isbench.datasets.faults import check_faults, is_one_line, join_names
 from isbench.datasets.image_io import SUFFIXES, check_size, read_colours, read_image
+from isbench.datasets.lists import compose
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 
@@ -92,7 +93,7 @@ def read(
         if keep(object_name):
             files[f"{match['image']}#{object_name}"] = images.files[stem], masks.files[stem]
     files = match_by_order(files)
-    used = {file: root / file for pair in files.values() for file in pair}
+    used = {compose(file): root / file for pair in files.values() for file in pair}
     loader, notes = Pairs(root, files, layout.reading), (*images.notes, *masks.notes)
     dataset = Dataset(name, tuple(files), loader, used, notes=notes)
     return check_faults(dataset, f"data set {name}", faults)
@@ -109,24 +110,23 @@ class Listing(NamedTuple):
 def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
     """Return the image files of a folder by stem, as posix paths relative to `root`.
 
-    Two of one stem and names that cannot be recorded are faults; what is no image is counted in the
-    notes. Raises IsbenchError if there are none.
+    Stems that differ by the form of their accents only are the same. Two files of one stem and
+    names that cannot be recorded are faults; what is no image is counted in the notes. Raises
+    IsbenchError if there are none.
     """
     found: dict[str, str] = {}
     faults: list[str] = []
     others: dict[str, list[str]] = {}
     for path in sorted(_list_entries(root / folder, kind)):
-        other = _describe_other(path)
+        other, stem = _describe_other(path), compose(path.stem)
         if other:
             others.setdefault(other, []).append(path.name)
         elif not is_one_line(path.name):
             faults.append(f"{kind} {str(path)!a} has a name that is not text; rename it")
-        elif path.stem in found:
-            faults.append(
-                f"two {kind}s named {path.stem}: {root / found[path.stem]} and {path}; remove one"
-            )
+        elif stem in found:
+            faults.append(f"two {kind}s named {stem}: {root / found[stem]} and {path}; remove one")
         else:
-            found[path.stem] = path.relative_to(root).as_posix()
+            found[stem] = path.relative_to(root).as_posix()
     if not found and not faults:
         raise IsbenchError(
             f"no {kind}s in {root / folder}; wanted files ending in {', '.join(sorted(SUFFIXES))}"

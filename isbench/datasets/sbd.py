@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_bytes, read_image
-from isbench.datasets.lists import VOID, find_missing, instances, read_list
+from isbench.datasets.lists import VOID, find_file, find_missing, instances, read_list
 from isbench.datasets.mat_file import read_field
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
@@ -28,7 +28,7 @@ class Sbd:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         stem, instance = self.places[key]
-        image = read_image(self.root / "img" / f"{stem}.jpg")
+        image = read_image(_image(self.root, stem))
         path = _mat(self.root, stem)
         labels = _read_segmentation(path)
         check_size(path, labels, image)
@@ -44,17 +44,21 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """
     listed = root / f"{split}.txt"
     stems = read_list(listed)
-    faults = find_missing(listed, (root / "img" / f"{stem}.jpg" for stem in stems))
+    faults = find_missing(listed, (_image(root, stem) for stem in stems))
     places = instances(stems, lambda stem: _read_segmentation(_mat(root, stem)), faults)
-    files = [f"{split}.txt", *(f"img/{stem}.jpg" for stem in stems)]
-    files += [f"inst/{stem}.mat" for stem in stems]
-    used = {file: root / file for file in files}
+    used = {f"{split}.txt": listed}
+    used |= {f"img/{stem}.jpg": _image(root, stem) for stem in stems}
+    used |= {f"inst/{stem}.mat": _mat(root, stem) for stem in stems}
     dataset = Dataset(name, tuple(places), Sbd(root, places), used)
     return check_faults(dataset, f"data set {name}", faults)
 
 
+def _image(root: Path, stem: str) -> Path:
+    return find_file(root / "img", f"{stem}.jpg")
+
+
 def _mat(root: Path, stem: str) -> Path:
-    return root / "inst" / f"{stem}.mat"
+    return find_file(root / "inst", f"{stem}.mat")
 
 
 def _read_segmentation(path: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_image, read_indices
-from isbench.datasets.lists import VOID, find_missing, instances, read_list
+from isbench.datasets.lists import VOID, find_file, find_missing, instances, read_list
 from isbench.types import Dataset, Sample
 
 
@@ -22,7 +22,7 @@ class Voc:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         stem, index = self.places[key]
-        image = read_image(self.root / "JPEGImages" / f"{stem}.jpg")
+        image = read_image(_image(self.root, stem))
         path = _mask(self.root, stem)
         labels = read_indices(path)
         check_size(path, labels, image)
@@ -38,15 +38,18 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)
-    images = (root / "JPEGImages" / f"{stem}.jpg" for stem in stems)
-    faults = find_missing(root / listed, images)
+    faults = find_missing(root / listed, (_image(root, stem) for stem in stems))
     places = instances(stems, lambda stem: read_indices(_mask(root, stem)), faults)
-    files = [listed, *(f"JPEGImages/{stem}.jpg" for stem in stems)]
-    files += [f"SegmentationObject/{stem}.png" for stem in stems]
-    used = {file: root / file for file in files}
+    used = {listed: root / listed}
+    used |= {f"JPEGImages/{stem}.jpg": _image(root, stem) for stem in stems}
+    used |= {f"SegmentationObject/{stem}.png": _mask(root, stem) for stem in stems}
     dataset = Dataset(name, tuple(places), Voc(root, places), used)
     return check_faults(dataset, f"data set {name}", faults)
 
 
+def _image(root: Path, stem: str) -> Path:
+    return find_file(root / "JPEGImages", f"{stem}.jpg")
+
+
 def _mask(root: Path, stem: str) -> Path:
-    return root / "SegmentationObject" / f"{stem}.png"
+    return find_file(root / "SegmentationObject", f"{stem}.png")

@@ -26,8 +26,9 @@ from isbench.nn.backbones.resnet import BasicBlock, ResNet
 from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.trunk import deeplab
 from isbench.types import Click, Runtime
-from tests.nn.test_nn import CLICK, check, golden
-from tests.support.synthetic import POINTS, fill_state, picture
+from tests.support.official_games import read_golden
+from tests.support.official_networks import check
+from tests.support.synthetic import CLICK, POINTS, fill_state, picture
 
 SEED = st.integers(0, 2**32 - 1)
 SMALL = (32, 48)  # an image on which pixels diffuse in no time
@@ -53,7 +54,7 @@ def tiny() -> CDNet:
 
 def find_golden(name: str) -> dict[str, Any]:
     """Return the one golden entry whose name begins so."""
-    (found,) = (value for key, value in golden("clickseg").items() if key.startswith(name))
+    (found,) = (value for key, value in read_golden("clickseg").items() if key.startswith(name))
     entry: dict[str, Any] = found
     return entry
 
@@ -69,7 +70,7 @@ def test_the_keys_are_those_of_the_official_checkpoint() -> None:
         f"{key} {list(value.shape)} {str(value.dtype).removeprefix('torch.')}\n"
         for key, value in sorted(state.items())
     )
-    entry = golden("manifests")["cdnet_r34_dh128"]
+    entry = read_golden("manifests")["cdnet_r34_dh128"]
     assert len(state) == entry["keys"]
     assert sha256(lines.encode()).hexdigest() == entry["sha256"]
 
@@ -294,7 +295,7 @@ def products(parts: Parts) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def test_diffusion_is_cheap_at_an_eighth_and_dear_at_a_half() -> None:
+def test_diffusion_is_cheap_at_an_eighth_and_expensive_at_a_half() -> None:
     base, low, high = products(Parts()), products(Parts(low=True)), products(Parts(high=True))
     assert base == pytest.approx(81.470, abs=5e-4)
     assert low < 1.01 * base

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -32,11 +31,11 @@ from isbench.nn.runtime.cost import count_cost
 from isbench.nn.stem import resize_bilinear
 from isbench.testing import check_predictor
 from isbench.types import ModelCard, Runtime
-from tests.nn.test_nn import PLACE, check
 from tests.support.networks import eager
-from tests.support.synthetic import POINTS, fill_state, picture
+from tests.support.official_games import read_golden
+from tests.support.official_networks import check
+from tests.support.synthetic import PLACE, POINTS, fill_state, picture
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 CARDS = {
     "fbrs_r34_dh128": cards.r34,
     "fbrs_r50_dh128": cards.r50,
@@ -50,10 +49,6 @@ ROUNDING = {"fbrs_hrnet18_ocr64": 5e-4, "fbrs_hrnet32_ocr128": 1e-4}
 LARGE = ("fbrs_r50_dh128", "fbrs_r101_dh256", "fbrs_hrnet32_ocr128")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def read_golden(name: str) -> Any:
-    return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
 def make(card: ModelCard) -> dict[str, nn.Module]:

@@ -198,7 +198,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
         assert gradient == pytest.approx((above - below) / (2 * step), rel=1e-2)
 
 
-def test_the_search_starts_where_it_is_told_and_returns_what_the_solver_found() -> None:
+def test_the_search_begins_at_the_given_start_and_returns_what_the_solver_found() -> None:
     objective = make_objective(NEGATIVE)
     start = np.array([0.5, 0.25])
     solution = optimise(objective, start, maxfun=20)

@@ -25,7 +25,6 @@ from isbench.nn.backbones.res2net import Res2Block
 from isbench.nn.backbones.resnet import Bottleneck
 from isbench.testing import check_predictor
 from isbench.types import Click, Mask, ModelCard, Runtime, Turn
-from tests.nn.test_nn import check
 from tests.support.official_games import (
     GRADIENT,
     build_synthetic,
@@ -36,6 +35,7 @@ from tests.support.official_games import (
     load_image,
     read_golden,
 )
+from tests.support.official_networks import check
 from tests.support.synthetic import picture
 
 BLOCKS: dict[str, Block] = {"fcanet_resnet": Bottleneck, "fcanet_res2net": Res2Block}

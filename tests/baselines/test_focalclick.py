@@ -20,8 +20,8 @@ from isbench.errors import IsbenchError
 from isbench.nn.backbones.hrnet import W18S, HRNet
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.types import Click, ModelCard, Runtime, Turn
-from tests.nn.test_nn import check
 from tests.support.focalclick import TINY, blank_image
+from tests.support.official_networks import check
 from tests.support.synthetic import POINTS, fill_state, picture
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -67,7 +67,7 @@ def test_the_segmentor_answers_as_the_official_one(name: str) -> None:
     network.load_state_dict(fill_state(network.state_dict()))
     network.eval()
     inputs, wanted = picture(4, 128, 128), read("networks")[f"focalclick_{name}"]
-    # rounding is multiplied by these weights; see `BLOWN_UP` in tests/nn/test_nn.py
+    # rounding is multiplied by these weights; see `BLOWN_UP` in tests/support/official_networks.py
     tolerance = 1e-4 if name == "hrnet32_S2" else 3e-5
     with torch.inference_mode():
         logits, features = network(inputs, POINTS)
@@ -89,7 +89,7 @@ def test_the_refiner_answers_as_the_official_one() -> None:
     check(trimap, wanted["trimap_logits"])
 
 
-def test_versions_of_a_segmentor_are_told_apart_without_their_weights() -> None:
+def test_versions_of_a_segmentor_differ_without_their_weights() -> None:
     # backends cache compiled networks by their text and weights
     assert str(Segmentor(HRNet(TINY), S1)) != str(Segmentor(HRNet(TINY), S2))
 

@@ -22,9 +22,8 @@ from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import resize_bilinear
 from isbench.storage.masks import decode_rle
 from isbench.types import Click, Image, Rules, Sample
-from tests.nn.test_nn import probe
 from tests.support.focalclick import build, play_clicks
-from tests.support.official_games import draw_gradient
+from tests.support.official_games import draw_gradient, probe
 from tests.support.synthetic import fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "games"

@@ -300,9 +300,9 @@ def test_a_click_adds_or_removes_one_component_of_a_given_mask(
     image = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     state, before = tiny.start(tiny.begin(image), initial), initial
     for count, click in enumerate(clicks, start=1):
-        told = tuple(clicks[:count])
-        (plain,) = tiny.predict([Turn(state._replace(merging=False), told)])
-        (merged,) = tiny.predict([Turn(state, told)])
+        shown = tuple(clicks[:count])
+        (plain,) = tiny.predict([Turn(state._replace(merging=False), shown)])
+        (merged,) = tiny.predict([Turn(state, shown)])
         changed, wanted = plain.mask ^ before, np.zeros_like(before)
         if changed[click.row, click.col]:
             same = before == before[click.row, click.col]  # all added, or all removed

@@ -27,8 +27,8 @@ from isbench.training.loop import events
 from isbench.training.settings import with_settings
 from isbench.training.training_run import open_training
 from isbench.types import Click, Mask
-from tests.nn.test_nn import check
 from tests.support.official_games import build_synthetic, describe_keys, read_golden
+from tests.support.official_networks import check
 from tests.support.synthetic import picture
 
 RULES = read_golden("networks/focuscut_rules")

@@ -31,9 +31,9 @@ from baselines.sam.predictor import build_hq_sam, build_sam, build_sam2
 from isbench.models.registry import load_card
 from isbench.testing import check_predictor
 from isbench.types import Click, Turn
-from tests.nn.test_nn import check, golden
 from tests.support import sam
-from tests.support.official_games import draw_gradient
+from tests.support.official_games import draw_gradient, read_golden
+from tests.support.official_networks import check
 from tests.support.synthetic import picture
 
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
@@ -63,14 +63,14 @@ def make_prompts() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_prompts_are_encoded_as_the_official_sam_does(decoders: dict[str, Any]) -> None:
-    wanted = golden("networks/sam_vit_b")
+    wanted = read_golden("networks/sam_vit_b")
     sparse, dense = encode_prompts(decoders["decoder"].prompt_encoder, *make_prompts(), YES)
     check(sparse[:, 0], wanted["sparse"])
     check(dense, wanted["dense"])
 
 
 def test_masks_are_decoded_as_the_official_sam_does(decoders: dict[str, Any]) -> None:
-    wanted, embedding = golden("networks/sam_vit_b"), picture(256, 64, 64) * 2 - 1
+    wanted, embedding = read_golden("networks/sam_vit_b"), picture(256, 64, 64) * 2 - 1
     several = wanted["decoder multimask, embedding=img(256,64,64)*2-1, with mask prompt"]
     masks, scores = decoders["decoder"](embedding, *make_prompts(), YES)
     check(masks, several["low_res"])
@@ -89,7 +89,8 @@ def test_images_are_encoded_as_the_official_sam_does() -> None:
     frame = (picture(3, 1024, 1024) * 255 - mean) / deviation
     (embedding,) = networks["encoder"](frame)
     check(
-        embedding, golden("networks/sam_vit_b")["vit_b encoder on normalised img(3,1024,1024)*255"]
+        embedding,
+        read_golden("networks/sam_vit_b")["vit_b encoder on normalised img(3,1024,1024)*255"],
     )
 
 

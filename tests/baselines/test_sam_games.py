@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,7 @@ FILES = {"GrabCut/106024": "GrabCut/data_GT/106024.jpg", "DAVIS/000": "DAVIS/img
 TOLERANCE, PIXELS = 2e-3, 1e-3  # of probabilities and logits, and share of the image's pixels
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

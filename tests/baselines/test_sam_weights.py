@@ -23,8 +23,8 @@ from isbench.errors import IsbenchError
 from isbench.models.registry import load_card, parse_options
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.nn.runtime.cost import count_cost
-from tests.nn.test_nn import golden
 from tests.support import sam
+from tests.support.official_games import read_golden
 
 
 @pytest.mark.parametrize("letter", "blh")
@@ -33,7 +33,7 @@ def test_keys_and_shapes_are_those_of_the_official_sam(letter: str) -> None:
         networks = make_sam({"b": VIT_B, "l": VIT_L, "h": VIT_H}[letter], "first")
     official = sam.list_official(networks, SAM)
     lines = [f"{key} {list(x.shape)} float32\n" for key, x in sorted(official.items())]
-    wanted = golden("manifests/sam")[f"sam_vit_{letter}"]
+    wanted = read_golden("manifests/sam")[f"sam_vit_{letter}"]
     assert len(lines) == wanted["keys"]
     assert sha256("".join(lines).encode()).hexdigest() == wanted["sha256"]
     assert len(official) == len(sam.list_tensors(networks))  # none is lost or named twice

@@ -28,8 +28,8 @@ from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import TOLERANCE, accelerate
 from isbench.nn.runtime.cost import count_cost
 from isbench.types import Runtime
-from tests.nn.test_nn import check, ready
 from tests.support.networks import eager
+from tests.support.official_networks import check, fill_network
 from tests.support.synthetic import POINTS, picture
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -46,7 +46,7 @@ tiny = replace(
 
 
 def make_tiny() -> SimpleClick:
-    network = ready(SimpleClick(TINY))
+    network = fill_network(SimpleClick(TINY))
     assert isinstance(network, SimpleClick)
     return network
 
@@ -89,7 +89,7 @@ def test_the_network_costs_what_the_official_one_does(
 
 @pytest.mark.slow
 def test_vit_b_answers_as_the_official_one() -> None:
-    network, found = ready(SimpleClick(VIT_B)), dict[str, Tensor]()
+    network, found = fill_network(SimpleClick(VIT_B)), dict[str, Tensor]()
     assert isinstance(network, SimpleClick)
 
     def keep_tokens(module: nn.Module, inputs: Any, output: Tensor) -> None:

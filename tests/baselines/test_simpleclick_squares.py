@@ -25,8 +25,8 @@ from isbench.nn.inference.zoom_in import Box, Zoom, box_iou
 from isbench.testing import check_predictor
 from isbench.types import Click, Image, Mask, Turn
 from tests.baselines.test_simpleclick import tiny
-from tests.nn.test_nn import probe
 from tests.support import toys
+from tests.support.official_games import probe
 
 Isbench = Callable[..., tuple[int, str, str]]
 

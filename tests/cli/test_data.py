@@ -82,7 +82,7 @@ def refusal(answer: tuple[int, str, str]) -> str:
     return said
 
 
-def test_list_tells_where_each_set_is_or_that_it_is_missing(isbench: Isbench, data: Path) -> None:
+def test_list_says_where_each_set_is_or_that_it_is_missing(isbench: Isbench, data: Path) -> None:
     sbd(data / "benchmark_RELEASE" / "dataset")
     code, printed, said = isbench("data", "list")
     assert (code, said) == (0, "")

@@ -48,7 +48,7 @@ def by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_model_is_described_with_its_weights_licence_and_options(isbench: Isbench) -> None:
     code, printed, errors = isbench("models", "by-hand")
     assert (code, errors) == (0, "")
-    for told in (
+    for words in (
         "a paper",
         "CC BY-NC 4.0",
         "non-commercial use only",
@@ -58,7 +58,7 @@ def test_one_model_is_described_with_its_weights_licence_and_options(isbench: Is
         "https://example.org/b",
         "of the disk around a click",
     ):
-        assert told in printed
+        assert words in printed
 
 
 def test_several_models_are_described_one_after_the_other(isbench: Isbench) -> None:

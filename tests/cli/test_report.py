@@ -101,7 +101,7 @@ def test_unfinished_runs_are_left_out_and_named(isbench: Isbench, played: Path) 
     assert "not finished (1 object so far)" in said
 
 
-def test_runs_under_other_rules_are_told_apart(isbench: Isbench, out: Path) -> None:
+def test_runs_under_other_rules_are_distinguished(isbench: Isbench, out: Path) -> None:
     for rules in (Rules(), Rules(clicker="largest"), Rules(clicker="random", seed=4)):
         run(toys.card, toys.blobs(4), rules, out=out)
     _, printed, _ = isbench("report", "--runs", out)

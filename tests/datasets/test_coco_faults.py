@@ -123,7 +123,7 @@ def test_another_size_than_the_file_s_is_found_before_a_mask_is_made(
     assert f"image b 2.jpg is listed with {width}x{height} pixels and has 16x12;" in refuse(name)
 
 
-def test_swapped_sizes_are_told_from_images_that_exif_data_rotate(tmp_path: Path) -> None:
+def test_swapped_sizes_are_distinguished_from_images_that_exif_data_rotate(tmp_path: Path) -> None:
     swap = {"height": WIDTH, "width": HEIGHT}
     name = change(tmp_path, lambda content: content["images"][0].update(swap))
     assert "and has 16x12: width and height are swapped" in refuse(name)

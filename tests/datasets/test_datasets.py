@@ -89,7 +89,7 @@ def test_verify_finds_nothing_wrong(dataset: Dataset) -> None:
     assert verdict.fingerprint == fingerprint(dataset)
 
 
-def test_the_fingerprint_tells_any_change_of_any_file(data: Data, tmp_path: Path) -> None:
+def test_any_change_of_any_file_changes_the_fingerprint(data: Data, tmp_path: Path) -> None:
     prints = {fingerprint(load_dataset("grabcut", data("grabcut")))}
     for name in ("data_GT/thing1.JPG", "boundary_GT/thing2.bmp"):
         with (tmp_path / "data" / "GrabCut" / name).open("ab") as file:

@@ -76,7 +76,7 @@ def test_a_picture_that_cannot_be_read_keeps_a_set_out(
     assert "was not added: " in error
 
 
-def test_a_damaged_list_of_names_is_told(isbench: Isbench, tmp_path: Path) -> None:
+def test_a_damaged_list_of_names_is_an_error(isbench: Isbench, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{")
     code, _, error = isbench("run", "--model", "nearest", "--dataset", "desk", "--data", tmp_path)
     assert (code, error.count("\n")) == (2, 1)

@@ -288,7 +288,7 @@ def test_a_model_that_learns_keeps_no_encodings(tmp_path: Path) -> None:
         run(card, DATA, RULES, out=tmp_path / "runs", cache=tmp_path / "cache")
 
 
-def test_a_builder_with_an_argument_that_cannot_be_told_from_others_keeps_no_encodings(
+def test_a_builder_with_an_argument_that_cannot_be_identified_keeps_no_encodings(
     tmp_path: Path,
 ) -> None:
     card = replace(BASE.card, build=partial(build, {"sizes": object()}))

@@ -44,7 +44,7 @@ def test_order_never_changes_a_trajectory() -> None:
     assert games(SAMPLES[::-1], rules) == games(SAMPLES, rules)
 
 
-def test_another_seed_changes_the_games_of_a_clicker_that_draws_lots() -> None:
+def test_another_seed_changes_the_games_of_a_random_clicker() -> None:
     one, other = (games(SAMPLES, Rules(6, 1.01, clicker="random", seed=seed)) for seed in (0, 1))
     assert one != other
 
@@ -192,8 +192,8 @@ class Spy(toys.Disks):
         return super().begin(image)
 
     def predict(self, turns: Sequence[Turn]) -> list[Prediction]:
-        told = tuple((turn.state.tobytes(), turn.clicks) for turn in turns)
-        object.__setattr__(self, "given", (*self.given, told))
+        shown = tuple((turn.state.tobytes(), turn.clicks) for turn in turns)
+        object.__setattr__(self, "given", (*self.given, shown))
         return super().predict(turns)
 
 
@@ -203,12 +203,12 @@ def test_the_truth_never_reaches_a_predictor() -> None:
     sample, wider = perfect_sample(), perfect_sample().truth.copy()
     wider[10, 15:21] = True
     other = Sample(sample.key, sample.image, wider, sample.ignore)
-    told = []
+    shown = []
     for one in (sample, other):
         spy = Spy()
         list(play(spy, [one], Rules(1)))
-        told.append(spy.given)
-    assert told[0] == told[1]
+        shown.append(spy.given)
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), KeyError("x"), RuntimeError("a\nb")])

@@ -15,7 +15,7 @@ from isbench.models.loading import load_model
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.compute import load_networks
 from isbench.types import Rules
-from tests.nn.test_nn import golden, probe
+from tests.support.official_games import probe, read_golden
 
 BACKENDS = [
     "eager",
@@ -26,7 +26,7 @@ BACKENDS = [
 
 
 @pytest.mark.parametrize(
-    "game", [g for g in golden("predictor_probe") if g["flip"]], ids=lambda g: str(g["id"])
+    "game", [g for g in read_golden("predictor_probe") if g["flip"]], ids=lambda g: str(g["id"])
 )
 def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> None:
     dataset = load_dataset(game["dataset"].lower(), real_data)

@@ -22,7 +22,7 @@ from tests.support import toys
 
 
 class Notes(Silent):
-    """A watch that keeps what it is told."""
+    """A watch that keeps its messages."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -165,7 +165,9 @@ def test_a_resumed_run_asks_its_next_object_again(tmp_path: Path) -> None:
     assert any(data.keys[2] in text for text in notes.texts if "differently" in text)
 
 
-def test_a_model_that_keeps_the_contract_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_keeps_the_contract_is_reported_as_such(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     check_predictor(toys.card)
     printed = capsys.readouterr().out
     assert (

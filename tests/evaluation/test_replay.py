@@ -93,13 +93,13 @@ def test_a_shortened_game_is_the_game_under_shorter_rules(clicks: int, number: i
         (([Click(1, 2, True), Click(0, 0, False)], [(3, 4), (4, 4)]), "it took 1 clicks and takes"),
     ],
 )
-def test_a_difference_is_told_where_it_begins(
+def test_a_difference_is_described_where_it_begins(
     now: tuple[list[Click], list[tuple[int, int]]], said: str
 ) -> None:
     recorded = Trajectory("a#1", (Click(1, 2, True),), ((3, 4),))
-    told = describe_difference(recorded, Trajectory("a#1", tuple(now[0]), tuple(now[1])))
-    assert told.startswith(said)
-    assert bool(told) == bool(said)
+    described = describe_difference(recorded, Trajectory("a#1", tuple(now[0]), tuple(now[1])))
+    assert described.startswith(said)
+    assert bool(described) == bool(said)
 
 
 def test_the_objects_that_are_drawn_do_not_depend_on_the_order() -> None:

@@ -34,7 +34,7 @@ def test_games_that_go_alike_have_neither_changed_nor_strayed() -> None:
         assert list(list_changes(games)) == list(list_excess(games, RULES)) == []
 
 
-def test_small_changes_are_told_and_within_bounds() -> None:
+def test_small_changes_are_reported_and_within_bounds() -> None:
     games = [pair([0.5, 0.8, 0.92], [0.51, 0.82, 0.89, 0.94])]
     assert len(list(list_changes(games))) == 1
     assert list(list_excess(games, RULES)) == []

@@ -260,7 +260,7 @@ def test_a_size_of_zero_is_the_data_sets(
     assert played.spec.options == {option: recorded}
 
 
-def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
+def test_the_meta_file_says_who_played(tmp_path: Path) -> None:
     played = run(toys.card, toys.blobs(2), RULES, out=tmp_path)
     (session,) = played.meta
     assert session["workers"] == 1
@@ -269,7 +269,7 @@ def test_the_meta_file_tells_who_played(tmp_path: Path) -> None:
     assert set(played.seconds) == set(toys.blobs(2).keys)
 
 
-def test_data_made_in_memory_are_told_apart_by_their_content_and_keys(tmp_path: Path) -> None:
+def test_data_made_in_memory_are_identified_by_their_content_and_keys(tmp_path: Path) -> None:
     def inverted(key: str) -> Sample:
         sample = toys.load_blob(key)
         return replace(sample, truth=~sample.truth & ~sample.ignore)

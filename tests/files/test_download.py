@@ -61,12 +61,12 @@ def test_a_file_arrives_whole_and_alone(
 
 
 def test_progress_rises_to_the_size_of_the_file(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    reported: list[tuple[int, int | None]] = []
     url = server.add("/a", Page(BODY, cuts=break_after(70_000)))
-    fetch(file(url), tmp_path, lambda done, total: told.append((done, total)))
-    assert {total for _, total in told} == {len(BODY)}
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert told[-1] == (len(BODY), len(BODY))
+    fetch(file(url), tmp_path, lambda done, total: reported.append((done, total)))
+    assert {total for _, total in reported} == {len(BODY)}
+    assert [done for done, _ in reported] == sorted({done for done, _ in reported})
+    assert reported[-1] == (len(BODY), len(BODY))
 
 
 @pytest.mark.parametrize("known", [None, DIGEST])
@@ -221,7 +221,7 @@ def test_the_next_mirror_is_asked_when_one_fails(server: Server, tmp_path: Path,
     assert list_names(tmp_path) == ["set.zip"]
 
 
-def test_the_error_tells_what_each_mirror_answered(server: Server, tmp_path: Path) -> None:
+def test_the_error_says_what_each_mirror_answered(server: Server, tmp_path: Path) -> None:
     urls = dead_address(), server.add("/gone", Page(BODY, statuses=repeat(404)))
     with pytest.raises(IsbenchError) as raised:
         fetch(file(*urls), tmp_path)

@@ -100,7 +100,7 @@ def test_a_metric_sees_no_click_after_the_budget(games: list[list[int]], budget:
 
 
 @pytest.mark.parametrize("stop", [0.5, 0.85, 0.90, 0.95, 1.0, 1.01])
-def test_games_that_stop_tell_nothing_about_what_comes_later(stop: float) -> None:
+def test_games_that_stop_say_nothing_about_what_comes_later(stop: float) -> None:
     figures = summarise(METRICS, make_toy(Rules(4, stop)))
     for target in TARGETS:
         assert (f"noc@{100 * target:.0f}" in figures) == (target <= stop)
@@ -163,7 +163,7 @@ def raise_key_error(games: Games) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("compute", "told"),
+    ("compute", "message"),
     [
         (raise_key_error, "metric Mine raised KeyError: 'nothing'; fix or uninstall the package"),
         (lambda games: games.iou, r"returned shape \(3, 4\) of float64; wanted \(3,\) of numbers"),
@@ -172,8 +172,8 @@ def raise_key_error(games: Games) -> Any:
         (lambda games: [[1], [1, 2], [3]], "metric Mine raised ValueError"),
     ],
 )
-def test_a_metric_that_fails_is_named(compute: Any, told: str) -> None:
-    with pytest.raises(IsbenchError, match=told):
+def test_a_metric_that_fails_is_named(compute: Any, message: str) -> None:
+    with pytest.raises(IsbenchError, match=message):
         summarise([Metric("Mine", "mine", compute)], make_toy())
 
 
@@ -195,7 +195,7 @@ def test_an_object_without_a_value_leaves_no_mean_and_no_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"name": ""}, "metric '' has name ''; wanted a text on one line"),
         ({"key": "Clicks saved"}, "has key 'Clicks saved'; wanted lower-case letters"),
@@ -205,6 +205,6 @@ def test_an_object_without_a_value_leaves_no_mean_and_no_interval() -> None:
         ({"format": "nice"}, "has format 'nice' .*; wanted one such as .2f"),
     ],
 )
-def test_a_metric_that_cannot_be_printed_is_refused(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(IsbenchError, match=told):
+def test_a_metric_that_cannot_be_printed_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(IsbenchError, match=message):
         replace(Metric("Mine", "mine", lambda games: games.clicks), **change)

@@ -33,7 +33,7 @@ def test_those_of_packages_come_last_in_order_of_their_entry_points(
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         ("Metric('NoC@90', 'mine', take)", "two metrics are named 'NoC@90'"),
         (
@@ -51,13 +51,13 @@ def test_those_of_packages_come_last_in_order_of_their_entry_points(
     ],
 )
 def test_what_cannot_be_a_metric_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, message: str
 ) -> None:
     module = f"toy_{tmp_path.name}"  # a name of its own, since Python keeps imported modules
     code = f"{METRIC}made = {made}\n"
     points = {"isbench.metrics": {"toy": f"{module}:made"}}
     install_package(monkeypatch, tmp_path / "toy", {module: code}, points)
-    with pytest.raises(IsbenchError, match=told):
+    with pytest.raises(IsbenchError, match=message):
         list_metrics()
 
 

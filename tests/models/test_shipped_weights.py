@@ -1,4 +1,4 @@
-"""The weights that come with isbench: small, with a card, of their network, and made as told."""
+"""The weights that come with isbench: small, with a card, made by the documented commands."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_they_are_small_together() -> None:
 
 
 @pytest.mark.parametrize(("name", "weights"), MADE.values())
-def test_the_card_tells_of_the_data(name: str, weights: str) -> None:
+def test_the_card_names_the_data(name: str, weights: str) -> None:
     card = read_card(load_card(name).bundled[weights])
     assert card["data"].startswith("pack:train ")
     assert "held-out images left out" in card["data"]

@@ -22,11 +22,11 @@ from isbench.nn.runtime.backends import accelerate, choose_backend
 from isbench.nn.runtime.compute import build_networks
 from isbench.testing import check_predictor
 from isbench.types import Runtime
-from tests.nn.test_nn import BLOWN_UP, ROUNDING, check, golden
-from tests.nn.test_nn import NETWORKS as GOLDEN
-from tests.nn.test_nn import ready as filled_in
 from tests.support.networks import Lawless
 from tests.support.networks import network as new_network
+from tests.support.official_games import read_golden
+from tests.support.official_networks import BLOWN_UP, ROUNDING, check, fill_network
+from tests.support.official_networks import NETWORKS as OFFICIAL
 from tests.support.synthetic import POINTS, picture
 
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
@@ -133,8 +133,8 @@ def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
     "name", ["ritm_hrnet18s_ocr48", "ritm_deeplab_r50_dh128_prevmask", "ritm_hrnet18_ocr64"]
 )
 def test_a_backend_answers_as_the_official_networks(name: str) -> None:
-    wanted = golden("ritm")[name]
-    network = filled_in(GOLDEN[name]())
+    wanted = read_golden("ritm")[name]
+    network = fill_network(OFFICIAL[name]())
     fast = openvino.CompiledNetwork(network, Runtime(backend="openvino"))
     with torch.inference_mode():
         (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
@@ -212,7 +212,7 @@ def test_what_is_compiled_is_kept_and_found_by_its_weights(
 
 
 @needs_openvino
-def test_a_cache_that_cannot_be_written_is_told(
+def test_a_cache_that_cannot_be_written_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

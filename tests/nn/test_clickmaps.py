@@ -19,6 +19,7 @@ from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import accelerate
 from isbench.types import Click, Runtime
+from tests.support.synthetic import CLICK, PLACE
 
 Point = tuple[float, float, bool]
 RADIUS = 5.0
@@ -89,6 +90,37 @@ def test_mirroring_twice_gives_the_points_back() -> None:
     twice = mirror_points(mirror_points(points, 600), 600)
     exact = twice.double()[..., 1] + twice.double()[..., 4]
     assert torch.allclose(exact, points.double()[..., 1] + points.double()[..., 4], atol=1e-12)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.one_of(CLICK, PLACE), max_size=8), st.sampled_from([1.0, 3.0, 5.0, 24.0]))
+def test_a_disk_is_what_lies_within_its_radius(
+    clicks: list[tuple[float, float, bool]], radius: float
+) -> None:
+    drawn = draw_disks(encode_points(clicks), (20, 30), radius)[0].numpy() > 0
+    rows, cols = np.arange(20, dtype=np.float32)[:, None], np.arange(30, dtype=np.float32)
+    for sign, wanted in ((True, drawn[0]), (False, drawn[1])):
+        slow = np.zeros((20, 30), bool)
+        for row, col, positive in clicks:
+            if positive == sign and max(row, col) >= 0:
+                far = (rows - np.float32(row)) ** 2 + (cols - np.float32(col)) ** 2
+                slow |= far <= radius**2  # in single precision, as networks compute
+        assert (slow == wanted).all()
+
+
+@settings(max_examples=50)
+@given(st.lists(CLICK, max_size=8))
+def test_the_mirrored_clicks_draw_the_mirrored_maps(clicks: list[Click]) -> None:
+    table = encode_points(clicks)
+    kept = table.clone()
+    mirror = draw_disks(mirror_points(table, 30), (20, 30), 5)
+    assert torch.equal(mirror, draw_disks(table, (20, 30), 5).flip(3))
+    assert torch.equal(table, kept)
+
+
+def test_a_click_above_and_left_of_a_crop_is_mirrored_too() -> None:
+    table = encode_points([(-2.0, -2.0, True)])
+    assert mirror_points(table, 30)[0, 0].tolist() == [-2, 31, 0, 0, 0]
 
 
 class Disks(nn.Module):

@@ -75,8 +75,8 @@ def test_a_file_without_a_mirror_is_asked_for_and_found_by_name_once_it_is_saved
     card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
     with pytest.raises(IsbenchError) as refused:
         weights.load_weights(card)  # the only published ones need not be named
-    for told in ("bs.pth", f"{file.size:,} bytes", file.page, str(tmp_path), "pass the file as"):
-        assert told in str(refused.value)
+    for part in ("bs.pth", f"{file.size:,} bytes", file.page, str(tmp_path), "pass the file as"):
+        assert part in str(refused.value)
     assert refused.value.setting == "weights"
     (tmp_path / "bs.pth").write_bytes(bs.read_bytes())
     runtime = weights.load_weights(card, "bs")
@@ -127,7 +127,7 @@ def test_a_file_of_weights_is_hashed_into_the_record(
     assert spec.options["zoom_target"] == 400
 
 
-def test_random_weights_are_told_in_the_table(
+def test_the_table_says_that_weights_are_random(
     isbench: Isbench, folder_set: Path, tmp_path: Path
 ) -> None:
     asked = ["--dataset", f"folder:{folder_set}", "--out", tmp_path, "--max-clicks", 1]
@@ -259,7 +259,7 @@ def test_what_is_wrong_with_the_last_model_is_known_before_the_first_plays(
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_that_are_drawn_are_drawn_alike_and_leave_others_lots_alone() -> None:
+def test_random_weights_are_the_same_every_time_and_leave_other_generators_alone() -> None:
     torch.manual_seed(3)
     first = masks(load_small("csfpn-mini"), make_object((24, 32)))
     lot = torch.rand(1)

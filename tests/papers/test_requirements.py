@@ -120,7 +120,7 @@ def candidate_of(model: str, **options: str) -> Candidate:
     return found
 
 
-def test_a_run_of_this_machine_tells_the_time_and_one_of_another_does_not(tmp_path: Path) -> None:
+def test_a_run_of_this_machine_gives_the_time_and_one_of_another_does_not(tmp_path: Path) -> None:
     played = record_network_run(tmp_path)
     ours = candidate_of("ritm-mini", flip="off", longest_side="64")
     found = find_timing([played], ours, "davis")

@@ -1,4 +1,4 @@
-"""The checklist: what a run tells, filled in; what it does not, blank."""
+"""The checklist: what a run records, filled in; what it does not, blank."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def items(played: Run) -> dict[str, str]:
     return {row[0]: row[1] for row in checklist.make_checklist([played]).rows}
 
 
-def test_what_a_run_tells_is_filled_in(tmp_path: Path) -> None:
+def test_what_a_run_records_is_filled_in(tmp_path: Path) -> None:
     dataset = load_dataset("sample", limit=5)
     played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)
-    told, row = items(played), compute_figures(played, 4)
-    assert told["data set"].startswith("sample: 5 objects on ")
-    assert told["data set"].endswith("the first 5 only")
-    assert told["fingerprint of the data"] == fingerprint(dataset)
-    assert protocol.preset_digest(played.spec.rules) in told["protocol"]
-    assert told["games end"] == "at IoU 0.85"
-    assert told["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
-    assert told["NoF@85, never reached"] == str(row["nof@85"])
-    assert told["seconds per click"].startswith(f"{row['seconds_per_click']:.4f}, ")
-    assert "processors busy" in told["seconds per click"]
-    assert told["digest of the run"] == store.spec_digest(played.spec)
-    assert told["versions"].startswith("isbench ")
+    filled, row = items(played), compute_figures(played, 4)
+    assert filled["data set"].startswith("sample: 5 objects on ")
+    assert filled["data set"].endswith("the first 5 only")
+    assert filled["fingerprint of the data"] == fingerprint(dataset)
+    assert protocol.preset_digest(played.spec.rules) in filled["protocol"]
+    assert filled["games end"] == "at IoU 0.85"
+    assert filled["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
+    assert filled["NoF@85, never reached"] == str(row["nof@85"])
+    assert filled["seconds per click"].startswith(f"{row['seconds_per_click']:.4f}, ")
+    assert "processors busy" in filled["seconds per click"]
+    assert filled["digest of the run"] == store.spec_digest(played.spec)
+    assert filled["versions"].startswith("isbench ")
 
 
-def test_what_it_does_not_tell_is_blank(tmp_path: Path) -> None:
+def test_what_it_does_not_record_is_blank(tmp_path: Path) -> None:
     dataset = load_dataset("sample", limit=2)
     played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)
-    told = items(replace(played, meta=(), seconds={}))
+    filled = items(replace(played, meta=(), seconds={}))
     for item in (
         "NoC@90 [95 % interval]",  # the games ended before
         "NoF@90, never reached",
@@ -55,7 +55,7 @@ def test_what_it_does_not_tell_is_blank(tmp_path: Path) -> None:
         "hardware",
         "versions",
     ):
-        assert told[item] == ""
+        assert filled[item] == ""
 
 
 def test_it_is_printed_for_papers(isbench: Isbench, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def last_iou(games: Games) -> Values:
     return games.iou[:, -1]
 
 
-def test_nocs_that_both_runs_tell_are_compared(pair: tuple[Run, Run]) -> None:
+def test_nocs_that_both_runs_have_are_compared(pair: tuple[Run, Run]) -> None:
     a, b = pair
     names = [name for name, _, _ in compare(a, b).rows]
     assert names == ["NoC_20@80", "NoC_20@85", "NoC_20@90"]

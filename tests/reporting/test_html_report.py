@@ -86,7 +86,9 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
         assert store.find(tmp_path / str(workers)) == [kept.path]
 
 
-def test_masks_that_were_not_saved_are_told(tmp_path: Path, sample: Dataset) -> None:
+def test_a_run_that_was_played_without_saving_masks_says_so(
+    tmp_path: Path, sample: Dataset
+) -> None:
     watch = Listening()
     for save in (False, True):
         run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
@@ -256,7 +258,7 @@ def test_runs_over_other_objects_share_no_page(
 def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     paths = [one.path for one in runs]
-    for words, told in (
+    for words, remark in (
         (
             ["report", paths[0], "--html", tmp_path / "file" / "r.html", "--pictures", 0],
             "cannot write",
@@ -267,7 +269,7 @@ def test_what_cannot_be_done_is_one_line(isbench: Isbench, runs: list[Run], tmp_
     ):
         code, _, said = isbench(*words)
         assert (code, said.count("\n")) == (2, 1), said
-        assert told in said
+        assert remark in said
 
 
 def test_runs_over_other_data_are_not_answered(runs: list[Run], sample: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Plots as pictures: nothing is cut off, nothing is covered, and every curve can be told."""
+"""Plots as pictures: nothing is cut off, nothing is covered, and every curve can be recognised."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_wrapping_loses_no_sign_and_keeps_to_the_width(text: str, width: float) 
     assert all(len(line) <= 1 or measure(line, LEGEND_SIZE) <= width for line in lines)
 
 
-def test_curves_are_told_by_colour_and_marker_and_dashes_tell_early_stops() -> None:
+def test_curves_differ_by_colour_and_marker_and_dashes_show_early_stops() -> None:
     (panel,) = iou_k(make_runs([f"m{k}" for k in range(MOST_CURVES)]), 20).axes
     styles = [(line.get_color(), line.get_marker()) for line in panel.lines]
     assert len({colour for colour, _ in styles}) == len({mark for _, mark in styles}) == MOST_CURVES

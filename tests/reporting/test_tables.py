@@ -104,7 +104,7 @@ def test_every_metric_has_its_columns_and_its_row_in_the_checklist(nearest: Run)
     assert {"NoC@95 [95 % interval]", "NoF@95, never reached"} <= set(items)
 
 
-def test_the_view_of_everything_leaves_out_what_no_run_tells(nearest: Run, short: Run) -> None:
+def test_the_view_of_everything_leaves_out_what_no_run_has(nearest: Run, short: Run) -> None:
     blank = {"IoU@1", "IoU@20", "NoC@95", "NoF@95", "NoF@95 (RITM)"}
     assert not blank & set(tables.make_table(tables.make_frame([short]), "all").heads)
     mixed = tables.make_table(tables.make_frame([short, nearest]), "all")

@@ -39,8 +39,8 @@ def run_in_child(words: list[str], out: Path, fault: Fault) -> dict[str, Any]:
         with open(reading, "rb") as file:
             said = file.read()
         _, status = os.waitpid(child, 0)
-        told = json.loads(said) if said else {}
-        return {"status": os.waitstatus_to_exitcode(status), **told}
+        outcome = json.loads(said) if said else {}
+        return {"status": os.waitstatus_to_exitcode(status), **outcome}
     os.close(reading)
     layer = Layer(out, fault)
     install(layer)
@@ -52,8 +52,8 @@ def run_in_child(words: list[str], out: Path, fault: Fault) -> dict[str, Any]:
         code = int(error.code or 0)
     except BaseException as error:
         errors.write(f"Traceback: {error!r}")
-    told = {"errors": errors.getvalue(), "operations": layer.names}
-    os.write(writing, json.dumps(told).encode())
+    outcome = {"errors": errors.getvalue(), "operations": layer.names}
+    os.write(writing, json.dumps(outcome).encode())
     os._exit(code)
 
 
@@ -85,13 +85,13 @@ def interrupt_everywhere(folder: Path, kind: str, data: Path, every: int) -> Non
         recorded = count_recorded(out)
         again = run_in_child(words, out, Fault(-1))
         (sealed,) = out.rglob("*.jsonl.gz")
-        told = {
+        outcome = {
             "kind": kind, "at": at, "operation": (first.get("operations") or {at: ""})[at],
             "status": first["status"], "errors": first.get("errors", ""), "recorded": recorded,
             "again": again["status"], "errors_again": again["errors"],
             "bytes": sealed.read_bytes().hex(), "files": list_files(out),
         }  # fmt: skip
-        print(json.dumps(told), flush=True)
+        print(json.dumps(outcome), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,26 @@ import pytest
 # networks whose passes take seconds on a CPU
 HEAVY = (
     "adaptation-",
-    "fbrs-",
+    "fbrs-hrnet",
+    "fbrs-r",
     "fcanet-r",
     "focalclick-hrnet32",
     "focuscut-r",
     "sam",
     "simpleclick-",
+)
+# the same code as a smaller one, or as smaller ones together, at seconds of time
+LARGER = (
+    "baseline-r50-fdm",  # on the mini trunk; DeepLabV3+ in baseline-r50 and -csfp
+    "baseline-r50-fdm2",
+    "cdnet-r50",
+    "csfpn-r101",
+    "csfpn-r50",  # on other trunks; on this one baseline-r50-csfp
+    "ritm-hrnet18",
+    "ritm-hrnet18-baseline",
+    "ritm-hrnet32",
+    "ritm-r101",
+    "ritm-r50",
 )
 # the same code as a smaller one, at gigabytes of memory and minutes of time
 HUGE = (
@@ -34,10 +48,10 @@ DEEPER = (
 
 
 def mark_heavy(names: Iterable[str]) -> list[Any]:
-    """Return the names as parameters of a test; heavy networks are marked slow, some also huge."""
+    """Return the names as parameters of a test; large networks are marked slow, some also huge."""
     return [pytest.param(name, marks=_choose_marks(name)) for name in names]
 
 
 def _choose_marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    slow = (pytest.mark.slow,) if name.startswith(HEAVY) else ()
+    slow = (pytest.mark.slow,) if name.startswith(HEAVY) or name in LARGER else ()
     return (*slow, pytest.mark.huge) if name in (*HUGE, *DEEPER) else slow

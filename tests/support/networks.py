@@ -71,10 +71,10 @@ def build_open_predictor(model: LoadedModel) -> Any:
 
 def masks(model: LoadedModel, sample: Sample, clicks: int = 3) -> list[Any]:
     predictor = build_predictor(model)
-    state, told, found = predictor.start(predictor.begin(sample.image), None), (), []
+    state, clicked, found = predictor.start(predictor.begin(sample.image), None), (), []
     for k in range(clicks):
-        told = (*told, Click(k * sample.image.shape[0] // clicks, 2 * k, k % 2 == 0))
-        mask, state = predictor.predict([Turn(state, told)])[0]
+        clicked = (*clicked, Click(k * sample.image.shape[0] // clicks, 2 * k, k % 2 == 0))
+        mask, state = predictor.predict([Turn(state, clicked)])[0]
         found.append(mask)
     return found
 

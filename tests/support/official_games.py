@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from isbench.nn.clickmaps import draw_disks
 from isbench.types import Click, Image
 from tests.support.synthetic import fill_state
 
@@ -102,3 +104,23 @@ def build_synthetic(make: Callable[[], T]) -> T:
     network.load_state_dict(known, assign=True)
     network.eval().requires_grad_(False)
     return network
+
+
+def probe(inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
+    """Answer without weights: likeness to the clicked colour, nearness to clicks, last answer."""
+    image, previous = inputs[:, :3], inputs[:, 3:]
+    size = inputs.shape[-2], inputs.shape[-1]
+    distance = []
+    for one in clicks:
+        rows = torch.arange(size[0])[:, None] - one[:, 0, None, None]
+        cols = torch.arange(size[1])[None, :] - one[:, 1, None, None]
+        squared = rows**2 + cols**2
+        squared[one[:, :2].amax(dim=1) < 0] = 1e12
+        distance.append(torch.stack([half.amin(dim=0) for half in squared.chunk(2)]))
+    near = torch.stack(distance)
+    disk = draw_disks(clicks, size, 5)[:, :1]
+    mean = (image * disk).sum((2, 3), keepdim=True) / disk.sum((2, 3), keepdim=True).clamp(min=1)
+    alike = torch.exp(-10 * ((image - mean) ** 2).mean(dim=1, keepdim=True))
+    wanted = 10 * alike * torch.exp(-near[:, :1] / (2 * 60**2))
+    unwanted = 8 * torch.exp(-near[:, 1:] / (2 * 25**2))
+    return (wanted - unwanted - 3 + 1.5 * (previous - 0.5),)

@@ -27,8 +27,10 @@ from tests.support.networks import SMALL, eager
 from tests.support.synthetic import fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "probes.json"
-# synthetic weights blow its rounding up, and a box that follows it would follow the processor
-STEADY = {
+CHOSEN = {
+    # diffusion takes the fourth power of it
+    **{f"cdnet-{trunk}": {"size": "96"} for trunk in ("r34", "r50")},
+    # synthetic weights blow its rounding up, and a box that follows it would follow the processor
     "csfpn-hrnet18": {"zoom": "off"},
     # each evaluation of a search blows rounding up
     **{f"fbrs-{trunk}": {"maxfun": "1"} for trunk in ("r34", "r50", "r101", "hrnet18", "hrnet32")},
@@ -49,7 +51,7 @@ def load_synthetic(name: str, folder: Path, threshold: float | None = None) -> L
     if card.networks is None:
         return load_model(card)
     options: dict[str, Scalar] = {key: value for key, value in SMALL.items() if key in card.options}
-    options |= STEADY.get(name, {})
+    options |= CHOSEN.get(name, {})
     if threshold is not None:
         options["threshold"] = threshold
     networks = card.networks(**parse_options(card, options)).values()

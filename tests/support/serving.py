@@ -23,7 +23,7 @@ class Page:
     statuses: Iterator[int] = field(default_factory=lambda: repeat(200))  # 200: no error
     overstated: int = 0  # added to the true Content-Length
     length: bool = True  # False: no Content-Length at all
-    total: bool = True  # False: a refused range is not told how long the file is
+    total: bool = True  # False: a refused range does not say how long the file is
     most: int | None = None  # bytes that one range brings at most
     shift: int = 0  # bytes before those asked for that a range begins at
     headers: dict[str, str] = field(default_factory=dict)

@@ -8,12 +8,20 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from isbench.types import Click
+
 # (row, col, order) and no remainders: two positive clicks, a negative one and an unused place
 POINTS = pad(torch.tensor([[[20.0, 30, 0], [50, 10, 2], [40, 70, 1], [-1, -1, -1]]]), (0, 2))
+
+
+# clicks in an image of 20x30 pixels, and places in and around it, for properties
+CLICK = st.builds(Click, st.integers(0, 19), st.integers(0, 29), st.booleans())
+PLACE = st.tuples(st.floats(-8, 28, width=32), st.floats(-8, 38, width=32), st.booleans())
 
 
 def fill_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

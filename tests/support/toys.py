@@ -53,7 +53,7 @@ class Disks:
 
 
 class Broken:
-    """Answers with whatever it was told to."""
+    """Answers as a given function does."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer

@@ -85,7 +85,7 @@ def test_first_clicks_fill_each_half_from_its_start(seed: int, sampling: ClickSa
 
 
 @given(seeds)
-def test_the_same_lots_give_the_same_clicks(seed: int) -> None:
+def test_the_same_seed_gives_the_same_clicks(seed: int) -> None:
     masks = make_masks(seed)
     one, other = (draw_first_clicks(masks, SAMPLING, generator(seed)) for _ in range(2))
     assert np.array_equal(one, other)

@@ -139,7 +139,7 @@ def test_objects_to_play_are_one_an_image_and_the_same_for_everyone(corpus: Corp
     assert pick_objects(corpus, 0).keys == ()
 
 
-def test_objects_that_cannot_be_played_are_passed_over_and_told(corpus: Corpus) -> None:
+def test_objects_that_cannot_be_played_are_left_out_and_reported(corpus: Corpus) -> None:
     chosen = pick_objects(corpus, 100)
     assert len(chosen.keys) == 59
     (note,) = chosen.notes
@@ -163,7 +163,7 @@ def test_what_is_no_pack_is_refused(tmp_path: Path, files: dict[str, str], messa
         pack.read(tmp_path)
 
 
-def test_faults_of_files_are_told(tmp_path: Path) -> None:
+def test_faults_of_files_are_reported(tmp_path: Path) -> None:
     root = write_pack(tmp_path / "toy", images=3)
     index = (root / "index.csv").read_text()
     index = index.replace("gt/001__00", "gt/missing").replace("img/000", "gt/000__00")

@@ -123,7 +123,7 @@ def test_a_view_around_an_object_shows_all_of_it(seed: int) -> None:
 
 
 @given(shapes, turns, st.floats(0.2, 2.5))
-def test_leaving_is_told_when_something_outside_is_shown(
+def test_a_view_that_stays_in_the_image_shows_nothing_outside(
     shape: tuple[int, int], turn: Turn, scale: float
 ) -> None:
     seen = augmentation.make_view((shape[0] / 2, shape[1] / 3), scale, turn, SIZE)

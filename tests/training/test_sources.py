@@ -99,7 +99,7 @@ def test_annotations_that_cannot_be_used_are_refused(coco: list[Path], tmp_path:
         instances.read(tmp_path / "nowhere", [coco[1]])
 
 
-def test_a_broken_outline_is_told_when_its_image_is_loaded(coco: list[Path]) -> None:
+def test_a_broken_outline_is_an_error_when_its_image_is_loaded(coco: list[Path]) -> None:
     size = {"height": HEIGHT, "width": WIDTH}
     bad = {"size": [HEIGHT, WIDTH], "counts": [1, 2]}
     images = [{"id": 0, "file_name": f"{0:012}.png", **size}]

@@ -92,7 +92,7 @@ def test_validation_leaves_the_training_as_it_was(toy_pack: str, tmp_path: Path)
         assert [one.name for one in tmp_path.iterdir()] in ([], ["board"])
 
 
-def test_a_card_that_cannot_be_played_is_told_before_the_first_step(
+def test_a_card_that_cannot_be_played_is_an_error_before_the_first_step(
     toy_pack: str, tmp_path: Path
 ) -> None:
     model = replace(card, options={**card.options, "threshold": 2.0})

@@ -29,12 +29,12 @@ def test_weights_that_ship_are_the_mean_in_half_the_bytes_with_a_card(whole: Pat
     mean = torch.load(whole / "training.pt", weights_only=True)["mean"]
     for key, value in net.state_dict().items():
         assert torch.allclose(value, mean[key], rtol=1e-3, atol=1e-4)
-    told = read_card(whole / WEIGHTS)
-    assert told["model"] == "tiny"
-    assert told["recipe"] == RECIPE.text()
-    assert told["steps"] == "9 of 9"
-    assert "held-out images left out" in told["data"]
-    assert '"whole": "' in told["sources"]
+    stored = read_card(whole / WEIGHTS)
+    assert stored["model"] == "tiny"
+    assert stored["recipe"] == RECIPE.text()
+    assert stored["steps"] == "9 of 9"
+    assert "held-out images left out" in stored["data"]
+    assert '"whole": "' in stored["sources"]
 
 
 def test_the_same_weights_and_card_are_the_same_bytes(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def band(slope: tuple[int, int], half_width: float) -> Mask:
 
 @pytest.mark.parametrize("missing_slope", [(0, 1), (1, 5), (1, 2), (1, 1)])
 @pytest.mark.parametrize("false_slope", [(0, 1), (1, 5), (1, 2), (1, 1)])
-def test_centre_tells_the_deeper_of_two_bands_in_any_directions(
+def test_centre_finds_the_deeper_of_two_bands_in_any_directions(
     missing_slope: tuple[int, int], false_slope: tuple[int, int]
 ) -> None:
     # a path of steps on the grid is longest for the line it stands for at 1:5, shortest at 1:2
