@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from csfpn.network import PropagationConfig
-from csfpn.predictor import SWITCHES, CsfpnConfig, build_predictor, make_networks
+from csfpn.predictor import GLOBAL_CLICKS, SWITCHES, CsfpnConfig, build_predictor, make_networks
 from isbench.nn.backbones.hrnet import W18, HRNet
 from isbench.nn.backbones.lite import SIDES as LITE_SIDES
 from isbench.nn.backbones.lite import LiteTrunk
@@ -30,7 +30,7 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
     return ModelCard(
         name,
         partial(build_predictor, config),
-        {**OPTIONS, **CASCADE, **SWITCHES, **more.pop("options", {})},
+        {**OPTIONS, **CASCADE, **SWITCHES, **GLOBAL_CLICKS, **more.pop("options", {})},
         partial(make_networks, config),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
@@ -38,7 +38,7 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
         licence="MIT",
         version="2",  # "1" drew disks from single-precision coordinates
         libraries={"torch": version("torch").partition("+")[0]},
-        added_options=CASCADE,
+        added_options={**CASCADE, **GLOBAL_CLICKS},
         **more,
     )
 

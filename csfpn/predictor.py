@@ -5,6 +5,9 @@ The paper: one network segments the whole image, then the object's box in the re
 each pass, a larger box for smaller objects, and if the first pass finds no object, the second pass
 sees the whole image and its result is pasted into the last crop. In both the second pass receives
 the probabilities of the first as its previous mask.
+
+Both take two passes at every click. With `global_clicks` only the first clicks do; from then on the
+crop follows the last answer as in RITM's zoom-in, whose previous mask is as fine as the answer.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any
 from torch import nn
 
 from csfpn.network import Csfpn, PropagationConfig
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, check_option
 from isbench.nn.inference.passes import HostRequest, Passes
 from isbench.nn.inference.predictor import (
     CropPredictor,
@@ -37,6 +40,8 @@ from isbench.types import Click, Runtime
 PAPER = Zoom(after=0, least=0, keep_iou=1.0)
 RELEASED = Zoom(after=0, least=0, keep_iou=1.0, dynamic=True)
 SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}  # of the paper's Table 3
+# first clicks with a pass over the whole image; 0: all clicks, as in the paper
+GLOBAL_CLICKS = {"global_clicks": 0}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,13 @@ def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) ->
         raise IsbenchError(
             "released=on uses the released pair of networks and needs sgm, hsgm and g2l on"
         )
+    count = int(options["global_clicks"])
+    check_option("global_clicks", count, count >= 0, "0 or more")
+    if released and count:
+        raise IsbenchError(
+            "released=on passes over the whole image at every click; wanted global_clicks=0",
+            setting="options",
+        )
     networks = build_networks(partial(make_networks, config, **options), runtime)
     if released:
         pair = networks["global"], networks["local"]
@@ -81,11 +93,32 @@ def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) ->
     network = networks["network"]
     if options["g2l"]:
         answer = partial(answer_global_to_local, (network, network), False)
+        if count:
+            guided = make_config(options, Zoom(), runtime, config.previous_mask)
+            answer = partial(answer_first_globally, answer, network, count, guided)
         return CropPredictor(make_config(options, PAPER, runtime, config.previous_mask), answer)
     return CropPredictor(
         make_config(options, Zoom(), runtime, config.previous_mask),
         partial(answer_mask_guided, network),
     )
+
+
+def answer_first_globally(
+    answer_global: Callable[[InferenceConfig, State, tuple[Click, ...]], Passes],
+    network: Computed,
+    count: int,
+    guided: InferenceConfig,
+    config: InferenceConfig,
+    state: State,
+    clicks: tuple[Click, ...],
+) -> Passes:
+    """Answer the first `count` clicks with two passes, and further ones by zooming in.
+
+    While no object has been found, further clicks take two passes too.
+    """
+    if len(clicks) <= count or not state.certain.any():
+        return (yield from answer_global(config, state, clicks))
+    return (yield from answer_mask_guided(network, guided, state, clicks))
 
 
 def answer_global_to_local(

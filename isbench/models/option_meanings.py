@@ -18,6 +18,7 @@ _MEANINGS: Mapping[str, str] = {
     "flip": "average the logits with those of the flipped image",
     "forget": "pseudo clicks are dropped at the next click of the user",
     "g2l": "two passes: over the whole image, then over the box that the first one finds",
+    "global_clicks": "with g2l, first clicks with two passes; later ones zoom in (0: all clicks)",
     "gamma": "weight of the distance from the weights before the adaptation",
     "hq_only": "take HQ-SAM's mask alone instead of adding it to SAM's",
     "hsgm": "propagation between high-level and low-level features",

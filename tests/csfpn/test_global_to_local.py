@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from csfpn.predictor import PAPER, RELEASED, answer_global_to_local
+from csfpn.predictor import (
+    PAPER,
+    RELEASED,
+    answer_first_globally,
+    answer_global_to_local,
+)
 from isbench.errors import IsbenchError
 from isbench.models.predictor import build_predictor
 from isbench.nn.inference.predictor import CropPredictor, InferenceConfig
@@ -41,6 +46,11 @@ def test_the_switches_choose_how_to_zoom() -> None:
     assert way(load_small("csfpn-mini")) == (answer_global_to_local, PAPER)
     assert way(load_small("csfpn-hrnet18", released="on")) == (answer_global_to_local, RELEASED)
     assert way(load_small("csfpn-mini", g2l="off")) == way(load_small("ritm-mini"))
+
+
+def test_the_released_pair_passes_over_the_whole_image_at_every_click() -> None:
+    with pytest.raises(IsbenchError, match="wanted global_clicks=0"):
+        build_predictor(load_small("csfpn-hrnet18", released="on", global_clicks=1))
 
 
 class Pass(NamedTuple):
@@ -90,6 +100,30 @@ ON_OBJECT = (Click(25, 40, True),)
 
 def crops(zoom: Zoom) -> InferenceConfig:
     return InferenceConfig(replace(zoom, target=48), flip=False)
+
+
+def with_global_clicks(predictor: CropPredictor, count: int) -> CropPredictor:
+    guided = Stub("guided", like_bright(4.0)), count, crops(Zoom(least=0))
+    return replace(predictor, answer=partial(answer_first_globally, predictor.answer, *guided))
+
+
+def play_clicks(predictor: CropPredictor, state: Any, count: int) -> list[str]:
+    """Return which networks answered some clicks on the object, in order."""
+    for number in range(count):
+        state = predictor.predict([Turn(state, ON_OBJECT * (number + 1))])[0].state
+    return [one.network for one in seen]
+
+
+def test_only_the_first_clicks_pass_over_the_whole_image_if_so_wanted() -> None:
+    predictor, state = g2l(like_bright(8.0), crops(PAPER))
+    answered = play_clicks(with_global_clicks(predictor, 2), state, 4)
+    assert answered == ["whole", "crop", "whole", "crop", "guided", "guided"]
+    assert seen[4].size == (25, 48)  # the object and 1.4 times its box, as it was last answered
+
+
+def test_while_no_object_is_found_all_clicks_pass_over_the_whole_image() -> None:
+    predictor, state = g2l(nothing, crops(PAPER))
+    assert play_clicks(with_global_clicks(predictor, 1), state, 3) == ["whole"] * 3
 
 
 def test_global_to_local_looks_at_the_whole_and_then_at_the_enlarged_box() -> None:
