@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.cdnet import make_networks
+from baselines.cdnet import CDNet, Refinement, make_networks
 from isbench.errors import IsbenchError, Unfit
 from isbench.models.loading import load_model
+from isbench.nn.backbones.deeplab import DeepLab
+from isbench.nn.backbones.resnet import BasicBlock, ResNet
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.network import example_image, example_points, make_examples
 from isbench.nn.runtime import backends, openvino
@@ -103,9 +105,21 @@ def test_signals_are_handled_after_compiled_networks_are_freed() -> None:
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
+def make_small_cdnet() -> dict[str, nn.Module]:
+    """Return CDNet's networks on a backbone with a few layers."""
+    network = CDNet(DeepLab(ResNet(BasicBlock, (1, 1, 1, 1)), 16))
+    return {"network": network, "refinement": Refinement(network.PDM)}
+
+
 @needs_openvino
-def test_every_network_of_a_card_is_compiled_for_any_size_and_batch() -> None:
-    make = partial(make_networks, 34)
+@pytest.mark.parametrize(
+    "make",
+    [make_small_cdnet, pytest.param(partial(make_networks, 34), marks=pytest.mark.slow)],
+    ids=["small", "r34"],
+)
+def test_every_network_of_a_card_is_compiled_for_any_size_and_batch(
+    make: Callable[[], dict[str, nn.Module]],
+) -> None:
     plain = build_networks(make, Runtime())
     fast = build_networks(make, Runtime(backend="openvino"))
     assert list(plain) == list(fast) == ["network", "refinement"]
@@ -124,7 +138,8 @@ def test_every_network_of_a_card_is_compiled_for_any_size_and_batch() -> None:
 @needs_openvino
 @pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
-    check_predictor(load_model(name, backend="openvino"))
+    small = {"zoom_target": 64, "overview": 64}
+    check_predictor(load_model(name, small, backend="openvino"))
 
 
 @needs_openvino

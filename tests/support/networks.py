@@ -32,8 +32,9 @@ def eager(
 
 
 def load_small(name: str, **options: Scalar) -> LoadedModel:
-    """Return a model with random weights and small crops."""
-    return eager(name, **{**SMALL, **options})
+    """Return a model with random weights and small inputs."""
+    overview = {"overview": 48} if load_card(name).options.get("overview") else {}
+    return eager(name, **{**SMALL, **overview, **options})
 
 
 def network(name: str, **options: Scalar) -> torch.nn.Module:
