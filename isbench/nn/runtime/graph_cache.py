@@ -31,12 +31,12 @@ def read_graph(key: str) -> bytes | None:
     """Return what was written under a key, None if it is missing or damaged."""
     path = _find_path(key)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            digest, content = file.read(_DIGEST), file.read()
         path.touch()  # used just now
     except OSError:
         return None
-    content = memoryview(data)[_DIGEST:]
-    return bytes(content) if sha256(content).digest() == data[:_DIGEST] else None
+    return content if sha256(content).digest() == digest else None
 
 
 def write_graph(key: str, content: bytes) -> None:

@@ -114,6 +114,8 @@ def _import(content: bytes, settings: Mapping[str, Any]) -> Any:
 def _compile(network: nn.Module, settings: Mapping[str, Any]) -> bytes:
     """Return the traced, compiled and exported network."""
     content = io.BytesIO()
+    simplify = getattr(network, "for_inference", None)
+    network = simplify() if callable(simplify) else network
     _make_core().compile_model(_trace(network), "CPU", settings).export_model(content)
     return content.getvalue()
 
