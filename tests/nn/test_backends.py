@@ -186,10 +186,27 @@ class Fickle(nn.Module):
         return (example_image(size),)
 
 
+class Unknown(nn.Module):
+    """Has an operation that OpenVINO does not know."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (torch.special.bessel_j0(image[:, :1]),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return (example_image(size),)
+
+
 @needs_openvino
-def test_a_network_that_cannot_be_traced_is_refused() -> None:
-    with pytest.raises(Unfit, match=r"backend openvino gives outputs .* off; wanted 1e-04"):
-        accelerate(Lawless(), Runtime(backend="openvino"))
+def test_a_network_that_cannot_be_converted_is_refused() -> None:
+    with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* the eager backend"):
+        accelerate(Unknown(), Runtime(backend="openvino"))
+
+
+@needs_openvino
+def test_a_network_that_answers_differently_each_time_is_refused_every_time() -> None:
+    for _ in range(2):
+        with pytest.raises(Unfit, match=r"backend openvino gives outputs .* off; wanted 1e-04"):
+            accelerate(Lawless(), Runtime(backend="openvino"))
 
 
 @needs_openvino
