@@ -58,9 +58,7 @@ class CompiledNetwork:
         self._key, self._content = _key(network, settings), b""
         compiled = _import(read_graph(self._key) or b"", settings)
         if compiled is None:
-            self._content = _compile(network, settings)
-            # read back, so that the network is the same in every process
-            compiled = _import(self._content, settings)
+            compiled, self._content = _compile(network, settings)
         self._request = compiled.create_infer_request()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -111,13 +109,16 @@ def _import(content: bytes, settings: Mapping[str, Any]) -> Any:
         return None
 
 
-def _compile(network: nn.Module, settings: Mapping[str, Any]) -> bytes:
-    """Return the traced, compiled and exported network."""
-    content = io.BytesIO()
+def _compile(network: nn.Module, settings: Mapping[str, Any]) -> tuple[Any, bytes]:
+    """Return the traced and compiled network, and what of it is kept, nothing if it cannot be."""
     simplify = getattr(network, "for_inference", None)
-    network = simplify() if callable(simplify) else network
-    _make_core().compile_model(_trace(network), "CPU", settings).export_model(content)
-    return content.getvalue()
+    graph = _trace(simplify() if callable(simplify) else network)
+    compiled, exported = _make_core().compile_model(graph, "CPU", settings), io.BytesIO()
+    compiled.export_model(exported)
+    content = exported.getvalue()
+    # read back, so that the network is the same in every process
+    imported = _import(content, settings)
+    return (compiled, b"") if imported is None else (imported, content)
 
 
 def _trace(network: nn.Module) -> Any:
@@ -126,9 +127,15 @@ def _trace(network: nn.Module) -> Any:
     Calls the front end directly: `openvino.convert_model` would send usage statistics.
     """
     import openvino
-    from openvino.frontend import FrontEndManager
+    from openvino import frontend
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    failures = (
+        frontend.GeneralFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
     examples, others = (make_examples(network, *sizes) for sizes in (_TRACED, _OTHER))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about branches on sizes; see _TRACED
@@ -140,9 +147,9 @@ def _trace(network: nn.Module) -> Any:
                 lambda *inputs: network(*inputs), example, strict=False, check_trace=False
             )
             decoder = TorchScriptPythonDecoder(traced, example_input=example)
-            front_end = FrontEndManager().load_by_framework("pytorch")
+            front_end = frontend.FrontEndManager().load_by_framework("pytorch")
             graph = front_end.convert(front_end.load(decoder))
-        except RuntimeError as error:  # from torch's tracer or the front end's converter
+        except (RuntimeError, *failures) as error:  # of torch's tracer, of the front end
             raise Unfit(
                 f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
                 "the eager backend",
