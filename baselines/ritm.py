@@ -24,10 +24,10 @@ from isbench.nn.stem import conv1s, normalize
 from isbench.nn.trunk import (
     CHECKPOINT_CONFIG,
     Trunk,
-    aux_logits,
-    compute_logits,
     guidance_maps,
     make_head,
+    segment,
+    with_branch_head,
 )
 from isbench.types import Runtime
 
@@ -47,9 +47,8 @@ class Ritm(nn.Module):
         """Return the main and auxiliary logits at the inputs' size."""
         trunk = self.feature_extractor
         extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
-        features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra))
-        size = inputs.shape[-2], inputs.shape[-1]
-        return compute_logits(trunk, self.head, features, aux_logits(trunk, features), size)
+        low = trunk.stem(normalize(inputs[:, :3]), extra)
+        return segment(trunk, self.head, low, (inputs.shape[-2], inputs.shape[-1]))
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
         """Return the logits (B, 1, H, W)."""
@@ -58,6 +57,10 @@ class Ritm(nn.Module):
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
         """Return an image and clicks; see `isbench.nn.network.Network`."""
         return example_image(size, 4 if self.previous_mask else 3), example_points(size, points)
+
+    def for_inference(self) -> nn.Module:
+        """Return this network in fewer operations; see `isbench.nn.network.Network`."""
+        return with_branch_head(self)
 
 
 def make_networks(trunk: Callable[[], Trunk], **options: Any) -> dict[str, nn.Module]:

@@ -123,7 +123,7 @@ class File:
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a network is computed, and with which weights; all of it is in the Spec."""
+    """How a network is computed, and with which weights; all but `fallback` is in the Spec."""
 
     weights: tuple[Path, ...] = ()  # empty: randomly initialised from a fixed seed
     digest: str = "random"  # sha256 of the weights; those of several files are joined by "+"
@@ -132,6 +132,8 @@ class Runtime:
     threads: int = 1  # per process
     backend: str = "eager"
     gradients: bool = False  # passes run with autograd, as the card asks
+    # the backend to take if `backend` does not give PyTorch's outputs; "": none, that is an error
+    fallback: str = ""
 
     @property
     def backend_and_device(self) -> str:

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from baselines.focalclick.training import crop_views, draw_focus, focus_loss, map_points
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.ocr import context
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.network import example_image, example_points
 from isbench.nn.roi_align import Region, roi_align
 from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
-from isbench.nn.trunk import RADIUS, make_head
+from isbench.nn.trunk import RADIUS, make_head, with_branch_head
 
 _WIDTH = 32  # channels of the refiner
 # not the radius of the disks, which follows from the version
@@ -121,6 +120,10 @@ class Segmentor(nn.Module):
         """Return an image and clicks; see `isbench.nn.network.Network`."""
         return example_image(size), example_points(size, points)
 
+    def for_inference(self) -> nn.Module:
+        """Return this network in fewer operations; see `isbench.nn.network.Network`."""
+        return with_branch_head(self)
+
     def extra_repr(self) -> str:
         """Return the version, which no tensor shows; a backend's cache tells networks by it."""
         return str(self.version)
@@ -132,14 +135,12 @@ class Segmentor(nn.Module):
         disks = draw_disks(clicks, size, self.version.radius)
         maps = resize_bilinear(torch.cat([inputs[:, 3:], disks], dim=1), seen)
         image = resize_bilinear(normalize(inputs[:, :3]), seen)
-        x = trunk.body(trunk.stem(image, self.maps_transform(maps)))
+        low = trunk.stem(image, self.maps_transform(maps))
         if isinstance(trunk, HRNet):
-            aux = trunk.aux_head(x)
-            x = trunk.conv3x3_ocr(x)
-            x = trunk.ocr_distri_head(x, context(x, aux))
-            main, aux = resize_bilinear(trunk.cls_head(x), size), resize_bilinear(aux, size)
-            return FocalClickLogits(main, aux, x)
+            main, aux, x = trunk.segment(low)
+            return FocalClickLogits(resize_bilinear(main, size), resize_bilinear(aux, size), x)
         assert self.head is not None
+        x = trunk.body(low)
         return FocalClickLogits(resize_bilinear(self.head(x), size), None, x)
 
     def _refine(

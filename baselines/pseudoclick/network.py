@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.ocr import context
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.network import example_image, example_points
 from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
-from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, Trunk, make_head
+from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, Trunk, make_head, with_branch_head
 
 THRESHOLD = 0.49  # probability above which a pixel is in the mask, or in an error of it
 _WIDTH = 64  # channels of the error head
@@ -91,21 +90,23 @@ class PseudoClick(nn.Module):
         """Return an image and both sets of clicks; see `isbench.nn.network.Network`."""
         return example_image(size), example_points(size, points), example_points(size, points)
 
+    def for_inference(self) -> nn.Module:
+        """Return this network in fewer operations; see `isbench.nn.network.Network`."""
+        return with_branch_head(self)
+
     def forward_with_aux(
         self, inputs: Tensor, clicks: Tensor, pseudo_clicks: Tensor | None = None
     ) -> PseudoClickLogits:
         """Return all logits at the inputs' size; training has no pseudo clicks."""
         trunk, size = self.feature_extractor, (inputs.shape[-2], inputs.shape[-1])
         extra = self.maps_transform(self._guide(inputs, clicks, pseudo_clicks))
-        features = trunk.body(trunk.stem(normalize(inputs[:, :3]), extra))  # (B, C, H/4, W/4)
-        aux = None
+        low, aux = trunk.stem(normalize(inputs[:, :3]), extra), None
         if isinstance(trunk, HRNet):
-            aux = trunk.aux_head(features)
-            x = trunk.conv3x3_ocr(features)
-            features = trunk.ocr_distri_head(x, context(x, aux))  # (B, 2 * ocr, H/4, W/4)
-            main, aux = trunk.cls_head(features), resize_bilinear(aux, size)
+            main, aux, features = trunk.segment(low)  # (B, 2 * ocr, H/4, W/4)
+            aux = resize_bilinear(aux, size)
         else:
             assert self.head is not None
+            features = trunk.body(low)  # (B, C, H/4, W/4)
             main = self.head(features)
         errors = self.error_head(features)
         return PseudoClickLogits(resize_bilinear(main, size), aux, resize_bilinear(errors, size))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isbench.cli.networks import NetworkOptions, load_models, network_options
+from isbench.cli.networks import NetworkOptions, load_models, network_options, print_note
 from isbench.cli.options import complete_models
 from isbench.cli.paths import PATH
 from isbench.cli.usage import refuse_lists
@@ -84,7 +84,7 @@ def demo(
     for path in images or list_sample_images():
         store.add_file(path)
     with bind_port(port) as listener, opencv_threads(), ThreadPoolExecutor(1) as builder:
-        state = DemoState(build_models(loaded, builder), store)
+        state = DemoState(build_models(loaded, builder, print_note), store)
         token = secrets.token_urlsafe(24)
         server = make_server(make_application(state, token, read_template("demo")))
         built = [model.session for model in state.models.values()]

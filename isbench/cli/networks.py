@@ -97,13 +97,14 @@ def load_with_progress(
 ) -> LoadedModel:
     """Load a model and show the progress of downloads, notes, and what its licence forbids."""
     with track_downloads() as progress:
-        model = load_model(card, values, **options._asdict(), progress=progress, note=_print_note)
+        model = load_model(card, values, **options._asdict(), progress=progress)
     if restriction := describe_restriction(card):
-        _print_note(f"note: {restriction}")
+        print_note(f"note: {restriction}")
     return model
 
 
-def _print_note(text: str) -> None:
+def print_note(text: str) -> None:
+    """Print a message of a model on standard error."""
     print_line(f"isbench: {text}")
 
 

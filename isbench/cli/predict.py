@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from isbench.cli.networks import NetworkOptions, load_models, network_options
+from isbench.cli.networks import NetworkOptions, load_models, network_options, print_note
 from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT, PATH
 from isbench.datasets.image_io import read_image
@@ -79,7 +79,7 @@ def predict(
     check_clicks(clicks, pixels)  # before the weights are downloaded
     options = NetworkOptions(weights, device, precision, threads, backend)
     (load,) = load_models([model], settings, options)
-    mask = segment(load(), pixels, clicks)
+    mask = segment(load(), pixels, clicks, note=print_note)
     write_atomically(target, encode_mask(mask, target))
     count, (rows, cols) = int(np.count_nonzero(mask)), pixels.shape[:2]
     click.echo(

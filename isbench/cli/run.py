@@ -35,6 +35,7 @@ from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.evaluation.rules import rules
 from isbench.metrics import Metric, list_metrics
+from isbench.models.predictor import build_model
 from isbench.protocol import has_full_games
 from isbench.reporting import tables, text_table
 from isbench.storage.store import Run
@@ -182,9 +183,10 @@ def run(
         load_models(models, settings, options),
         [partial(load_dataset, name, data, limit) for name in dict.fromkeys(names)],
     )
-    if len(loaded) * len(datasets) > 1:
+    if len(loaded) > 1:
         for model in loaded:  # the last model fails before the first one runs
-            job.check_model(model, cache is not None)
+            if model.runtime is not None or cache is not None:
+                job.check_model(build_model(model, _ignore), cache is not None)
     execute = _choose_executor(executor, address)
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
@@ -211,6 +213,10 @@ def run(
     for one in runs:
         click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
     click.echo("merge the parts with `isbench merge` when all are done")
+
+
+def _ignore(note: str) -> None:
+    """Do nothing with a note, which the run of the model gives again."""
 
 
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> None:

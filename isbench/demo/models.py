@@ -6,7 +6,8 @@ first time. Not here: the encodings of images (`games`), and the names on the pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import NamedTuple
 
@@ -24,15 +25,19 @@ class DemoModel(NamedTuple):
     compiles: bool = False  # prepares its passes anew for every shape of an image
 
 
-def build_models(models: Sequence[LoadedModel], executor: Executor) -> dict[str, DemoModel]:
+def build_models(
+    models: Sequence[LoadedModel], executor: Executor, note: Callable[[str], None] = warnings.warn
+) -> dict[str, DemoModel]:
     """Start to build models in the background; returns them by name, in order.
+
+    `note` is called with messages about backends.
 
     A session raises IsbenchError for a model that cannot be built, and PredictorError for one
     whose first answer breaks the contract.
     """
     return {
         model.name: DemoModel(
-            executor.submit(_build, model),
+            executor.submit(_build, model, note),
             model.card.adaptive,
             model.runtime is not None and model.runtime.backend != "eager",
         )
@@ -40,8 +45,8 @@ def build_models(models: Sequence[LoadedModel], executor: Executor) -> dict[str,
     }
 
 
-def _build(model: LoadedModel) -> PredictorSession:
-    session = PredictorSession(build_predictor(model))
+def _build(model: LoadedModel, note: Callable[[str], None]) -> PredictorSession:
+    session = PredictorSession(build_predictor(model, note))
     if model.runtime is not None and not model.card.adaptive:
         try_model(model.name, session)
     return session

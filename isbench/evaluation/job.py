@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from isbench.evaluation import engine
 from isbench.evaluation.encoding_cache import cache_encodings, check_packing, take_notes
 from isbench.evaluation.repetition import RepeatedTurns
 from isbench.evaluation.session import PredictorSession
-from isbench.models.predictor import build_predictor
+from isbench.models.predictor import BuiltModel, build_model
 from isbench.models.registry import load_card
 from isbench.types import (
     Dataset,
@@ -50,6 +50,8 @@ class Job:
     save_masks: bool = False
     repeated: str = ""  # the object whose first turns are asked again; "": none
     cache: Path | None = None  # the folder in which encodings of images are kept; None: nowhere
+    # built by this process already, for games that it plays itself; not sent to workers
+    built: BuiltModel | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         card = self.model.card.place or self.model.card
@@ -58,14 +60,17 @@ class Job:
         return _rebuild_job, (card, settings, *rest)
 
     def build(self, worker: int = 0) -> Predictor:
-        """Build the predictor in this process; `worker`, from 0, selects the GPU if several."""
+        """Return the predictor of this process, built if it is not there yet.
+
+        `worker`, from 0, selects the GPU if several.
+        """
         if self.model.runtime is not None:
             # imports torch, so only for networks
             from isbench.nn.runtime.compute import assign_device
 
             assign_device(self.model.runtime.device, worker)
         with opencv_threads():
-            predictor = build_predictor(self.model)
+            predictor = (self.built or build_model(self.model)).predictor
         if self.cache is None:
             return predictor
         return cache_encodings(predictor, self.model, self.cache)
@@ -133,20 +138,17 @@ def _rebuild_job(
     return Job(LoadedModel(card, *settings), *rest)
 
 
-def check_model(model: LoadedModel, cache: bool = False) -> None:
-    """Build a model's network and predict once, so that its errors appear before a run starts.
+def check_model(built: BuiltModel, cache: bool = False) -> None:
+    """Predict once with a model's network, so that its errors appear before a run starts.
 
-    Raises IsbenchError for weights that do not fit, and with `cache` for a model whose encodings
-    cannot be kept; PredictorError for an invalid prediction.
+    Raises PredictorError for an invalid prediction, and with `cache` IsbenchError for a model whose
+    encodings cannot be kept.
     """
-    if model.runtime is None and not cache:
-        return
-    predictor = build_predictor(model)
+    model, predictor = built.model, built.predictor
     if cache:
         check_packing(model, predictor)
-    if model.runtime is None:
-        return
-    try_model(model.name, PredictorSession(predictor))
+    if model.runtime is not None:
+        try_model(model.name, PredictorSession(predictor))
 
 
 def try_model(name: str, session: PredictorSession) -> None:

@@ -5,7 +5,8 @@ Not here: whether games still match their record (`replay_check`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from isbench.datasets.fingerprints import fingerprint
@@ -79,10 +80,15 @@ def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None
 
 
 @contextmanager
-def open_predictor(model: LoadedModel) -> Iterator[Predictor]:
-    """Yield a model's predictor, with OpenCV on the number of threads of runs."""
+def open_predictor(
+    model: LoadedModel, note: Callable[[str], None] = warnings.warn
+) -> Iterator[Predictor]:
+    """Yield a model's predictor, with OpenCV on the number of threads of runs.
+
+    `note` is called with a message if it is on the fallback of its backend.
+    """
     with opencv_threads():
-        yield build_predictor(model)
+        yield build_predictor(model, note)
 
 
 def replay_masks(predictor: Predictor, sample: Sample, clicks: Sequence[Click]) -> Iterator[Mask]:

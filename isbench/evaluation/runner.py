@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import cache as cache_result
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,14 +16,19 @@ from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError, check_least
 from isbench.evaluation.clickers.registry import make_clicker
 from isbench.evaluation.encoding_cache import open_cache
-from isbench.evaluation.executors.processes import Executor, LostObject, play_here
+from isbench.evaluation.executors.processes import (
+    Executor,
+    LostObject,
+    begins_here,
+    play_here,
+)
 from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.files.json_text import is_text
 from isbench.metrics import image_of
 from isbench.models.loading import load_model
-from isbench.models.predictor import build_predictor
+from isbench.models.predictor import BuiltModel, build_model
 from isbench.models.registry import check_card, check_libraries
 from isbench.models.source import digest_source
 from isbench.protocol import check_stop_iou
@@ -136,11 +142,13 @@ def run(
     """
     part = _check_arguments(workers, shard)
     check_stop_iou(rules.stop_iou)
-    model, dataset = _load(model, dataset, watch)
+    model, dataset = _load(model, dataset)
+    build = cache_result(partial(_build, model, watch))  # once in this process
+    model = _settle_backend(model, build)
     files, out = digest_files(dataset), Path(out)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
     sources = digest_source(model.card)
-    check_again = partial(_recheck, model, dataset, sources, recheck, watch)
+    check_again = partial(_recheck, build, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         run_file.clean_up(out, spec)
@@ -149,7 +157,7 @@ def run(
         if save_masks and not saved_masks.exist(existing.path):
             watch.note("it was played without saving masks: reports recompute them")
         return existing
-    kept = _check_model(model, cache)
+    kept = _check_model(model, build, cache)
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
     if model.card.adaptive:
         _refuse_shard(model, part)
@@ -158,7 +166,9 @@ def run(
     job = Job(model, dataset, spec.rules, at_start, save_masks, cache=kept)
     with run_file.open_run(out, spec, part) as file:
         if file is not None:
-            check_again(store.read(file.path) if file.recorded else None)
+            _recheck_started(file, model, check_again)
+            job = _share_predictor(job, build, executor, workers)
+            build.cache_clear()  # worker processes build their own
             _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
             keys = _keys_of_shard(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
@@ -191,10 +201,10 @@ def _check_arguments(workers: int | None, shard: tuple[int, int] | None) -> Shar
 
 
 def _load(
-    model: LoadedModel | ModelCard | str, dataset: Dataset | str, watch: Watch
+    model: LoadedModel | ModelCard | str, dataset: Dataset | str
 ) -> tuple[LoadedModel, Dataset]:
     """Return the loaded model, with the data set's options, and the data set."""
-    model = model if isinstance(model, LoadedModel) else load_model(model, note=watch.note)
+    model = model if isinstance(model, LoadedModel) else load_model(model)
     if isinstance(dataset, str):
         dataset = datasets.load_dataset(dataset)
     datasets.check_keys(dataset.keys, f"data set {dataset.name}")
@@ -203,9 +213,34 @@ def _load(
     return with_dataset_defaults(model, dataset), dataset
 
 
-def _check_model(model: LoadedModel, cache: Path | str | None) -> Path | None:
+def _build(model: LoadedModel, watch: Watch) -> BuiltModel:
+    with opencv_threads():
+        return build_model(model, watch.note)
+
+
+def _settle_backend(model: LoadedModel, build: Callable[[], BuiltModel]) -> LoadedModel:
+    """Return the model with the backend that plays, which is part of the Spec."""
+    return build().model if model.runtime is not None and model.runtime.fallback else model
+
+
+def _share_predictor(
+    job: Job, build: Callable[[], BuiltModel], executor: Executor, workers: int | None
+) -> Job:
+    """Return the job with the predictor that was checked, if it plays in this process.
+
+    One that learns from object to object has learned from the check, so it is built again.
+    """
+    if executor is not play_here or job.model.card.adaptive or not begins_here(job, workers):
+        return job
+    return replace(job, built=build())
+
+
+def _check_model(
+    model: LoadedModel, build: Callable[[], BuiltModel], cache: Path | str | None
+) -> Path | None:
     """Check a model before a run, and that its encodings can be kept; return their folder."""
-    check_model(model, cache is not None)
+    if model.runtime is not None or cache is not None:
+        check_model(build(), cache is not None)
     if cache is None:
         return None
     root = Path(cache).absolute()  # workers may have another working folder
@@ -222,20 +257,26 @@ def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:
 
 
 def _recheck(
-    model: LoadedModel,
+    build: Callable[[], BuiltModel],
     dataset: Dataset,
     sources: Mapping[str, str],
     objects: int,
     watch: Watch,
-    recorded: store.Run | None,
+    recorded: store.Run,
 ) -> None:
     """Replay some recorded games if they were recorded with other code of the model."""
-    if recorded is None or model.card.adaptive:  # a game depends on all games before it
-        return
     with opencv_threads():
-        note = recheck_run(recorded, sources, dataset, partial(build_predictor, model), objects)
+        note = recheck_run(recorded, sources, dataset, lambda: build().predictor, objects)
     if note:
         watch.note(note)
+
+
+def _recheck_started(
+    file: run_file.RunFile, model: LoadedModel, check_again: Callable[[store.Run], None]
+) -> None:
+    """Recheck the games of a run that is continued, unless each depends on all before it."""
+    if file.recorded and not model.card.adaptive:
+        check_again(store.read(file.path))
 
 
 def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ def segment(
     model: LoadedModel | ModelCard | str,
     image: Image | Path | str,
     clicks: Sequence[Click | tuple[int, int, bool]],
+    *,
+    note: Callable[[str], None] = warnings.warn,
 ) -> Mask:
     """Return the mask of a model after the clicks, which it gets one by one, as from a person.
 
@@ -32,6 +35,8 @@ def segment(
         An (H, W, 3) uint8 RGB array, or an image file.
     clicks : sequence of Click
         At least one, as (row, col, positive), oldest first; (0, 0) is at the upper left.
+    note : callable
+        Called with a message if the model's backend `auto` has to be another one than usual.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def segment(
     check_clicks(given, pixels)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     blank = np.zeros(pixels.shape[:2], bool)
-    with open_predictor(with_photograph_defaults(loaded)) as predictor:
+    with open_predictor(with_photograph_defaults(loaded), note) as predictor:
         *_, mask = replay_masks(predictor, Sample("image", pixels, blank, blank), given)
     return mask
 

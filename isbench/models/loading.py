@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 
-from isbench.errors import IsbenchError, Unfit, check_least
-from isbench.models.predictor import build_predictor
+from isbench.errors import IsbenchError, check_least
 from isbench.models.registry import check_libraries, load_card, parse_options
 from isbench.models.weights import Progress, load_weights
 from isbench.types import LoadedModel, ModelCard, Runtime, Scalar
@@ -25,9 +22,10 @@ def load_model(
     threads: int = 1,
     backend: str = "auto",
     progress: Progress = lambda file, done, total: None,
-    note: Callable[[str], None] = warnings.warn,
 ) -> LoadedModel:
     """Return a model that is ready to play, its weights found or downloaded.
+
+    Its networks are built when it plays.
 
     Parameters
     ----------
@@ -46,11 +44,10 @@ def load_model(
     threads : int
         Threads of the networks, per process.
     backend : str
-        auto, eager, openvino or compile; `auto` is the fastest that gives the outputs of eager.
+        auto, eager, openvino or compile; `auto` is the fastest one, or eager if that one does not
+        give eager's outputs, which is found out when the networks are built.
     progress : callable
         Called during a download with the file, the bytes so far and the total or None.
-    note : callable
-        Called with a message if `auto` has to use another backend than usual.
 
     Returns
     -------
@@ -78,17 +75,16 @@ def load_model(
     device, precision = compute.parse_device(device), compute.parse_precision(precision)
     if backend == "auto" and card.auto_backend:
         backend = card.auto_backend
+    chosen = backends.choose_backend(backend, device, precision, card.gradients)
     runtime = Runtime(
         device=device,
         precision=precision,
         threads=threads,
-        backend=backends.choose_backend(backend, device, precision, card.gradients),
+        backend=chosen,
         gradients=card.gradients,
+        fallback="eager" if backend == "auto" and chosen != "eager" else "",
     )
-    loaded = LoadedModel(card, values, load_weights(card, weights, runtime, progress))
-    if backend == "auto" and runtime.backend != "eager":
-        return _with_exact_backend(loaded, note)
-    return loaded
+    return LoadedModel(card, values, load_weights(card, weights, runtime, progress))
 
 
 def _refuse_settings(
@@ -106,14 +102,3 @@ def _refuse_settings(
         if value not in usual:
             message = f"{name} is {value}, but {card.name} has no network; leave it out"
             raise IsbenchError(message, setting=name)
-
-
-def _with_exact_backend(model: LoadedModel, note: Callable[[str], None]) -> LoadedModel:
-    """Return the model unchanged if its backend reproduces PyTorch's outputs, else with PyTorch."""
-    assert model.runtime is not None
-    try:
-        build_predictor(model)
-    except Unfit as error:
-        note(f"{model.name}: {error}; using eager")
-        return replace(model, runtime=replace(model.runtime, backend="eager"))
-    return model

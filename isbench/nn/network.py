@@ -33,6 +33,9 @@ class Network(Protocol):
         `size` or `points` may have any length; all others are fixed, but for the batch.
         """
 
+    # A network may also have `for_inference() -> nn.Module`: a copy with the same inputs, and the
+    # same outputs up to rounding, in fewer operations. The OpenVINO backend computes that one.
+
 
 def make_examples(network: nn.Module, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
     """Return a network's example inputs; raises IsbenchError for a module without valid ones."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.hrnet import HRNet
@@ -55,6 +56,28 @@ def make_head(trunk: Trunk, channels: int | None = None) -> SeparableHead | None
 def aux_logits(trunk: Trunk, features: Tensor) -> Tensor | None:
     """Return the auxiliary logits of the trunk's features, None for trunks without them."""
     return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
+
+
+def segment(trunk: Trunk, head: SeparableHead | None, low: Tensor, size: tuple[int, int]) -> Logits:
+    """Return both logits at `size` of a stem's features."""
+    if isinstance(trunk, HRNet):
+        main, aux, _ = trunk.segment(low)
+        return Logits(resize_bilinear(main, size), resize_bilinear(aux, size))
+    return compute_logits(trunk, head, trunk.body(low), None, size)
+
+
+def with_branch_head(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that calls `HRNet.segment`, with fewer operations in it.
+
+    A network on another trunk is returned unchanged.
+    """
+    if not any(isinstance(part, HRNet) for part in network.modules()):
+        return network
+    copied = deepcopy(network)
+    for part in copied.modules():
+        if isinstance(part, HRNet):
+            part.add_branch_head()
+    return copied
 
 
 def compute_logits(

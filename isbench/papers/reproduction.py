@@ -110,7 +110,7 @@ def play_tasks(
     """Play planned runs and yield them; a model that lacks a library is noted and left out."""
     for number, task in enumerate(tasks, start=1):
         try:
-            model = _load_model(task, watch)
+            model = _load_model(task)
             build_predictor(model)
         except IsbenchError as error:  # a library is missing on this machine
             watch.note(f"left out: {error}")
@@ -130,11 +130,11 @@ def write_tables(paper: Paper, runs: Sequence[Run], results: Path) -> tuple[Path
     return tuple(results / name for name in texts)
 
 
-def _load_model(task: Task, watch: Watch) -> LoadedModel:
+def _load_model(task: Task) -> LoadedModel:
     """Return the model of a task; networks are computed by the backend that records agree on."""
     card, options = task.candidate.card, task.candidate.options
     backend = "auto" if card.networks is None else "eager"
-    return load_model(card, options, task.weights, backend=backend, note=watch.note)
+    return load_model(card, options, task.weights, backend=backend)
 
 
 def load_runs(results: Path) -> chosen_runs.ChosenRuns:

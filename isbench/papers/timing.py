@@ -63,7 +63,7 @@ def measure_timing(candidate: Candidate, note: Callable[[str], None]) -> Timing 
     weights, backend = (None, "auto") if card.networks is None else (RANDOM, "eager")
     try:
         dataset = load_dataset("sample", limit=1)
-        model = load_model(card, candidate.options, weights, backend=backend, note=note)
+        model = load_model(card, candidate.options, weights, backend=backend)
         sample, meter = load_sample(dataset, dataset.keys[0]), LoadMeter()
         with open_predictor(with_dataset_defaults(model, dataset)) as predictor:
             start = perf_counter()

@@ -17,7 +17,7 @@ from isbench.evaluation.engine import play
 from isbench.evaluation.job import check_model
 from isbench.evaluation.spec import with_dataset_defaults
 from isbench.metrics import USUAL_TARGETS, clicks_to, curves
-from isbench.models.predictor import build_predictor
+from isbench.models.predictor import build_model, build_predictor
 from isbench.models.weights import load_weights
 from isbench.training.weights import save_weights
 from isbench.types import LoadedModel, Rules, Runtime, Trajectory
@@ -52,7 +52,7 @@ def check_playable(run: TrainingRun) -> None:
     """Raise IsbenchError unless the card's predictor, with these weights, answers a click."""
     with _model_with_mean(run) as model:
         try:
-            check_model(model)
+            check_model(build_model(model))
         except IsbenchError as error:
             raise IsbenchError(
                 f"validation cannot play {model.name}: {error}; or train without validation, with "

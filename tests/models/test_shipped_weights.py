@@ -14,6 +14,7 @@ import pytest
 from isbench.cli.options import parse_settings
 from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
+from isbench.models.predictor import build_model
 from isbench.models.registry import load_card, model_names
 from isbench.training.recipe import fill_defaults
 from isbench.training.settings import choose_recipe
@@ -42,7 +43,7 @@ MADE = {
 
 @pytest.mark.parametrize(("name", "weights"), SHIPPED)
 def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
-    job.check_model(eager(name, weights, **NEEDED.get(weights, {})))
+    job.check_model(build_model(eager(name, weights, **NEEDED.get(weights, {}))))
     card = load_card(name)
     assert card.bundled[weights].stat().st_size <= MOST
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.resnet import BasicBlock, ResNet
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.network import example_image, example_points, make_examples
-from isbench.nn.runtime import backends, openvino
+from isbench.nn.runtime import backends, graph_cache, openvino
 from isbench.nn.runtime.backends import accelerate, choose_backend
 from isbench.nn.runtime.compute import build_networks
 from isbench.testing import check_predictor
@@ -149,7 +150,7 @@ def test_a_backend_keeps_the_contract_of_predictors(name: str) -> None:
 )
 def test_a_backend_answers_as_the_official_networks(name: str) -> None:
     wanted = read_golden("ritm")[name]
-    network = fill_network(OFFICIAL[name]())
+    network = fill_network(OFFICIAL[name]()).requires_grad_(False)
     fast = openvino.CompiledNetwork(network, Runtime(backend="openvino"))
     with torch.inference_mode():
         (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
@@ -164,8 +165,10 @@ class Small(nn.Module):
         self.conv = nn.Conv2d(4, 8, 3, padding=1)
         self.norm = nn.BatchNorm2d(8)
         self.head = nn.Conv2d(8, 1, 1)
+        self.calls = 0
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
+        self.calls += 1
         logits: Tensor = self.head(torch.relu(self.norm(self.conv(inputs))))
         return (logits + clicks[..., 0].amax(dim=1)[:, None, None, None] / 100,)
 
@@ -173,11 +176,15 @@ class Small(nn.Module):
         return example_image(size), example_points(size, points)
 
 
+def small() -> Small:
+    torch.manual_seed(0)
+    return Small().eval().requires_grad_(False)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch.compile's own
 def test_a_compiled_network_answers_as_the_network_does() -> None:
-    torch.manual_seed(0)
-    made = Small().eval().requires_grad_(False)
+    made = small()
     fast = accelerate(made, Runtime(backend="compile"))
     for size in SIZES[:3]:
         with torch.inference_mode():
@@ -195,10 +202,27 @@ class Fickle(nn.Module):
         return (example_image(size),)
 
 
+class Unknown(nn.Module):
+    """Has an operation that OpenVINO does not know."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (torch.special.bessel_j0(image[:, :1]),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return (example_image(size),)
+
+
 @needs_openvino
-def test_a_network_that_cannot_be_traced_is_refused() -> None:
+def test_a_network_that_cannot_be_converted_is_refused() -> None:
     with pytest.raises(Unfit, match=r"OpenVINO cannot convert this network .* the eager backend"):
-        accelerate(Lawless(), Runtime(backend="openvino"))
+        accelerate(Unknown(), Runtime(backend="openvino"))
+
+
+@needs_openvino
+def test_a_network_that_answers_differently_each_time_is_refused_every_time() -> None:
+    for _ in range(2):
+        with pytest.raises(Unfit, match=r"backend openvino gives outputs .* off; wanted 1e-04"):
+            accelerate(Lawless(), Runtime(backend="openvino"))
 
 
 @needs_openvino
@@ -212,32 +236,98 @@ def test_the_measure_is_the_network_itself() -> None:
     assert accelerate(made, Runtime()) is made
 
 
+@pytest.fixture
+def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return an empty folder in which compiled networks are kept."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(graph_cache, "find_folder", lambda: folder)
+    return folder
+
+
+def compute(made: nn.Module, threads: int = 1) -> Tensor:
+    """Return what OpenVINO computes with a network."""
+    with torch.inference_mode():
+        (found,) = accelerate(made, Runtime(backend="openvino", threads=threads))(
+            *make_examples(made, (49, 66), 3)
+        )
+    return found
+
+
 @needs_openvino
-def test_what_is_compiled_is_kept_and_found_by_its_weights(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path)
-    runtime, made = Runtime(backend="openvino"), network("ritm-mini")
-    for _ in range(2):
-        accelerate(made, runtime)
-    assert len(list(list_cache(tmp_path))) == 1
+def test_what_is_compiled_is_kept_and_found_by_all_that_decides_it(cache_folder: Path) -> None:
+    made = small()
+    first, again = compute(made), compute(made)
+    assert torch.equal(first, again)
+    assert count_files(cache_folder) == 1
+    compute(made, threads=2)
+    assert count_files(cache_folder) == 2
     next(made.parameters()).mul_(2)
-    accelerate(made, runtime)
-    assert len(list(list_cache(tmp_path))) == 2
+    assert not torch.equal(compute(made), first)
+    assert count_files(cache_folder) == 3
 
 
 @needs_openvino
-def test_a_cache_that_cannot_be_written_is_reported(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_network_is_not_traced_again(cache_folder: Path) -> None:
+    made = small()
+    made.calls = 0
+    compute(made)
+    before, made.calls = made.calls, 0
+    compute(made)
+    assert (before, made.calls) == (2, 1)  # the trial's own pass remains
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "damage", [b"", b"short", bytes(100), bytes(1 << 20)], ids=["empty", "short", "small", "large"]
+)
+def test_a_damaged_cache_is_written_again(cache_folder: Path, damage: bytes) -> None:
+    made = small()
+    first = compute(made)
+    (path,) = cache_folder.glob("*.blob")
+    path.write_bytes(damage)
+    made.calls = 0
+    assert torch.equal(compute(made), first)
+    assert torch.equal(compute(made), first)
+    assert made.calls == 1 + 2  # traced once
+
+
+@needs_openvino
+def test_what_openvino_refuses_to_read_is_written_again(cache_folder: Path) -> None:
+    made = small()
+    first = compute(made)
+    (path,) = cache_folder.glob("*.blob")
+    graph_cache.write_graph(path.stem, b"not a compiled network")
+    made.calls = 0
+    assert torch.equal(compute(made), first)
+    assert torch.equal(compute(made), first)
+    assert made.calls == 1 + 2
+
+
+@needs_openvino
+def test_a_cache_that_cannot_be_written_breaks_nothing(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    made = small()
+    first = compute(made)
     (tmp_path / "file").touch()
-    monkeypatch.setattr(openvino, "user_cache_path", lambda *_, **__: tmp_path / "file")
-    with pytest.raises(IsbenchError, match=r"cannot write OpenVINO's cache .* the eager backend"):
-        accelerate(network("ritm-mini"), Runtime(backend="openvino"))
+    monkeypatch.setattr(graph_cache, "find_folder", lambda: tmp_path / "file")
+    assert torch.equal(compute(made), first)
 
 
-def list_cache(folder: Path) -> Iterator[Path]:
-    return (folder / "openvino").iterdir()
+def test_the_networks_that_were_used_last_are_kept(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_cache, "LARGEST", 2 * (100 + 32))
+    for number, key in enumerate("abc"):
+        graph_cache.write_graph(key, bytes(100))
+        os.utime(cache_folder / f"{key}.blob", (number, number))
+        graph_cache.read_graph("a")
+    assert graph_cache.read_graph("b") is None
+    assert graph_cache.read_graph("a") == graph_cache.read_graph("c") == bytes(100)
+
+
+def count_files(folder: Path) -> int:
+    return len(list(folder.glob("*.blob")))
 
 
 @pytest.mark.parametrize(

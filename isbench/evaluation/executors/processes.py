@@ -64,15 +64,14 @@ def play_here(
     With None there is one process per GPU. Without a GPU, playing starts in this process, and moves
     to one process per core once that is estimated to finish sooner.
     """
-    if workers is None and job.on_gpu:
-        workers = _count_gpus(job)
-    if workers is not None and workers > 1:
-        yield from play_in_processes(job, chunks, workers)
+    if not begins_here(job, workers):
+        yield from play_in_processes(job, chunks, workers or _count_gpus(job))
         return
-    max_workers = 1 if workers == 1 else min(_MOST, count_cores())
+    max_workers = 1 if workers == 1 or job.on_gpu else min(_MOST, count_cores())
     started = perf_counter()
     predictor, remaining = job.build(), deque(chunks)
-    start_seconds = _START + perf_counter() - started
+    seconds = job.built.seconds if job.built else perf_counter() - started
+    start_seconds = _START + seconds
     finished, started = 0, perf_counter()
     while remaining:
         for game in job.play(predictor, remaining.popleft()):
@@ -82,6 +81,13 @@ def play_here(
         if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
             yield from play_in_processes(job, remaining, max_workers)
             return
+
+
+def begins_here(job: Job, workers: int | None) -> bool:
+    """Return whether `play_here` begins to play in the calling process."""
+    if workers is None:
+        return not job.on_gpu or _count_gpus(job) == 1
+    return workers == 1
 
 
 def _count_gpus(job: Job) -> int:

@@ -12,7 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from isbench.nn.backbones.ocr import Distribution, Logits, aux_head, context, conv3x3_ocr
+from isbench.nn.backbones.branch_head import BranchHead
+from isbench.nn.backbones.ocr import (
+    Distribution,
+    Logits,
+    OcrOutput,
+    aux_head,
+    context,
+    conv3x3_ocr,
+)
 from isbench.nn.backbones.resnet import BasicBlock, Bottleneck, chain
 from isbench.nn.stem import add_maps, resize_bilinear
 
@@ -88,7 +96,7 @@ class HRNet(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         width, ocr, bottlenecks, blocks, modules = sizes
-        widths = [width, 2 * width, 4 * width, 8 * width]
+        self.widths = widths = [width, 2 * width, 4 * width, 8 * width]
         self.channels, self.low_channels = sum(widths), 64
         self.conv1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -110,6 +118,7 @@ class HRNet(nn.Module):
         self.conv3x3_ocr = conv3x3_ocr(self.channels, ocr)
         self.ocr_distri_head = Distribution(2 * ocr, ocr)
         self.cls_head = nn.Conv2d(2 * ocr, 1, 1)
+        self.branch_head: BranchHead | None = None
 
     def stem(self, image: Tensor, extra: Tensor | None) -> Tensor:
         """Return the first half of the stem with the click maps added, (B, 64, H/2, W/2)."""
@@ -117,13 +126,33 @@ class HRNet(nn.Module):
 
     def body(self, low: Tensor) -> Tensor:
         """Return the concatenated branches of a stem, (B, 15 * width, H/4, W/4)."""
+        branches = self._compute_branches(low)
+        size = branches[0].shape[-2:]
+        return torch.cat([resize_bilinear(branch, size) for branch in branches], dim=1)
+
+    def _compute_branches(self, low: Tensor) -> list[Tensor]:
         x = self.layer1(torch.relu(self.bn2(self.conv2(low))))
         branches = [step(x) for step in self.transition1]
         branches = _run_stage(self.stage2, branches)
         branches = _run_stage(self.stage3, [*branches, self.transition2[-1](branches[-1])])
-        branches = _run_stage(self.stage4, [*branches, self.transition3[-1](branches[-1])])
-        size = branches[0].shape[-2:]
-        return torch.cat([resize_bilinear(branch, size) for branch in branches], dim=1)
+        return _run_stage(self.stage4, [*branches, self.transition3[-1](branches[-1])])
+
+    def segment(self, low: Tensor) -> OcrOutput:
+        """Return the outputs of the OCR head for a stem's features, at the size of the body's."""
+        if self.branch_head is not None:
+            output: OcrOutput = self.branch_head(self._compute_branches(low))
+            return output
+        features = self.body(low)
+        aux = self.aux_head(features)
+        x = self.conv3x3_ocr(features)
+        x = self.ocr_distri_head(x, context(x, aux))
+        return OcrOutput(self.cls_head(x), aux, x)
+
+    def add_branch_head(self) -> None:
+        """Let `segment` compute the same outputs, up to rounding, in fewer operations."""
+        self.branch_head = BranchHead(
+            self.widths, self.aux_head, self.conv3x3_ocr, self.ocr_distri_head, self.cls_head
+        )
 
     def logits(self, features: Tensor, aux: Tensor) -> Logits:
         """Return both logits at the size of `features`; `aux` may be smaller."""

@@ -47,6 +47,14 @@ class Distribution(nn.Module):
         return joined
 
 
+class OcrOutput(NamedTuple):
+    """Main and auxiliary logits (B, 1, h, w), and the features (B, C, h, w) of the main ones."""
+
+    main: Tensor
+    aux: Tensor
+    features: Tensor
+
+
 class Logits(NamedTuple):
     """Main and auxiliary logits, each (B, 1, h, w); `aux` is None for a trunk without them."""
 

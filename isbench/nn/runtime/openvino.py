@@ -1,39 +1,37 @@
 """The OpenVINO backend, which fuses operations that PyTorch computes layer by layer.
 
-A network is traced once, for any crop size and number of clicks, and cached on disk, since tracing
-takes seconds and every worker needs the result. The cache key covers weights, code and versions.
+A network is traced and compiled once, for any crop size and number of clicks. What OpenVINO
+compiled is kept on disk, since this takes seconds and every process needs the result.
 """
 
 from __future__ import annotations
 
-import shutil
+import io
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError, Unfit
+from isbench.errors import Unfit
 from isbench.nn.network import make_examples
+from isbench.nn.runtime.graph_cache import read_graph, write_graph
+from isbench.storage.environment import processor
 from isbench.types import Runtime
 
-_FILE = "network.xml"
-_CACHE_SIZE = 24  # networks; the least recently used are removed
 # bytes of a network's weights; tracing and compiling need about five times as much memory
 _LARGEST = 2**30
 # rows and columns of the image, and places for clicks, of two sets of example inputs. The first is
-# traced, and chosen so that no two maps of a network have equal sizes by chance: the trace stays
-# general. Dimensions in which the second differs may have any length.
-_TRACED, _OTHER = ((304, 400), 4), ((528, 720), 6)
+# traced: it is small, but no two maps of a network have equal sizes by chance, so that the trace
+# stays general. Dimensions in which the second differs may have any length.
+_TRACED, _OTHER = ((96, 128), 4), ((528, 720), 6)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -50,16 +48,18 @@ class CompiledNetwork:
 
     def __init__(self, network: nn.Module, runtime: Runtime) -> None:
         _check_memory(network)
-        hints = {
+        settings = {
             "INFERENCE_NUM_THREADS": runtime.threads,
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
             # with pinning every worker process would choose the same first cores
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = (
-            _make_core().compile_model(_find_cached(network), "CPU", hints).create_infer_request()
-        )
+        self._key, self._content = _key(network, settings), b""
+        compiled = _import(read_graph(self._key) or b"", settings)
+        if compiled is None:
+            compiled, self._content = _compile(network, settings)
+        self._request = compiled.create_infer_request()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs."""
@@ -67,6 +67,15 @@ class CompiledNetwork:
         outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
         # copied, since the next call writes into them
         return tuple(torch.from_numpy(outputs[k].copy()) for k in range(len(outputs)))
+
+    def keep(self) -> None:
+        """Write the network to the cache, after its outputs were checked, unless it is from there.
+
+        So a network that is refused is compiled and refused again.
+        """
+        if self._content:
+            write_graph(self._key, self._content)
+            self._content = b""
 
 
 def _check_memory(network: nn.Module) -> None:
@@ -92,42 +101,24 @@ def _make_core() -> Any:
     return openvino.Core()
 
 
-def _find_cached(network: nn.Module) -> Path:
-    """Return the network's file in the cache, written if it is missing."""
-    folder = user_cache_path("isbench", appauthor=False) / "openvino"
-    found = folder / _key(network)
-    if not (found / _FILE).is_file():
-        _add_to_cache(network, found)
-        _prune(folder)
-    with suppress(OSError):
-        found.touch()  # used just now
-    return found / _FILE
-
-
-def _add_to_cache(network: nn.Module, found: Path) -> None:
-    """Trace a network into its own cache folder, atomically."""
-    import openvino
-
+def _import(content: bytes, settings: Mapping[str, Any]) -> Any:
+    """Return what was compiled and exported, None if OpenVINO refuses it."""
     try:
-        found.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(mkdtemp(dir=found.parent))
-    except OSError as error:
-        raise IsbenchError(
-            f"cannot write OpenVINO's cache {found.parent}: {error}; free some space, or use "
-            "the eager backend",
-            setting="backend",
-        ) from error
-    try:
-        openvino.save_model(_trace(network), temporary / _FILE, compress_to_fp16=False)
-        temporary.replace(found)
-    except OSError as error:
-        if not (found / _FILE).is_file():  # else another worker was faster
-            raise IsbenchError(
-                f"cannot write {found}: {error}; free some space, or use the eager backend",
-                setting="backend",
-            ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return _make_core().import_model(io.BytesIO(content), "CPU", settings) if content else None
+    except RuntimeError:
+        return None
+
+
+def _compile(network: nn.Module, settings: Mapping[str, Any]) -> tuple[Any, bytes]:
+    """Return the traced and compiled network, and what of it is kept, nothing if it cannot be."""
+    simplify = getattr(network, "for_inference", None)
+    graph = _trace(simplify() if callable(simplify) else network)
+    compiled, exported = _make_core().compile_model(graph, "CPU", settings), io.BytesIO()
+    compiled.export_model(exported)
+    content = exported.getvalue()
+    # read back, so that the network is the same in every process
+    imported = _import(content, settings)
+    return (compiled, b"") if imported is None else (imported, content)
 
 
 def _trace(network: nn.Module) -> Any:
@@ -136,18 +127,29 @@ def _trace(network: nn.Module) -> Any:
     Calls the front end directly: `openvino.convert_model` would send usage statistics.
     """
     import openvino
-    from openvino.frontend import FrontEndManager
+    from openvino import frontend
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    failures = (
+        frontend.GeneralFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
     examples, others = (make_examples(network, *sizes) for sizes in (_TRACED, _OTHER))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about branches on sizes; see _TRACED
         example = tuple(torch.cat([x, x]) for x in examples)
         try:
-            decoder = TorchScriptPythonDecoder(network, example_input=example)
-            front_end = FrontEndManager().load_by_framework("pytorch")
+            # as a function, whose weights are constants: of a module, torch would build a copy.
+            # Not traced a second time for a comparison, since `accelerate` compares outputs
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                lambda *inputs: network(*inputs), example, strict=False, check_trace=False
+            )
+            decoder = TorchScriptPythonDecoder(traced, example_input=example)
+            front_end = frontend.FrontEndManager().load_by_framework("pytorch")
             graph = front_end.convert(front_end.load(decoder))
-        except RuntimeError as error:  # from torch's tracer or the front end's converter
+        except (RuntimeError, *failures) as error:  # of torch's tracer, of the front end
             raise Unfit(
                 f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
                 "the eager backend",
@@ -163,22 +165,26 @@ def _trace(network: nn.Module) -> Any:
     return graph
 
 
-def _key(network: nn.Module) -> str:
-    """Return a digest of everything that decides the trace."""
+def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
+    """Return a digest of everything that decides a compiled network."""
     digest = sha256()
-    for package in ("openvino", "torch"):
+    for package in ("isbench", "openvino", "torch"):
         digest.update(f"{package} {version(package)}\n".encode())
-    module = Path(str(sys.modules[type(network).__module__].__file__))
-    for file in sorted({*Path(__file__).parents[1].rglob("*.py"), *module.parent.glob("*.py")}):
+    digest.update(f"{processor()} {torch.backends.cpu.get_cpu_capability()}\n".encode())
+    digest.update(f"{sorted(settings.items())}\n".encode())
+    for file in sorted(set(_list_code(network))):
         digest.update(file.read_bytes())
     digest.update(str(network).encode())
     for key, value in network.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy().tobytes())
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().numpy().data)
     return digest.hexdigest()[:32]
 
 
-def _prune(folder: Path) -> None:
-    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in entries[_CACHE_SIZE:]:
-        shutil.rmtree(old, ignore_errors=True)
+def _list_code(network: nn.Module) -> Iterator[Path]:
+    """Yield the files of `isbench.nn`, of the network's folder, and of all its parts."""
+    yield from Path(__file__).parents[1].rglob("*.py")
+    for part in {type(one) for one in network.modules()}:
+        if not part.__module__.startswith("torch."):
+            yield Path(str(sys.modules[part.__module__].__file__))
+    yield from Path(str(sys.modules[type(network).__module__].__file__)).parent.glob("*.py")
