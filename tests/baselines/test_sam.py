@@ -26,8 +26,9 @@ from baselines.sam.network import (
     encode_prompts,
     make_sam,
 )
-from baselines.sam.network2 import TINY, Hiera, configure_sam2, make_sam2
+from baselines.sam.network2 import configure_sam2, make_sam2
 from baselines.sam.predictor import build_hq_sam, build_sam, build_sam2
+from baselines.sam.sizes import TINY, Hiera
 from isbench.models.registry import load_card
 from isbench.testing import check_predictor
 from isbench.types import Click, Turn
