@@ -120,7 +120,7 @@ def test_a_view_wider_than_the_terminal_is_turned(played: Path) -> None:
     from isbench.reporting import tables
     from isbench.reporting.chosen_runs import choose_runs
 
-    table = tables.make_frame(choose_runs([], played)[0])
+    table = tables.make_rows(choose_runs([], played)[0])
     for width in (60, 80, 200):
         console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
         for drawn in make_terminal_tables(tables.make_table(table, "noc"), width):
