@@ -73,12 +73,14 @@ def play_here(
     started = perf_counter()
     predictor, remaining = job.build(), deque(chunks)
     start_seconds = _START + perf_counter() - started
-    finished, started = 0, perf_counter()
+    finished, left, started = 0, sum(map(len, remaining)), perf_counter()
     while remaining:
-        for game in job.play(predictor, remaining.popleft()):
+        chunk = remaining.popleft()
+        left -= len(chunk)
+        for game in job.play(predictor, chunk):
             finished += 1
             yield game
-        estimate_left = sum(map(len, remaining)) * (perf_counter() - started) / max(finished, 1)
+        estimate_left = left * (perf_counter() - started) / max(finished, 1)
         if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
             yield from play_in_processes(job, remaining, max_workers)
             return
