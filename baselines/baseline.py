@@ -14,7 +14,7 @@ to the caption but 1/8 and 1/2 here: CDNet diffuses at 1/8, and no module has th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.fdm import Fdm, click_proximity
+from baselines.parts import Parts
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import Mini
@@ -33,18 +34,6 @@ from isbench.nn.runtime.compute import build_networks
 from isbench.nn.stem import conv1s, input_fusion, normalize, resize_bilinear
 from isbench.nn.trunk import compute_logits, guidance_maps, make_head
 from isbench.types import Runtime
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The optional parts of the base segmenter, in addition to its trunk."""
-
-    low: bool = False  # diffusion at 1/8
-    high: bool = False  # diffusion at 1/2, where the head is then placed too
-    inner: int = 32  # inner channels of both
-    gain: float = 1.0  # initial weight of the norms of both; 0 starts without effect
-    joined: bool = False  # clicks concatenated with the colours [f-BRS], not added to the stem
-
 
 Trunk: TypeAlias = DeepLab | LiteTrunk | Mini  # whose map at stride 8 can be transformed
 

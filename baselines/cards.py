@@ -6,25 +6,22 @@ effect on how masks are computed and should not change the source digests of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from baselines import baseline, cdnet, cdnet_lite, ritm
-from baselines.baseline import Parts
-from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet, Sizes
-from isbench.nn.backbones.lite import SIDES as LITE_SIDES
-from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.mini import SIDES, Mini
-from isbench.nn.inference.cascade import CASCADE
-from isbench.nn.inference.predictor import OPTIONS
-from isbench.nn.trunk import Trunk, deeplab
+from baselines.libraries import find_torch_version
+from baselines.parts import Parts
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES, W18, W18S, W32, Sizes
+from isbench.nn.inference.options import CASCADE, OPTIONS
 from isbench.training import ClickSampling, recipes
 from isbench.types import File, ModelCard
 
+_MINI = LazyFunction("isbench.nn.backbones.mini:Mini")
+_LITE = LazyFunction("isbench.nn.backbones.lite:LiteTrunk")
 # trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
 _PACK = {
@@ -36,19 +33,19 @@ _UNTRAINED = "this version ships without trained weights"
 # of ritm-lite, which systems without a training of their own play too
 LITE_WEIGHTS: Mapping[str, Path] = {}
 LITE_UNRELEASED = "it plays the weights of ritm-lite, which this version ships without"
-_LIBRARIES = {"torch": version("torch").partition("+")[0]}
+_LIBRARIES = {"torch": find_torch_version()}
 _VERSION = "2"  # "1" drew disks from single-precision coordinates
 # the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
 _ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
 
 
-def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> ModelCard:
+def _ritm(name: str, what: str, trunk: LazyFunction, **more: Any) -> ModelCard:
     options_of_family = {"previous_mask": True, **more.pop("options", {})}
     return ModelCard(
         f"ritm-{name}",
-        partial(ritm.build_predictor, trunk),
+        LazyFunction("baselines.ritm:build_predictor", (trunk,)),
         {**OPTIONS, **CASCADE, **options_of_family},
-        partial(ritm.make_networks, trunk),
+        LazyFunction("baselines.ritm:make_networks", (trunk,)),
         summary=f"RITM on {what}",
         source="arXiv:2102.06583",
         licence="MIT",
@@ -59,8 +56,12 @@ def _ritm(name: str, what: str, trunk: Callable[[], Trunk], **more: Any) -> Mode
     )
 
 
-def _hrnet(sizes: Sizes) -> Callable[[], HRNet]:
-    return partial(HRNet, sizes)
+def _hrnet(sizes: Sizes) -> LazyFunction:
+    return LazyFunction("isbench.nn.backbones.hrnet:HRNet", (sizes,))
+
+
+def _deeplab(depth: int, channels: int) -> LazyFunction:
+    return LazyFunction("isbench.nn.trunk:deeplab", (depth, channels))
 
 
 def _make_file(name: str, **known: Any) -> File:
@@ -113,24 +114,24 @@ ritm_hrnet32 = _ritm(
 ritm_r34 = _ritm(
     "r34",
     "DeepLabV3+, ResNet-34",
-    partial(deeplab, 34, 128),
+    _deeplab(34, 128),
     options={"previous_mask": False},
     recipe=replace(_ON_DEEPLAB, click_sampling=ClickSampling(iterative=0)),
 )
-ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", partial(deeplab, 50, 128), recipe=_ON_DEEPLAB)
-ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), recipe=_ON_DEEPLAB)
+ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", _deeplab(50, 128), recipe=_ON_DEEPLAB)
+ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", _deeplab(101, 256), recipe=_ON_DEEPLAB)
 ritm_mini = _ritm(
     "mini",
     "this project's mini trunk (BS of Table 3)",
-    Mini,
-    options=SIDES,
+    _MINI,
+    options=MINI_SIDES,
     bundled=_PACK,
     recipe=recipes.MINI,
 )
 ritm_lite = _ritm(
     "lite",
     "EfficientNet-Lite0 (BS of Table 3)",
-    LiteTrunk,
+    _LITE,
     options=LITE_SIDES,
     bundled=LITE_WEIGHTS,
     unreleased=_UNTRAINED,
@@ -142,9 +143,9 @@ def _cdnet(depth: int, **more: Any) -> ModelCard:
     options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
     return ModelCard(
         f"cdnet-r{depth}",
-        partial(cdnet.build_predictor, depth),
+        LazyFunction("baselines.cdnet:build_predictor", (depth,)),
         {**options, "threshold": 0.50, "size": 384},
-        partial(cdnet.make_networks, depth),
+        LazyFunction("baselines.cdnet:make_networks", (depth,)),
         recipe=recipes.CDNET,
         summary=f"CDNet (FDM and PDM) on DeepLabV3+, ResNet-{depth}",
         source="Conditional Diffusion for Interactive Segmentation, ICCV 2021",
@@ -169,9 +170,9 @@ cdnet_r50 = _cdnet(50, unreleased="its authors released those of ResNet-34 only"
 # mask is always blank. The rest of the recipe is that of all networks inserted into ritm-lite.
 cdnet_on_lite = ModelCard(
     "cdnet-lite",
-    partial(cdnet_lite.build_predictor, LiteTrunk),
+    LazyFunction("baselines.cdnet_lite:build_predictor", (_LITE,)),
     {**OPTIONS, **CASCADE, **LITE_SIDES, "previous_mask": True},
-    partial(cdnet_lite.make_networks, LiteTrunk),
+    LazyFunction("baselines.cdnet_lite:make_networks", (_LITE,)),
     unreleased=_UNTRAINED,
     recipe=replace(
         recipes.LITE_TUNED,
@@ -186,17 +187,15 @@ cdnet_on_lite = ModelCard(
 )
 
 
-def _baseline(
-    name: str, what: str, trunk: Callable[[], baseline.Trunk], parts: Parts, **more: Any
-) -> ModelCard:
+def _baseline(name: str, what: str, trunk: LazyFunction, parts: Parts, **more: Any) -> ModelCard:
     scales = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
     diffused = f" with FDM at {scales}" if scales else ""
     previous_mask = more.pop("previous_mask", True)
     return ModelCard(
         f"baseline-{name}",
-        partial(baseline.build_predictor, trunk, parts, previous_mask),
+        LazyFunction("baselines.baseline:build_predictor", (trunk, parts, previous_mask)),
         {**OPTIONS, **CASCADE, **more.pop("options")},
-        partial(baseline.make_networks, trunk, parts, previous_mask),
+        LazyFunction("baselines.baseline:make_networks", (trunk, parts, previous_mask)),
         summary=f"Table 4's baseline on {what}{diffused}",
         source="BMVC 2023",
         licence="MIT",
@@ -210,7 +209,7 @@ def _baseline(
 _on_r50 = partial(
     _baseline,
     what="ResNet-50",
-    trunk=partial(deeplab, 50, 128),
+    trunk=_deeplab(50, 128),
     previous_mask=False,
     options={"joined": False},
     unreleased="Table 4's networks were never released",
@@ -219,8 +218,8 @@ _on_r50 = partial(
 _on_mini = partial(
     _baseline,
     what="the mini trunk",
-    trunk=Mini,
-    options=SIDES,
+    trunk=_MINI,
+    options=MINI_SIDES,
     unreleased=_UNTRAINED,
     recipe=recipes.MINI,
 )
@@ -233,7 +232,7 @@ baseline_mini_fdm2 = _on_mini("mini-fdm2", parts=Parts(low=True, high=True))
 baseline_lite_fdm = _baseline(
     "lite-fdm",
     "EfficientNet-Lite0",
-    LiteTrunk,
+    _LITE,
     Parts(low=True, gain=0.0),
     options=LITE_SIDES,
     unreleased=_UNTRAINED,

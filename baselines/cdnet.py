@@ -28,9 +28,9 @@ from isbench.nn.backbones.deeplab import DeepLab, SeparableHead
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.clickmaps import draw_disks
+from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.passes import ForwardRequest, Passes
 from isbench.nn.inference.predictor import (
-    OPTIONS,
     CropPredictor,
     InferenceConfig,
     State,

@@ -3,9 +3,8 @@
 The paper starts from a box; here a game starts from a disk around the first click. Every click adds
 a hard disk of its sign and, around it, a wider disk of soft labels; elsewhere the previous mask
 gives the soft labels. The colour models are learned from scratch each turn. In the result only the
-components with a positive click are kept, and holes without a negative click are filled. The
-numbers on the card were chosen with `benchmarks/tune_grabcut.py` on the held-out part of the
-training pack, never on a benchmark image.
+components with a positive click are kept, and holes without a negative click are filled. Not here:
+the numbers, which are on the card (`classical_cards`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 
 from baselines.working_size import enlarge, resize, scale_clicks, shrink
-from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
+from isbench.types import Click, Image, Mask, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures, which need as many pixels to start from
 
@@ -101,14 +100,3 @@ def _clean_up(mask: Mask, clicks: Sequence[Click]) -> Mask:
     # gap 1 is the outside: the padding's corner comes first; a hole with a negative click stays
     gaps_to_keep = {1} | {gaps[c.row + 1, c.col + 1] for c in clicks if not c.positive}
     return kept | ~np.isin(gaps[1:-1, 1:-1], [0, *gaps_to_keep])
-
-
-card = ModelCard(
-    name="grabcut",
-    build=GrabCut,
-    options={"longer_side": 256, "seed": 0.02, "reach": 0.1, "iterations": 2},
-    summary="OpenCV's GrabCut seeded by clicks",
-    source="doi:10.1145/1015706.1015720",
-    licence="MIT; OpenCV Apache-2.0",
-    libraries={"opencv": cv2.__version__},
-)

@@ -3,29 +3,23 @@
 Each unseeded pixel takes the sign of the seed that a random walk over similar pixels most likely
 reaches first. The seeds are disks around the clicks; without a negative click the image's border
 serves as one, except where a positive click covers it. Differs from the paper: it runs at a smaller
-working size. `beta` is scikit-image's default; nothing is tuned. Needs the extra `walker`.
+working size. Needs the extra `walker`. Not here: the numbers, which are on the card
+(`classical_cards`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.segmentation import random_walker
 
 from baselines.working_size import enlarge, scale_clicks, shrink
-from isbench.types import Click, Image, Mask, ModelCard, Prediction, Turn
-
-try:
-    from skimage.segmentation import random_walker
-except ImportError:  # optional: without it the model is listed, but cannot be played
-    _LIBRARIES = {"scikit-image": ""}
-else:
-    _LIBRARIES = {"scikit-image": version("scikit-image")}
+from isbench.types import Click, Image, Mask, Prediction, Turn
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is unlabelled
 
@@ -78,14 +72,3 @@ class RandomWalker:
         for row, col, positive in scale_clicks(clicks, state.shape, seeds.shape):
             cv2.circle(seeds, (col, row), radius, _OBJECT if positive else _BACKGROUND, -1)
         return seeds
-
-
-card = ModelCard(
-    name="random-walker",
-    build=RandomWalker,
-    options={"longer_side": 160, "seed": 0.015, "beta": 130.0},
-    summary="scikit-image's random walker seeded by clicks",
-    source="doi:10.1109/TPAMI.2006.233",
-    licence="MIT; scikit-image BSD-3-Clause",
-    libraries=_LIBRARIES,
-)

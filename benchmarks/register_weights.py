@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from isbench.datasets.fingerprints import digest_file
+from isbench.files.digests import digest_file
 from isbench.papers.register import TrainedWeights, add_weights
 from isbench.training.weights import read_card
 

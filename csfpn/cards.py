@@ -8,20 +8,14 @@ the released modules' defaults on Table 4's baseline (width 128) and on RITM's R
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from csfpn.network import PropagationConfig
-from csfpn.predictor import GLOBAL_CLICKS, SWITCHES, CsfpnConfig, build_predictor, make_networks
-from isbench.nn.backbones.hrnet import W18, HRNet
-from isbench.nn.backbones.lite import SIDES as LITE_SIDES
-from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.mini import SIDES, Mini
-from isbench.nn.inference.cascade import CASCADE
-from isbench.nn.inference.predictor import OPTIONS
-from isbench.nn.trunk import deeplab
+from csfpn.config import GLOBAL_CLICKS, SWITCHES, CsfpnConfig, PropagationConfig
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES, W18
+from isbench.nn.inference.options import CASCADE, OPTIONS
 from isbench.training import Weighted, recipes
 from isbench.types import ModelCard
 
@@ -29,9 +23,9 @@ from isbench.types import ModelCard
 def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
     return ModelCard(
         name,
-        partial(build_predictor, config),
+        LazyFunction("csfpn.predictor:build_predictor", (config,)),
         {**OPTIONS, **CASCADE, **SWITCHES, **GLOBAL_CLICKS, **more.pop("options", {})},
-        partial(make_networks, config),
+        LazyFunction("csfpn.predictor:make_networks", (config,)),
         summary=f"CSFPN on {what}",
         source="BMVC 2023",
         unreleased=more.pop("unreleased", "its authors never released any"),
@@ -43,14 +37,17 @@ def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
     )
 
 
+_R50 = LazyFunction("isbench.nn.trunk:deeplab", (50, 128))
+_R101 = LazyFunction("isbench.nn.trunk:deeplab", (101, 256))
+_HRNET18 = LazyFunction("isbench.nn.backbones.hrnet:HRNet", (W18,))
+_MINI_TRUNK = LazyFunction("isbench.nn.backbones.mini:Mini")
+_LITE_TRUNK = LazyFunction("isbench.nn.backbones.lite:LiteTrunk")
 _DEEPLAB = PropagationConfig(reduction=4)
-_MINI = CsfpnConfig(Mini, PropagationConfig(heads=1, reduction=4, light=True, out=32))
+_MINI = CsfpnConfig(_MINI_TRUNK, PropagationConfig(heads=1, reduction=4, light=True, out=32))
 _LITE = CsfpnConfig(
-    LiteTrunk, PropagationConfig(heads=1, reduction=4, light=True, out=32, inserted=True)
+    _LITE_TRUNK, PropagationConfig(heads=1, reduction=4, light=True, out=32, inserted=True)
 )
-_LIGHT = CsfpnConfig(
-    partial(deeplab, 50, 128), PropagationConfig(heads=1, reduction=4, light=True), False
-)
+_LIGHT = CsfpnConfig(_R50, PropagationConfig(heads=1, reduction=4, light=True), False)
 _CSFP = {"g2l": False}
 # size of the first of two passes, which finds the box for the second: of 256, 320 and 400 pixels
 # this gave the lowest NoC@90 on the 40 held-out objects
@@ -78,19 +75,19 @@ _ON_HRNET = replace(
 r50 = _card(
     "csfpn-r50",
     "DeepLabV3+, ResNet-50",
-    CsfpnConfig(partial(deeplab, 50, 128), _DEEPLAB),
+    CsfpnConfig(_R50, _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
 r101 = _card(
     "csfpn-r101",
     "DeepLabV3+, ResNet-101",
-    CsfpnConfig(partial(deeplab, 101, 256), _DEEPLAB),
+    CsfpnConfig(_R101, _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
 hrnet18 = _card(
     "csfpn-hrnet18",
     "HRNet-18 with OCR",
-    CsfpnConfig(partial(HRNet, W18), PropagationConfig()),
+    CsfpnConfig(_HRNET18, PropagationConfig()),
     options={"released": False},
     recipe=_ON_HRNET,
 )
@@ -98,7 +95,7 @@ mini = _card(
     "csfpn-mini",
     "this project's mini trunk",
     _MINI,
-    options={**SIDES, **_OVERVIEW},
+    options={**MINI_SIDES, **_OVERVIEW},
     recipe=recipes.MINI,
     bundled=_BUNDLED,
 )
@@ -121,7 +118,7 @@ baseline_mini = _card(
     "baseline-mini-csfp",
     "the mini trunk, without G2L",
     _MINI,
-    options={**SIDES, **_CSFP},
+    options={**MINI_SIDES, **_CSFP},
     recipe=recipes.MINI,
     bundled=_HSGM,
 )

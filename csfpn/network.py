@@ -10,10 +10,9 @@ that starts at zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from csfpn.config import PropagationConfig
 from csfpn.propagation import Hsgm, Sgm, find_clicked_cells
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.network import example_image, example_points
@@ -26,20 +25,6 @@ from isbench.nn.trunk import (
     guidance_maps,
     make_head,
 )
-
-
-@dataclass(frozen=True)
-class PropagationConfig:
-    """Which graph modules propagate clicks, and their sizes."""
-
-    sgm: bool = True
-    hsgm: bool = True
-    heads: int = 3  # of SGM
-    reduction: int = 3  # channels divided by key channels of the attention
-    light: bool = False  # HSGM with the cheap fusion of Table 4 instead of the released code's
-    out: int | None = None  # channels of HSGM's output; None: those of the trunk
-    released: bool = False  # treat clicks at the border like the released code
-    inserted: bool = False  # the modules are added to a trained network and start without effect
 
 
 class Csfpn(nn.Module):

@@ -13,13 +13,14 @@ crop follows the last answer as in RITM's zoom-in, whose previous mask is as fin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from csfpn.network import Csfpn, PropagationConfig
+from csfpn.config import SWITCHES, CsfpnConfig
+from csfpn.network import Csfpn
 from isbench.errors import IsbenchError, check_option
 from isbench.nn.inference.passes import HostRequest, Passes
 from isbench.nn.inference.predictor import (
@@ -34,23 +35,10 @@ from isbench.nn.inference.predictor import (
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
-from isbench.nn.trunk import Trunk
 from isbench.types import Click, Runtime
 
 PAPER = Zoom(after=0, least=0, keep_iou=1.0)
 RELEASED = Zoom(after=0, least=0, keep_iou=1.0, dynamic=True)
-SWITCHES = {"sgm": True, "hsgm": True, "g2l": True}  # of the paper's Table 3
-# first clicks with a pass over the whole image; 0: all clicks, as in the paper
-GLOBAL_CLICKS = {"global_clicks": 0}
-
-
-@dataclass(frozen=True)
-class CsfpnConfig:
-    """The configuration of a network."""
-
-    trunk: Callable[[], Trunk]
-    graphs: PropagationConfig
-    previous_mask: bool = True
 
 
 def make_networks(config: CsfpnConfig, **options: Any) -> dict[str, nn.Module]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
     from isbench.evaluation.segmentation import segment
+    from isbench.lazy_function import LazyFunction
     from isbench.metrics import Games, Metric, list_metrics
     from isbench.models.loading import load_model
     from isbench.papers.paper import Paper
@@ -60,6 +61,7 @@ _MODULES = {
     "Game": "types",
     "Games": "metrics",
     "IsbenchError": "errors",
+    "LazyFunction": "lazy_function",
     "LoadedModel": "types",
     "Metric": "metrics",
     "ModelCard": "types",
@@ -110,6 +112,7 @@ __all__ = [
     "Game",
     "Games",
     "IsbenchError",
+    "LazyFunction",
     "LoadedModel",
     "Metric",
     "ModelCard",

@@ -30,7 +30,7 @@ DISK = (
     "storage/store", "training/",
 )  # fmt: skip
 # what models may import of isbench, and what the tables of a paper may
-MODEL = ("errors", "nn", "training", "types")
+MODEL = ("errors", "lazy_function", "nn", "training", "types")
 PAPER = (
     "metrics",
     "nn.runtime.cost",
@@ -219,8 +219,8 @@ def test_every_public_name_is_there_and_documented() -> None:
         assert getattr(isbench, public).__doc__
 
 
-def run_help(command: str, prefixes: Sequence[str]) -> tuple[str, str]:
-    """Return the help of a command, and the imported modules of these packages."""
+def run_command(command: str, prefixes: Sequence[str]) -> tuple[str, str]:
+    """Return what a command prints, and the imported modules of these packages."""
     code = (
         "import sys\nfrom isbench.cli import main\n"
         f"try:\n    main({command.split()!r})\n"
@@ -233,18 +233,40 @@ def run_help(command: str, prefixes: Sequence[str]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("command", ["--help", "report --help", "data --help", "run --help"])
 def test_help_starts_neither_torch_nor_plots(command: str) -> None:
-    assert run_help(command, ("torch", "matplotlib"))[1] == ""
+    assert run_command(command, ("torch", "matplotlib"))[1] == ""
 
 
 @pytest.mark.parametrize("command", ["report --help", "reproduce --help"])
 def test_help_names_papers_without_importing_them(command: str) -> None:
-    text, loaded = run_help(command, ("csfpn",))
+    text, loaded = run_command(command, ("csfpn",))
     assert "csfpn" in text
     assert loaded == ""
 
 
 def test_the_front_help_loads_no_numpy() -> None:
-    assert run_help("--help", ("numpy", "cv2", "pandas", "rich"))[1] == ""
+    assert run_command("--help", ("numpy", "cv2", "pandas", "rich"))[1] == ""
+
+
+SLOW = ("torch", "cv2", "scipy", "skimage", "matplotlib", "pandas", "requests")
+
+
+@pytest.mark.parametrize("command", ["models", "models ritm-hrnet18", "models grabcut sam-vit-b"])
+def test_models_are_listed_without_slow_libraries(command: str) -> None:
+    text, loaded = run_command(command, SLOW)
+    assert "sam-vit-b" in text or "ritm-hrnet18" in text
+    assert loaded == ""
+
+
+def test_a_card_is_imported_without_torch_and_opencv() -> None:
+    code = (
+        "import sys\nfrom isbench.models.registry import load_card, model_names\n"
+        "cards = [load_card(name) for name in model_names()]\n"
+        "print(len(cards), *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, *loaded = done.stdout.split()
+    assert int(count) >= 60
+    assert {one.partition(".")[0] for one in loaded} & {"torch", "cv2"} == set()
 
 
 WALK: list[tuple[str, str]] = []  # (file, function) of the frames above the predictor

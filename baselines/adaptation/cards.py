@@ -7,19 +7,15 @@ weights of `ritm-lite`, with its zoom-in, flip and previous mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import version
 from typing import Any
 
-from baselines.adaptation.predictor import build_predictor, make_networks
 from baselines.cards import LITE_UNRELEASED, LITE_WEIGHTS
-from isbench.nn.backbones.lite import SIDES as LITE_SIDES
-from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.mini import SIDES, Mini
-from isbench.nn.inference.predictor import OPTIONS
-from isbench.nn.trunk import Trunk, deeplab
+from baselines.libraries import find_torch_version
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES
+from isbench.nn.inference.options import OPTIONS
 from isbench.training import ClickSampling, recipes
 from isbench.types import ModelCard, Scalar
 
@@ -46,20 +42,20 @@ _WITHOUT_MASK = ClickSampling(iterative=0)  # there is no previous mask to learn
 def _card(
     name: str,
     what: str,
-    trunk: Callable[[], Trunk],
+    trunk: LazyFunction,
     options: Mapping[str, Scalar],
     previous_mask: bool = False,
     **more: Any,
 ) -> ModelCard:
     return ModelCard(
         f"adaptation-{name}",
-        partial(build_predictor, trunk, previous_mask),
+        LazyFunction("baselines.adaptation.predictor:build_predictor", (trunk, previous_mask)),
         options,
-        partial(make_networks, trunk, previous_mask),
+        LazyFunction("baselines.adaptation.predictor:make_networks", (trunk, previous_mask)),
         summary=f"IA+SA (IS+SA in Table 1) on {what}",
         source="arXiv:1911.12709",
         licence="MIT",
-        libraries={"torch": version("torch").partition("+")[0]},
+        libraries={"torch": find_torch_version()},
         adaptive=True,
         gradients=True,
         **more,
@@ -69,7 +65,7 @@ def _card(
 r101 = _card(
     "r101",
     "DeepLabV3+, ResNet-101",
-    partial(deeplab, 101, 256),
+    LazyFunction("isbench.nn.trunk:deeplab", (101, 256)),
     _OPTIONS,
     unreleased="its authors released neither code nor weights",
     recipe=replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES, click_sampling=_WITHOUT_MASK),
@@ -77,15 +73,15 @@ r101 = _card(
 mini = _card(
     "mini",
     "this project's mini trunk",
-    Mini,
-    {**_OPTIONS, "overview": SIDES["overview"]},
+    LazyFunction("isbench.nn.backbones.mini:Mini"),
+    {**_OPTIONS, "overview": MINI_SIDES["overview"]},
     unreleased="this version ships without trained weights",
     recipe=replace(recipes.MINI, click_sampling=replace(recipes.MINI.click_sampling, iterative=0)),
 )
 lite = _card(
     "lite",
     "EfficientNet-Lite0, the network of ritm-lite",
-    LiteTrunk,
+    LazyFunction("isbench.nn.backbones.lite:LiteTrunk"),
     {**_ADAPTATION, **OPTIONS, **LITE_SIDES},
     previous_mask=True,
     bundled=LITE_WEIGHTS,

@@ -35,9 +35,9 @@ from baselines.adaptation.updates import (
 )
 from isbench.errors import check_option, unknown
 from isbench.nn.clickmaps import draw_disks
+from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.passes import Passes
 from isbench.nn.inference.predictor import (
-    OPTIONS,
     InferenceConfig,
     Picture,
     State,

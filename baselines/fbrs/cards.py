@@ -7,35 +7,28 @@ weights of `ritm-lite`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from baselines.cards import LITE_UNRELEASED, LITE_WEIGHTS
-from baselines.fbrs.network import make_guided_networks, make_networks
-from baselines.fbrs.predictor import build_guided_predictor, build_predictor
-from isbench.nn.backbones.deeplab import DeepLab
-from isbench.nn.backbones.hrnet import W18, W32, HRNet
-from isbench.nn.backbones.lite import SIDES as LITE_SIDES
-from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.inference.predictor import OPTIONS
-from isbench.nn.trunk import deeplab
+from baselines.libraries import find_torch_version
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES, W18, W32
+from isbench.nn.inference.options import OPTIONS
 from isbench.types import File, ModelCard, Scalar
 
 _OWN: Mapping[str, Scalar] = {"net_clicks": 8, "maxfun": 20}
-_LIBRARIES = {"torch": version("torch").partition("+")[0], "scipy": version("scipy")}
+_LIBRARIES = {"torch": find_torch_version(), "scipy": version("scipy")}
 _SHARED = ("zoom", "zoom_target", "flip", "threshold", "longest_side")
 _RELEASES = "fbrs_interactive_segmentation/releases/download/v1.0"
 
 
-def _make_card(
-    name: str, what: str, trunk: Callable[[], DeepLab | HRNet], *files: str
-) -> ModelCard:
+def _make_card(name: str, what: str, trunk: LazyFunction, *files: str) -> ModelCard:
     return ModelCard(
         f"fbrs-{name}",
-        partial(build_predictor, trunk),
+        LazyFunction("baselines.fbrs.predictor:build_predictor", (trunk,)),
         {**{key: OPTIONS[key] for key in _SHARED}, **_OWN},
-        partial(make_networks, trunk),
+        LazyFunction("baselines.fbrs.network:make_networks", (trunk,)),
         weights={file.rpartition("_")[2]: _make_file(f"{file}.pth") for file in files},
         summary=f"f-BRS-B on {what}",
         source="arXiv:2001.10331",
@@ -51,30 +44,44 @@ def _make_file(name: str) -> File:
     return File(name, tuple(f"https://github.com/{owner}/{_RELEASES}/{name}" for owner in owners))
 
 
-r34 = _make_card("r34", "DeepLabV3+, ResNet-34", partial(deeplab, 34, 128), "resnet34_dh128_sbd")
+r34 = _make_card(
+    "r34",
+    "DeepLabV3+, ResNet-34",
+    LazyFunction("isbench.nn.trunk:deeplab", (34, 128)),
+    "resnet34_dh128_sbd",
+)
 r50 = _make_card(
     "r50",
     "DeepLabV3+, ResNet-50",
-    partial(deeplab, 50, 128),
+    LazyFunction("isbench.nn.trunk:deeplab", (50, 128)),
     "resnet50_dh128_sbd",
     "resnet50_dh128_lvis",
 )
 r101 = _make_card(
-    "r101", "DeepLabV3+, ResNet-101", partial(deeplab, 101, 256), "resnet101_dh256_sbd"
+    "r101",
+    "DeepLabV3+, ResNet-101",
+    LazyFunction("isbench.nn.trunk:deeplab", (101, 256)),
+    "resnet101_dh256_sbd",
 )
-hrnet18 = _make_card("hrnet18", "HRNet-18 with OCR", partial(HRNet, W18), "hrnet18_ocr64_sbd")
+hrnet18 = _make_card(
+    "hrnet18",
+    "HRNet-18 with OCR",
+    LazyFunction("isbench.nn.backbones.hrnet:HRNet", (W18,)),
+    "hrnet18_ocr64_sbd",
+)
 hrnet32 = _make_card(
     "hrnet32",
     "HRNet-32 with OCR",
-    partial(HRNet, W32),
+    LazyFunction("isbench.nn.backbones.hrnet:HRNet", (W32,)),
     "hrnet32_ocr128_sbd",
     "hrnet32_ocr128_lvis",
 )
+_LITE = LazyFunction("isbench.nn.backbones.lite:LiteTrunk")
 lite = ModelCard(
     "fbrs-lite",
-    partial(build_guided_predictor, LiteTrunk),
+    LazyFunction("baselines.fbrs.predictor:build_guided_predictor", (_LITE,)),
     {**OPTIONS, **LITE_SIDES, **_OWN},
-    partial(make_guided_networks, LiteTrunk),
+    LazyFunction("baselines.fbrs.network:make_guided_networks", (_LITE,)),
     bundled=LITE_WEIGHTS,
     unreleased=LITE_UNRELEASED,
     summary="f-BRS-B on EfficientNet-Lite0, the network of ritm-lite",

@@ -34,9 +34,9 @@ from isbench.errors import check_option
 from isbench.nn.backbones.deeplab import DeepLab
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.passes import ForwardRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
-    OPTIONS,
     InferenceConfig,
     Picture,
     State,

@@ -8,7 +8,7 @@ its keys.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,12 +27,14 @@ from isbench.nn.backbones.deeplab16 import (
     conv_bn_relu,
     make_layers,
 )
+from isbench.nn.backbones.res2net import Res2Block
 from isbench.nn.backbones.resnet import Bottleneck, make_deep_stem
 from isbench.nn.network import example_image
 from isbench.nn.stem import resize_bilinear
 
 _DILATIONS = (6, 12, 18)
 _SPREAD, FIRST_SPREAD = 10.0, 30.0  # pixels at which the map of a click is 1/16
+_BACKBONES: Mapping[str, Block] = {"resnet": Bottleneck, "res2net": Res2Block}
 _BRANCH = ((256, 2), (256, 1), (256, 1), (512, 2), (512, 1), (512, 1))  # channels and strides
 _AUX_WIDTH = 256  # channels of the decoder that only training used
 
@@ -130,6 +132,6 @@ def make_prediction(channels: int, width: int) -> Prediction:
     )
 
 
-def make_networks(block: Block, **options: Any) -> dict[str, nn.Module]:
-    """Return the network of a card."""
-    return {"network": FcaNetwork(block)}
+def make_networks(backbone: str, **options: Any) -> dict[str, nn.Module]:
+    """Return the network of a card, whose backbone is "resnet" or "res2net"."""
+    return {"network": FcaNetwork(_BACKBONES[backbone])}

@@ -33,7 +33,6 @@ from baselines.views import (
     stack_maps,
 )
 from isbench.errors import check_option
-from isbench.nn.backbones.deeplab16 import Block
 from isbench.nn.inference.passes import ForwardRequest, Passes, compute_games
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
@@ -125,8 +124,8 @@ def _mark(mask: Mask) -> tuple[Click, ...]:
 
 
 def build_predictor(
-    block: Block, size: int, threshold: float, sis: bool, *, runtime: Runtime
+    backbone: str, size: int, threshold: float, sis: bool, *, runtime: Runtime
 ) -> FcaNet:
     """Return the predictor of a card."""
-    network = build_networks(partial(make_networks, block), runtime)["network"]
+    network = build_networks(partial(make_networks, backbone), runtime)["network"]
     return FcaNet(network, runtime, size, threshold, sis)

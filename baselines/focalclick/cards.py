@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import version
 from typing import Any
 
-from baselines.focalclick.network import S1, S2, Trunk, Version, make_networks
-from baselines.focalclick.predictor import build_predictor
-from isbench.nn.backbones.hrnet import W18S, W32, HRNet, Sizes
-from isbench.nn.backbones.lite import SIDES as LITE_SIDES
-from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.inference.predictor import OPTIONS
+from baselines.focalclick.versions import S1, S2, Version
+from baselines.libraries import find_torch_version
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES, W18S, W32, Sizes
+from isbench.nn.inference.options import OPTIONS
 from isbench.training import recipes
 from isbench.types import File, ModelCard
 
@@ -21,22 +17,22 @@ _PAGE = "https://github.com/XavierCHEN34/ClickSEG"  # its README links the files
 
 
 def _card(
-    name: str, what: str, networks: tuple[Callable[[], Trunk], Version, bool], **more: Any
+    name: str, what: str, networks: tuple[LazyFunction, Version, bool], **more: Any
 ) -> ModelCard:
     """Return a card; `networks` are the trunk, the version, and whether the refiner is residual."""
     return ModelCard(
         f"focalclick-{name}",
-        partial(build_predictor, *networks),
+        LazyFunction("baselines.focalclick.predictor:build_predictor", networks),
         {
             "longest_side": OPTIONS["longest_side"],
             "threshold": 0.50,
             "size": 256,
             **more.pop("options", {}),
         },
-        partial(make_networks, *networks),
+        LazyFunction("baselines.focalclick.network:make_networks", networks),
         summary=f"FocalClick {what}",
         source="arXiv:2204.02574",
-        libraries={"torch": version("torch").partition("+")[0]},
+        libraries={"torch": find_torch_version()},
         **more,
     )
 
@@ -46,7 +42,7 @@ def _published(name: str, trunk: str, sizes: Sizes, published: Version) -> Model
     return _card(
         f"{name}-{published.name}",
         f"{kind} (segmentor and refiner) on {trunk} with OCR",
-        (partial(HRNet, sizes), published, False),
+        (LazyFunction("isbench.nn.backbones.hrnet:HRNet", (sizes,)), published, False),
         weights={"cocolvis": File(f"{name}_{kind}_cclvs.pth", page=_PAGE)},
         licence="Apache-2.0 (the README of its authors says MIT)",
         recipe=recipes.FOCALCLICK,
@@ -59,7 +55,7 @@ hrnet32_s2 = _published("hrnet32", "HRNet-32", W32, S2)
 lite = _card(
     "lite",
     "(segmentor and refiner) on EfficientNet-Lite0",
-    (LiteTrunk, S2, True),
+    (LazyFunction("isbench.nn.backbones.lite:LiteTrunk"), S2, True),
     options={"size": LITE_SIDES["zoom_target"], "square": False},
     meanings={"size": "longer side of what every pass sees, in pixels; with square=on, its side"},
     unreleased="this version ships without trained weights",

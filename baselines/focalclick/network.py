@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.focalclick.training import crop_views, draw_focus, focus_loss, map_points
+from baselines.focalclick.versions import S2, Version
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.clickmaps import draw_disks
@@ -33,18 +34,6 @@ _CHECKPOINT_CONFIG = {"use_disks": True, "use_leaky_relu": True, "with_prev_mask
 
 
 Trunk: TypeAlias = HRNet | LiteTrunk
-
-
-class Version(NamedTuple):
-    """What the published versions of the segmentor differ in."""
-
-    name: str  # in the settings of official checkpoints
-    radius: float  # of the disks around clicks, in pixels of the inputs
-    shrink: int  # the trunk sees the inputs at this fraction of their size
-
-
-S1 = Version("s1", 2.0, 2)
-S2 = Version("s2", RADIUS, 1)
 
 
 class FocusLogits(NamedTuple):

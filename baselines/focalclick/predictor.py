@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
-from baselines.focalclick.network import Trunk, Version, align_outputs, make_networks
+from baselines.focalclick.network import Trunk, align_outputs, make_networks
+from baselines.focalclick.versions import Version
 from isbench.errors import check_option
+from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.passes import ForwardRequest, HostRequest, Passes, Requests
 from isbench.nn.inference.predictor import (
-    OPTIONS,
     InferenceConfig,
     Picture,
     State,

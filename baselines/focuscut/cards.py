@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import version
 
-import cv2
-
-from baselines.focuscut import lite as on_lite
-from baselines.focuscut.network import make_networks
-from baselines.focuscut.predictor import build_predictor
+from baselines.libraries import find_opencv_version, find_torch_version
+from isbench.lazy_function import LazyFunction
+from isbench.nn.backbones.sizes import LITE_SIDES
 from isbench.training import recipes
 from isbench.types import File, ModelCard
 
 _PAGE = "https://github.com/frazerlin/focuscut"
 _SOURCE = "FocusCut: Diving into a Focus View in Interactive Segmentation, CVPR 2022"
 _LIBRARIES = {
-    "opencv": cv2.__version__,
-    "torch": version("torch").partition("+")[0],
+    "opencv": find_opencv_version(),
+    "torch": find_torch_version(),
 }
 
 
 def _focuscut(depth: int) -> ModelCard:
     return ModelCard(
         f"focuscut-r{depth}",
-        partial(build_predictor, depth),
+        LazyFunction("baselines.focuscut.predictor:build_predictor", (depth,)),
         {"view_size": 0, "rounds": 3, "threshold": 0.5},
-        partial(make_networks, depth),
+        LazyFunction("baselines.focuscut.network:make_networks", (depth,)),
         weights={"sbd": File(f"focuscut-resnet{depth}.pth", page=_PAGE)},
         recipe=recipes.FOCUSCUT,
         summary=f"FocusCut: focus views of clicks, on DeepLabV3+, ResNet-{depth}",
@@ -57,9 +53,9 @@ _LITE = replace(
 
 lite = ModelCard(
     "focuscut-lite",
-    on_lite.build_predictor,
-    {"view_size": on_lite.VIEW_SIZE, "rounds": 3, "threshold": 0.5},
-    on_lite.make_networks,
+    LazyFunction("baselines.focuscut.lite:build_predictor"),
+    {"view_size": LITE_SIDES["zoom_target"], "rounds": 3, "threshold": 0.5},
+    LazyFunction("baselines.focuscut.lite:make_networks"),
     unreleased="this version ships without trained weights",
     recipe=_LITE,
     summary="FocusCut's focus views with RITM's network on EfficientNet-Lite0",

@@ -18,11 +18,12 @@ from baselines import ritm
 from baselines.focuscut.predictor import FocusCut, View
 from baselines.views import stack_images, stack_maps
 from isbench.nn.backbones.lite import LiteTrunk
+from isbench.nn.backbones.sizes import LITE_SIDES
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.types import Runtime
 
-VIEW_SIZE = 320  # pixels; crops of the other models on this trunk have this longer side
+VIEW_SIZE = int(LITE_SIDES["zoom_target"])  # pixels, as of crops of the other models on this trunk
 
 make_networks = partial(ritm.make_networks, LiteTrunk, previous_mask=True)
 

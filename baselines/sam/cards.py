@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from collections.abc import Mapping
 from typing import Any
 
-from baselines.sam.network import VIT_B, VIT_H, VIT_L, Vit, make_hq_sam, make_sam
-from baselines.sam.network2 import BASE_PLUS, LARGE, SMALL, TINY, Hiera, make_sam2
-from baselines.sam.predictor import OPTIONS, build_hq_sam, build_sam, build_sam2
-from isbench.types import File, ModelCard
+from baselines.libraries import find_torch_version, find_version
+from baselines.sam.sizes import BASE_PLUS, LARGE, SMALL, TINY, VIT_B, VIT_H, VIT_L, Hiera, Vit
+from isbench.lazy_function import LazyFunction
+from isbench.types import File, ModelCard, Scalar
 
-
-def _find_version() -> str:
-    """Return the version of transformers, "" if there is none: then no model can be played."""
-    try:
-        return version("transformers") if find_spec("transformers") else ""
-    except PackageNotFoundError:  # a folder of that name
-        return ""
-
-
-_LIBRARIES = {"torch": version("torch").partition("+")[0], "transformers": _find_version()}
+_LIBRARIES = {
+    "torch": find_torch_version(),
+    "transformers": find_version("transformers", "transformers"),
+}
+OPTIONS: Mapping[str, Scalar] = {
+    "multimask": "always",
+    "feed_back": "rclicks",
+    "image_step": "rclicks",
+    "threshold": 0.50,  # probability above which a pixel belongs to the object
+}
 _SERVER = "https://dl.fbaipublicfiles.com"
 
 
@@ -40,9 +38,9 @@ def _make_card(name: str, **facts: Any) -> ModelCard:
 def _sam(letter: str, size: Vit, file: str) -> ModelCard:
     return _make_card(
         f"sam-vit-{letter}",
-        build=partial(build_sam, size),
+        build=LazyFunction("baselines.sam.predictor:build_sam", (size,)),
         options=OPTIONS,
-        networks=partial(make_sam, size),
+        networks=LazyFunction("baselines.sam.network:make_sam", (size,)),
         weights={"sa-1b": File(file, (f"{_SERVER}/segment_anything/{file}",))},
         what=f"SAM on ViT-{letter.upper()}",
         source="arXiv:2304.02643",
@@ -53,9 +51,9 @@ def _hq_sam(letter: str, size: Vit) -> ModelCard:
     file = File(f"sam_hq_vit_{letter}.pth", page="https://github.com/SysCV/sam-hq")
     return _make_card(
         f"sam-hq-vit-{letter}",
-        build=partial(build_hq_sam, size),
+        build=LazyFunction("baselines.sam.predictor:build_hq_sam", (size,)),
         options={**OPTIONS, "hq_only": False},
-        networks=partial(make_hq_sam, size),
+        networks=LazyFunction("baselines.sam.network:make_hq_sam", (size,)),
         weights={"hqseg-44k": file},
         what=f"HQ-SAM on ViT-{letter.upper()}",
         source="arXiv:2306.01567",
@@ -66,9 +64,9 @@ def _sam2(name: str, size: Hiera) -> ModelCard:
     file = f"sam2.1_hiera_{name.replace('-', '_')}.pt"
     return _make_card(
         f"sam2.1-hiera-{name}",
-        build=partial(build_sam2, size),
+        build=LazyFunction("baselines.sam.predictor:build_sam2", (size,)),
         options={**OPTIONS, "multimask": "never"},
-        networks=partial(make_sam2, size),
+        networks=LazyFunction("baselines.sam.network2:make_sam2", (size,)),
         weights={"sa-v": File(file, (f"{_SERVER}/segment_anything_2/092824/{file}",))},
         what=f"SAM 2.1 on Hiera {name}",
         source="arXiv:2408.00714",

@@ -13,12 +13,13 @@ of 1 as in the official code (there: half the encoder's width). Trained weights 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.sam.keys import HQ_SAM, SAM, match_layout
+from baselines.sam.sizes import Vit
 from isbench.nn.network import example_points
 
 FRAME = 1024  # rows and columns of the image as the encoder sees it
@@ -26,20 +27,6 @@ MASK = 256  # rows and columns of masks, as prompts and as answers
 _DEVIATION = 0.02  # of randomly initialised weights; the decoder's default too
 SAM_LAYOUT = partial(match_layout, SAM)
 HQ_LAYOUT = partial(match_layout, HQ_SAM)
-
-
-class Vit(NamedTuple):
-    """The size of an image encoder."""
-
-    width: int
-    depth: int
-    heads: int
-    whole: tuple[int, ...]  # the blocks whose attention spans the image; the others see windows
-
-
-VIT_B = Vit(768, 12, 12, (2, 5, 8, 11))
-VIT_L = Vit(1024, 24, 16, (5, 11, 17, 23))
-VIT_H = Vit(1280, 32, 16, (7, 15, 23, 31))
 
 
 class Encoder(nn.Module):

@@ -6,7 +6,7 @@ Compared with transformers' own model. What the official network has for videos 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,26 +19,10 @@ from baselines.sam.network import (
     example_prompts,
     list_decoders,
 )
+from baselines.sam.sizes import Hiera
 
 SAM2_LAYOUT = partial(match_layout, SAM2)
 _ENTRY = "model"  # of an official file, which holds the state dict
-
-
-class Hiera(NamedTuple):
-    """The size of an image encoder."""
-
-    width: int  # of the first stage; it doubles from stage to stage, as the heads do
-    heads: int
-    blocks: tuple[int, ...]  # in each stage
-    whole: tuple[int, ...]  # the blocks whose attention spans the image; the others see windows
-    windows: tuple[int, ...] = (8, 4, 14, 7)  # their sides in each stage
-    positions: int = 7  # rows and columns of the table of positions
-
-
-TINY = Hiera(96, 1, (1, 2, 7, 2), (5, 7, 9))
-SMALL = Hiera(96, 1, (1, 2, 11, 2), (7, 10, 13))
-BASE_PLUS = Hiera(112, 2, (2, 3, 16, 3), (12, 16, 20), positions=14)
-LARGE = Hiera(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8))
 
 
 class Encoder(nn.Module):

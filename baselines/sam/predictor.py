@@ -30,8 +30,9 @@ from baselines.sam.image_step import (
     map_point,
     shrink,
 )
-from baselines.sam.network import MASK, Vit, make_hq_sam, make_sam
-from baselines.sam.network2 import Hiera, make_sam2
+from baselines.sam.network import MASK, make_hq_sam, make_sam
+from baselines.sam.network2 import make_sam2
+from baselines.sam.sizes import Hiera, Vit
 from isbench.errors import check_option
 from isbench.nn.inference.passes import (
     ForwardRequest,
@@ -53,12 +54,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "image_step": STEPS,
 }
 SAM2_BOUND = 32.0  # of the logits that SAM 2 is fed back, on both sides of 0
-OPTIONS: Mapping[str, Scalar] = {
-    "multimask": "always",
-    "feed_back": "rclicks",
-    "image_step": "rclicks",
-    "threshold": 0.50,  # probability above which a pixel belongs to the object
-}
 
 
 class Encoded(NamedTuple):

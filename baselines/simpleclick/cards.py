@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Mapping
 
-from baselines.simpleclick.network import VIT_B, VIT_H, VIT_L, Sizes
-from baselines.simpleclick.predictor import OPTIONS, build_predictor, make_networks
-from isbench.nn.inference.cascade import CASCADE
-from isbench.types import File, ModelCard
+from baselines.libraries import find_torch_version
+from baselines.simpleclick.sizes import VIT_B, VIT_H, VIT_L, Sizes
+from isbench.lazy_function import LazyFunction
+from isbench.nn.inference.options import CASCADE, OPTIONS
+from isbench.types import File, ModelCard, Scalar
 
 _PAGE = "https://github.com/uncbiag/SimpleClick"  # links to Google Drive
+# With zoom_square=0 and longest_side=-1 the data set's value is used and recorded.
+_OPTIONS: Mapping[str, Scalar] = {
+    "zoom_square": 0,  # side of the square that every pass sees, in pixels
+    **{name: OPTIONS[name] for name in ("flip", "threshold", "longest_side")},
+    **CASCADE,
+}
 
 
 def _card(letter: str, word: str, sizes: Sizes) -> ModelCard:
     return ModelCard(
         f"simpleclick-vit-{letter}",
-        partial(build_predictor, sizes),
-        OPTIONS,
-        partial(make_networks, sizes),
+        LazyFunction("baselines.simpleclick.predictor:build_predictor", (sizes,)),
+        _OPTIONS,
+        LazyFunction("baselines.simpleclick.predictor:make_networks", (sizes,)),
         weights={
             training: File(f"{training}_vit_{word}.pth", page=_PAGE)
             for training in ("cocolvis", "sbd")
@@ -26,7 +32,7 @@ def _card(letter: str, word: str, sizes: Sizes) -> ModelCard:
         summary=f"SimpleClick on ViT-{letter.upper()}",
         source="arXiv:2210.11006",
         licence="MIT",
-        libraries={"torch": version("torch").partition("+")[0]},
+        libraries={"torch": find_torch_version()},
         added_options=CASCADE,
     )
 

@@ -12,13 +12,13 @@ model plays data sets with different crops.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.simpleclick.sizes import Sizes
 from isbench.errors import IsbenchError
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.network import example_image, example_points
@@ -29,24 +29,6 @@ _RADIUS = 5.0  # of the disks around clicks, in pixels
 _GRID = 448  # pixels that the position embedding of a file covers
 _CLASSES = 1000  # of the classifier of the pretraining, which is not used
 _EPS = 1e-6
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of a network."""
-
-    width: int  # channels of a token
-    depth: int  # blocks
-    heads: int
-    patch: int  # pixels of a side
-    outputs: tuple[int, int, int, int]  # channels of the pyramid's maps, the finest first
-    period: int  # every block of this number, counted from 1, attends to all tokens
-    hidden: int = 256  # channels of the head
-
-
-VIT_B = Sizes(768, 12, 12, 16, (128, 256, 512, 1024), 6)
-VIT_L = Sizes(1024, 24, 16, 16, (192, 384, 768, 1536), 6)
-VIT_H = Sizes(1280, 32, 16, 14, (240, 480, 960, 1920), 8)
 
 
 class SimpleClick(nn.Module):

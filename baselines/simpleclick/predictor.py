@@ -9,29 +9,22 @@ it needs a game without a crop and there is a crop from click 1 on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from baselines.simpleclick.network import STEP, SimpleClick, Sizes
+from baselines.simpleclick.network import STEP, SimpleClick
+from baselines.simpleclick.sizes import Sizes
 from isbench.errors import check_option
-from isbench.nn.inference import predictor
-from isbench.nn.inference.cascade import CASCADE
+from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.runtime.compute import build_networks
-from isbench.types import Runtime, Scalar
+from isbench.types import Runtime
 
 ZOOM = Zoom(448, square=True, after=-1)
 
-# With zoom_square=0 and longest_side=-1 the data set's value is used and recorded.
-OPTIONS: Mapping[str, Scalar] = {
-    "zoom_square": 0,  # side of the square that every pass sees, in pixels
-    **{name: predictor.OPTIONS[name] for name in ("flip", "threshold", "longest_side")},
-    **CASCADE,
-}
 _LARGEST = 4032  # pixels
 
 
@@ -51,6 +44,6 @@ def build_predictor(sizes: Sizes, *, runtime: Runtime, **options: Any) -> CropPr
         f"most {_LARGEST}"
     )
     check_option("zoom_square", side, side % STEP == 0 and 0 < side <= _LARGEST, wanted)
-    config = make_config({**predictor.OPTIONS, **options, "zoom_target": side}, ZOOM, runtime)
+    config = make_config({**OPTIONS, **options, "zoom_target": side}, ZOOM, runtime)
     networks = build_networks(partial(make_networks, sizes), runtime)
     return CropPredictor(config, partial(answer_mask_guided, networks["network"]))

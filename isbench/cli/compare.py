@@ -9,9 +9,9 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import (
-    console,
-    data_option,
+from isbench.cli.options import console, data_option
+from isbench.cli.paths import OUTPUT
+from isbench.cli.recorded_runs import (
     dataset_option,
     find_dataset,
     label_option,
@@ -19,7 +19,6 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
-from isbench.cli.paths import OUTPUT
 from isbench.errors import check_least
 from isbench.metrics import list_metrics
 from isbench.models.registry import load_trusted_cards

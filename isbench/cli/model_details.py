@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from isbench.errors import IsbenchError
-from isbench.evaluation import spec
 from isbench.models.known_weights import list_weights
-from isbench.models.option_meanings import find_meaning
+from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
 from isbench.models.registry import describe_missing_library
 from isbench.models.weights import RANDOM, weights_folder
 from isbench.options import format_option
@@ -31,7 +30,7 @@ def print_details(terminal: Console, card: ModelCard) -> None:
 
 def format_default(key: str, value: Scalar) -> str:
     """Return an option's default as a user would type it, or what it stands for."""
-    if spec.LEFT_TO_DATA.get(key) == value:
+    if LEFT_TO_DATA.get(key) == value:
         return "the data set's"
     return format_option(value)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.options import (
-    complete_published,
-    console,
-    data_option,
+from isbench.cli.options import complete_published, console, data_option
+from isbench.cli.paths import OUTPUT
+from isbench.cli.progress import track
+from isbench.cli.recorded_runs import (
     dataset_option,
     find_dataset,
     label_option,
@@ -19,8 +19,6 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
-from isbench.cli.paths import OUTPUT
-from isbench.cli.progress import track
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
@@ -313,13 +311,15 @@ def _print_paper_table(
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
-    frame = tables.make_frame(runs, options.max_clicks, options.metrics, options.labels)
+    figures = runs, options.max_clicks, options.metrics, options.labels
     if form == "csv":
+        frame = tables.make_frame(*figures)
         click.echo(tables.format_csv(frame), nl=False)  # every figure, not only those of the view
     else:
-        table = tables.make_table(frame, view, options.metrics, _choose_layout(runs, form, options))
+        rows, layout = tables.make_rows(*figures), _choose_layout(runs, form, options)
+        table = tables.make_table(rows, view, options.metrics, layout)
         shown = [one for one in options.metrics if view in (tables.ALL, one.view)]
-        table = add_published(table, options.published, frame, shown)
+        table = add_published(table, options.published, rows, shown)
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")
         legend = (tables.LEGEND,) if form == "rich" else ()

@@ -222,6 +222,6 @@ def _print_runs(runs: Sequence[Run]) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
     for table in text_table.make_terminal_tables(
-        tables.make_table(tables.make_frame(runs), "noc"), width
+        tables.make_table(tables.make_rows(runs), "noc"), width
     ):
         terminal.print(table)

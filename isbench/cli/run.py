@@ -222,7 +222,7 @@ def _ignore(note: str) -> None:
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
+    whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), tables.ALL, metrics)
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
     for note in (tables.LEGEND, *whole.notes):

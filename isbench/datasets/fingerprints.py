@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from pathlib import Path
 
 from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
+from isbench.files.digests import digest_file
 from isbench.files.json_text import is_text
-from isbench.files.limits import open_regular
 from isbench.types import Dataset
 
-_BLOCK = 1 << 20
 _MOST_NAMES = 10  # most names that an error lists
 
 
@@ -64,15 +62,3 @@ def _digest_objects(dataset: Dataset) -> dict[str, str]:
             whole.update(b"" if part is None else repr(part.shape).encode() + part.tobytes())
         digests[key] = whole.hexdigest()
     return digests
-
-
-def digest_file(path: Path) -> str:
-    """Return a file's sha256 in hex."""
-    digest = sha256()
-    try:
-        with open_regular(path) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    return digest.hexdigest()

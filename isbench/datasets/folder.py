@@ -20,8 +20,8 @@ from isbench.datasets.image_io import (
     check_size,
     read_image,
     read_indices,
-    read_labels,
-    read_stored,
+    read_mask,
+    to_labels,
 )
 from isbench.datasets.lists import VOID, compose
 from isbench.datasets.pairs import match_by_order, match_by_stem
@@ -48,12 +48,12 @@ class Folder:
         """Return the object of this key."""
         image_file, mask_file = self.files[key]
         path = self.root / mask_file
-        check_mask(path)
-        image, labels = read_image(self.root / image_file), read_labels(path)
+        stored = read_mask(path)
+        image, labels = read_image(self.root / image_file), to_labels(stored)
         check_size(path, labels, image)
         if self.levels is not None:
             return Sample(key, image, labels == self.levels[key], labels == VOID)
-        _check_levels(path, labels, self.labels)
+        _check_levels(path, stored, self.labels)
         ignore: Mask = labels == IGNORED
         if self.labels == "void":
             ignore |= labels == VOID
@@ -139,11 +139,11 @@ def _split_instances(
     return split, levels
 
 
-def _check_levels(path: Path, labels: NDArray[np.uint8], how: str) -> None:
+def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:
     """Raise IsbenchError for a mask in which several levels or colours may mean several things."""
     unscored = (IGNORED, VOID) if how == "void" else (IGNORED,)
-    found = [level for level in _list_levels(labels) if level not in unscored]
-    if len(found) <= 1 and not _has_several_colours(read_stored(path)):
+    found = [level for level in _list_levels(to_labels(stored)) if level not in unscored]
+    if len(found) <= 1 and not _has_several_colours(stored):
         return
     if len(found) <= 1:
         raise IsbenchError(

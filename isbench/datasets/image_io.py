@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,6 +42,7 @@ _DEPTHS = {
 }
 _TRANSPARENT = "is partly transparent; wanted opaque: flatten it onto a background"
 _ORIENTATION = 0x0112  # EXIF tag
+_UNREADABLE = (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError)
 _READ_LOG: ContextVar[dict[Path, str] | None] = ContextVar("read_log", default=None)
 
 
@@ -75,7 +76,11 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 
     A colour mask gives its grey level where its channels are equal, 255 elsewhere.
     """
-    stored = read_stored(path)
+    return to_labels(read_stored(path))
+
+
+def to_labels(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a mask as it is stored as (H, W) uint8, like `read_labels`."""
     if stored.ndim == 2:
         return stored
     red, green, blue = (stored[:, :, channel] for channel in range(3))
@@ -86,6 +91,14 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
 def read_stored(path: Path) -> NDArray[np.uint8]:
     """Return a mask file as it is stored: (H, W), or (H, W, 3) RGB, uint8."""
     stored = _decode_labels(read_bytes(path))
+    if isinstance(stored, str):
+        raise IsbenchError(f"mask {path} {stored}")
+    return stored
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Return a user's mask file as it is stored; raises IsbenchError like `check_mask` too."""
+    stored = _decode_mask(read_bytes(path))
     if isinstance(stored, str):
         raise IsbenchError(f"mask {path} {stored}")
     return stored
@@ -252,8 +265,33 @@ def _decode_labels(data: bytes) -> NDArray[np.uint8] | str:
         with open_header(data) as picture:
             mode = picture.mode
             stored = np.array(picture)
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+    except _UNREADABLE:
         return BROKEN
+    return _convert_stored(stored, mode)
+
+
+@lru_cache(maxsize=_CACHED)
+def _decode_mask(data: bytes) -> NDArray[np.uint8] | str:
+    """Return the stored pixels of a user's mask, or what is wrong with it; opens the file once."""
+    fault = find_fault(data)
+    if fault:
+        return fault
+    try:
+        with open_header(data) as picture:
+            mode = picture.mode
+            fault = _find_misreading(picture)
+            if fault is None and is_jpeg(data) and isinstance(decoded := decode_jpeg(data), str):
+                fault = decoded
+            if fault:
+                return fault
+            stored = np.array(picture)
+    except _UNREADABLE:
+        return BROKEN
+    return _convert_stored(stored, mode)
+
+
+def _convert_stored(stored: NDArray[Any], mode: str) -> NDArray[np.uint8] | str:
+    """Return the pixels of a picture of one of Pillow's modes, or why they are no mask."""
     if mode == "1":
         stored = stored.astype(np.uint8) * np.uint8(255)
     if mode in ("LA", "RGBA"):
@@ -273,14 +311,19 @@ def _find_mask_fault(data: bytes) -> str | None:
         return fault
     try:
         with open_header(data) as picture:
-            if picture.getexif().get(_ORIENTATION, 1) != 1:
-                return "is rotated by its EXIF data; save it upright"
-            palette = picture.getpalette() if picture.mode == "P" else None
-            if palette and any(palette[:3]):
-                return "has a palette whose entry 0, the background, is not black; save it as grey"
-            lossy = picture.format in ("JPEG", "MPO")
-            if lossy and set(np.unique(np.asarray(picture)).tolist()) - {0, 128, 255}:
-                return "is a JPEG with levels other than 0, 128 and 255; save it as PNG"
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
+            return _find_misreading(picture)
+    except _UNREADABLE:
         return BROKEN
+
+
+def _find_misreading(picture: Pillow.Image) -> str | None:
+    """Return why a user's mask would silently be misread, None if it would not."""
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        return "is rotated by its EXIF data; save it upright"
+    palette = picture.getpalette() if picture.mode == "P" else None
+    if palette and any(palette[:3]):
+        return "has a palette whose entry 0, the background, is not black; save it as grey"
+    lossy = picture.format in ("JPEG", "MPO")
+    if lossy and set(np.unique(np.asarray(picture)).tolist()) - {0, 128, 255}:
+        return "is a JPEG with levels other than 0, 128 and 255; save it as PNG"
     return None

@@ -20,12 +20,12 @@ from isbench.datasets import user_datasets
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.faults import list_faults
-from isbench.datasets.fingerprints import digest_file
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
 from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
+from isbench.files.digests import digest_file
 from isbench.files.download import fetch
 from isbench.types import File
 

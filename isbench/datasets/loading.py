@@ -46,15 +46,15 @@ def _describe(error: BaseException) -> str:
 
 def check_sample(sample: Sample) -> None:
     """Raise IsbenchError for a sample that would be played or scored incorrectly."""
-    image = _describe_array(sample.image)
-    if not image.endswith(", 3) of uint8") or sample.image.ndim != 3 or not sample.image.size:
-        raise IsbenchError(f"object {sample.key}: image is {image}; wanted (H, W, 3) of uint8")
+    if not _is_image(sample.image):
+        found = _describe_array(sample.image)
+        raise IsbenchError(f"object {sample.key}: image is {found}; wanted (H, W, 3) of uint8")
     shape = sample.image.shape[:2]
     masks = {"truth": sample.truth, "ignore": sample.ignore}
     if sample.initial is not None:
         masks["initial"] = sample.initial
     for name, mask in masks.items():
-        if _describe_array(mask) != f"{shape} of bool":
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != shape:
             raise IsbenchError(
                 f"object {sample.key}: {name} is {_describe_array(mask)}; wanted {shape} of bool, "
                 "the size of its image"
@@ -63,6 +63,12 @@ def check_sample(sample: Sample) -> None:
         raise IsbenchError(
             f"object {sample.key}: truth and ignore overlap; wanted truth without ignored pixels"
         )
+
+
+def _is_image(array: object) -> bool:
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != 3:
+        return False
+    return array.shape[2] == 3 and array.size > 0
 
 
 def _describe_array(array: object) -> str:

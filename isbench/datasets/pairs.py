@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -117,7 +118,7 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
     found: dict[str, str] = {}
     faults: list[str] = []
     others: dict[str, list[str]] = {}
-    for path in sorted(_list_entries(root / folder, kind)):
+    for path in sorted(_list_entries(root / folder, kind), key=attrgetter("name")):
         other, stem = _describe_other(path), compose(path.stem)
         if other:
             others.setdefault(other, []).append(path.name)
@@ -140,13 +141,12 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
 
 def _describe_other(path: Path) -> str:
     """Return what an entry is that is no image, "" for an image."""
+    if path.is_file():
+        suffix = path.suffix.lower()
+        return "" if suffix in SUFFIXES else (suffix or "without suffix")
     if path.is_dir():
         return "subfolder"
-    if not path.exists():
-        return "dangling link"
-    if not path.is_file():
-        return "special file"
-    return "" if path.suffix.lower() in SUFFIXES else (path.suffix.lower() or "without suffix")
+    return "special file" if path.exists() else "dangling link"
 
 
 def _print(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from isbench.errors import IsbenchError, PredictorError
+from isbench.lazy_function import LazyFunction
 from isbench.models.source import digest_source
 from isbench.storage.encodings import (
     DamagedEncoding,
@@ -166,6 +167,8 @@ def _describe_build(build: Any) -> Any:
     if isinstance(build, partial):
         keywords = {name: _describe_build(value) for name, value in build.keywords.items()}
         return [_describe_build(build.func), *map(_describe_build, build.args), keywords]
+    if isinstance(build, LazyFunction):
+        return [build.place, *map(_describe_build, build.arguments)]
     if isinstance(build, (tuple, list)):
         return list(map(_describe_build, build))
     name = getattr(build, "__qualname__", None)

@@ -12,15 +12,8 @@ from isbench.datasets.fingerprints import digest_keys, fingerprint
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
+from isbench.models.option_meanings import LEFT_TO_DATA
 from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
-
-# options with these values are replaced by the data set's
-LEFT_TO_DATA: Mapping[str, Scalar] = {
-    "zoom_target": 0,
-    "zoom_square": 0,
-    "view_size": 0,
-    "longest_side": -1,
-}
 
 
 def make_spec(

@@ -7,7 +7,6 @@ here: the content of the files (`archives`).
 from __future__ import annotations
 
 import glob
-import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ import requests
 from urllib3.exceptions import HTTPError as TransferError
 
 from isbench.errors import IsbenchError, Remedy
+from isbench.files.digests import describe_mismatch
 from isbench.types import File
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two blocks
@@ -60,17 +60,6 @@ def fetch(
             answers.append(f"{url}: {_describe_error(error)}")
     message = f"{file.name} could not be downloaded ({'; '.join(answers)}); {remedy.text}"
     raise IsbenchError(message, setting=remedy.setting)
-
-
-def describe_mismatch(file: File, path: Path) -> str:
-    """Return how a copy differs from the published size or hash, '' if it does not."""
-    if file.size not in (None, _size(path)):
-        return f"it has {_size(path)} bytes, wanted {file.size}"
-    for kind, wanted in (("sha256", file.sha256), ("md5", file.md5)):
-        found = _hash(path, kind) if wanted else wanted
-        if found != wanted:
-            return f"its {kind} is {found}, wanted {wanted}"
-    return ""
 
 
 def _fetch_from(url: str, file: File, folder: Path, progress: Progress) -> Path:
@@ -236,14 +225,6 @@ def _is_temporary(error: Exception) -> bool:
 
 def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
-
-
-def _hash(path: Path, kind: str) -> str:
-    found = hashlib.new(kind)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
 
 
 def _total(response: requests.Response, have: int) -> int | None:

@@ -6,7 +6,8 @@ bootstrap: Field and Welsh, doi:10.1111/j.1467-9868.2007.00593.x.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from isbench.types import Trajectory
 
 Floats = NDArray[np.float64]
+_KEPT = 1_000_000  # most numbers of resampled clusters that are kept, 8 MB
 
 
 def curves(trajectories: Sequence[Trajectory], max_clicks: int) -> Floats:
@@ -106,14 +108,31 @@ def bootstrap(
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    chances = np.full(count, 1 / count)
     means = np.empty((draws, values.shape[1]))
-    for part in _parts(draws, count):
-        weights = rng.multinomial(count, chances, size=len(means[part])).astype(np.float64)
+    for part, weights in zip(_parts(draws, count), _resample(count, seed, draws), strict=True):
         means[part] = (weights @ sums) / (weights @ sizes)[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
+
+
+def _resample(count: int, seed: int, draws: int) -> Iterable[Floats]:
+    """Return how often each cluster is drawn in each sample, (part of the draws, count) each."""
+    if count * draws <= _KEPT:
+        return _keep_resampled(count, seed, draws)
+    return _draw_samples(count, seed, draws)
+
+
+@lru_cache(maxsize=4)  # tables have many runs of the same few data sets, and drawing takes longest
+def _keep_resampled(count: int, seed: int, draws: int) -> tuple[Floats, ...]:
+    return tuple(_draw_samples(count, seed, draws))
+
+
+def _draw_samples(count: int, seed: int, draws: int) -> Iterator[Floats]:
+    rng = np.random.default_rng(seed)
+    chances = np.full(count, 1 / count)
+    for part in _parts(draws, count):
+        size = len(range(*part.indices(draws)))
+        yield rng.multinomial(count, chances, size=size).astype(np.float64)
 
 
 class Difference(NamedTuple):

@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
-from isbench.files.download import describe_mismatch
+from isbench.files.digests import describe_mismatch, digest_file
 from isbench.models.registry import describe_missing_library, load_card, model_names
 from isbench.models.weights import (
     RANDOM,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from isbench.types import ModelCard
+from isbench.types import ModelCard, Scalar
+
+# options with these values are replaced by the data set's
+LEFT_TO_DATA: Mapping[str, Scalar] = {
+    "zoom_target": 0,
+    "zoom_square": 0,
+    "view_size": 0,
+    "longest_side": -1,
+}
 
 # an option of this name does the same in every model that comes with isbench, unless its card
 # says otherwise

@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name
 from typing import Any
 
+from isbench.lazy_function import LazyFunction
 from isbench.types import ModelCard
 
 _NETWORKS = "isbench.nn"
@@ -26,7 +27,10 @@ def digest_source(card: ModelCard) -> dict[str, str]:
     build: Any = card.build
     while isinstance(build, partial):
         build = build.func
-    name = getattr(build, "__module__", None) or type(build).__module__
+    if isinstance(build, LazyFunction):
+        name = build.module
+    else:
+        name = getattr(build, "__module__", None) or type(build).__module__
     packages = {name.partition(".")[0], _NETWORKS} - {"isbench"}
     digests: dict[str, str] = {}
     pending = [name]

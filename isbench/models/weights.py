@@ -12,9 +12,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError, Remedy, unknown
-from isbench.files.download import describe_mismatch, fetch
+from isbench.files.digests import describe_mismatch, digest_file
 from isbench.types import File, ModelCard, Runtime
 
 RANDOM = "random"
@@ -115,6 +114,8 @@ def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
             setting=_REMEDY.setting,
         )
     if file.urls:
+        from isbench.files.download import fetch  # imports requests, which is slow
+
         return fetch(file, weights_folder(), partial(progress, file), _REMEDY)
     if not path.is_file():
         raise IsbenchError(

@@ -47,10 +47,10 @@ def make_sections(
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
-        frame = tables.make_frame(whole)
+        rows = tables.make_rows(whole)
         for view in ("noc", "nof", "iou"):
             title = "Every run" if view == "noc" else ""
-            sections.append(Section(title, tables.make_table(frame, view)))
+            sections.append(Section(title, tables.make_table(rows, view)))
     return sections, all_cells
 
 

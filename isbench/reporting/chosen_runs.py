@@ -55,15 +55,17 @@ def choose_runs(
     runs, notes = [], []
     for path in {os.path.realpath(path): path for path in found}.values():
         try:
+            other = None if dataset is None else store.read_spec(path).dataset
+            if other is not None and other != dataset:
+                seen.add(other)
+                continue
             run = store.read(path)
         except IsbenchError as error:
             if names:
                 raise
             notes.append(f"left out: {error}")
             continue
-        if dataset is not None and run.spec.dataset != dataset:
-            seen.add(run.spec.dataset)
-        elif run.complete:
+        if run.complete:
             runs.append(run)
         else:
             notes.append(_describe_unfinished(run))

@@ -15,7 +15,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from isbench.metrics import (
     MAIN_NOC,
@@ -35,7 +34,7 @@ from isbench.reporting.labels import NO_LABELS, find_shared, format_count, make_
 from isbench.reporting.literature import PublishedFigure
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.recorded_masks import RecordedMasks
-from isbench.reporting.tables import ALL, collect_games, make_frame, make_table
+from isbench.reporting.tables import ALL, Rows, collect_games, is_missing, make_rows, make_table
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
 from isbench.storage.store import Run
@@ -190,7 +189,7 @@ def render_page(
         style=template["css"],
         script=template["js"],
         tables=html_tables.render_tables(
-            _make_tables(make_frame(runs, max_clicks, metrics), names, metrics, published)
+            _make_tables(make_rows(runs, max_clicks, metrics), names, metrics, published)
         ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
@@ -305,22 +304,23 @@ def _make_scatter(
 
 
 def _make_tables(
-    frame: pd.DataFrame,
+    rows: Rows,
     names: Sequence[str],
     metrics: Sequence[Metric],
     published: Sequence[PublishedFigure],
 ) -> Iterator[html_tables.Section]:
     """Yield a table per view, which fits a page; metrics in no view are with those like them."""
-    frame = frame.assign(label=names)
-    views = {one: _find_view(one, metrics) for one in metrics if frame[one.key].notna().any()}
+    rows = [{**row, "label": name} for row, name in zip(rows, names, strict=True)]
+    known = [one for one in metrics if not all(is_missing(row[one.key]) for row in rows)]
+    views = {one: _find_view(one, metrics) for one in known}
     title = "Tables"
     for view in dict.fromkeys(views.values()):
         shown = [replace(one, view=view) for one, found in views.items() if found == view]
-        table = add_published(make_table(frame, view, shown), published, frame, shown)
+        table = add_published(make_table(rows, view, shown), published, rows, shown)
         yield html_tables.Section(title, table)
         title = ""
     if title:
-        yield html_tables.Section(title, make_table(frame, ALL, metrics))
+        yield html_tables.Section(title, make_table(rows, ALL, metrics))
 
 
 def _find_view(metric: Metric, metrics: Sequence[Metric]) -> str:

@@ -13,12 +13,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import NamedTuple
 
 from isbench.metrics import Metric
 from isbench.reporting.literature import PublishedFigure, find_contradictions
+from isbench.reporting.tables import Rows
 from isbench.reporting.text_table import TextTable, escape_csv, format_markdown
 
 _HEADS = ("System", "Backbone", "Training", "Data set", "Metric", "Value", "Sources")
@@ -134,7 +133,7 @@ def _find_question(name: str) -> _Question | None:
 def add_published(
     table: TextTable,
     figures: Sequence[PublishedFigure],
-    frame: pd.DataFrame,
+    runs: Rows,
     metrics: Sequence[Metric],
 ) -> TextTable:
     """Return a table of runs with published figures as rows of their own, in italics.
@@ -142,11 +141,11 @@ def add_published(
     Parameters
     ----------
     table : TextTable
-        A view of the frame in any layout, from `tables.make_table`.
+        A view of the runs in any layout, from `tables.make_table`.
     figures : sequence of PublishedFigure
         The figures to add.
-    frame : DataFrame
-        The runs of the table, from `tables.make_frame`.
+    runs : sequence of mappings
+        The rows of the table's runs, from `tables.make_rows`.
     metrics : sequence of Metric
         The metrics of the table's columns.
 
@@ -159,7 +158,7 @@ def add_published(
     by_models = table.heads[0] == "Model"
     fitting = [
         one
-        for one in _find_fitting(figures, frame, metrics)
+        for one in _find_fitting(figures, runs, metrics)
         if (one.head if by_models else one.metric) in table.heads
     ]
     if not fitting:
@@ -189,14 +188,13 @@ class _Fitting(NamedTuple):
 
 
 def _find_fitting(
-    figures: Sequence[PublishedFigure], frame: pd.DataFrame, metrics: Sequence[Metric]
+    figures: Sequence[PublishedFigure], runs: Rows, metrics: Sequence[Metric]
 ) -> Iterator[_Fitting]:
     """Yield the figures that answer what the runs of whole data sets answer."""
-    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     played = {
         (row["dataset"], int(row["budget"]))
-        for row in records
-        if pd.isna(row["limit"]) and row["preset"] == _PRESET
+        for row in runs
+        if row["limit"] is None and row["preset"] == _PRESET
     }
     names = {metric.key: metric.name for metric in metrics}
     for figure in figures:

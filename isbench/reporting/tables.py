@@ -1,4 +1,4 @@
-"""Tables of runs: one frame with every figure, and views of it as text tables.
+"""Tables of runs: a row per run with every figure, and views of the rows as text tables.
 
 No files, no models. A figure that a run cannot give is blank, never 0.
 """
@@ -9,10 +9,9 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
@@ -21,6 +20,11 @@ from isbench.reporting.machine_load import Load, find_load, format_load, warn_of
 from isbench.reporting.text_table import TextTable, escape_csv
 from isbench.storage import store
 from isbench.storage.store import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]  # figures of runs by csv column
 
 FULL_GAMES = (
     "IoU@k needs full games, which do not stop at an IoU: play with stop_iou above 1 (`isbench run "
@@ -35,7 +39,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a view: its head, and its text for a row of the frame ('' if missing)."""
+    """A column of a view: its head, and its text for a row of figures ('' if missing)."""
 
     head: str
     text: Callable[[Mapping[str, object]], str]
@@ -72,10 +76,24 @@ def make_frame(
     IsbenchError
         For a metric that fails, or whose csv column tables have already.
     """
-    rows = [compute_figures(run, max_clicks, metrics) for run in runs]
-    frame: pd.DataFrame = pd.DataFrame(rows)
-    frame.insert(1, "label", make_labels(runs, labels))
+    import pandas as pd  # only frames and csv need it, and it takes a third of a second
+
+    frame: pd.DataFrame = pd.DataFrame(make_rows(runs, max_clicks, metrics, labels))
     return frame
+
+
+def make_rows(
+    runs: Sequence[Run],
+    max_clicks: int = 20,
+    metrics: Sequence[Metric] = METRICS,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Rows:
+    """Return the rows of `make_frame`, each with the columns that its run has."""
+    rows = [compute_figures(run, max_clicks, metrics) for run in runs]
+    names = make_labels(runs, labels)
+    return [
+        {"model": row["model"], "label": name, **row} for row, name in zip(rows, names, strict=True)
+    ]
 
 
 def compute_figures(
@@ -123,11 +141,16 @@ def collect_games(run: Run, budget: int) -> Games:
 
 def format_figure(metric: Metric, row: Mapping[str, Any]) -> str:
     """Return a metric in a row of figures as text, with its interval; '' if it is not known."""
-    value, *ends = (row[column] for column in metric.columns)
-    if pd.isna(value):
+    value, *ends = (row.get(column) for column in metric.columns)
+    if is_missing(value):
         return ""
-    interval = ", ".join(format(end, metric.format) for end in ends if not pd.isna(end))
+    interval = ", ".join(format(end, metric.format) for end in ends if not is_missing(end))
     return format(value, metric.format) + (f" [{interval}]" if interval else "")
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value of a row is not known: None or nan."""
+    return value is None or value != value
 
 
 def _list_conditions(run: Run) -> dict[str, object]:
@@ -160,7 +183,7 @@ def _list_load(run: Run) -> dict[str, object]:
 
 def _read_load(row: Mapping[str, Any]) -> Load | None:
     busy, others, processors = (row.get(name, np.nan) for name in _LOAD.values())
-    return None if pd.isna(busy) else Load(busy, others, int(processors))
+    return None if is_missing(busy) else Load(busy, others, int(processors))
 
 
 # columns of csv
@@ -177,9 +200,9 @@ def _format_objects(row: Mapping[str, Any]) -> str:
 
 
 def _count_unscored(row: Mapping[str, Any]) -> int:
-    """Return the number of objects without a scored pixel in a row of a frame."""
+    """Return the number of objects without a scored pixel in a row."""
     count = row.get(UNSCORED, 0)
-    return 0 if pd.isna(count) else int(count)
+    return 0 if is_missing(count) else int(count)
 
 
 def _text(name: str) -> Callable[[Mapping[str, object]], str]:
@@ -192,18 +215,18 @@ def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
 
 
 def make_table(
-    frame: pd.DataFrame, view: str, metrics: Sequence[Metric] = METRICS, layout: str = "runs"
+    rows: Rows, view: str, metrics: Sequence[Metric] = METRICS, layout: str = "runs"
 ) -> TextTable:
-    """Return a view of a frame as a text table.
+    """Return a view of rows of figures as a text table.
 
     Parameters
     ----------
-    frame : DataFrame
-        One row per run, as `make_frame` returns it.
+    rows : sequence of mappings
+        One row per run, as `make_rows` returns them.
     view : str
         One of `list_views`; "all" has every metric, except those that no run can tell.
     metrics : sequence of Metric
-        The metrics of the frame.
+        The metrics of the rows.
     layout : str
         "runs": one row per run. "paper": one row per model, and one column per data set and metric,
         as papers print them.
@@ -214,24 +237,23 @@ def make_table(
         Without the runs that can tell no figure of the view; a note counts them. Another note
         counts the objects without a scored pixel.
     """
-    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     shown = [one for one in metrics if view in (ALL, one.view)]
     if view == ALL:
-        shown = [one for one in shown if any(format_figure(one, row) for row in records)]
-    kept: list[dict[str, Any]] = []
-    left_out: list[dict[str, Any]] = []
-    for row in records:
+        shown = [one for one in shown if any(format_figure(one, row) for row in rows)]
+    kept: list[Mapping[str, Any]] = []
+    left_out: list[Mapping[str, Any]] = []
+    for row in rows:
         (kept if any(format_figure(one, row) for one in shown) else left_out).append(row)
-    notes = (*_list_notes(kept, left_out, shown), *_list_unscored(records))
+    notes = (*_list_notes(kept, left_out, shown), *_list_unscored(rows))
     if layout == "paper":
         return _make_paper_table(kept, shown, notes)
     columns = [*_LABELS, *(Column(one.name, partial(format_figure, one)) for one in shown)]
     if any(one.key == _TIME for one in shown) and any(_read_load(row) for row in kept):
         columns.append(Column("Busy processors", lambda row: format_load(_read_load(row))))
     columns.append(_RUN)
-    rows = tuple(tuple(column.text(record) for column in columns) for record in kept)
+    texts = tuple(tuple(column.text(record) for column in columns) for record in kept)
     heads, figures = (tuple(column.head for column in columns), tuple(c.figure for c in columns))
-    return TextTable(heads, rows, figures, transposed=view == ALL, notes=notes, conditions=_SHARED)
+    return TextTable(heads, texts, figures, transposed=view == ALL, notes=notes, conditions=_SHARED)
 
 
 def _list_notes(
@@ -299,11 +321,13 @@ def _make_paper_table(
 
 def _format_value(metric: Metric, row: Mapping[str, Any]) -> str:
     value = row.get(metric.key, np.nan)
-    return "" if pd.isna(value) else format(value, metric.format)
+    return "" if is_missing(value) else format(value, metric.format)
 
 
 def format_csv(frame: pd.DataFrame) -> str:
     """Return every figure at full precision, one row per run; missing figures are empty."""
+    import pandas as pd
+
     buffer = io.StringIO()
     safe = frame.rename(columns=escape_csv)
     for at, kind in enumerate(frame.dtypes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import gt
 from pathlib import Path
 from typing import Any, overload
 
@@ -176,19 +177,22 @@ def _convert(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_trajectory(record: Any) -> Trajectory:
     _check_game(record)
-    if any(positive not in (0, 1) for _, _, positive in record["clicks"]):
+    # in whole columns: the lines of a run have a hundred thousand numbers and more
+    rows, cols, signs = list(zip(*record["clicks"], strict=True)) or ((), (), ())
+    intersections, unions = list(zip(*record["overlap"], strict=True)) or ((), ())
+    if not all(map((0, 1).__contains__, signs)):
         raise ValueError("a click is neither positive (1) nor negative (0)")
-    clicks = tuple(Click(row, col, bool(positive)) for row, col, positive in record["clicks"])
-    overlap = tuple((first, second) for first, second in record["overlap"])
-    numbers = [number for row, col, _ in clicks for number in (row, col)]
-    numbers += [number for pair in overlap for number in pair]
-    if not all(type(number) is int and 0 <= number <= _LARGEST for number in numbers):
+    numbers = (*rows, *cols, *intersections, *unions)
+    if {*map(type, numbers)} - {int} or (
+        numbers and not 0 <= min(numbers) <= max(numbers) <= _LARGEST
+    ):
         raise ValueError(f"wanted integers from 0 to {_LARGEST}")
-    if len(clicks) != len(overlap) or not clicks:
-        raise ValueError(f"{len(clicks)} clicks and {len(overlap)} overlaps")
-    if any(intersection > union for intersection, union in overlap):
+    if len(rows) != len(unions) or not rows:
+        raise ValueError(f"{len(rows)} clicks and {len(unions)} overlaps")
+    if any(map(gt, intersections, unions)):
         raise ValueError("an intersection is larger than its union")
-    return Trajectory(record["key"], clicks, overlap)
+    clicks = tuple(map(Click, rows, cols, map(bool, signs)))
+    return Trajectory(record["key"], clicks, tuple(zip(intersections, unions, strict=True)))
 
 
 def _check_game(record: Any) -> None:
@@ -201,9 +205,7 @@ def _check_game(record: Any) -> None:
         raise ValueError("it has no key that is a string")
     for name, size in {"clicks": 3, "overlap": 2}.items():
         part = record.get(name)
-        if not isinstance(part, list) or any(
-            not isinstance(one, list) or len(one) != size for one in part
-        ):
+        if not isinstance(part, list) or {*map(type, part)} - {list} or {*map(len, part)} - {size}:
             raise ValueError(f"it has no {name!r} that is a list of {size} numbers each")
 
 

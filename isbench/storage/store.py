@@ -85,6 +85,11 @@ def read(path: Path | str) -> Run:
     return Run(spec, trajectories, complete, path, seconds, sessions)
 
 
+def read_spec(path: Path) -> Spec:
+    """Read the spec of a run and no more of its file; raises IsbenchError if it is damaged."""
+    return records.parse_spec(path, read_first_line(path))
+
+
 def find(out: Path) -> list[Path]:
     """Return the run files below a folder, sorted: sealed ones, and open ones not yet sealed.
 
@@ -180,7 +185,7 @@ def _read_specs(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
     """Yield the file and spec of each readable run over the data set; reads line 1 only."""
     for path in find(run_path(out, spec).parent):
         try:
-            yield path, records.parse_spec(path, read_first_line(path))
+            yield path, read_spec(path)
         except IsbenchError:
             continue  # a damaged file is of no use here; `report` names it
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.extras import describe_installation
+from isbench.files.digests import digest_file
 from isbench.nn.backbones.lite import EfficientNetLite
 
 IMAGENET = "imagenet"

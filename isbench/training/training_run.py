@@ -23,9 +23,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
 from isbench.evaluation.job import opencv_threads
+from isbench.files.digests import digest_file
 from isbench.models.registry import load_card, model_names
 from isbench.models.weights import load_weights
 from isbench.nn.network import Networks

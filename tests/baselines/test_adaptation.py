@@ -28,7 +28,7 @@ from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.clickmaps import draw_disks
-from isbench.nn.inference.predictor import OPTIONS as FAMILY
+from isbench.nn.inference.options import OPTIONS as FAMILY
 from isbench.nn.inference.predictor import make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points

@@ -14,9 +14,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines import cards
-from baselines.baseline import Baseline, Parts
+from baselines.baseline import Baseline
 from baselines.cdnet import CDNet, Refinement
 from baselines.fdm import Fdm, attend, click_proximity
+from baselines.parts import Parts
 from baselines.pdm import Pdm
 from baselines.ritm import Ritm
 from isbench.errors import IsbenchError

@@ -21,8 +21,9 @@ from baselines.fbrs.network import draw_distances, make_networks
 from baselines.fbrs.predictor import build_predictor
 from isbench.errors import IsbenchError
 from isbench.nn.backbones.deeplab import DeepLab
-from isbench.nn.backbones.hrnet import HRNet, Sizes
+from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.resnet import BasicBlock, ResNet
+from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.network import make_examples
 from isbench.nn.runtime.backends import accelerate

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from baselines.focalclick import cards
-from baselines.focalclick.network import S1, S2, RefineLayer, Segmentor, Version, make_networks
+from baselines.focalclick.network import RefineLayer, Segmentor, make_networks
 from baselines.focalclick.predictor import build_predictor
+from baselines.focalclick.versions import S1, S2, Version
 from baselines.ritm import Ritm
 from isbench.errors import IsbenchError
-from isbench.nn.backbones.hrnet import W18S, HRNet
+from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.sizes import W18S
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.types import Click, ModelCard, Runtime, Turn
 from tests.support.focalclick import TINY, blank_image

@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from baselines.focalclick.cards import hrnet18s_s1, hrnet18s_s2, hrnet32_s2, lite
-from baselines.focalclick.network import S2, Segmentor, make_networks
+from baselines.focalclick.network import Segmentor, make_networks
 from baselines.focalclick.predictor import FocalClick
+from baselines.focalclick.predictor import build_predictor as build_focalclick
 from baselines.focalclick.training import (
     crop_targets,
     crop_views,
@@ -28,6 +29,7 @@ from baselines.focalclick.training import (
     focus_loss,
     map_points,
 )
+from baselines.focalclick.versions import S2
 from isbench.models.predictor import build_predictor
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
@@ -287,7 +289,7 @@ def test_a_training_lowers_the_refiners_loss_and_writes_one_file_for_both_networ
     trunk = partial(HRNet, TINY)
     card = replace(
         hrnet18s_s2,
-        build=partial(hrnet18s_s2.build.func, trunk, S2),  # type: ignore[attr-defined]
+        build=partial(build_focalclick, trunk, S2),
         networks=partial(make_networks, trunk, S2),
         recipe=recipe,
     )

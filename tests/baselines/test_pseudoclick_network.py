@@ -19,8 +19,9 @@ from isbench.datasets import load_dataset
 from isbench.evaluation.engine import play
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
-from isbench.nn.backbones.hrnet import HRNet, Sizes
+from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.mini import Mini
+from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.losses import normalised_focal_loss
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe

@@ -19,15 +19,14 @@ pytest.importorskip("transformers")
 from baselines.sam.image_step import Frame, draw_frame, enlarge, fit_frame
 from baselines.sam.keys import POSITIONS, POSITIONS_AGAIN, SAM
 from baselines.sam.network import (
-    VIT_B,
-    Vit,
     configure_hq_sam,
     configure_sam,
     encode_prompts,
     make_sam,
 )
-from baselines.sam.network2 import TINY, Hiera, configure_sam2, make_sam2
+from baselines.sam.network2 import configure_sam2, make_sam2
 from baselines.sam.predictor import build_hq_sam, build_sam, build_sam2
+from baselines.sam.sizes import TINY, VIT_B, Hiera, Vit
 from isbench.models.registry import load_card
 from isbench.testing import check_predictor
 from isbench.types import Click, Turn

@@ -17,9 +17,10 @@ from torch import Tensor
 
 pytest.importorskip("transformers")
 
+from baselines.sam.cards import OPTIONS
 from baselines.sam.image_step import STEPS, draw_frame, enlarge, fit_frame, map_point, shrink
 from baselines.sam.keys import SAM
-from baselines.sam.predictor import OPTIONS, State, check_options, choose_decoder, choose_prompt
+from baselines.sam.predictor import State, check_options, choose_decoder, choose_prompt
 from isbench.errors import IsbenchError
 from isbench.types import Click, Image, Turn
 from tests.support import sam

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 pytest.importorskip("transformers")
 
 from baselines.sam.keys import HQ_SAM, POSITIONS, POSITIONS_AGAIN, SAM, SAM2, name_officially
-from baselines.sam.network import VIT_B, VIT_H, VIT_L, make_hq_sam, make_sam
-from baselines.sam.network2 import TINY, make_sam2
+from baselines.sam.network import make_hq_sam, make_sam
+from baselines.sam.network2 import make_sam2
+from baselines.sam.sizes import TINY, VIT_B, VIT_H, VIT_L
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card, parse_options
 from isbench.nn.runtime.checkpoint import load_checkpoint

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 
 from baselines.simpleclick import network as vit
 from baselines.simpleclick.cards import vit_b
-from baselines.simpleclick.network import VIT_B, VIT_H, VIT_L, Block, SimpleClick, Sizes
+from baselines.simpleclick.network import Block, SimpleClick
 from baselines.simpleclick.predictor import build_predictor, make_networks
+from baselines.simpleclick.sizes import VIT_B, VIT_H, VIT_L, Sizes
 from isbench.errors import IsbenchError, Unfit
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import TOLERANCE, accelerate

@@ -21,7 +21,8 @@ Isbench = Callable[..., tuple[int, str, str]]
 OPTIONAL = (
     "skimage", "openvino", "ray", "starlette", "uvicorn", "tensorboard", "transformers"
 )  # fmt: skip
-MODELS = ("baselines.random_walker", "baselines.sam.cards")  # that need some of them
+# that need some of them
+MODELS = ("baselines.classical_cards", "baselines.random_walker", "baselines.sam.cards")
 WALKER = "pip install 'isbench[walker]'"
 SAM = "pip install 'isbench[sam]'"
 LISTINGS = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import pytest
 from isbench.evaluation.runner import Silent, run
 from isbench.reporting.text_table import make_terminal_tables
 from isbench.storage import store
+from isbench.storage.records import format_line, spec_record
 from isbench.types import Game, Rules
 from tests.support import toys
 
@@ -120,7 +123,7 @@ def test_a_view_wider_than_the_terminal_is_turned(played: Path) -> None:
     from isbench.reporting import tables
     from isbench.reporting.chosen_runs import choose_runs
 
-    table = tables.make_frame(choose_runs([], played)[0])
+    table = tables.make_rows(choose_runs([], played)[0])
     for width in (60, 80, 200):
         console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
         for drawn in make_terminal_tables(tables.make_table(table, "noc"), width):
@@ -141,3 +144,17 @@ def test_a_damaged_run_does_not_hide_the_others_unless_it_is_named(
     assert "bad-000000000000" in said
     assert "disks" in printed
     assert isbench("report", bad)[0] == 2
+
+
+def test_of_runs_on_other_data_sets_only_the_first_line_is_read(
+    isbench: Isbench, played: Path
+) -> None:
+    (path,) = {path for path in store.find(played) if store.read_spec(path).rules.max_clicks == 25}
+    other = played / "elsewhere" / path.name.replace("disks", "other")
+    other.parent.mkdir()
+    first = store.read_spec(path)
+    other.write_bytes(gzip.compress(format_line(spec_record(replace(first, dataset="elsewhere")))))
+    code, _, said = isbench("report", "--runs", played, "--dataset", first.dataset)
+    assert (code, "left out" in said) == (0, False)
+    code, _, said = isbench("report", "--runs", played)
+    assert (code, "its 0 objects are not the" in said) == (0, True)

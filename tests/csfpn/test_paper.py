@@ -16,7 +16,7 @@ from csfpn.paper.ablation import LITE, MINI
 from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
 from csfpn.paper.tables import TABLE1, TABLE2, TABLE3, TABLE4, paper
-from isbench.datasets.fingerprints import digest_file
+from isbench.files.digests import digest_file
 from isbench.models.known_weights import Weights
 from isbench.models.registry import load_card, model_names
 from isbench.papers import PaperTable, Row, plan

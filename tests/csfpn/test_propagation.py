@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from baselines.ritm import Ritm
-from csfpn.network import Csfpn, PropagationConfig
+from csfpn.config import PropagationConfig
+from csfpn.network import Csfpn
 from csfpn.propagation import Cells, Hsgm, Sgm, find_clicked_cells, sample, spread
 from isbench.nn.backbones.mini import Mini
 from isbench.nn.clickmaps import encode_points

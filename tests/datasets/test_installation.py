@@ -21,10 +21,11 @@ import pytest
 from filelock import FileLock
 
 from isbench.datasets.catalogue import CATALOGUE, DatasetCard
-from isbench.datasets.fingerprints import digest_file, fingerprint
+from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable
+from isbench.files.digests import digest_file
 from isbench.types import File
 from tests.support.archives import PACKS, make_tar, make_zip
 from tests.support.layouts import LAYOUTS, grabcut

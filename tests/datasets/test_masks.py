@@ -14,6 +14,8 @@ from PIL import Image
 
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.image_io import check_mask, read_mask, read_stored
+from isbench.errors import IsbenchError
 from isbench.storage import store
 from tests.datasets.conftest import refusal
 from tests.support.layouts import HEIGHT, WIDTH, Pixels, box, picture, write, write_palette
@@ -128,3 +130,53 @@ def test_the_option_works_in_run_add_and_verify_and_names_unknown_values(
 def test_a_mask_without_instances_is_named(tmp_path: Path) -> None:
     name = make_set(tmp_path, box(255, 1, 1))
     assert "cat.png has no instance" in refusal(f"{name}?labels=instances")
+
+
+def save_masks(folder: Path) -> list[Path]:
+    """Write masks that are right, would be misread, or cannot be read."""
+    grey = np.array([[0, 255], [128, 0]], np.uint8)
+    palette = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), "P")
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    bright = palette.copy()
+    bright.putpalette([9, 9, 9, 0, 0, 0])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pictures: dict[str, tuple[Image.Image, dict[str, object]]] = {
+        "grey.png": (Image.fromarray(grey), {}),
+        "bits.png": (Image.fromarray(grey > 0), {}),
+        "colours.png": (Image.fromarray(np.stack([grey, grey, grey // 2], 2)), {}),
+        "opaque.png": (Image.fromarray(grey).convert("RGBA"), {}),
+        "clear.png": (Image.fromarray(np.stack([grey] * 4, 2)), {}),
+        "deep.png": (Image.fromarray(grey.astype(np.uint16) * 257), {}),
+        "palette.png": (palette, {}),
+        "bright.png": (bright, {}),
+        "turned.png": (Image.fromarray(grey), {"exif": turned}),
+        "soft.jpg": (Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)), {}),
+        "hard.jpg": (Image.fromarray(np.full((8, 8), 255, np.uint8)), {"quality": 100}),
+        "turned.jpg": (Image.fromarray(grey), {"exif": turned}),
+        "grey.tif": (Image.fromarray(grey), {}),
+    }
+    for name, (image, options) in pictures.items():
+        image.save(folder / name, **options)
+    whole = (folder / "hard.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.png").write_bytes((folder / "grey.png").read_bytes()[:-20])
+    (folder / "text.png").write_bytes(b"no image")
+    return sorted(folder.iterdir())
+
+
+def check_and_read(path: Path) -> np.ndarray:
+    check_mask(path)
+    return read_stored(path)
+
+
+def test_a_mask_that_is_opened_once_reads_like_one_that_is_checked_first(tmp_path: Path) -> None:
+    def call(read: Callable[[Path], np.ndarray], path: Path) -> object:
+        try:
+            return read(path).tolist()
+        except IsbenchError as error:
+            return str(error)
+
+    found = {path.name: call(read_mask, path) for path in save_masks(tmp_path)}
+    assert found == {path.name: call(check_and_read, path) for path in tmp_path.iterdir()}
+    assert {type(one) for one in found.values()} == {list, str}

@@ -47,8 +47,20 @@ class Listening:
         self.notes.append(text)
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+CARD = """
+
+from isbench.lazy_function import LazyFunction
+from isbench.types import ModelCard
+
+options = {"longer_side": 256, "seed": 0.02, "reach": 0.1, "iterations": 2}
+card = ModelCard(name="grabcut", build=%s, options=options)
+"""
+
+
+@pytest.fixture(params=["GrabCut", 'LazyFunction("stranger.grabcut:GrabCut")'])
+def package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Path:
     """Return a stranger's package: a copy of GrabCut and of the resampling that it shares."""
     folder = tmp_path / "place" / "stranger"
     folder.mkdir(parents=True)
@@ -56,6 +68,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("grabcut", "working_size"):
         text = Path(baselines.__file__).with_name(f"{name}.py").read_text()
         (folder / f"{name}.py").write_text(text.replace("baselines", "stranger"))
+    with (folder / "grabcut.py").open("a") as file:
+        file.write(CARD % request.param)
     monkeypatch.syspath_prepend(str(folder.parent))
     return folder
 

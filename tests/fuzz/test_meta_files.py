@@ -32,7 +32,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def read(path: Path) -> None:
     """Do what the commands do with the times of a run."""
     found = store.read(path)
-    tables.make_table(tables.make_frame([found]), tables.ALL)
+    tables.make_table(tables.make_rows([found]), tables.ALL)
     recheck_run(found, {"a": "b"}, DATA, toys.Disks, 1)
 
 

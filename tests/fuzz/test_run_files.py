@@ -46,8 +46,8 @@ def use(out: Path) -> None:
     for path in [*store.find(out), *store.find_shards(out)]:
         run = store.read(path)
         list(run.trajectories)
-        frame = tables.make_frame([run])
-        tables.make_table(frame, tables.ALL)
+        rows = tables.make_rows([run])
+        tables.make_table(rows, tables.ALL)
         make_checklist([run])
         assert store.spec_digest(run.spec)
 

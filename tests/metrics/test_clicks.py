@@ -83,6 +83,17 @@ def test_the_interval_is_repeatable_and_within_the_values(values: list[int], see
     assert (low[0], high[0]) == (again[0][0], again[1][0])
 
 
+def test_the_interval_is_the_same_whether_its_draws_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values, images = np.random.default_rng(1).random((700, 3)), [f"i{k // 2}" for k in range(700)]
+    first, again = (metrics.bootstrap(values, images) for _ in range(2))
+    monkeypatch.setattr("isbench.metrics.clicks._KEPT", 0)
+    drawn = metrics.bootstrap(values, images)
+    for low, high in (again, drawn):
+        assert (low.tolist(), high.tolist()) == (first[0].tolist(), first[1].tolist())
+
+
 def test_the_interval_has_the_width_that_statistics_know() -> None:
     values = np.random.default_rng(1).normal(0, 1, (400, 1))
     low, high = metrics.bootstrap(values, [str(k) for k in range(400)], draws=4000)

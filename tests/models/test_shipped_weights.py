@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from isbench.cli.options import parse_settings
-from isbench.datasets.fingerprints import digest_file
 from isbench.evaluation import job
+from isbench.files.digests import digest_file
 from isbench.models.predictor import build_model
 from isbench.models.registry import load_card, model_names
 from isbench.training.recipe import fill_defaults

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.files.digests import digest_file
 from isbench.models import known_weights
 from isbench.models.registry import load_card
 from isbench.papers import PaperTable, Question, Row, plan

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.register_weights import read_weights
 from isbench.cli import reproduce
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.files.digests import digest_file
 from isbench.models.known_weights import list_weights
 from isbench.models.registry import load_card, model_names
 from isbench.papers import Row

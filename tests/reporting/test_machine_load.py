@@ -49,7 +49,7 @@ def test_a_meter_counts_own_work_as_own() -> None:
 def test_times_of_a_busy_machine_carry_a_caution(played: Run) -> None:
     for others, doubtful in ((0.1, False), (1.5, True)):
         one = with_load(played, {"busy": 1.9, "others": others, "processors": 2})
-        table = tables.make_table(tables.make_frame([one]), "time")
+        table = tables.make_table(tables.make_rows([one]), "time")
         assert table.rows[0][table.heads.index("Busy processors")] == "1.9 of 2"
         assert any("other processes used 1.5 of 2" in note for note in table.notes) == doubtful
 
@@ -63,7 +63,7 @@ def test_times_of_a_busy_machine_carry_a_caution(played: Run) -> None:
 def test_records_without_a_load_show_nothing(played: Run, load: Any) -> None:
     old = with_load(played, load)
     assert find_load(old) is None
-    table = tables.make_table(tables.make_frame([old]), "time")
+    table = tables.make_table(tables.make_rows([old]), "time")
     assert "Busy processors" not in table.heads
     assert table.notes == ()
     assert format_load(None) == warn_of_load(None) == ""

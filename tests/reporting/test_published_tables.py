@@ -50,9 +50,9 @@ def make(
     layout: str = "runs",
     clicks: int = 20,
 ) -> TextTable:
-    frame = tables.make_frame(runs, clicks)
-    table = tables.make_table(frame, view, layout=layout)
-    return add_published(table, figures, frame, [one for one in METRICS if one.view == view])
+    rows = tables.make_rows(runs, clicks)
+    table = tables.make_table(rows, view, layout=layout)
+    return add_published(table, figures, rows, [one for one in METRICS if one.view == view])
 
 
 def published_rows(table: TextTable) -> list[dict[str, str]]:

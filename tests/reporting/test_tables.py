@@ -79,7 +79,7 @@ def column(table: TextTable, head: str) -> list[str]:
 
 @pytest.mark.parametrize("view", NEAREST)
 def test_a_committed_run_has_the_printed_figures(nearest: Run, view: str) -> None:
-    table = tables.make_table(tables.make_frame([nearest]), view)
+    table = tables.make_table(tables.make_rows([nearest]), view)
     assert list(table.heads) == ["Data set", "Model", "Objects", "Budget", *HEADS[view], "Run"]
     assert list(table.rows[0]) == ["sample", "nearest", *NEAREST[view], "c81fcec12a4b"]
 
@@ -106,11 +106,11 @@ def test_every_metric_has_its_columns_and_its_row_in_the_checklist(nearest: Run)
 
 def test_the_view_of_everything_leaves_out_what_no_run_has(nearest: Run, short: Run) -> None:
     blank = {"IoU@1", "IoU@20", "NoC@95", "NoF@95", "NoF@95 (RITM)"}
-    assert not blank & set(tables.make_table(tables.make_frame([short]), "all").heads)
-    mixed = tables.make_table(tables.make_frame([short, nearest]), "all")
+    assert not blank & set(tables.make_table(tables.make_rows([short]), "all").heads)
+    mixed = tables.make_table(tables.make_rows([short, nearest]), "all")
     assert blank <= set(mixed.heads)
     assert column(mixed, "IoU@20") == ["", "0.5958"]
-    named = tables.make_table(tables.make_frame([short]), "iou")
+    named = tables.make_table(tables.make_rows([short]), "iou")
     assert named.rows == ()
     assert named.notes == ("1 run that stops at an IoU has none of these figures and is left out.",)
     row = tables.compute_figures(short)
@@ -121,10 +121,11 @@ def test_a_metric_that_is_passed_is_in_its_table_and_everywhere(nearest: Run) ->
     assert tables.list_views() == ("noc", "nof", "iou", "time", "all")
     assert tables.list_views(ALL) == ("noc", "nof", "iou", "time", "savings", "all")
     frame = tables.make_frame([nearest], metrics=ALL)
-    table = tables.make_table(frame, "savings", ALL)
+    rows = tables.make_rows([nearest], metrics=ALL)
+    table = tables.make_table(rows, "savings", ALL)
     assert table.heads == ("Data set", "Model", "Objects", "Budget", "Clicks saved", "Run")
     assert column(table, "Clicks saved") == ["2.9 [0.6, 7.2]"]
-    assert column(tables.make_table(frame, "all", ALL), "Clicks saved") == ["2.9 [0.6, 7.2]"]
+    assert column(tables.make_table(rows, "all", ALL), "Clicks saved") == ["2.9 [0.6, 7.2]"]
     (row,) = csv.DictReader(tables.format_csv(frame).splitlines())
     assert float(row["clicks_saved"]) == 20 - float(row["noc@80"])
     assert float(row["clicks_saved_low"]) == 20 - float(row["noc@80_high"])

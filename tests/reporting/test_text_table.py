@@ -164,14 +164,14 @@ def print_table(table: TextTable, width: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def frame() -> object:
-    return tables.make_frame(choose_runs([ROOT / "results"])[0])
+def rows() -> tables.Rows:
+    return tables.make_rows(choose_runs([ROOT / "results"])[0])
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 @pytest.mark.parametrize("view", ["noc", "nof", "iou", "all"])
-def test_the_committed_runs_fit_a_terminal(frame: object, width: int, view: str) -> None:
-    table = tables.make_table(frame, view)  # type: ignore[arg-type]
+def test_the_committed_runs_fit_a_terminal(rows: tables.Rows, width: int, view: str) -> None:
+    table = tables.make_table(rows, view)
     printed = print_table(table, width)
     assert "…" not in printed
     assert max(map(len, printed.splitlines())) <= width
@@ -205,8 +205,8 @@ def test_no_name_and_no_figure_is_lost_at_any_width(
         assert all(part in printed for part in figure.split())
 
 
-def test_papers_have_models_as_rows_and_data_sets_as_columns(frame: object) -> None:
-    table = tables.make_table(frame, "noc", layout="paper")  # type: ignore[arg-type]
+def test_papers_have_models_as_rows_and_data_sets_as_columns(rows: tables.Rows) -> None:
+    table = tables.make_table(rows, "noc", layout="paper")
     assert table.heads[:3] == ("Model", "berkeley NoC@80", "berkeley NoC@85")
     row = next(row for row in table.rows if row[0] == "csfpn-mini")
     assert row[table.heads.index("davis NoC@90")] == "9.95"
@@ -218,8 +218,8 @@ def test_papers_have_models_as_rows_and_data_sets_as_columns(frame: object) -> N
     assert "Model & NoC@80 & NoC@85 & NoC@90 & NoC@80" in latex
 
 
-def test_runs_without_a_figure_of_the_view_are_left_out_and_counted(frame: object) -> None:
-    table = tables.make_table(frame, "iou")  # type: ignore[arg-type]
+def test_runs_without_a_figure_of_the_view_are_left_out_and_counted(rows: tables.Rows) -> None:
+    table = tables.make_table(rows, "iou")
     assert all(any(cell for cell in row[4:-1]) for row in table.rows)
     assert table.notes == (
         "20 runs that stop at an IoU have none of these figures and are left out.",

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.focalclick.network import S2, make_networks
+from baselines.focalclick.network import make_networks
 from baselines.focalclick.predictor import ZOOM, FocalClick
-from isbench.nn.backbones.hrnet import HRNet, Sizes
+from baselines.focalclick.versions import S2
+from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.inference.predictor import InferenceConfig
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.types import Click, Image, Mask, Prediction, Turn

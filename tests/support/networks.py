@@ -11,7 +11,8 @@ import torch
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card, parse_options
-from isbench.nn.inference.predictor import OPTIONS, CropPredictor, answer_mask_guided, make_config
+from isbench.nn.inference.options import OPTIONS
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks

@@ -9,8 +9,10 @@ import pytest
 from torch import Tensor, nn
 
 from baselines.ritm import Ritm
-from csfpn.network import Csfpn, PropagationConfig
-from isbench.nn.backbones.hrnet import W18, W18S, W32, HRNet
+from csfpn.config import PropagationConfig
+from csfpn.network import Csfpn
+from isbench.nn.backbones.hrnet import HRNet
+from isbench.nn.backbones.sizes import W18, W18S, W32
 from isbench.nn.trunk import deeplab
 from tests.support.synthetic import fill_state
 

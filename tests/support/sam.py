@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.sam.cards import OPTIONS
 from baselines.sam.keys import HQ_SAM, SAM, SAM2, Layout, name_officially
-from baselines.sam.network import Vit, make_hq_sam, make_sam
-from baselines.sam.network2 import Hiera, make_sam2
-from baselines.sam.predictor import OPTIONS, SAM2_BOUND, Sam
+from baselines.sam.network import make_hq_sam, make_sam
+from baselines.sam.network2 import make_sam2
+from baselines.sam.predictor import SAM2_BOUND, Sam
+from baselines.sam.sizes import Hiera, Vit
 from isbench.types import Runtime, Scalar
 from tests.support.synthetic import fill_state, make_weyl
 

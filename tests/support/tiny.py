@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from isbench.nn.backbones.ocr import Logits
 from isbench.nn.clickmaps import draw_disks
-from isbench.nn.inference.predictor import OPTIONS, CropPredictor, answer_mask_guided, make_config
+from isbench.nn.inference.options import OPTIONS
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks

@@ -72,12 +72,14 @@ def play_here(
     predictor, remaining = job.build(), deque(chunks)
     seconds = job.built.seconds if job.built else perf_counter() - started
     start_seconds = _START + seconds
-    finished, started = 0, perf_counter()
+    finished, left, started = 0, sum(map(len, remaining)), perf_counter()
     while remaining:
-        for game in job.play(predictor, remaining.popleft()):
+        chunk = remaining.popleft()
+        left -= len(chunk)
+        for game in job.play(predictor, chunk):
             finished += 1
             yield game
-        estimate_left = sum(map(len, remaining)) * (perf_counter() - started) / max(finished, 1)
+        estimate_left = left * (perf_counter() - started) / max(finished, 1)
         if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
             yield from play_in_processes(job, remaining, max_workers)
             return

@@ -7,7 +7,6 @@ checkpoints.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from isbench.nn.backbones.ocr import (
     conv3x3_ocr,
 )
 from isbench.nn.backbones.resnet import BasicBlock, Bottleneck, chain
+from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.stem import add_maps, resize_bilinear
 
 
@@ -73,21 +73,6 @@ def _make_path(widths: Sequence[int], source: int, to: int) -> nn.Module:
         layers = _conv_bn(widths[source], out_channels, stride=2)
         steps.append(nn.Sequential(*layers, *([] if last else [nn.ReLU()])))
     return nn.Sequential(*steps)
-
-
-class Sizes(NamedTuple):
-    """The sizes of an HRNet."""
-
-    width: int  # channels of the finest branch
-    ocr: int  # half the number of context channels
-    bottlenecks: int  # blocks before the branches
-    blocks: int  # per branch and module
-    modules: tuple[int, int, int]  # in stages 2, 3 and 4
-
-
-W18S = Sizes(18, 48, 2, 2, (1, 3, 2))
-W18 = Sizes(18, 64, 4, 4, (1, 4, 3))
-W32 = Sizes(32, 128, 4, 4, (1, 4, 3))
 
 
 class HRNet(nn.Module):

@@ -8,7 +8,7 @@ odd sizes it keeps the same alignment, where SAME would shift by one pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,10 +17,7 @@ from torch.nn import functional as F
 
 from isbench.nn.backbones.pyramid import Pyramid
 from isbench.nn.stem import add_maps
-from isbench.types import Scalar
 
-# longer side of the whole image and of crops as its models see them, in pixels
-SIDES: Mapping[str, Scalar] = {"overview": 320, "zoom_target": 320}
 STEM = 32  # channels at stride 2
 _EPS = 1e-3  # epsilon of the batch norms
 

@@ -7,7 +7,7 @@ HRNet or DeepLabV3+ of the large models; everything around it is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,7 @@ from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.backbones.pyramid import join_scales
 from isbench.nn.backbones.resnet import BasicBlock, chain
 from isbench.nn.stem import add_maps
-from isbench.types import Scalar
 
-# longer side of the whole image and of crops as its models see them, in pixels: they are trained at
-# 256 and less; these were chosen among 256, 320, 400 and the image's own on 40 held-out objects
-SIDES: Mapping[str, Scalar] = {"overview": 256, "zoom_target": 320}
 LOW, WIDTHS, BLOCKS = 32, (48, 96, 160, 160), 2  # stem channels; strides 4 to 32; blocks per stride
 
 

@@ -15,16 +15,11 @@ import numpy as np
 from torch import Tensor
 
 from isbench.errors import check_option
+from isbench.nn.inference.options import CASCADE
 from isbench.nn.inference.passes import HostRequest, Passes, Requests
 from isbench.nn.stem import resize_centred
 from isbench.types import Scalar
 
-# options of cards whose predictions can be repeated; runs were recorded before there were any
-CASCADE: Mapping[str, Scalar] = {
-    "cascade": 0,  # passes after the first one
-    "cascade_clicks": 1,  # games with more clicks get one pass
-    "cascade_adaptive": False,  # stop once a pass changes hardly anything
-}
 _FEW = 20  # changed pixels at which the adaptive cascade stops
 _THRESHOLD = 0.49  # of these pixels, whatever the threshold of the mask
 

@@ -280,17 +280,6 @@ class InferenceConfig:
         return compute_games(games, self.runtime)
 
 
-# Options of every card of the family, in addition to those of the cascade. With zoom_target=0 and
-# longest_side=-1 the data set's value is used and recorded.
-OPTIONS: Mapping[str, Scalar] = {
-    "zoom": True,
-    "zoom_target": 0,  # longer side of a crop as the network sees it, in pixels
-    "flip": True,
-    "threshold": 0.49,  # probability above which a pixel belongs to the object
-    "overview": 0,  # longer side of a pass over the whole image, in pixels; 0: unscaled
-    "longest_side": -1,  # of the image as networks see it, in pixels; 0: unscaled
-}
-
 # Images are enlarged to `zoom_target` and `overview`; one of this size already takes gigabytes
 _LARGEST_VIEW = 4096  # pixels
 

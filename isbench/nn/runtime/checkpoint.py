@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from isbench.datasets.fingerprints import digest_file
 from isbench.errors import IsbenchError
+from isbench.files.digests import digest_file
 
 _MOST_KEYS = 3  # most keys that an error lists
 _SETTINGS = (bool, int, float, str, type(None))  # kinds of values in a checkpoint's config
