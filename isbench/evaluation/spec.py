@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from isbench import protocol
 from isbench.datasets.catalogue import DatasetCard
-from isbench.datasets.fingerprints import digest_keys, fingerprint
+from isbench.datasets.fingerprints import digest_keys, fingerprint, fingerprint_initial
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
@@ -55,6 +55,7 @@ def make_spec(
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
         clicker_version=clicker.card.version,
+        initial=fingerprint_initial(dataset),
     )
 
 

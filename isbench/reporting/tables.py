@@ -148,6 +148,8 @@ def _list_conditions(run: Run) -> dict[str, object]:
             "clicker_version",
         )
     }
+    if spec.initial is not None:
+        facts["initial"] = spec.initial
     libraries = {f"library_{name}": version for name, version in spec.libraries.items()}
     return {**asdict(spec.rules), **facts, **libraries, **options}
 
