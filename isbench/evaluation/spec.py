@@ -69,7 +69,7 @@ def fill_options(
 ) -> dict[str, Scalar]:
     """Return a model's options with those that are left to the data set filled in."""
     filled = {
-        name: getattr(dataset, name, 0)  # no named data set downscales its images
+        name: getattr(dataset, name)
         for name, placeholder in LEFT_TO_DATA.items()
         if options.get(name) == placeholder
     }

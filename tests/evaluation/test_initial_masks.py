@@ -56,11 +56,11 @@ class Starting(toys.Disks):
         return super().begin(image)
 
     def start(self, encoded: tuple[int, ...], initial: Mask | None) -> Mask:
-        STARTED.append(None if initial is None else initial.tobytes())
+        started_from.append(None if initial is None else initial.tobytes())
         return super().start(encoded, initial)
 
 
-STARTED: list[bytes | None] = []
+started_from: list[bytes | None] = []
 MODEL = LoadedModel(replace(toys.card, build=Starting), toys.card.options)
 
 
@@ -79,12 +79,12 @@ def test_the_initial_mask_reaches_the_predictor_and_the_first_click(
 
 def test_a_predictor_gets_the_mask_of_its_object_or_none(tmp_path: Path) -> None:
     for dataset in (UPPER, BLANK):
-        STARTED.clear()
+        started_from.clear()
         run(MODEL, dataset, RULES, out=tmp_path / "runs", recheck=0)
         wanted = [
             None if dataset.initial is None else dataset.initial(k).tobytes() for k in dataset.keys
         ]
-        assert STARTED == wanted
+        assert started_from == wanted
 
 
 def test_two_starts_are_two_runs_and_equal_starts_are_one(tmp_path: Path) -> None:
