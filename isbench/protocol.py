@@ -1,7 +1,8 @@
-"""Protocols by name (presets), and when a game ends: one rule to play, read and shorten games.
+"""Presets and protocols by name, and when a game ends: one rule to play, read and shorten games.
 
-A preset fixes the clicker, the end of a game and what counts as a failure. A model's threshold,
-zoom and flip are options of the model. See docs/protocol.md.
+A preset fixes the clicker, the end of a game and what counts as a failure. A protocol is a
+published evaluation: a preset with a budget, data sets and figures. A model's threshold, zoom and
+flip are options of the model. See docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -41,6 +42,43 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules, data sets and figures of a published evaluation, and its purpose in a few words.
+
+    It is no part of a run's identity: a run that was played by the same rules has its figures.
+    """
+
+    preset: str
+    max_clicks: int
+    stop_iou: float
+    datasets: tuple[str, ...]
+    figures: tuple[str, ...]  # keys of metrics, in the order of its table
+    text: str
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "hq": Protocol(  # SegNext, arXiv:2404.00741
+            preset="ritm-2021",
+            max_clicks=20,
+            stop_iou=1.01,
+            datasets=("hqseg44k", "davis"),
+            figures=("iou@5", "noc@90", "noc@95", "nof@95", "nof_ritm@95"),
+            text="high quality: figures at an IoU of 0.95 and after 5 clicks",
+        ),
+        "correction": Protocol(  # FocalClick, arXiv:2204.02574
+            preset="ritm-2021",
+            max_clicks=20,
+            stop_iou=0.90,
+            datasets=("davis585-init", "davis585-zero"),
+            figures=("noc@85", "noc@90", "nof@90", "nof_ritm@90"),
+            text="correction of given masks, next to games from none",
+        ),
+    }
+)
 NEVER = 2.0  # the highest IoU to stop at that a run takes; any above 1 is never reached
 CUSTOM = "custom"  # rules that match no preset
 
@@ -50,6 +88,13 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "preset")
     return PRESETS[name]
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol of this name; raises IsbenchError with the nearest name."""
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS, "protocol")
+    return PROTOCOLS[name]
 
 
 def preset_name(rules: Rules) -> str:

@@ -59,6 +59,9 @@ class Dataset:
     place: str = (
         ""  # READER:PLACE with absolute paths, by which it is read again; "" if it has none
     )
+    # by key, the (H, W) mask that an object starts from, in correction tasks; None: no mask.
+    # Samples get it from here, never from `load`, since it is part of a run's identity
+    initial: Callable[[str], Mask] | None = None
 
 
 class Turn(NamedTuple):
@@ -289,3 +292,4 @@ class Spec:
     precision: str | None
     threads: int
     clicker_version: str = "1"  # of the clicker's behaviour, from its card
+    initial: str | None = None  # sha256 of the masks that objects start from; None: no masks

@@ -222,6 +222,12 @@ def _print_verdict(name: str, verdict: Verdict) -> None:
         click.echo(f"  fingerprint {verdict.fingerprint}")
         for line in compare_with_card(card, verdict):
             click.echo(escape_controls(f"  {line}"))
+    if verdict.initial is not None:
+        found, lowest, mean, highest = verdict.initial
+        click.echo(
+            f"  initial masks: IoU {lowest:.3f} to {highest:.3f}, mean {mean:.3f}; fingerprint "
+            f"{found}"
+        )
     if verdict.empty:
         click.echo(f"  {verdict.empty} objects have no scored pixel")
     for line in (*verdict.notes, *verdict.faults):

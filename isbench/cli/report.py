@@ -189,7 +189,8 @@ def report(
     options = options._replace(labels=parse_labels(given, chosen))
     if systems:
         _note_left_out(table or "noc", form, plots)
-    for note in (*notes, *_list_warnings(chosen, view in ("iou", tables.ALL))):
+    shown = tables.choose_metrics(table, options.metrics) if isinstance(table, str) else []
+    for note in (*notes, *_list_warnings(chosen, any(one.view == "iou" for one in shown))):
         print_line(f"isbench: {note}")
     if page is not None:
         from isbench.cli.html_pages import write_page
@@ -318,7 +319,7 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
     else:
         rows, layout = tables.make_rows(*figures), _choose_layout(runs, form, options)
         table = tables.make_table(rows, view, options.metrics, layout)
-        shown = [one for one in options.metrics if view in (tables.ALL, one.view)]
+        shown = tables.choose_metrics(view, options.metrics)
         table = add_published(table, options.published, rows, shown)
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")

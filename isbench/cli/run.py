@@ -25,6 +25,7 @@ from isbench.cli.options import (
 )
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
+from isbench.cli.protocols import choose_evaluation, protocol_option
 from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
@@ -33,7 +34,6 @@ from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
 from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
-from isbench.evaluation.rules import rules
 from isbench.metrics import Metric, list_metrics
 from isbench.models.predictor import build_model
 from isbench.protocol import has_full_games
@@ -55,13 +55,13 @@ from isbench.storage.store import Run
     "--dataset",
     "names",
     multiple=True,
-    required=True,
     callback=refuse_lists,
     shell_complete=complete_datasets,
     help="Name of a data set, folder:PATH, coco:IMAGES_DIR,ANNOTATIONS.json, or another form that "
-    "`isbench datasets` lists. Repeatable.",
+    "`isbench datasets` lists. Repeatable. [required without --protocol]",
 )
 @labels_option
+@protocol_option
 @click.option(
     "--max-clicks",
     type=int,
@@ -142,6 +142,7 @@ def run(
     models: tuple[str, ...],
     names: tuple[str, ...],
     labels: str | None,
+    protocol: str | None,
     max_clicks: int,
     stop_iou: float,
     preset: str,
@@ -173,9 +174,13 @@ def run(
     Example:
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
+      isbench run --model nearest --protocol hq --dataset davis
     """
-    names = with_labels(names, labels)
-    chosen = rules(preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker, seed=seed)
+    chosen = choose_evaluation(
+        protocol, names, seed,
+        preset=preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker,
+    )  # fmt: skip
+    names = with_labels(chosen.names, labels)
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data
@@ -194,7 +199,7 @@ def run(
             runner.run(
                 model,
                 dataset,
-                chosen,
+                chosen.rules,
                 out=out,
                 workers=count,
                 watch=reporter,
@@ -208,7 +213,7 @@ def run(
             for model in loaded
         ]
     if part is None:
-        _print_runs(runs, max_clicks, metrics)
+        _print_runs(runs, chosen.rules.max_clicks, metrics, chosen.view)
         return
     for one in runs:
         click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
@@ -219,15 +224,16 @@ def _ignore(note: str) -> None:
     """Do nothing with a note, which the run of the model gives again."""
 
 
-def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> None:
+def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), tables.ALL, metrics)
+    whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
     for note in (tables.LEGEND, *whole.notes):
         terminal.print(note)
-    if any(not has_full_games(one.spec.rules) for one in runs):
+    shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
+    if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):
         terminal.print(tables.FULL_GAMES)
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)

@@ -100,6 +100,7 @@ def _load_named(name: str, data: Path | None) -> Dataset:
         zoom_target=card.zoom_target,
         zoom_square=card.zoom_square,
         view_size=card.view_size,
+        longest_side=card.longest_side,
     )
 
 

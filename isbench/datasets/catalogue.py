@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from isbench.datasets import folder, pairs, sbd, voc
+from isbench.datasets import davis585, folder, pairs, sbd, tetris, voc
 from isbench.types import Dataset, File
 
 
@@ -29,9 +29,11 @@ class DatasetCard:
     landmark: str = ""  # a folder inside it that identifies the layout
     bundled: Path | None = None  # the folder of a data set that comes with its package
     archive: File | None = None
+    page: str = ""  # where its authors keep it, if it has no archive: it is downloaded by hand
     zoom_target: int = 400  # longer side of a zoomed-in crop, in pixels [RITM]
     zoom_square: int = 448  # side of a crop that is always a square, in pixels [SimpleClick]
     view_size: int = 384  # shorter side of a view as its network sees it, in pixels [FocusCut]
+    longest_side: int = 0  # longer side of an image as networks see it, in pixels; 0: original size
     images: int | None = None
     objects: int | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # sha256 -> origin
@@ -52,6 +54,20 @@ _DAVIS = pairs.Layout("img", "gt", pairs.threshold_mask)
 _MVAL = pairs.Layout(
     "img", "gt", pairs.threshold_mask, r"(?P<object>.+\d\d)_(?P<image>\d+)", "CLASSnn_IMAGEID"
 )
+_THIN = "thin_object_detection"
+_HQSEG = tuple(
+    pairs.Layout(images, masks, pairs.threshold_mask, part=part)
+    for part, images, masks in (
+        ("DIS5K-VD", "DIS5K/DIS-VD/im", "DIS5K/DIS-VD/gt"),
+        (
+            "ThinObject5K-TE",
+            f"{_THIN}/ThinObject5K/images_test",
+            f"{_THIN}/ThinObject5K/masks_test",
+        ),
+        ("COIFT", f"{_THIN}/COIFT/images", f"{_THIN}/COIFT/masks"),
+        ("HRSOD", f"{_THIN}/HRSOD/images", f"{_THIN}/HRSOD/masks_max255"),
+    )
+)
 
 
 def _is_seen(object_name: str) -> bool:
@@ -62,6 +78,11 @@ def _is_unseen(object_name: str) -> bool:
     return not _is_seen(object_name)
 
 
+def _drive(key: str) -> str:
+    """Return the address of a file on Google Drive."""
+    return f"https://drive.usercontent.google.com/download?id={key}&export=download&confirm=t"
+
+
 def _release(file: str, drive: str) -> File:
     """Return an archive of f-BRS release v1.0 with its mirror and the copy linked by RClicks."""
     path = f"fbrs_interactive_segmentation/releases/download/v1.0/{file}"
@@ -70,7 +91,7 @@ def _release(file: str, drive: str) -> File:
         (
             f"https://github.com/SamsungLabs/{path}",
             f"https://github.com/saic-vul/{path}",
-            f"https://drive.usercontent.google.com/download?id={drive}&export=download&confirm=t",
+            _drive(drive),
         ),
     )
 
@@ -95,6 +116,13 @@ _SBD_CARD = partial(
         ),
         sha256="6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
     ),
+)
+_DAVIS585_CARD = partial(
+    DatasetCard,
+    licence="frames non-commercial research; not stated for the masks",
+    folders=("DAVIS585",),
+    landmark="bike-packing",
+    page="https://drive.google.com/drive/folders/1XzUlpPqbzAyMt009HVpEeW31ln1FeXfX",
 )
 
 CATALOGUE: Mapping[str, DatasetCard] = {
@@ -189,6 +217,34 @@ CATALOGUE: Mapping[str, DatasetCard] = {
             sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
             size=1_999_639_040,
         ),
+    ),
+    "hqseg44k": DatasetCard(
+        title="HQSeg-44K val: DIS5K-VD, ThinObject5K test, COIFT, HRSOD (Ke et al. 2023)",
+        licence="each part under its own terms",
+        folders=("HQSeg44K",),
+        landmark=_THIN,
+        read=partial(pairs.read_parts, layouts=_HQSEG),
+        page="https://huggingface.co/sam-hq-team/sam-hq-training/tree/main/data",
+        longest_side=1024,
+    ),
+    "davis585-init": _DAVIS585_CARD(
+        title="DAVIS-585 from masks perturbed along superpixels (Chen et al. 2022)",
+        read=partial(davis585.read, start="sp"),
+    ),
+    "davis585-stm": _DAVIS585_CARD(
+        title="DAVIS-585 from masks of the video model STM (Chen et al. 2022)",
+        read=partial(davis585.read, start="stm"),
+    ),
+    "davis585-zero": _DAVIS585_CARD(
+        title="DAVIS-585 without initial masks (Chen et al. 2022)", read=davis585.read
+    ),
+    "tetris": DatasetCard(
+        title="TETRIS, at most 2048 pixels long (Moskalenko et al. 2024)",
+        licence="not stated where it is linked",
+        folders=("TETRIS",),
+        landmark="masks",
+        read=tetris.read,
+        archive=File("TETRIS.zip", (_drive("1iJgohY1XBSnY-kRUoaRZJlu0HZbyHcyK"),)),
     ),
 }
 

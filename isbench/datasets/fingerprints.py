@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from isbench.datasets.loading import load_sample
+import numpy as np
+
+from isbench.datasets.loading import load_initial, load_sample
 from isbench.errors import IsbenchError
 from isbench.files.digests import digest_file
 from isbench.files.json_text import is_text
@@ -62,3 +64,20 @@ def _digest_objects(dataset: Dataset) -> dict[str, str]:
             whole.update(b"" if part is None else repr(part.shape).encode() + part.tobytes())
         digests[key] = whole.hexdigest()
     return digests
+
+
+def fingerprint_initial(dataset: Dataset) -> str | None:
+    """Return the sha256 over the masks that the objects start from; None if there are none.
+
+    In the order of the keys, each object adds the line "<key> <height>x<width> <sha256 in hex>" and
+    a line feed; the sha256 is that of the mask's pixels in row-major order, eight to a byte.
+    """
+    if dataset.initial is None:
+        return None
+    whole = sha256()
+    for key in sorted(dataset.keys):
+        mask = load_initial(dataset, key)
+        rows, cols = mask.shape
+        pixels = sha256(np.packbits(mask).tobytes()).hexdigest()
+        whole.update(f"{key} {rows}x{cols} {pixels}\n".encode())
+    return whole.hexdigest()

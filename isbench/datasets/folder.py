@@ -3,12 +3,14 @@
 `labels` says how the levels of a mask are read. Without it, 0 is background, 128 is not scored, and
 the one other level is the object. With "void", 255 is not scored either. With "instances", each
 level from 1 to 254 is an object, and 255 is not scored.
+
+With `initial/`, games start from its masks, which are named and read like those of `masks/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from isbench.types import Dataset, Mask, Sample
 IGNORED = 128
 LABELS = ("instances", "void")
 
+_INITIAL = "initial"  # folder of the masks that games start from
 _SOFT = 32  # levels, from which a mask has soft edges rather than labels
 _BAND = 1 << 20  # pixels that are counted at once
 
@@ -47,17 +50,34 @@ class Folder:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         image_file, mask_file = self.files[key]
-        path = self.root / mask_file
+        truth, ignore = self.read_mask(key)
+        image = read_image(self.root / image_file)
+        check_size(self.root / mask_file, truth, image)
+        return Sample(key, image, truth, ignore)
+
+    def read_mask(self, key: str) -> tuple[Mask, Mask]:
+        """Return the object and the pixels that are not scored, both (H, W), without the image."""
+        path = self.root / self.files[key][1]
         stored = read_mask(path)
-        image, labels = read_image(self.root / image_file), to_labels(stored)
-        check_size(path, labels, image)
+        labels = to_labels(stored)
         if self.levels is not None:
-            return Sample(key, image, labels == self.levels[key], labels == VOID)
+            return labels == self.levels[key], labels == VOID
         _check_levels(path, stored, self.labels)
         ignore: Mask = labels == IGNORED
         if self.labels == "void":
             ignore |= labels == VOID
-        return Sample(key, image, np.greater(labels != 0, ignore), ignore)
+        return np.greater(labels != 0, ignore), ignore
+
+
+@dataclass(frozen=True)
+class InitialMasks:
+    """Loads the masks that objects start from, by key; see `Dataset.initial`."""
+
+    objects: Folder  # with a file of `initial/` in the place of each mask
+
+    def __call__(self, key: str) -> Mask:
+        """Return the mask of this key."""
+        return self.objects.read_mask(key)[0]
 
 
 def read(name: str, root: Path, labels: str = "") -> Dataset:
@@ -65,7 +85,8 @@ def read(name: str, root: Path, labels: str = "") -> Dataset:
 
     Entries that are no images, such as dangling links, other formats and subfolders, are counted in
     the notes. Raises DatasetFaults for an image without a mask, a mask without an image, two masks
-    of one object, and, with "instances", a mask without instances.
+    of one object, a mask without its initial mask if there is a folder of those, and, with
+    "instances", a mask without instances.
     """
     images, masks = match_by_stem(root, "images", "image"), match_by_stem(root, "masks", "mask")
     faults = [*images.faults, *masks.faults]
@@ -98,9 +119,35 @@ def read(name: str, root: Path, labels: str = "") -> Dataset:
         # how masks are read is part of the fingerprint
         suffix = f"?labels={labels}" if labels else ""
         used |= {compose(image): root / image, compose(mask) + suffix: root / mask}
-    notes = (*images.notes, *masks.notes)
-    dataset = Dataset(name, tuple(files), Folder(root, files, labels, levels), used, notes=notes)
-    return check_faults(dataset, name, faults)
+    loader, notes = Folder(root, files, labels, levels), [*images.notes, *masks.notes]
+    dataset = Dataset(name, tuple(files), loader, used)
+    if (root / _INITIAL).is_dir():
+        dataset = _add_initial(dataset, loader, faults, notes)
+    return check_faults(replace(dataset, notes=tuple(notes)), name, faults)
+
+
+def _add_initial(dataset: Dataset, loader: Folder, faults: list[str], notes: list[str]) -> Dataset:
+    """Return the objects that have an initial mask; faults and notes are appended."""
+    found = match_by_stem(loader.root, _INITIAL, "initial mask")
+    faults += found.faults
+    notes += found.notes
+    files: dict[str, tuple[str, str]] = {}
+    for key, (image, mask) in loader.files.items():
+        stem = compose(Path(mask).stem)
+        if stem in found.files:
+            files[key] = image, found.files[stem]
+        else:
+            faults.append(
+                f"mask {loader.root / mask} has no initial mask: wanted "
+                f"{loader.root / _INITIAL / stem}.png; add it, or remove {loader.root / _INITIAL}"
+            )
+    used = {compose(mask): loader.root / mask for _, mask in files.values()}
+    return replace(
+        dataset,
+        keys=tuple(files),
+        files={**dataset.files, **used},
+        initial=InitialMasks(replace(loader, files=files)),
+    )
 
 
 def _split_stem(stem: str, images: Mapping[str, str]) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from isbench.datasets.image_damage import find_fault, open_header
 from isbench.datasets.jpeg import BROKEN, capture_c_stderr, decode_jpeg, is_jpeg
 from isbench.errors import IsbenchError
 from isbench.files.limits import read_regular
-from isbench.types import Image, Mask
+from isbench.types import Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 DECODER = f"opencv {cv2.__version__}"  # of lossy formats; another decoder may move a click
@@ -128,7 +128,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     return stored
 
 
-def check_size(path: Path | str, mask: Mask | NDArray[np.uint8], image: Image) -> None:
+def check_size(path: Path | str, mask: NDArray[np.generic], image: Image) -> None:
     """Raise IsbenchError unless the mask read from `path` has the height and width of the image."""
     if mask.shape[:2] == image.shape[:2]:
         return

@@ -80,7 +80,11 @@ def download_dataset(
         return found
     place(name, card, root)  # raises before the download, not after it
     if card.archive is None:
-        raise IsbenchError(f"data set {name} has no published archive; use `isbench data import`")
+        by_hand = f"download it by hand from {card.page}, and " if card.page else ""
+        raise IsbenchError(
+            f"data set {name} has no published archive; {by_hand}use `isbench data import {name} "
+            "PATH`"
+        )
     file = replace(card.archive, urls=(*urls, *card.archive.urls))
     archive = fetch(file, root / _DOWNLOADS, partial(progress, file))
     try:

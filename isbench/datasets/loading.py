@@ -5,36 +5,65 @@ Not here: finding data sets (`isbench.datasets`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePath
 from traceback import extract_tb
+from typing import Any
 
 import numpy as np
 
 from isbench.errors import DatasetError, IsbenchError
-from isbench.types import Dataset, Sample
+from isbench.types import Dataset, Mask, Sample
 
 
 def load_sample(dataset: Dataset, key: str) -> Sample:
-    """Return an object of a data set.
+    """Return an object of a data set, with the mask that it starts from if there is one.
 
     Raises IsbenchError as the data set does and for arrays that cannot be played, and DatasetError,
     which names the data set and the object, for any other exception of it and for something else
     than the sample of this key.
     """
     what = f"data set {dataset.name}, object {key}"
-    try:
-        sample = dataset.load(key)
-    except IsbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise DatasetError(f"{what}: load raised {_describe(error)}") from error
+    sample = _call(dataset.load, key, f"{what}: load")
     if not isinstance(sample, Sample):
         got = type(sample).__name__
         raise DatasetError(f"{what}: load returned a {got}; wanted an isbench.Sample")
     if sample.key != key:
         raise DatasetError(f"{what}: load returned object {sample.key}; wanted the named one")
+    if sample.initial is not None:
+        raise DatasetError(
+            f"{what}: load returned an initial mask; wanted it from the function `initial` of the "
+            "data set, so that it is part of a run's identity"
+        )
+    if dataset.initial is not None:
+        sample = replace(sample, initial=load_initial(dataset, key))
     check_sample(sample)
     return sample
+
+
+def load_initial(dataset: Dataset, key: str) -> Mask:
+    """Return the mask that an object starts from, of a data set with the function `initial`.
+
+    Its size is checked by `load_sample`, which knows the image. Raises IsbenchError as the data set
+    does, and DatasetError for any other exception of it and for something else than a mask.
+    """
+    initial: Any = dataset.initial
+    what = f"data set {dataset.name}, object {key}: initial"
+    mask = _call(initial, key, what)
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+        raise DatasetError(f"{what} returned {_describe_array(mask)}; wanted a (H, W) mask of bool")
+    return np.asarray(mask)
+
+
+def _call(load: Callable[[str], Any], key: str, what: str) -> Any:
+    """Return what a function of a data set returns; `what` names it in the error."""
+    try:
+        return load(key)
+    except IsbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise DatasetError(f"{what} raised {_describe(error)}") from error
 
 
 def _describe(error: BaseException) -> str:

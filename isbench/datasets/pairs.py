@@ -1,9 +1,12 @@
-"""Data sets of an image and a mask folder with equal stems: GrabCut, Berkeley, DAVIS, COCO_MVal."""
+"""Data sets of image and mask folders with equal stems: GrabCut, Berkeley, DAVIS, COCO_MVal, HQSeg.
+
+Checked against the reader of HQSeg-44K in uncbiag/SegNext, since its files were not at hand.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -33,6 +36,7 @@ class Layout:
     reading: Reading
     stem: str = r"(?P<image>.+)"  # pattern of a stem: group `image` and optionally `object`
     wanted: str = "IMAGE"  # the pattern in words, for the error message
+    part: str = ""  # of the data set; keys start with it and a slash
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def split_trimap(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
 
 
 def threshold_mask(colours: NDArray[np.uint8]) -> tuple[Mask, Mask]:
-    """Read a mask: anything that is not black is the object [DAVIS, COCO_MVal]."""
+    """Read a mask: anything that is not black is the object [DAVIS, COCO_MVal, HQSeg-44K]."""
     truth: Mask = np.asarray(colours.any(axis=2))
     return truth, np.zeros_like(truth)
 
@@ -72,9 +76,42 @@ def read(
     Entries that are no images are counted in the notes. Raises DatasetFaults for a stem that does
     not follow the layout, an image without a mask or a mask without an image.
     """
+    return read_parts(name, root, (layout,), keep)
+
+
+def read_parts(
+    name: str,
+    root: Path,
+    layouts: Sequence[Layout],
+    keep: Callable[[str], bool] = lambda _: True,
+) -> Dataset:
+    """Return a data set of several parts, one after the other, all with the same reading of masks.
+
+    Raises DatasetFaults like `read`.
+    """
+    files: dict[str, tuple[str, str]] = {}
+    faults: list[str] = []
+    notes: list[str] = []
+    for layout in layouts:
+        files |= _match(root, layout, keep, faults, notes)
+    used = {compose(file): root / file for pair in files.values() for file in pair}
+    loader = Pairs(root, files, layouts[0].reading)
+    dataset = Dataset(name, tuple(files), loader, used, notes=tuple(notes))
+    return check_faults(dataset, f"data set {name}", faults)
+
+
+def _match(
+    root: Path,
+    layout: Layout,
+    keep: Callable[[str], bool],
+    faults: list[str],
+    notes: list[str],
+) -> dict[str, tuple[str, str]]:
+    """Return the files of each object of a layout by key; faults and notes are appended."""
     images = match_by_stem(root, layout.images, "image")
     masks = match_by_stem(root, layout.masks, "mask")
-    faults = [*images.faults, *masks.faults]
+    faults += [*images.faults, *masks.faults]
+    notes += [*images.notes, *masks.notes]
     for stem in sorted(images.files.keys() ^ masks.files.keys()):
         present, missing = (images, "mask") if stem in images.files else (masks, "image")
         folder = layout.masks if stem in images.files else layout.images
@@ -82,6 +119,7 @@ def read(
             f"{root / present.files[stem]} has no {missing}: wanted {root / folder / stem} with an "
             f"image suffix; add the {missing}, or remove the file"
         )
+    start = f"{layout.part}/" if layout.part else ""
     files = {}
     for stem in sorted(images.files.keys() & masks.files.keys()):
         match = re.fullmatch(layout.stem, stem)
@@ -92,12 +130,9 @@ def read(
             continue
         object_name = match.groupdict().get("object") or "1"
         if keep(object_name):
-            files[f"{match['image']}#{object_name}"] = images.files[stem], masks.files[stem]
-    files = match_by_order(files)
-    used = {compose(file): root / file for pair in files.values() for file in pair}
-    loader, notes = Pairs(root, files, layout.reading), (*images.notes, *masks.notes)
-    dataset = Dataset(name, tuple(files), loader, used, notes=notes)
-    return check_faults(dataset, f"data set {name}", faults)
+            key = f"{start}{match['image']}#{object_name}"
+            files[key] = images.files[stem], masks.files[stem]
+    return match_by_order(files)
 
 
 class Listing(NamedTuple):

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from isbench.datasets import load_dataset
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.faults import DatasetFaults
-from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.fingerprints import fingerprint, fingerprint_initial
 from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
-from isbench.metrics import image_of
-from isbench.types import Dataset
+from isbench.metrics import count_overlap, image_of
+from isbench.types import Dataset, Sample
 
 _NOTHING_KNOWN = "no known fingerprint of this data set to compare with"
+
+
+class InitialMasks(NamedTuple):
+    """The masks that objects start from: their fingerprint, and their IoU with the objects."""
+
+    fingerprint: str
+    lowest: float
+    mean: float
+    highest: float
 
 
 @dataclass(frozen=True)
@@ -27,18 +38,24 @@ class Verdict:
     faults: tuple[str, ...]
     empty: int  # objects without a scored pixel
     notes: tuple[str, ...]
+    initial: InitialMasks | None = None  # None: objects start from no masks, or there are faults
 
 
 def verify_dataset(dataset: Dataset) -> Verdict:
     """Load every object and return the verdict; faults are listed, not raised."""
-    faults, empty, content = [], 0, None
+    faults, empty, content, initial = [], 0, None, None
+    ious: list[float] = []
     for key in dataset.keys:
         try:
-            empty += not load_sample(dataset, key).truth.any()
+            sample = load_sample(dataset, key)
         except IsbenchError as error:
             faults.append(str(error))
+            continue
+        empty += not sample.truth.any()
+        ious += _measure_initial(sample)
     try:
         content = fingerprint(dataset)
+        initial = None if faults else _summarise_initial(dataset, ious)
     except IsbenchError as error:
         faults.append(str(error))
     return Verdict(
@@ -48,7 +65,23 @@ def verify_dataset(dataset: Dataset) -> Verdict:
         faults=tuple(dict.fromkeys(faults)),  # one bad file may affect many objects
         empty=empty,
         notes=dataset.notes,
+        initial=initial,
     )
+
+
+def _measure_initial(sample: Sample) -> list[float]:
+    """Return the IoU of the mask that an object starts from, if there is one and it has an IoU."""
+    if sample.initial is None:
+        return []
+    intersection, union = count_overlap(sample.initial, sample.truth, sample.ignore)
+    return [intersection / union] if union else []
+
+
+def _summarise_initial(dataset: Dataset, ious: Sequence[float]) -> InitialMasks | None:
+    found = fingerprint_initial(dataset)
+    if found is None or not ious:
+        return None
+    return InitialMasks(found, min(ious), sum(ious) / len(ious), max(ious))
 
 
 def verify_named(name: str, data: Path | None = None) -> Verdict:

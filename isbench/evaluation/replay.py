@@ -8,8 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
-from isbench.datasets.fingerprints import fingerprint
+from isbench.datasets.fingerprints import fingerprint, fingerprint_initial
 from isbench.errors import IsbenchError
 from isbench.evaluation.job import opencv_threads
 from isbench.evaluation.session import ObjectTurn, PredictorSession
@@ -66,7 +67,7 @@ def model_from_spec(spec: Spec, trusted: Trusted = NONE_TRUSTED) -> LoadedModel:
 
 
 def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None:
-    """Raise IsbenchError unless a run was played on exactly this data.
+    """Raise IsbenchError unless a run was played on exactly this data, from the same masks.
 
     `content` is the data set's fingerprint if already computed.
     """
@@ -77,6 +78,17 @@ def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None
             f"{spec.dataset}; pass the folder of the data sets that it was played on as `data`",
             setting="data",
         )
+    played = replace(dataset, keys=dataset.keys[: spec.limit])
+    if spec.initial != fingerprint_initial(played):
+        raise IsbenchError(
+            f"run {spec_digest(spec)} of {spec.model} on {spec.dataset} started from "
+            f"{_describe_initial(spec)}, and those of the data set are others now; restore them, "
+            "or read the data set as it was then"
+        )
+
+
+def _describe_initial(spec: Spec) -> str:
+    return "no masks" if spec.initial is None else f"masks with sha256 {spec.initial[:12]}"
 
 
 @contextmanager

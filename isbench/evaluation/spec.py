@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from isbench import protocol
 from isbench.datasets.catalogue import DatasetCard
-from isbench.datasets.fingerprints import digest_keys, fingerprint
+from isbench.datasets.fingerprints import digest_keys, fingerprint, fingerprint_initial
 from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
@@ -48,6 +48,7 @@ def make_spec(
         precision=runtime.precision if runtime else None,
         threads=runtime.threads if runtime else THREADS,
         clicker_version=clicker.card.version,
+        initial=fingerprint_initial(dataset),
     )
 
 
@@ -61,7 +62,7 @@ def fill_options(
 ) -> dict[str, Scalar]:
     """Return a model's options with those that are left to the data set filled in."""
     filled = {
-        name: getattr(dataset, name, 0)  # no named data set downscales its images
+        name: getattr(dataset, name)
         for name, placeholder in LEFT_TO_DATA.items()
         if options.get(name) == placeholder
     }

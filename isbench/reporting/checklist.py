@@ -62,12 +62,13 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     limit = "" if spec.limit is None else f", the first {spec.limit} only"
     session: Mapping[str, object] = run.meta[-1] if run.meta else {}
     versions = session.get("versions")
+    start = "" if spec.initial is None else f", from initial masks {spec.initial[:12]}"
     options = dict(spec.options)
     unscored = f", {row[UNSCORED]} without a scored pixel" if UNSCORED in row else ""
     images = format_count(int(str(row["images"])), "image")
     objects = f"{format_count(spec.objects, 'object')} on {images}"
     return {
-        "data set": f"{spec.dataset}: {objects}{limit}{unscored}",
+        "data set": f"{spec.dataset}: {objects}{limit}{unscored}{start}",
         "fingerprint of the data": _format_text(spec.fingerprint),
         "protocol": f"{spec.preset}, digest {spec.preset_digest}",
         "next click": _describe_clicker(spec),

@@ -355,7 +355,7 @@ def _render_provenance(run: Run, label: str) -> str:
 
 
 # what has no value for some models and rules, as opposed to what is not known
-_MAY_BE_NONE = ("weights", "backend", "precision", "limit")
+_MAY_BE_NONE = ("weights", "backend", "precision", "limit", "initial")
 
 
 def _format(value: object, name: str = "") -> str:

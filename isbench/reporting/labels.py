@@ -93,6 +93,7 @@ def _list_settings(run: Run) -> dict[str, object]:
         "clicker": rules.clicker,
         "seed": rules.seed,
         "limit": spec.limit,
+        "initial masks": spec.initial and spec.initial[:8],
         "max_clicks": rules.max_clicks,
         "stop_iou": rules.stop_iou,
         "backend": spec.backend,

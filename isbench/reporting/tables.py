@@ -15,6 +15,7 @@ import numpy as np
 
 from isbench.errors import IsbenchError, check_least
 from isbench.metrics import METRICS, Figure, Games, Metric, make_games, summarise
+from isbench.protocol import PROTOCOLS
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.machine_load import Load, find_load, format_load, warn_of_load
 from isbench.reporting.text_table import TextTable, escape_csv
@@ -171,6 +172,8 @@ def _list_conditions(run: Run) -> dict[str, object]:
             "clicker_version",
         )
     }
+    if spec.initial is not None:
+        facts["initial"] = spec.initial
     libraries = {f"library_{name}": version for name, version in spec.libraries.items()}
     return {**asdict(spec.rules), **facts, **libraries, **options}
 
@@ -210,8 +213,17 @@ def _text(name: str) -> Callable[[Mapping[str, object]], str]:
 
 
 def list_views(metrics: Sequence[Metric] = METRICS) -> tuple[str, ...]:
-    """Return the names of the tables of these metrics; "all" is the last."""
-    return (*dict.fromkeys(one.view for one in metrics if one.view != ALL), ALL)
+    """Return the names of the tables of these metrics and of protocols; "all" is the last."""
+    views = (one.view for one in metrics if one.view != ALL)
+    return (*dict.fromkeys((*views, *PROTOCOLS)), ALL)
+
+
+def choose_metrics(view: str, metrics: Sequence[Metric] = METRICS) -> list[Metric]:
+    """Return the metrics of a view, those of a protocol in its order."""
+    figures = PROTOCOLS[view].figures if view in PROTOCOLS else ()
+    rank = {key: number for number, key in enumerate(figures)}
+    shown = [one for one in metrics if view in (ALL, one.view) or one.key in rank]
+    return sorted(shown, key=lambda one: rank.get(one.key, len(rank)))
 
 
 def make_table(
@@ -237,7 +249,7 @@ def make_table(
         Without the runs that can tell no figure of the view; a note counts them. Another note
         counts the objects without a scored pixel.
     """
-    shown = [one for one in metrics if view in (ALL, one.view)]
+    shown = choose_metrics(view, metrics)
     if view == ALL:
         shown = [one for one in shown if any(format_figure(one, row) for row in rows)]
     kept: list[Mapping[str, Any]] = []

@@ -15,7 +15,6 @@ from isbench.protocol import count_clicks
 from isbench.types import Click, Rules, Spec, Trajectory
 
 FORMAT = 2
-_FIRST_VERSION = "1"  # of a clicker
 _LIBRARIES = ("opencv", "scikit-image", "torch")  # isbench 0.1 wrote these as a model's version
 _LARGEST = 2**53  # of a row, a column or a number of pixels: a float holds it exactly
 _OPTIONAL = (str, type(None))
@@ -26,7 +25,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("objects", "threads"), (int,)),
     **dict.fromkeys(("libraries", "options", "rules"), (dict,)),
     "limit": (int, type(None)),
+    "initial": (str,),
 }
+# added later, and left out at the value of the records before: their digests must not change
+_ADDED: Mapping[str, object] = {"clicker_version": "1", "initial": None}
 _KINDS_OF_RULES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("max_clicks", "seed"), (int,)),
     **dict.fromkeys(("end_on_perfect", "reject_empty"), (bool,)),
@@ -53,11 +55,10 @@ def format_line(record: Mapping[str, Any]) -> bytes:
 def spec_record(spec: Spec) -> dict[str, Any]:
     """Return the record of a file's first line."""
     fields = asdict(spec)
-    if (
-        spec.clicker_version == _FIRST_VERSION
-    ):  # not in older records, whose digests must not change
-        del fields["clicker_version"]
-    return {"isbench": FORMAT, "spec": fields}
+    kept = {
+        key: value for key, value in fields.items() if key not in _ADDED or value != _ADDED[key]
+    }
+    return {"isbench": FORMAT, "spec": kept}
 
 
 def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
@@ -214,7 +215,7 @@ def _check_spec(fields: Mapping[str, Any]) -> None:
     if not isinstance(fields, dict):
         raise TypeError("it is not an object")
     _check_kinds(fields, _KINDS)
-    _check_names(fields, _KINDS, optional=("clicker_version",))
+    _check_names(fields, _KINDS, optional=tuple(_ADDED))
     _check_kinds(fields["rules"], _KINDS_OF_RULES)
     _check_names(fields["rules"], _KINDS_OF_RULES)
     for name, kinds in {"libraries": (str,), "options": (bool, int, float, str)}.items():

@@ -171,6 +171,7 @@ def find_stale_runs(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]
     fields = (
         "version", "libraries", "objects", "keys", "fingerprint", "decoder",
         "weights", "backend", "precision", "threads", "clicker_version",
+        "initial",
     )  # fmt: skip
     same = {name: getattr(spec, name) for name in fields}
     found = []

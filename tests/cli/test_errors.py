@@ -86,7 +86,10 @@ NOT_A_PICTURE = b"GIF89a nothing of the kind"
             ["run", "--model", "nearest", "--dataset", "sample", "--out", "{}/file/runs"],
             "cannot write",
         ),
-        (["run", "--model", "nearest"], "run needs --dataset; see `isbench run --help`"),
+        (
+            ["run", "--model", "nearest"],
+            "run needs --dataset or --protocol; see `isbench run --help`",
+        ),
         (["run", "--modle", "nearest"], "--model"),
         (["rnu"], "did you mean run?"),
         (["report", "--runs", "{}/none"], "isbench run"),

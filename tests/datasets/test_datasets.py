@@ -35,7 +35,11 @@ def same(a: Dataset, b: Dataset) -> bool:
     )
 
 
-@pytest.fixture(params=[*LAYOUTS, "coco-mval-seen", "sbd-train", "folder", "coco", "sample"])
+OTHERS = {"coco-mval-seen": "coco-mval", "sbd-train": "sbd"}
+OTHERS |= dict.fromkeys(("davis585-stm", "davis585-zero"), "davis585-init")
+
+
+@pytest.fixture(params=[*LAYOUTS, *OTHERS, "folder", "coco", "sample"])
 def dataset(request: pytest.FixtureRequest, tmp_path: Path, data: Data) -> Dataset:
     name = str(request.param)
     if name == "folder":
@@ -45,7 +49,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path, data: Data) -> Datas
         return load_dataset(coco_name(tmp_path))
     if name == "sample":
         return load_dataset(name)
-    return load_dataset(name, data(name.replace("-seen", "").replace("-train", "")))
+    return load_dataset(name, data(OTHERS.get(name, name)))
 
 
 def test_keys_are_distinct_and_image_major(dataset: Dataset) -> None:

@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from isbench.datasets import load_dataset
+from isbench.datasets.fingerprints import fingerprint_initial
+from isbench.datasets.loading import load_sample
 from isbench.datasets.verify import verify_named
+from isbench.errors import IsbenchError
 from tests.datasets.conftest import refusal
 from tests.support.layouts import box, picture, write
 
@@ -107,3 +111,50 @@ def test_a_name_that_is_not_text_is_refused_in_one_line(own: Path) -> None:
         assert "has a name that is not text; rename it" in said
         said.encode()
         path.unlink()
+
+
+def start_from(own: Path) -> Path:
+    """Give every object of the folder an initial mask, two columns to the left of it."""
+    for path in (own / "masks").iterdir():
+        row = {"cup": 4, "dog 10__1": 0, "dog 2__2": 1, "dog 2__10": 2}.get(path.stem, 3)
+        write(own / "initial" / path.name, box(255, row, 2 if path.stem == "cup" else 3))
+    return own / "initial"
+
+
+def test_games_start_from_the_masks_in_a_folder_of_their_own(own: Path) -> None:
+    before = load_dataset(f"folder:{own}")
+    start_from(own)
+    dataset = load_dataset(f"folder:{own}")
+    assert (dataset.keys, dataset.name) == (before.keys, before.name)
+    np.testing.assert_array_equal(load_sample(dataset, "cup#1").initial, box(1, 4, 2) == 1)
+    np.testing.assert_array_equal(load_sample(dataset, "dog 2#10").initial, box(1, 2, 3) == 1)
+    assert load_sample(before, "cup#1").initial is None
+    added = {f"initial/{path.name}" for path in (own / "masks").iterdir()}
+    assert set(dataset.files) - set(before.files) == added
+    assert fingerprint_initial(dataset) is not None
+
+
+def test_a_mask_without_its_initial_mask_is_named_and_the_rest_is_read(own: Path) -> None:
+    folder = start_from(own)
+    (folder / "dog 2__2.png").unlink()
+    (folder / "notes.txt").write_text("two masks are rough")
+    verdict = verify_named(f"folder:{own}")
+    (said,) = verdict.faults
+    assert f"{own}/masks/dog 2__2.png has no initial mask: wanted {folder}/dog 2__2.png" in said
+    assert verdict.objects == 4
+    assert "left out in initial/: 1 .txt (notes.txt)" in verdict.notes
+
+
+def test_an_initial_mask_of_another_size_names_the_object(own: Path) -> None:
+    write(start_from(own) / "cup.png", box(255, 1, 1)[:5])
+    with pytest.raises(IsbenchError, match=r"object cup#1: initial is \(5, 16\) of bool; wanted"):
+        load_sample(load_dataset(f"folder:{own}"), "cup#1")
+
+
+def test_initial_label_maps_are_read_like_the_masks(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "a.png", picture(1))
+    write(tmp_path / "masks" / "a.png", box(2, 6, 8, box(1, 1, 1)))
+    write(tmp_path / "initial" / "a.png", box(2, 5, 8))
+    dataset = load_dataset(f"folder:{tmp_path}?labels=instances")
+    starts = [load_sample(dataset, key).initial for key in ("a#1", "a#2")]
+    np.testing.assert_array_equal(starts, [box(0, 5, 8) == 1, box(1, 5, 8) == 1])

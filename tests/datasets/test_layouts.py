@@ -103,7 +103,7 @@ def test_whatever_the_names_the_order_is_image_major_and_does_not_depend_on_the_
     assert list(match_by_order(dict(sorted(files.items())))) == keys
 
 
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("sbd", "voc-val")])
+@pytest.mark.parametrize("name", ["grabcut", "berkeley", "davis", "coco-mval", "tetris"])
 def test_an_empty_folder_is_refused(tmp_path: Path, name: str) -> None:
     folder = tmp_path / LAYOUTS[name][0]
     for inside in ("data_GT", "images", "masks", "img", "gt"):
@@ -153,6 +153,12 @@ BROKEN = {
     "davis": ("img/2.jpg", "gt/2.png"),
     "sbd": ("img/2008_000002.jpg", "inst/2008_000002.mat"),
     "voc-val": ("JPEGImages/2007_000042.jpg", "SegmentationObject/2007_000042.png"),
+    "hqseg44k": (
+        "thin_object_detection/COIFT/images/fork.jpg",
+        "thin_object_detection/COIFT/masks/fork.png",
+    ),
+    "davis585-init": ("bear/00009.jpg", "bear/object1_00009.png"),
+    "tetris": ("images/-4-KfFh2eIU.jpg", "masks/-4-KfFh2eIU.png"),
 }
 
 

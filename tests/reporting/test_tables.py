@@ -18,6 +18,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
 from isbench.metrics import METRICS, Games, Metric, Values, find_metric
 from isbench.models.loading import load_model
+from isbench.protocol import PROTOCOLS
 from isbench.reporting import checklist, html_report, tables
 from isbench.reporting.chosen_runs import choose_run
 from isbench.reporting.templates import read_template
@@ -118,8 +119,8 @@ def test_the_view_of_everything_leaves_out_what_no_run_has(nearest: Run, short: 
 
 
 def test_a_metric_that_is_passed_is_in_its_table_and_everywhere(nearest: Run) -> None:
-    assert tables.list_views() == ("noc", "nof", "iou", "time", "all")
-    assert tables.list_views(ALL) == ("noc", "nof", "iou", "time", "savings", "all")
+    assert tables.list_views() == ("noc", "nof", "iou", "time", *PROTOCOLS, "all")
+    assert tables.list_views(ALL) == ("noc", "nof", "iou", "time", "savings", *PROTOCOLS, "all")
     frame = tables.make_frame([nearest], metrics=ALL)
     rows = tables.make_rows([nearest], metrics=ALL)
     table = tables.make_table(rows, "savings", ALL)

@@ -121,6 +121,50 @@ def voc(root: Path) -> Path:
     return root
 
 
+def hqseg44k(root: Path) -> Path:
+    thin = "thin_object_detection"
+    parts = {
+        "DIS5K/DIS-VD/im": "DIS5K/DIS-VD/gt",
+        f"{thin}/ThinObject5K/images_test": f"{thin}/ThinObject5K/masks_test",
+        f"{thin}/COIFT/images": f"{thin}/COIFT/masks",
+        f"{thin}/HRSOD/images": f"{thin}/HRSOD/masks_max255",
+    }
+    for number, (images, masks) in enumerate(parts.items()):
+        for stem in ("fork", f"chair {number}"):  # parts may have equal stems
+            write(root / images / f"{stem}.jpg", picture(number))
+            write(root / masks / f"{stem}.png", box(255, number, 2 * number, box(1, 8, 1)))
+    for unused in (f"{thin}/HRSOD/masks", f"{thin}/ThinObject5K/images_train"):
+        write(root / unused / "fork.jpg", picture(9))
+    return root
+
+
+def davis585(root: Path) -> Path:
+    objects = {
+        "bike-packing": ("object1_00000", "object2_00000", "object1_00034"),
+        "bear": ("object1_00009",),
+    }
+    for sequence, names in objects.items():
+        for number, name in enumerate(names):
+            folder, frame = root / sequence, name.rpartition("_")[2]
+            write(folder / f"{frame}.jpg", picture(int(frame)))
+            mask = box(255, number, 3)
+            write(folder / f"{name}.png", mask)
+            perturbed = np.where(mask, 255, box(255, number, 4)).astype(np.uint8)
+            write(folder / f"init_sp_{name}.png", np.dstack([perturbed] * 3))
+            write(folder / f"init_stm_{name}.png", box(255, number + 1, 3))
+    return root
+
+
+def tetris(root: Path) -> Path:
+    for number, stem in enumerate(("a_F_23.9c6cdd5a", "-4-KfFh2eIU")):
+        write(root / "images" / f"{stem}.jpg", picture(number))
+        colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        colours[1:5, 1:6] = (3, 0, 0)
+        colours[6:10, 8:13] = (0, 2, 1)  # red, green, blue
+        write(root / "masks" / f"{stem}.png", colours)
+    return root
+
+
 # data set -> (folder in the data folder, writer)
 LAYOUTS: Mapping[str, tuple[str, Callable[[Path], Path]]] = {
     "grabcut": ("GrabCut", grabcut),
@@ -129,6 +173,9 @@ LAYOUTS: Mapping[str, tuple[str, Callable[[Path], Path]]] = {
     "coco-mval": ("COCO_MVal", mval),
     "sbd": ("SBD", sbd),
     "voc-val": ("VOC2012", voc),
+    "hqseg44k": ("HQSeg44K", hqseg44k),
+    "davis585-init": ("DAVIS585", davis585),
+    "tetris": ("TETRIS", tetris),
 }
 
 
