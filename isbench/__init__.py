@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isbench.evaluation.engine import play
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
+    from isbench.evaluation.seeds import run_seeds
     from isbench.evaluation.segmentation import segment
     from isbench.metrics import Games, Metric, list_metrics
     from isbench.models.loading import load_model
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ModelCard,
         Prediction,
         Predictor,
+        Proposal,
         Rules,
         Sample,
         Spec,
@@ -67,6 +69,7 @@ _MODULES = {
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
+    "Proposal": "types",
     "Reader": "datasets.readers",
     "Rules": "types",
     "Run": "storage.store",
@@ -93,6 +96,7 @@ _MODULES = {
     "reproduce": "papers.reproduction",
     "rules": "evaluation.rules",
     "run": "evaluation.runner",
+    "run_seeds": "evaluation.seeds",
     "save_plot": "reporting.plot_files",
     "segment": "evaluation.segmentation",
     "train": "training.loop",
@@ -117,6 +121,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PredictorError",
+    "Proposal",
     "Reader",
     "Rules",
     "Run",
@@ -143,6 +148,7 @@ __all__ = [
     "reproduce",
     "rules",
     "run",
+    "run_seeds",
     "save_plot",
     "segment",
     "train",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ from isbench.evaluation import job, runner
 from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.evaluation.rules import rules
+from isbench.evaluation.seeds import check_seeds, run_seeds
 from isbench.metrics import Metric, list_metrics
 from isbench.protocol import has_full_games
-from isbench.reporting import tables, text_table
+from isbench.reporting import study_tables, tables, text_table
+from isbench.reporting.studies import find_baseline, group_runs
 from isbench.storage.store import Run
 
 
@@ -130,6 +133,14 @@ from isbench.storage.store import Run
     "--seed", type=int, default=0, show_default=True, help="Random seed for stochastic clickers."
 )
 @click.option(
+    "--seeds",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Play a stochastic clicker with N seeds, from --seed on, as one study: a run each.",
+)
+@click.option(
     "--out",
     type=OUTPUT,
     default=Path("runs"),
@@ -160,6 +171,7 @@ def run(
     recheck: int,
     cache: Path | None,
     seed: int,
+    seeds: int,
     out: Path,
     data: Path | None,
 ) -> None:
@@ -172,9 +184,11 @@ def run(
     Example:
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
+      isbench run --model nearest --dataset grabcut --clicker human --seeds 10
     """
     names = with_labels(names, labels)
     chosen = rules(preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker, seed=seed)
+    check_seeds(chosen, seeds)
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data
@@ -189,10 +203,14 @@ def run(
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
         runs = [
-            runner.run(
+            one
+            for dataset in datasets
+            for model in loaded
+            for one in run_seeds(
                 model,
                 dataset,
                 chosen,
+                seeds,
                 out=out,
                 workers=count,
                 watch=reporter,
@@ -202,8 +220,6 @@ def run(
                 recheck=recheck,
                 cache=cache,
             )
-            for dataset in datasets
-            for model in loaded
         ]
     if part is None:
         _print_runs(runs, max_clicks, metrics)
@@ -216,10 +232,18 @@ def run(
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric]) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
+    studies = group_runs(runs)
+    if len(studies) < len(runs):
+        baselines = [find_baseline(study) for study in studies]
+        frame = study_tables.make_study_frame(studies, baselines, max_clicks)
+        whole = study_tables.make_study_table(frame)
+    else:
+        whole = tables.make_table(tables.make_frame(runs, max_clicks, metrics), tables.ALL, metrics)
+        whole = replace(whole, notes=(tables.LEGEND, *whole.notes))
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
-    for note in (tables.LEGEND, *whole.notes):
+    marks = (study_tables.describe_marks(one, max_clicks) for one in runs)
+    for note in (*whole.notes, *dict.fromkeys(filter(None, marks))):
         terminal.print(note)
     if any(not has_full_games(one.spec.rules) for one in runs):
         terminal.print(tables.FULL_GAMES)

@@ -51,7 +51,10 @@ def _miss_object(given: ClickInput) -> Click | None:
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     ring = ((distance > 0) & (distance <= _RING)) > given.ignore
     index = draw_pixel(ring, given.rng)
-    return None if index is None else Click(*divmod(index, ring.shape[1]), True)
+    if index is None:
+        return None
+    row, col = divmod(index, ring.shape[1])
+    return Click(row, col, True)
 
 
 card = Clicker(
