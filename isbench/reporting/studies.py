@@ -78,7 +78,7 @@ def find_baseline(study: Study) -> Run | None:
 
 
 def _name_clickers(runs: Sequence[Run]) -> str:
-    """Return the text of the clicker of all runs, without the number if they have several groups."""
+    """Return the text of the clicker of all runs, without a number for several groups."""
     texts = {run.spec.rules.clicker for run in runs}
     return texts.pop() if len(texts) == 1 else _name_clicker(runs[0].spec.rules)
 
