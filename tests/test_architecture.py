@@ -22,7 +22,7 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = (
-    "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published",
+    "cli/", "datasets/", "evaluation/clickers/replay", "files/", "models/weights", "nn/", "papers/published",
     "papers/record_check", "papers/register", "reporting/chosen_runs", "reporting/literature",
     "reporting/plot_files", "reporting/templates", "storage/encodings", "storage/environment",
     "storage/merge",

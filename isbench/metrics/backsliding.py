@@ -24,7 +24,8 @@ def find_losses(iou: Floats) -> Floats:
 
 def count_backslides(iou: Floats) -> NDArray[np.int64]:
     """Return the number of clicks that slide back, (N,) from (N, K)."""
-    return np.count_nonzero(find_losses(iou), axis=1).astype(np.int64)
+    counts: NDArray[np.int64] = np.count_nonzero(find_losses(iou), axis=1)
+    return counts
 
 
 def average_loss(iou: Floats) -> Floats:
@@ -36,4 +37,5 @@ def average_loss(iou: Floats) -> Floats:
 
 def find_worst_loss(iou: Floats) -> Floats:
     """Return the largest loss of a click, (N,) from (N, K); 0 if none slides back."""
-    return find_losses(iou).max(axis=1, initial=0.0)
+    worst: Floats = find_losses(iou).max(axis=1, initial=0.0)
+    return worst

@@ -80,9 +80,7 @@ def area_by_trapezoids(iou: Floats) -> Floats:
 
     [1] RClicks, arXiv:2410.11722
     """
-    if iou.shape[1] == 1:
-        return iou[:, 0].copy()
-    heights = (iou[:, 1:] + iou[:, :-1]) / 2
+    heights = (iou[:, 1:] + iou[:, :-1]) / 2 if iou.shape[1] > 1 else iou
     mean: Floats = heights.mean(axis=1)
     return mean
 

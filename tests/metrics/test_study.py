@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,7 +95,7 @@ def test_the_area_is_that_of_the_trapezoids(iou: np.ndarray) -> None:
 
 @given(IOU)
 def test_a_backslide_loses_more_than_a_point(iou: np.ndarray) -> None:
-    slow = [[before - after for before, after in zip(row, row[1:], strict=False)] for row in iou]
+    slow = [[before - after for before, after in pairwise(row)] for row in iou]
     wanted = [[loss if loss > BACKSLIDE else 0 for loss in row] for row in slow]
     assert find_losses(iou).tolist() == wanted
     counts = [sum(loss > BACKSLIDE for loss in row) for row in slow]

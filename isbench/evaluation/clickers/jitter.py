@@ -28,8 +28,9 @@ def make_jitter(sigma: float, first: bool, percent: float) -> ClickFunction:
 
     def click(given: ClickInput) -> Click | Proposal:
         start = centre(given)
-        if not (given.clicks or first) or not _is_wrong(given, start):
-            return start
+        found_error = _is_wrong(given, start) and start.positive == given.truth[start[:2]]
+        if not found_error or not (given.clicks or first):
+            return start  # (0, 0) if no error is left to click
         if percent:
             offset = _draw_in_disk(given, percent)
         else:
@@ -53,7 +54,7 @@ def _draw_in_disk(given: ClickInput, percent: float) -> NDArray[np.float64]:
 
 
 def _is_wrong(given: ClickInput, click: Click) -> bool:
-    """Return whether a click is on an error; only a click on none is (0, 0) for a right mask."""
+    """Return whether a click is on an error."""
     at = click.row, click.col
     return bool(given.mask[at] != given.truth[at] and not given.ignore[at])
 
