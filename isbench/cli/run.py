@@ -35,7 +35,7 @@ from isbench.evaluation import job, runner
 from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.evaluation.rules import rules
-from isbench.evaluation.seeds import check_seeds, run_seeds
+from isbench.evaluation.seeds import list_rules
 from isbench.metrics import Metric, list_metrics
 from isbench.protocol import has_full_games
 from isbench.reporting import study_tables, tables, text_table
@@ -188,7 +188,7 @@ def run(
     """
     names = with_labels(names, labels)
     chosen = rules(preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker, seed=seed)
-    check_seeds(chosen, seeds)
+    each_seed = list_rules(chosen, seeds)
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data
@@ -203,14 +203,10 @@ def run(
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:
         runs = [
-            one
-            for dataset in datasets
-            for model in loaded
-            for one in run_seeds(
+            runner.run(
                 model,
                 dataset,
-                chosen,
-                seeds,
+                one,
                 out=out,
                 workers=count,
                 watch=reporter,
@@ -220,6 +216,9 @@ def run(
                 recheck=recheck,
                 cache=cache,
             )
+            for dataset in datasets
+            for model in loaded
+            for one in each_seed
         ]
     if part is None:
         _print_runs(runs, max_clicks, metrics)

@@ -40,12 +40,14 @@ def run_seeds(
     IsbenchError
         If `seeds` is below 1, or above 1 for a clicker without chance; and as `run`.
     """
-    check_seeds(rules, seeds)
-    each = (replace(rules, seed=rules.seed + number) for number in range(seeds))
-    return [runner.run(model, dataset, one, **settings) for one in each]
+    return [runner.run(model, dataset, one, **settings) for one in list_rules(rules, seeds)]
 
 
-def check_seeds(rules: Rules, seeds: int) -> None:
-    """Raise IsbenchError for a number of seeds that the clicker of the rules cannot use."""
+def list_rules(rules: Rules, seeds: int) -> list[Rules]:
+    """Return the same rules with each of `seeds` seeds, from that of the rules on.
+
+    Raises IsbenchError for a number of seeds that their clicker cannot use.
+    """
     check_least("seeds", seeds, 1)
     check_stochastic(rules.clicker, seeds)
+    return [replace(rules, seed=rules.seed + number) for number in range(seeds)]
