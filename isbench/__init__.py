@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isbench.evaluation.engine import play
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
+    from isbench.evaluation.seeds import run_seeds
     from isbench.evaluation.segmentation import segment
     from isbench.lazy_function import LazyFunction
     from isbench.metrics import Games, Metric, list_metrics
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         ModelCard,
         Prediction,
         Predictor,
+        Proposal,
         Rules,
         Sample,
         Spec,
@@ -69,6 +71,7 @@ _MODULES = {
     "Prediction": "types",
     "Predictor": "types",
     "PredictorError": "errors",
+    "Proposal": "types",
     "Reader": "datasets.readers",
     "Rules": "types",
     "Run": "storage.store",
@@ -95,6 +98,7 @@ _MODULES = {
     "reproduce": "papers.reproduction",
     "rules": "evaluation.rules",
     "run": "evaluation.runner",
+    "run_seeds": "evaluation.seeds",
     "save_plot": "reporting.plot_files",
     "segment": "evaluation.segmentation",
     "train": "training.loop",
@@ -120,6 +124,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PredictorError",
+    "Proposal",
     "Reader",
     "Rules",
     "Run",
@@ -146,6 +151,7 @@ __all__ = [
     "reproduce",
     "rules",
     "run",
+    "run_seeds",
     "save_plot",
     "segment",
     "train",

@@ -170,9 +170,9 @@ def check_clicker(clicker: Clicker | str) -> None:
 
     `clicker` is a card, or a text such as "jitter:2" of an installed one. The clicker is asked in
     small situations, from an empty mask to one without errors; it must return a click on the image
-    and the same one when it is asked again with an equal generator, and it must not modify what it
-    is given. Raises IsbenchError for a card that cannot be recorded or a clicker that cannot be
-    made.
+    and the same one when it is asked again with an equal generator, and with any generator if its
+    card does not say `stochastic`, and it must not modify what it is given. Raises IsbenchError for
+    a card that cannot be recorded or a clicker that cannot be made.
     """
     if isinstance(clicker, Clicker):
         check_card(clicker)
@@ -186,9 +186,15 @@ def check_clicker(clicker: Clicker | str) -> None:
         )
         if first != again:
             raise ClickerError(
-                f"object {situation.key}: the clicker {chosen.text} clicked {tuple(first)} and, "
-                f"when it was asked again, {tuple(again)}; wanted the same click: draw from "
+                f"object {situation.key}: the clicker {chosen.text} clicked {first.clicks} and, "
+                f"when it was asked again, {again.clicks}; wanted the same click: draw from "
                 "`given.rng` only"
+            )
+        other = function(replace(situation, rng=np.random.default_rng(1), seed=1))
+        if other != first and not chosen.card.stochastic:
+            raise ClickerError(
+                f"object {situation.key}: the clicker {chosen.text} clicked {first.clicks} and, "
+                f"with another seed, {other.clicks}; wanted stochastic=True on its card"
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,9 +201,24 @@ class ClickInput:
     ignore: Mask  # (H, W), pixels that are not scored
     clicks: tuple[Click, ...]  # so far, oldest first
     rng: np.random.Generator  # seeded by the run's seed, the key and the number of the click
+    seed: int = 0  # of the run
 
 
-ClickFunction: TypeAlias = Callable[[ClickInput], Click]  # pure; threads may call it concurrently
+class Proposal(NamedTuple):
+    """What a clicker may return instead of a click: a mark, or several clicks to choose from.
+
+    Of several clicks the model answers each from the same state, and the game goes on from the
+    answer with the lowest or highest IoU, the first of equals. The mark, such as "fallback", is
+    kept with the number of the click in the meta file.
+    """
+
+    clicks: tuple[Click, ...]
+    keep: Literal["lowest", "highest"] = "lowest"
+    mark: str = ""
+
+
+# pure; threads may call it concurrently
+ClickFunction: TypeAlias = Callable[[ClickInput], Click | Proposal]
 
 
 @dataclass(frozen=True)
@@ -216,6 +231,10 @@ class Clicker:
     version: str = "1"  # of the behaviour; it changes whenever the clicks change
     summary: str = ""
     source: str = ""  # paper or documentation
+    stochastic: bool = False  # draws random numbers, so that another seed gives other games
+    sees_answers: bool = False  # proposes several clicks for a turn and sees the answers to them
+    # from the values of all parameters to those that are recorded, such as a file's sha256
+    normalise: Callable[[Mapping[str, Scalar]], Mapping[str, Scalar]] | None = None
 
 
 MOST_CLICKS = 1000  # of a game; tables have one number per object and click
@@ -258,6 +277,7 @@ class Game(NamedTuple):
 
     `note` is a message for the user about the model that played it. `facts` are those that an
     adaptive model states about itself after the game, for the meta file; None: it states none.
+    `marks` are the numbers of the clicks, from 1, that the clicker marked, by mark; None: no marks.
     """
 
     trajectory: Trajectory
@@ -265,6 +285,7 @@ class Game(NamedTuple):
     masks: tuple[Mapping[str, Any], ...] = ()  # after each click, as COCO run lengths
     note: str = ""
     facts: Mapping[str, Scalar] | None = None
+    marks: Mapping[str, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def clickers() -> None:
     """List the installed clickers (simulated users) with their parameters.
 
     A clicker that fails to import shows the error. Parameters follow the name in order or by name,
-    as in jitter:2 or jitter:sigma=2.
+    as in jitter:2 or jitter:sigma=2. Stochastic ones play other games with another seed.
 
     \b
     Example:
@@ -26,7 +26,7 @@ def clickers() -> None:
     """
     terminal = console()
     table = Table(box=box.SIMPLE_HEAD)
-    for head in ("Name", "What", "Parameters", "Version", "Source"):
+    for head in ("Name", "What", "Parameters", "Stochastic", "Version", "Source"):
         table.add_column(head, overflow="fold")
     for name in clicker_names():
         try:
@@ -35,5 +35,6 @@ def clickers() -> None:
             table.add_row(name, str(error))
             continue
         parameters = (f"{key}={format_option(value)}" for key, value in card.parameters.items())
-        table.add_row(name, card.summary, ", ".join(parameters), card.version, card.source)
+        chance = "yes" if card.stochastic else "no"
+        table.add_row(name, card.summary, ", ".join(parameters), chance, card.version, card.source)
     terminal.print(table)

@@ -31,12 +31,13 @@ from isbench.papers.cells import format_cells
 from isbench.papers.register import read_register
 from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
-from isbench.reporting import boundary_tables, tables
+from isbench.reporting import boundary_tables, study_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.literature import PublishedFigure, list_published
 from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
+from isbench.reporting.studies import find_baseline, group_runs
 from isbench.reporting.text_table import (
     FORMATS,
     TextTable,
@@ -58,8 +59,9 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 @click.option(
     "--table",
     "view",
-    help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY))}, NUMBER or PAPER:NUMBER "
-    f"of a paper ({', '.join(paper_names())}), or a table of an installed metric. [default: noc]",
+    help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY, study_tables.VIEW))}, "
+    f"NUMBER or PAPER:NUMBER of a paper ({', '.join(paper_names())}), or a table of an installed "
+    "metric. [default: noc]",
 )
 @click.option(
     "--format",
@@ -227,6 +229,8 @@ def _print_view(
         _print_paper_table(view, chosen, form, options)
     elif view == BOUNDARY:
         _print(boundary_tables.make_table(chosen, boundaries, options.labels), form)
+    elif view == study_tables.VIEW:
+        _print_studies(chosen, form, options)
     else:
         _print_runs(chosen, view, form, options)
 
@@ -255,7 +259,7 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
     """Return the name of a view, or the table of a paper that the text names."""
-    known = (*tables.list_views(metrics), BOUNDARY)
+    known = (*tables.list_views(metrics), BOUNDARY, study_tables.VIEW)
     if text in known:
         return text
     table = find_table(text)
@@ -288,7 +292,7 @@ def _note_left_out(view: str | PaperTable, form: str, plots: Sequence[str]) -> N
             "isbench: csv has measured figures only; `isbench published --format csv` prints "
             "published ones"
         )
-    elif isinstance(view, PaperTable) or view == BOUNDARY:
+    elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
         print_line("isbench: published figures are added to tables of runs only")
 
 
@@ -309,6 +313,16 @@ def _print_paper_table(
         click.echo(format_cells(cells), nl=False)
     else:
         _print(table, form)
+
+
+def _print_studies(runs: list[Run], form: str, options: ReportOptions) -> None:
+    studies = group_runs(runs)
+    baselines = [find_baseline(study) for study in studies]
+    figures = studies, baselines, options.max_clicks, options.labels
+    if form == "csv":
+        click.echo(tables.format_csv(study_tables.make_study_frame(*figures)), nl=False)
+    else:
+        _print(study_tables.make_study_table(study_tables.make_study_rows(*figures)), form)
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:

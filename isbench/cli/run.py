@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,12 @@ from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
 from isbench.evaluation.clickers.registry import clicker_names
 from isbench.evaluation.executors.processes import Executor, play_here
+from isbench.evaluation.seeds import list_rules
 from isbench.metrics import Metric, list_metrics
 from isbench.models.predictor import build_model
 from isbench.protocol import has_full_games
-from isbench.reporting import tables, text_table
+from isbench.reporting import study_tables, tables, text_table
+from isbench.reporting.studies import find_baseline, group_runs
 from isbench.storage.store import Run
 
 
@@ -131,6 +134,14 @@ from isbench.storage.store import Run
     "--seed", type=int, default=0, show_default=True, help="Random seed for stochastic clickers."
 )
 @click.option(
+    "--seeds",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Play a stochastic clicker with N seeds, from --seed on, as one study: a run each.",
+)
+@click.option(
     "--out",
     type=OUTPUT,
     default=Path("runs"),
@@ -162,6 +173,7 @@ def run(
     recheck: int,
     cache: Path | None,
     seed: int,
+    seeds: int,
     out: Path,
     data: Path | None,
 ) -> None:
@@ -175,12 +187,14 @@ def run(
       isbench run --model nearest --dataset grabcut --dataset berkeley --stop-iou 1.01
       isbench run --model ritm-hrnet18 --weights cocolvis --dataset davis
       isbench run --model nearest --protocol hq --dataset davis
+      isbench run --model nearest --dataset grabcut --clicker human --seeds 10
     """
     chosen = choose_evaluation(
         protocol, names, seed,
         preset=preset, max_clicks=max_clicks, stop_iou=stop_iou, clicker=clicker,
     )  # fmt: skip
     names = with_labels(chosen.names, labels)
+    each_seed = list_rules(chosen.rules, seeds)
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data
@@ -199,7 +213,7 @@ def run(
             runner.run(
                 model,
                 dataset,
-                chosen.rules,
+                one,
                 out=out,
                 workers=count,
                 watch=reporter,
@@ -211,6 +225,7 @@ def run(
             )
             for dataset in datasets
             for model in loaded
+            for one in each_seed
         ]
     if part is None:
         _print_runs(runs, chosen.rules.max_clicks, metrics, chosen.view)
@@ -227,10 +242,18 @@ def _ignore(note: str) -> None:
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str) -> None:
     terminal = console()
     width = terminal.width if terminal.is_terminal else None
-    whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
+    studies = group_runs(runs)
+    if len(studies) < len(runs):
+        baselines = [find_baseline(study) for study in studies]
+        rows = study_tables.make_study_rows(studies, baselines, max_clicks)
+        whole = study_tables.make_study_table(rows)
+    else:
+        whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
+        whole = replace(whole, notes=(tables.LEGEND, *whole.notes))
     for table in text_table.make_terminal_tables(whole, width):
         terminal.print(table)
-    for note in (tables.LEGEND, *whole.notes):
+    marks = (study_tables.describe_marks(one, max_clicks) for one in runs)
+    for note in (*whole.notes, *dict.fromkeys(filter(None, marks))):
         terminal.print(note)
     shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):

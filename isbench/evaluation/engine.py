@@ -6,7 +6,7 @@ Independent of any particular model, clicker, data set or storage.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,12 +26,12 @@ from isbench.protocol import is_over
 from isbench.storage.masks import encode_rle
 from isbench.types import (
     Click,
-    ClickFunction,
     ClickInput,
     Game,
     Mask,
     Prediction,
     Predictor,
+    Proposal,
     Rules,
     Sample,
     State,
@@ -40,6 +40,8 @@ from isbench.types import (
 )
 
 _SCORING_THREADS = 4  # threads that score and click when objects are played in batches
+_NO_PROPOSAL = Proposal(())
+_AskClicker = Callable[[ClickInput], Proposal]
 
 
 def play(
@@ -60,7 +62,7 @@ def play(
     rules : Rules
         How a game is played.
     batch : int
-        With 1, objects are played one after the other and the seconds of each `predict` are
+        With 1, objects are played one after the other and the seconds of each answer are
         recorded. With more, two groups of at most `batch` objects alternate: the predictor, always
         in one dedicated thread, answers one group in a single call while the other group is scored,
         clicked and refilled. On a CPU `batch` does not change a trajectory.
@@ -91,16 +93,17 @@ def play(
         _start(session, active)
         while not active.overlap or not is_over(active.overlap, rules):
             _click(clicker, rules, active)
+            turns = active.next_turns()
             started = perf_counter()
-            (answer,) = session.predict([active.next_turn()])
-            active.seconds.append(perf_counter() - started)
-            _score(active, answer)
+            answers = session.predict(turns)
+            active.seconds.append((perf_counter() - started) / len(turns))
+            _score(active, answers)
         yield _finish_game(active)
 
 
 def _play_in_batches(
     session: PredictorSession,
-    clicker: ClickFunction,
+    clicker: _AskClicker,
     objects: Iterator[_ActiveObject],
     rules: Rules,
     batch: int,
@@ -108,13 +111,13 @@ def _play_in_batches(
     """Play two groups of objects alternately, as `play` describes."""
     with ThreadPoolExecutor(1) as predict_pool, ThreadPoolExecutor(_SCORING_THREADS) as score_pool:
         ahead = _load_ahead(objects, batch)
-        pending: deque[tuple[list[_ActiveObject], Future[Sequence[Prediction]]]] = deque()
+        pending: deque[tuple[list[_ActiveObject], Future[list[list[Prediction]]]]] = deque()
 
         def submit(group: list[_ActiveObject]) -> None:
             group.extend(islice(ahead, batch - len(group)))
             list(score_pool.map(partial(_click, clicker, rules), group))
             if group:
-                answers = predict_pool.submit(_start_and_predict, session, group)
+                answers = predict_pool.submit(_start_and_predict, session, batch, group)
                 pending.append((group, answers))
 
         submit([])
@@ -146,15 +149,17 @@ class _ActiveObject:
     mask: Mask
     state: State = None
     started: bool = False
+    proposal: Proposal = _NO_PROPOSAL  # the next click, or those to choose it from
     clicks: list[Click] = field(default_factory=list)
+    marks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     overlap: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     masks: list[Mapping[str, Any]] | None = None  # None: masks are not kept
 
-    def next_turn(self) -> ObjectTurn:
-        """Return what the model gets after the last click."""
-        turn = Turn(self.state, tuple(self.clicks))
-        return ObjectTurn(self.sample.key, self.sample.truth.shape, turn)
+    def next_turns(self) -> list[ObjectTurn]:
+        """Return what the model gets after each of the proposed clicks."""
+        turns = (Turn(self.state, (*self.clicks, click)) for click in self.proposal.clicks)
+        return [ObjectTurn(self.sample.key, self.sample.truth.shape, turn) for turn in turns]
 
 
 def _make_active(rules: Rules, keep_masks: bool, sample: Sample) -> _ActiveObject:
@@ -177,17 +182,20 @@ def _start(session: PredictorSession, active: _ActiveObject) -> None:
 
 
 def _start_and_predict(
-    session: PredictorSession, group: Sequence[_ActiveObject]
-) -> Sequence[Prediction]:
-    """Start the new objects of a group, then predict all of them."""
+    session: PredictorSession, batch: int, group: Sequence[_ActiveObject]
+) -> list[list[Prediction]]:
+    """Start the new objects of a group, then predict all of them, at most `batch` turns a call."""
     for active in group:
         if not active.started:
             _start(session, active)
-    return session.predict([active.next_turn() for active in group])
+    turns = [turn for active in group for turn in active.next_turns()]
+    parts = (turns[start : start + batch] for start in range(0, len(turns), batch))
+    answers = (answer for part in parts for answer in session.predict(part))
+    return [list(islice(answers, len(active.proposal.clicks))) for active in group]
 
 
-def _click(clicker: ClickFunction, rules: Rules, active: _ActiveObject) -> None:
-    """Append the clicker's next click."""
+def _click(clicker: _AskClicker, rules: Rules, active: _ActiveObject) -> None:
+    """Ask the clicker for the next click, or for those to choose it from."""
     sample = active.sample
     # seeded by object and click, so that neither order nor sharding changes a game
     rng = np.random.default_rng([rules.seed, crc32(sample.key.encode()), len(active.clicks)])
@@ -199,20 +207,37 @@ def _click(clicker: ClickFunction, rules: Rules, active: _ActiveObject) -> None:
         ignore=sample.ignore,
         clicks=tuple(active.clicks),
         rng=rng,
+        seed=rules.seed,
     )
-    active.clicks.append(clicker(given))
+    proposal = clicker(given)
+    # equal clicks get equal answers
+    active.proposal = proposal._replace(clicks=tuple(dict.fromkeys(proposal.clicks)))
 
 
-def _score(active: _ActiveObject, answer: Prediction) -> None:
-    """Store an answer and append its (intersection, union) in pixels, without ignored ones."""
-    active.mask, active.state = answer
-    sample = active.sample
-    active.overlap.append(count_overlap(active.mask, sample.truth, sample.ignore))
+def _score(active: _ActiveObject, answers: Sequence[Prediction]) -> None:
+    """Append the click whose answer is kept, its mask, and its (intersection, union) in pixels."""
+    sample, proposal = active.sample, active.proposal
+    overlaps = [count_overlap(one.mask, sample.truth, sample.ignore) for one in answers]
+    kept = _choose(overlaps, proposal)
+    active.clicks.append(proposal.clicks[kept])
+    active.mask, active.state = answers[kept]
+    active.overlap.append(overlaps[kept])
+    if proposal.mark:
+        earlier = active.marks.get(proposal.mark, ())
+        active.marks[proposal.mark] = (*earlier, len(active.clicks))
     if active.masks is not None:
         active.masks.append(encode_rle(active.mask))
+
+
+def _choose(overlaps: Sequence[tuple[int, int]], proposal: Proposal) -> int:
+    """Return the place of the answer with the lowest or highest IoU, the first of equals."""
+    # an empty union is an empty mask of an object without a scored pixel: nothing is wrong
+    ious = [inside / union if union else 1.0 for inside, union in overlaps]
+    return ious.index(min(ious) if proposal.keep == "lowest" else max(ious))
 
 
 def _finish_game(active: _ActiveObject) -> Game:
     clicks, overlap = tuple(active.clicks), tuple(active.overlap)
     trajectory = Trajectory(active.sample.key, clicks, overlap)
-    return Game(trajectory, tuple(active.seconds), tuple(active.masks or ()))
+    seconds, masks = tuple(active.seconds), tuple(active.masks or ())
+    return Game(trajectory, seconds, masks, marks=active.marks or None)

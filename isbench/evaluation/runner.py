@@ -14,7 +14,7 @@ from typing import Protocol
 from isbench import datasets
 from isbench.datasets.fingerprints import digest_files, fingerprint
 from isbench.errors import IsbenchError, PredictorError, check_least
-from isbench.evaluation.clickers.registry import make_clicker
+from isbench.evaluation.clickers.registry import make_clicker, parse_clicker
 from isbench.evaluation.encoding_cache import open_cache
 from isbench.evaluation.executors.processes import (
     Executor,
@@ -161,6 +161,7 @@ def run(
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts
     if model.card.adaptive:
         _refuse_shard(model, part)
+        _refuse_answers(model, spec.rules)
         workers, executor = 1, play_here
     at_start = {dataset.files[name]: digest for name, digest in files.items()}
     job = Job(model, dataset, spec.rules, at_start, save_masks, cache=kept)
@@ -253,6 +254,16 @@ def _refuse_shard(model: LoadedModel, shard: Shard | None) -> None:
         raise IsbenchError(
             f"model {model.name} learns from object to object and cannot be sharded; play all",
             setting="shard",
+        )
+
+
+def _refuse_answers(model: LoadedModel, rules: Rules) -> None:
+    """Raise IsbenchError for a clicker whose proposals an adaptive model would all learn from."""
+    if parse_clicker(rules.clicker).card.sees_answers:
+        raise IsbenchError(
+            f"model {model.name} learns from every click, also from those that the clicker "
+            f"{rules.clicker} drops; choose another clicker, such as human",
+            setting="clicker",
         )
 
 

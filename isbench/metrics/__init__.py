@@ -1,9 +1,11 @@
 """Numbers from trajectories and masks. Arrays in, arrays out; no files, no models."""
 
+from isbench.metrics.backsliding import count_backslides
 from isbench.metrics.clicks import (
     Difference,
     Floats,
     area,
+    area_by_trapezoids,
     bootstrap,
     clicks_to,
     compare_paired,
@@ -25,6 +27,16 @@ from isbench.metrics.metric import (
 )
 from isbench.metrics.overlap import count_overlap
 from isbench.metrics.registry import MAIN_NOC, METRICS, find_metric, list_metrics
+from isbench.metrics.study import (
+    Extremes,
+    Spread,
+    bootstrap_two_levels,
+    find_extremes,
+    measure_half_increase,
+    measure_increase,
+    measure_sensitivity,
+    summarise_seeds,
+)
 from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, reachable_target
 
 __all__ = [
@@ -35,19 +47,25 @@ __all__ = [
     "TARGETS",
     "USUAL_TARGETS",
     "Difference",
+    "Extremes",
     "Figure",
     "Floats",
     "Games",
     "Metric",
+    "Spread",
     "Values",
     "area",
+    "area_by_trapezoids",
     "bootstrap",
+    "bootstrap_two_levels",
     "clicks_to",
     "compare_paired",
     "compute_values",
+    "count_backslides",
     "count_by_clicks",
     "count_overlap",
     "curves",
+    "find_extremes",
     "find_failures",
     "find_failures_ritm",
     "find_metric",
@@ -55,6 +73,10 @@ __all__ = [
     "image_of",
     "list_metrics",
     "make_games",
+    "measure_half_increase",
+    "measure_increase",
+    "measure_sensitivity",
     "reachable_target",
     "summarise",
+    "summarise_seeds",
 ]

@@ -75,6 +75,18 @@ def area(iou: Floats) -> Floats:
     return mean
 
 
+def area_by_trapezoids(iou: Floats) -> Floats:
+    """Return the IoU-AuC, (N,) from (N, K): the area under IoU@1 to IoU@K over K - 1 [1].
+
+    With one click it is IoU@1.
+
+    [1] RClicks, arXiv:2410.11722
+    """
+    heights = (iou[:, 1:] + iou[:, :-1]) / 2 if iou.shape[1] > 1 else iou
+    mean: Floats = heights.mean(axis=1)
+    return mean
+
+
 def image_of(key: str) -> str:
     """Return the image part of an object's key."""
     return key.rpartition("#")[0]
@@ -109,7 +121,7 @@ def bootstrap(
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
     means = np.empty((draws, values.shape[1]))
-    for part, weights in zip(_parts(draws, count), _resample(count, seed, draws), strict=True):
+    for part, weights in zip(split_draws(draws, count), _resample(count, seed, draws), strict=True):
         means[part] = (weights @ sums) / (weights @ sizes)[:, None]
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return low, high
@@ -130,7 +142,7 @@ def _keep_resampled(count: int, seed: int, draws: int) -> tuple[Floats, ...]:
 def _draw_samples(count: int, seed: int, draws: int) -> Iterator[Floats]:
     rng = np.random.default_rng(seed)
     chances = np.full(count, 1 / count)
-    for part in _parts(draws, count):
+    for part in split_draws(draws, count):
         size = len(range(*part.indices(draws)))
         yield rng.multinomial(count, chances, size=size).astype(np.float64)
 
@@ -174,7 +186,7 @@ def compare_paired(
     sums = np.bincount(inverse, weights=difference)
     rng = np.random.default_rng(seed)
     flipped = np.empty(draws)
-    for part in _parts(draws, len(sums)):
+    for part in split_draws(draws, len(sums)):
         signs = rng.integers(0, 2, size=(len(flipped[part]), len(sums))) * 2.0 - 1.0
         flipped[part] = signs @ sums
     # sums of the same numbers in another order count as equal
@@ -191,7 +203,7 @@ def compare_paired(
     )
 
 
-def _parts(draws: int, clusters: int) -> Iterator[slice]:
-    """Split the draws into parts of a few megabytes, whatever the number of clusters."""
+def split_draws(draws: int, clusters: int) -> Iterator[slice]:
+    """Yield the parts into which draws are split, of a few megabytes whatever the clusters."""
     step = max(1, 500_000 // clusters)
     return (slice(start, start + step) for start in range(0, draws, step))

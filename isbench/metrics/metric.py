@@ -20,7 +20,9 @@ from isbench.types import Rules, Trajectory
 
 Values = NDArray[Any]  # (N,) numbers or bools, one per object
 Better = Literal["lower", "higher"]
-Summary = Literal["mean with interval", "mean", "mean over clicks", "sum"]
+Summary = Literal[
+    "mean with interval", "mean", "mean over clicks", "weighted mean", "maximum", "sum"
+]
 _KEY, _VIEW = r"[a-z0-9_@.+-]+", r"[a-z][a-z0-9_-]*"
 
 
@@ -52,6 +54,10 @@ class Games:
         """Whether games continue until this IoU, so that the clicks to it can be counted."""
         return target <= self.rules.stop_iou
 
+    def with_budget(self, budget: int) -> Games:
+        """Return the same games up to another budget, without their times."""
+        return make_games(self._whole, self.rules, budget)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -72,12 +78,15 @@ class Metric:
     summary : str
         How the objects are summarised: "mean with interval" (a 95 % bootstrap interval over
         images), "mean" (nan is left out for objects without a scored pixel), "mean over clicks"
-        (objects weigh as many as their clicks, nan is left out) or "sum".
+        (objects weigh as many as their clicks, nan is left out), "weighted mean" (objects weigh as
+        `weigh` says, nan is left out), "maximum" or "sum".
     view : str
         The table that has its column, next to the table "all": "noc", "nof", "iou", "time" or
         another name, which `isbench report --table` then prints. Metrics of "noc" are compared.
     item : str or None
         Its row in the checklist; None: as the name, "": no row.
+    weigh : callable or None
+        From Games to the weight of each object, (N,), for the summary "weighted mean".
     """
 
     name: str
@@ -88,6 +97,7 @@ class Metric:
     summary: Summary = "mean with interval"
     view: str = "all"
     item: str | None = None
+    weigh: Callable[[Games], Values] | None = None
 
     def __post_init__(self) -> None:
         """Raise IsbenchError for a metric that cannot be printed."""
@@ -100,6 +110,11 @@ class Metric:
         ):
             if not isinstance(found, str) or not re.fullmatch(known, found):
                 raise IsbenchError(f"metric {self.name!r} has {field} {found!r}; wanted {wanted}")
+        if (self.weigh is None) == (self.summary == "weighted mean"):
+            raise IsbenchError(
+                f"metric {self.name!r} has summary {self.summary!r} and "
+                f"{'no ' * (self.weigh is None)}weigh; wanted weigh with 'weighted mean' only"
+            )
         try:
             format(0.5, self.format)
         except (TypeError, ValueError) as error:
@@ -177,7 +192,7 @@ def compute_values(metric: Metric, games: Games) -> Values | None:
 def summarise(metrics: Sequence[Metric], games: Games) -> dict[str, Figure]:
     """Return the figure of each metric by key, without those that these games cannot tell."""
     known = [(one, values) for one in metrics if (values := compute_values(one, games)) is not None]
-    figures = {one.key: Figure(_SUMMARIES[one.summary](values, games)) for one, values in known}
+    figures = {one.key: Figure(_summarise_one(one, values, games)) for one, values in known}
     columns = {
         one.key: values.astype(np.float64)
         for one, values in known
@@ -190,6 +205,13 @@ def summarise(metrics: Sequence[Metric], games: Games) -> dict[str, Figure]:
     return figures
 
 
+def _summarise_one(metric: Metric, values: Values, games: Games) -> float:
+    """Return a metric over all objects."""
+    if metric.weigh is not None:
+        return _mean_by_weight(values, np.asarray(metric.weigh(games)))
+    return _SUMMARIES[metric.summary](values, games)
+
+
 def _mean(values: Values, games: Games) -> float:
     """Return the mean; an object without a scored pixel is left out where it has no value."""
     known = values[games.scored | ~np.isnan(values.astype(np.float64))]
@@ -197,10 +219,19 @@ def _mean(values: Values, games: Games) -> float:
 
 
 def _mean_over_clicks(values: Values, games: Games) -> float:
+    return _mean_by_weight(values, games.clicks)
+
+
+def _mean_by_weight(values: Values, weights: Values) -> float:
     known = ~np.isnan(values)
-    if not known.any():
+    if not weights[known].any():
         return float("nan")
-    return float(np.average(values[known], weights=games.clicks[known]))
+    return float(np.average(values[known], weights=weights[known]))
+
+
+def _maximum(values: Values, games: Games) -> float:
+    known = values[~np.isnan(values.astype(np.float64))]
+    return float(known.max()) if len(known) else float("nan")
 
 
 def _sum(values: Values, games: Games) -> float:
@@ -212,5 +243,6 @@ _SUMMARIES: Mapping[str, Callable[[Values, Games], float]] = {
     "mean with interval": _mean,
     "mean": _mean,
     "mean over clicks": _mean_over_clicks,
+    "maximum": _maximum,
     "sum": _sum,
 }

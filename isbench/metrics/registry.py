@@ -12,11 +12,19 @@ import numpy as np
 
 from isbench.errors import IsbenchError, unknown
 from isbench.extensions import Group, list_names, load_extension
-from isbench.metrics.clicks import clicks_to, find_failures, find_failures_ritm
+from isbench.metrics.backsliding import average_loss, count_backslides, find_worst_loss
+from isbench.metrics.clicks import (
+    area_by_trapezoids,
+    clicks_to,
+    find_failures,
+    find_failures_ritm,
+)
 from isbench.metrics.metric import Games, Metric, Values
 from isbench.metrics.targets import (
     FAILURE_TARGETS,
     IOU_AT,
+    LONG_BUDGET,
+    LONG_TARGET,
     MAIN_TARGET,
     TARGETS,
     USUAL_TARGETS,
@@ -42,6 +50,28 @@ def _take_iou(games: Games, click: int) -> Values | None:
     if not games.are_full or click > games.budget:
         return None
     return np.where(games.scored, games.iou[:, click - 1], np.nan)
+
+
+def _count_long(games: Games) -> Values | None:
+    """Return the NoC of long games, whatever the budget of the table."""
+    if games.rules.max_clicks < LONG_BUDGET or not games.continue_to(LONG_TARGET):
+        return None
+    return clicks_to(games.with_budget(LONG_BUDGET).iou, LONG_TARGET)
+
+
+def _measure_area(games: Games) -> Values | None:
+    if not games.are_full:
+        return None
+    return np.where(games.scored, area_by_trapezoids(games.iou), np.nan)
+
+
+def _count_later_clicks(games: Games) -> Values:
+    return games.clicks - 1
+
+
+def _share_backslides(games: Games) -> Values:
+    later = _count_later_clicks(games)
+    return np.where(later > 0, count_backslides(games.iou) / np.maximum(later, 1), np.nan)
 
 
 def _average_seconds(games: Games) -> Values | None:
@@ -96,6 +126,51 @@ METRICS: tuple[Metric, ...] = (
             item="",
         )
         for click in IOU_AT
+    ),
+    Metric(
+        name=f"NoC_{LONG_BUDGET}@{percent(LONG_TARGET)}",
+        key=f"noc_{LONG_BUDGET}@{percent(LONG_TARGET)}",
+        compute=_count_long,
+        item="",
+    ),
+    Metric(
+        name="IoU-AuC",
+        key="auc",
+        compute=_measure_area,
+        format=".4f",
+        better="higher",
+        summary="mean",
+        view="stability",
+        item="",
+    ),
+    Metric(
+        name="Backsliding",
+        key="backsliding",
+        compute=_share_backslides,
+        format=".1%",
+        summary="weighted mean",
+        weigh=_count_later_clicks,
+        view="stability",
+        item="",
+    ),
+    Metric(
+        name="Mean loss",
+        key="mean_loss",
+        compute=lambda games: average_loss(games.iou),
+        format=".4f",
+        summary="weighted mean",
+        weigh=lambda games: count_backslides(games.iou),
+        view="stability",
+        item="",
+    ),
+    Metric(
+        name="Worst loss",
+        key="worst_loss",
+        compute=lambda games: find_worst_loss(games.iou),
+        format=".4f",
+        summary="maximum",
+        view="stability",
+        item="",
     ),
     Metric(
         name="Clicks",

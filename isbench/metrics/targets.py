@@ -7,6 +7,7 @@ USUAL_TARGETS = (0.80, 0.85, MAIN_TARGET)  # what games that end at the main tar
 TARGETS = (*USUAL_TARGETS, 0.95)  # of NoC
 FAILURE_TARGETS = TARGETS[1:]  # of NoF
 IOU_AT = (1, 3, 5, 10, 20)  # clicks k of IoU@k
+LONG_BUDGET, LONG_TARGET = 100, 0.95  # of the NoC of long games [FocSAM]
 
 
 def reachable_target(stop_iou: float) -> float:

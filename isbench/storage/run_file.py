@@ -61,11 +61,8 @@ class RunFile:
         """Record a game; raises IsbenchError, and leaves the file whole, if the disk fails."""
         trajectory = game.trajectory
         line = records.format_line(records.trajectory_record(trajectory))
-        if game.seconds:
-            times = [round(seconds, 6) for seconds in game.seconds]
-            facts = {"facts": dict(game.facts)} if game.facts else {}
-            about = {"key": trajectory.key, "seconds": times, **facts}
-            self.note([records.format_line(about)])
+        if about := _list_facts(game):
+            self.note([records.format_line({"key": trajectory.key, **about})])
         if game.masks:  # before the game, so that a recorded game always has its masks
             saved_masks.append(self._sealed, trajectory.key, game.masks, _REMEDY)
         _append(self._file, line, self.path)
@@ -76,6 +73,14 @@ class RunFile:
         seal(self._sealed, self.spec, self.recorded)
         _delete(self.path)
         return self._sealed
+
+
+def _list_facts(game: Game) -> dict[str, Any]:
+    """Return what the meta file says of a game, which affects no result."""
+    times = {"seconds": [round(seconds, 6) for seconds in game.seconds]} if game.seconds else {}
+    facts = {"facts": dict(game.facts)} if game.seconds and game.facts else {}
+    marks = {"marks": {mark: list(at) for mark, at in game.marks.items()}} if game.marks else {}
+    return {**times, **facts, **marks}
 
 
 def add_session(path: Path, facts: Mapping[str, Any]) -> None:

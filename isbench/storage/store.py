@@ -22,7 +22,7 @@ from isbench.files.json_text import parse_json
 from isbench.files.limits import read_first_line, read_lines
 from isbench.protocol import count_clicks
 from isbench.storage import records
-from isbench.types import Rules, Spec, Trajectory
+from isbench.types import MOST_CLICKS, Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
 _LONGEST = 10**7  # seconds of a click: four months
@@ -47,6 +47,8 @@ class Run:
     path: Path
     seconds: Mapping[str, Sequence[float]] = field(repr=False)  # per click by key, if measured
     meta: tuple[Mapping[str, Any], ...] = field(repr=False)  # one a session: host, versions
+    # the numbers of the clicks, from 1, that the clicker marked, by key and mark, if it marked any
+    marks: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict, repr=False)
 
 
 def spec_digest(spec: Spec) -> str:
@@ -81,8 +83,8 @@ def read(path: Path | str) -> Run:
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
             "spec); restore it, or delete it and repeat the run"
         )
-    seconds, sessions = _read_meta(path, trajectories.keys)
-    return Run(spec, trajectories, complete, path, seconds, sessions)
+    meta = _read_meta(path, trajectories.keys)
+    return Run(spec, trajectories, complete, path, meta.seconds, tuple(meta.sessions), meta.marks)
 
 
 def read_spec(path: Path) -> Spec:
@@ -201,13 +203,19 @@ def _covers(longer: Spec, spec: Spec) -> bool:
     )
 
 
-def _read_meta(
-    path: Path, keys: Sequence[str]
-) -> tuple[dict[str, Sequence[float]], tuple[Mapping[str, Any], ...]]:
-    """Return the times of these objects and the sessions; broken lines affect no result."""
+class _Meta(NamedTuple):
+    """What a meta file says: times and marks by key, and the sessions."""
+
+    seconds: dict[str, Sequence[float]]
+    sessions: list[Mapping[str, Any]]
+    marks: dict[str, Mapping[str, tuple[int, ...]]]
+
+
+def _read_meta(path: Path, keys: Sequence[str]) -> _Meta:
+    """Return what is said of these objects and the sessions; broken lines affect no result."""
     known = set(keys)
-    seconds: dict[str, Sequence[float]] = {}
-    sessions: list[Mapping[str, Any]] = []
+    meta = _Meta({}, [], {})
+    sessions = meta.sessions
     with suppress(IsbenchError):  # an unreadable file, or a line without an end
         for line in read_lines(meta_path(path)):
             with suppress(ValueError, KeyError, TypeError, OverflowError, IndexError):
@@ -217,10 +225,22 @@ def _read_meta(
                 elif "load" in record:
                     sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
                 elif record["key"] in known:
+                    if "marks" in record:
+                        meta.marks[record["key"]] = _check_marks(record["marks"])
                     times = array("d", record["seconds"])
                     if all(0 <= time <= _LONGEST for time in times):  # not nan either
-                        seconds[record["key"]] = times
-    return seconds, tuple(sessions)
+                        meta.seconds[record["key"]] = times
+    return meta
+
+
+def _check_marks(marks: Any) -> Mapping[str, tuple[int, ...]]:
+    """Return the marked clicks; raises TypeError unless they are numbers from 1 by mark."""
+    if not isinstance(marks, dict):
+        raise TypeError("marks are not an object")
+    for numbers in marks.values():
+        if not all(type(number) is int and 1 <= number <= MOST_CLICKS for number in numbers):
+            raise TypeError("marks are not the numbers of clicks")
+    return {str(mark): tuple(numbers) for mark, numbers in marks.items()}
 
 
 def _check_session(session: Any) -> Mapping[str, Any]:

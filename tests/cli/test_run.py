@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import subprocess
 import sys
@@ -159,3 +161,24 @@ def test_strange_names_come_through_as_they_are(
     assert isbench("report", "--runs", out, "--plot", "iou_k", "--plot", "noc_hist")[0] == 0
     for form in ("rich", "latex", "markdown", "csv"):
         assert isbench("report", "--runs", out, "--format", form)[0] == 0
+
+
+def test_several_seeds_are_one_row_and_are_found_again(isbench: Isbench, tmp_path: Path) -> None:
+    words = ("--model", "nearest", "--dataset", "sample", "--limit", "2", "--out", tmp_path)
+    words = (*words, "--workers", "1", "--max-clicks", "3", "--stop-iou", "1.01")
+    assert isbench("run", *words)[0] == 0
+    code, printed, _ = isbench("run", *words, "--clicker", "human", "--seeds", "3", "--seed", "5")
+    assert code == 0
+    assert "3 seeds" in printed
+    assert "dSB %" in printed  # centre was played before
+    assert sorted(store.read(path).spec.rules.seed for path in store.find(tmp_path)) == [0, 5, 6, 7]
+    code, again, _ = isbench("report", tmp_path, "--table", "study", "--format", "csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(again)))
+    assert sorted((row["clicker"], row["runs"]) for row in rows) == [
+        ("centre", "1"), ("human:miss=0.0", "3"),
+    ]  # fmt: skip
+    code, _, said = isbench("run", *words, "--seeds", "2")
+    assert code == 2
+    assert "the clicker centre draws no random numbers" in said
+    assert "(--seeds)" in said

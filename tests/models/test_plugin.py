@@ -107,7 +107,7 @@ def test_installed_clickers_are_listed_and_in_the_help(installed: dict[str, str]
     assert "sigma=2.0, first=off" in listed.stdout
     assert "the toy is broken" in listed.stdout
     shown = " ".join(isbench(installed, "run", "--help").stdout.split())
-    assert "Simulated user: centre, largest, random, shaky, toy-broken." in shown
+    assert "random, replay, shaky, slip, spread, toy-broken, uniform, worst." in shown
 
 
 # The model with two networks, with every other part of the package

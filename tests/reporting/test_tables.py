@@ -90,6 +90,8 @@ def test_csv_keeps_its_columns(nearest: Run) -> None:
     assert set(row) == {*CSV.split(), *(f"{kind}@95" for kind in ("nof", "nof_ritm"))} | {
         "noc@95", "noc@95_low", "noc@95_high", "clicker_version",
         "busy_processors", "processors_used_by_others", "processors",
+        "noc_100@95", "noc_100@95_low", "noc_100@95_high",
+        "auc", "backsliding", "mean_loss", "worst_loss",
     }  # fmt: skip
     assert (row["noc@90"], row["nof@90"], row["clicks"]) == ("18.875", "15", "320")
     assert row["seconds_per_click"] == ""
@@ -119,8 +121,10 @@ def test_the_view_of_everything_leaves_out_what_no_run_has(nearest: Run, short: 
 
 
 def test_a_metric_that_is_passed_is_in_its_table_and_everywhere(nearest: Run) -> None:
-    assert tables.list_views() == ("noc", "nof", "iou", "time", *PROTOCOLS, "all")
-    assert tables.list_views(ALL) == ("noc", "nof", "iou", "time", "savings", *PROTOCOLS, "all")
+    assert tables.list_views() == ("noc", "nof", "iou", "stability", "time", *PROTOCOLS, "all")
+    assert tables.list_views(ALL) == (
+        "noc", "nof", "iou", "stability", "time", "savings", *PROTOCOLS, "all",
+    )  # fmt: skip
     frame = tables.make_frame([nearest], metrics=ALL)
     rows = tables.make_rows([nearest], metrics=ALL)
     table = tables.make_table(rows, "savings", ALL)

@@ -8,7 +8,7 @@ from isbench.evaluation.clickers.centre import centre
 from isbench.types import Click, Clicker, ClickFunction, ClickInput
 
 
-def make_jitter(sigma: float, first: bool) -> ClickFunction:
+def make_tremble(sigma: float, first: bool) -> ClickFunction:
     if sigma < 0:
         raise ValueError("sigma is below 0")
 
@@ -49,7 +49,7 @@ def make_grouped(share: str, count: int) -> ClickFunction:
 
 SEEN: list[ClickInput] = []
 
-jitter = Clicker("jitter", make_jitter, {"sigma": 2.0, "first": False}, "3")
+tremble = Clicker("tremble", make_tremble, {"sigma": 2.0, "first": False}, "3")
 grouped = Clicker("grouped", make_grouped, {"share": "1/10", "count": 5})
 watching = Clicker("watching", lambda: remember)
 numpy_like = Clicker("numpy-like", lambda: lambda g: (np.int64(1), np.uint8(2), np.bool_(True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from traceback import format_exc
 from typing import Any
@@ -10,14 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import ClickerError, IsbenchError
-from isbench.types import Click, ClickFunction, ClickInput
+from isbench.types import Click, ClickFunction, ClickInput, Proposal
+
+_MARK = r"[a-z0-9_-]*"
+_KEEP = ("lowest", "highest")
 
 
-def ask_clicker(clicker: str, function: ClickFunction, given: ClickInput) -> Click:
-    """Return the function's click on an object; `clicker` names it in errors.
+def ask_clicker(
+    clicker: str, function: ClickFunction, given: ClickInput, *, most: int | None = 1
+) -> Proposal:
+    """Return what the function proposes for an object; `clicker` names it in errors.
 
-    Raises ClickerError for an exception in the function, or if it returns something else than a
-    row and a column of the image and a sign.
+    `most` is the largest number of clicks in a proposal, None for any. Raises ClickerError for an
+    exception in the function, or if it returns something else than a row and a column of the image
+    and a sign, or a Proposal of these.
     """
     given = replace(
         given,
@@ -27,7 +34,7 @@ def ask_clicker(clicker: str, function: ClickFunction, given: ClickInput) -> Cli
         ignore=_make_read_only(given.ignore),
     )
     try:
-        click = function(given)
+        found = function(given)
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
@@ -36,7 +43,26 @@ def ask_clicker(clicker: str, function: ClickFunction, given: ClickInput) -> Cli
         )
         wrapped.details = format_exc()
         raise wrapped from error
-    return _check_click(clicker, click, given)
+    if not isinstance(found, Proposal):
+        return Proposal((_check_click(clicker, found, given),))
+    _check_proposal(clicker, found, given, most)
+    return found._replace(clicks=tuple(_check_click(clicker, one, given) for one in found.clicks))
+
+
+def _check_proposal(clicker: str, found: Proposal, given: ClickInput, most: int | None) -> None:
+    count = len(found.clicks) if isinstance(found.clicks, tuple) else 0
+    if not count or (most is not None and count > most):
+        wanted = "a tuple of one or more" if most is None else "one, as its card says"
+        raise ClickerError(
+            f"object {given.key}: the clicker {clicker} proposed {found.clicks!r:.100}; wanted "
+            f"clicks: {wanted}"
+        )
+    is_mark = isinstance(found.mark, str) and re.fullmatch(_MARK, found.mark)
+    if found.keep not in _KEEP or not is_mark:
+        raise ClickerError(
+            f"object {given.key}: the clicker {clicker} proposed keep={found.keep!r}, "
+            f"mark={found.mark!r}; wanted {' or '.join(_KEEP)}, and a word in lower case"
+        )
 
 
 def _check_click(clicker: str, click: Any, given: ClickInput) -> Click:

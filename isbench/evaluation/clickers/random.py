@@ -23,4 +23,5 @@ card = Clicker(
     name="random",
     make=lambda: random,
     summary="any wrong pixel with equal chance",
+    stochastic=True,
 )

@@ -5,7 +5,7 @@ Not here: which clicker a preset uses (`isbench.protocol`), and what a clicker m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -13,7 +13,7 @@ from isbench.errors import IsbenchError, unknown
 from isbench.evaluation.clickers.contract import ask_clicker
 from isbench.extensions import Group, check_name_and_version, list_names, load_named, name_errors
 from isbench.options import format_option, is_recordable, parse_option
-from isbench.types import Clicker, ClickFunction, Scalar
+from isbench.types import Clicker, ClickInput, Proposal, Scalar
 
 CLICKERS = Group("isbench.clickers", "clicker", Clicker)
 
@@ -51,25 +51,41 @@ def parse_clicker(text: str) -> ChosenClicker:
     """Return the clicker that a text such as "jitter:2,first" names.
 
     A value without a name belongs to the next parameter in the card's order, unless it is the name
-    of a boolean parameter, which turns that on. Raises IsbenchError for an unknown clicker, unknown
-    or repeated parameters, too many values, and values of the wrong type.
+    of a boolean parameter, which turns that on, or ends in "%" and the card has a parameter
+    `percent`, which it then is. Raises IsbenchError for an unknown clicker, unknown or repeated
+    parameters, too many values, values of the wrong type, and those that the card refuses.
     """
     name, colon, values = text.partition(":")
     card = load_clicker(name)
     given = _parse_parameters(card, values.split(",")) if colon else {}
-    return ChosenClicker(card, {**card.parameters, **given})
+    parameters = {**card.parameters, **given}
+    if card.normalise is not None:
+        with name_errors(f"clicker {text} cannot be made"):
+            parameters = dict(card.normalise(parameters))
+    return ChosenClicker(card, parameters)
+
+
+def check_stochastic(text: str, seeds: int) -> None:
+    """Raise IsbenchError if several seeds would give the same games with this clicker."""
+    card = parse_clicker(text).card
+    if seeds > 1 and not card.stochastic:
+        raise IsbenchError(
+            f"seeds is {seeds}, but the clicker {card.name} draws no random numbers: every seed "
+            "gives the same games; wanted 1, or a stochastic clicker such as human",
+            setting="seeds",
+        )
 
 
 @cache  # looking up an entry point takes milliseconds, and a clicker keeps no state
-def make_clicker(text: str) -> ClickFunction:
-    """Return the function that clicks for a text such as "jitter:2"; its clicks are checked.
+def make_clicker(text: str) -> Callable[[ClickInput], Proposal]:
+    """Return the function that clicks for a text such as "jitter:2"; its proposals are checked.
 
     Raises IsbenchError for a text that `parse_clicker` refuses, or a clicker that cannot be made.
     """
     return make_function(parse_clicker(text))
 
 
-def make_function(clicker: ChosenClicker) -> ClickFunction:
+def make_function(clicker: ChosenClicker) -> Callable[[ClickInput], Proposal]:
     """Return the function that clicks, checked; raises IsbenchError if it cannot be made."""
     with name_errors(f"clicker {clicker.text} cannot be made"):
         function = clicker.card.make(**clicker.parameters)
@@ -78,7 +94,8 @@ def make_function(clicker: ChosenClicker) -> ClickFunction:
             f"clicker {clicker.text} is made as a {type(function).__name__}; wanted a function "
             "from an isbench.ClickInput to an isbench.Click"
         )
-    return partial(ask_clicker, clicker.text, function)
+    most = None if clicker.card.sees_answers else 1
+    return partial(ask_clicker, clicker.text, function, most=most)
 
 
 def check_card(card: Clicker) -> None:
@@ -120,6 +137,8 @@ def _split_word(card: Clicker, word: str) -> tuple[str, str] | None:
         return key, text
     if equals and card.parameters:
         raise unknown(f"parameter of clicker {card.name}", key, card.parameters, "clicker")
+    if word.endswith("%") and "percent" in card.parameters:
+        return "percent", word[:-1]
     return (word, "on") if isinstance(card.parameters.get(word), bool) else None
 
 

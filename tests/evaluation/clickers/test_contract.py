@@ -21,7 +21,7 @@ from tests.support import strange_clickers as strangers
 from tests.support import toys
 
 pytestmark = pytest.mark.usefixtures("strange_clickers")
-RULES = Rules(4, 1.01, clicker="jitter:2")
+RULES = Rules(4, 1.01, clicker="tremble:2")
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -87,16 +87,16 @@ def test_a_clicker_plays_the_same_in_batches_and_in_workers(tmp_path: Path) -> N
 def test_equal_meanings_are_one_run_and_others_are_not(tmp_path: Path) -> None:
     data = toys.blobs(3)
     first = run(toys.card, data, RULES, out=tmp_path)
-    assert first.spec.rules.clicker == "jitter:sigma=2.0,first=off"
+    assert first.spec.rules.clicker == "tremble:sigma=2.0,first=off"
     assert first.spec.clicker_version == "3"
     assert first.spec.preset == protocol.CUSTOM
-    for text in ("jitter", "jitter:sigma=2", "jitter:2.0,off"):
+    for text in ("tremble", "tremble:sigma=2", "tremble:2.0,off"):
         assert run(toys.card, data, replace(RULES, clicker=text), out=tmp_path) == first
-    other = run(toys.card, data, replace(RULES, clicker="jitter:2,first"), out=tmp_path)
+    other = run(toys.card, data, replace(RULES, clicker="tremble:2,first"), out=tmp_path)
     assert other.path != first.path
     assert make_labels([first, other]) == [
-        "disks, clicker jitter:sigma=2.0,first=off",
-        "disks, clicker jitter:sigma=2.0,first=on",
+        "disks, clicker tremble:sigma=2.0,first=off",
+        "disks, clicker tremble:sigma=2.0,first=on",
     ]
 
 
@@ -116,14 +116,14 @@ def test_another_version_of_the_clicker_is_another_run_and_is_shown(
 ) -> None:
     data = toys.blobs(3)
     runs = [run(toys.card, data, RULES, out=tmp_path)]
-    monkeypatch.setattr(strangers, "jitter", replace(strangers.jitter, version="4"))
+    monkeypatch.setattr(strangers, "tremble", replace(strangers.tremble, version="4"))
     runs.append(run(toys.card, data, RULES, out=tmp_path))
     assert runs[0].path != runs[1].path
     labels = make_labels(runs)
     assert "clicker version" not in labels[0]
     assert "clicker version 4" in labels[1]
     shown = {row[0]: row[1:] for row in make_checklist(runs).rows}["next click"]
-    assert shown == tuple(f"jitter:sigma=2.0,first=off version {n}, seed 0" for n in "34")
+    assert shown == tuple(f"tremble:sigma=2.0,first=off version {n}, seed 0" for n in "34")
 
 
 def test_a_longer_run_with_another_clicker_answers_nothing(tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_a_longer_run_with_another_clicker_answers_nothing(tmp_path: Path) -> No
     spec = make_spec(toys.model, data, shorter)
     assert store.find_longer_run(tmp_path, spec) is not None
     assert store.find_longer_run(tmp_path, replace(spec, clicker_version="4")) is None
-    other = make_spec(toys.model, data, replace(shorter, clicker="jitter:3"))
+    other = make_spec(toys.model, data, replace(shorter, clicker="tremble:3"))
     assert store.find_longer_run(tmp_path, other) is None
 
 
-@pytest.mark.parametrize("text", ["centre:2", "jitter:-1", "function-less", "nobody"])
+@pytest.mark.parametrize("text", ["centre:2", "tremble:-1", "function-less", "nobody"])
 def test_no_file_is_made_for_a_clicker_that_cannot_play(tmp_path: Path, text: str) -> None:
     with pytest.raises(IsbenchError, match="clicker") as got:
         run(toys.card, toys.blobs(2), Rules(clicker=text), out=tmp_path)

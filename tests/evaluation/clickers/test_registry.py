@@ -20,29 +20,29 @@ def test_a_clicker_without_parameters_is_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "jitter",
-        "jitter:2",
-        "jitter:2.0",
-        "jitter:2e0",
-        "jitter: 2 , off",
-        "jitter:sigma=2",
-        "jitter:2,no",
-        "jitter:first=off",
-        "jitter:first=off,sigma=2",
-        "jitter:first=0,2",
+        "tremble",
+        "tremble:2",
+        "tremble:2.0",
+        "tremble:2e0",
+        "tremble: 2 , off",
+        "tremble:sigma=2",
+        "tremble:2,no",
+        "tremble:first=off",
+        "tremble:first=off,sigma=2",
+        "tremble:first=0,2",
     ],
 )
 def test_equal_meanings_are_one_text(text: str) -> None:
-    assert parse_clicker(text).text == "jitter:sigma=2.0,first=off"
+    assert parse_clicker(text).text == "tremble:sigma=2.0,first=off"
 
 
-@pytest.mark.parametrize("text", ["jitter:3,first", "jitter:first,3", "jitter:3,first=on"])
+@pytest.mark.parametrize("text", ["tremble:3,first", "tremble:first,3", "tremble:3,first=on"])
 def test_a_boolean_that_is_named_alone_is_on(text: str) -> None:
     assert parse_clicker(text).parameters == {"sigma": 3.0, "first": True}
 
 
 def test_minus_zero_is_zero() -> None:
-    assert parse_clicker("jitter:-0.0").text == parse_clicker("jitter:0").text
+    assert parse_clicker("tremble:-0.0").text == parse_clicker("tremble:0").text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_strings_are_taken_as_they_are(text: str, values: dict[str, object]) -> 
 
 @given(sigma=st.floats(allow_nan=False, allow_infinity=False), first=st.booleans())
 def test_the_canonical_text_means_itself(sigma: float, first: bool) -> None:
-    text = parse_clicker(f"jitter:{sigma!r},{'on' if first else 'off'}").text
+    text = parse_clicker(f"tremble:{sigma!r},{'on' if first else 'off'}").text
     assert parse_clicker(text).text == text
     assert parse_clicker(text).parameters == {"sigma": sigma, "first": first}
 
@@ -69,15 +69,15 @@ def test_the_canonical_text_means_itself(sigma: float, first: bool) -> None:
     ("text", "said"),
     [
         ("center", "no clicker named 'center'; did you mean centre"),
-        ("jiter:2", "no clicker named 'jiter'; did you mean jitter"),
+        ("trembl:2", "no clicker named 'trembl'; did you mean tremble"),
         ("", "no clicker named ''"),
-        ("jitter:sigm=2", "no parameter of clicker jitter named 'sigm'; did you mean sigma"),
-        ("jitter:2,on,5", r"has 2 parameters \(sigma, first\), but got one more value: '5'"),
-        ("jitter:wide", "parameter sigma of clicker jitter is 'wide'; wanted a number"),
-        ("jitter:", "parameter sigma of clicker jitter is ''; wanted a number"),
-        ("jitter:nan", "parameter sigma of clicker jitter is 'nan'; wanted a finite number"),
-        ("jitter:2,maybe", "parameter first of clicker jitter is 'maybe'; wanted on or off"),
-        ("jitter:2,sigma=3", "parameter sigma of clicker jitter is given twice"),
+        ("tremble:sigm=2", "no parameter of clicker tremble named 'sigm'; did you mean sigma"),
+        ("tremble:2,on,5", r"has 2 parameters \(sigma, first\), but got one more value: '5'"),
+        ("tremble:wide", "parameter sigma of clicker tremble is 'wide'; wanted a number"),
+        ("tremble:", "parameter sigma of clicker tremble is ''; wanted a number"),
+        ("tremble:nan", "parameter sigma of clicker tremble is 'nan'; wanted a finite number"),
+        ("tremble:2,maybe", "parameter first of clicker tremble is 'maybe'; wanted on or off"),
+        ("tremble:2,sigma=3", "parameter sigma of clicker tremble is given twice"),
         ("grouped:3/10,2.5", "parameter count of clicker grouped is '2.5'; wanted a whole number"),
         ("centre:2", "clicker centre has no parameters, but got '2'"),
         ("centre:a=2", "clicker centre has no parameters, but got 'a=2'"),
@@ -98,8 +98,8 @@ def test_a_text_that_means_no_clicker_is_refused(text: str, said: str) -> None:
     ("text", "said"),
     [
         (
-            "jitter:-1",
-            "clicker jitter:sigma=-1.0,first=off cannot be made: ValueError: sigma is below 0",
+            "tremble:-1",
+            "clicker tremble:sigma=-1.0,first=off cannot be made: ValueError: sigma is below 0",
         ),
         ("function-less", "clicker function-less is made as a int; wanted a function"),
     ],

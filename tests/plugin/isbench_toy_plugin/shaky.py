@@ -20,4 +20,4 @@ def make(sigma, first):
     return click
 
 
-card = Clicker(name="shaky", make=make, parameters={"sigma": 2.0, "first": False})
+card = Clicker("shaky", make, parameters={"sigma": 2.0, "first": False}, stochastic=True)
