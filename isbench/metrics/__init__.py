@@ -14,6 +14,7 @@ from isbench.metrics.clicks import (
     has_scored_pixels,
     image_of,
 )
+from isbench.metrics.corrections import CORRECTIONS
 from isbench.metrics.metric import (
     Figure,
     Games,
@@ -24,10 +25,20 @@ from isbench.metrics.metric import (
     summarise,
 )
 from isbench.metrics.overlap import count_overlap
-from isbench.metrics.registry import MAIN_NOC, METRICS, find_metric, list_metrics
+from isbench.metrics.ranks import Ranking, group_systems, rank_systems
+from isbench.metrics.registry import (
+    MAIN_NOC,
+    METRICS,
+    find_metric,
+    list_metrics,
+    match_metric,
+)
+from isbench.metrics.several_datasets import compare_over_datasets
+from isbench.metrics.smallest_difference import can_reject, find_smallest_difference
 from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, reachable_target
 
 __all__ = [
+    "CORRECTIONS",
     "IOU_AT",
     "MAIN_NOC",
     "MAIN_TARGET",
@@ -39,10 +50,13 @@ __all__ = [
     "Floats",
     "Games",
     "Metric",
+    "Ranking",
     "Values",
     "area",
     "bootstrap",
+    "can_reject",
     "clicks_to",
+    "compare_over_datasets",
     "compare_paired",
     "compute_values",
     "count_by_clicks",
@@ -51,10 +65,14 @@ __all__ = [
     "find_failures",
     "find_failures_ritm",
     "find_metric",
+    "find_smallest_difference",
+    "group_systems",
     "has_scored_pixels",
     "image_of",
     "list_metrics",
     "make_games",
+    "match_metric",
+    "rank_systems",
     "reachable_target",
     "summarise",
 ]

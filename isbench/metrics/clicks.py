@@ -98,11 +98,19 @@ def bootstrap(
     low, high : (M,) arrays
         nan if there are less than two clusters.
     """
-    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    count = len(names)
-    if count < 2:
+    if len(set(clusters)) < 2:
         undefined = np.full(values.shape[1], np.nan)
         return undefined, undefined
+    low, high = np.quantile(draw_means(values, clusters, seed, draws), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def draw_means(
+    values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000
+) -> Floats:
+    """Return the means of bootstrap samples, (draws, M) from (N, M), as `bootstrap` draws them."""
+    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    count = len(names)
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
@@ -112,8 +120,7 @@ def bootstrap(
     for part in _parts(draws, count):
         weights = rng.multinomial(count, chances, size=len(means[part])).astype(np.float64)
         means[part] = (weights @ sums) / (weights @ sizes)[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return low, high
+    return means
 
 
 class Difference(NamedTuple):
@@ -153,6 +160,19 @@ def compare_paired(
     low, high = bootstrap(difference[:, None], clusters, seed)
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(inverse, weights=difference)
+    return Difference(
+        mean=float(difference.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        p_value=compute_sign_p(sums, seed, draws),
+        wins=int((difference < 0).sum()),
+        ties=int((difference == 0).sum()),
+        losses=int((difference > 0).sum()),
+    )
+
+
+def compute_sign_p(sums: Floats, seed: int = 0, draws: int = 10_000) -> float:
+    """Return the p-value of the sign-flip test of `compare_paired` for the sums of C clusters."""
     rng = np.random.default_rng(seed)
     flipped = np.empty(draws)
     for part in _parts(draws, len(sums)):
@@ -161,15 +181,7 @@ def compare_paired(
     # sums of the same numbers in another order count as equal
     tolerance = 1e-9 * np.abs(sums).sum()
     extreme = np.abs(flipped) >= abs(sums.sum()) - tolerance
-    return Difference(
-        mean=float(difference.mean()),
-        low=float(low[0]),
-        high=float(high[0]),
-        p_value=float((1 + extreme.sum()) / (1 + draws)),
-        wins=int((difference < 0).sum()),
-        ties=int((difference == 0).sum()),
-        losses=int((difference > 0).sum()),
-    )
+    return float((1 + extreme.sum()) / (1 + draws))
 
 
 def _parts(draws: int, clusters: int) -> Iterator[slice]:
