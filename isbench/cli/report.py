@@ -10,7 +10,6 @@ import click
 
 from isbench.cli.options import (
     complete_published,
-    console,
     data_option,
     dataset_option,
     find_dataset,
@@ -23,6 +22,7 @@ from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
+from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
@@ -39,15 +39,7 @@ from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.literature import PublishedFigure, list_published
 from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
-from isbench.reporting.text_table import (
-    FORMATS,
-    TextTable,
-    escape_controls,
-    format_csv,
-    format_latex,
-    format_markdown,
-    make_terminal_tables,
-)
+from isbench.reporting.text_table import FORMATS
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
@@ -212,7 +204,9 @@ def report(
         draw_plot(plot, names, drawn, [boundaries[k] for k in map(id, drawn) if k in boundaries],
                    options)  # fmt: skip
     if checklist:
-        _print(checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form)
+        print_table(
+            checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form
+        )
     if table is not None or not (plots or page or checklist):
         _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
 
@@ -227,7 +221,7 @@ def _print_view(
     if isinstance(view, PaperTable):
         _print_paper_table(view, chosen, form, options)
     elif view == BOUNDARY:
-        _print(boundary_tables.make_table(chosen, boundaries, options.labels), form)
+        print_table(boundary_tables.make_table(chosen, boundaries, options.labels), form)
     else:
         _print_runs(chosen, view, form, options)
 
@@ -309,7 +303,7 @@ def _print_paper_table(
     if form == "csv" and paper_table.render is None:  # one figure per line
         click.echo(format_cells(cells), nl=False)
     else:
-        _print(table, form)
+        print_table(table, form)
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
@@ -323,7 +317,7 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")
         legend = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(table, notes=(*table.notes, *legend)), form)
+        print_table(replace(table, notes=(*table.notes, *legend)), form)
 
 
 def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> str:
@@ -332,17 +326,3 @@ def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> st
         return options.layout
     several = len({run.spec.dataset for run in runs}) > 1
     return "paper" if several and form in ("markdown", "latex") else "runs"
-
-
-def _print(table: TextTable, form: str) -> None:
-    if form != "rich":
-        click.echo(
-            {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}[form](table),
-            nl=False,
-        )
-        return
-    terminal = console()
-    for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
-        terminal.print(part)
-    for note in table.notes:
-        terminal.print(escape_controls(note))

@@ -105,9 +105,7 @@ def bootstrap(
     return low, high
 
 
-def draw_means(
-    values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000
-) -> Floats:
+def draw_means(values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000) -> Floats:
     """Return the means of bootstrap samples, (draws, M) from (N, M), as `bootstrap` draws them."""
     names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
     count = len(names)
