@@ -37,6 +37,7 @@ from isbench.reporting import boundary_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.literature import PublishedFigure, list_published
+from isbench.reporting.markdown_summary import make_markdown_summary
 from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.text_table import FORMATS
@@ -73,7 +74,8 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     "plots",
     multiple=True,
     callback=refuse_lists,
-    help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
+    help="Plot to draw: iou_k, biou_k, noc_hist, critical_difference (mean ranks of models), or "
+    "pictures (of two runs). Repeatable.",
 )
 @click.option(
     "--all",
@@ -86,6 +88,12 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     "--checklist",
     is_flag=True,
     help="Print a checklist of what a paper should report about each run.",
+)
+@click.option(
+    "--markdown-summary",
+    "summary",
+    is_flag=True,
+    help="Print a summary in Markdown, for the job summary of continuous integration.",
 )
 @click.option(
     "--html",
@@ -141,6 +149,7 @@ def report(
     plots: tuple[str, ...],
     every: bool,
     checklist: bool,
+    summary: bool,
     page: Path | None,
     pictures: int,
     max_clicks: int,
@@ -171,6 +180,8 @@ def report(
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
+      isbench report runs --plot critical_difference
+      isbench report runs --markdown-summary >> "$GITHUB_STEP_SUMMARY"
     """
     name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
@@ -207,7 +218,10 @@ def report(
         print_table(
             checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form
         )
-    if table is not None or not (plots or page or checklist):
+    if summary:
+        text = make_markdown_summary(chosen, max_clicks, options.metrics, options.labels)
+        click.echo(text, nl=False)
+    if table is not None or not (plots or page or checklist or summary):
         _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
 
 

@@ -65,11 +65,10 @@ def _count_better(
     sign = -1 if figure.metric.better == "lower" else 1
     tests = [test for test in figure.tests if test.other == other]
     better = [test for test in tests if sign * test.difference.mean > 0]
-    told = sum(test.adjusted < ALPHA for test in better)
-    worse = sum(test.adjusted < ALPHA for test in tests if sign * test.difference.mean < 0)
+    worse = [test for test in tests if sign * test.difference.mean < 0]
+    told = [sum(test.adjusted < ALPHA for test in one) for one in (better, worse)]
     title = TITLES[comparison.correction]
-    also = f" (and worse on {worse})" if worse else ""
     return (
-        f"{first} is better on {len(better)} of {len(tests)} data sets, with p < {ALPHA:g} after "
-        f"{title}'s correction on {told}{also}"
+        f"{first} is better on {len(better)} and worse on {len(worse)} of {len(tests)} data sets, "
+        f"on {told[0]} and {told[1]} with p < {ALPHA:g} after {title}'s correction"
     )
