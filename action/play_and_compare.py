@@ -11,8 +11,8 @@ Settings are environment variables, so that the script runs the same on any mach
     ISBENCH_OUT           a new folder for the run [default: isbench-runs]
 
 The summary is appended to the file GITHUB_STEP_SUMMARY and the outcome to GITHUB_OUTPUT, where
-these are set. The exit code is that of `isbench compare --fail-if`: 0 PASS or WARN, 1 FAIL, 2 invalid
-input, 3 INCONCLUSIVE (0 if that may pass). It needs isbench and the standard library.
+these are set. The exit code is that of `isbench compare --fail-if`: 0 PASS or WARN, 1 FAIL,
+2 invalid input, 3 INCONCLUSIVE (0 if that may pass). It needs isbench and the standard library.
 """
 
 from __future__ import annotations

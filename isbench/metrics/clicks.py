@@ -157,7 +157,7 @@ def compare_paired(
     difference = a - b
     low, high = bootstrap(difference[:, None], clusters, seed)
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(inverse, weights=difference)
+    sums = np.bincount(inverse, weights=difference).astype(np.float64)
     return Difference(
         mean=float(difference.mean()),
         low=float(low[0]),

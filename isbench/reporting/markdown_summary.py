@@ -1,4 +1,4 @@
-"""A summary of runs in Markdown, as pages of continuous integration show it. No files, no models."""
+"""A summary of runs in Markdown, for pages of continuous integration. No files, no models."""
 
 from __future__ import annotations
 
