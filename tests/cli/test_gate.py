@@ -111,8 +111,10 @@ def test_two_models_are_compared_over_the_data_sets_they_share(isbench: Isbench)
     assert "p (Holm)" in printed
     quote = printed.splitlines()[-1]
     assert quote.startswith("The nearest has a NoC_20@90 of 18.73 and random-walker of 15.01 as")
-    words = ("compare", "nearest", "random-walker", *RESULTS, "--dataset", "davis", "--dataset",
-             "grabcut", "--quote", "--metric", "noc@80", "--correction", "benjamini-hochberg")  # fmt: skip
+    words = (
+        "compare", "nearest", "random-walker", *RESULTS, "--dataset", "davis", "--dataset",
+        "grabcut", "--quote", "--metric", "noc@80", "--correction", "benjamini-hochberg",
+    )  # fmt: skip
     code, printed, _ = isbench(*words)
     assert (code, printed.count("\n")) == (0, 1)
     assert "as the mean of 2 data sets (395 objects)" in printed
