@@ -60,7 +60,7 @@ def critical_difference(
     height = max(_measure_height(pair, ranking) for pair, (_, ranking) in
                  zip(sides, rankings, strict=True))  # fmt: skip
     titles = [f"Mean rank by {MAIN_NOC.name} {title}" for title, _ in rankings]
-    grid = Grid([("", titles)], columns=1, size=(width, height))
+    grid = Grid([("", titles)], columns=1, size=(width, height), bottom=_GAP, most_stretch=1.0)
     figure, panels = draw_grid(grid, notes=tuple(_list_notes(runs, datasets)))
     for panel, pair, (_, ranking) in zip(panels, sides, rankings, strict=True):
         _draw_panel(panel, pair, ranking)
@@ -120,7 +120,7 @@ def _draw_panel(panel: Axes, sides: tuple[_Side, _Side], ranking: Ranking) -> No
     inch = _AXIS / (count - 1)  # of a rank
 
     def find_x(rank: float) -> float:
-        return start + (rank - 1) * inch
+        return float(start + (rank - 1) * inch)
 
     panel.plot([start, start + _AXIS], [_TOP, _TOP], color=_INK, linewidth=1.2)
     step = 1 if count <= 12 else 5

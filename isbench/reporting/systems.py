@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError, unknown
 from isbench.metrics import (
@@ -182,7 +183,7 @@ def _collect(
         scale = len(games) if metric.summary == "sum" else 1  # so that the mean is the sum
         columns.append(found.astype(np.float64) * scale)
         images = list(made.images)
-    known = np.isfinite(np.stack(columns)).all(axis=0)
+    known: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(one) for one in columns])
     if not known.any():
         raise IsbenchError(
             f"no object of {dataset} has {metric.name} in every run; wanted another metric",

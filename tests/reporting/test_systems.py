@@ -165,7 +165,7 @@ def draw(count: int, datasets: int, long: bool = False) -> list[Run]:
 @pytest.mark.parametrize("datasets", [1, 3])
 def test_the_plot_of_critical_differences_has_its_layout(count: int, datasets: int) -> None:
     figure = critical_difference(draw(count, datasets, long=True), 20)
-    check_layout(figure)
+    check_layout(figure, least=0.35)  # two systems need little height
     assert len(figure.axes) == min(datasets, 2)
 
 
