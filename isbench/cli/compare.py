@@ -64,6 +64,7 @@ class _Options(NamedTuple):
     "--fail-if",
     "conditions",
     multiple=True,
+    callback=refuse_lists,
     metavar="CONDITION",
     help="Gate RUN_B against RUN_A: fail if a figure changes for the worse by more than this and a "
     'paired test tells a difference, such as "noc90 > +0.2" or "iou@5 < -1%". Repeatable.',
@@ -108,6 +109,7 @@ class _Options(NamedTuple):
     "--dataset",
     "datasets",
     multiple=True,
+    callback=refuse_lists,
     help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
     "files of runs on one's own files are now. Repeatable. [default: all in common]",
 )
@@ -330,7 +332,7 @@ def _print_lines(lines: Sequence[str], form: str = "rich") -> None:
     terminal = console()
     for line in map(escape_controls, lines):
         if form == "markdown":
-            click.echo(f"{escape_html(line)}\n" if line else "")
+            click.echo(f"\n{escape_html(line)}\n" if line else "")  # a table needs both
         elif form == "latex":
             click.echo(f"% {line}" if line else "")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -63,6 +64,9 @@ def test_the_exit_code_says_the_outcome_and_every_format_has_it(
     assert (found, ElementTree.fromstring(printed).get("failures")) == (code, str(int(code == 1)))
     found, printed, _ = isbench(*words, *gate, "--format", "markdown")
     assert (found, f"\nOutcome: {outcome}\n" in printed) == (code, True)
+    kinds = ["|" if line.startswith("|") else line for line in printed.splitlines()]
+    pairs = {pair for pair in pairwise(kinds) if pair.count("|") == 1}
+    assert pairs == {("|", ""), ("", "|")}  # tables stand apart from paragraphs
 
 
 def test_several_conditions_are_judged_on_every_data_set(isbench: Isbench, tmp_path: Path) -> None:
