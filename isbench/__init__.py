@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from isbench.reporting.checklist import make_checklist
     from isbench.reporting.chosen_runs import choose_runs
     from isbench.reporting.compare import compare
+    from isbench.reporting.gate import judge, parse_condition
     from isbench.reporting.literature import list_published
+    from isbench.reporting.markdown_summary import make_markdown_summary
     from isbench.reporting.page import make_page
     from isbench.reporting.plot_files import save_plot
+    from isbench.reporting.systems import System, compare_systems
     from isbench.reporting.tables import make_frame
     from isbench.storage.merge import merge
     from isbench.storage.store import Run, read
@@ -77,13 +80,16 @@ _MODULES = {
     "Run": "storage.store",
     "Sample": "types",
     "Spec": "types",
+    "System": "reporting.systems",
     "Trajectory": "types",
     "Turn": "types",
     "add_dataset": "datasets.installation",
     "choose_runs": "reporting.chosen_runs",
     "compare": "reporting.compare",
+    "compare_systems": "reporting.systems",
     "download_dataset": "datasets.installation",
     "import_dataset": "datasets.installation",
+    "judge": "reporting.gate",
     "list_metrics": "metrics",
     "list_published": "reporting.literature",
     "list_requirements": "papers.requirements",
@@ -91,8 +97,10 @@ _MODULES = {
     "load_model": "models.loading",
     "make_checklist": "reporting.checklist",
     "make_frame": "reporting.tables",
+    "make_markdown_summary": "reporting.markdown_summary",
     "make_page": "reporting.page",
     "merge": "storage.merge",
+    "parse_condition": "reporting.gate",
     "play": "evaluation.engine",
     "read": "storage.store",
     "reproduce": "papers.reproduction",
@@ -130,13 +138,16 @@ __all__ = [
     "Run",
     "Sample",
     "Spec",
+    "System",
     "Trajectory",
     "Turn",
     "add_dataset",
     "choose_runs",
     "compare",
+    "compare_systems",
     "download_dataset",
     "import_dataset",
+    "judge",
     "list_metrics",
     "list_published",
     "list_requirements",
@@ -144,8 +155,10 @@ __all__ = [
     "load_model",
     "make_checklist",
     "make_frame",
+    "make_markdown_summary",
     "make_page",
     "merge",
+    "parse_condition",
     "play",
     "read",
     "reproduce",

@@ -24,7 +24,7 @@ COMMANDS = {
     "demo": "Segment images interactively on a local page.",
     "merge": "Merge the shards of runs from several machines.",
     "migrate": "Convert run files of isbench 0.1.",
-    "compare": "Compare two runs object by object.",
+    "compare": "Compare runs object by object, or gate a new run.",
     "data": "List, check, import and download data sets.",
     "datasets": "List the known data sets.",
     "models": "List the installed models or their costs.",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.options import complete_published, console, data_option
+from isbench.cli.options import complete_published, data_option
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import (
@@ -21,6 +21,7 @@ from isbench.cli.recorded_runs import (
 )
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
+from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
@@ -35,18 +36,11 @@ from isbench.reporting import boundary_tables, study_tables, tables
 from isbench.reporting import checklist as checklists
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.literature import PublishedFigure, list_published
+from isbench.reporting.markdown_summary import make_markdown_summary
 from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.studies import find_baseline, group_runs
-from isbench.reporting.text_table import (
-    FORMATS,
-    TextTable,
-    escape_controls,
-    format_csv,
-    format_latex,
-    format_markdown,
-    make_terminal_tables,
-)
+from isbench.reporting.text_table import FORMATS
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
@@ -81,7 +75,8 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     "plots",
     multiple=True,
     callback=refuse_lists,
-    help="Plot to draw: iou_k, biou_k, noc_hist, or pictures (of two runs). Repeatable.",
+    help="Plot to draw: iou_k, biou_k, noc_hist, critical_difference (mean ranks of models), or "
+    "pictures (of two runs). Repeatable.",
 )
 @click.option(
     "--all",
@@ -94,6 +89,12 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     "--checklist",
     is_flag=True,
     help="Print a checklist of what a paper should report about each run.",
+)
+@click.option(
+    "--markdown-summary",
+    "summary",
+    is_flag=True,
+    help="Print a summary in Markdown, for the job summary of continuous integration.",
 )
 @click.option(
     "--html",
@@ -149,6 +150,7 @@ def report(
     plots: tuple[str, ...],
     every: bool,
     checklist: bool,
+    summary: bool,
     page: Path | None,
     pictures: int,
     max_clicks: int,
@@ -179,6 +181,8 @@ def report(
       isbench report 3f2a 91bc --plot pictures --max-clicks 5
       isbench report 3f2a --checklist --format latex
       isbench report runs/davis --html report.html --pictures 40
+      isbench report runs --plot critical_difference
+      isbench report runs --markdown-summary >> "$GITHUB_STEP_SUMMARY"
     """
     name, place = find_dataset(dataset, names, runs, data)
     options = ReportOptions(
@@ -213,8 +217,13 @@ def report(
         draw_plot(plot, names, drawn, [boundaries[k] for k in map(id, drawn) if k in boundaries],
                    options)  # fmt: skip
     if checklist:
-        _print(checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form)
-    if table is not None or not (plots or page or checklist):
+        print_table(
+            checklists.make_checklist(chosen, max_clicks, options.metrics, options.labels), form
+        )
+    if summary:
+        text = make_markdown_summary(chosen, max_clicks, options.metrics, options.labels)
+        click.echo(text, nl=False)
+    if table is not None or not (plots or page or checklist or summary):
         _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
 
 
@@ -228,7 +237,7 @@ def _print_view(
     if isinstance(view, PaperTable):
         _print_paper_table(view, chosen, form, options)
     elif view == BOUNDARY:
-        _print(boundary_tables.make_table(chosen, boundaries, options.labels), form)
+        print_table(boundary_tables.make_table(chosen, boundaries, options.labels), form)
     elif view == study_tables.VIEW:
         _print_studies(chosen, form, options)
     else:
@@ -312,7 +321,7 @@ def _print_paper_table(
     if form == "csv" and paper_table.render is None:  # one figure per line
         click.echo(format_cells(cells), nl=False)
     else:
-        _print(table, form)
+        print_table(table, form)
 
 
 def _print_studies(runs: list[Run], form: str, options: ReportOptions) -> None:
@@ -322,7 +331,7 @@ def _print_studies(runs: list[Run], form: str, options: ReportOptions) -> None:
     if form == "csv":
         click.echo(tables.format_csv(study_tables.make_study_frame(*figures)), nl=False)
     else:
-        _print(study_tables.make_study_table(study_tables.make_study_rows(*figures)), form)
+        print_table(study_tables.make_study_table(study_tables.make_study_rows(*figures)), form)
 
 
 def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -> None:
@@ -338,7 +347,7 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")
         legend = (tables.LEGEND,) if form == "rich" else ()
-        _print(replace(table, notes=(*table.notes, *legend)), form)
+        print_table(replace(table, notes=(*table.notes, *legend)), form)
 
 
 def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> str:
@@ -347,17 +356,3 @@ def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> st
         return options.layout
     several = len({run.spec.dataset for run in runs}) > 1
     return "paper" if several and form in ("markdown", "latex") else "runs"
-
-
-def _print(table: TextTable, form: str) -> None:
-    if form != "rich":
-        click.echo(
-            {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}[form](table),
-            nl=False,
-        )
-        return
-    terminal = console()
-    for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
-        terminal.print(part)
-    for note in table.notes:
-        terminal.print(escape_controls(note))

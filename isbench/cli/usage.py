@@ -10,7 +10,7 @@ import click
 
 from isbench.errors import IsbenchError
 
-_PLAIN = re.compile(r"[\w.+-]+(:[\w.]+)?")  # a name, PAPER:TABLE or package.module:card
+_PLAIN = re.compile(r"[\w.@+-]+(:[\w.]+)?")  # a name, PAPER:TABLE or package.module:card
 _URL = re.compile(r",\s*\w+://")
 _SETTING = re.compile(r",\s*[\w.]+=")
 

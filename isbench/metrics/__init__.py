@@ -16,6 +16,7 @@ from isbench.metrics.clicks import (
     has_scored_pixels,
     image_of,
 )
+from isbench.metrics.corrections import CORRECTIONS
 from isbench.metrics.metric import (
     Figure,
     Games,
@@ -26,7 +27,16 @@ from isbench.metrics.metric import (
     summarise,
 )
 from isbench.metrics.overlap import count_overlap
-from isbench.metrics.registry import MAIN_NOC, METRICS, find_metric, list_metrics
+from isbench.metrics.ranks import Ranking, group_systems, rank_systems
+from isbench.metrics.registry import (
+    MAIN_NOC,
+    METRICS,
+    find_metric,
+    list_metrics,
+    match_metric,
+)
+from isbench.metrics.several_datasets import compare_over_datasets
+from isbench.metrics.smallest_difference import can_reject, find_smallest_difference
 from isbench.metrics.study import (
     Extremes,
     Spread,
@@ -40,6 +50,7 @@ from isbench.metrics.study import (
 from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, reachable_target
 
 __all__ = [
+    "CORRECTIONS",
     "IOU_AT",
     "MAIN_NOC",
     "MAIN_TARGET",
@@ -52,13 +63,16 @@ __all__ = [
     "Floats",
     "Games",
     "Metric",
+    "Ranking",
     "Spread",
     "Values",
     "area",
     "area_by_trapezoids",
     "bootstrap",
     "bootstrap_two_levels",
+    "can_reject",
     "clicks_to",
+    "compare_over_datasets",
     "compare_paired",
     "compute_values",
     "count_backslides",
@@ -69,6 +83,8 @@ __all__ = [
     "find_failures",
     "find_failures_ritm",
     "find_metric",
+    "find_smallest_difference",
+    "group_systems",
     "has_scored_pixels",
     "image_of",
     "list_metrics",
@@ -76,6 +92,8 @@ __all__ = [
     "measure_half_increase",
     "measure_increase",
     "measure_sensitivity",
+    "match_metric",
+    "rank_systems",
     "reachable_target",
     "summarise",
     "summarise_seeds",

@@ -112,19 +112,24 @@ def bootstrap(
     low, high : (M,) arrays
         nan if there are less than two clusters.
     """
-    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    count = len(names)
-    if count < 2:
+    if len(set(clusters)) < 2:
         undefined = np.full(values.shape[1], np.nan)
         return undefined, undefined
+    low, high = np.quantile(draw_means(values, clusters, seed, draws), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def draw_means(values: Floats, clusters: Sequence[str], seed: int = 0, draws: int = 2000) -> Floats:
+    """Return the means of bootstrap samples, (draws, M) from (N, M), as `bootstrap` draws them."""
+    names, inverse = np.unique(np.asarray(clusters), return_inverse=True)
+    count = len(names)
     sums = np.zeros((count, values.shape[1]))
     np.add.at(sums, inverse, values)
     sizes = np.bincount(inverse, minlength=count).astype(np.float64)
     means = np.empty((draws, values.shape[1]))
     for part, weights in zip(split_draws(draws, count), _resample(count, seed, draws), strict=True):
         means[part] = (weights @ sums) / (weights @ sizes)[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return low, high
+    return means
 
 
 def _resample(count: int, seed: int, draws: int) -> Iterable[Floats]:
@@ -183,7 +188,20 @@ def compare_paired(
     difference = a - b
     low, high = bootstrap(difference[:, None], clusters, seed)
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(inverse, weights=difference)
+    sums = np.bincount(inverse, weights=difference).astype(np.float64)
+    return Difference(
+        mean=float(difference.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+        p_value=compute_sign_p(sums, seed, draws),
+        wins=int((difference < 0).sum()),
+        ties=int((difference == 0).sum()),
+        losses=int((difference > 0).sum()),
+    )
+
+
+def compute_sign_p(sums: Floats, seed: int = 0, draws: int = 10_000) -> float:
+    """Return the p-value of the sign-flip test of `compare_paired` for the sums of C clusters."""
     rng = np.random.default_rng(seed)
     flipped = np.empty(draws)
     for part in split_draws(draws, len(sums)):
@@ -192,15 +210,7 @@ def compare_paired(
     # sums of the same numbers in another order count as equal
     tolerance = 1e-9 * np.abs(sums).sum()
     extreme = np.abs(flipped) >= abs(sums.sum()) - tolerance
-    return Difference(
-        mean=float(difference.mean()),
-        low=float(low[0]),
-        high=float(high[0]),
-        p_value=float((1 + extreme.sum()) / (1 + draws)),
-        wins=int((difference < 0).sum()),
-        ties=int((difference == 0).sum()),
-        losses=int((difference > 0).sum()),
-    )
+    return float((1 + extreme.sum()) / (1 + draws))
 
 
 def split_draws(draws: int, clusters: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ An entry point in the group `isbench.metrics` is a Metric or a tuple of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -238,6 +239,25 @@ def find_metric(key: str) -> Metric:
         if metric.key == key:
             return metric
     raise unknown("metric", key, [metric.key for metric in METRICS])
+
+
+def match_metric(name: str, metrics: Sequence[Metric]) -> Metric:
+    """Return the metric that a person names: "noc90", "NoC@90" and "NoC_20@90" are the same.
+
+    Raises IsbenchError with the nearest one for another name.
+    """
+    for metric in metrics:
+        if name in (metric.key, metric.name):
+            return metric
+    for metric in metrics:
+        if _simplify(name) in (_simplify(metric.key), _simplify(metric.name)):
+            return metric
+    raise unknown("metric", name, [metric.key for metric in metrics])
+
+
+def _simplify(name: str) -> str:
+    """Return a name without signs, spaces and the number of clicks, in lower case."""
+    return re.sub(r"_\d+(?=@)|[^a-z0-9.+-]", "", name.lower())
 
 
 MAIN_NOC = find_metric(f"noc@{percent(MAIN_TARGET)}")  # of pages

@@ -99,6 +99,10 @@ def choose_run(name: str, out: Path, dataset: str | None = None) -> Run:
     Raises IsbenchError for none, and for several, which it lists.
     """
     runs, _ = choose_runs([name], out, dataset)
+    return _take_only(name, runs)
+
+
+def _take_only(name: str, runs: Sequence[Run]) -> Run:
     if len(runs) > 1:
         listed = "; ".join(describe_runs(runs))
         raise IsbenchError(
@@ -106,6 +110,55 @@ def choose_run(name: str, out: Path, dataset: str | None = None) -> Run:
             f"its file: {listed}"
         )
     return runs[0]
+
+
+def choose_systems(
+    names: Sequence[str], out: Path, datasets: Sequence[str] = ()
+) -> tuple[list[dict[str, Run]], list[str]]:
+    """Return the run of each system on each data set that all of them were played on.
+
+    Parameters
+    ----------
+    names : sequence of str
+        A system is a model, a folder of runs, or run files and digests joined by commas.
+    out : Path
+        The folder to look up runs in.
+    datasets : sequence of str
+        Only these data sets; empty: all that the systems have in common.
+
+    Returns
+    -------
+    systems, notes
+        By data set, the run of each system; and which data sets are left out.
+
+    Raises
+    ------
+    IsbenchError
+        If a system has no run or several runs on a data set, and if they share none.
+    """
+    systems: list[tuple[str, dict[str, list[Run]]]] = []
+    for name in names:
+        words = split_names(name)
+        runs = [
+            run for dataset in datasets or (None,) for run in choose_runs(words, out, dataset).runs
+        ]
+        systems.append((name, {run.spec.dataset: [] for run in runs}))
+        for run in runs:
+            systems[-1][1][run.spec.dataset].append(run)
+    shared = [one for one in systems[0][1] if all(one in of_set for _, of_set in systems)]
+    if not shared:
+        has = "; ".join(f"{name} has runs on {', '.join(of_set)}" for name, of_set in systems)
+        raise IsbenchError(f"no data set has a run of every system: {has}; wanted one in common")
+    seen = dict.fromkeys(dataset for _, of_set in systems for dataset in of_set)
+    notes = [f"{one} is left out: not every system has a run on it" for one in seen
+             if one not in shared]  # fmt: skip
+    chosen = [{one: _take_only(name, of_set[one]) for one in shared} for name, of_set in systems]
+    return chosen, notes
+
+
+def split_names(system: str) -> list[str]:
+    """Return the names of a system's runs, which commas separate unless it is a file or folder."""
+    return [system] if Path(system).expanduser().exists() else system.split(",")
 
 
 def describe_runs(runs: Sequence[Run]) -> list[str]:

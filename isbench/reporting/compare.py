@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
@@ -37,6 +38,14 @@ class Comparison:
     notes: tuple[str, ...]
 
 
+class PairedGames(NamedTuple):
+    """The games of two runs over the same N objects."""
+
+    keys: list[str]  # (N,) sorted
+    a: Games
+    b: Games
+
+
 class _Pair(NamedTuple):
     """A metric of the same objects in two runs."""
 
@@ -65,6 +74,35 @@ def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
     IsbenchError
         If the runs are over different objects or data, or share no metric.
     """
+    games = pair_games(a, b)
+    pairs = list(_compute_pairs(games, metrics))
+    if not pairs:
+        stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
+        raise IsbenchError(
+            f"a run stopped at IoU {stop:g}; wanted {TARGETS[0]:.2f} or more to compare NoC"
+        )
+    rows = tuple(
+        (
+            name_with_budget(pair.metric, games.a.budget),
+            (float(pair.a.mean()), float(pair.b.mean())),
+            _compare_pair(pair, games.a.images),
+        )
+        for pair in pairs
+    )
+    listed = next((pair for pair in reversed(pairs) if pair.metric in METRICS), pairs[-1])
+    return Comparison(
+        rows,
+        name_with_budget(listed.metric, games.a.budget),
+        _list_differing(games.keys, listed.a, listed.b),
+        tuple(list_notes(a, b)),
+    )
+
+
+def pair_games(a: Run, b: Run) -> PairedGames:
+    """Return the games of two runs in the same order, up to the clicks that both allow.
+
+    Raises IsbenchError if the runs are over different objects or data.
+    """
     games_a = {trajectory.key: trajectory for trajectory in a.trajectories}
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
     if games_a.keys() != games_b.keys():
@@ -81,28 +119,10 @@ def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
             )
     keys = sorted(games_a)
     budget = min(a.spec.rules.max_clicks, b.spec.rules.max_clicks)
-    of_a = make_games([games_a[key] for key in keys], a.spec.rules, budget, a.seconds)
-    of_b = make_games([games_b[key] for key in keys], b.spec.rules, budget, b.seconds)
-    pairs = list(_compute_pairs(of_a, of_b, metrics))
-    if not pairs:
-        stop = min(a.spec.rules.stop_iou, b.spec.rules.stop_iou)
-        raise IsbenchError(
-            f"a run stopped at IoU {stop:g}; wanted {TARGETS[0]:.2f} or more to compare NoC"
-        )
-    rows = tuple(
-        (
-            _name(pair.metric, budget),
-            (float(pair.a.mean()), float(pair.b.mean())),
-            _compare_pair(pair, of_a.images),
-        )
-        for pair in pairs
-    )
-    listed = next((pair for pair in reversed(pairs) if pair.metric in METRICS), pairs[-1])
-    return Comparison(
-        rows,
-        _name(listed.metric, budget),
-        _list_differing(keys, listed.a, listed.b),
-        tuple(_list_notes(a, b)),
+    return PairedGames(
+        keys,
+        make_games([games_a[key] for key in keys], a.spec.rules, budget, a.seconds),
+        make_games([games_b[key] for key in keys], b.spec.rules, budget, b.seconds),
     )
 
 
@@ -111,11 +131,11 @@ def run_title(run: Run) -> str:
     return f"{run.spec.model} on {run.spec.dataset} ({store.digest_of_path(run.path)})"
 
 
-def _compute_pairs(a: Games, b: Games, metrics: Sequence[Metric]) -> Iterator[_Pair]:
+def _compute_pairs(games: PairedGames, metrics: Sequence[Metric]) -> Iterator[_Pair]:
     """Yield the metrics to compare that both runs can tell of every object."""
     for metric in metrics:
         if metric.view == VIEW:
-            of_a, of_b = compute_values(metric, a), compute_values(metric, b)
+            of_a, of_b = compute_values(metric, games.a), compute_values(metric, games.b)
             if of_a is not None and of_b is not None and np.isfinite(of_a + of_b).all():
                 yield _Pair(metric, of_a, of_b)
 
@@ -127,9 +147,9 @@ def _compare_pair(pair: _Pair, images: Sequence[str]) -> Difference:
     return difference._replace(wins=difference.losses, losses=difference.wins)
 
 
-def _name(metric: Metric, budget: int) -> str:
+def name_with_budget(metric: Metric, budget: int) -> str:
     """Return the name with the budget: NoC@90 is NoC_20@90 for 20 clicks."""
-    return metric.name.replace("@", f"_{budget}@", 1)
+    return re.sub("^(No[CF])@", rf"\g<1>_{budget}@", metric.name)
 
 
 def _list_differing(
@@ -140,7 +160,8 @@ def _list_differing(
     return tuple(sorted(differing, key=lambda pair: (-abs(pair[1] - pair[2]), pair[0])))
 
 
-def _list_notes(a: Run, b: Run) -> Iterator[str]:
+def list_notes(a: Run, b: Run) -> Iterator[str]:
+    """Yield what a reader of the comparison should know: how the runs differ besides the model."""
     if a.path == b.path:
         yield "A and B are the same run; name two"
     unscored = sum(not has_scored_pixels(game) for game in a.trajectories)

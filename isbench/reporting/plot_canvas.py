@@ -44,6 +44,8 @@ class Grid:
     columns: int
     size: tuple[float, float]  # smallest width and height of a panel
     inner_labels: bool = False  # every panel has its own numbers at both axes
+    bottom: float = _BOTTOM  # below the last row, for the numbers and title of its axis
+    most_stretch: float = _MOST_STRETCH  # of the height, to fill the canvas; 1: none
 
 
 def draw_grid(
@@ -62,17 +64,17 @@ def draw_grid(
         for at in range(0, len(titles), columns)
     ]
     rows = _place_rows(grid, columns, lines)
-    fixed = rows.extra + _TOP + _BOTTOM + legend.height + len(below) * _height(NOTE_SIZE) + 0.1
+    fixed = rows.extra + _TOP + grid.bottom + legend.height + len(below) * _height(NOTE_SIZE) + 0.1
     count = sum(len(titles) for _, titles in grid.sections)
-    while count * width * height < _LEAST * total * (fixed + len(lines) * height):
+    while height < grid.most_stretch * grid.size[1] and count * width * height < _LEAST * total * (
+        fixed + len(lines) * height
+    ):
         height += 0.1
-        if height > _MOST_STRETCH * grid.size[1]:
-            break
     whole = fixed + len(lines) * height
     figure = Figure(figsize=(total, whole))
     place = _Place(figure, width, height, gap)
     panels, top = _draw_rows(place, lines, rows, whole - _TOP)
-    top -= _BOTTOM
+    top -= grid.bottom
     for entry, lines_of_entry, left, down in legend.entries:
         _draw_entry(figure, entry, lines_of_entry, _RIGHT + left, top - down)
     top -= legend.height

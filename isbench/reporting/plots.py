@@ -22,6 +22,7 @@ from isbench.protocol import has_full_games
 from isbench.reporting.boundary_tables import with_boundary_iou
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.plot_canvas import Entry, Grid, draw_grid
+from isbench.reporting.rank_plot import critical_difference
 from isbench.reporting.same_objects import check_same_objects
 from isbench.storage.store import Run
 
@@ -109,7 +110,11 @@ def noc_hist(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = N
     )
 
 
-PLOTS: Mapping[str, Callable[..., Figure]] = {"iou_k": iou_k, "noc_hist": noc_hist}
+PLOTS: Mapping[str, Callable[..., Figure]] = {
+    "iou_k": iou_k,
+    "noc_hist": noc_hist,
+    "critical_difference": critical_difference,
+}
 ALIASES = {"ioa_k": "iou_k"}  # an alternative spelling
 
 

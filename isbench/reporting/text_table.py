@@ -49,7 +49,7 @@ def format_markdown(table: TextTable) -> str:
     for k in table.italic:
         rows[k] = [f"*{cell}*" if cell else "" for cell in rows[k]]
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
-    notes = (f"\n{_escape_html(note)}" for note in table.notes)
+    notes = (f"\n{escape_html(note)}" for note in table.notes)
     return "\n".join([*lines, *notes]) + "\n"
 
 
@@ -259,11 +259,12 @@ def _escape_latex(text: str) -> str:
 
 def _escape_markdown(text: str) -> str:
     """Return the text of a cell: no HTML, no link, no end of the cell."""
-    plain = _escape_html(text).replace("\\", "&#92;")
+    plain = escape_html(text).replace("\\", "&#92;")
     return plain.replace("|", "\\|").replace("](", "]\\(")
 
 
-def _escape_html(text: str) -> str:
+def escape_html(text: str) -> str:
+    """Return a text on one line that is neither HTML nor markup of it."""
     return _to_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,0 +1,186 @@
+"""Several systems on several data sets: tests, corrections, ranks, and lines to quote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isbench.errors import IsbenchError
+from isbench.metrics import compare_paired, find_metric
+from isbench.reporting.chosen_runs import choose_systems
+from isbench.reporting.quotes import format_p, quote_systems
+from isbench.reporting.rank_plot import critical_difference
+from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
+from isbench.reporting.systems import System, compare_systems
+from isbench.storage.store import Run
+from tests.reporting.test_plots import LONG, check_layout, make_runs
+from tests.support.compared import make_run
+from tests.test_docs import ROOT
+
+FIRST = [3, 5, 2, 8, 4, 6, 3, 7, 2, 9]
+SHIFTS = {"ours": 0, "other": 2, "worst": 6}
+
+
+def make_systems(sizes: tuple[int, ...] = (10, 8, 6)) -> list[System]:
+    """Return systems of which the first needs the fewest clicks on every object."""
+    return [
+        System(
+            name,
+            {
+                f"set{k}": make_run([c + shift for c in FIRST[:size]], name, f"set{k}")
+                for k, size in enumerate(sizes)
+            },
+        )
+        for name, shift in SHIFTS.items()
+    ]
+
+
+def test_each_test_is_the_paired_comparison_of_its_data_set() -> None:
+    found = compare_systems(make_systems())
+    (figure,) = found.figures
+    assert figure.name == "NoC_20@90"
+    assert [(test.other, test.dataset) for test in figure.tests] == [
+        (other, f"set{k}") for other in (1, 2) for k in range(3)
+    ]
+    a = np.array(FIRST, float)
+    images = [f"i{n}" for n in range(10)]
+    assert figure.tests[0].difference == compare_paired(a, a + 2, images)
+    assert [test.means[0] for test in figure.overall] == [figure.means[:, 0].mean()] * 2
+    assert (figure.overall[1].difference.mean, figure.overall[1].difference.wins) == (-6.0, 24)
+
+
+def test_p_values_are_corrected_over_systems_data_sets_and_figures_together() -> None:
+    metrics = [find_metric("noc@90"), find_metric("iou@5")]
+    holm = compare_systems(make_systems(), metrics)
+    p_values = [test.difference.p_value for one in holm.figures for test in one.tests]
+    adjusted = [test.adjusted for one in holm.figures for test in one.tests]
+    assert len(p_values) == 12
+    assert min(adjusted) == pytest.approx(12 * min(p_values))
+    milder = compare_systems(make_systems(), metrics, "benjamini-hochberg")
+    assert all(
+        test.adjusted <= other.adjusted
+        for one, two in zip(milder.figures, holm.figures, strict=True)
+        for test, other in zip(one.tests, two.tests, strict=True)
+    )
+    with pytest.raises(IsbenchError, match="did you mean holm"):
+        compare_systems(make_systems(), correction="holms")
+
+
+def test_systems_rank_over_data_sets_and_over_images_by_what_is_better() -> None:
+    found = compare_systems(make_systems(), [find_metric("noc@90"), find_metric("iou@5")])
+    noc, iou = found.figures
+    assert noc.over_datasets.means.tolist() == noc.over_images.means.tolist() == [1.0, 2.0, 3.0]
+    assert iou.over_datasets.means.tolist() == [1.0, 2.0, 3.0]
+    assert (noc.over_datasets.blocks, noc.over_images.blocks) == (3, 24)
+
+
+def test_failures_are_counted_in_objects() -> None:
+    (figure,) = compare_systems(make_systems((10,)), [find_metric("nof@90")]).figures
+    assert figure.means.tolist() == [[0.0, 0.0, 0.0]]
+    never = System("never", {"set0": make_run([21] * 10, "never", "set0")})
+    (figure,) = compare_systems([never, *make_systems((10,))], [find_metric("nof@90")]).figures
+    assert figure.means.tolist() == [[10.0, 0.0, 0.0, 0.0]]
+
+
+def test_a_line_to_quote_says_figures_interval_test_and_correction() -> None:
+    several = quote_systems(compare_systems(make_systems()))
+    assert several[0] == (
+        "ours has a NoC_20@90 of 4.77 and other of 6.77 as the mean of 3 data sets (24 objects): a "
+        "difference of -2.00 (95 % interval -2.00 to -2.00; paired sign-flip test over 24 images, "
+        "p < 0.001); ours is better on 3 and worse on 0 of 3 data sets, on 2 and 0 with p < 0.05 "
+        "after Holm's correction."
+    )
+    assert len(several) == 2
+    (single,) = quote_systems(compare_systems(make_systems((10,))[:2]))
+    assert single.endswith("paired sign-flip test over 10 images, p = 0.002).")
+    assert " on set0 (10 objects): a difference of -2.00 " in single
+    assert "after Holm's correction" in quote_systems(compare_systems(make_systems((10,))))[0]
+    assert (format_p(0.0001), format_p(0.0234)) == ("p < 0.001", "p = 0.023")
+
+
+def test_tables_and_json_have_every_test() -> None:
+    found = compare_systems(make_systems())
+    means, tests = make_means_table(found), make_tests_table(found)
+    assert [row[0] for row in means.rows] == list(SHIFTS)
+    assert means.heads[-2:] == ("rank (data sets)", "rank (images)")
+    assert len(tests.rows) == 2 * (3 + 1)
+    assert any("critical difference" in note for note in means.notes)
+    values = json.loads(json.dumps(collect_systems(found), allow_nan=False))
+    assert len(values["figures"][0]["tests"]) == 8
+    assert values["quotes"] == quote_systems(found)
+
+
+def test_runs_over_other_objects_data_or_shorter_games_are_refused() -> None:
+    ours, other, _ = make_systems((10,))
+    base = other.runs["set0"]
+
+    def change(**values: object) -> list[System]:
+        return [ours, System("x", {"set0": replace(base, spec=replace(base.spec, **values))})]  # type: ignore[arg-type]
+
+    with pytest.raises(IsbenchError, match="different objects"):
+        compare_systems(change(keys="others"))
+    with pytest.raises(IsbenchError, match="different files"):
+        compare_systems(change(fingerprint="others"))
+    with pytest.raises(IsbenchError, match="cannot tell NoC@90") as caught:
+        compare_systems(change(rules=replace(base.spec.rules, stop_iou=0.8)))
+    assert caught.value.setting == "metric"
+    with pytest.raises(IsbenchError, match="1 systems to compare; wanted at least 2"):
+        compare_systems([ours])
+
+
+def test_systems_are_found_by_model_folder_and_digests() -> None:
+    results = ROOT / "results"
+    (a, b), notes = choose_systems(["nearest", "random-walker"], results)
+    assert list(a) == list(b) == ["berkeley", "davis", "grabcut", "sample"]
+    assert notes == []
+    digests = "2c8f80ad729b,867640f26b54"  # of nearest on GrabCut and DAVIS
+    (c, d), notes = choose_systems([digests, "random-walker"], results)
+    assert {name: run.path for name, run in c.items()} == {
+        name: a[name].path for name in ("grabcut", "davis")
+    }
+    assert [run.path for run in d.values()] == [b[name].path for name in d]
+    assert notes == [
+        f"{name} is left out: not every system has a run on it" for name in ("berkeley", "sample")
+    ]
+    (only, _), _ = choose_systems(["nearest", "random-walker"], results, ["davis"])
+    assert list(only) == ["davis"]
+    with pytest.raises(IsbenchError, match="no data set has a run of every system"):
+        choose_systems(["2c8f80ad729b", "867640f26b54"], results)
+    with pytest.raises(IsbenchError, match="csfpn-mini matches 5 runs; wanted one"):
+        choose_systems(["csfpn-mini", "nearest"], results, ["davis"])
+
+
+def draw(count: int, datasets: int, long: bool = False) -> list[Run]:
+    names = [f"{LONG if long and k % 2 else 'm'}-{k}" for k in range(count)]
+    runs = [run for n in range(datasets) for run in make_runs(names, f"set{n}", objects=7)]
+    return [replace(run, path=Path(run.path.parent, f"r-{k:012x}.jsonl.gz"))
+            for k, run in enumerate(runs)]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12, 30])
+@pytest.mark.parametrize("datasets", [1, 3])
+def test_the_plot_of_critical_differences_has_its_layout(count: int, datasets: int) -> None:
+    figure = critical_difference(draw(count, datasets, long=True), 20)
+    check_layout(figure, least=0.35)  # two systems need little height
+    assert len(figure.axes) == min(datasets, 2)
+
+
+def test_every_system_of_the_plot_is_named_with_its_rank() -> None:
+    figure = critical_difference(draw(4, 3), 20)
+    for panel in figure.axes:
+        texts = [text.get_text() for text in panel.texts]
+        for name in range(4):
+            assert sum(text.startswith(f"m-{name} ") for text in texts) == 1
+
+
+def test_the_plot_leaves_data_sets_out_that_not_every_system_played() -> None:
+    runs = draw(3, 3)[:-1]
+    figure = critical_difference(runs, 20)
+    assert any("Left out" in text.get_text() and "set2" in text.get_text()
+               for text in figure.texts)  # fmt: skip
+    with pytest.raises(IsbenchError, match="the runs are of 1 system; wanted at least 2"):
+        critical_difference(draw(1, 2), 20)
