@@ -19,13 +19,14 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT, PATH
 from isbench.cli.progress import track
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
+from isbench.exchange.ritm_pickle import list_figures
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
@@ -48,6 +49,7 @@ from isbench.reporting.text_table import (
     format_markdown,
     make_terminal_tables,
 )
+from isbench.storage.imported import find_imported, read_imported
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
@@ -136,6 +138,14 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     help="Add published figures of a system to the tables of runs and the page, in italics and "
     "with their sources; see `isbench published`. Repeatable. Without a SYSTEM: of all.",
 )
+@click.option(
+    "--imported",
+    "imported",
+    multiple=True,
+    type=PATH,
+    help="Add results that `isbench import` wrote, a file or a folder of them, to the tables of "
+    "runs, in italics. Repeatable.",
+)
 @label_option
 @dataset_option
 @data_option
@@ -155,6 +165,7 @@ def report(
     out: Path | None,
     count: int,
     systems: tuple[str, ...],
+    imported: tuple[Path, ...],
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
@@ -184,6 +195,7 @@ def report(
     options = ReportOptions(
         runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
         every, {}, list_metrics(), load_trusted_cards(trust_models), _find_published(systems),
+        _read_imported(imported),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
@@ -254,6 +266,16 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
         raise IsbenchError(str(error), setting="published") from error
 
 
+def _read_imported(places: Sequence[Path]) -> tuple[PublishedFigure, ...]:
+    """Return the figures of imported results; raises IsbenchError for a place without any."""
+    files = [path for place in places for path in find_imported(place)]
+    if places and not files:
+        listed = ", ".join(map(str, places))
+        message = f"no imported results in {listed}; make some with `isbench import`"
+        raise IsbenchError(message, setting="imported")
+    return tuple(list_figures([read_imported(path) for path in dict.fromkeys(files)]))
+
+
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
     """Return the name of a view, or the table of a paper that the text names."""
     known = (*tables.list_views(metrics), BOUNDARY)
@@ -319,9 +341,11 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
     else:
         table = tables.make_table(frame, view, options.metrics, _choose_layout(runs, form, options))
         shown = [one for one in options.metrics if view in (tables.ALL, one.view)]
-        table = add_published(table, options.published, frame, shown)
+        table = add_published(table, options.published, frame, shown, options.imported)
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")
+        if options.imported and not table.italic:
+            print_line("isbench: no imported figure fits this table: wanted NoC or NoF of its data")
         legend = (tables.LEGEND,) if form == "rich" else ()
         _print(replace(table, notes=(*table.notes, *legend)), form)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from isbench.errors import IsbenchError, unknown
 from isbench.protocol import has_full_games
 from isbench.reporting.labels import format_count, make_labels
-from isbench.storage import store
+from isbench.storage import imported, store
 from isbench.storage.store import Run
 
 
@@ -151,6 +151,12 @@ def has_finished(out: Path) -> bool:
 
 def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     path = Path(name).expanduser()
+    if path.name.endswith(imported.SUFFIX):
+        raise IsbenchError(
+            f"{name} holds imported results, which are not a run: without clicks and names of "
+            "objects they cannot be compared object by object; `isbench report --imported` shows "
+            "them beside runs"
+        )
     if path.is_file():
         return [path]
     if name and path.is_dir():

@@ -136,6 +136,7 @@ def add_published(
     figures: Sequence[PublishedFigure],
     frame: pd.DataFrame,
     metrics: Sequence[Metric],
+    imported: Sequence[PublishedFigure] = (),
 ) -> TextTable:
     """Return a table of runs with published figures as rows of their own, in italics.
 
@@ -149,6 +150,8 @@ def add_published(
         The runs of the table, from `tables.make_frame`.
     metrics : sequence of Metric
         The metrics of the table's columns.
+    imported : sequence of PublishedFigure
+        Figures from files of other evaluators, to add in the same way.
 
     Returns
     -------
@@ -159,15 +162,17 @@ def add_published(
     by_models = table.heads[0] == "Model"
     fitting = [
         one
-        for one in _find_fitting(figures, frame, metrics)
+        for word, some in (("published", figures), ("imported", imported))
+        for one in _find_fitting(some, frame, metrics, word)
         if (one.head if by_models else one.metric) in table.heads
     ]
     if not fitting:
         return table
     sources = _Sources()
     rows = (_add_to_models if by_models else _add_to_runs)(table, fitting, sources)
+    words = " and ".join(dict.fromkeys(one.word for one in fitting))
     notes = (
-        "In italics: published figures, which were not measured here. Sources in brackets.",
+        f"In italics: {words} figures, which were not measured here. Sources in brackets.",
         *_describe(find_contradictions(one.figure for one in fitting), sources),
         *sources.list_notes(),
     )
@@ -181,6 +186,7 @@ class _Fitting(NamedTuple):
     metric: str
     clicks: int
     figure: PublishedFigure
+    word: str  # what its row says of it
 
     @property
     def head(self) -> str:
@@ -189,7 +195,7 @@ class _Fitting(NamedTuple):
 
 
 def _find_fitting(
-    figures: Sequence[PublishedFigure], frame: pd.DataFrame, metrics: Sequence[Metric]
+    figures: Sequence[PublishedFigure], frame: pd.DataFrame, metrics: Sequence[Metric], word: str
 ) -> Iterator[_Fitting]:
     """Yield the figures that answer what the runs of whole data sets answer."""
     records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
@@ -204,7 +210,7 @@ def _find_fitting(
         if question is None or (figure.dataset_name, question.clicks) not in played:
             continue
         if question.metric in names:
-            yield _Fitting(names[question.metric], question.clicks, figure)
+            yield _Fitting(names[question.metric], question.clicks, figure, word)
 
 
 def _add_to_runs(
@@ -213,7 +219,7 @@ def _add_to_runs(
     """Return the rows with published ones after the last run on their data set."""
     groups: dict[tuple[object, ...], list[_Fitting]] = {}
     for one in fitting:
-        identity = (one.figure.dataset_name, one.clicks, one.figure.key[:3])
+        identity = (one.figure.dataset_name, one.clicks, one.word, one.figure.key[:3])
         groups.setdefault(identity, []).append(one)
     rows: list[tuple[str, ...]] = []
     for k, row in enumerate(table.rows):
@@ -233,7 +239,7 @@ def _add_to_models(
     """Return the rows with a published one per system, backbone and training data at the end."""
     groups: dict[tuple[str, ...], list[_Fitting]] = {}
     for one in fitting:
-        groups.setdefault(one.figure.key[:3], []).append(one)
+        groups.setdefault((one.word, *one.figure.key[:3]), []).append(one)
     rows = [*table.rows]
     for members in groups.values():
         cells = {"Model": _label(members, sources)}
@@ -245,7 +251,7 @@ def _add_to_models(
 def _label(members: Sequence[_Fitting], sources: _Sources) -> str:
     figures = [one.figure for one in members]
     names = ", ".join(filter(None, figures[0].key[:3]))
-    return f"{names}, published {sources.cite(figures)}"
+    return f"{names}, {members[0].word} {sources.cite(figures)}"
 
 
 def _fill(figures: Iterable[tuple[str, PublishedFigure]]) -> dict[str, str]:
