@@ -1,8 +1,8 @@
 """Pickles of plain values, read without running anything that they name.
 
 A pickle is a program. It is scanned before it is run: only operations that make numbers, texts,
-lists, tuples, dicts and numpy arrays of numbers are let through, and the names of numpy are replaced
-by functions of this file, so that not even numpy is called with what a file says.
+lists, tuples, dicts and numpy arrays of numbers are let through. The names of numpy stand for
+functions of this file, so that no other function is called with what a file says.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 _OPERATIONS = frozenset(
     """
-    PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1
-    LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE
-    TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT
-    MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD
+    PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE GET BINGET LONG_BINGET PUT BINPUT
+    LONG_BINPUT MEMOIZE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING
+    SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE
+    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2
+    TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE BUILD
     """.split()  # noqa: SIM905
 )
 _MEMO = ("PUT", "LONG_BINPUT")

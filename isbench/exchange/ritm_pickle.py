@@ -1,8 +1,8 @@
 """Pickles of the original evaluator (ritm_interactive_segmentation and its forks) as curves.
 
-Its `evaluate_model.py` writes two kinds: with `--iou-analysis` a dict of dataset_name, model_name and
-all_ious, and with `--save-ious` the list all_ious alone. all_ious has one array of IoUs an object, in
-the order of its data set; there are neither clicks nor names of objects.
+Its `evaluate_model.py` writes two kinds: with `--iou-analysis` a dict of dataset_name, model_name
+and all_ious, and with `--save-ious` the list all_ious alone. all_ious has one array of IoUs an
+object, in the order of its data set; there are neither clicks nor names of objects.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _find_curves(value: Any) -> tuple[str, list[Any]]:
 
 
 def _to_floats(curve: Any) -> tuple[float, ...]:
-    """Return the IoUs of an object; single precision becomes the shortest decimal that it stands for.
+    """Return the IoUs of an object, each as the shortest decimal that stands for it.
 
     So 0.9 as the evaluator stored it reaches a target of 0.9, as it did there.
     """

@@ -151,12 +151,7 @@ def has_finished(out: Path) -> bool:
 
 def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     path = Path(name).expanduser()
-    if path.name.endswith(imported.SUFFIX):
-        raise IsbenchError(
-            f"{name} holds imported results, which are not a run: without clicks and names of "
-            "objects they cannot be compared object by object; `isbench report --imported` shows "
-            "them beside runs"
-        )
+    _refuse_imported(path)
     if path.is_file():
         return [path]
     if name and path.is_dir():
@@ -185,6 +180,15 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         digests = {store.digest_of_path(file) for file in every}
         raise unknown(f"run, model or data set below {out}", name, names or digests)
     return found
+
+
+def _refuse_imported(path: Path) -> None:
+    if path.name.endswith(imported.SUFFIX):
+        raise IsbenchError(
+            f"{path} holds imported results, which are not a run: without clicks and names of "
+            "objects they cannot be compared object by object; `isbench report --imported` shows "
+            "them beside runs"
+        )
 
 
 def _list_runs(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_nothing_that_a_pickle_names_is_called(protocol: int, tmp_path: Path) ->
     for one in (
         Runs(os.mkdir, str(target)),
         Runs(eval, f"__import__('os').mkdir({str(target)!r})"),
-        Runs(getattr, np, "load"),
+        Runs(getattr, "", "join"),
         Runs(np.memmap, str(target), "f4", "w+", 0, (3,)),
         OrderedDict(a=1),
         Path("x"),
@@ -114,10 +115,8 @@ def test_a_hostile_or_broken_pickle_is_a_value_error(data: bytes) -> None:
 def test_any_bytes_give_a_value_or_a_value_error(noise: bytes, at: int) -> None:
     whole = pickle.dumps({"all_ious": [np.zeros(3, np.float32)]}, 2)
     for data in (noise, whole[:at] + noise + whole[at + len(noise) :]):
-        try:
+        with suppress(ValueError):
             load_plain(data)
-        except ValueError:
-            pass
 
 
 def test_curves_are_those_of_the_pickle_and_give_the_evaluators_figures(analysis: Path) -> None:
