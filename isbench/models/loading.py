@@ -46,7 +46,8 @@ def load_model(
     threads : int
         Threads of the networks, per process.
     backend : str
-        auto, eager, openvino or compile; `auto` is the fastest that gives the outputs of eager.
+        auto, eager, openvino, onnxruntime or compile; `auto` is the fastest that gives the outputs
+        of eager.
     progress : callable
         Called during a download with the file, the bytes so far and the total or None.
     note : callable
