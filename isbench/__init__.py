@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from isbench.evaluation.rules import rules
     from isbench.evaluation.runner import run
     from isbench.evaluation.segmentation import segment
+    from isbench.exchange.bundle import write_bundle
+    from isbench.exchange.bundle_check import verify_bundle
+    from isbench.exchange.click_frame import make_click_frame
+    from isbench.exchange.onnx_model import export_model
+    from isbench.exchange.ritm_pickle import read_ritm_pickle
     from isbench.metrics import Games, Metric, list_metrics
     from isbench.models.loading import load_model
     from isbench.papers.paper import Paper
@@ -78,6 +83,7 @@ _MODULES = {
     "choose_runs": "reporting.chosen_runs",
     "compare": "reporting.compare",
     "download_dataset": "datasets.installation",
+    "export_model": "exchange.onnx_model",
     "import_dataset": "datasets.installation",
     "list_metrics": "metrics",
     "list_published": "reporting.literature",
@@ -85,18 +91,22 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "models.loading",
     "make_checklist": "reporting.checklist",
+    "make_click_frame": "exchange.click_frame",
     "make_frame": "reporting.tables",
     "make_page": "reporting.page",
     "merge": "storage.merge",
     "play": "evaluation.engine",
     "read": "storage.store",
+    "read_ritm_pickle": "exchange.ritm_pickle",
     "reproduce": "papers.reproduction",
     "rules": "evaluation.rules",
     "run": "evaluation.runner",
     "save_plot": "reporting.plot_files",
     "segment": "evaluation.segmentation",
     "train": "training.loop",
+    "verify_bundle": "exchange.bundle_check",
     "verify_dataset": "datasets.verify",
+    "write_bundle": "exchange.bundle",
 }
 
 __all__ = [
@@ -128,6 +138,7 @@ __all__ = [
     "choose_runs",
     "compare",
     "download_dataset",
+    "export_model",
     "import_dataset",
     "list_metrics",
     "list_published",
@@ -135,18 +146,22 @@ __all__ = [
     "load_dataset",
     "load_model",
     "make_checklist",
+    "make_click_frame",
     "make_frame",
     "make_page",
     "merge",
     "play",
     "read",
+    "read_ritm_pickle",
     "reproduce",
     "rules",
     "run",
     "save_plot",
     "segment",
     "train",
+    "verify_bundle",
     "verify_dataset",
+    "write_bundle",
 ]
 
 

@@ -22,10 +22,10 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = (
-    "cli/", "datasets/", "files/", "models/weights", "nn/", "papers/published",
+    "cli/", "datasets/", "exchange/", "files/", "models/weights", "nn/", "papers/published",
     "papers/record_check", "papers/register", "reporting/chosen_runs", "reporting/literature",
     "reporting/plot_files", "reporting/templates", "storage/encodings", "storage/environment",
-    "storage/merge",
+    "storage/imported", "storage/merge",
     "storage/migrate", "storage/processors", "storage/run_file", "storage/saved_masks",
     "storage/store", "training/",
 )  # fmt: skip
