@@ -24,11 +24,16 @@ _NOTE = (
 
 @click.group(short_help="Import results of other evaluators, to report them beside runs.")
 def import_results() -> None:
-    """Import results of other evaluators, to report them beside runs."""
+    """Import results of other evaluators, to report them beside runs.
+
+    \b
+    Example:
+      isbench import ritm-pickle DAVIS_cvpr_NoBRS_20.pickle --dataset davis
+    """
 
 
 @import_results.command("ritm-pickle", short_help="Import IoU curves of the RITM evaluator.")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @click.option(
     "--dataset",
     required=True,
@@ -60,7 +65,7 @@ def ritm_pickle(
 ) -> None:
     """Import pickles that `evaluate_model.py` of RITM or a fork wrote.
 
-    These are the files of --iou-analysis and of --save-ious. They are read as data: a pickle that
+    FILES are those of --iou-analysis and of --save-ious. They are read as data: a pickle that
     needs more than numbers, texts, lists, dicts and arrays is refused. What is imported is written
     to OUT/imported, and never taken for a run.
 

@@ -19,7 +19,7 @@ from isbench.cli.options import (
     runs_option,
     trust_option,
 )
-from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_line
@@ -140,9 +140,9 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 )
 @click.option(
     "--imported",
-    "imported",
     multiple=True,
-    type=PATH,
+    callback=refuse_lists,
+    metavar="PLACE",
     help="Add results that `isbench import` wrote, a file or a folder of them, to the tables of "
     "runs, in italics. Repeatable.",
 )
@@ -165,7 +165,7 @@ def report(
     out: Path | None,
     count: int,
     systems: tuple[str, ...],
-    imported: tuple[Path, ...],
+    imported: tuple[str, ...],
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
@@ -266,12 +266,11 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
         raise IsbenchError(str(error), setting="published") from error
 
 
-def _read_imported(places: Sequence[Path]) -> tuple[PublishedFigure, ...]:
+def _read_imported(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
     """Return the figures of imported results; raises IsbenchError for a place without any."""
-    files = [path for place in places for path in find_imported(place)]
+    files = [path for place in places for path in find_imported(Path(place).expanduser())]
     if places and not files:
-        listed = ", ".join(map(str, places))
-        message = f"no imported results in {listed}; make some with `isbench import`"
+        message = f"no imported results in {', '.join(places)}; make some with `isbench import`"
         raise IsbenchError(message, setting="imported")
     return tuple(list_figures([read_imported(path) for path in dict.fromkeys(files)]))
 

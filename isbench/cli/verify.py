@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 from isbench.cli.options import data_option, trust_option
 from isbench.cli.paths import PATH
 from isbench.errors import IsbenchError, check_least
-from isbench.exchange.bundle_check import BundleCheck, Depth, verify_bundle
+from isbench.exchange.bundle_check import GAMES, BundleCheck, verify_bundle
 from isbench.models.registry import load_trusted_cards
 from isbench.reporting.labels import format_count
 from isbench.reporting.run_datasets import is_place
@@ -62,10 +63,13 @@ def verify(
         raise IsbenchError(f"seconds is {seconds}; wanted above 0", setting="seconds")
     if dataset is not None and not is_place(dataset):
         raise IsbenchError(f"dataset is {dataset!r}; wanted READER:PLACE", setting="dataset")
-    depth = Depth() if seconds is None else Depth(_MANY, seconds)
-    depth = depth if games is None else depth._replace(games=games)
-    trusted = load_trusted_cards(trust_models)
-    return _print(bundle, verify_bundle(bundle, depth, data, dataset, trusted))
+    if games is None:
+        games = GAMES if seconds is None else _MANY
+    check = verify_bundle(
+        bundle, games=games, seconds=math.inf if seconds is None else seconds,
+        data=data, place=dataset, trusted=load_trusted_cards(trust_models),
+    )  # fmt: skip
+    return _print(bundle, check)
 
 
 def _print(bundle: Path, check: BundleCheck) -> int:

@@ -38,7 +38,6 @@ from isbench.storage.store import Run
 GAMES = 2  # replayed of each run
 _MOST_BYTES = 2_000_000_000  # of a bundle
 _CLOSE = 1e-9  # figures of the table may differ by this, relative to their size
-_FOREVER = 1e9  # seconds
 
 
 class Finding(NamedTuple):
@@ -51,13 +50,6 @@ class Finding(NamedTuple):
     kind: str
     what: str
     text: str
-
-
-class Depth(NamedTuple):
-    """How much is replayed: the most games of each run, and seconds for all runs together."""
-
-    games: int = GAMES
-    seconds: float = _FOREVER
 
 
 class BundleCheck(NamedTuple):
@@ -74,7 +66,9 @@ class BundleCheck(NamedTuple):
 
 def verify_bundle(
     path: Path | str,
-    depth: Depth | None = None,
+    *,
+    games: int = GAMES,
+    seconds: float = math.inf,
     data: Path | None = None,
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
@@ -85,8 +79,11 @@ def verify_bundle(
     ----------
     path : Path or str
         The zip file.
-    depth : Depth or None
-        How much is replayed; None: two games of each run.
+    games : int
+        The most games of each run to replay; 0: none.
+    seconds : float
+        No further game is begun after this time. Each run gets an equal part of what is left, and
+        at least one game.
     data : Path or None
         The folder of the data sets.
     place : str or None
@@ -104,7 +101,7 @@ def verify_bundle(
     IsbenchError
         For a file that is not a bundle: damaged, too large, or with members that lead out of it.
     """
-    path, depth, sources = Path(path), depth or Depth(), _Sources(data, place, trusted)
+    path, sources = Path(path), _Sources(data, place, trusted)
     _check_size(path)
     with TemporaryDirectory(prefix="isbench-") as name:
         folder = Path(name)
@@ -120,10 +117,10 @@ def verify_bundle(
                 findings.append(Finding("differs", entry["file"], text))
         if len(runs) == len(manifest["runs"]):
             findings += _check_table(folder, [run for run, _ in runs])
-        end = time.monotonic() + depth.seconds
-        for number, (run, processors) in enumerate(runs):
+        end = time.monotonic() + seconds
+        for number, (run, processors) in enumerate(runs if games else ()):
             share = max(0.0, end - time.monotonic()) / (len(runs) - number)
-            findings += _replay(run, sources, Depth(depth.games, share), processors)
+            findings += _replay(run, sources, _Depth(games, share), processors)
         return BundleCheck(len(manifest["runs"]), tuple(findings))
 
 
@@ -255,13 +252,18 @@ class _Sources(NamedTuple):
     trusted: Trusted
 
 
+class _Depth(NamedTuple):
+    """How much of a run is replayed."""
+
+    games: int
+    seconds: float
+
+
 def _replay(
-    run: Run, sources: _Sources, depth: Depth, processors: frozenset[object]
+    run: Run, sources: _Sources, depth: _Depth, processors: frozenset[object]
 ) -> Iterator[Finding]:
     """Replay some games of a run until its time is over; yield what was found."""
     name = f"{run.spec.model} on {run.spec.dataset} ({store.spec_digest(run.spec)})"
-    if not depth.games:
-        return
     try:
         dataset = load_dataset_of(run, sources.data, sources.place)
         check_data(run.spec, dataset)

@@ -67,8 +67,8 @@ def read_ritm_pickle(
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise IsbenchError(
-            f"{path} is not a pickle of the RITM evaluator ({error}); wanted one that --save-ious "
-            f"or --iou-analysis wrote, of at most {LIST // 2**20} MiB"
+            f"{path} is not a pickle of the RITM evaluator ({error}); wanted one of all_ious "
+            f"that its evaluate_model.py wrote, of at most {LIST // 2**20} MiB"
         ) from error
     name = model or named
     if not name:

@@ -16,13 +16,12 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.exchange.bundle import MANIFEST, TABLE, write_bundle
-from isbench.exchange.bundle_check import BundleCheck, Depth, Finding, verify_bundle
+from isbench.exchange.bundle_check import BundleCheck, Finding, verify_bundle
 from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
 
 Command = Callable[..., tuple[int, str, str]]
-NONE = Depth(games=0)
 
 
 @pytest.fixture
@@ -99,26 +98,26 @@ def test_a_bundle_has_the_record_byte_for_byte_and_no_host_or_folder(
 
 
 def test_games_and_time_decide_how_much_is_replayed(bundle: Path) -> None:
-    assert kinds(verify_bundle(bundle, NONE)) == []
-    (short,) = verify_bundle(bundle, Depth(100, 1e-9)).findings
-    (whole,) = verify_bundle(bundle, Depth(100)).findings
+    assert kinds(verify_bundle(bundle, games=0)) == []
+    (short,) = verify_bundle(bundle, games=100, seconds=1e-9).findings
+    (whole,) = verify_bundle(bundle, games=100).findings
     assert short.text == "1 of 1 games are equal to the record"
     assert whole.text == "4 of 4 games are equal to the record"
 
 
 def test_a_changed_byte_is_named(bundle: Path) -> None:
     rewrite(bundle, lambda members: members.update({TABLE: members[TABLE] + b"\n"}))
-    check = verify_bundle(bundle, NONE)
+    check = verify_bundle(bundle, games=0)
     assert not check.is_accepted
     assert check.findings[0] == Finding("differs", TABLE, "its bytes are not those of its checksum")
 
 
 def test_a_game_that_was_improved_is_found_by_the_table_and_by_its_replay(bundle: Path) -> None:
     rewrite(bundle, change_game, renew=True)
-    check = verify_bundle(bundle, NONE)
+    check = verify_bundle(bundle, games=0)
     assert {finding.what for finding in check.findings} == {TABLE}
     assert any("iou@3" in finding.text for finding in check.findings)
-    replayed = [one for one in verify_bundle(bundle, Depth(1)).findings if one.what != TABLE]
+    replayed = [one for one in verify_bundle(bundle, games=1).findings if one.what != TABLE]
     assert [one.kind for one in replayed] == ["differs"]
     assert "after click 3 IoU was" in replayed[0].text
 
@@ -127,7 +126,7 @@ def test_another_spec_than_that_of_the_record_is_named(bundle: Path) -> None:
     def change(members: dict[str, bytes]) -> None:
         members[MANIFEST] = members[MANIFEST].replace(b'"version": "', b'"version": "9')
 
-    check = verify_bundle(rewrite(bundle, change), NONE)
+    check = verify_bundle(rewrite(bundle, change), games=0)
     assert "another spec" in check.findings[0].text
 
 
@@ -142,14 +141,14 @@ def test_another_spec_than_that_of_the_record_is_named(bundle: Path) -> None:
 def test_a_file_too_many_or_too_few_is_named(
     change: Callable[[dict[str, bytes]], Any], words: str, bundle: Path
 ) -> None:
-    check = verify_bundle(rewrite(bundle, change), NONE)
+    check = verify_bundle(rewrite(bundle, change), games=0)
     assert not check.is_accepted
     assert any(words in finding.text for finding in check.findings)
 
 
 def test_a_file_that_is_listed_but_belongs_to_no_run_is_named(bundle: Path) -> None:
     rewrite(bundle, lambda members: members.update({"setup.py": b"1"}), renew=True)
-    assert verify_bundle(bundle, NONE).findings[0].what == "setup.py"
+    assert verify_bundle(bundle, games=0).findings[0].what == "setup.py"
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "C:\\escaped"])
@@ -182,7 +181,7 @@ def test_a_run_elsewhere_is_not_read(place: str, bundle: Path) -> None:
         manifest["runs"][0]["file"] = place
         members[MANIFEST] = json.dumps(manifest).encode()
 
-    assert not verify_bundle(rewrite(bundle, change), NONE).is_accepted
+    assert not verify_bundle(rewrite(bundle, change), games=0).is_accepted
 
 
 def test_a_bundle_that_is_too_large_or_no_file_is_refused(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ Not here: running such a file (`onnxruntime`), and the card that travels with it
 from __future__ import annotations
 
 import inspect
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -122,23 +123,28 @@ def _export(
     inputs: Sequence[TensorContract],
     outputs: Sequence[TensorContract],
 ) -> bytes:
-    buffer = io.BytesIO()
     axes = {
         one.name: {k: name for k, name in enumerate(one.shape) if isinstance(name, str)}
         for one in (*inputs, *outputs)
     }
     try:
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        with (
+            TemporaryDirectory(prefix="isbench-") as folder,
+            warnings.catch_warnings(),
+            torch.inference_mode(False),
+            torch.no_grad(),
+        ):
             # about branches on sizes, see _TRACED, and about the exporter: the newer one needs one
             # more library and does not take every network
             warnings.simplefilter("ignore")
             twice = tuple(torch.cat([x, x]) for x in examples)  # 1 would be taken as fixed
+            path = Path(folder) / "network.onnx"
             torch.onnx.export(
-                network, twice, buffer, dynamo=False, opset_version=OPSET, dynamic_axes=axes,
+                network, twice, path, dynamo=False, opset_version=OPSET, dynamic_axes=axes,
                 input_names=[one.name for one in inputs],
                 output_names=[one.name for one in outputs],
             )  # fmt: skip
+            return path.read_bytes()
     except (RuntimeError, ValueError, TypeError) as error:  # from the tracer or the exporter
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise Unfit(f"this network cannot be exported to ONNX ({reason[0]})") from error
-    return buffer.getvalue()
