@@ -42,8 +42,9 @@ def find_clicked_cells(
     height, width = size
     row, col = _divide(clicks[..., :2], get_remainders(clicks), stride).unbind(dim=-1)
     index = row * width + col
-    counts = (row < height) & (col < width)
-    counts &= index > 0 if released else (row >= 0) & (col >= 0)
+    inside = (row < height) & (col < width)
+    # not `&=`, which the ONNX exporter cannot trace
+    counts = inside & (index > 0 if released else (row >= 0) & (col >= 0))
     return Cells(index.clamp(0, height * width - 1), counts)
 
 

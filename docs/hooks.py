@@ -18,6 +18,8 @@ PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "results/TABLES.md": "TABLES.md",
+    "Dockerfile": "Dockerfile",
+    "environment.yml": "environment.yml",
     "results/training/g2l.csv": "g2l.csv",
     "results/training/held_out.csv": "held_out.csv",
     "results/training/trials.csv": "trials.csv",

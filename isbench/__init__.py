@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from isbench.evaluation.runner import run
     from isbench.evaluation.seeds import run_seeds
     from isbench.evaluation.segmentation import segment
+    from isbench.exchange.bundle import write_bundle
+    from isbench.exchange.bundle_check import verify_bundle
+    from isbench.exchange.click_frame import make_click_frame
+    from isbench.exchange.onnx_model import export_model
+    from isbench.exchange.ritm_pickle import read_ritm_pickle
     from isbench.lazy_function import LazyFunction
     from isbench.metrics import Games, Metric, list_metrics
     from isbench.models.loading import load_model
@@ -88,6 +93,7 @@ _MODULES = {
     "compare": "reporting.compare",
     "compare_systems": "reporting.systems",
     "download_dataset": "datasets.installation",
+    "export_model": "exchange.onnx_model",
     "import_dataset": "datasets.installation",
     "judge": "reporting.gate",
     "list_metrics": "metrics",
@@ -96,6 +102,7 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "models.loading",
     "make_checklist": "reporting.checklist",
+    "make_click_frame": "exchange.click_frame",
     "make_frame": "reporting.tables",
     "make_markdown_summary": "reporting.markdown_summary",
     "make_page": "reporting.page",
@@ -103,6 +110,7 @@ _MODULES = {
     "parse_condition": "reporting.gate",
     "play": "evaluation.engine",
     "read": "storage.store",
+    "read_ritm_pickle": "exchange.ritm_pickle",
     "reproduce": "papers.reproduction",
     "rules": "evaluation.rules",
     "run": "evaluation.runner",
@@ -110,7 +118,9 @@ _MODULES = {
     "save_plot": "reporting.plot_files",
     "segment": "evaluation.segmentation",
     "train": "training.loop",
+    "verify_bundle": "exchange.bundle_check",
     "verify_dataset": "datasets.verify",
+    "write_bundle": "exchange.bundle",
 }
 
 __all__ = [
@@ -146,6 +156,7 @@ __all__ = [
     "compare",
     "compare_systems",
     "download_dataset",
+    "export_model",
     "import_dataset",
     "judge",
     "list_metrics",
@@ -154,6 +165,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "make_checklist",
+    "make_click_frame",
     "make_frame",
     "make_markdown_summary",
     "make_page",
@@ -161,6 +173,7 @@ __all__ = [
     "parse_condition",
     "play",
     "read",
+    "read_ritm_pickle",
     "reproduce",
     "rules",
     "run",
@@ -168,7 +181,9 @@ __all__ = [
     "save_plot",
     "segment",
     "train",
+    "verify_bundle",
     "verify_dataset",
+    "write_bundle",
 ]
 
 

@@ -22,11 +22,11 @@ FILES = sorted(
     path for package in ("isbench", "baselines", "csfpn") for path in (ROOT / package).rglob("*.py")
 )
 DISK = (
-    "cli/", "datasets/", "evaluation/clickers/replay", "files/", "models/weights", "nn/",
-    "papers/published", "papers/record_check", "papers/register", "reporting/chosen_runs",
+    "cli/", "datasets/", "evaluation/clickers/replay", "exchange/", "files/", "models/weights",
+    "nn/", "papers/published", "papers/record_check", "papers/register", "reporting/chosen_runs",
     "reporting/literature", "reporting/plot_files", "reporting/templates", "storage/encodings",
-    "storage/environment", "storage/merge", "storage/migrate", "storage/processors",
-    "storage/run_file", "storage/saved_masks", "storage/store", "training/",
+    "storage/environment", "storage/imported", "storage/merge", "storage/migrate",
+    "storage/processors", "storage/run_file", "storage/saved_masks", "storage/store", "training/",
 )  # fmt: skip
 # what models may import of isbench, and what the tables of a paper may
 MODEL = ("errors", "lazy_function", "nn", "training", "types")

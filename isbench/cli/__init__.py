@@ -13,7 +13,7 @@ from isbench.cli.usage import format_usage_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
-# and completion fast
+# and completion fast; in code "-" is "_"
 COMMANDS = {
     "run": "Run models on data sets and print a table.",
     "train": "Train a model's network with its recipe.",
@@ -25,12 +25,17 @@ COMMANDS = {
     "merge": "Merge the shards of runs from several machines.",
     "migrate": "Convert run files of isbench 0.1.",
     "compare": "Compare runs object by object, or gate a new run.",
+    "export": "Write runs in the formats of other tools, or as a bundle.",
+    "verify": "Check a bundle of runs, and replay some of its games.",
+    "import": "Import results of other evaluators, to report them beside runs.",
     "data": "List, check, import and download data sets.",
     "datasets": "List the known data sets.",
     "models": "List the installed models or their costs.",
+    "export-model": "Write a model's networks as ONNX files.",
     "clickers": "List the installed clickers.",
     "doctor": "Show versions and data, and what is missing.",
 }
+_NAMES = {"import": "import_results"}  # in code, where the command is a keyword of Python
 
 
 class _Commands(click.Group):
@@ -42,7 +47,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"isbench.cli.{cmd_name}"), cmd_name)
+        name = _NAMES.get(cmd_name, cmd_name.replace("-", "_"))
+        command = getattr(import_module(f"isbench.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -56,7 +56,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--backend",
                 default="auto",
                 show_default=True,
-                help="Backend for networks: auto, eager, openvino, compile.",
+                help="Backend for networks: auto, eager, openvino, onnxruntime, compile.",
             ),
             click.option(
                 "--threads",

@@ -25,6 +25,7 @@ from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
+from isbench.exchange.ritm_pickle import list_figures
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
@@ -41,6 +42,7 @@ from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.studies import find_baseline, group_runs
 from isbench.reporting.text_table import FORMATS
+from isbench.storage.imported import find_imported, read_imported
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
@@ -137,6 +139,14 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     help="Add published figures of a system to the tables of runs and the page, in italics and "
     "with their sources; see `isbench published`. Repeatable. Without a SYSTEM: of all.",
 )
+@click.option(
+    "--imported",
+    multiple=True,
+    callback=refuse_lists,
+    metavar="PLACE",
+    help="Add results that `isbench import` wrote, a file or a folder of them, to the tables of "
+    "runs, in italics. Repeatable.",
+)
 @label_option
 @dataset_option
 @data_option
@@ -157,6 +167,7 @@ def report(
     out: Path | None,
     count: int,
     systems: tuple[str, ...],
+    imported: tuple[str, ...],
     given: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
@@ -188,6 +199,7 @@ def report(
     options = ReportOptions(
         runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
         every, {}, list_metrics(), load_trusted_cards(trust_models), _find_published(systems),
+        _read_imported(imported),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
@@ -264,6 +276,15 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
         return list_published(system=() if EVERY in systems else systems)
     except IsbenchError as error:
         raise IsbenchError(str(error), setting="published") from error
+
+
+def _read_imported(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
+    """Return the figures of imported results; raises IsbenchError for a place without any."""
+    files = [path for place in places for path in find_imported(Path(place).expanduser())]
+    if places and not files:
+        message = f"no imported results in {', '.join(places)}; make some with `isbench import`"
+        raise IsbenchError(message, setting="imported")
+    return tuple(list_figures([read_imported(path) for path in dict.fromkeys(files)]))
 
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
@@ -343,9 +364,11 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         rows, layout = tables.make_rows(*figures), _choose_layout(runs, form, options)
         table = tables.make_table(rows, view, options.metrics, layout)
         shown = tables.choose_metrics(view, options.metrics)
-        table = add_published(table, options.published, rows, shown)
+        table = add_published(table, options.published, rows, shown, options.imported)
         if options.published and not table.italic:
             print_line("isbench: no published figure of these systems fits this table")
+        if options.imported and not table.italic:
+            print_line("isbench: no imported figure fits this table: wanted NoC or NoF of its data")
         legend = (tables.LEGEND,) if form == "rich" else ()
         print_table(replace(table, notes=(*table.notes, *legend)), form)
 

@@ -41,6 +41,7 @@ class ReportOptions(NamedTuple):
     metrics: tuple[Metric, ...]
     trusted: Trusted
     published: tuple[PublishedFigure, ...]
+    imported: tuple[PublishedFigure, ...] = ()
 
 
 def choose_drawn(

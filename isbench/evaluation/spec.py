@@ -27,8 +27,8 @@ def make_spec(
     rules = replace(rules, clicker=clicker.text)
     runtime = model.runtime
     libraries = dict(model.card.libraries)
-    if runtime is not None and runtime.backend == "openvino":
-        libraries["openvino"] = version("openvino")
+    if runtime is not None and runtime.backend in ("openvino", "onnxruntime"):
+        libraries[runtime.backend] = version(runtime.backend)
     return Spec(
         model=model.name,
         version=model.card.version,

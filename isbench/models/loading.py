@@ -44,8 +44,8 @@ def load_model(
     threads : int
         Threads of the networks, per process.
     backend : str
-        auto, eager, openvino or compile; `auto` is the fastest one, or eager if that one does not
-        give eager's outputs, which is found out when the networks are built.
+        auto, eager, openvino, onnxruntime or compile; `auto` is the fastest one, or eager if that
+        one does not give eager's outputs, which is found out when the networks are built.
     progress : callable
         Called during a download with the file, the bytes so far and the total or None.
 

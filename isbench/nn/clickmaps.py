@@ -89,8 +89,9 @@ def draw_disks(clicks: Tensor, size: tuple[int, int], radius: float) -> Tensor:
     squared = row_distance[..., :, None] ** 2 + col_distance[..., None, :] ** 2
     near = squared <= radius * radius  # (B, 2K, window, window)
     used = clicks[..., :2].amax(dim=-1) >= 0
-    near &= used[..., None, None] & _within(rows, height)[..., :, None]
-    near &= _within(cols, width)[..., None, :]
+    # not `&=`, which the ONNX exporter cannot trace
+    near = near & used[..., None, None] & _within(rows, height)[..., :, None]
+    near = near & _within(cols, width)[..., None, :]
     cells = rows.clamp(0, height - 1)[..., :, None] * width + cols.clamp(0, width - 1)[..., None, :]
     maps = clicks.new_zeros(batch, 2, height * width)
     halves = (batch, 2, places // 2 * len(reach) ** 2)

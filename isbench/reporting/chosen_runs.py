@@ -11,7 +11,7 @@ from typing import NamedTuple
 from isbench.errors import IsbenchError, unknown
 from isbench.protocol import has_full_games
 from isbench.reporting.labels import format_count, make_labels
-from isbench.storage import store
+from isbench.storage import imported, store
 from isbench.storage.store import Run
 
 
@@ -206,6 +206,7 @@ def has_finished(out: Path) -> bool:
 
 def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     path = Path(name).expanduser()
+    _refuse_imported(path)
     if path.is_file():
         return [path]
     if name and path.is_dir():
@@ -234,6 +235,15 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         digests = {store.digest_of_path(file) for file in every}
         raise unknown(f"run, model or data set below {out}", name, names or digests)
     return found
+
+
+def _refuse_imported(path: Path) -> None:
+    if path.name.endswith(imported.SUFFIX):
+        raise IsbenchError(
+            f"{path} holds imported results, which are not a run: without clicks and names of "
+            "objects they cannot be compared object by object; `isbench report --imported` shows "
+            "them beside runs"
+        )
 
 
 def _list_runs(folder: Path) -> list[Path]:

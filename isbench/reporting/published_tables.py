@@ -135,6 +135,7 @@ def add_published(
     figures: Sequence[PublishedFigure],
     runs: Rows,
     metrics: Sequence[Metric],
+    imported: Sequence[PublishedFigure] = (),
 ) -> TextTable:
     """Return a table of runs with published figures as rows of their own, in italics.
 
@@ -148,6 +149,8 @@ def add_published(
         The rows of the table's runs, from `tables.make_rows`.
     metrics : sequence of Metric
         The metrics of the table's columns.
+    imported : sequence of PublishedFigure
+        Figures from files of other evaluators, to add in the same way.
 
     Returns
     -------
@@ -158,15 +161,17 @@ def add_published(
     by_models = table.heads[0] == "Model"
     fitting = [
         one
-        for one in _find_fitting(figures, runs, metrics)
+        for word, some in (("published", figures), ("imported", imported))
+        for one in _find_fitting(some, runs, metrics, word)
         if (one.head if by_models else one.metric) in table.heads
     ]
     if not fitting:
         return table
     sources = _Sources()
     rows = (_add_to_models if by_models else _add_to_runs)(table, fitting, sources)
+    words = " and ".join(dict.fromkeys(one.word for one in fitting))
     notes = (
-        "In italics: published figures, which were not measured here. Sources in brackets.",
+        f"In italics: {words} figures, which were not measured here. Sources in brackets.",
         *_describe(find_contradictions(one.figure for one in fitting), sources),
         *sources.list_notes(),
     )
@@ -180,6 +185,7 @@ class _Fitting(NamedTuple):
     metric: str
     clicks: int
     figure: PublishedFigure
+    word: str  # what its row says of it
 
     @property
     def head(self) -> str:
@@ -188,7 +194,7 @@ class _Fitting(NamedTuple):
 
 
 def _find_fitting(
-    figures: Sequence[PublishedFigure], runs: Rows, metrics: Sequence[Metric]
+    figures: Sequence[PublishedFigure], runs: Rows, metrics: Sequence[Metric], word: str
 ) -> Iterator[_Fitting]:
     """Yield the figures that answer what the runs of whole data sets answer."""
     played = {
@@ -202,7 +208,7 @@ def _find_fitting(
         if question is None or (figure.dataset_name, question.clicks) not in played:
             continue
         if question.metric in names:
-            yield _Fitting(names[question.metric], question.clicks, figure)
+            yield _Fitting(names[question.metric], question.clicks, figure, word)
 
 
 def _add_to_runs(
@@ -211,7 +217,7 @@ def _add_to_runs(
     """Return the rows with published ones after the last run on their data set."""
     groups: dict[tuple[object, ...], list[_Fitting]] = {}
     for one in fitting:
-        identity = (one.figure.dataset_name, one.clicks, one.figure.key[:3])
+        identity = (one.figure.dataset_name, one.clicks, one.word, one.figure.key[:3])
         groups.setdefault(identity, []).append(one)
     rows: list[tuple[str, ...]] = []
     for k, row in enumerate(table.rows):
@@ -231,7 +237,7 @@ def _add_to_models(
     """Return the rows with a published one per system, backbone and training data at the end."""
     groups: dict[tuple[str, ...], list[_Fitting]] = {}
     for one in fitting:
-        groups.setdefault(one.figure.key[:3], []).append(one)
+        groups.setdefault((one.word, *one.figure.key[:3]), []).append(one)
     rows = [*table.rows]
     for members in groups.values():
         cells = {"Model": _label(members, sources)}
@@ -243,7 +249,7 @@ def _add_to_models(
 def _label(members: Sequence[_Fitting], sources: _Sources) -> str:
     figures = [one.figure for one in members]
     names = ", ".join(filter(None, figures[0].key[:3]))
-    return f"{names}, published {sources.cite(figures)}"
+    return f"{names}, {members[0].word} {sources.cite(figures)}"
 
 
 def _fill(figures: Iterable[tuple[str, PublishedFigure]]) -> dict[str, str]:

@@ -12,6 +12,7 @@ _NUMBERS = ("cpu family", "model", "stepping")  # distinguish processors with eq
 PACKAGES = (
     "isbench",
     "numpy",
+    "onnxruntime",
     "opencv-python-headless",
     "openvino",
     "pillow",

@@ -96,6 +96,7 @@ def test_an_option_that_takes_one_value_each_time_is_repeated(
     needed: list[str] = {"run": ["--model", "nearest", "--dataset", "sample"]}.get(path[0], [])
     needed += ["a", "b"] * (path[0] == "compare")
     needed += {"train": ["ritm-mini", "--data", "x"], "predict": [__file__]}.get(path[0], [])
+    needed += ["nearest"] * (path[0] == "export-model")
     needed += ["grabcut"] * (path == ("data", "get")) + ["--clicks", "1,1,+"] * (
         path[0] == "predict"
     )

@@ -1,4 +1,4 @@
-"""Backends: eager PyTorch, OpenVINO, and PyTorch's compiler. All give the same outputs.
+"""Backends: eager PyTorch, OpenVINO, ONNX Runtime, PyTorch's compiler. All give the same outputs.
 
 A backend takes a network in eval mode and returns a faster one with the same outputs, which a small
 pass checks when it is built. Eager PyTorch is the reference: it does not fold batch norms into
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from isbench.errors import IsbenchError, Unfit, unknown
 from isbench.extras import describe_installation
 from isbench.nn.network import Computed, compute_outputs, make_examples
-from isbench.nn.runtime import openvino
+from isbench.nn.runtime import onnxruntime, openvino
 from isbench.types import Runtime
 
 TOLERANCE = 1e-4  # of outputs, relative to the largest value if that is above 1
@@ -41,14 +41,23 @@ def choose_backend(name: str, device: str, precision: str, gradients: bool = Fal
     on_cpu = device == "cpu"
     if name == "auto":
         return "openvino" if openvino.is_installed() and on_cpu and precision == "fp32" else "eager"
-    if name == "openvino" and not openvino.is_installed():
-        remedy = describe_installation("openvino")
-        message = f"backend openvino is not installed: {remedy}, or use eager"
-        raise IsbenchError(message, setting="backend")
-    if name == "openvino" and not on_cpu:
-        message = f"backend openvino runs on the CPU, not on {device}; wanted eager"
-        raise IsbenchError(message, setting="backend")
+    if name in _LIBRARIES:
+        _check_library(name, device, precision)
     return name
+
+
+def _check_library(name: str, device: str, precision: str) -> None:
+    """Raise IsbenchError unless a backend's library is here and runs on this device."""
+    if not _LIBRARIES[name]():
+        remedy = describe_installation(name)
+        message = f"backend {name} is not installed: {remedy}, or use eager"
+        raise IsbenchError(message, setting="backend")
+    if device != "cpu":
+        message = f"backend {name} runs on the CPU, not on {device}; wanted eager"
+        raise IsbenchError(message, setting="backend")
+    if name == "onnxruntime" and precision != "fp32":
+        message = f"backend onnxruntime computes in fp32, not in {precision}; wanted eager"
+        raise IsbenchError(message, setting="backend")
 
 
 def accelerate(network: nn.Module, runtime: Runtime) -> Computed:
@@ -111,8 +120,14 @@ def _openvino(network: nn.Module, runtime: Runtime) -> Computed:
     return openvino.CompiledNetwork(network, runtime)
 
 
+# the backends that compute with a library of their own, and whether it is installed
+_LIBRARIES: Mapping[str, Callable[[], bool]] = {
+    "openvino": openvino.is_installed,
+    "onnxruntime": onnxruntime.is_installed,
+}
 _BACKENDS: Mapping[str, Callable[[nn.Module, Runtime], Computed]] = {
     "eager": _eager,
     "openvino": _openvino,
+    "onnxruntime": onnxruntime.compile_network,
     "compile": _compile,
 }

@@ -1,0 +1,101 @@
+"""`isbench import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from isbench.cli.options import complete_datasets, console
+from isbench.cli.paths import OUTPUT, PATH
+from isbench.errors import IsbenchError
+from isbench.exchange.ritm_pickle import read_ritm_pickle, summarise_curves
+from isbench.metrics import METRICS
+from isbench.reporting.text_table import escape_controls
+from isbench.storage.imported import ImportedCurves, write_imported
+
+_NOTE = (
+    "imported results have no clicks, no settings and no names of objects, so they are not runs: "
+    "`isbench report --imported FILE` shows them beside runs"
+)
+
+
+@click.group(short_help="Import results of other evaluators, to report them beside runs.")
+def import_results() -> None:
+    """Import results of other evaluators, to report them beside runs.
+
+    \b
+    Example:
+      isbench import ritm-pickle DAVIS_cvpr_NoBRS_20.pickle --dataset davis
+    """
+
+
+@import_results.command("ritm-pickle", short_help="Import IoU curves of the RITM evaluator.")
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--dataset",
+    required=True,
+    shell_complete=complete_datasets,
+    help="Data set of the pickles, by its name in `isbench datasets`.",
+)
+@click.option("--model", help="Name of the model. [default: the one in the pickle]")
+@click.option(
+    "--max-clicks",
+    type=int,
+    default=20,
+    show_default=True,
+    help="The evaluator's --n-clicks.",
+)
+@click.option(
+    "--stop-iou",
+    type=float,
+    help="The evaluator's --target-iou. [default: full games if all curves are of full length, "
+    "else 0.90]",
+)
+@click.option("--out", type=OUTPUT, default=Path("runs"), show_default=True, help="Results folder.")
+def ritm_pickle(
+    files: tuple[Path, ...],
+    dataset: str,
+    model: str | None,
+    max_clicks: int,
+    stop_iou: float | None,
+    out: Path,
+) -> None:
+    """Import pickles that `evaluate_model.py` of RITM or a fork wrote.
+
+    FILES are those of --iou-analysis and of --save-ious. They are read as data: a pickle that
+    needs more than numbers, texts, lists, dicts and arrays is refused. What is imported is written
+    to OUT/imported, and never taken for a run.
+
+    \b
+    Example:
+      isbench import ritm-pickle DAVIS_cvpr_NoBRS_20.pickle --dataset davis
+      isbench report --dataset davis --imported runs/imported
+    """
+    if model is not None and not model.strip():
+        raise IsbenchError("model is empty; wanted a name", setting="model")
+    imported = [read_ritm_pickle(path, dataset, model, max_clicks, stop_iou) for path in files]
+    terminal = console()
+    terminal.print(_make_table(imported))
+    for curves in imported:
+        click.echo(str(write_imported(out, curves)))
+    terminal.print(_NOTE)
+
+
+def _make_table(imported: list[ImportedCurves]) -> Table:
+    """Return a column per result and a row per figure that it can tell."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("Figure", no_wrap=True)
+    for curves in imported:
+        table.add_column(escape_controls(f"{curves.model} on {curves.dataset}"), justify="right")
+    figures = [summarise_curves(curves) for curves in imported]
+    for metric in METRICS:
+        if any(metric.key in one for one in figures):
+            cells = (
+                format(one[metric.key].value, metric.format) if metric.key in one else ""
+                for one in figures
+            )
+            table.add_row(metric.name, *cells)
+    return table

@@ -1,0 +1,1 @@
+"""Results that travel: runs in the formats of other tools, bundles, and results of other tools."""

@@ -1,0 +1,132 @@
+"""Exports say what the records say, in the words of other tools."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pycocotools.coco import COCO
+
+from isbench.datasets import load_dataset
+from isbench.errors import IsbenchError
+from isbench.exchange.click_frame import COLUMNS, make_click_frame
+from isbench.exchange.model_index import format_eval_results, format_model_index
+from isbench.exchange.yaml_text import format_yaml
+from isbench.metrics import curves
+from isbench.reporting.tables import compute_figures
+from isbench.storage.masks import decode_rle
+from isbench.storage.store import Run, digest_of_path
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_the_frame_has_a_row_per_object_and_click_with_the_recorded_iou(played: Run) -> None:
+    frame = make_click_frame([played])
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == sum(len(game.clicks) for game in played.trajectories)
+    table = frame.pivot_table(index="key", columns="click", values="iou")
+    assert np.array_equal(table.to_numpy(), curves(played.trajectories, 3))
+    assert frame.seconds.notna().all()
+    assert set(frame.image) == {key.partition("#")[0] for key in frame.key}
+
+
+def test_csv_and_json_have_the_rows_of_the_frame(folder: Path, isbench: Command) -> None:
+    code, text, _ = isbench("export", "--runs", folder, "--format", "csv")
+    assert code == 0
+    code, listed, _ = isbench("export", "--runs", folder, "--format", "json")
+    assert code == 0
+    frame = pd.read_csv(io.StringIO(text))
+    records = json.loads(listed)
+    assert [one["iou"] for one in records] == frame.iou.tolist()
+    assert [one["positive"] for one in records] == frame.positive.tolist()
+
+
+def test_a_click_that_was_not_timed_has_no_seconds(played: Run) -> None:
+    assert make_click_frame([replace(played, seconds={})]).seconds.isna().all()
+
+
+def test_texts_in_yaml_are_texts_and_numbers_are_numbers() -> None:
+    yaml = pytest.importorskip("yaml")
+    value = {
+        "model-index": [{"name": 'a: "b"\n#\x1b😀\x85', "no": ["on", "1", "null", "~"]}],
+        "numbers": [1, 0.25, 1e-7, 12345678901234.5, True, None],
+        "empty": [{}, []],
+        "2: odd key": "- x",
+    }
+    assert yaml.safe_load(format_yaml(value)) == value
+
+
+def test_the_model_index_has_every_figure_of_the_run_and_says_how_it_was_played(
+    played: Run,
+) -> None:
+    yaml = pytest.importorskip("yaml")
+    (entry,) = yaml.safe_load(format_model_index([played]))["model-index"]
+    (result,) = entry["results"]
+    figures = compute_figures(played)
+    assert entry["name"] == "nearest"
+    assert {one["type"]: one["value"] for one in result["metrics"]}["noc@90"] == figures["noc@90"]
+    assert all(one["value"] == figures[one["type"]] for one in result["metrics"])
+    assert "seconds_per_click" not in {one["type"] for one in result["metrics"]}
+    assert result["dataset"]["args"]["isbench_run"] == digest_of_path(played.path)
+    assert result["dataset"]["args"]["fingerprint"] == played.spec.fingerprint
+
+
+def test_hugging_face_reads_both_forms(played: Run) -> None:
+    yaml = pytest.importorskip("yaml")
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub._eval_results import parse_eval_result_entries
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    url = "https://example.org/runs"
+    index = yaml.safe_load(format_model_index([played], source_url=url))["model-index"]
+    name, results = model_index_to_eval_results(index)
+    assert name == "nearest"
+    assert {one.dataset_name for one in results} == {"sample"}
+    entries = yaml.safe_load(format_eval_results([played], "owner/benchmark", source_url=url))
+    parsed = parse_eval_result_entries(entries)
+    assert parsed[0].task_id == "sample_noc80"
+    assert {one.source_url for one in parsed} == {url}
+
+
+def test_eval_results_are_of_one_model_and_of_a_benchmark(played: Run) -> None:
+    with pytest.raises(IsbenchError, match="wanted OWNER/NAME"):
+        format_eval_results([played], "grabcut")
+    other = replace(played, spec=replace(played.spec, model="other"))
+    with pytest.raises(IsbenchError, match=r"nearest on sample, other on sample.*one model"):
+        format_eval_results([played, other], "owner/benchmark")
+
+
+@pytest.mark.parametrize("click", [1, 2, 9])
+def test_coco_computes_the_recorded_iou_from_the_masks(
+    click: int, played: Run, folder: Path, tmp_path: Path, isbench: Command
+) -> None:
+    out = tmp_path / "coco"
+    words = ("--runs", folder, "--format", "coco-results", "--click", click, "--out", out)
+    code, printed, said = isbench("export", *words)
+    assert code == 0, said
+    results, annotations = map(Path, printed.split())
+    truth = COCO(str(annotations))
+    found = truth.loadRes(str(results))
+    clicks = min(click, 3)
+    wanted = {game.key: game.overlap[clicks - 1] for game in played.trajectories}
+    ids = {one["key"]: one["id"] for one in truth.dataset["annotations"]}
+    assert len(found.dataset["annotations"]) == len(wanted) == 4
+    for one in found.dataset["annotations"]:
+        mask = decode_rle(one["segmentation"])
+        object_mask = decode_rle(truth.anns[ids[one["key"]]]["segmentation"])
+        overlap = int((mask & object_mask).sum()), int((mask | object_mask).sum())
+        assert overlap == wanted[one["key"]]
+        assert one["clicks"] == clicks
+    assert set(ids) == set(load_dataset("sample", limit=4).keys)
+
+
+def test_a_format_of_files_needs_a_place(folder: Path, isbench: Command) -> None:
+    code, _, said = isbench("export", "--runs", folder, "--format", "bundle")
+    assert code == 2
+    assert "--out" in said
