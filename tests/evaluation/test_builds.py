@@ -17,12 +17,8 @@ from isbench.evaluation.runner import Silent, run
 from isbench.models.loading import load_model
 from isbench.models.registry import load_card
 from isbench.nn.backbones.mini import Mini
-from isbench.nn.inference.predictor import (
-    OPTIONS,
-    CropPredictor,
-    answer_mask_guided,
-    make_config,
-)
+from isbench.nn.inference.options import OPTIONS
+from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.compute import build_networks

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.focalclick.network import S1, Segmentor
+from baselines.focalclick.network import Segmentor
+from baselines.focalclick.versions import S1
 from baselines.pseudoclick.network import PseudoClick
 from baselines.ritm import Ritm
-from isbench.nn.backbones.hrnet import HRNet, Sizes
+from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.mini import Mini
+from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.network import make_examples
 
 SMALL = Sizes(width=4, ocr=6, bottlenecks=1, blocks=1, modules=(1, 1, 1))

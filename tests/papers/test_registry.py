@@ -121,7 +121,7 @@ def test_a_number_in_no_paper_is_refused_and_all_tables_are_named(
     assert (code, said.count("\n")) == (2, 1)
     assert "no table named '9'" in said
     assert "csfpn:1, csfpn:2, csfpn:3, csfpn:4, csfpn:5" in said
-    assert "tiny7:7" in said
+    assert "available: 7\n" in isbench("report", "--table", "tiny7:9")[2]
     assert list_tables() == (*(f"csfpn:{number}" for number in range(1, 6)), "tiny7:7")
 
 
