@@ -50,6 +50,7 @@ def play(
     rules: Rules = Rules(),
     batch: int = 1,
     keep_masks: bool = False,
+    after_click: Callable[[], None] | None = None,
 ) -> Iterator[Game]:
     """Play every sample to its end and yield the games as they finish.
 
@@ -68,6 +69,9 @@ def play(
         clicked and refilled. On a CPU `batch` does not change a trajectory.
     keep_masks : bool
         Keep the mask after each click, as COCO run lengths.
+    after_click : callable
+        Called after each click, with `batch` 1 only, for work that cannot wait for the end of a
+        game.
 
     Yields
     ------
@@ -98,6 +102,8 @@ def play(
             answers = session.predict(turns)
             active.seconds.append((perf_counter() - started) / len(turns))
             _score(active, answers)
+            if after_click is not None:
+                after_click()
         yield _finish_game(active)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,14 +75,24 @@ class Job:
             return predictor
         return cache_encodings(predictor, self.model, self.cache)
 
-    def play(self, predictor: Predictor, keys: Sequence[str]) -> Iterator[Game]:
-        """Play objects with a predictor that `build` returned; yield games as they finish."""
+    def play(
+        self,
+        predictor: Predictor,
+        keys: Sequence[str],
+        after_click: Callable[[], None] | None = None,
+    ) -> Iterator[Game]:
+        """Play objects with a predictor that `build` returned; yield games as they finish.
+
+        `after_click` is called after each click of games that are played one after the other.
+        """
         samples = map(self._load, keys)
         # seconds are measured without batches only, and with them threads use the predictor
         later = self.batch == 1
         player = RepeatedTurns(predictor, later) if self.repeated in keys else predictor
         with opencv_threads(), name_model_in_errors(self.model.name):
-            games = engine.play(player, samples, self.rules, self.batch, self.save_masks)
+            games = engine.play(
+                player, samples, self.rules, self.batch, self.save_masks, after_click
+            )
             for game in games:
                 again = self._ask_again(player, game.trajectory.key)
                 notes = [*take_notes(predictor), *([again] if again else [])]

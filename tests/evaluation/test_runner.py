@@ -15,11 +15,12 @@ import pytest
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors import processes
+from isbench.evaluation.job import Job
 from isbench.evaluation.runner import run
 from isbench.models.loading import load_model
 from isbench.storage import store
 from isbench.storage.environment import processor
-from isbench.types import Game, ModelCard, Rules, Sample, Spec, Trajectory
+from isbench.types import Dataset, Game, ModelCard, Rules, Sample, Spec, Trajectory
 from tests.conftest import write_folder_set
 from tests.support import toys
 
@@ -96,6 +97,10 @@ def deadly(folder: Path, times: int) -> ModelCard:
     return replace(toys.deadly, name="disks", build=build)
 
 
+def make_job(card: ModelCard, data: Dataset) -> Job:
+    return Job(load_model(card), data, RULES, {})
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_worker_that_dies_costs_its_unfinished_object_only(tmp_path: Path, times: int) -> None:
     data = toys.blobs(9)
@@ -124,6 +129,33 @@ def test_workers_are_numbered_and_a_new_one_takes_a_dead_ones_number(tmp_path: P
     assert len(games) == 12
     assert (tmp_path / "dead").read_text() in ("0", "1")
     assert rows == {0, 1}
+
+
+def test_the_calling_process_plays_beside_its_workers(tmp_path: Path) -> None:
+    chunks = [[str(k)] for k in range(4, 84)]  # without the object at which a process dies
+    games = list(processes.play_in_processes(toys.NumberedJob(tmp_path), chunks, 2, -1))
+    played = [game.trajectory for game in games if isinstance(game, Game)]
+    assert sorted(int(one.key) for one in played) == list(range(4, 84))
+    assert {one.clicks[0].row for one in played} == {-1, 0}
+
+
+def test_the_calling_process_leaves_an_object_that_kills_to_the_others(tmp_path: Path) -> None:
+    # `deadly` spares the process of the test, which would play the object to its end
+    data, job = toys.blobs(9), make_job(deadly(tmp_path, processes.DEATHS), toys.blobs(9))
+    by_image = [data.keys[:3], data.keys[3:6], data.keys[6:]]  # the second image kills
+    played = list(processes.play_in_processes(job, by_image, 2, job.build()))
+    lost = [one.key for one in played if isinstance(one, processes.LostObject)]
+    assert lost == ["image001#0"]
+    assert len(played) == 9
+
+
+def test_an_exception_of_a_worker_ends_the_games_of_the_calling_process(tmp_path: Path) -> None:
+    (tmp_path / "parent").write_text(str(os.getpid()))
+    card = replace(toys.card, options={}, build=partial(toys.refuse, str(tmp_path)))
+    job = make_job(card, toys.blobs(60))
+    chunks = 999 * [job.dataset.keys]  # more than can be played before a worker has started
+    with pytest.raises(IsbenchError, match="ZeroDivisionError: no worker today"):
+        list(processes.play_in_processes(job, chunks, 2, job.build()))
 
 
 def test_a_second_run_plays_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -242,9 +242,12 @@ class NumberedJob:
     def build(self, worker: int = 0) -> int:
         return worker
 
-    def play(self, worker: int, keys: Sequence[str]) -> Iterator[Game]:
+    def play(
+        self, worker: int, keys: Sequence[str], after_click: Callable[[], None] = lambda: None
+    ) -> Iterator[Game]:
         for key in keys:
             time.sleep(0.02)
+            after_click()
             if key == "3" and not (self.folder / "dead").exists():
                 (self.folder / "dead").write_text(str(worker))
                 os._exit(7)

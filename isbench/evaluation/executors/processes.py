@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.job import Job
-from isbench.types import Game
+from isbench.types import Game, Predictor
 
 # (job, chunks of keys, workers) -> games; None workers: as many as finish soonest
 Executor: TypeAlias = Callable[
@@ -61,8 +61,8 @@ def play_here(
 ) -> Iterator[Game | LostObject]:
     """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
-    With None there is one process per GPU. Without a GPU, playing starts in this process, and moves
-    to one process per core once that is estimated to finish sooner.
+    With None there is one process per GPU. Without a GPU, playing starts in this process, and one
+    process per further core joins it once that is estimated to finish sooner.
     """
     if not begins_here(job, workers):
         yield from play_in_processes(job, chunks, workers or _count_gpus(job))
@@ -80,8 +80,8 @@ def play_here(
             finished += 1
             yield game
         estimate_left = left * (perf_counter() - started) / max(finished, 1)
-        if estimate_left * (1 - 1 / max_workers) > 2 * start_seconds:
-            yield from play_in_processes(job, remaining, max_workers)
+        if estimate_left * (1 - 1 / max_workers) > start_seconds:
+            yield from play_in_processes(job, remaining, max_workers, predictor)
             return
 
 
@@ -107,91 +107,141 @@ def count_cores() -> int:
 
 
 def play_in_processes(
-    job: Job, chunks: Iterable[Sequence[str]], workers: int
+    job: Job,
+    chunks: Iterable[Sequence[str]],
+    workers: int,
+    predictor: Predictor | None = None,
 ) -> Iterator[Game | LostObject]:
     """Assign chunks of keys to `workers` processes and yield games as they finish.
 
     The job must be picklable; every process builds its predictor once. One worker plays the objects
-    of a chunk in order. A worker that dies is replaced and the rest of its chunk is reassigned; an
-    object at which `DEATHS` workers died is yielded as LostObject. Exceptions of workers are
-    re-raised. Raises PredictorError if no worker can start: for an exception before it is ready,
-    and where `DEATHS` workers in a row died before that.
+    of a chunk in order. With `predictor`, the calling process is one of the workers and plays with
+    it. Another worker that dies is replaced and the rest of its chunk is reassigned; an object at
+    which `DEATHS` workers died is yielded as LostObject. Exceptions of workers are re-raised.
+    Raises PredictorError if no worker can start: for an exception before it is ready, and where
+    `DEATHS` workers in a row died before that.
     """
     _check_sendable(job)
     waiting = deque(tuple(chunk) for chunk in chunks)
-    deaths: Counter[str] = Counter()
-    early_deaths: Counter[int] = Counter()  # by number, since a worker of that number was ready
-    running: list[_Worker] = []
+    pool = _Pool(job, workers if predictor is None else workers - 1, waiting)
     try:
-        while waiting or any(worker.keys for worker in running):
-            _assign_chunks(waiting, running, workers, job)
-            ready = wait([worker.pipe for worker in running if worker.keys])
-            for worker in [worker for worker in running if worker.pipe in ready]:
-                message = _receive(worker)
-                if isinstance(message, Game):
-                    worker.keys.popleft()
-                    yield message
-                elif message == _READY:
-                    worker.ready = True
-                    del early_deaths[worker.number]
-                else:
-                    running.remove(worker)
-                    if not worker.ready:
-                        _count_early_death(worker, early_deaths)
-                    yield from _remove_dead_worker(worker, waiting, deaths)
+        while pool.is_busy():
+            chunk = pool.take_safe_chunk() if predictor is not None else None
+            if predictor is None or chunk is None:
+                pool.assign_chunks()
+                pool.attend(None)
+            else:
+                for game in job.play(predictor, chunk, pool.attend_now):
+                    yield game
+                    yield from pool.take_finished()
+            yield from pool.take_finished()
     finally:
-        for worker in running:
+        pool.close()
+
+
+@dataclass
+class _Pool:
+    """The worker processes, what waits for them, and what came from them."""
+
+    job: Job
+    most: int  # processes
+    waiting: deque[tuple[str, ...]]
+    running: list[_Worker] = field(default_factory=list)
+    finished: deque[Game | LostObject | Exception] = field(default_factory=deque)
+    deaths: Counter[str] = field(default_factory=Counter)
+    # by number, since a worker of that number was ready
+    early_deaths: Counter[int] = field(default_factory=Counter)
+
+    def is_busy(self) -> bool:
+        """Return whether objects are waiting or being played by workers."""
+        return bool(self.waiting) or any(worker.keys for worker in self.running)
+
+    def take_finished(self) -> Iterator[Game | LostObject]:
+        """Yield what came from workers since the last call; raises an exception among it."""
+        while self.finished:
+            result = self.finished.popleft()
+            if isinstance(result, Exception):
+                raise result
+            yield result
+
+    def take_safe_chunk(self) -> tuple[str, ...] | None:
+        """Return the next chunk in which no worker died, None if there is none."""
+        for k, chunk in enumerate(self.waiting):
+            if not any(key in self.deaths for key in chunk):
+                del self.waiting[k]
+                return chunk
+        return None
+
+    def attend_now(self) -> None:
+        """Receive what workers have sent, and assign chunks, without waiting."""
+        self.assign_chunks()
+        self.attend(0.0)
+        self.assign_chunks()
+
+    def attend(self, timeout: float | None) -> None:
+        """Receive what workers send within `timeout` seconds, None until there is something."""
+        ready = wait([worker.pipe for worker in self.running if worker.keys], timeout)
+        for worker in [worker for worker in self.running if worker.pipe in ready]:
+            message = _receive(worker)
+            if isinstance(message, Game):
+                worker.keys.popleft()
+                self.finished.append(message)
+            elif isinstance(message, Exception):
+                self.finished.append(message)
+            elif message == _READY:
+                worker.ready = True
+                del self.early_deaths[worker.number]
+            else:
+                self._remove_dead(worker)
+
+    def assign_chunks(self) -> None:
+        """Start workers while there are chunks for them, and assign a chunk to each idle one."""
+        idle = sum(not worker.keys for worker in self.running)
+        for _ in range(min(self.most - len(self.running), len(self.waiting) - idle)):
+            number = next(n for n in count() if n not in {one.number for one in self.running})
+            self.running.append(_start_worker(self.job, number))
+        for worker in self.running:
+            if self.waiting and not worker.keys:
+                worker.keys.extend(self.waiting.popleft())
+                with suppress(OSError):  # it died while idle; the next read of its pipe reveals it
+                    worker.pipe.send(tuple(worker.keys))
+
+    def _remove_dead(self, worker: _Worker) -> None:
+        """Requeue a dead worker's chunk, without an object at which too many workers died."""
+        self.running.remove(worker)
+        worker.process.join()
+        worker.pipe.close()
+        if worker.ready:
+            self.deaths[worker.keys[0]] += 1
+            if self.deaths[worker.keys[0]] == DEATHS:
+                self.finished.append(LostObject(worker.keys.popleft(), worker.process.exitcode))
+        else:
+            self._count_early_death(worker)
+        if worker.keys:
+            self.waiting.appendleft(tuple(worker.keys))
+
+    def _count_early_death(self, worker: _Worker) -> None:
+        """Report a worker that died before it was ready, if it will not start again either.
+
+        A process that was killed, or lacked memory for a moment, is worth another try.
+        """
+        self.early_deaths[worker.number] += 1
+        exit_code = worker.process.exitcode
+        if exit_code == _RAISED or self.early_deaths[worker.number] == DEATHS:
+            error = PredictorError(
+                f"a worker died before it could play (exit code {exit_code}): either building the "
+                "model ends the process, or the machine lacks memory, or a script that calls "
+                'isbench.run lacks `if __name__ == "__main__":`; with one worker no process is '
+                "started"
+            )
+            self.finished.append(error)
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self.running:
             worker.pipe.close()
             worker.process.terminate()
             worker.process.join()
-
-
-def _assign_chunks(
-    waiting: deque[tuple[str, ...]],
-    running: list[_Worker],
-    workers: int,
-    job: Job,
-) -> None:
-    """Start workers while there are chunks for them, and assign a chunk to each idle worker."""
-    idle = sum(not worker.keys for worker in running)
-    for _ in range(min(workers - len(running), len(waiting) - idle)):
-        number = next(n for n in count() if n not in {worker.number for worker in running})
-        running.append(_start_worker(job, number))
-    for worker in running:
-        if waiting and not worker.keys:
-            worker.keys.extend(waiting.popleft())
-            with suppress(OSError):  # it died while idle, which the next read of its pipe reveals
-                worker.pipe.send(tuple(worker.keys))
-
-
-def _remove_dead_worker(
-    worker: _Worker, waiting: deque[tuple[str, ...]], deaths: Counter[str]
-) -> Iterator[LostObject]:
-    """Requeue a dead worker's chunk, without an object at which too many workers died."""
-    worker.process.join()
-    worker.pipe.close()
-    if worker.ready:
-        deaths[worker.keys[0]] += 1
-        if deaths[worker.keys[0]] == DEATHS:
-            yield LostObject(worker.keys.popleft(), worker.process.exitcode)
-    if worker.keys:
-        waiting.appendleft(tuple(worker.keys))
-
-
-def _count_early_death(worker: _Worker, early_deaths: Counter[int]) -> None:
-    """Raise PredictorError if a worker that died before it was ready will not start again either.
-
-    A process that was killed, or lacked memory for a moment, is worth another try.
-    """
-    worker.process.join()
-    early_deaths[worker.number] += 1
-    if worker.process.exitcode == _RAISED or early_deaths[worker.number] == DEATHS:
-        raise PredictorError(
-            f"a worker died before it could play (exit code {worker.process.exitcode}): either "
-            "building the model ends the process, or the machine lacks memory, or a script that "
-            'calls isbench.run lacks `if __name__ == "__main__":`; with one worker no process is '
-            "started"
-        )
 
 
 def _start_worker(job: Job, number: int) -> _Worker:
@@ -209,15 +259,13 @@ def _start_worker(job: Job, number: int) -> _Worker:
     return _Worker(number, process, parent_end)
 
 
-def _receive(worker: _Worker) -> Game | str | None:
-    """Return the worker's next game, the ready message, or None if it died."""
+def _receive(worker: _Worker) -> Game | Exception | str | None:
+    """Return the worker's next game, its exception, the ready message, or None if it died."""
     try:
         message = worker.pipe.recv()
     except (EOFError, OSError):
         return None
-    if isinstance(message, Exception):
-        raise message
-    assert isinstance(message, (Game, str))
+    assert isinstance(message, (Game, Exception, str))
     return message
 
 
