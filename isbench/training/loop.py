@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from math import isfinite
@@ -275,7 +276,8 @@ def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
     return {
         "model": run.model.name,
         "options": json.dumps(dict(run.model.options), sort_keys=True),
-        "recipe": run.recipe.text(),
+        # without the folder of the initial weights, which means nothing elsewhere
+        "recipe": replace(run.recipe, init=Path(run.recipe.init).name).text(),
         "steps": f"{run.step} of {run.total}",
         "samples": str(run.step * run.recipe.batch),
         "origin": run.origin,

@@ -128,7 +128,7 @@ def test_weights_say_which_weights_they_began_from(toy_pack: str, tmp_path: Path
     later = read_card(tmp_path / "second" / WEIGHTS)
     assert later["origin"].startswith(f"{WEIGHTS} ")
     assert later["origin"].endswith(origin)
-    assert json.loads(later["recipe"])["init"] == str(first)
+    assert json.loads(later["recipe"])["init"] == first.name
 
 
 def test_imagenets_weights_fit_no_other_trunk() -> None:
