@@ -21,7 +21,7 @@ from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.faults import list_faults
 from isbench.datasets.readers import resolve_place
-from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
+from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card, suggest_installation
 from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
@@ -80,10 +80,8 @@ def download_dataset(
         return found
     place(name, card, root)  # raises before the download, not after it
     if card.archive is None:
-        by_hand = f"download it by hand from {card.page}, and " if card.page else ""
         raise IsbenchError(
-            f"data set {name} has no published archive; {by_hand}use `isbench data import {name} "
-            "PATH`"
+            f"data set {name} has no published archive; {suggest_installation(name, card)}"
         )
     file = replace(card.archive, urls=(*urls, *card.archive.urls))
     archive = fetch(file, root / _DOWNLOADS, partial(progress, file))
