@@ -30,6 +30,7 @@ from isbench.files.download import fetch
 from isbench.types import File
 
 _DOWNLOADS = "downloads"
+_REMEDY = "download it again, or unpack it yourself and import the folder if you trust it"
 _DEPTH = 4  # folders that may be nested around a data set in an archive
 _STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
 
@@ -236,7 +237,10 @@ def _open_scratch(data: Path, name: str) -> Iterator[Path]:
 def _unpack_set(name: str, card: DatasetCard, archive: Path, into: Path) -> Path:
     """Unpack an archive and return the folder of the data set in it."""
     _check_digest(card, archive)
-    unpack(archive, into)
+    try:
+        unpack(archive, into)
+    except Unusable as error:
+        raise Unusable(f"{error}; {_REMEDY}") from error
     try:
         return _find_valid_root(name, card, into)
     except IsbenchError as error:  # `into` is removed before the user reads the message
@@ -304,6 +308,5 @@ def _check_digest(card: DatasetCard, archive: Path) -> None:
     found = digest_file(archive)
     if found != wanted:
         raise Unusable(
-            f"{archive} has sha256 {found}, the published archive {wanted}; download it again, or "
-            "unpack it and import the folder if you trust it"
+            f"{archive} has sha256 {found}, the published archive {wanted}; {_REMEDY}"
         )
