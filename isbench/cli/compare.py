@@ -159,6 +159,7 @@ def compare(
       isbench compare csfpn-mini ritm-mini --dataset davis --dataset berkeley --correction holm
     """
     check_least("pictures", pictures, 0)
+    check_least("worst", worst, 0)
     metrics = list_metrics()
     parsed = [parse_condition(text, metrics) for text in conditions]
     options = _Options(form, worst, quote, _match(names, metrics), correction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,8 +205,7 @@ def report(
     _check(form, options, plots)
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
-    if systems:
-        _note_left_out(table or "noc", form, plots)
+    _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots, page)
     shown = tables.choose_metrics(table, options.metrics) if isinstance(table, str) else []
     for note in (*notes, *_list_warnings(chosen, any(one.view == "iou" for one in shown))):
         print_line(f"isbench: {note}")
@@ -313,17 +312,25 @@ def _check(form: str, options: ReportOptions, plots: Sequence[str]) -> None:
     check_least("pictures", options.pictures, 0)
 
 
-def _note_left_out(view: str | PaperTable, form: str, plots: Sequence[str]) -> None:
-    """Say what --published does not change."""
-    if plots:
-        print_line("isbench: plots show no published figures: these are one number per data set")
-    if form == "csv":
-        print_line(
-            "isbench: csv has measured figures only; `isbench published --format csv` prints "
-            "published ones"
-        )
-    elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
-        print_line("isbench: published figures are added to tables of runs only")
+def _note_left_out(
+    given: Mapping[str, Sequence[str]],
+    view: str | PaperTable,
+    form: str,
+    plots: Sequence[str],
+    page: Path | None,
+) -> None:
+    """Say what --published and --imported do not change."""
+    for kind in (kind for kind, names in given.items() if names):
+        if plots:
+            print_line(f"isbench: plots show no {kind} figures: these are one number per data set")
+        if page is not None and kind == "imported":
+            print_line("isbench: the page shows no imported figures: tables of runs do")
+        if form == "csv":
+            other = "; `isbench published --format csv` prints published ones"
+            text = "isbench: csv has measured figures only"
+            print_line(f"{text}{other if kind == 'published' else ''}")
+        elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
+            print_line(f"isbench: {kind} figures are added to tables of runs only")
 
 
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:

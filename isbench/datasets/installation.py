@@ -307,6 +307,4 @@ def _check_digest(card: DatasetCard, archive: Path) -> None:
         return
     found = digest_file(archive)
     if found != wanted:
-        raise Unusable(
-            f"{archive} has sha256 {found}, the published archive {wanted}; {_REMEDY}"
-        )
+        raise Unusable(f"{archive} has sha256 {found}, the published archive {wanted}; {_REMEDY}")

@@ -160,9 +160,7 @@ def _read_manifest(path: Path, folder: Path) -> dict[str, Any]:
             raise ValueError(f"{MANIFEST} has a run without a file")
     except (OSError, ValueError) as error:
         reason = f"it has no {MANIFEST}" if isinstance(error, OSError) else str(error)
-        raise IsbenchError(
-            f"{path} is not a bundle ({reason}); {_WANTED}"
-        ) from error
+        raise IsbenchError(f"{path} is not a bundle ({reason}); {_WANTED}") from error
     return manifest
 
 
