@@ -25,7 +25,7 @@ from isbench.evaluation.replay_check import (
     pick_keys,
     play_again,
 )
-from isbench.exchange.bundle import FORMAT, MANIFEST, TABLE, find_place, format_table
+from isbench.exchange.bundle import FORMAT, MANIFEST, TABLE, find_member, format_table
 from isbench.files.archives import Unusable, unpack
 from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
@@ -198,7 +198,7 @@ def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[ob
     if name not in _list_files(folder):
         raise IsbenchError(f"{name!a:.100} is not in the bundle")
     run = store.read(folder / name)
-    if find_place(run) != name or entry.get("digest") != store.spec_digest(run.spec):
+    if find_member(run) != name or entry.get("digest") != store.spec_digest(run.spec):
         raise IsbenchError(
             f"{name} holds the run {store.spec_digest(run.spec)} of {run.spec.model} on "
             f"{run.spec.dataset}, which is not the one that {MANIFEST} states"
