@@ -29,17 +29,23 @@ class NetworkOptions(NamedTuple):
 
 _NO_OPTIONS = NetworkOptions()
 
+weights_option = click.option(
+    "--weights",
+    metavar="NAME|FILE|random",
+    help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE for two "
+    "networks). [default: the first bundled or the only published ones]",
+)
+
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
+
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the network options to a command."""
     for option in reversed(
         (
-            click.option(
-                "--weights",
-                metavar="NAME|FILE|random",
-                help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE "
-                "for two networks). [default: the first bundled or the only published ones]",
-            ),
+            weights_option,
             click.option(
                 "--device",
                 default="auto",

@@ -15,6 +15,7 @@ from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
+    settings_option,
 )
 from isbench.cli.options import (
     complete_clickers,
@@ -90,9 +91,7 @@ from isbench.storage.store import Run
     help=f"Simulated user: {', '.join(clicker_names())}. Parameters follow a colon, see `isbench "
     "clickers`. [default: that of the preset]",
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
-)
+@settings_option
 @network_options
 @click.option(
     "--limit", type=int, metavar="N", help="Play only the first N objects of each data set."
