@@ -1,1 +1,1 @@
-"""Results that travel: runs in the formats of other tools, bundles, and results of other tools."""
+"""Results exported and imported: runs in the formats of other tools, bundles, and results of other tools."""

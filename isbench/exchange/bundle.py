@@ -26,7 +26,7 @@ from isbench.storage.store import Run
 
 FORMAT = 1
 MANIFEST, TABLE, RUNS = "bundle.json", "table.csv", "runs"
-# what a reader needs of a session; host, folders and times of day stay at home
+# what a reader needs of a session; host, folders and times of day are left out
 _SHARED = ("machine", "processor", "python", "versions", "sources")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
