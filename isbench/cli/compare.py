@@ -18,7 +18,7 @@ from isbench.cli.recorded_runs import (
     runs_option,
     trust_option,
 )
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError, check_least, unknown
@@ -170,7 +170,7 @@ def compare(
     places = [find_dataset(one, every, runs, data) for one in datasets]
     chosen, notes = choose_systems(words, runs, [str(name) for name, _ in places])
     for note in notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     labels, systems = _make_systems(words, chosen, given)
     verdicts = [
         verdict
@@ -308,7 +308,7 @@ def _print_systems(
         _print_json(collect_systems(result), verdicts)
         return
     for note in result.notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     print_table(make_means_table(result), options.form)
     _print_lines([""], options.form)
     print_table(make_tests_table(result), options.form)

@@ -11,7 +11,7 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option, labels_option
 from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
@@ -217,7 +217,7 @@ def _list_on_disk(data: Path | None) -> list[str]:
         try:
             names += [name] if find_folder(name, data) else []
         except IsbenchError as error:
-            print_line(f"isbench: data set {name} is left out: {error}")
+            print_note(f"data set {name} is left out: {error}")
     return [*names, *list_user_datasets(data)]
 
 

@@ -16,11 +16,11 @@ from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
-    print_note,
     settings_option,
 )
 from isbench.cli.options import complete_models
 from isbench.cli.paths import PATH
+from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets.catalogue import list_sample_images
 from isbench.errors import IsbenchError

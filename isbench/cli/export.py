@@ -13,7 +13,7 @@ from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import dataset_option, find_dataset, runs_option, trust_option
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError, check_least
 from isbench.exchange.bundle import write_bundle
 from isbench.exchange.click_frame import format_clicks_csv, format_clicks_json
@@ -112,7 +112,7 @@ def export(
     name, place = find_dataset(dataset, names, runs, data)
     chosen, notes = choose_runs(names, runs, name)
     for note in notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     if form == "bundle" and out is not None:
         click.echo(str(write_bundle(out, chosen)))
     elif form == "coco-results" and out is not None:
@@ -177,4 +177,4 @@ def _write_coco(
     )
     if found.inexact:
         count = format_count(found.inexact, "object")
-        print_line(f"isbench: the recomputed masks of {count} are not exactly the recorded ones")
+        print_note(f"the recomputed masks of {count} are not exactly the recorded ones")

@@ -10,7 +10,7 @@ import click
 
 from isbench.cli.options import parse_settings
 from isbench.cli.progress import track_downloads
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.usage import suggest_repetition
 from isbench.models.loading import load_model
 from isbench.models.registry import describe_restriction, load_card, parse_options
@@ -107,11 +107,6 @@ def load_with_progress(
     if restriction := describe_restriction(card):
         print_note(f"note: {restriction}")
     return model
-
-
-def print_note(text: str) -> None:
-    """Print a message of a model on standard error."""
-    print_line(f"isbench: {text}")
 
 
 def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:

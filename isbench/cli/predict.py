@@ -12,11 +12,11 @@ from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
-    print_note,
     settings_option,
 )
 from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.streams import print_note
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.segmentation import check_clicks, segment

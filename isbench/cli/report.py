@@ -20,7 +20,7 @@ from isbench.cli.recorded_runs import (
     trust_option,
 )
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
@@ -208,7 +208,7 @@ def report(
     _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots, page)
     shown = tables.choose_metrics(table, options.metrics) if isinstance(table, str) else []
     for note in (*notes, *_list_warnings(chosen, any(one.view == "iou" for one in shown))):
-        print_line(f"isbench: {note}")
+        print_note(note)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
@@ -322,15 +322,14 @@ def _note_left_out(
     """Say what --published and --imported do not change."""
     for kind in (kind for kind, names in given.items() if names):
         if plots:
-            print_line(f"isbench: plots show no {kind} figures: these are one number per data set")
+            print_note(f"plots show no {kind} figures: these are one number per data set")
         if page is not None and kind == "imported":
-            print_line("isbench: the page shows no imported figures: tables of runs do")
+            print_note("the page shows no imported figures: tables of runs do")
         if form == "csv":
             other = "; `isbench published --format csv` prints published ones"
-            text = "isbench: csv has measured figures only"
-            print_line(f"{text}{other if kind == 'published' else ''}")
+            print_note(f"csv has measured figures only{other if kind == 'published' else ''}")
         elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
-            print_line(f"isbench: {kind} figures are added to tables of runs only")
+            print_note(f"{kind} figures are added to tables of runs only")
 
 
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -373,9 +372,9 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         shown = tables.choose_metrics(view, options.metrics)
         table = add_published(table, options.published, rows, shown, options.imported)
         if options.published and not table.italic:
-            print_line("isbench: no published figure of these systems fits this table")
+            print_note("no published figure of these systems fits this table")
         if options.imported and not table.italic:
-            print_line("isbench: no imported figure fits this table: wanted NoC or NoF of its data")
+            print_note("no imported figure fits this table: wanted NoC or NoF of its data")
         legend = (tables.LEGEND,) if form == "rich" else ()
         print_table(replace(table, notes=(*table.notes, *legend)), form)
 
