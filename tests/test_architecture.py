@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -183,23 +184,23 @@ def test_functions_are_not_named_by_participles() -> None:
     assert named == TERMS
 
 
-def read_named_paths(text: str) -> set[str]:
+def read_named_paths(text: str) -> list[str]:
     """Return the paths in the first column of the table of files, from isbench/ or from ROOT."""
-    paths = set()
+    paths = []
     for row in re.findall(r"^\| (`.*?) \|", text.split("## Folders and files")[1], re.MULTILINE):
         folder = ""
         for path in re.findall(r"`([\w./]+)`", row):
             if "/" in path[:-1]:
                 folder = path[: path.rindex("/") + 1]
-                paths.add(path)
+                paths.append(path)
             else:
-                paths.add(folder + path)
+                paths.append(folder + path)
     return paths
 
 
 def test_the_document_names_every_module_and_every_file_it_names_exists() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    package, named = ROOT / "isbench", read_named_paths(text)
+    package, named = ROOT / "isbench", set(read_named_paths(text))
     modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert {one for one in modules if "__" not in one} - named == set()
     lost = {one for one in named if not (package / one).exists() and not (ROOT / one).exists()}
@@ -210,6 +211,11 @@ def test_the_document_names_every_module_and_every_file_it_names_exists() -> Non
     assert {
         one for one in mentioned if not any(file.endswith(f"/{one}") for file in files)
     } == set()
+
+
+def test_the_document_names_no_file_twice() -> None:
+    named = read_named_paths((ROOT / "docs" / "architecture.md").read_text())
+    assert [path for path, count in Counter(named).items() if count > 1] == []
 
 
 def test_every_public_name_is_there_and_documented() -> None:

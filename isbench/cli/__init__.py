@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from isbench.cli.flags import find_command, find_path, format_error
-from isbench.cli.streams import OutputClosed, drop_output, flush_output, prepare_streams, print_line
+from isbench.cli.streams import OutputClosed, drop_output, flush_output, prepare_streams, print_note
 from isbench.cli.usage import format_usage_error
 from isbench.errors import ExtensionError, IsbenchError, unknown
 
@@ -117,7 +117,7 @@ def _explain(error: BaseException, words: list[str]) -> tuple[str, int]:
 
 def _fail(message: str, exit_code: int) -> None:
     # a message from third-party code may contain line breaks
-    print_line(f"isbench: {' '.join(message.split())}")
+    print_note(" ".join(message.split()))
     try:
         flush_output()
     except Exception:  # it is the fault, or a second one: there is nothing more to say

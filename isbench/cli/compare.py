@@ -18,7 +18,7 @@ from isbench.cli.recorded_runs import (
     runs_option,
     trust_option,
 )
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError, check_least, unknown
@@ -159,6 +159,7 @@ def compare(
       isbench compare csfpn-mini ritm-mini --dataset davis --dataset berkeley --correction holm
     """
     check_least("pictures", pictures, 0)
+    check_least("worst", worst, 0)
     metrics = list_metrics()
     parsed = [parse_condition(text, metrics) for text in conditions]
     options = _Options(form, worst, quote, _match(names, metrics), correction)
@@ -169,7 +170,7 @@ def compare(
     places = [find_dataset(one, every, runs, data) for one in datasets]
     chosen, notes = choose_systems(words, runs, [str(name) for name, _ in places])
     for note in notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     labels, systems = _make_systems(words, chosen, given)
     verdicts = [
         verdict
@@ -307,7 +308,7 @@ def _print_systems(
         _print_json(collect_systems(result), verdicts)
         return
     for note in result.notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     print_table(make_means_table(result), options.form)
     _print_lines([""], options.form)
     print_table(make_tests_table(result), options.form)

@@ -11,12 +11,17 @@ from rich.table import Table
 from isbench.cli.options import complete_datasets, console, data_option, labels_option
 from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.readers import with_labels
-from isbench.datasets.registry import dataset_names, load_dataset_card
+from isbench.datasets.registry import (
+    dataset_names,
+    find_root,
+    load_dataset_card,
+    suggest_installation,
+)
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.datasets.user_datasets import remove as remove_user_dataset
 from isbench.datasets.verify import Verdict, compare_with_card, verify_named
@@ -74,10 +79,11 @@ def path(name: str | None, data: Path | None) -> None:
     if name is None:
         click.echo(str(data_folder(data)))
         return
-    found = find_folder(name, data)
+    card = load_dataset_card(name)
+    found = find_root(card, data)
     if found is None:
         raise IsbenchError(
-            f"data set {name} is not in {data_folder(data)}; try `isbench data get {name}`"
+            f"data set {name} is not in {data_folder(data)}; {suggest_installation(name, card)}"
         )
     click.echo(str(found))
 
@@ -211,7 +217,7 @@ def _list_on_disk(data: Path | None) -> list[str]:
         try:
             names += [name] if find_folder(name, data) else []
         except IsbenchError as error:
-            print_line(f"isbench: data set {name} is left out: {error}")
+            print_note(f"data set {name} is left out: {error}")
     return [*names, *list_user_datasets(data)]
 
 

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isbench.cli.networks import NetworkOptions, load_models, network_options, print_note
+from isbench.cli.networks import (
+    NetworkOptions,
+    load_models,
+    network_options,
+    settings_option,
+)
 from isbench.cli.options import complete_models
 from isbench.cli.paths import PATH
+from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets.catalogue import list_sample_images
 from isbench.errors import IsbenchError
@@ -42,9 +48,7 @@ if TYPE_CHECKING:
     help="Model to serve. Repeatable: the page switches between them.",
 )
 @network_options
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
-)
+@settings_option
 @click.option("--port", type=int, default=8421, show_default=True, help="Port; 0: any free port.")
 @click.option(
     "--no-browser", is_flag=True, help="Print the page's address without opening a browser."

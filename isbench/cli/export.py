@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import dataset_option, find_dataset, runs_option, trust_option
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError, check_least
 from isbench.exchange.bundle import write_bundle
 from isbench.exchange.click_frame import format_clicks_csv, format_clicks_json
@@ -25,9 +26,15 @@ from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.labels import format_count
 from isbench.reporting.recorded_masks import recompute_masks
 from isbench.reporting.run_datasets import load_dataset_of
-from isbench.storage.store import Run
+from isbench.storage.store import SEALED, Run, run_path
 
 FORMATS = ("csv", "json", "hf-eval", "coco-results", "bundle")
+_OWNERS = {  # the format to which an option belongs
+    "number": "coco-results",
+    "max_clicks": "hf-eval",
+    "hub_dataset": "hf-eval",
+    "source_url": "hf-eval",
+}
 
 
 @click.command(short_help="Write runs in the formats of other tools, or as a bundle.")
@@ -98,13 +105,14 @@ def export(
       isbench export 3f2a --format coco-results --click 5 --out coco
       isbench export runs/davis --format bundle --out davis.zip
     """
+    _refuse_others(form)
     check_least("click", number, 1)
     if out is None and form in ("coco-results", "bundle"):
         raise IsbenchError(f"format {form} writes files; name their place", setting="out")
     name, place = find_dataset(dataset, names, runs, data)
     chosen, notes = choose_runs(names, runs, name)
     for note in notes:
-        print_line(f"isbench: {note}")
+        print_note(note)
     if form == "bundle" and out is not None:
         click.echo(str(write_bundle(out, chosen)))
     elif form == "coco-results" and out is not None:
@@ -114,6 +122,19 @@ def export(
     else:
         text = _format(form, chosen, max_clicks, hub_dataset, source_url)
         _write({} if out is None else {out: text}, text)
+
+
+def _refuse_others(form: str) -> None:
+    """Raise IsbenchError for an option that was given, but belongs to another format."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and _OWNERS.get(name, form) != form:
+            raise IsbenchError(
+                f"{option.opts[0]} was given with --format {form}, but belongs to "
+                f"{_OWNERS[name]}; leave it out"
+            )
 
 
 def _format(
@@ -145,13 +166,15 @@ def _write_coco(
         recompute_masks(run, dataset, dataset.keys, clicks, trusted), len(dataset.keys), "masks"
     )
     found = make_coco_files(dataset, games, clicks)
-    stem = run.path.name.partition(".jsonl")[0]
+    usual, limit = run_path(Path(), run.spec), run.spec.limit  # the file may have another name
+    stem = usual.name.removesuffix(SEALED)
+    objects = f"{usual.parent}{'' if limit is None else f'-first{limit}'}"
     _write(
         {
             out / f"{stem}-click{clicks}.json": json.dumps(found.results) + "\n",
-            out / f"{run.path.parent.name}-annotations.json": json.dumps(found.annotations) + "\n",
+            out / f"{objects}-annotations.json": json.dumps(found.annotations) + "\n",
         }
     )
     if found.inexact:
         count = format_count(found.inexact, "object")
-        print_line(f"isbench: the recomputed masks of {count} are not exactly the recorded ones")
+        print_note(f"the recomputed masks of {count} are not exactly the recorded ones")

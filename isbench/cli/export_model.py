@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.networks import NetworkOptions, load_models
+from isbench.cli.networks import NetworkOptions, load_models, settings_option, weights_option
 from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT
 from isbench.exchange.onnx_model import export_model as write_model
@@ -14,15 +14,8 @@ from isbench.exchange.onnx_model import export_model as write_model
 
 @click.command("export-model", short_help="Write a model's networks as ONNX files.")
 @click.argument("model", shell_complete=complete_models)
-@click.option(
-    "--weights",
-    metavar="NAME|FILE|random",
-    help="Network weights, as for `isbench run`. [default: the first bundled or the only published "
-    "ones]",
-)
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
-)
+@weights_option
+@settings_option
 @click.option("--out", type=OUTPUT, help="Folder to write to. [default: the name of the model]")
 def export_model(
     model: str, weights: str | None, settings: tuple[str, ...], out: Path | None

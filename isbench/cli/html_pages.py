@@ -9,7 +9,7 @@ import click
 
 from isbench.cli.flags import format_error
 from isbench.cli.progress import track
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
 from isbench.models.registry import NONE_TRUSTED, Trusted
@@ -39,6 +39,6 @@ def write_page(
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)
-        print_line(f"isbench: pictures are missing in {path}: {reason}")
+        print_note(f"pictures are missing in {path}: {reason}")
     write_atomically(path, html.encode())
     click.echo(str(path))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich import box
-from rich.table import Table
 
-from isbench.cli.options import complete_datasets, console
+from isbench.cli.options import complete_datasets
 from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.tables import print_table
 from isbench.errors import IsbenchError
 from isbench.exchange.ritm_pickle import read_ritm_pickle, summarise_curves
 from isbench.metrics import METRICS
-from isbench.reporting.text_table import escape_controls
+from isbench.reporting.text_table import TextTable
 from isbench.storage.imported import ImportedCurves, write_imported
 
 _NOTE = (
@@ -77,25 +77,25 @@ def ritm_pickle(
     if model is not None and not model.strip():
         raise IsbenchError("model is empty; wanted a name", setting="model")
     imported = [read_ritm_pickle(path, dataset, model, max_clicks, stop_iou) for path in files]
-    terminal = console()
-    terminal.print(_make_table(imported))
+    print_table(_make_table(imported))
     for curves in imported:
         click.echo(str(write_imported(out, curves)))
-    terminal.print(_NOTE)
+    click.echo(_NOTE)
 
 
-def _make_table(imported: list[ImportedCurves]) -> Table:
-    """Return a column per result and a row per figure that it can tell."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("Figure", no_wrap=True)
-    for curves in imported:
-        table.add_column(escape_controls(f"{curves.model} on {curves.dataset}"), justify="right")
+def _make_table(imported: Sequence[ImportedCurves]) -> TextTable:
+    """Return a row per result, with the figures that at least one can tell."""
     figures = [summarise_curves(curves) for curves in imported]
-    for metric in METRICS:
-        if any(metric.key in one for one in figures):
-            cells = (
+    shown = [metric for metric in METRICS if any(metric.key in one for one in figures)]
+    rows = tuple(
+        (
+            f"{curves.model} on {curves.dataset}",
+            *(
                 format(one[metric.key].value, metric.format) if metric.key in one else ""
-                for one in figures
-            )
-            table.add_row(metric.name, *cells)
-    return table
+                for metric in shown
+            ),
+        )
+        for curves, one in zip(imported, figures, strict=True)
+    )
+    heads = ("Result", *(metric.name for metric in shown))
+    return TextTable(heads, rows, (False, *[True] * len(shown)), transposed=True)

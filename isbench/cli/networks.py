@@ -10,7 +10,7 @@ import click
 
 from isbench.cli.options import parse_settings
 from isbench.cli.progress import track_downloads
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.usage import suggest_repetition
 from isbench.models.loading import load_model
 from isbench.models.registry import describe_restriction, load_card, parse_options
@@ -29,17 +29,23 @@ class NetworkOptions(NamedTuple):
 
 _NO_OPTIONS = NetworkOptions()
 
+weights_option = click.option(
+    "--weights",
+    metavar="NAME|FILE|random",
+    help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE for two "
+    "networks). [default: the first bundled or the only published ones]",
+)
+
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
+)
+
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the network options to a command."""
     for option in reversed(
         (
-            click.option(
-                "--weights",
-                metavar="NAME|FILE|random",
-                help="Network weights: a name that `isbench models` lists, or a file (FILE,FILE "
-                "for two networks). [default: the first bundled or the only published ones]",
-            ),
+            weights_option,
             click.option(
                 "--device",
                 default="auto",
@@ -101,11 +107,6 @@ def load_with_progress(
     if restriction := describe_restriction(card):
         print_note(f"note: {restriction}")
     return model
-
-
-def print_note(text: str) -> None:
-    """Print a message of a model on standard error."""
-    print_line(f"isbench: {text}")
 
 
 def set_options(cards: Sequence[ModelCard], settings: Sequence[str]) -> list[dict[str, Scalar]]:

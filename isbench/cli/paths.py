@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from isbench.cli.streams import print_note
+
 
 class PathType(click.Path):
     """A path in which a leading `~` or `~user` is the home folder, also if it was quoted."""
@@ -31,9 +33,7 @@ class OutputType(PathType):
         """Return the path."""
         path = super().convert(value, param, ctx)
         if not path.parent.exists() and _is_given(param, ctx):
-            click.echo(
-                f"isbench: folder {path.parent} does not exist and will be created", err=True
-            )
+            print_note(f"folder {path.parent} does not exist and will be created")
         return path
 
 

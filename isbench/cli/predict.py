@@ -8,9 +8,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from isbench.cli.networks import NetworkOptions, load_models, network_options, print_note
+from isbench.cli.networks import (
+    NetworkOptions,
+    load_models,
+    network_options,
+    settings_option,
+)
 from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.streams import print_note
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
 from isbench.evaluation.segmentation import check_clicks, segment
@@ -39,9 +45,7 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
     help="Name of an installed model, or package.module:card.",
 )
 @network_options
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
-)
+@settings_option
 @click.option(
     "--out",
     type=OUTPUT,

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_line, print_note
 from isbench.metrics import clicks_to, curves, reachable_target
 from isbench.metrics.targets import percent
 from isbench.reporting.labels import format_count
@@ -103,7 +103,7 @@ class Reporter:
     def note(self, text: str) -> None:
         """Print a note above the bar."""
         if self._bar.disable:
-            print_line(f"isbench: {text}")
+            print_note(text)
         else:
             self._bar.console.print(escape_controls(f"isbench: {text}"), style="yellow")
 

@@ -7,24 +7,19 @@ from typing import Any
 
 import click
 
-from isbench.cli.options import complete_published, console
+from isbench.cli.options import complete_published
+from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.errors import unknown
-from isbench.reporting.literature import FILTERS, PublishedFigure, list_names, list_published
+from isbench.reporting.literature import FILTERS, list_names, list_published
 from isbench.reporting.published_tables import (
     format_published_csv,
     format_published_json,
-    format_published_markdown,
     make_published_table,
 )
-from isbench.reporting.text_table import escape_controls, make_terminal_tables
 
-_TEXTS = {
-    "csv": format_published_csv,
-    "json": format_published_json,
-    "md": format_published_markdown,
-}
-_FORMATS = ("table", *_TEXTS)
+_TEXTS = {"csv": format_published_csv, "json": format_published_json}
+_FORMATS = ("rich", "markdown", "latex", *_TEXTS)
 _HELP = {
     "system": "System, such as SimpleClick.",
     "backbone": "Backbone, such as vit-b.",
@@ -61,7 +56,7 @@ def _filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--format",
     "form",
-    default="table",
+    default="rich",
     show_default=True,
     help=f"Format: {', '.join(_FORMATS)}.",
 )
@@ -82,12 +77,4 @@ def published(form: str, **names: tuple[str, ...]) -> None:
     if form in _TEXTS:
         click.echo(_TEXTS[form](figures), nl=False)
     else:
-        _print_table(figures)
-
-
-def _print_table(figures: tuple[PublishedFigure, ...]) -> None:
-    terminal, table = console(), make_published_table(figures)
-    for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
-        terminal.print(part)
-    for note in table.notes:
-        terminal.print(escape_controls(note), soft_wrap=not terminal.is_terminal)
+        print_table(make_published_table(figures), form)

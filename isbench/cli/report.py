@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from isbench.cli.recorded_runs import (
     trust_option,
 )
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
@@ -205,11 +205,10 @@ def report(
     _check(form, options, plots)
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
-    if systems:
-        _note_left_out(table or "noc", form, plots)
+    _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots, page)
     shown = tables.choose_metrics(table, options.metrics) if isinstance(table, str) else []
     for note in (*notes, *_list_warnings(chosen, any(one.view == "iou" for one in shown))):
-        print_line(f"isbench: {note}")
+        print_note(note)
     if page is not None:
         from isbench.cli.html_pages import write_page
 
@@ -313,17 +312,24 @@ def _check(form: str, options: ReportOptions, plots: Sequence[str]) -> None:
     check_least("pictures", options.pictures, 0)
 
 
-def _note_left_out(view: str | PaperTable, form: str, plots: Sequence[str]) -> None:
-    """Say what --published does not change."""
-    if plots:
-        print_line("isbench: plots show no published figures: these are one number per data set")
-    if form == "csv":
-        print_line(
-            "isbench: csv has measured figures only; `isbench published --format csv` prints "
-            "published ones"
-        )
-    elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
-        print_line("isbench: published figures are added to tables of runs only")
+def _note_left_out(
+    given: Mapping[str, Sequence[str]],
+    view: str | PaperTable,
+    form: str,
+    plots: Sequence[str],
+    page: Path | None,
+) -> None:
+    """Say what --published and --imported do not change."""
+    for kind in (kind for kind, names in given.items() if names):
+        if plots:
+            print_note(f"plots show no {kind} figures: these are one number per data set")
+        if page is not None and kind == "imported":
+            print_note("the page shows no imported figures: tables of runs do")
+        if form == "csv":
+            other = "; `isbench published --format csv` prints published ones"
+            print_note(f"csv has measured figures only{other if kind == 'published' else ''}")
+        elif isinstance(view, PaperTable) or view in (BOUNDARY, study_tables.VIEW):
+            print_note(f"{kind} figures are added to tables of runs only")
 
 
 def _list_warnings(runs: list[Run], needs_iou: bool) -> Iterator[str]:
@@ -366,9 +372,9 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         shown = tables.choose_metrics(view, options.metrics)
         table = add_published(table, options.published, rows, shown, options.imported)
         if options.published and not table.italic:
-            print_line("isbench: no published figure of these systems fits this table")
+            print_note("no published figure of these systems fits this table")
         if options.imported and not table.italic:
-            print_line("isbench: no imported figure fits this table: wanted NoC or NoF of its data")
+            print_note("no imported figure fits this table: wanted NoC or NoF of its data")
         legend = (tables.LEGEND,) if form == "rich" else ()
         print_table(replace(table, notes=(*table.notes, *legend)), form)
 

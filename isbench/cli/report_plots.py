@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from isbench.cli.streams import print_line
+from isbench.cli.streams import print_note
 from isbench.metrics import Floats, Metric
 from isbench.models.registry import Trusted
 from isbench.protocol import has_full_games
@@ -53,14 +53,13 @@ def choose_drawn(
     else:
         drawn, notes = choose_newest(chosen, names)
         for note in notes if set(plots) != {PICTURES} else ():
-            print_line(f"isbench: {note}")
+            print_note(note)
     early = [run for run in drawn if not has_full_games(run.spec.rules)]
     if early and not {"iou_k", BOUNDARIES}.isdisjoint(map(find_plot, plots)):
-        click.echo(
-            "isbench: note: dashed curves hold the last value of games that stop at an IoU "
+        print_note(
+            "note: dashed curves hold the last value of games that stop at an IoU "
             f"({len(early)} of {format_count(len(drawn), 'run')}); `isbench run --stop-iou 1.01` "
-            "plays full games",
-            err=True,
+            "plays full games"
         )
     return drawn
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.options import console, data_option
+from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
 from isbench.cli.streams import print_line
+from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
 from isbench.errors import IsbenchError, unknown
@@ -23,7 +24,7 @@ from isbench.papers.registry import load_paper, paper_names
 from isbench.papers.reproduction import BUDGETS
 from isbench.papers.requirement_formats import FORMATS
 from isbench.papers.requirements import list_requirements
-from isbench.reporting import tables, text_table
+from isbench.reporting import tables
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -219,9 +220,4 @@ def _print_runs(runs: Sequence[Run]) -> None:
     if not runs:
         click.echo("nothing to play", err=True)
         return
-    terminal = console()
-    width = terminal.width if terminal.is_terminal else None
-    for table in text_table.make_terminal_tables(
-        tables.make_table(tables.make_rows(runs), "noc"), width
-    ):
-        terminal.print(table)
+    print_table(tables.make_table(tables.make_rows(runs), "noc"))

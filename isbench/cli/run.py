@@ -15,6 +15,7 @@ from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
+    settings_option,
 )
 from isbench.cli.options import (
     complete_clickers,
@@ -27,6 +28,7 @@ from isbench.cli.options import (
 from isbench.cli.paths import OUTPUT
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option
+from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
@@ -39,7 +41,7 @@ from isbench.evaluation.seeds import list_rules
 from isbench.metrics import Metric, list_metrics
 from isbench.models.predictor import build_model
 from isbench.protocol import has_full_games
-from isbench.reporting import study_tables, tables, text_table
+from isbench.reporting import study_tables, tables
 from isbench.reporting.studies import find_baseline, group_runs
 from isbench.storage.store import Run
 
@@ -89,9 +91,7 @@ from isbench.storage.store import Run
     help=f"Simulated user: {', '.join(clicker_names())}. Parameters follow a colon, see `isbench "
     "clickers`. [default: that of the preset]",
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model option. Repeatable."
-)
+@settings_option
 @network_options
 @click.option(
     "--limit", type=int, metavar="N", help="Play only the first N objects of each data set."
@@ -240,8 +240,6 @@ def _ignore(note: str) -> None:
 
 
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str) -> None:
-    terminal = console()
-    width = terminal.width if terminal.is_terminal else None
     studies = group_runs(runs)
     if len(studies) < len(runs):
         baselines = [find_baseline(study) for study in studies]
@@ -250,14 +248,13 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric],
     else:
         whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
         whole = replace(whole, notes=(tables.LEGEND, *whole.notes))
-    for table in text_table.make_terminal_tables(whole, width):
-        terminal.print(table)
     marks = (study_tables.describe_marks(one, max_clicks) for one in runs)
-    for note in (*whole.notes, *dict.fromkeys(filter(None, marks))):
-        terminal.print(note)
+    notes = [*whole.notes, *dict.fromkeys(filter(None, marks))]
     shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):
-        terminal.print(tables.FULL_GAMES)
+        notes.append(tables.FULL_GAMES)
+    print_table(replace(whole, notes=tuple(notes)))
+    terminal = console()
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
 

@@ -49,6 +49,11 @@ def print_line(text: str) -> None:
     click.echo(escape_controls(text), err=True)
 
 
+def print_note(text: str) -> None:
+    """Print a line on standard error that begins with the name of the command."""
+    print_line(f"isbench: {text}")
+
+
 def flush_output() -> None:
     """Write the rest of standard output; raises IsbenchError or OutputClosed if that fails."""
     if sys.stdout is not None:

@@ -17,7 +17,7 @@ from isbench.reporting.text_table import (
 _FORMATS = {"markdown": format_markdown, "latex": format_latex, "csv": format_csv}
 
 
-def print_table(table: TextTable, form: str) -> None:
+def print_table(table: TextTable, form: str = "rich") -> None:
     """Print a table in a format of `text_table.FORMATS`, with its notes except in csv."""
     if form != "rich":
         click.echo(_FORMATS[form](table), nl=False)
@@ -26,4 +26,4 @@ def print_table(table: TextTable, form: str) -> None:
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:
-        terminal.print(escape_controls(note))
+        terminal.print(escape_controls(note), soft_wrap=not terminal.is_terminal)

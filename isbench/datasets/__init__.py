@@ -17,6 +17,7 @@ from isbench.datasets.registry import (
     find_root,
     is_known,
     load_dataset_card,
+    suggest_installation,
 )
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError, check_least, unknown
@@ -88,9 +89,8 @@ def _load_named(name: str, data: Path | None) -> Dataset:
     if root is None:
         raise IsbenchError(
             f"data set {name} is not in {data_folder(data)}: wanted a folder "
-            f"{' or '.join(card.folders)} that contains {card.landmark}; try `isbench data get "
-            f"{name}` or `isbench data import {name} PATH`, or pass the parent of its folder as "
-            "`data`",
+            f"{' or '.join(card.folders)} that contains {card.landmark}; "
+            f"{suggest_installation(name, card)}, or pass the parent of its folder as `data`",
             setting="data",
         )
     source, read = f"data set {name}", partial(card.read, name, root)

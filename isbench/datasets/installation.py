@@ -21,7 +21,7 @@ from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.faults import list_faults
 from isbench.datasets.readers import resolve_place
-from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card
+from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card, suggest_installation
 from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable, unpack
@@ -30,6 +30,7 @@ from isbench.files.download import fetch
 from isbench.types import File
 
 _DOWNLOADS = "downloads"
+_REMEDY = "download it again, or unpack it yourself and import the folder if you trust it"
 _DEPTH = 4  # folders that may be nested around a data set in an archive
 _STRAY = frozenset({"__MACOSX"})  # metadata that macOS adds for every file in an archive
 
@@ -80,10 +81,8 @@ def download_dataset(
         return found
     place(name, card, root)  # raises before the download, not after it
     if card.archive is None:
-        by_hand = f"download it by hand from {card.page}, and " if card.page else ""
         raise IsbenchError(
-            f"data set {name} has no published archive; {by_hand}use `isbench data import {name} "
-            "PATH`"
+            f"data set {name} has no published archive; {suggest_installation(name, card)}"
         )
     file = replace(card.archive, urls=(*urls, *card.archive.urls))
     archive = fetch(file, root / _DOWNLOADS, partial(progress, file))
@@ -238,7 +237,10 @@ def _open_scratch(data: Path, name: str) -> Iterator[Path]:
 def _unpack_set(name: str, card: DatasetCard, archive: Path, into: Path) -> Path:
     """Unpack an archive and return the folder of the data set in it."""
     _check_digest(card, archive)
-    unpack(archive, into)
+    try:
+        unpack(archive, into)
+    except Unusable as error:
+        raise Unusable(f"{error}; {_REMEDY}") from error
     try:
         return _find_valid_root(name, card, into)
     except IsbenchError as error:  # `into` is removed before the user reads the message
@@ -305,7 +307,4 @@ def _check_digest(card: DatasetCard, archive: Path) -> None:
         return
     found = digest_file(archive)
     if found != wanted:
-        raise Unusable(
-            f"{archive} has sha256 {found}, the published archive {wanted}; download it again, or "
-            "unpack it and import the folder if you trust it"
-        )
+        raise Unusable(f"{archive} has sha256 {found}, the published archive {wanted}; {_REMEDY}")

@@ -60,6 +60,14 @@ def find_folder(name: str, data: Path | None = None) -> Path | None:
     return find_root(load_dataset_card(name), data)
 
 
+def suggest_installation(name: str, card: DatasetCard) -> str:
+    """Return how to get a data set that is not on disk: what to call or to download by hand."""
+    take = f"`isbench data import {name} PATH`"
+    if card.archive is not None:
+        return f"try `isbench data get {name}` or {take}"
+    return f"download it by hand from {card.page}, then {take}" if card.page else f"try {take}"
+
+
 def is_known(name: str, fingerprint: str | None) -> bool:
     """Whether the content has a known fingerprint; true for a data set without known ones."""
     if name not in dataset_names():

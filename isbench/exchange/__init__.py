@@ -1,1 +1,1 @@
-"""Results that travel: runs in the formats of other tools, bundles, and results of other tools."""
+"""Results exported and imported: formats of other tools, bundles, results of other tools."""

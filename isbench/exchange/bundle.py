@@ -26,7 +26,7 @@ from isbench.storage.store import Run
 
 FORMAT = 1
 MANIFEST, TABLE, RUNS = "bundle.json", "table.csv", "runs"
-# what a reader needs of a session; host, folders and times of day stay at home
+# what a reader needs of a session; host, folders and times of day are left out
 _SHARED = ("machine", "processor", "python", "versions", "sources")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
@@ -76,7 +76,7 @@ def format_table(runs: Sequence[Run]) -> str:
     return tables.format_csv(frame.dropna(axis="columns", how="all"))
 
 
-def find_place(run: Run) -> str:
+def find_member(run: Run) -> str:
     """Return the name of a run's file in a bundle."""
     return store.run_path(Path(RUNS), run.spec).as_posix()
 
@@ -91,7 +91,7 @@ def _collect(runs: Sequence[Run]) -> dict[str, bytes]:
                 "command that began it"
             )
         data = _read(run.path)
-        if files.setdefault(find_place(run), data) != data:
+        if files.setdefault(find_member(run), data) != data:
             raise IsbenchError(
                 f"two files hold run {store.spec_digest(run.spec)}, one of them {run.path}, and "
                 "their games differ; name one of them"
@@ -112,7 +112,7 @@ def _describe(run: Run) -> Mapping[str, Any]:
     ]
     distinct = {json.dumps(one, sort_keys=True): one for one in sessions}
     return {
-        "file": find_place(run),
+        "file": find_member(run),
         "digest": store.spec_digest(run.spec),
         "spec": records.spec_record(run.spec)["spec"],
         "sessions": [distinct[text] for text in sorted(distinct)],
@@ -120,9 +120,9 @@ def _describe(run: Run) -> Mapping[str, Any]:
 
 
 def _sort(runs: Sequence[Run]) -> list[Run]:
-    """Return each run once, by its place in the bundle."""
-    found = {find_place(run): run for run in runs}
-    return [found[place] for place in sorted(found)]
+    """Return each run once, by the name of its file in the bundle."""
+    found = {find_member(run): run for run in runs}
+    return [found[name] for name in sorted(found)]
 
 
 def _pack(files: Mapping[str, bytes]) -> bytes:

@@ -25,8 +25,8 @@ from isbench.evaluation.replay_check import (
     pick_keys,
     play_again,
 )
-from isbench.exchange.bundle import FORMAT, MANIFEST, TABLE, find_place, format_table
-from isbench.files.archives import unpack
+from isbench.exchange.bundle import FORMAT, MANIFEST, TABLE, find_member, format_table
+from isbench.files.archives import Unusable, unpack
 from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
 from isbench.models.registry import NONE_TRUSTED, Trusted
@@ -37,6 +37,7 @@ from isbench.storage.store import Run
 
 GAMES = 2  # replayed of each run
 _MOST_BYTES = 2_000_000_000  # of a bundle
+_WANTED = "wanted a file from `isbench export --format bundle`"
 _CLOSE = 1e-9  # figures of the table may differ by this, relative to their size
 
 
@@ -105,7 +106,10 @@ def verify_bundle(
     _check_size(path)
     with TemporaryDirectory(prefix="isbench-") as name:
         folder = Path(name)
-        unpack(path, folder)
+        try:
+            unpack(path, folder)
+        except Unusable as error:
+            raise IsbenchError(f"{error}; {_WANTED}") from error
         manifest = _read_manifest(path, folder)
         findings = list(_check_files(folder, manifest))
         runs = []
@@ -130,7 +134,7 @@ def _check_size(path: Path) -> None:
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     if not path.is_file():
-        raise IsbenchError(f"{path} is not a file; wanted a bundle from `isbench export`")
+        raise IsbenchError(f"{path} is not a file; {_WANTED}")
     if size > _MOST_BYTES:
         raise IsbenchError(
             f"{path} has {size:,} bytes; a bundle has at most {_MOST_BYTES:,}: ask for smaller ones"
@@ -156,10 +160,7 @@ def _read_manifest(path: Path, folder: Path) -> dict[str, Any]:
             raise ValueError(f"{MANIFEST} has a run without a file")
     except (OSError, ValueError) as error:
         reason = f"it has no {MANIFEST}" if isinstance(error, OSError) else str(error)
-        raise IsbenchError(
-            f"{path} is not a bundle ({reason}); wanted a file from `isbench export --format "
-            "bundle`"
-        ) from error
+        raise IsbenchError(f"{path} is not a bundle ({reason}); {_WANTED}") from error
     return manifest
 
 
@@ -197,7 +198,7 @@ def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[ob
     if name not in _list_files(folder):
         raise IsbenchError(f"{name!a:.100} is not in the bundle")
     run = store.read(folder / name)
-    if find_place(run) != name or entry.get("digest") != store.spec_digest(run.spec):
+    if find_member(run) != name or entry.get("digest") != store.spec_digest(run.spec):
         raise IsbenchError(
             f"{name} holds the run {store.spec_digest(run.spec)} of {run.spec.model} on "
             f"{run.spec.dataset}, which is not the one that {MANIFEST} states"

@@ -59,7 +59,7 @@ _NAMING = frozenset(  # members that hold names and facts of the next one
 
 
 class Unusable(IsbenchError):
-    """An archive is damaged or not the expected one; another download may be good."""
+    """An archive is damaged or not the expected one: what is wrong, without what to do about it."""
 
 
 class _Member(NamedTuple):
@@ -86,8 +86,7 @@ def unpack(archive: Path, into: Path) -> None:
             raise  # a disk error; an error of the archive has no number, or is EINVAL from a seek
         reason = str(error).partition("\n")[0].rstrip(":")  # tarfile appends what it tried
         raise Unusable(
-            f"archive {archive} is damaged or of an unsupported type ({reason}); download it "
-            "again, or unpack it yourself and import the folder"
+            f"archive {archive} is damaged or of an unsupported type ({reason})"
         ) from error
 
 
@@ -153,10 +152,7 @@ class _Names:
 
 
 def _refuse(archive: Path, what: str) -> Unusable:
-    return Unusable(
-        f"archive {archive} contains {what}; download it again, or unpack it yourself and import "
-        "the folder if you trust it"
-    )
+    return Unusable(f"archive {archive} contains {what}")
 
 
 @contextmanager
@@ -216,5 +212,5 @@ class _Header(tarfile.TarInfo):
 def _parse_member_path(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
-        raise Unusable(f"archive {archive} contains {name!r}, which leads out of it; do not use it")
+        raise Unusable(f"archive {archive} contains {name!r}, which leads out of it")
     return path

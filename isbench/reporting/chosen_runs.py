@@ -93,15 +93,6 @@ def _make_empty_error(
     return IsbenchError(f"no finished run in {place}; make one with `isbench run`")
 
 
-def choose_run(name: str, out: Path, dataset: str | None = None) -> Run:
-    """Return the one complete run that a name matches.
-
-    Raises IsbenchError for none, and for several, which it lists.
-    """
-    runs, _ = choose_runs([name], out, dataset)
-    return _take_only(name, runs)
-
-
 def _take_only(name: str, runs: Sequence[Run]) -> Run:
     if len(runs) > 1:
         listed = "; ".join(describe_runs(runs))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from isbench.metrics import Metric
 from isbench.reporting.literature import PublishedFigure, find_contradictions
 from isbench.reporting.tables import Rows
-from isbench.reporting.text_table import TextTable, escape_csv, format_markdown
+from isbench.reporting.text_table import TextTable, escape_csv
 
 _HEADS = ("System", "Backbone", "Training", "Data set", "Metric", "Value", "Sources")
 DIFFERING = "≠"  # after a value that another source contradicts
@@ -58,11 +58,6 @@ def format_published_json(figures: Sequence[PublishedFigure]) -> str:
         for one, figure in zip(_list_facts(figures), figures, strict=True)
     ]
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-
-
-def format_published_markdown(figures: Sequence[PublishedFigure]) -> str:
-    """Return the table of figures as markdown."""
-    return format_markdown(make_published_table(figures))
 
 
 def _list_facts(figures: Sequence[PublishedFigure]) -> list[dict[str, str]]:

@@ -5,9 +5,9 @@ A figure that the runs cannot give is blank. Not here: which runs are a study (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from isbench.metrics import (
 from isbench.metrics.targets import percent
 from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.studies import Study, find_group
-from isbench.reporting.tables import Rows, collect_games, is_missing
+from isbench.reporting.tables import Column, Rows, collect_games, is_missing, show_value
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -51,14 +51,6 @@ GROUPS_LEGEND = (
 )
 _GROUPS = tuple(range(1, 11))
 _MARKS = ("fallback", "missed", "slip")
-
-
-class _StudyColumn(NamedTuple):
-    """A column of the table: its head, and its text for a row of figures."""
-
-    head: str
-    text: Callable[[Mapping[str, Any]], str]
-    figure: bool = True
 
 
 def make_study_frame(
@@ -262,22 +254,22 @@ def _list_notes(rows: Rows) -> Iterator[str]:
         yield "One run has no spread; play a stochastic clicker with `isbench run --seeds 10`"
 
 
-def _list_figures() -> Iterator[_StudyColumn]:
+def _list_figures() -> Iterator[Column]:
     for target in TARGETS:
         key = f"noc@{percent(target)}"
-        yield _StudyColumn(f"NoC@{percent(target)}", partial(_format_spread, key, ".2f"))
-    yield _StudyColumn("IoU-AuC", partial(_format_spread, "auc", ".4f"))
+        yield Column(f"NoC@{percent(target)}", partial(_format_spread, key, ".2f"))
+    yield Column("IoU-AuC", partial(_format_spread, "auc", ".4f"))
     for head, key in (("NSR %", "nsr"), ("dSB %", "dsb"), ("dGR %", "dgr"), ("dHH %", "dhh")):
-        yield _StudyColumn(head, partial(_format, key, ".1f"))
+        yield Column(head, partial(_format, key, ".1f"))
     for head in ("Worst", "Best", "Gap"):
-        yield _StudyColumn(head, partial(_format, head.lower(), ".4f"))
+        yield Column(head, partial(_format, head.lower(), ".4f"))
     for head, key in (
         ("Backsliding", "backsliding"),
         ("Fall-backs", "fallback"),
         ("Missed", "missed"),
         ("Slips", "slip"),
     ):
-        yield _StudyColumn(head, partial(_format, key, ".1%"))
+        yield Column(head, partial(_format, key, ".1%"))
 
 
 def _format(key: str, form: str, row: Mapping[str, Any]) -> str:
@@ -299,16 +291,12 @@ def _format_runs(row: Mapping[str, Any]) -> str:
     return " x ".join(parts)
 
 
-def _text(name: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: str(row[name])
-
-
 _LABELS = (
-    _StudyColumn("Data set", _text("dataset"), False),
-    _StudyColumn("Model", _text("label"), False),
-    _StudyColumn("Clicker", _text("clicker"), False),
-    _StudyColumn("Played", _format_runs, False),
-    _StudyColumn("Objects", _text("objects")),
-    _StudyColumn("Budget", _text("budget")),
+    Column("Data set", show_value("dataset"), False),
+    Column("Model", show_value("label"), False),
+    Column("Clicker", show_value("clicker"), False),
+    Column("Played", _format_runs, False),
+    Column("Objects", show_value("objects")),
+    Column("Budget", show_value("budget")),
 )
-_RUN = _StudyColumn("First run", lambda row: str(row["run_digests"]).partition(" ")[0], False)
+_RUN = Column("First run", lambda row: str(row["run_digests"]).partition(" ")[0], False)

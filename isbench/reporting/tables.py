@@ -208,7 +208,8 @@ def _count_unscored(row: Mapping[str, Any]) -> int:
     return 0 if is_missing(count) else int(count)
 
 
-def _text(name: str) -> Callable[[Mapping[str, object]], str]:
+def show_value(name: str) -> Callable[[Mapping[str, object]], str]:
+    """Return a function that shows a value of a row as it is."""
     return lambda row: str(row[name])
 
 
@@ -352,11 +353,11 @@ def format_csv(frame: pd.DataFrame) -> str:
 ALL = "all"  # the view of every metric
 UNSCORED = "unscored"  # the column of objects without a scored pixel, if there are any
 _LABELS = (
-    Column("Data set", _text("dataset"), False),
-    Column("Model", _text("label"), False),
+    Column("Data set", show_value("dataset"), False),
+    Column("Model", show_value("label"), False),
     Column("Objects", _format_objects),
-    Column("Budget", _text("budget")),
+    Column("Budget", show_value("budget")),
 )
 _SHARED = ("Objects", "Budget")  # what runs over a data set usually have in common
 _TIME = "seconds_per_click"
-_RUN = Column("Run", _text("run"), False)
+_RUN = Column("Run", show_value("run"), False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import NamedTuple
@@ -144,17 +144,10 @@ class Gallery:
         return found
 
 
-def as_dataset(corpus: Corpus) -> Dataset:
-    """Return every object of a corpus as a data set that can be evaluated.
-
-    Keys are "<image>#<number>".
-    """
-    keys = (f"{one.name}#{k}" for one in corpus.entries for k in range(one.objects))
-    return _make_dataset(corpus, keys)
-
-
 def pick_objects(corpus: Corpus, count: int) -> Dataset:
     """Return up to `count` objects, each from a different image, as a data set.
+
+    Keys are "<image>#<number>".
 
     The choice is the same for every recipe: the images whose names have the smallest sha256, and
     of each the object that another digest of its name selects. Images that cannot be loaded are
@@ -172,11 +165,8 @@ def pick_objects(corpus: Corpus, count: int) -> Dataset:
             continue
         number = int.from_bytes(sha256(f"{entry.name}#".encode()).digest()[:8], "big")
         keys.append(f"{entry.name}#{number % entry.objects}")
-    return replace(_make_dataset(corpus, keys), notes=tuple(notes))
-
-
-def _make_dataset(corpus: Corpus, keys: Iterable[str]) -> Dataset:
-    return Dataset(corpus.name, tuple(keys), _Objects({one.name: one for one in corpus.entries}))
+    load = _Objects({one.name: one for one in corpus.entries})
+    return Dataset(corpus.name, tuple(keys), load, notes=tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ DISPUTED = ("--system", "FocalClick-S2", "--dataset", "davis", "--metric", "noc@
 def test_every_figure_is_listed_in_every_format(isbench: Isbench) -> None:
     found = {
         form: isbench("published", *DISPUTED, "--format", form)[1]
-        for form in ("table", "csv", "json", "md")
+        for form in ("rich", "markdown", "latex", "csv", "json")
     }
     figures = list_published("FocalClick-S2", dataset="davis", metric="noc@90")
     rows = list(csv.DictReader(io.StringIO(found["csv"])))
@@ -35,7 +35,7 @@ def test_every_figure_is_listed_in_every_format(isbench: Isbench) -> None:
     assert [one["value"] for one in objects] == [figure.value for figure in figures]
     assert [one["contradicted"] for one in objects] == [row["contradicted"] != "" for row in rows]
     assert {row["backbone"] for row in rows if row["contradicted"]} == {"hrnet18s"}
-    for form in ("table", "md"):
+    for form in ("rich", "markdown"):
         assert "5.25 ≠" in found[form]
         assert "5.23 ≠" in found[form]
         assert all(figure.source in found[form] for figure in figures)

@@ -163,3 +163,10 @@ def test_a_missing_set_gets_every_way_to_have_it(tmp_path: Path) -> None:
     said = refusal("davis", tmp_path)
     for part in ("DAVIS or DAVIS345", "isbench data get davis", "isbench data import", "as `data`"):
         assert part in said
+
+
+def test_a_missing_set_without_an_archive_gets_the_page_where_it_is(tmp_path: Path) -> None:
+    said = refusal("hqseg44k", tmp_path)
+    assert "data get" not in said
+    assert "download it by hand from https://huggingface.co/" in said
+    assert "`isbench data import hqseg44k PATH`" in said

@@ -195,6 +195,16 @@ def test_a_bundle_that_is_too_large_or_no_file_is_refused(tmp_path: Path) -> Non
             verify_bundle(other)
 
 
+@pytest.mark.parametrize("size", [10, 2000])
+def test_a_damaged_bundle_is_said_to_be_none(size: int, bundle: Path, isbench: Command) -> None:
+    bundle.write_bytes(bundle.read_bytes()[:size])
+    code, printed, said = isbench("verify", bundle)
+    assert (code, printed, said.count("\n")) == (2, "", 1)
+    assert f"archive {bundle} is damaged" in said
+    assert "wanted a file from `isbench export --format bundle`" in said
+    assert "import the folder" not in said
+
+
 def test_a_model_that_is_not_installed_is_not_imported_and_said(
     played: Run, tmp_path: Path
 ) -> None:

@@ -15,13 +15,16 @@ from pycocotools.coco import COCO
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
+from isbench.evaluation.runner import Silent, run
 from isbench.exchange.click_frame import COLUMNS, make_click_frame
 from isbench.exchange.model_index import format_eval_results, format_model_index
 from isbench.exchange.yaml_text import format_yaml
 from isbench.metrics import curves
+from isbench.models.loading import load_model
 from isbench.reporting.tables import compute_figures
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run, digest_of_path
+from isbench.types import Rules
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -124,6 +127,44 @@ def test_coco_computes_the_recorded_iou_from_the_masks(
         assert overlap == wanted[one["key"]]
         assert one["clicks"] == clicks
     assert set(ids) == set(load_dataset("sample", limit=4).keys)
+
+
+def test_runs_over_other_objects_of_a_data_set_have_annotations_of_their_own(
+    tmp_path: Path, isbench: Command
+) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "coco"
+    model = load_model("nearest")
+    for limit in (2, 1):
+        dataset = load_dataset("sample", limit=limit)
+        run(model, dataset, Rules(1, 1.01), out=runs, watch=Silent())
+    words = ("--runs", runs, "--format", "coco-results", "--click", 1, "--out", out)
+    code, printed, said = isbench("export", *words)
+    assert code == 0, said
+    files = printed.split()
+    assert len(set(files)) == len(files) == 4
+    counts = [len(json.loads(Path(file).read_text())["annotations"]) for file in files[1::2]]
+    found = [len(json.loads(Path(file).read_text())) for file in files[::2]]
+    assert sorted(counts) == [1, 2]
+    assert found == counts
+
+
+@pytest.mark.parametrize(
+    ("form", "option"),
+    [
+        ("csv", ("--click", 3)),
+        ("bundle", ("--max-clicks", 3)),
+        ("json", ("--hub-dataset", "owner/name")),
+        ("coco-results", ("--source-url", "https://example.org")),
+    ],
+)
+def test_an_option_of_another_format_is_refused(
+    form: str, option: tuple[object, ...], folder: Path, tmp_path: Path, isbench: Command
+) -> None:
+    words = ("--runs", folder, "--format", form, "--out", tmp_path / "out", *option)
+    code, printed, said = isbench("export", *words)
+    assert (code, printed, said.count("\n")) == (2, "", 1)
+    assert f"{option[0]} was given with --format {form}" in said
+    assert "leave it out" in said
 
 
 def test_a_format_of_files_needs_a_place(folder: Path, isbench: Command) -> None:

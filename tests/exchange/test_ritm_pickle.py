@@ -211,6 +211,9 @@ def test_the_report_shows_imported_figures_in_italics_with_their_source(
     assert f"*{noc}*" in row
     assert "published and imported figures" in printed
     assert "imported from DAVIS" in printed
+    code, printed, said = isbench(*words[:-1], "csv")
+    assert code == 0
+    assert "csv has measured figures only" in said
 
 
 def test_a_place_without_imported_results_is_an_error(tmp_path: Path, isbench: Command) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.metrics import METRICS, Games, Metric, Values
-from isbench.reporting.chosen_runs import choose_run
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.compare import compare
 from isbench.storage.store import Run
 from tests.test_docs import ROOT
@@ -19,7 +19,8 @@ from tests.test_docs import ROOT
 def pair() -> tuple[Run, Run]:
     """Return the committed runs of `nearest` and `grabcut` on the sample."""
     folder = ROOT / "results" / "sample"
-    return choose_run("c81fcec12a4b", folder), choose_run("5f72784298d6", folder)
+    b, a = choose_runs(["c81fcec12a4b", "5f72784298d6"], folder).runs
+    return a, b
 
 
 def stop_at(run: Run, iou: float) -> Run:

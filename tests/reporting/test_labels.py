@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isbench.models import registry
-from isbench.reporting.chosen_runs import choose_run, choose_runs
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.labels import find_shared, format_count, make_labels
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -23,7 +23,7 @@ RESULTS = ROOT / "results"
 
 @pytest.fixture(scope="module")
 def base() -> Run:
-    return choose_run("c81fcec12a4b", RESULTS)
+    return choose_runs(["c81fcec12a4b"], RESULTS).runs[0]
 
 
 def vary(base: Run, changes: dict[str, Any], number: int) -> Run:

@@ -20,7 +20,7 @@ from isbench.metrics import METRICS, Games, Metric, Values, find_metric
 from isbench.models.loading import load_model
 from isbench.protocol import PROTOCOLS
 from isbench.reporting import checklist, html_report, tables
-from isbench.reporting.chosen_runs import choose_run
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.templates import read_template
 from isbench.reporting.text_table import TextTable
 from isbench.storage.store import Run
@@ -64,7 +64,7 @@ ALL = (*METRICS, SAVED)
 
 @pytest.fixture(scope="module")
 def nearest() -> Run:
-    return choose_run("c81fcec12a4b", ROOT / "results" / "sample")
+    return choose_runs(["c81fcec12a4b"], ROOT / "results" / "sample").runs[0]
 
 
 @pytest.fixture(scope="module")
