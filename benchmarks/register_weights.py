@@ -16,7 +16,7 @@ import click
 
 from isbench.files.digests import digest_file
 from isbench.papers.register import TrainedWeights, add_weights
-from isbench.training.weights import read_card
+from isbench.training.weight_card import read_card
 
 
 def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> TrainedWeights:

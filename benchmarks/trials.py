@@ -29,7 +29,7 @@ from isbench.models.predictor import build_predictor
 from isbench.training.corpus import pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
 from isbench.training.sources import read
-from isbench.training.weights import read_card
+from isbench.training.weight_card import read_card
 from isbench.types import Dataset, Rules
 
 OBJECTS, CLICKS = 120, 20

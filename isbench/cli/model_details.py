@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,7 @@ from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
 from isbench.models.registry import describe_missing_library
 from isbench.models.weights import RANDOM, weights_folder
 from isbench.options import format_option
+from isbench.training.weight_card import read_card
 from isbench.types import File, ModelCard, Scalar
 
 
@@ -74,6 +76,7 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
     for name, path in card.bundled.items():
         size = f", {_format_size(path.stat().st_size)}" if path.is_file() else ""
         yield name, f"{path.name}{size}, comes with isbench"
+        yield from _list_terms(path)
     try:
         here = {one.name: one.path for one in list_weights(card) if one.path is not None}
         fault = ""
@@ -87,6 +90,17 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
     if fault:
         yield "", fault
     yield RANDOM, "untrained, initialised from a fixed seed"
+
+
+def _list_terms(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the licence of a bundled file and of what its training began from, if it says so."""
+    try:
+        terms = read_card(path)
+    except IsbenchError:
+        return
+    yield "", f"  licence: {terms.get('licence') or 'not stated'}"
+    if origin := terms.get("origin"):
+        yield "", f"  trained from: {origin}"
 
 
 def _describe_file(file: File) -> str:

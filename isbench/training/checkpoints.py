@@ -59,15 +59,12 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
     if not path.is_file():
         message = f"no checkpoint {path} to resume; start without resuming"
         raise IsbenchError(message, setting="resume")
+    checkpoint = read(path)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint = Checkpoint(**stored)
         saved, current = parse_json(checkpoint.about), parse_json(about)
         saved["recipe"] = fill_defaults(saved["recipe"])
-    except Exception as e:  # torch raises many types for a damaged file
-        raise IsbenchError(
-            f"checkpoint {path} is damaged: {e}; start again in another folder", setting="out"
-        ) from e
+    except Exception as e:  # whatever a damaged file has led to
+        raise _describe_damage(path, e) from e
     if saved["options"] != current["options"] and _is_same_network(
         network, saved["options"], current["options"]
     ):
@@ -79,6 +76,19 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
             setting="out",
         )
     return checkpoint
+
+
+def read(path: Path) -> Checkpoint:
+    """Return a checkpoint of any training; raises IsbenchError if it cannot be read."""
+    try:
+        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as e:  # torch raises many types for a damaged file
+        raise _describe_damage(path, e) from e
+
+
+def _describe_damage(path: Path, error: Exception) -> IsbenchError:
+    message = f"checkpoint {path} is damaged: {error}; start again in another folder"
+    return IsbenchError(message, setting="out")
 
 
 def _is_same_network(network: Callable[[Options], nn.Module], one: Options, other: Options) -> bool:

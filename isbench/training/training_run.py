@@ -40,7 +40,8 @@ from isbench.training.samples import Sampler, make_sampler
 from isbench.training.sources import read
 from isbench.training.training_log import LOG, RunningMeans, TrainingLog
 from isbench.training.validation import check_playable, is_wanted
-from isbench.training.weights import StartingWeights, origin_of, start_from
+from isbench.training.weight_card import origin_of
+from isbench.training.weights import StartingWeights, copy_matching, start_from
 from isbench.types import Dataset, LoadedModel, ModelCard, Scalar
 
 _MOST_THREADS = 8
@@ -230,10 +231,15 @@ def find_start(init: str) -> Path:
 
 
 def _start_from_weights(run: TrainingRun, path: Path) -> None:
-    """Initialise a run from a weight file."""
-    run.started_from = start_from(run.network, path)
+    """Initialise a run from a weight file, or from the running mean of another training."""
+    if path.suffix == Path(checkpoints.FILE).suffix:
+        saved = checkpoints.read(path)
+        previous = saved.origin
+        run.started_from = copy_matching(run.network, saved.mean, path)
+    else:
+        previous = origin_of(path)
+        run.started_from = start_from(run.network, path)
     run.mean.load_state_dict(run.network.state_dict())
-    previous = origin_of(path)
     run.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
 

@@ -1,6 +1,7 @@
 """Saves a training's weights in half precision with a card, and initialises from a weight file.
 
-Not here: strict loading for evaluation (`isbench.nn.runtime.checkpoint`).
+Not here: reading a card (`weight_card`), strict loading for evaluation
+(`isbench.nn.runtime.checkpoint`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import write_atomically
-from isbench.files.json_text import parse_json
+from isbench.training.weight_card import CARD
 
 # what to do when the disk is full
 REMEDY = Remedy("the previous file is kept: free some space and resume", "resume")
-_CARD = "card"  # the only key of the file's metadata: the order of several would not be stable
 _LARGEST = torch.finfo(torch.float16).max
 
 
@@ -40,29 +40,7 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> Non
     """
     state = {key: _to_half(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)
-    write_atomically(path, save(state, {_CARD: text}), REMEDY)
-
-
-def read_card(path: Path) -> dict[str, str]:
-    """Return the card of a weight file; raises IsbenchError for a file without one."""
-    try:
-        with safe_open(path, "pt") as file:
-            card: dict[str, str] = parse_json((file.metadata() or {})[_CARD])
-        if not all(isinstance(value, str) for value in card.values()):
-            raise ValueError("a value is not a string")
-    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise IsbenchError(
-            f"weights {path} have no card ({error}); wanted a file written by `isbench train`"
-        ) from error
-    return card
-
-
-def origin_of(path: Path) -> str:
-    """Return the origin that the card of a weight file names, "" without a card."""
-    try:
-        return read_card(path).get("origin", "")
-    except IsbenchError:
-        return ""
+    write_atomically(path, save(state, {CARD: text}), REMEDY)
 
 
 def start_from(network: nn.Module, path: Path) -> StartingWeights:
@@ -74,8 +52,17 @@ def start_from(network: nn.Module, path: Path) -> StartingWeights:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise IsbenchError(
-            f"cannot start from weights {path}: {error}; wanted a safetensors file"
+            f"cannot start from weights {path}: {error}; wanted a safetensors file, or the "
+            "training.pt of a training"
         ) from error
+    return copy_matching(network, stored, path)
+
+
+def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) -> StartingWeights:
+    """Copy the tensors that match a network by key and shape; `path` is their file, for errors.
+
+    Raises IsbenchError if no tensor matches.
+    """
     state = network.state_dict()
     matching = {
         key: value

@@ -21,7 +21,8 @@ from isbench.errors import IsbenchError
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.training import checkpoints
 from isbench.training.recipe import Recipe
-from isbench.training.weights import origin_of, read_card, start_from
+from isbench.training.weight_card import origin_of, read_card
+from isbench.training.weights import start_from
 from tests.support import hostile
 from tests.support.fuzzing import Sandbox, fuzz
 

@@ -24,7 +24,8 @@ from isbench.nn.stem import normalize
 from isbench.training import Crop, pretrained, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.pretrained import find_imagenet, load_imagenet
-from isbench.training.weights import read_card, start_from
+from isbench.training.weight_card import read_card
+from isbench.training.weights import start_from
 from isbench.types import Image
 
 

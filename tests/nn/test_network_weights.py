@@ -19,7 +19,7 @@ from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
 from isbench.nn.runtime import openvino
 from isbench.storage import store
-from isbench.training.weights import read_card
+from isbench.training.weight_card import read_card
 from isbench.types import File
 from tests.support.networks import eager, load_small, make_object, masks, network
 from tests.support.serving import Page, serve

@@ -31,7 +31,7 @@ from isbench.papers.requirements import list_requirements
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import store
 from isbench.storage.environment import processor
-from isbench.training.weights import read_card
+from isbench.training.weight_card import read_card
 from tests.support.recorded import (
     record_network_run,
     record_on_davis,

@@ -13,11 +13,12 @@ from isbench.errors import IsbenchError
 from isbench.models.registry import load_card
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.nn.stem import ZeroConv2d
-from isbench.training import train
+from isbench.training import checkpoints, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.optimiser import draw_weights
 from isbench.training.training_run import find_start
-from isbench.training.weights import read_card, save_weights, start_from
+from isbench.training.weight_card import read_card
+from isbench.training.weights import save_weights, start_from
 from tests.support.tiny import RECIPE, Tiny, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,9 +74,15 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     loaded = start_from(net, whole / WEIGHTS)
     assert set(loaded.new) == {"aux.weight", "aux.bias", "more.weight", "more.bias"}
     assert set(loaded.left) == {"aux.weight", "aux.bias"}
-    plan = replace(RECIPE, init=str(whole / WEIGHTS), steps=1, learning_rate=1e-9)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, checkpoints.FILE])
+def test_a_training_goes_on_with_the_running_mean_of_another(
+    name: str, toy_pack: str, whole: Path, tmp_path: Path
+) -> None:
+    plan = replace(RECIPE, init=str(whole / name), steps=1, learning_rate=1e-9)
     train(card, toy_pack, tmp_path, recipe=plan)
-    assert read_card(tmp_path / WEIGHTS)["origin"].startswith(f"{WEIGHTS} ")
+    assert read_card(tmp_path / WEIGHTS)["origin"].startswith(f"{name} ")
     one, other = Tiny(), Tiny()
     load_checkpoint([one], whole / WEIGHTS)
     load_checkpoint([other], tmp_path / WEIGHTS)
@@ -102,7 +109,7 @@ def test_a_part_that_ends_in_a_zero_convolution_changes_nothing_until_it_learns(
     assert part[2].weight.grad.any()
 
 
-def test_weights_of_another_kind_are_refused(tmp_path: Path, whole: Path) -> None:
+def test_weights_of_another_kind_are_refused(toy_pack: str, tmp_path: Path, whole: Path) -> None:
     with pytest.raises(IsbenchError, match="no tensor matches"):
         start_from(nn.Linear(1, 1), whole / WEIGHTS)
     (tmp_path / "bad.safetensors").write_text("no")
@@ -110,3 +117,7 @@ def test_weights_of_another_kind_are_refused(tmp_path: Path, whole: Path) -> Non
         start_from(Tiny(), tmp_path / "bad.safetensors")
     with pytest.raises(IsbenchError, match="have no card"):
         read_card(tmp_path / "bad.safetensors")
+    (tmp_path / "bad.pt").write_text("no")
+    plan = replace(RECIPE, init=str(tmp_path / "bad.pt"), steps=1)
+    with pytest.raises(IsbenchError, match="is damaged"):
+        train(card, toy_pack, tmp_path / "out", recipe=plan)
