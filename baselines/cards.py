@@ -6,7 +6,6 @@ effect on how masks are computed and should not change the source digests of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +30,7 @@ _PACK = {
 _FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version ships without trained weights"
 # of ritm-lite, which systems without a training of their own play too
-LITE_WEIGHTS: Mapping[str, Path] = {}
-LITE_UNRELEASED = "it plays the weights of ritm-lite, which this version ships without"
+LITE_WEIGHTS = {"pack": _FOLDER / "ritm-lite.safetensors"}
 _LIBRARIES = {"torch": find_torch_version()}
 _VERSION = "2"  # "1" drew disks from single-precision coordinates
 # the schedule of the CSFPN paper, both for RITM's ResNet-101 and its own models
@@ -134,7 +132,6 @@ ritm_lite = _ritm(
     _LITE,
     options=LITE_SIDES,
     bundled=LITE_WEIGHTS,
-    unreleased=_UNTRAINED,
     recipe=recipes.LITE,
 )
 

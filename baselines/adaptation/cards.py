@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from baselines.cards import LITE_UNRELEASED, LITE_WEIGHTS
+from baselines.cards import LITE_WEIGHTS
 from baselines.libraries import find_torch_version
 from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES
@@ -85,5 +85,4 @@ lite = _card(
     {**_ADAPTATION, **OPTIONS, **LITE_SIDES},
     previous_mask=True,
     bundled=LITE_WEIGHTS,
-    unreleased=LITE_UNRELEASED,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from baselines.cards import LITE_UNRELEASED, LITE_WEIGHTS
+from baselines.cards import LITE_WEIGHTS
 from baselines.libraries import find_torch_version
 from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, W18, W32
@@ -83,7 +83,6 @@ lite = ModelCard(
     {**OPTIONS, **LITE_SIDES, **_OWN},
     LazyFunction("baselines.fbrs.network:make_guided_networks", (_LITE,)),
     bundled=LITE_WEIGHTS,
-    unreleased=LITE_UNRELEASED,
     summary="f-BRS-B on EfficientNet-Lite0, the network of ritm-lite",
     source="arXiv:2001.10331",
     licence="MIT",
