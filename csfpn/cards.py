@@ -103,7 +103,7 @@ lite = _card(
     "csfpn-lite",
     "EfficientNet-Lite0",
     _LITE,
-    options={**LITE_SIDES, **_OVERVIEW},
+    options=LITE_SIDES,
     recipe=recipes.LITE_TUNED,
     unreleased="this version ships without trained weights",
 )
