@@ -67,6 +67,7 @@ def test_there_are_many_paths() -> None:
     assert len(PARAMETERS) > 20
 
 
+@pytest.mark.slow
 def test_no_command_makes_a_folder_that_is_named_by_a_tilde(isbench: Isbench, home: Path) -> None:
     run = ("run", "--model", "nearest", "--max-clicks", 2, "--out", "~/runs")
     predict = (

@@ -57,6 +57,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
     assert [key for key in still if not any(idle in key for idle in IDLE)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graphs", ["on", "off"])
 def test_csfpn_learns_an_image_with_three_clicks_by_heart(graphs: str) -> None:
     made = network("csfpn-mini", sgm=graphs, hsgm=graphs).train()

@@ -219,6 +219,7 @@ def test_what_is_no_run_file_is_named_and_leaves_the_others_alone(
     assert str(path) in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["model", "dataset", "key", "damaged key"])
 def test_names_in_run_files_cannot_command_the_terminal(
     isbench: Isbench, received: Path, where: str

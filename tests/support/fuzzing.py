@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from isbench.errors import IsbenchError
 
-SECONDS = float(os.environ.get("ISBENCH_FUZZ_SECONDS", "3"))  # for a file of tests
+SECONDS = float(os.environ.get("ISBENCH_FUZZ_SECONDS", "1.5"))  # for a file of tests
 MEMORY = 1 << 30  # most bytes that an input may take
 TIME = 10.0  # most seconds that an input may take
 _ROUND = 20  # examples between two looks at the clock
