@@ -1,6 +1,6 @@
 """A model's networks as ONNX files, with a card that says what goes in and what comes out.
 
-Only the networks: what a model does around them (zoom-in, flip, threshold) is told, not exported.
+Only the networks: the card describes what a model does around them (zoom-in, flip, threshold).
 """
 
 from __future__ import annotations

@@ -190,11 +190,11 @@ def _judge(condition: Condition, found: Measurement) -> Verdict:
     sign = 1 if condition.metric.better == "lower" else -1
     limit = condition.limit * (abs(found.base) if condition.relative else 1)
     worse, most = sign * found.change, found.high if sign > 0 else -found.low
-    told = found.p_value < ALPHA
+    significant = found.p_value < ALPHA
     outcome: Outcome
-    if worse > limit and told:
+    if worse > limit and significant:
         outcome, reason = "FAIL", "worse by more than the limit, and more than chance explains"
-    elif worse > 0 and told:
+    elif worse > 0 and significant:
         outcome, reason = "WARN", "worse than chance explains, but not by more than the limit"
     elif not found.differing:
         outcome, reason = "PASS", "no object differs"

@@ -66,9 +66,9 @@ def _count_better(
     tests = [test for test in figure.tests if test.other == other]
     better = [test for test in tests if sign * test.difference.mean > 0]
     worse = [test for test in tests if sign * test.difference.mean < 0]
-    told = [sum(test.adjusted < ALPHA for test in one) for one in (better, worse)]
+    counts = [sum(test.adjusted < ALPHA for test in one) for one in (better, worse)]
     title = TITLES[comparison.correction]
     return (
         f"{first} is better on {len(better)} and worse on {len(worse)} of {len(tests)} data sets, "
-        f"on {told[0]} and {told[1]} with p < {ALPHA:g} after {title}'s correction"
+        f"on {counts[0]} and {counts[1]} with p < {ALPHA:g} after {title}'s correction"
     )

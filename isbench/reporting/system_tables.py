@@ -81,8 +81,8 @@ def _list_rank_notes(comparison: SystemsComparison, figure: FigureComparison) ->
     if several:
         units.insert(0, ("data sets", figure.over_datasets))
     for unit, ranking in units:
-        told = describe_ranking(comparison, ranking)
-        yield f"{figure.name} over {ranking.blocks} {unit}: {told}."
+        ranked = describe_ranking(comparison, ranking)
+        yield f"{figure.name} over {ranking.blocks} {unit}: {ranked}."
 
 
 def describe_ranking(comparison: SystemsComparison, ranking: Ranking) -> str:
@@ -95,9 +95,9 @@ def describe_ranking(comparison: SystemsComparison, ranking: Ranking) -> str:
     friedman = (
         "" if ranking.p_value != ranking.p_value else f"Friedman {format_p(ranking.p_value)}; "
     )
-    told = f"not told apart: {'; '.join(groups)}" if groups else "all are told apart"
+    apart = f"not told apart: {'; '.join(groups)}" if groups else "all are told apart"
     return (
-        f"{friedman}critical difference {ranking.critical_difference:.2f} (Nemenyi, 0.05), {told}"
+        f"{friedman}critical difference {ranking.critical_difference:.2f} (Nemenyi, 0.05), {apart}"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import nn
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically
 from isbench.files.json_text import parse_json
 from isbench.training.recipe import fill_defaults
@@ -23,6 +23,7 @@ from isbench.training.weights import REMEDY
 from isbench.types import Scalar
 
 FILE = "training.pt"
+_RESTART = Remedy("start again in another folder", "out")
 Options: TypeAlias = Mapping[str, Scalar]
 
 
@@ -64,7 +65,7 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
         saved, current = parse_json(checkpoint.about), parse_json(about)
         saved["recipe"] = fill_defaults(saved["recipe"])
     except Exception as e:  # whatever a damaged file has led to
-        raise _describe_damage(path, e) from e
+        raise _describe_damage(path, e, _RESTART) from e
     if saved["options"] != current["options"] and _is_same_network(
         network, saved["options"], current["options"]
     ):
@@ -78,17 +79,17 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
     return checkpoint
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, remedy: Remedy = _RESTART) -> Checkpoint:
     """Return a checkpoint of any training; raises IsbenchError if it cannot be read."""
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception as e:  # torch raises many types for a damaged file
-        raise _describe_damage(path, e) from e
+        raise _describe_damage(path, e, remedy) from e
 
 
-def _describe_damage(path: Path, error: Exception) -> IsbenchError:
-    message = f"checkpoint {path} is damaged: {error}; start again in another folder"
-    return IsbenchError(message, setting="out")
+def _describe_damage(path: Path, error: Exception, remedy: Remedy) -> IsbenchError:
+    message = f"checkpoint {path} is damaged: {error}; {remedy.text}"
+    return IsbenchError(message, setting=remedy.setting)
 
 
 def _is_same_network(network: Callable[[Options], nn.Module], one: Options, other: Options) -> bool:

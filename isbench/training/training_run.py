@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, Remedy
 from isbench.evaluation.job import opencv_threads
 from isbench.files.digests import digest_file
 from isbench.models.registry import load_card, model_names
@@ -233,7 +233,7 @@ def find_start(init: str) -> Path:
 def _start_from_weights(run: TrainingRun, path: Path) -> None:
     """Initialise a run from a weight file, or from the running mean of another training."""
     if path.suffix == Path(checkpoints.FILE).suffix:
-        saved = checkpoints.read(path)
+        saved = checkpoints.read(path, Remedy("start from another file", "settings"))
         previous = saved.origin
         run.started_from = copy_matching(run.network, saved.mean, path)
     else:

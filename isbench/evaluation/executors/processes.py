@@ -174,7 +174,6 @@ class _Pool:
 
     def attend_now(self) -> None:
         """Receive what workers have sent, and assign chunks, without waiting."""
-        self.assign_chunks()
         self.attend(0.0)
         self.assign_chunks()
 
