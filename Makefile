@@ -46,7 +46,7 @@ slow: $(READY)  ## run the tests on real data and the kill tests
 fuzz: $(READY)  ## fuzz what isbench reads for about two minutes
 	ISBENCH_FUZZ_SECONDS=12 $(BIN)/python -m pytest -q tests/fuzz
 
-check: $(READY)  ## check format, lint and types
+check: $(READY) docs  ## check format, lint, types and the links of the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -20,11 +20,12 @@ PAGES = {
     "results/TABLES.md": "TABLES.md",
     "Dockerfile": "Dockerfile",
     "environment.yml": "environment.yml",
-    "results/training/g2l.csv": "g2l.csv",
-    "results/training/held_out.csv": "held_out.csv",
-    "results/training/trials.csv": "trials.csv",
     "tests/plugin/isbench_toy_plugin/two.py": "two.py",
     "tests/plugin/pyproject.toml": "plugin.toml",
+    **{
+        f"results/training/{file.name}": file.name
+        for file in sorted((ROOT / "results/training").glob("*.csv"))
+    },
 }
 _LINK = re.compile(r"(?<!\")\]\((?!https?:|#)([^)#]+)")  # not networks["name"](image)
 
