@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError, PredictorError
@@ -137,6 +140,46 @@ def test_the_calling_process_plays_beside_its_workers(tmp_path: Path) -> None:
     played = [game.trajectory for game in games if isinstance(game, Game)]
     assert sorted(int(one.key) for one in played) == list(range(4, 84))
     assert {one.clicks[0].row for one in played} == {-1, 0}
+
+
+def test_workers_start_at_the_click_at_which_they_become_worth_it(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def are_worth(left: int) -> bool:
+        asked.append(left)
+        return left < 82
+
+    job = toys.NumberedJob(tmp_path)
+    chunks = [[str(k)] for k in range(4, 88)]
+    games = list(processes.play_in_processes(job, chunks, 2, -1, are_worth))
+    assert sorted(int(game.trajectory.key) for game in games if isinstance(game, Game)) == list(
+        range(4, 88)
+    )
+    assert asked == sorted(asked, reverse=True)  # no longer asked once it is true
+    assert asked[0] == 83
+    assert asked[-1] == 81
+    assert all(left >= 82 for left in asked[:-1])
+
+
+def test_without_workers_nothing_needs_to_be_sent(tmp_path: Path) -> None:
+    job = make_job(replace(toys.card, build=lambda radius: toys.Disks(radius)), toys.blobs(6))
+    chunks = [[key] for key in job.dataset.keys]
+    alone = processes.play_in_processes(job, chunks, 2, job.build(), lambda left: False)
+    assert len(list(alone)) == 6
+    with pytest.raises(IsbenchError, match="cannot be pickled for worker processes"):
+        list(processes.play_in_processes(job, chunks, 2, job.build()))
+
+
+@given(left=st.integers(0, 999), finished=st.integers(0, 999), begun=st.floats(1, 1e4))
+def test_workers_are_worth_it_once_their_share_takes_longer_than_their_start(
+    left: int, finished: int, begun: float
+) -> None:
+    now = perf_counter()
+    pace = processes._Pace(6.0, 0.5, now - begun, finished)
+    seconds_each = begun / (finished + 1)  # at least, with a game that has not ended
+    assert pace.are_worth(left) or left * seconds_each / 2 <= 6.0
+    pace = processes._Pace(6.0, 0.0, now - begun, finished)  # no core is left for a worker
+    assert not pace.are_worth(left)
 
 
 def test_the_calling_process_leaves_an_object_that_kills_to_the_others(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ Executor: TypeAlias = Callable[
 
 _READY = "ready"
 _MOST = 8  # most processes by default; each holds a model
-_START = 3.0  # estimated seconds that a process takes to import its modules
+_START = 1.5  # estimated seconds that a process takes to import its modules
 # workers that may die at an object before it is skipped, and in one place before they are ready
 DEATHS = 3
 _RAISED = 1  # exit code of a process that an exception has ended
@@ -69,20 +69,30 @@ def play_here(
         return
     max_workers = 1 if workers == 1 or job.on_gpu else min(_MOST, count_cores())
     started = perf_counter()
-    predictor, remaining = job.build(), deque(chunks)
+    predictor = job.build()
     seconds = job.built.seconds if job.built else perf_counter() - started
-    start_seconds = _START + seconds
-    finished, left, started = 0, sum(map(len, remaining)), perf_counter()
-    while remaining:
-        chunk = remaining.popleft()
-        left -= len(chunk)
-        for game in job.play(predictor, chunk):
-            finished += 1
-            yield game
-        estimate_left = left * (perf_counter() - started) / max(finished, 1)
-        if estimate_left * (1 - 1 / max_workers) > start_seconds:
-            yield from play_in_processes(job, remaining, max_workers, predictor)
-            return
+    pace = _Pace(_START + seconds, 1 - 1 / max_workers, perf_counter())
+    for result in play_in_processes(job, chunks, max_workers, predictor, pace.are_worth):
+        pace.finished += 1
+        yield result
+
+
+@dataclass
+class _Pace:
+    """How fast this process plays alone, which decides whether workers are worth their start."""
+
+    start_seconds: float  # that a worker takes until it can play
+    share: float  # of the objects left that workers would play
+    began: float
+    finished: int = 0
+
+    def are_worth(self, left: int) -> bool:
+        """Return whether workers would finish sooner, `left` objects after the one being played.
+
+        That one counts as if it had ended, so that the rest takes at least what is estimated.
+        """
+        estimate = left * (perf_counter() - self.began) / (self.finished + 1)
+        return estimate * self.share > self.start_seconds
 
 
 def begins_here(job: Job, workers: int | None) -> bool:
@@ -111,19 +121,21 @@ def play_in_processes(
     chunks: Iterable[Sequence[str]],
     workers: int,
     predictor: Predictor | None = None,
+    are_worth: Callable[[int], bool] = lambda left: True,
 ) -> Iterator[Game | LostObject]:
     """Assign chunks of keys to `workers` processes and yield games as they finish.
 
-    The job must be picklable; every process builds its predictor once. One worker plays the objects
-    of a chunk in order. With `predictor`, the calling process is one of the workers and plays with
-    it. Another worker that dies is replaced and the rest of its chunk is reassigned; an object at
-    which `DEATHS` workers died is yielded as LostObject. Exceptions of workers are re-raised.
+    The job must be picklable for workers; every process builds its predictor once. One worker plays
+    the objects of a chunk in order. With `predictor`, the calling process is one of the workers and
+    plays with it; `are_worth` is asked after each click, with the number of objects that no process
+    plays yet, until it allows the others to start. A worker that dies is replaced and the rest of
+    its chunk is reassigned; an object at which `DEATHS` workers died is yielded as LostObject.
+    Exceptions of workers are re-raised.
     Raises PredictorError if no worker can start: for an exception before it is ready, and where
     `DEATHS` workers in a row died before that.
     """
-    _check_sendable(job)
     waiting = deque(tuple(chunk) for chunk in chunks)
-    pool = _Pool(job, workers if predictor is None else workers - 1, waiting)
+    pool = _Pool(job, workers if predictor is None else workers - 1, waiting, are_worth)
     try:
         while pool.is_busy():
             chunk = pool.take_safe_chunk() if predictor is not None else None
@@ -146,6 +158,8 @@ class _Pool:
     job: Job
     most: int  # processes
     waiting: deque[tuple[str, ...]]
+    are_worth: Callable[[int], bool]
+    begun: bool = False  # workers have been started
     running: list[_Worker] = field(default_factory=list)
     finished: deque[Game | LostObject | Exception] = field(default_factory=deque)
     deaths: Counter[str] = field(default_factory=Counter)
@@ -195,6 +209,11 @@ class _Pool:
 
     def assign_chunks(self) -> None:
         """Start workers while there are chunks for them, and assign a chunk to each idle one."""
+        if not self.begun:
+            if not self.most or not self.are_worth(sum(map(len, self.waiting))):
+                return
+            _check_sendable(self.job)
+            self.begun = True
         idle = sum(not worker.keys for worker in self.running)
         for _ in range(min(self.most - len(self.running), len(self.waiting) - idle)):
             number = next(n for n in count() if n not in {one.number for one in self.running})
