@@ -24,7 +24,9 @@ from isbench.nn.inference.predictor import (
 )
 from isbench.nn.inference.predictor import encode_image as seen_by_networks
 from isbench.nn.inference.zoom_in import Box, Zoom
-from isbench.types import Prediction, Rules, Turn
+from isbench.nn.runtime import openvino
+from isbench.nn.runtime.backends import Computed, accelerate
+from isbench.types import Prediction, Rules, Runtime, Turn
 from tests.support.official_games import probe, read_golden
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,15 +44,24 @@ class Recording(CropPredictor):
 seen: list[State] = []
 
 
+@pytest.fixture(scope="module", params=["eager", "openvino"])
+def network(request: pytest.FixtureRequest) -> Computed:
+    if request.param == "openvino" and not openvino.is_installed():
+        pytest.skip("openvino is not installed")
+    return accelerate(probe, Runtime(backend=request.param))
+
+
 @pytest.mark.parametrize(
     "game", read_golden("predictor_probe"), ids=lambda g: f"{g['id']}-{g['flip']}"
 )
-def test_the_predictor_plays_as_the_original_one(game: dict[str, Any], real_data: Path) -> None:
+def test_the_predictor_plays_as_the_original_one(
+    game: dict[str, Any], network: Computed, real_data: Path
+) -> None:
     dataset = load_dataset(game["dataset"].lower(), real_data)
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
     seen.clear()
     view = InferenceConfig(Zoom(game["target_size"]), game["flip"])
-    predictor = Recording(view, partial(answer_mask_guided, probe))
+    predictor = Recording(view, partial(answer_mask_guided, network))
     (played,) = play(predictor, [dataset.load(key)], Rules(len(game["steps"]), 1.01))
     for step, click, overlapped, state in zip(
         game["steps"], played.trajectory.clicks, played.trajectory.overlap, seen, strict=True

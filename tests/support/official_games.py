@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from isbench.nn.clickmaps import draw_disks
+from isbench.nn.network import example_image, example_points
 from isbench.types import Click, Image
 from tests.support.synthetic import fill_state
 
@@ -106,21 +107,27 @@ def build_synthetic(make: Callable[[], T]) -> T:
     return network
 
 
-def probe(inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
-    """Answer without weights: likeness to the clicked colour, nearness to clicks, last answer."""
-    image, previous = inputs[:, :3], inputs[:, 3:]
-    size = inputs.shape[-2], inputs.shape[-1]
-    distance = []
-    for one in clicks:
-        rows = torch.arange(size[0])[:, None] - one[:, 0, None, None]
-        cols = torch.arange(size[1])[None, :] - one[:, 1, None, None]
-        squared = rows**2 + cols**2
-        squared[one[:, :2].amax(dim=1) < 0] = 1e12
-        distance.append(torch.stack([half.amin(dim=0) for half in squared.chunk(2)]))
-    near = torch.stack(distance)
-    disk = draw_disks(clicks, size, 5)[:, :1]
-    mean = (image * disk).sum((2, 3), keepdim=True) / disk.sum((2, 3), keepdim=True).clamp(min=1)
-    alike = torch.exp(-10 * ((image - mean) ** 2).mean(dim=1, keepdim=True))
-    wanted = 10 * alike * torch.exp(-near[:, :1] / (2 * 60**2))
-    unwanted = 8 * torch.exp(-near[:, 1:] / (2 * 25**2))
-    return (wanted - unwanted - 3 + 1.5 * (previous - 0.5),)
+class Probe(nn.Module):
+    """Answers without weights: likeness to the clicked colour, nearness to clicks, last answer."""
+
+    def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
+        image, previous = inputs[:, :3], inputs[:, 3:]
+        size = inputs.shape[-2], inputs.shape[-1]
+        rows = torch.arange(size[0])[:, None] - clicks[:, :, 0, None, None]
+        cols = torch.arange(size[1])[None, :] - clicks[:, :, 1, None, None]
+        placed = clicks[:, :, :2].amax(dim=2) >= 0
+        squared = torch.where(placed[:, :, None, None], rows**2 + cols**2, 1e12)
+        near = torch.cat([half.amin(dim=1, keepdim=True) for half in squared.chunk(2, 1)], 1)
+        disk = draw_disks(clicks, size, 5)[:, :1]
+        mean = (image * disk).sum((2, 3), keepdim=True)
+        mean = mean / disk.sum((2, 3), keepdim=True).clamp(min=1)
+        alike = torch.exp(-10 * ((image - mean) ** 2).mean(dim=1, keepdim=True))
+        wanted = 10 * alike * torch.exp(-near[:, :1] / (2 * 60**2))
+        unwanted = 8 * torch.exp(-near[:, 1:] / (2 * 25**2))
+        return (wanted - unwanted - 3 + 1.5 * (previous - 0.5),)
+
+    def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
+        return example_image(size, 4), example_points(size, points)
+
+
+probe = Probe()
