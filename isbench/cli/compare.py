@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from isbench.cli.options import console, data_option
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT_FILE
 from isbench.cli.recorded_runs import (
     find_dataset,
     label_option,
@@ -93,7 +93,7 @@ class _Options(NamedTuple):
 @click.option(
     "--html",
     "page",
-    type=OUTPUT,
+    type=OUTPUT_FILE,
     help="Write an HTML page with a scatter plot of clicks, and both models side by side.",
 )
 @click.option(
@@ -110,7 +110,7 @@ class _Options(NamedTuple):
     multiple=True,
     callback=refuse_lists,
     help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
-    "files of runs on one's own files are now. Repeatable. [default: all in common]",
+    "files of runs on your own files are now. Repeatable. [default: all in common]",
 )
 @data_option
 @trust_option

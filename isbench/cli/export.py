@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from isbench.cli.options import data_option
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import dataset_option, find_dataset, runs_option, trust_option
 from isbench.cli.streams import print_note
@@ -109,6 +109,9 @@ def export(
     check_least("click", number, 1)
     if out is None and form in ("coco-results", "bundle"):
         raise IsbenchError(f"format {form} writes files; name their place", setting="out")
+    kind = OUTPUT_FOLDER if form == "coco-results" else OUTPUT_FILE
+    if out is not None and (fault := kind.find_fault(out)):
+        raise IsbenchError(f"cannot write {out}: {fault}", setting="out")
     name, place = find_dataset(dataset, names, runs, data)
     chosen, notes = choose_runs(names, runs, name)
     for note in notes:

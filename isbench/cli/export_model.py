@@ -8,7 +8,7 @@ import click
 
 from isbench.cli.networks import NetworkOptions, load_models, settings_option, weights_option
 from isbench.cli.options import complete_models
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.exchange.onnx_model import export_model as write_model
 
 
@@ -16,7 +16,9 @@ from isbench.exchange.onnx_model import export_model as write_model
 @click.argument("model", shell_complete=complete_models)
 @weights_option
 @settings_option
-@click.option("--out", type=OUTPUT, help="Folder to write to. [default: the name of the model]")
+@click.option(
+    "--out", type=OUTPUT_FOLDER, help="Folder to write to. [default: the name of the model]"
+)
 def export_model(
     model: str, weights: str | None, settings: tuple[str, ...], out: Path | None
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from isbench.cli.options import complete_datasets
-from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.paths import OUTPUT_FOLDER, PATH
 from isbench.cli.tables import print_table
 from isbench.errors import IsbenchError
 from isbench.exchange.ritm_pickle import read_ritm_pickle, summarise_curves
@@ -54,7 +54,9 @@ def import_results() -> None:
     help="The evaluator's --target-iou. [default: full games if all curves are of full length, "
     "else 0.90]",
 )
-@click.option("--out", type=OUTPUT, default=Path("runs"), show_default=True, help="Results folder.")
+@click.option(
+    "--out", type=OUTPUT_FOLDER, default=Path("runs"), show_default=True, help="Results folder."
+)
 def ritm_pickle(
     files: tuple[Path, ...],
     dataset: str,

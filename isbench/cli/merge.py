@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.paths import OUTPUT_FOLDER, PATH
 from isbench.storage.merge import merge as merge_shards
 
 
@@ -14,7 +14,7 @@ from isbench.storage.merge import merge as merge_shards
 @click.argument("shards", nargs=-1, required=True, type=PATH)
 @click.option(
     "--out",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     default=Path("runs"),
     show_default=True,
     help="Results folder.",

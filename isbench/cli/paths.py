@@ -1,7 +1,8 @@
-"""Types of options for paths: `~` is the home folder, and a missing output folder is said."""
+"""Types of options for paths: `~` is the home folder, and outputs must be possible to write."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,38 @@ class PathType(click.Path):
 
 
 class OutputType(PathType):
-    """A path to write to: a note says so if the folder that contains it has to be created."""
+    """A path to write to, refused before any work if it cannot be written.
+
+    A note says so if the folder that contains it has to be created.
+    """
+
+    def __init__(self, folder: bool | None) -> None:
+        """Take whether it is a folder; None: either, which the command decides later."""
+        super().__init__()
+        self.folder = folder
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
+        """Return the path; fails if it cannot be written."""
         path = super().convert(value, param, ctx)
+        if fault := self.find_fault(path):
+            self.fail(f"cannot write {path}: {fault}", param, ctx)
         if not path.parent.exists() and _is_given(param, ctx):
             print_note(f"folder {path.parent} does not exist and will be created")
         return path
+
+    def find_fault(self, path: Path) -> str | None:
+        """Return why a path cannot be written, None if it can."""
+        if self.folder is False and path.is_dir():
+            return "it is a folder; wanted the name of a file"
+        if self.folder is True and path.exists() and not path.is_dir():
+            return "it is a file; wanted the name of a folder"
+        existing = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+        if existing != path.absolute() and not existing.is_dir():
+            return f"{existing} is a file; wanted a folder"
+        # a folder may have all that is wanted already, and need no writing
+        if self.folder is False and not os.access(existing, os.W_OK):
+            return f"no permission to write to {existing}"
+        return None
 
 
 def _is_given(param: click.Parameter | None, ctx: click.Context | None) -> bool:
@@ -45,4 +70,6 @@ def _is_given(param: click.Parameter | None, ctx: click.Context | None) -> bool:
 
 
 PATH = PathType()
-OUTPUT = OutputType()
+OUTPUT = OutputType(None)
+OUTPUT_FILE = OutputType(False)
+OUTPUT_FOLDER = OutputType(True)

@@ -15,7 +15,7 @@ from isbench.cli.networks import (
     settings_option,
 )
 from isbench.cli.options import complete_models
-from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.paths import OUTPUT_FILE, PATH
 from isbench.cli.streams import print_note
 from isbench.datasets.image_io import read_image
 from isbench.errors import IsbenchError
@@ -48,7 +48,7 @@ _CLICK = re.compile(r"(\d+),(\d+),([+-])")
 @settings_option
 @click.option(
     "--out",
-    type=OUTPUT,
+    type=OUTPUT_FILE,
     help="Mask file: .png, or .json for COCO RLE. [default: NAME.mask.png]",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")

@@ -29,7 +29,7 @@ trust_option = click.option(
 dataset_option = click.option(
     "--dataset",
     help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
-    "files of runs on one's own files are now.",
+    "files of runs on your own files are now.",
 )
 
 label_option = click.option(

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from isbench.cli.options import complete_published, data_option
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT, OUTPUT_FILE
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import (
     dataset_option,
@@ -101,7 +101,7 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 @click.option(
     "--html",
     "page",
-    type=OUTPUT,
+    type=OUTPUT_FILE,
     help="Write an HTML page with tables, plots, objects and masks.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from isbench.cli.options import data_option
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.streams import print_line
 from isbench.cli.tables import print_table
@@ -63,13 +63,15 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 )
 @click.option(
     "--results",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     default=Path("results"),
     show_default=True,
     help="Folder of the runs and of the written tables.",
 )
 @click.option(
-    "--out", type=OUTPUT, help="With --figure, folder of the PNG and SVG files. [default: RESULTS]"
+    "--out",
+    type=OUTPUT_FOLDER,
+    help="With --figure, folder of the PNG and SVG files. [default: RESULTS]",
 )
 @click.option(
     "--check",

@@ -25,7 +25,7 @@ from isbench.cli.options import (
     data_option,
     labels_option,
 )
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option
 from isbench.cli.tables import print_table
@@ -125,7 +125,7 @@ from isbench.storage.store import Run
 )
 @click.option(
     "--cache",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     metavar="DIR",
     help="Keep the encodings of images in this folder and read them from there. Only for models "
     "that encode an image before the clicks. [default: none are kept]",
@@ -143,7 +143,7 @@ from isbench.storage.store import Run
 )
 @click.option(
     "--out",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     default=Path("runs"),
     show_default=True,
     help="Results folder.",
@@ -241,6 +241,7 @@ def _ignore(note: str) -> None:
 
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str) -> None:
     studies = group_runs(runs)
+    shows_iou = False
     if len(studies) < len(runs):
         baselines = [find_baseline(study) for study in studies]
         rows = study_tables.make_study_rows(studies, baselines, max_clicks)
@@ -248,9 +249,9 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric],
     else:
         whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
         whole = replace(whole, notes=(tables.LEGEND, *whole.notes))
+        shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
     marks = (study_tables.describe_marks(one, max_clicks) for one in runs)
     notes = [*whole.notes, *dict.fromkeys(filter(None, marks))]
-    shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):
         notes.append(tables.FULL_GAMES)
     print_table(replace(whole, notes=tuple(notes)))

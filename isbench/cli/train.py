@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isbench.cli.options import complete_models, parse_settings
-from isbench.cli.paths import OUTPUT
+from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import make_figures_bar
 from isbench.cli.usage import suggest_repetition
 from isbench.errors import IsbenchError
@@ -48,7 +48,7 @@ _MOST_LISTED = 20  # unusable images that the summary lists
 )
 @click.option(
     "--out",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     help="Output folder. [default: runs/training/RECIPE]",
 )
 @click.option("--resume", is_flag=True, help="Resume from the checkpoint in --out.")

@@ -34,7 +34,7 @@ _MANY = 10**9  # games: as many as the time allows
     type=float,
     help="Stop to replay after this time; each run gets an equal part of it, and at least a game.",
 )
-@click.option("--dataset", help="READER:PLACE of the files of runs on one's own files.")
+@click.option("--dataset", help="READER:PLACE of the files of runs on your own files.")
 @data_option
 @trust_option
 def verify(

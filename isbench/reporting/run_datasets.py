@@ -88,7 +88,7 @@ def find_dataset_name(runs: Sequence[Run], dataset: Dataset) -> str:
     }
     raise IsbenchError(
         f"no run was played on the files of {dataset.place or dataset.name} (fingerprint "
-        f"{content[:12]}); runs on files of one's own: {', '.join(sorted(played)) or 'none'}",
+        f"{content[:12]}); runs on your own files: {', '.join(sorted(played)) or 'none'}",
         setting="dataset",
     )
 

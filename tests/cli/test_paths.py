@@ -12,7 +12,7 @@ import click
 import pytest
 
 from isbench.cli import cli
-from isbench.cli.paths import OUTPUT, PATH
+from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH
 from isbench.datasets.data_root import data_folder
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.models.registry import load_card
@@ -55,12 +55,69 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("parameter", PARAMETERS)
 def test_a_tilde_is_the_home_folder_in_every_path(home: Path, parameter: click.Parameter) -> None:
-    assert parameter.type in (PATH, OUTPUT)
+    assert parameter.type in (PATH, OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER)
     assert parameter.type.convert("~/x", None, None) == home / "x"
-    assert parameter.type.convert("~", None, None) == home
+    if parameter.type is not OUTPUT_FILE:
+        assert parameter.type.convert("~", None, None) == home
     assert parameter.type.convert("x~/y", None, None) == Path("x~/y")
     with pytest.raises(click.BadParameter, match="no user"):
         parameter.type.convert("~no-such-user-here/x", None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "message"),
+    [
+        (OUTPUT_FILE, "folder", "folder: it is a folder; wanted the name of a file"),
+        (OUTPUT_FOLDER, "file", "file: it is a file; wanted the name of a folder"),
+        *(
+            (kind, place, "file is a file; wanted a folder")
+            for kind in (OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER)
+            for place in ("file/x", "file/x/y")
+        ),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(
+    kind: click.Path, place: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(click.BadParameter, match=f"cannot write {tmp_path}.*{message}$"):
+        kind.convert(str(tmp_path / place), None, None)
+
+
+@pytest.mark.parametrize("place", ["folder", "new", "folder/new", "new/newer", "folder/new/newer"])
+def test_an_output_that_can_be_written_is_taken(place: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    kinds = [OUTPUT, OUTPUT_FOLDER] + ([] if place == "folder" else [OUTPUT_FILE])
+    for kind in kinds:
+        assert kind.convert(str(tmp_path / place), None, None) == tmp_path / place
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_in_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(click.BadParameter, match="no permission to write"):
+        OUTPUT_FILE.convert(str(tmp_path / "page.html"), None, None)
+    assert OUTPUT_FOLDER.convert(str(tmp_path), None, None) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "nothing", "here", "--html"),
+        ("report", "--html"),
+        ("predict", "no-picture.png", "--out"),
+        ("export", "--format", "csv", "--out"),
+        ("export", "--format", "bundle", "--out"),
+    ],
+)
+def test_a_command_says_so_before_its_work(
+    command: tuple[str, ...], isbench: Isbench, tmp_path: Path
+) -> None:
+    code, printed, said = isbench(*command, str(tmp_path))
+    assert (code, printed) == (2, "")
+    assert "it is a folder; wanted the name of a file" in said
 
 
 def test_there_are_many_paths() -> None:

@@ -53,7 +53,7 @@ def test_the_command_goes_on(
         ((CARD, "--data", "DATA", "--out", "WHOLE"), "another folder (--resume)"),
         ((CARD, "--data", "DATA", "--out", "WHOLE", "--resume", "--set", "seed=3"),
          "holds another training: recipe.seed is 0 there and 3 here"),
-        ((CARD, "--data", "DATA", "--out", "FILE"), "cannot write into"),
+        ((CARD, "--data", "DATA", "--out", "FILE"), "wanted the name of a folder"),
         ((CARD, "--data", "DATA", "--set", "batch"), "wanted KEY=VALUE"),
         ((CARD, "--data", "DATA", "--set", "bach=3"), "did you mean batch?"),
         ((CARD, "--data", "DATA", "--out", "NEW", "--set", "init=/no/file"), "cannot start from"),
