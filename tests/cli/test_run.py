@@ -178,6 +178,8 @@ def test_several_seeds_are_one_row_and_are_found_again(isbench: Isbench, tmp_pat
     assert sorted((row["clicker"], row["runs"]) for row in rows) == [
         ("centre", "1"), ("human:miss=0.0", "3"),
     ]  # fmt: skip
+    code, printed, _ = isbench("run", *words[:-2], "--clicker", "human", "--seeds", "2")
+    assert (code, "IoU@k" in printed) == (0, False)  # games end early, but a study has no IoU@k
     code, _, said = isbench("run", *words, "--seeds", "2")
     assert code == 2
     assert "the clicker centre draws no random numbers" in said
