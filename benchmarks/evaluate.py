@@ -8,27 +8,28 @@ Each way (`benchmarks/ways.py`) runs in its own processes, one after the other. 
 the others are compared with: the plain evaluator (`benchmarks/plain.py`: batch 1 with its mirror
 image, eager PyTorch, all threads), or with --original the original RITM evaluator, from a checkout
 of its repository, on the same weight file. Then follow isbench with each backend and number of
-workers, and the command `isbench run` with its defaults. All play the first objects of a data set
-to the last click.
+workers, and the command `isbench run` on the CPU. All play the first objects of a data set to the
+last click.
 
 Each way plays one click on one object twice, with nothing in the cache of compiled networks
-(first_s) and again (start_s), and then all objects. Seconds are those of whole processes, from
-start to end; cpu_s counts all cores. `ratio` compares clicks per second from the end of the first
-object on, without what the start takes; `whole_ratio` compares whole processes. Only ratios within
-one run are meaningful. With --guard the exit code is 1 if the games of more than a fifth of the
-objects differ, or if whole_ratio of `isbench run` is below the given number.
+(first_s) and with them there (start_s), and then all objects, with them there. Seconds are those
+of whole processes, from start to end; cpu_s counts all cores. `whole_ratio` compares whole
+processes: `isbench run` checks files and writes records, the plain evaluator and isbench with one
+worker do not. `ratio` compares clicks per second from the end of the first object on, without what
+the start takes. Only ratios within one run are meaningful. With --guard the exit code is 1 if the
+games of more than a fifth of the objects differ, or if whole_ratio of `isbench run` is below the
+given number.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,10 +39,10 @@ from benchmarks.ways import (
     ORIGINAL_NETWORKS,
     Task,
     Way,
+    call_in_child,
     count_rate,
     run_child,
     run_way,
-    write_checkpoint,
 )
 from isbench.evaluation.executors.processes import count_cores
 from isbench.models.registry import load_card
@@ -66,34 +67,6 @@ TABLES = (
 )  # fmt: skip
 
 
-def measure_peak(threads: int) -> float:
-    """Return the FLOP/s of large matrix products, the best of several."""
-    import torch
-
-    torch.set_num_threads(threads)
-    one, other = torch.rand(2, 2048, 2048)
-    best = float("inf")
-    for _ in range(12):
-        started = perf_counter()
-        torch.mm(one, other)
-        best = min(best, perf_counter() - started)
-    return 2 * 2048**3 / best
-
-
-def count_flops(name: str, sizes: dict[str, int]) -> float:
-    """Return the operations of all passes with their mirror images, two per multiply-add."""
-    from isbench.nn.runtime.cost import count_cost
-
-    card = load_card(name)
-    assert card.networks is not None
-    make = partial(card.networks, **card.options)
-    total = 0.0
-    for size, count in sizes.items():
-        rows, cols = map(int, size.split())
-        total += 4 * count * count_cost(make, (rows, cols)).whole.macs
-    return total
-
-
 def list_ways(options: argparse.Namespace) -> list[Way]:
     """Return the ways to play, first the one that the others are compared with."""
     cores = count_cores()
@@ -107,6 +80,8 @@ def list_ways(options: argparse.Namespace) -> list[Way]:
 def measure_ways(task: Task, ways: list[Way]) -> Iterator[dict[str, Any]]:
     """Run every way and yield its row of the table."""
     reference, work = None, 0.0
+    counts = {way.workers * way.threads for way in ways}
+    peaks = {count: call_in_child("measure_peak", count) for count in counts}
     for way in ways:
         with TemporaryDirectory() as cache:
             one_click = replace(task, objects=1, clicks=1)
@@ -119,7 +94,7 @@ def measure_ways(task: Task, ways: list[Way]) -> Iterator[dict[str, Any]]:
         clicks = sum(map(len, games.values()))
         rate = count_rate(result["ends"], way.workers) if "ends" in result else None
         wanted_rate = count_rate(reference.result["ends"], 1)
-        work = work or count_flops(task.model, reference.result["sizes"]) / clicks
+        work = work or call_in_child("count_flops", task.model, reference.result["sizes"]) / clicks
         seconds = result.get("seconds")
         yield {
             "model": task.model,
@@ -139,7 +114,7 @@ def measure_ways(task: Task, ways: list[Way]) -> Iterator[dict[str, Any]]:
             "p50_s": float(np.percentile(seconds, 50)) if seconds else None,
             "p95_s": float(np.percentile(seconds, 95)) if seconds else None,
             **{f"{share}_share": result.get(share) for share in ("model", "clicker", "loading")},
-            "of_peak": rate * work / measure_peak(way.workers * way.threads) if rate else None,
+            "of_peak": rate * work / peaks[way.workers * way.threads] if rate else None,
         }
         print(".", end="", file=sys.stderr, flush=True)
 
@@ -170,15 +145,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--objects", type=int, default=16, help="how many of the first objects")
     parser.add_argument("--clicks", type=int, default=6)
-    parser.add_argument("--weights", help="weight file of the models [bundled, else random]")
+    parser.add_argument("--weights", help="weight file [default: bundled, else random]")
     parser.add_argument(
         "--original", type=Path, metavar="PATH", help="checkout of the original RITM evaluator"
     )
     parser.add_argument(
-        "--original-python", default=sys.executable, help="interpreter with what it needs [this]"
+        "--original-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="Python interpreter that runs the original evaluator [default: this one]",
     )
     parser.add_argument("--backend", help="run only this backend of isbench")
-    parser.add_argument("--whole", action="store_true", help="of isbench, only `isbench run`")
+    parser.add_argument(
+        "--whole", action="store_true", help="run no other way of isbench than `isbench run`"
+    )
     parser.add_argument("--out", type=Path, help="write the table as CSV")
     parser.add_argument("--guard", type=float, help="smallest acceptable ratio of `isbench run`")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -186,6 +166,12 @@ def parse() -> argparse.Namespace:
     own = ["ritm-hrnet18"] if options.original else ["ritm-hrnet18", "csfpn-mini"]
     options.model = options.model or own
     options.dataset = options.dataset or ["grabcut", "davis"]
+    if options.whole and options.backend:
+        parser.error("--whole leaves out what --backend chooses; give one of them")
+    if options.weights and Path(options.weights).exists():
+        options.weights = str(Path(options.weights).resolve())
+    if os.sep in options.original_python:  # not resolved: the link of a virtual environment counts
+        options.original_python = os.path.abspath(options.original_python)
     if options.original and (message := find_fault(options)):
         parser.error(message)
     return options
@@ -209,7 +195,7 @@ def list_tasks(options: argparse.Namespace, folder: Path) -> Iterator[Task]:
         weights = options.weights or (None if load_card(model).bundled else "random")
         if options.original and not options.weights:
             weights = str(folder / f"{model}.pth")
-            write_checkpoint(model, Path(weights))
+            call_in_child("write_checkpoint", model, weights)
         for dataset in options.dataset:
             yield Task(
                 model,
@@ -228,24 +214,37 @@ def main() -> None:
     if options.child:
         run_child(options.child)
         return
-    with TemporaryDirectory() as folder:
-        lines = [
-            line
-            for task in list_tasks(options, Path(folder))
-            for line in measure_ways(task, list_ways(options))
-        ]
+    lines: list[dict[str, Any]] = []
+    try:
+        with TemporaryDirectory() as folder:
+            for task in list_tasks(options, Path(folder)):
+                for line in measure_ways(task, list_ways(options)):
+                    lines.append(line)
+    finally:  # if a way fails, what was measured before it is not lost
+        if lines:
+            print_table(lines, options.out)
+    guard(lines, options.guard)
+
+
+def print_table(lines: list[dict[str, Any]], out: Path | None) -> None:
+    """Print the tables of what was measured; also write it as CSV."""
     import pandas as pd
 
     table = pd.DataFrame(lines)
     print(f"\n{processor()}, {count_cores()} cores\n")
     print(*(format_table(table, formats) for formats in TABLES), sep="\n\n")
-    if options.out:
-        table.to_csv(options.out, index=False, float_format="%.6g")
-    if options.guard is not None:
-        least = table[table.way == "isbench run"].whole_ratio.min()
-        # on a processor that rounds differently a pixel, and with it a game, may differ
-        if least < options.guard or (table.alike < 0.8 * table.objects).any():
-            sys.exit(f"ratio {least:.2f}, wanted {options.guard}; or games differ: see the tables")
+    if out:
+        table.to_csv(out, index=False, float_format="%.6g")
+
+
+def guard(lines: list[dict[str, Any]], wanted: float | None) -> None:
+    """End with exit code 1 if `isbench run` is too slow, or plays other games."""
+    if wanted is None:
+        return
+    least = min(line["whole_ratio"] for line in lines if line["way"] == "isbench run")
+    # on a processor that rounds differently a pixel, and with it a game, may differ
+    if least < wanted or any(line["alike"] < 0.8 * line["objects"] for line in lines):
+        sys.exit(f"ratio {least:.2f}, wanted {wanted}; or games differ: see the tables")
 
 
 if __name__ == "__main__":

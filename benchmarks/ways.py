@@ -10,25 +10,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import cv2
 
 from benchmarks import original, plain
 from isbench.datasets import load_dataset
+from isbench.datasets.pairs import Pairs
 from isbench.datasets.registry import find_folder
 from isbench.evaluation import engine, runner, spec
+from isbench.evaluation.clickers.registry import make_clicker
 from isbench.models.loading import load_model
+from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
-from isbench.nn.runtime.compute import load_networks
 from isbench.storage import store
 from isbench.types import Dataset, Game, LoadedModel, Rules
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]
 # networks of RITM's own evaluator, by card
@@ -121,8 +126,8 @@ def run_way(task: Task, way: Way, cache: Path) -> Process:
             raise SystemExit(f"{way.name} failed with exit code {process.returncode}")
         if way.player == "original":
             result = json.loads(printed.splitlines()[-1])
-            keys = load_dataset(task.dataset, task.data, limit=task.objects).keys
-            result["games"] = dict(zip(keys, result["games"].values(), strict=True))
+            games = result["games"]
+            result["games"] = {key: games[image] for key, image in name_images(task).items()}
         elif way.player == "command":
             [path] = store.find(Path(out))
             result = {"games": _list_clicks(store.read(path).trajectories)}
@@ -130,6 +135,13 @@ def run_way(task: Task, way: Way, cache: Path) -> Process:
             result = json.loads(printed.splitlines()[-1])
     cpu_seconds = usage.ru_utime + usage.ru_stime
     return Process(result, seconds, cpu_seconds, usage.ru_maxrss / 1024)
+
+
+def name_images(task: Task) -> dict[str, str]:
+    """Return the stem of each object's image, by which the original evaluator finds it."""
+    dataset = load_dataset(task.dataset, task.data, limit=task.objects)
+    assert isinstance(dataset.load, Pairs)  # all that it plays are
+    return {key: Path(dataset.load.files[key][0]).stem for key in dataset.keys}
 
 
 def _list_clicks(trajectories: Iterable[Any]) -> dict[str, list[list[int]]]:
@@ -147,13 +159,13 @@ def make_command(task: Task, way: Way, out: Path) -> list[str]:
             "--limit": task.objects,
             "--max-clicks": task.clicks,
             "--stop-iou": 1.01,
+            "--device": "cpu",  # like the other ways
             "--out": out,
         }
         given = [str(x) for pair in options.items() if pair[1] is not None for x in pair]
         return [sys.executable, "-m", "isbench", "run", *given]
     if way.player == "original":
         folder = find_folder(task.dataset, Path(task.data) if task.data else None)
-        keys = load_dataset(task.dataset, task.data, limit=task.objects).keys
         return [
             task.python,
             original.__file__,
@@ -163,32 +175,80 @@ def make_command(task: Task, way: Way, out: Path) -> list[str]:
                     "checkpoint": task.weights,
                     "dataset": task.dataset,
                     "folder": str(folder),
-                    "images": [key.partition("#")[0] for key in keys],
+                    "images": list(name_images(task).values()),
                     "clicks": task.clicks,
                     "threads": way.threads,
                 }
             ),
         ]
-    described = json.dumps([asdict(task), asdict(way)])
+    described = json.dumps(["play", [asdict(task), asdict(way)]])
     return [sys.executable, "-m", "benchmarks.evaluate", "--child", described]
 
 
+def call_in_child(name: str, *arguments: Any) -> Any:
+    """Return what a function of this module returns in a process of its own.
+
+    Linux counts the memory of the process that starts another to that of the other one, so this
+    process must stay small: it leaves PyTorch to its children.
+    """
+    described = json.dumps([name, arguments])
+    command = [sys.executable, "-m", "benchmarks.evaluate", "--child", described]
+    done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def run_child(described: str) -> None:
-    """Play a task in this process and print what `run_way` reads."""
-    task, way = json.loads(described)
-    task, way = Task(**task), Way(**way)
-    backend = "eager" if way.player == "plain" else way.player
+    """Call one of this module's functions as described and print what it returns, as JSON."""
+    name, arguments = json.loads(described)
+    functions: list[Callable[..., Any]] = [play, count_flops, measure_peak, write_checkpoint]
+    function = next(one for one in functions if one.__name__ == name)
+    print(json.dumps(function(*arguments)))
+
+
+def play(task: dict[str, Any], way: dict[str, Any]) -> dict[str, Any]:
+    """Play a task in this process, plainly or with a backend of isbench."""
+    played, by = Task(**task), Way(**way)
+    backend = "eager" if by.player == "plain" else by.player
     model = load_model(
-        task.model, None, task.weights, device="cpu", backend=backend, threads=way.threads
+        played.model, None, played.weights, device="cpu", backend=backend, threads=by.threads
     )
-    dataset = load_dataset(task.dataset, task.data, limit=task.objects)
-    rules = Rules(task.clicks, 1.01)
-    play = _play_plain if way.player == "plain" else _play
-    print(json.dumps(play(model, dataset, rules, way)))
+    dataset = load_dataset(played.dataset, played.data, limit=played.objects)
+    rules = Rules(played.clicks, 1.01)
+    return (_play_plain if by.player == "plain" else _play)(model, dataset, rules, by)
+
+
+def measure_peak(threads: int) -> float:
+    """Return the FLOP/s of large matrix products, the best of several."""
+    import torch
+
+    torch.set_num_threads(threads)
+    one, other = torch.rand(2, 2048, 2048)
+    best = float("inf")
+    for _ in range(12):
+        started = perf_counter()
+        torch.mm(one, other)
+        best = min(best, perf_counter() - started)
+    return 2 * 2048**3 / best
+
+
+def count_flops(name: str, sizes: dict[str, int]) -> float:
+    """Return the operations of all passes with their mirror images, two per multiply-add."""
+    from isbench.nn.runtime.cost import count_cost
+
+    card = load_card(name)
+    assert card.networks is not None
+    make = partial(card.networks, **card.options)
+    total = 0.0
+    for size, count in sizes.items():
+        rows, cols = map(int, size.split())
+        total += 4 * count * count_cost(make, (rows, cols)).whole.macs
+    return total
 
 
 def _play_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> dict[str, Any]:
-    import cv2
+    import torch
+
+    from isbench.nn.runtime.compute import load_networks
 
     assert model.runtime is not None
     assert model.card.networks is not None
@@ -229,11 +289,6 @@ def _play(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) -> dict[
 
 def _play_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dict[str, Any]:
     """Play like one worker, timing the clicker and the loading."""
-    import cv2
-
-    from isbench.evaluation.clickers.registry import make_clicker
-    from isbench.models.predictor import build_predictor
-
     other_seconds = {"clicker": 0.0, "loading": 0.0}
 
     def time_call(name: str, call: Any, *args: Any) -> Any:
@@ -262,11 +317,15 @@ def _share(wall: float, seconds: dict[str, float]) -> dict[str, float]:
     return {name: part / wall for name, part in seconds.items()}
 
 
-def write_checkpoint(model: str, path: Path) -> None:
+def write_checkpoint(model: str, path: str) -> None:
     """Write random weights of a model in the format of the original evaluator's checkpoints.
 
     Raises KeyError for a model that the evaluator does not have (`ORIGINAL_NETWORKS`).
     """
+    import torch
+
+    from isbench.nn.runtime.compute import load_networks
+
     loaded = load_model(model, None, "random", device="cpu", backend="eager")
     assert loaded.runtime is not None
     card = load_card(model)

@@ -49,16 +49,24 @@ class OutputType(PathType):
 
     def find_fault(self, path: Path) -> str | None:
         """Return why a path cannot be written, None if it can."""
+        try:
+            return self._find_fault(path.absolute())
+        except OSError as error:  # a folder that may not be entered, a name that is too long
+            return error.strerror
+
+    def _find_fault(self, path: Path) -> str | None:
         if self.folder is False and path.is_dir():
             return "it is a folder; wanted the name of a file"
         if self.folder is True and path.exists() and not path.is_dir():
             return "it is a file; wanted the name of a folder"
-        existing = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-        if existing != path.absolute() and not existing.is_dir():
-            return f"{existing} is a file; wanted a folder"
-        # a folder may have all that is wanted already, and need no writing
-        if self.folder is False and not os.access(existing, os.W_OK):
-            return f"no permission to write to {existing}"
+        if path.exists() and not path.is_file():
+            return None  # a folder may have all that is wanted; a device has no draft beside it
+        folder = next(one for one in path.parents if one.exists())
+        if not folder.is_dir():
+            return f"{folder} is a file; wanted a folder"
+        # of the folder, also for a file that is there: it is replaced by a draft beside it
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"no permission to write to {folder}"
         return None
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import ways
+from benchmarks import original, ways
 from isbench.datasets import load_dataset
 from isbench.models.loading import load_model
 from isbench.nn.runtime.compute import load_networks
@@ -94,7 +95,7 @@ def checkout(tmp_path: Path) -> Path:
 def make_task(tmp_path: Path, checkout: Path, clicks: int = 2) -> ways.Task:
     layouts.davis(tmp_path / "data" / "DAVIS")
     weights = tmp_path / "network.pth"
-    ways.write_checkpoint("ritm-hrnet18s", weights)
+    ways.write_checkpoint("ritm-hrnet18s", str(weights))
     data = str(tmp_path / "data")
     return ways.Task("ritm-hrnet18s", str(weights), "davis", data, 3, clicks, str(checkout))
 
@@ -113,6 +114,44 @@ def test_its_games_have_the_keys_and_the_order_of_isbench(tmp_path: Path, checko
     assert [clicks for _, clicks in done.result["ends"]] == [2, 2, 2]
     assert done.cpu_seconds > 0
     assert done.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "write"),
+    [
+        ("grabcut", "GrabCut", layouts.grabcut),
+        ("berkeley", "Berkeley", layouts.berkeley),
+        ("davis", "DAVIS", layouts.davis),
+        ("coco-mval", "COCO_MVal", layouts.mval),
+    ],
+)
+def test_an_object_is_found_by_the_stem_of_its_image(
+    name: str, folder: str, write: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = write(tmp_path / folder)
+    task = ways.Task("nearest", None, name, str(tmp_path), 9, 1)
+    named = ways.name_images(task)
+    stems = {path.stem for path in root.rglob("*.*")}
+    assert tuple(named) == load_dataset(name, tmp_path).keys
+    assert set(named.values()) == stems
+    assert len(set(named.values())) == len(named)
+    assert name in original.DATASETS
+
+
+@pytest.mark.parametrize(
+    ("ends", "workers", "rate"),
+    [
+        ([], 1, None),
+        ([(7.0, 20)], 1, None),
+        ([(7.0, 20), (9.0, 10)], 1, 5.0),  # the first game is not counted: the process began before
+        ([(7.0, 20), (8.0, 20), (10.0, 10), (12.0, 10)], 2, 5.0),
+        ([(7.0, 20), (9.0, 10)], 4, 5.0),  # more workers than games
+    ],
+)
+def test_clicks_per_second_count_from_when_every_worker_has_ended_a_game(
+    ends: list[tuple[float, int]], workers: int, rate: float | None
+) -> None:
+    assert ways.count_rate(ends, workers) == rate
 
 
 def test_its_process_imports_nothing_of_isbench(tmp_path: Path, checkout: Path) -> None:
@@ -136,7 +175,7 @@ def test_a_failure_of_the_evaluator_ends_the_measurement(tmp_path: Path, checkou
 @pytest.mark.parametrize("model", ["ritm-hrnet18s", "ritm-hrnet18"])
 def test_the_checkpoint_has_the_random_weights_of_isbench(model: str, tmp_path: Path) -> None:
     path = tmp_path / "network.pth"
-    ways.write_checkpoint(model, path)
+    ways.write_checkpoint(model, str(path))
     states = []
     for weights in (str(path), "random"):
         loaded = load_model(model, None, weights, backend="eager")

@@ -94,12 +94,37 @@ def test_an_output_that_can_be_written_is_taken(place: str, tmp_path: Path) -> N
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_file_in_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(click.BadParameter, match="no permission to write"):
-        OUTPUT_FILE.convert(str(tmp_path / "page.html"), None, None)
-    assert OUTPUT_FOLDER.convert(str(tmp_path), None, None) == tmp_path
+@pytest.mark.parametrize("kind", [OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER])
+def test_a_name_that_is_too_long_is_refused(kind: click.Path, tmp_path: Path) -> None:
+    with pytest.raises(click.BadParameter, match="File name too long"):
+        kind.convert(str(tmp_path / ("x" * 300) / "page"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "allowed"),
+    [
+        (OUTPUT_FILE, "page.html", False),
+        (OUTPUT_FILE, "read.html", False),  # written in one step, by a draft in the folder
+        (OUTPUT_FILE, "open/read.html", True),
+        (OUTPUT_FOLDER, ".", True),  # it may have all runs already
+        (OUTPUT_FOLDER, "new", False),
+        (OUTPUT, "new/newer", False),
+        (OUTPUT_FOLDER, "open/new", True),
+    ],
+)
+def test_permission_is_asked_of_the_folder_that_changes(
+    kind: click.Path, place: str, allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+    for file in (tmp_path / "read.html", tmp_path / "open" / "read.html"):
+        file.touch(0o400)
+    # root may write everywhere, so the permission itself cannot be tested
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    if allowed:
+        assert kind.convert(str(tmp_path / place), None, None) == tmp_path / place
+    else:
+        with pytest.raises(click.BadParameter, match=f"no permission to write to {tmp_path}$"):
+            kind.convert(str(tmp_path / place), None, None)
 
 
 @pytest.mark.parametrize(

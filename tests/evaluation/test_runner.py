@@ -6,9 +6,9 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -142,23 +142,34 @@ def test_the_calling_process_plays_beside_its_workers(tmp_path: Path) -> None:
     assert {one.clicks[0].row for one in played} == {-1, 0}
 
 
-def test_workers_start_at_the_click_at_which_they_become_worth_it(tmp_path: Path) -> None:
-    asked: list[int] = []
+def test_workers_start_at_the_click_at_which_they_save_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = toys.blobs(9)  # three objects an image, several clicks each
+    job, happened = make_job(toys.card, data), []
+    start = processes._start_worker
 
     def are_worth(left: int) -> bool:
-        asked.append(left)
-        return left < 82
+        happened.append(left)
+        return len(happened) == 2
 
-    job = toys.NumberedJob(tmp_path)
-    chunks = [[str(k)] for k in range(4, 88)]
-    games = list(processes.play_in_processes(job, chunks, 2, -1, are_worth))
-    assert sorted(int(game.trajectory.key) for game in games if isinstance(game, Game)) == list(
-        range(4, 88)
-    )
-    assert asked == sorted(asked, reverse=True)  # no longer asked once it is true
-    assert asked[0] == 83
-    assert asked[-1] == 81
-    assert all(left >= 82 for left in asked[:-1])
+    def start_worker(job: Job, number: int) -> Any:
+        happened.append("started")
+        return start(job, number)
+
+    monkeypatch.setattr(processes, "_start_worker", start_worker)
+    chunks = [data.keys[:3], data.keys[3:6], data.keys[6:]]
+    games = []
+    for game in processes.play_in_processes(job, chunks, 2, job.build(), are_worth):
+        assert isinstance(game, Game)
+        happened.append("ended")
+        games.append(game)
+    # after the second click of the first game, with two chunks left
+    assert happened[:4] == [6, 6, "started", "ended"]
+    assert happened[3:] == 9 * ["ended"]
+    alone = run(toys.card, data, RULES, out=tmp_path).trajectories
+    played = {game.trajectory.key: game.trajectory for game in games}
+    assert played == {one.key: one for one in alone}
 
 
 def test_without_workers_nothing_needs_to_be_sent(tmp_path: Path) -> None:
@@ -170,16 +181,26 @@ def test_without_workers_nothing_needs_to_be_sent(tmp_path: Path) -> None:
         list(processes.play_in_processes(job, chunks, 2, job.build()))
 
 
-@given(left=st.integers(0, 999), finished=st.integers(0, 999), begun=st.floats(1, 1e4))
-def test_workers_are_worth_it_once_their_share_takes_longer_than_their_start(
-    left: int, finished: int, begun: float
+@given(
+    left=st.integers(0, 99),
+    elapsed=st.integers(0, 999),
+    finished=st.integers(0, 99),
+    workers=st.integers(1, 8),
+)
+def test_workers_save_time_where_what_they_take_over_lasts_longer_than_their_start(
+    left: int, elapsed: int, finished: int, workers: int
 ) -> None:
-    now = perf_counter()
-    pace = processes._Pace(6.0, 0.5, now - begun, finished)
-    seconds_each = begun / (finished + 1)  # at least, with a game that has not ended
-    assert pace.are_worth(left) or left * seconds_each / 2 <= 6.0
-    pace = processes._Pace(6.0, 0.0, now - begun, finished)  # no core is left for a worker
-    assert not pace.are_worth(left)
+    seconds_each = Fraction(elapsed, finished + 1)
+    taken_over = left * seconds_each * (workers - 1) / workers
+    for start_seconds in (taken_over + 1, taken_over - 1):
+        saves = processes.saves_time(left, elapsed, finished, workers, float(start_seconds))
+        assert saves == (taken_over > start_seconds)
+
+
+def test_the_first_click_tells_nothing_about_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "perf_counter", iter([1000.0, 1001.0, 1007.0]).__next__)
+    pace = processes._Pace(start_seconds=6.0, workers=2)
+    assert [pace.are_worth(2) for _ in range(3)] == [False, False, True]
 
 
 def test_the_calling_process_leaves_an_object_that_kills_to_the_others(tmp_path: Path) -> None:

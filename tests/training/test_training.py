@@ -232,6 +232,12 @@ def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
         train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True)
 
 
+def test_a_file_in_place_of_the_folder_is_refused(toy_pack: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(IsbenchError, match="cannot write into .*file"):
+        train(card, toy_pack, tmp_path / "file")
+
+
 def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="has no network to train"):
         train(ModelCard("bare", build=build), toy_pack, tmp_path, recipe=RECIPE)

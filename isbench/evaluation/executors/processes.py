@@ -71,7 +71,7 @@ def play_here(
     started = perf_counter()
     predictor = job.build()
     seconds = job.built.seconds if job.built else perf_counter() - started
-    pace = _Pace(_START + seconds, 1 - 1 / max_workers, perf_counter())
+    pace = _Pace(_START + seconds, max_workers)
     for result in play_in_processes(job, chunks, max_workers, predictor, pace.are_worth):
         pace.finished += 1
         yield result
@@ -79,20 +79,32 @@ def play_here(
 
 @dataclass
 class _Pace:
-    """How fast this process plays alone, which decides whether workers are worth their start."""
+    """How fast this process plays alone, which decides whether others are started."""
 
     start_seconds: float  # that a worker takes until it can play
-    share: float  # of the objects left that workers would play
-    began: float
+    workers: int  # with this process
     finished: int = 0
+    began: float | None = None  # after the first click, which costs more than others
 
     def are_worth(self, left: int) -> bool:
-        """Return whether workers would finish sooner, `left` objects after the one being played.
+        """Return whether workers would finish sooner with `left` objects; asked after a click."""
+        now = perf_counter()
+        if self.began is None:
+            self.began = now
+        elapsed = now - self.began
+        return saves_time(left, elapsed, self.finished, self.workers, self.start_seconds)
 
-        That one counts as if it had ended, so that the rest takes at least what is estimated.
-        """
-        estimate = left * (perf_counter() - self.began) / (self.finished + 1)
-        return estimate * self.share > self.start_seconds
+
+def saves_time(
+    left: int, elapsed: float, finished: int, workers: int, start_seconds: float
+) -> bool:
+    """Return whether sharing `left` objects among `workers` processes outweighs their start.
+
+    `finished` objects and a part of another took `elapsed` seconds. The estimate counts that part
+    as a whole, so that a long first game tells something before it ends.
+    """
+    alone = left * elapsed / (finished + 1)
+    return alone - alone / workers > start_seconds
 
 
 def begins_here(job: Job, workers: int | None) -> bool:
