@@ -66,7 +66,7 @@ class _Options(NamedTuple):
     callback=refuse_lists,
     metavar="CONDITION",
     help="Gate RUN_B against RUN_A: fail if a figure changes for the worse by more than this and a "
-    'paired test tells a difference, such as "noc90 > +0.2" or "iou@5 < -1%". Repeatable.',
+    'paired test finds a difference, such as "noc90 > +0.2" or "iou@5 < -1%". Repeatable.',
 )
 @click.option(
     "--metric",
@@ -141,8 +141,8 @@ def compare(
 
     With --fail-if, RUN_A is the base and RUN_B the new run. FAIL: worse by more than the limit, and
     p < 0.05. WARN: p < 0.05, but not by more than the limit. PASS: the 95 % interval excludes a
-    change beyond the limit. INCONCLUSIVE: neither; the smallest change that so many objects can
-    tell is printed.
+    change beyond the limit. INCONCLUSIVE: neither; the smallest change that the test can find on
+    so many objects is printed.
 
     \b
     Exit code:

@@ -8,7 +8,7 @@ import numpy as np
 
 from isbench.metrics.clicks import Floats
 
-ALPHA = 0.05  # a paired test with a smaller p-value tells a difference
+ALPHA = 0.05  # a paired test with a smaller p-value finds a difference
 POWER = 0.80
 
 

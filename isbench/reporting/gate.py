@@ -1,7 +1,7 @@
 """Conditions that a new run must not meet against a base run, and the verdict on each.
 
 A condition such as "noc90 > +0.2" fails if the figure of the new run is worse than that of the base
-by more than the limit, and a paired test over the same objects tells a difference. Not here: how
+by more than the limit, and a paired test over the same objects finds a difference. Not here: how
 verdicts are printed (`gate_formats`).
 """
 
@@ -120,8 +120,8 @@ def parse_condition(text: str, metrics: Sequence[Metric] = METRICS) -> Condition
 def judge(base: Run, new: Run, conditions: Sequence[Condition]) -> list[Verdict]:
     """Return the verdict on each condition for two runs over the same objects.
 
-    FAIL: worse by more than the limit, and the paired test tells a difference (p < 0.05). WARN: the
-    test tells that it is worse, but not by more than the limit. PASS: no object differs, or the
+    FAIL: worse by more than the limit, and the paired test finds a difference (p < 0.05). WARN: the
+    test finds that it is worse, but not by more than the limit. PASS: no object differs, or the
     95 % interval excludes that it is worse by more than the limit. INCONCLUSIVE: anything else.
 
     Raises IsbenchError for runs over different objects or data, and for a figure that a run cannot
@@ -207,7 +207,7 @@ def _judge(condition: Condition, found: Measurement) -> Verdict:
 
 def _explain_doubt(found: Measurement) -> str:
     if not can_reject(found.images):
-        return f"a test over {found.images} images tells no difference; wanted 6 or more"
+        return f"a test over {found.images} images finds no difference; wanted 6 or more"
     return (
         f"{found.objects} objects tell a change of {found.smallest:.2g} or more; more objects tell "
         "a smaller one"

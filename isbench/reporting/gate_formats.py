@@ -13,7 +13,7 @@ from isbench.reporting.text_table import TextTable, escape_controls
 NOTES = (
     "New - base is the mean change over the same objects, with its 95 % interval. "
     "p: share of random sign flips of the images' differences that are at least as large.",
-    "Tells: the smallest change that so many objects tell in 80 % of studies.",
+    "Detectable: the smallest true change that the test finds with 80 % power on these images.",
 )
 
 
@@ -21,7 +21,7 @@ def make_gate_table(verdicts: Sequence[Verdict]) -> TextTable:
     """Return one row per condition and data set; the outcome of all of them is the first note."""
     heads = (
         "Outcome", "Fail if", "Data set", "Base", "New", "New - base", "95 % interval", "p",
-        "Tells", "Objects", "Why",
+        "Detectable", "Objects", "Why",
     )  # fmt: skip
     rows = tuple(
         (

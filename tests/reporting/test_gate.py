@@ -111,7 +111,7 @@ def test_a_change_that_may_be_chance_is_inconclusive_and_says_what_the_objects_c
 def test_a_small_set_cannot_tell_even_a_large_change() -> None:
     found = decide([20] * 5, "noc90 > +0.2", base=[2] * 5)
     assert found.outcome == "INCONCLUSIVE"
-    assert "a test over 5 images tells no difference; wanted 6 or more" in found.reason
+    assert "a test over 5 images finds no difference; wanted 6 or more" in found.reason
     assert decide([2] * 5, "noc90 > +0.2", base=[20] * 5).outcome == "INCONCLUSIVE"
     assert decide([20] * 6, "noc90 > +0.2", base=[2] * 6).outcome == "FAIL"
 
