@@ -11,8 +11,9 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.executors.ray_cluster import Ray
 from isbench.evaluation.runner import run
 from isbench.types import Game, Rules
-from tests.evaluation.test_runner import Listening, deadly
+from tests.evaluation.test_processes import deadly
 from tests.support import toys
+from tests.support.listening import Listening
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow

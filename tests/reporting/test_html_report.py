@@ -27,8 +27,8 @@ from isbench.storage import saved_masks, store
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
-from tests.evaluation.test_runner import Listening
 from tests.support.browser import chromium, complaints
+from tests.support.listening import Listening
 from tests.test_docs import ROOT
 
 Isbench = Callable[..., tuple[int, str, str]]

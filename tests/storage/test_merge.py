@@ -17,8 +17,8 @@ from isbench.storage import store
 from isbench.storage.merge import merge
 from isbench.storage.store import Shard
 from isbench.types import Rules
-from tests.evaluation.test_runner import Listening
 from tests.support import toys
+from tests.support.listening import Listening
 
 RULES = Rules(max_clicks=4, stop_iou=1.01)
 

@@ -238,8 +238,10 @@ class NumberedJob:
     """Plays games of one click, in the row of the worker's number; the first worker dies."""
 
     folder: Path
+    on_gpu = False
+    built = None
 
-    def build(self, worker: int = 0) -> int:
+    def build(self, worker: int = -1) -> int:  # the calling process has no number
         return worker
 
     def play(

@@ -234,7 +234,7 @@ def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder_is_refused(toy_pack: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(IsbenchError, match="cannot write into .*file"):
+    with pytest.raises(IsbenchError, match=r"cannot write into .*file"):
         train(card, toy_pack, tmp_path / "file", recipe=RECIPE)
 
 

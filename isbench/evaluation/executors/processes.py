@@ -61,20 +61,39 @@ def play_here(
 ) -> Iterator[Game | LostObject]:
     """Play chunks of keys on this machine in `workers` processes and yield games as they finish.
 
+    The job must be picklable for workers; every process builds its predictor once. One worker plays
+    the objects of a chunk in order. A worker that dies is replaced and the rest of its chunk is
+    reassigned; an object at which `DEATHS` workers died is yielded as LostObject. Exceptions of
+    workers are re-raised. Raises PredictorError if no worker can start: for an exception before it
+    is ready, and where `DEATHS` workers in a row died before that.
+
     With None there is one process per GPU. Without a GPU, playing starts in this process, and one
-    process per further core joins it once that is estimated to finish sooner.
+    process per further core joins it at the click at which that is estimated to finish sooner.
     """
-    if not begins_here(job, workers):
-        yield from play_in_processes(job, chunks, workers or _count_gpus(job))
-        return
-    max_workers = 1 if workers == 1 or job.on_gpu else min(_MOST, count_cores())
-    started = perf_counter()
-    predictor = job.build()
-    seconds = job.built.seconds if job.built else perf_counter() - started
-    pace = _Pace(_START + seconds, max_workers)
-    for result in play_in_processes(job, chunks, max_workers, predictor, pace.are_worth):
-        pace.finished += 1
-        yield result
+    predictor, pace = None, None
+    if begins_here(job, workers):
+        most = 0 if workers == 1 or job.on_gpu else min(_MOST, count_cores()) - 1
+        started = perf_counter()
+        predictor = job.build()
+        seconds = job.built.seconds if job.built else perf_counter() - started
+        pace = _Pace(_START + seconds, most + 1)
+    else:
+        most = workers or _count_gpus(job)
+    pool = _Pool(job, most, deque(tuple(chunk) for chunk in chunks), pace)
+    try:
+        while pool.is_busy():
+            chunk = pool.take_safe_chunk() if predictor is not None else None
+            if predictor is None or pace is None or chunk is None:
+                pool.assign_chunks()
+                pool.attend(None)
+            else:
+                for game in job.play(predictor, chunk, pool.attend_now):
+                    pace.finished += 1
+                    yield game
+                    yield from pool.take_finished()
+            yield from pool.take_finished()
+    finally:
+        pool.close()
 
 
 @dataclass
@@ -128,41 +147,6 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def play_in_processes(
-    job: Job,
-    chunks: Iterable[Sequence[str]],
-    workers: int,
-    predictor: Predictor | None = None,
-    are_worth: Callable[[int], bool] = lambda left: True,
-) -> Iterator[Game | LostObject]:
-    """Assign chunks of keys to `workers` processes and yield games as they finish.
-
-    The job must be picklable for workers; every process builds its predictor once. One worker plays
-    the objects of a chunk in order. With `predictor`, the calling process is one of the workers and
-    plays with it; `are_worth` is asked after each click, with the number of objects that no process
-    plays yet, until it allows the others to start. A worker that dies is replaced and the rest of
-    its chunk is reassigned; an object at which `DEATHS` workers died is yielded as LostObject.
-    Exceptions of workers are re-raised.
-    Raises PredictorError if no worker can start: for an exception before it is ready, and where
-    `DEATHS` workers in a row died before that.
-    """
-    waiting = deque(tuple(chunk) for chunk in chunks)
-    pool = _Pool(job, workers if predictor is None else workers - 1, waiting, are_worth)
-    try:
-        while pool.is_busy():
-            chunk = pool.take_safe_chunk() if predictor is not None else None
-            if predictor is None or chunk is None:
-                pool.assign_chunks()
-                pool.attend(None)
-            else:
-                for game in job.play(predictor, chunk, pool.attend_now):
-                    yield game
-                    yield from pool.take_finished()
-            yield from pool.take_finished()
-    finally:
-        pool.close()
-
-
 @dataclass
 class _Pool:
     """The worker processes, what waits for them, and what came from them."""
@@ -170,8 +154,8 @@ class _Pool:
     job: Job
     most: int  # processes
     waiting: deque[tuple[str, ...]]
-    are_worth: Callable[[int], bool]
-    begun: bool = False  # workers have been started
+    pace: _Pace | None  # of the calling process if it plays too
+    begun: bool = False  # workers may be started
     running: list[_Worker] = field(default_factory=list)
     finished: deque[Game | LostObject | Exception] = field(default_factory=deque)
     deaths: Counter[str] = field(default_factory=Counter)
@@ -222,7 +206,8 @@ class _Pool:
     def assign_chunks(self) -> None:
         """Start workers while there are chunks for them, and assign a chunk to each idle one."""
         if not self.begun:
-            if not self.most or not self.are_worth(sum(map(len, self.waiting))):
+            left = sum(map(len, self.waiting))
+            if not self.most or (self.pace is not None and not self.pace.are_worth(left)):
                 return
             _check_sendable(self.job)
             self.begun = True
