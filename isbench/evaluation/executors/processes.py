@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.job import Job
-from isbench.types import Game, Predictor
+from isbench.types import Game
 
 # (job, chunks of keys, workers) -> games; None workers: as many as finish soonest
 Executor: TypeAlias = Callable[
