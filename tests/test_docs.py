@@ -16,7 +16,7 @@ import click
 import pandas as pd
 import pytest
 
-from benchmarks.evaluate import format_table
+from benchmarks.evaluate import TABLES, format_table
 from isbench.cli import cli
 from isbench.datasets import load_dataset
 from isbench.evaluation.runner import Silent, run
@@ -210,8 +210,11 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
     assert seen == 4 * 6 + 3 * 5
 
 
-def test_the_measured_table_is_the_recorded_one() -> None:
-    recorded = format_table(pd.read_csv(ROOT / "results" / "performance.csv"))
+@pytest.mark.parametrize(
+    ("record", "formats"), [("processes", TABLES[0]), ("performance", TABLES[1])]
+)
+def test_the_measured_tables_are_the_recorded_ones(record: str, formats: dict[str, str]) -> None:
+    recorded = format_table(pd.read_csv(ROOT / "results" / f"{record}.csv"), formats)
     assert recorded in (ROOT / "docs" / "performance.md").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ class OutputType(PathType):
         """Return why a path cannot be written, None if it can."""
         try:
             return self._find_fault(path.absolute())
-        except OSError as error:  # a folder that may not be entered, a name that is too long
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.ENAMETOOLONG):
+                raise
             return error.strerror
 
     def _find_fault(self, path: Path) -> str | None:
