@@ -84,19 +84,21 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; an error that a user can fix prints one line and exits with 2 or 1."""
-    if args is None:  # this process is the command
+    own = args is None  # this process is the command
+    if own:
         prepare_streams()
     try:
         code = cli.main(args, prog_name="isbench", standalone_mode=False)
         flush_output()
     except OutputClosed:
-        drop_output()
+        if own:
+            drop_output()
         sys.exit(0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(0)
     except (IsbenchError, click.ClickException, click.Abort, KeyboardInterrupt, OSError) as error:
-        _fail(*_explain(error, sys.argv[1:] if args is None else args))
+        _fail(*_explain(error, sys.argv[1:] if args is None else args), own)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -115,11 +117,12 @@ def _explain(error: BaseException, words: list[str]) -> tuple[str, int]:
     return "stopped; recorded results are kept: run the same command again to resume", 130
 
 
-def _fail(message: str, exit_code: int) -> None:
+def _fail(message: str, exit_code: int, own: bool) -> None:
     # a message from third-party code may contain line breaks
     print_note(" ".join(message.split()))
     try:
         flush_output()
     except Exception:  # it is the fault, or a second one: there is nothing more to say
-        drop_output()
+        if own:
+            drop_output()
     sys.exit(exit_code)

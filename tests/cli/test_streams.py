@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from isbench.cli import main
 from isbench.storage import store
 from tests.conftest import write_folder_set
 
@@ -119,3 +123,21 @@ def test_names_that_no_encoding_knows_are_printed_or_refused(
     done = call(run(fine, tmp_path / "other"), **variables)
     assert done.returncode == 2
     assert r"\udce9" in done.stderr.splitlines()[-1]
+
+
+def test_a_call_within_a_process_leaves_its_output_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.TextIOWrapper):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (tmp_path / "printed").open("wb", buffering=0) as file:
+        stream = Full(file)
+        monkeypatch.setattr(sys, "stdout", stream)
+        with pytest.raises(SystemExit):
+            main(["run", "--no-such-option"])
+        file.write(b"what follows")
+        with suppress(OSError):
+            stream.detach()
+    assert (tmp_path / "printed").read_bytes() == b"what follows"
