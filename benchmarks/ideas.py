@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.networks import CLICKS
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import accelerate
 from isbench.nn.runtime.compute import inference, load_networks
-from isbench.types import Click, Runtime
+from isbench.types import Runtime
 
-CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))
 SETTINGS = {
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,

@@ -124,15 +124,14 @@ def run_way(task: Task, way: Way, cache: Path) -> Process:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise SystemExit(f"{way.name} failed with exit code {process.returncode}")
-        if way.player == "original":
-            result = json.loads(printed.splitlines()[-1])
-            games = result["games"]
-            result["games"] = {key: games[image] for key, image in name_images(task).items()}
-        elif way.player == "command":
+        if way.player == "command":
             [path] = store.find(Path(out))
             result = {"games": _list_clicks(store.read(path).trajectories)}
         else:
             result = json.loads(printed.splitlines()[-1])
+        if way.player == "original":
+            games = result["games"]
+            result["games"] = {key: games[image] for key, image in name_images(task).items()}
     cpu_seconds = usage.ru_utime + usage.ru_stime
     return Process(result, seconds, cpu_seconds, usage.ru_maxrss / 1024)
 

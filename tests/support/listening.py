@@ -1,4 +1,4 @@
-"""A watch that remembers what it was told."""
+"""A watch that records what it receives."""
 
 from __future__ import annotations
 

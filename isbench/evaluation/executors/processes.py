@@ -156,11 +156,15 @@ class _Pool:
     waiting: deque[tuple[str, ...]]
     pace: _Pace | None  # of the calling process if it plays too
     begun: bool = False  # workers may be started
+    left: int = field(init=False)  # objects waiting until then, asked for after every click
     running: list[_Worker] = field(default_factory=list)
     finished: deque[Game | LostObject | Exception] = field(default_factory=deque)
     deaths: Counter[str] = field(default_factory=Counter)
     # by number, since a worker of that number was ready
     early_deaths: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.left = sum(map(len, self.waiting))
 
     def is_busy(self) -> bool:
         """Return whether objects are waiting or being played by workers."""
@@ -179,12 +183,14 @@ class _Pool:
         for k, chunk in enumerate(self.waiting):
             if not any(key in self.deaths for key in chunk):
                 del self.waiting[k]
+                self.left -= len(chunk)
                 return chunk
         return None
 
     def attend_now(self) -> None:
         """Receive what workers have sent, and assign chunks, without waiting."""
-        self.attend(0.0)
+        if self.running:
+            self.attend(0.0)
         self.assign_chunks()
 
     def attend(self, timeout: float | None) -> None:
@@ -206,8 +212,7 @@ class _Pool:
     def assign_chunks(self) -> None:
         """Start workers while there are chunks for them, and assign a chunk to each idle one."""
         if not self.begun:
-            left = sum(map(len, self.waiting))
-            if not self.most or (self.pace is not None and not self.pace.are_worth(left)):
+            if not self.most or (self.pace is not None and not self.pace.are_worth(self.left)):
                 return
             _check_sendable(self.job)
             self.begun = True
