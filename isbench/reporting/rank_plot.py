@@ -157,5 +157,7 @@ def _draw_ruler(panel: Axes, start: float, inch: float, ranking: Ranking) -> Non
     panel.plot([start, start + shown], [0.26, 0.26], color=_INK, linewidth=1.2)
     for x in (start, start + shown)[: 1 + fits]:
         panel.plot([x, x], [0.22, 0.30], color=_INK, linewidth=1.2)
-    text = f"CD = {critical:.2f}" + ("" if fits else ", longer than the axis: none is told apart")
+    text = f"CD = {critical:.2f}" + (
+        "" if fits else ", longer than the axis: no two systems differ"
+    )
     panel.text(start, 0.12, text, ha="left", va="center", fontsize=_SIZE)

@@ -88,17 +88,16 @@ def _list_rank_notes(comparison: SystemsComparison, figure: FigureComparison) ->
 def describe_ranking(comparison: SystemsComparison, ranking: Ranking) -> str:
     """Return what Friedman's and Nemenyi's tests say about a ranking, in words."""
     if ranking.critical_difference != ranking.critical_difference:
-        return "one block cannot tell systems apart"
+        return "one block has no critical difference"
     groups = [
         " = ".join(comparison.systems[k].label for k in group) for group in group_systems(ranking)
     ]
     friedman = (
         "" if ranking.p_value != ranking.p_value else f"Friedman {format_p(ranking.p_value)}; "
     )
-    apart = f"not told apart: {'; '.join(groups)}" if groups else "all are told apart"
-    return (
-        f"{friedman}critical difference {ranking.critical_difference:.2f} (Nemenyi, 0.05), {apart}"
-    )
+    differing = f"no difference within {'; '.join(groups)}" if groups else "all systems differ"
+    critical = f"critical difference {ranking.critical_difference:.2f} (Nemenyi, 0.05)"
+    return f"{friedman}{critical}, {differing}"
 
 
 def collect_systems(comparison: SystemsComparison) -> dict[str, Any]:
