@@ -1,7 +1,7 @@
 # isbench on the CPU: the exact versions of constraints.txt, the CPU build of torch, and OpenVINO.
 #
 #   docker build -t isbench .
-#   docker run --rm -v "$PWD:/work" isbench run --model csfpn-mini --dataset sample
+#   docker run --rm -v "$PWD:/work" isbench run --model csfpn-lite --dataset sample
 #   docker run --rm -v "$PWD:/work" -v /path/to/data:/data isbench run --model grabcut --dataset davis
 #
 # Runs are written to ./runs. On Linux add `--user "$(id -u):$(id -g)"`, so that they are yours.

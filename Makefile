@@ -59,7 +59,7 @@ tables: $(READY)  ## regenerate results/TABLES.md, tables.html and tables.csv fr
 	$(BIN)/isbench reproduce --budget none
 
 bench: $(READY)  ## time whole games and the clicker against plain ones, networks, propagation against diffusion
-	$(BIN)/python -m benchmarks.evaluate --dataset sample --model csfpn-mini
+	$(BIN)/python -m benchmarks.evaluate --dataset sample --model csfpn-lite
 	$(BIN)/python benchmarks/clicker.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/propagation.py

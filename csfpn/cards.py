@@ -105,7 +105,7 @@ lite = _card(
     _LITE,
     options=LITE_SIDES,
     recipe=recipes.LITE_TUNED,
-    unreleased="this version ships without trained weights",
+    bundled={"pack": _FOLDER / "csfpn-lite.safetensors"},
 )
 baseline_r50 = _card(
     "baseline-r50-csfp",

@@ -151,12 +151,12 @@ def compare(
 
     \b
     Example:
-      isbench compare csfpn-mini ritm-mini --dataset davis
+      isbench compare csfpn-lite ritm-lite --dataset davis
       isbench compare 3f2a 91bc --html compared.html
       isbench compare base.jsonl.gz new.jsonl.gz --fail-if "noc90 > +0.2" --fail-if "nof90 > 5%"
       isbench compare base/ new/ --fail-if "noc90 > +0.2" --format junit
       isbench compare nearest random-walker ritm-lite --runs results --quote
-      isbench compare csfpn-mini ritm-mini --dataset davis --dataset berkeley --correction holm
+      isbench compare csfpn-lite ritm-lite --dataset davis --dataset berkeley --correction holm
     """
     check_least("pictures", pictures, 0)
     check_least("worst", worst, 0)

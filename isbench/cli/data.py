@@ -158,7 +158,7 @@ def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
     \b
     Example:
       isbench data add desk folder:~/pictures/desk
-      isbench run --model csfpn-mini --dataset desk
+      isbench run --model csfpn-lite --dataset desk
     """
     from isbench.datasets.installation import add_dataset
 

@@ -73,7 +73,7 @@ def demo(
 
     \b
     Example:
-      isbench demo --model csfpn-mini --model grabcut photo.jpg
+      isbench demo --model csfpn-lite --model grabcut photo.jpg
     """
     try:
         from isbench.demo.connections import make_server

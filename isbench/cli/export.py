@@ -100,7 +100,7 @@ def export(
 
     \b
     Example:
-      isbench export csfpn-mini --dataset davis --format csv --out davis.csv
+      isbench export csfpn-lite --dataset davis --format csv --out davis.csv
       isbench export 3f2a --format hf-eval
       isbench export 3f2a --format coco-results --click 5 --out coco
       isbench export runs/davis --format bundle --out davis.zip

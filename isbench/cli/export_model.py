@@ -31,7 +31,7 @@ def export_model(
     \b
     Example:
       pip install 'isbench[onnx]'
-      isbench export-model csfpn-mini --out csfpn-mini
+      isbench export-model csfpn-lite --out csfpn-lite
     """
     (load,) = load_models([model], settings, NetworkOptions(weights, "cpu", backend="eager"))
     loaded = load()

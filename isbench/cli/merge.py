@@ -27,8 +27,8 @@ def merge(shards: tuple[Path, ...], out: Path) -> None:
 
     \b
     Example:
-      isbench run --model csfpn-mini --dataset davis --shard 1/2 --out part1
-      isbench run --model csfpn-mini --dataset davis --shard 2/2 --out part2
+      isbench run --model csfpn-lite --dataset davis --shard 1/2 --out part1
+      isbench run --model csfpn-lite --dataset davis --shard 2/2 --out part2
       isbench merge part1 part2 --out runs
     """
     for path in merge_shards(shards, out):

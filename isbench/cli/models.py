@@ -53,7 +53,7 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
     Example:
       isbench models
       isbench models ritm-hrnet18
-      isbench models csfpn-mini ritm-mini --cost --size 480x854
+      isbench models csfpn-lite ritm-lite --cost --size 480x854
     """
     terminal = console()
     cards, faults = _load_cards(names)

@@ -186,7 +186,7 @@ def report(
     \b
     Example:
       isbench report runs/grabcut --table nof --format markdown
-      isbench report csfpn-mini ritm-mini --dataset davis --plot iou_k --out davis.png
+      isbench report csfpn-lite ritm-lite --dataset davis --plot iou_k --out davis.png
       isbench report --table 1 --format markdown
       isbench report --dataset davis --published SimpleClick --published RITM
       isbench report 3f2a 91bc --plot pictures --max-clicks 5

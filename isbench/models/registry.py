@@ -27,7 +27,7 @@ from isbench.types import ModelCard, Scalar
 
 Trusted: TypeAlias = Mapping[str, ModelCard]  # name in run files -> card
 NONE_TRUSTED: Trusted = MappingProxyType({})
-DEFAULT_MODEL = "csfpn-mini"  # of `isbench demo`, `isbench predict` and `make run`
+DEFAULT_MODEL = "csfpn-lite"  # of `isbench demo`, `isbench predict` and `make run`
 MODELS = Group("isbench.models", "model", ModelCard)
 
 

@@ -30,6 +30,7 @@ SHIPPED = [(name, weights) for name in model_names() for weights in load_card(na
 # what docs/training.md calls the folder of a training -> the model and the name of its weights
 MADE = {
     "lite": ("ritm-lite", "pack"),
+    "csfpn-lite": ("csfpn-lite", "pack"),
     "pack": ("ritm-mini", "pack"),
     "bs": ("ritm-mini", "ablation-bs"),
     "fdm": ("baseline-mini-fdm", "ablation-fdm"),
