@@ -1,7 +1,7 @@
 """Play the same games with another evaluator and with isbench, and compare clicks and speed.
 
     python -m benchmarks.evaluate --data ../data    # takes 20 minutes
-    python -m benchmarks.evaluate --model csfpn-mini --dataset sample --objects 4 --clicks 5
+    python -m benchmarks.evaluate --model csfpn-lite --dataset sample --objects 4 --clicks 5
     python -m benchmarks.evaluate --model ritm-hrnet18 --dataset grabcut --original ../ritm --whole
 
 Each way (`benchmarks/ways.py`) runs in its own processes, one after the other. The first is what
@@ -163,7 +163,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--guard", type=float, help="smallest acceptable ratio of `isbench run`")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    own = ["ritm-hrnet18"] if options.original else ["ritm-hrnet18", "csfpn-mini"]
+    own = ["ritm-hrnet18"] if options.original else ["ritm-hrnet18", "csfpn-lite"]
     options.model = options.model or own
     options.dataset = options.dataset or ["grabcut", "davis"]
     if options.whole and options.backend:

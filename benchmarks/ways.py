@@ -256,7 +256,13 @@ def _play_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) ->
     options = spec.with_dataset_defaults(model, dataset).options
     sizes: dict[str, int] = {}
     make = partial(model.card.networks, **options)
-    network = load_networks(make, model.runtime)["network"]
+    networks = load_networks(make, model.runtime)
+    if [*networks] != ["network"]:
+        sys.exit(
+            f"the plain evaluator plays models with one network; {model.card.name} has "
+            f"{', '.join(networks)}"
+        )
+    network = networks["network"]
 
     def run_network(inputs: torch.Tensor, clicks: torch.Tensor) -> tuple[torch.Tensor, ...]:
         size = f"{inputs.shape[2]} {inputs.shape[3]}"

@@ -207,7 +207,7 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
                         column,
                     )
                     seen += 1
-    assert seen == 4 * 6 + 3 * 5
+    assert seen == 4 * 7 + 3 * 5
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,23 @@ def _export(
                 input_names=[one.name for one in inputs],
                 output_names=[one.name for one in outputs],
             )  # fmt: skip
-            return path.read_bytes()
+            return _forget_branch_shapes(path.read_bytes())
     except (RuntimeError, ValueError, TypeError) as error:  # from the tracer or the exporter
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise Unfit(f"this network cannot be exported to ONNX ({reason[0]})") from error
+
+
+def _forget_branch_shapes(content: bytes) -> bytes:
+    """Return a file whose branches declare no shapes of their outputs.
+
+    The exporter writes two branches for an operation on a scalar or a tensor, and gives both the
+    shape of one; ONNX Runtime then warns at every call.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            for output in attribute.g.output:
+                output.type.tensor_type.ClearField("shape")
+    return model.SerializeToString()
