@@ -23,6 +23,7 @@ from benchmarks.networks import CLICKS
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card
 from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import simplify
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import accelerate
 from isbench.nn.runtime.compute import inference, load_networks
@@ -67,12 +68,6 @@ def make_network(name: str) -> nn.Module:
     assert card.networks is not None, f"{name} has no networks"
     networks = load_networks(partial(card.networks, **card.options), Runtime())
     return next(iter(networks.values()))
-
-
-def simplify(network: nn.Module) -> nn.Module:
-    """Return the network in fewer operations, as the OpenVINO backend computes it."""
-    simple = getattr(network, "for_inference", None)
-    return simple() if callable(simple) else network
 
 
 def make_inputs(size: tuple[int, int], batch: int = 2) -> tuple[Tensor, Tensor]:

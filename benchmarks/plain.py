@@ -44,6 +44,7 @@ class Options:
     overview: int = 0
     threshold: float = 0.49
     g2l: bool = False
+    global_clicks: int = 0
 
 
 def play(
@@ -211,12 +212,16 @@ class _ZoomIn(_Answer):
         return overlap < 0.5
 
 
-class _GlobalToLocal(_Answer):
-    """The whole image first, then a crop around the object found, at every click."""
+class _GlobalToLocal(_ZoomIn):
+    """The whole image first, then a crop around the object found, at all or at the first clicks."""
 
     def __call__(self, clicks: list[Clicked]) -> Array:
+        first = self.options.global_clicks
+        if first and len(clicks) > first and (self.probability > 0.5).any():
+            return super().__call__(clicks)
         self.probability = self._predict_whole(clicks)
         box = self._find_box(clicks, 0, self.probability)
         if box is not None:
+            self.box = box
             self.probability = self._predict_inside(clicks, box)
         return np.asarray((self.probability[0, 0] > self.options.threshold).numpy())

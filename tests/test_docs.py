@@ -218,6 +218,21 @@ def test_the_measured_tables_are_the_recorded_ones(record: str, formats: dict[st
     assert recorded in (ROOT / "docs" / "performance.md").read_text()
 
 
+def test_the_figures_of_avx2_are_the_recorded_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    record = pd.read_csv(ROOT / "results" / "instructions.csv")
+    assert (record.alike == record.objects).all()
+    for (instructions, model), rows in record.groupby(["instructions", "model"]):
+        plain, one, two, run = (
+            rows[rows.way == way].iloc[0]
+            for way in ("plain, 2 threads", "openvino, 1 x 1", "openvino, 2 x 1", "isbench run")
+        )
+        assert (
+            f"| {instructions} | `{model}` | {run.whole_ratio:.2f} | {plain.start_s:.1f} | "
+            f"{run.start_s:.1f} | {two.ratio:.2f} | {plain.p50_s:.3f} | {one.p50_s:.3f} |"
+        ) in page
+
+
 PYTHON = [
     pytest.param(
         page,

@@ -49,15 +49,18 @@ class Family(NamedTuple):
         return tuple(row for part in self.parts for row in part.rows)
 
 
-def _make_family(name: str, seeds: Mapping[int, str], **shared: str) -> Family:
+def _make_family(
+    name: str, seeds: Mapping[int, str], *g2l: tuple[str, str], **shared: str
+) -> Family:
     """Return the family on a trunk; weights are named after the part that they add.
 
-    Only these weights are comparable. `seeds` are the ends of their names by seed, `shared`
-    options of csfpn that the base segmenter has too.
+    Only these weights are comparable. `seeds` are the ends of their names by seed, `g2l` options
+    of the paper's G2L if the card has others, `shared` options of csfpn that the base segmenter
+    has too.
     """
 
-    def make_part(part: str, weights: str, model: str, *off: str) -> Part:
-        options = [(key, "off") for key in off]
+    def make_part(part: str, weights: str, model: str, *chosen: tuple[str, str]) -> Part:
+        options = [*chosen]
         options += shared.items() if model.startswith("csfpn") else ()
         return Part(
             part,
@@ -72,13 +75,13 @@ def _make_family(name: str, seeds: Mapping[int, str], **shared: str) -> Family:
         tuple(seeds),
         make_part("BS", "bs", f"ritm-{name}"),
         make_part("BS+FDM", "fdm", f"baseline-{name}-fdm"),
-        make_part("BS+SGM", "sgm", f"csfpn-{name}", "hsgm", "g2l"),
-        make_part("BS+SGM+HSGM", "hsgm", f"csfpn-{name}", "g2l"),
+        make_part("BS+SGM", "sgm", f"csfpn-{name}", ("hsgm", "off"), ("g2l", "off")),
+        make_part("BS+SGM+HSGM", "hsgm", f"csfpn-{name}", ("g2l", "off")),
         # G2L changes inference only and has no weights
-        make_part("BS+SGM+HSGM+G2L", "hsgm", f"csfpn-{name}"),
+        make_part("BS+SGM+HSGM+G2L", "hsgm", f"csfpn-{name}", *g2l),
     )
 
 
-LITE = _make_family("lite", {seed: f"-s{seed}" for seed in SEEDS})
+LITE = _make_family("lite", {seed: f"-s{seed}" for seed in SEEDS}, ("global_clicks", "0"))
 MINI = _make_family("mini", {0: ""}, overview="256")  # an earlier one: 800 steps, one seed
 FAMILIES = (LITE, MINI)

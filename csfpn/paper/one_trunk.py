@@ -41,6 +41,9 @@ IDEAS = {
     Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",
     Row("", model="pseudoclick-lite", weights=_OWN): "PseudoClick: imitated clicks",
     LITE.g2l.rows[0]: "CSFPN: propagation, global to local",
+    Row(
+        "", model="csfpn-lite", weights=LITE.hsgm.rows[0].weights
+    ): "CSFPN: global to local for the first three clicks only",
 }
 QUESTIONS = (
     Question("grabcut", 20, "noc@90"),

@@ -59,6 +59,13 @@ def check_examples(network: nn.Module) -> None:
         )
 
 
+def simplify(network: nn.Module) -> nn.Module:
+    """Return the network in fewer operations if it has `for_inference`, else the network."""
+    make = getattr(network, "for_inference", None)
+    simple: nn.Module = make() if callable(make) else network
+    return simple
+
+
 def compute_outputs(network: nn.Module, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return a network's outputs; raises IsbenchError unless they are a tuple of such batches."""
     outputs: Any = network(*inputs)

@@ -79,10 +79,14 @@ def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
     assert len(listed) == 5
     assert listed[4].startswith("7633ddef0e9c csfpn-mini, ablation-hsgm weights, no G2L on davis")
     played = len(list((results / "grabcut").glob("*.jsonl.gz")))
+    of_model = len(list(results.glob("*/grabcut-*.jsonl.gz")))
     for words, told in (
         (["nearest", "grabcut", "--dataset", "daviss"], "did you mean davis? (--dataset)"),
         (["nearst", "grabcut"], "did you mean nearest?"),
-        (["grabcut", "nearest"], f"grabcut is a model (4 runs) and a data set ({played} runs)"),
+        (
+            ["grabcut", "nearest"],
+            f"grabcut is a model ({of_model} runs) and a data set ({played} runs)",
+        ),
         (["nearest", "", "--dataset", "davis"], "no run, model or data set"),
         (["867640f26b54", "bd6e792930f0", "--label", "x"], "wanted RUN=TEXT (--label)"),
         (["867640f26b54", "bd6e792930f0", "--label", "neares=x"], "did you mean nearest?"),

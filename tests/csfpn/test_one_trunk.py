@@ -27,7 +27,7 @@ from isbench.types import Rules
 from tests.support.recorded import record_on_davis, with_weights
 
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
-RITM, CFR, *_, CSFPN = TABLE5.rows
+RITM, CFR, *_, CSFPN, _ = TABLE5.rows
 HERE = ClickTime(0.25, 80, "a processor", Load(1.0, 0.1, 2))
 
 
@@ -77,7 +77,7 @@ def test_without_runs_every_idea_has_a_row_and_no_figure() -> None:
     assert [row[0] for row in table.rows] == list(IDEAS.values())
     assert all(row[0] and row[1] for row in table.rows)
     assert not any(text for row in table.rows for text in row[2:-2])
-    assert [row[-2:] for row in table.rows] == [("3,000", "1.000"), *[("", "")] * 9]
+    assert [row[-2:] for row in table.rows] == [("3,000", "1.000"), *[("", "")] * 10]
 
 
 def test_the_table_says_that_no_paper_prints_it() -> None:

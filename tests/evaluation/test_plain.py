@@ -43,10 +43,15 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
-def test_isbench_plays_its_games(name: str, backend: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [("ritm-mini", {}), ("csfpn-mini", {}), ("csfpn-mini", {"global_clicks": "2"})],
+)
+def test_isbench_plays_its_games(
+    name: str, chosen: dict[str, str], backend: str, tmp_path: Path
+) -> None:
     rules, dataset = Rules(4, 1.01), load_dataset("sample", limit=2)
-    model = load_model(name, device="cpu", backend=backend)
+    model = load_model(name, chosen, device="cpu", backend=backend)
     assert model.runtime is not None
     assert model.card.networks is not None
     options = spec.with_dataset_defaults(model, dataset).options

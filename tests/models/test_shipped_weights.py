@@ -124,3 +124,15 @@ def test_the_sizes_that_light_models_see_were_chosen_on_held_out_objects() -> No
     }  # fmt: skip
     larger = [row for options, row in lines.items() if "overview=192" not in options]
     assert chosen["noc90"] == min((row["noc90"] for row in larger), key=float)
+
+
+def test_the_clicks_with_g2l_were_chosen_on_held_out_objects() -> None:
+    with (ROOT / "results/training/trials.csv").open() as file:
+        lines = {
+            row["options"]: row for row in csv.DictReader(file) if row["trial"] == "csfpn-lite"
+        }
+    count = load_card("csfpn-lite").options["global_clicks"]
+    for size in ("overview=112 ", "overview=176 ", ""):  # the card's own is not named
+        chosen, without = lines[f"{size}global_clicks={count}"], lines[f"{size}g2l=off"]
+        for figure in ("noc85", "noc90"):
+            assert float(chosen[figure]) < float(without[figure])

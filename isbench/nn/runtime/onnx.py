@@ -163,4 +163,5 @@ def _forget_branch_shapes(content: bytes) -> bytes:
         for attribute in node.attribute:
             for output in attribute.g.output:
                 output.type.tensor_type.ClearField("shape")
-    return model.SerializeToString()
+    changed: bytes = model.SerializeToString()
+    return changed

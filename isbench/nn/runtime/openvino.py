@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from isbench.errors import Unfit
-from isbench.nn.network import make_examples
+from isbench.nn.network import make_examples, simplify
 from isbench.nn.runtime.graph_cache import read_graph, write_graph
 from isbench.storage.environment import processor
 from isbench.types import Runtime
@@ -111,8 +111,7 @@ def _import(content: bytes, settings: Mapping[str, Any]) -> Any:
 
 def _compile(network: nn.Module, settings: Mapping[str, Any]) -> tuple[Any, bytes]:
     """Return the traced and compiled network, and what of it is kept, nothing if it cannot be."""
-    simplify = getattr(network, "for_inference", None)
-    graph = _trace(simplify() if callable(simplify) else network)
+    graph = _trace(simplify(network))
     compiled, exported = _make_core().compile_model(graph, "CPU", settings), io.BytesIO()
     compiled.export_model(exported)
     content = exported.getvalue()
