@@ -77,7 +77,7 @@ def main() -> None:
     first: tuple[str, NDArray[np.float64]] | None = None
     new = not arguments.out.exists()
     with arguments.out.open("a", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")  # as the lines that are there
         if new:
             heads = [
                 f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")
