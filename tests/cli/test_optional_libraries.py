@@ -172,6 +172,7 @@ def test_a_table_with_a_broken_model_leaves_that_row_blank(
 
 
 def test_a_model_is_ready_only_if_it_plays_with_its_defaults() -> None:
+    pytest.importorskip("transformers")
     for name in model_names():
         card, said = load_card(name), describe_readiness(load_card(name))
         plays = card.networks is None or bool(card.bundled)
