@@ -22,14 +22,18 @@ from isbench.training.weight_card import read_card
 def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> TrainedWeights:
     """Return the facts of a weight file of `isbench train`; `also` are further models."""
     card = read_card(path)
+    recipe = json.loads(card["recipe"])
+    for name in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
+        del recipe[name]
     return TrainedWeights(
         models=(card["model"], *also),
         name=name,
         digest=digest_file(path),
         base=card["origin"].rpartition(" ")[2],
-        seed=json.loads(card["recipe"])["seed"],
+        seed=recipe["seed"],
         samples=int(card["samples"]),
         command=command,
+        recipe=json.dumps(recipe, sort_keys=True),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, stdev
 
 from csfpn.paper.ablation import FAMILIES, Family, Part
+from csfpn.paper.equal_training import describe_training
 from isbench.metrics import Difference
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head, make_text_table
@@ -37,7 +38,8 @@ def render(records: Records, cells: Sequence[Cell]) -> TextTable:
             rows += _add_name(f"{family.name}: {part.name}", _list_means(part, by_place, questions))
         rows += _list_steps(family, by_place, questions)
     heads = (*plain.heads[:4], *map(make_head, questions))
-    return TextTable(heads, tuple(rows), plain.figures, notes=plain.notes)
+    notes = (*plain.notes, *describe_training(records))
+    return TextTable(heads, tuple(rows), plain.figures, notes=notes)
 
 
 def join_means(values: Sequence[float]) -> str:

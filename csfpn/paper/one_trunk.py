@@ -6,17 +6,18 @@ IA+SA and the repeated passes change inference only and are played with the weig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from csfpn.paper.ablation import LITE
 from csfpn.paper.costs import SIZE
+from csfpn.paper.equal_training import RULES, describe_training
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head
 from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
 from isbench.papers.differences import compare_cells, format_difference
-from isbench.papers.register import ClickTime, TrainedWeights
+from isbench.papers.register import ClickTime
 from isbench.reporting.text_table import TextTable
 from isbench.storage.store import digest_of_path
 
@@ -133,7 +134,12 @@ def make_text_table(
         provenance += describe_provenance(row, found, records)
     columns = [head for one in records.table.questions for head in _make_heads(one)]
     heads = ("Idea", "Model", *columns, f"s/click on {_TIMED.upper()}", "Parameters", "GMAC")
-    notes = (*records.table.notes, *about_times, *_describe_training(records), *provenance)
+    notes = (
+        *records.table.notes,
+        *about_times,
+        *describe_training(records, free=RULES),
+        *provenance,
+    )
     aligned = (False, False, *[True] * (len(heads) - 2))
     return TextTable(heads, tuple(rows), aligned, notes=notes)
 
@@ -194,26 +200,3 @@ def compare_times(
         notes.insert(0, f"s/click: mean over the clicks of the run, on {usual}; without the "
                         "encoding of images.")  # fmt: skip
     return found, list(dict.fromkeys(notes))
-
-
-def _describe_training(records: Records) -> Iterator[str]:
-    """Yield how the rows' weights were trained, and whether that was the same for all."""
-    weights: dict[TrainedWeights, None] = {}
-    for row in records.candidates:
-        one = records.register.find_weights(row.model, row.weights)
-        if one is not None:
-            weights[one] = None
-    budgets = {(one.samples, one.base) for one in weights}
-    if len(budgets) == 1:
-        ((samples, base),) = budgets
-        yield f"Each network was trained with {samples:,} samples{_describe_base(base)}."
-    elif budgets:
-        listed = (
-            f"{one.models[0]} {one.name} {one.samples:,} samples{_describe_base(one.base)}"
-            for one in weights
-        )
-        yield f"The networks were not trained alike: {'; '.join(listed)}."
-
-
-def _describe_base(base: str) -> str:
-    return f" from weights {base[:12]}" if base else ""

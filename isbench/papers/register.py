@@ -21,6 +21,7 @@ import numpy as np
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
+from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
 from isbench.reporting.machine_load import Load, find_load
 from isbench.storage import store
@@ -28,7 +29,7 @@ from isbench.storage.processors import find_processor
 from isbench.storage.store import Run
 
 WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
-_WEIGHTS_HEADS = ("models", "weights", "sha256", "base", "seed", "samples", "command")
+_WEIGHTS_HEADS = ("models", "weights", "sha256", "base", "seed", "samples", "command", "recipe")
 _SECONDS_HEADS = ("run", "seconds", "clicks", "processor", "busy", "others", "processors")
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class TrainedWeights(NamedTuple):
     seed: int
     samples: int  # that the training saw after the base
     command: str  # that repeats the training
+    recipe: str  # settings that decided the weights, as a JSON object
 
 
 class ClickTime(NamedTuple):
@@ -157,14 +159,16 @@ def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]
 
 
 def _parse_weights(line: Sequence[str]) -> TrainedWeights:
-    models, name, digest, base, seed, samples, command = line
+    models, name, digest, base, seed, samples, command, recipe = line
     for one in filter(None, (digest, base)):
         if not re.fullmatch(r"[0-9a-f]{64}", one):
             raise ValueError(f"{one!r} is not a sha256 of 64 hexadecimal digits")
     if not (models.split() and name and digest and command):
         raise ValueError("only base may be empty")
+    if not isinstance(parse_json(recipe), dict):
+        raise ValueError("recipe is not a JSON object")
     return TrainedWeights(
-        tuple(models.split()), name, digest, base, int(seed), int(samples), command
+        tuple(models.split()), name, digest, base, int(seed), int(samples), command, recipe
     )
 
 

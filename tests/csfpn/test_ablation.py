@@ -40,7 +40,9 @@ def register_of(*rows: Row) -> Register:
     named = {(row.model, row.weights): row for row in rows}
     return Register(
         tuple(
-            TrainedWeights((model,), name, digest_of(row), "", 0, 100_000, f"isbench train {model}")
+            TrainedWeights(
+                (model,), name, digest_of(row), "", 0, 100_000, f"isbench train {model}", "{}"
+            )
             for (model, name), row in named.items()
         )
     )

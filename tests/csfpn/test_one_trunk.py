@@ -12,6 +12,7 @@ import pytest
 
 from csfpn.paper import one_trunk
 from csfpn.paper.ablation import LITE
+from csfpn.paper.equal_training import RULES, describe_training
 from csfpn.paper.one_trunk import IDEAS, Size
 from csfpn.paper.tables import TABLE5, paper
 from isbench.papers import Row
@@ -45,8 +46,9 @@ def record(folder: Path, row: Row, clicks: int, rules: Rules = TABLE5.rules, **m
 
 def name_weights(row: Row, **changes: Any) -> TrainedWeights:
     weights = TrainedWeights(
-        (row.model,), row.weights, digest_of(row), "ab" * 32, 0, 100_000, "isbench train"
-    )
+        (row.model,), row.weights, digest_of(row), "ab" * 32, 0, 100_000, "isbench train",
+        '{"learning_rate": 0.1, "seed": 0, "nfl_gamma": 2.0}',
+    )  # fmt: skip
     return weights._replace(**changes)
 
 
@@ -150,15 +152,36 @@ def test_a_time_that_cannot_be_compared_is_blank_and_the_note_says_why(
 
 def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
     def read_budgets(table: TextTable) -> list[str]:
-        return [note for note in table.notes if "samples" in note]
+        return [note for note in table.notes if "trained with" in note or "trained alike" in note]
 
     (alike,) = read_budgets(make_text([]))
-    assert alike == "Each network was trained with 100,000 samples from weights abababababab."
-    for changes in ({"samples": 90_000}, {"base": "cd" * 32}):
+    assert alike == (
+        "Each network was trained with 100,000 samples from weights abababababab; length, schedule "
+        "and optimiser are the same."
+    )
+    for changes, said in (
+        ({"samples": 90_000}, "samples 90,000 instead of 100,000"),
+        ({"base": "cd" * 32}, "base cdcdcdcdcdcd instead of abababababab"),
+        ({"recipe": '{"learning_rate": 0.2}'}, "learning_rate 0.2 instead of 0.1"),
+        ({"recipe": "{}"}, "learning_rate None instead of 0.1"),
+    ):
         weights = (name_weights(RITM), name_weights(CSFPN, **changes))
         (unlike,) = read_budgets(make_text([], weights=weights))
-        assert unlike.startswith("The networks were not trained alike: ritm-lite ablation-bs-s0 ")
+        assert (
+            unlike
+            == f"The networks were not trained alike: csfpn-lite ablation-hsgm-s0 has {said}."
+        )
     assert read_budgets(make_text([], weights=())) == []
+
+
+def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
+    recipe = '{"learning_rate": 0.1, "seed": 1, "nfl_gamma": 0.0}'
+    weights = (name_weights(RITM), name_weights(CSFPN, recipe=recipe, seed=1))
+    records = collect_records(TABLE5, [], Register(weights))
+    (alike,) = describe_training(records, free=RULES)
+    assert alike.startswith("Each network was trained with 100,000 samples")
+    (unlike,) = describe_training(records)
+    assert "csfpn-lite ablation-hsgm-s0 has nfl_gamma 0.0 instead of 2.0." in unlike
 
 
 def test_one_file_of_weights_serves_several_models(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +42,9 @@ from tests.support.recorded import (
 
 Isbench = Callable[..., tuple[int, str, str]]
 DIGEST, BASE = "ab" * 32, "cd" * 32
-HEAD = "models,weights,sha256,base,seed,samples,command"
-LINE = f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,isbench train ritm-mini --set seed=1"
+HEAD = "models,weights,sha256,base,seed,samples,command,recipe"
+COMMAND = "isbench train ritm-mini --set seed=1"
+LINE = f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,{COMMAND},{{}}"
 ROW = Row("", model="ritm-mini", weights="more")
 
 
@@ -57,8 +59,7 @@ def test_weights_are_read_with_all_that_the_file_says(tmp_path: Path) -> None:
     write_weights(tmp_path, LINE)
     register = read_register(tmp_path, [])
     models = ("ritm-mini", "baseline-mini")
-    command = "isbench train ritm-mini --set seed=1"
-    expected = TrainedWeights(models, "more", DIGEST, BASE, 1, 100_000, command)
+    expected = TrainedWeights(models, "more", DIGEST, BASE, 1, 100_000, COMMAND, "{}")
     assert register.weights == (expected,)
     for model in models:
         assert register.find_weights(model, "more") == expected
@@ -77,6 +78,8 @@ def test_a_folder_without_a_register_has_an_empty_one(tmp_path: Path) -> None:
         ((LINE, "ritm-mini,x"), "line 3 of"),
         ((LINE.replace(",1,", ",one,"),), "line 2 of"),
         ((LINE.replace("ritm-mini baseline-mini", " "),), "only base may be empty"),
+        ((LINE.replace("{}", "[]"),), "recipe is not a JSON object"),
+        ((LINE.replace("{}", "{"),), "line 2 of"),
         ((LINE, LINE), "has weights more of baseline-mini twice"),
     ],
 )
@@ -117,8 +120,10 @@ def test_weights_that_come_with_a_card_count_before_the_register(tmp_path: Path)
 
 
 def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:
-    first = TrainedWeights(("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, 'train "x", y')
-    other = TrainedWeights(("ritm-mini",), "a", DIGEST, BASE, 1, 2, "train")
+    first = TrainedWeights(
+        ("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, 'train "x", y', '{"a": 1}'
+    )
+    other = TrainedWeights(("ritm-mini",), "a", DIGEST, BASE, 1, 2, "train", "{}")
     newer = first._replace(digest=BASE)
     for weights in (first, other, newer):
         add_weights(tmp_path, weights)
@@ -132,6 +137,10 @@ def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole:
     assert weights.models == (card["model"], "other")
     assert weights.digest == digest_file(path)
     assert (weights.samples, weights.base) == (int(card["samples"]), card["origin"][-64:])
+    recipe = json.loads(card["recipe"])
+    assert json.loads(weights.recipe) == {
+        key: value for key, value in recipe.items() if key not in ("checks", "init")
+    }
     add_weights(tmp_path, weights)
     assert read_register(tmp_path, []).weights == (weights,)
 

@@ -1,0 +1,54 @@
+"""Whether the networks of a table were trained alike, read from the register of weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from isbench.papers.cells import Records
+from isbench.papers.register import TrainedWeights
+
+_SEED = "seed"  # may always differ
+# what a system's own paper decides: which clicks and views it learns from, and its losses
+RULES = ("augmentation", "click_sampling", "nfl_alpha", "nfl_gamma", "aux_weight")
+
+
+def describe_training(records: Records, free: Collection[str] = ()) -> Iterator[str]:
+    """Yield how the weights of a table's rows were trained, and whether that was the same for all.
+
+    `free` are settings of recipes that may differ between rows, besides the seed. Yields nothing
+    for rows without registered weights.
+    """
+    weights: dict[TrainedWeights, None] = {}
+    for row in records.candidates:
+        one = records.register.find_weights(row.model, row.weights)
+        if one is not None:
+            weights[one] = None
+    if not weights:
+        return
+    first, *others = weights
+    faults = [text for one in others if (text := _describe_differences(one, first, free))]
+    if faults:
+        yield f"The networks were not trained alike: {'; '.join(faults)}."
+        return
+    base = f" from weights {first.base[:12]}" if first.base else ""
+    equal = "length, schedule and optimiser are" if free else "all settings but the seed are"
+    yield f"Each network was trained with {first.samples:,} samples{base}; {equal} the same."
+
+
+def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Collection[str]) -> str:
+    """Return what differs from the first row's weights, "" if nothing does."""
+    ours, theirs = (_list_settings(weights, free) for weights in (one, first))
+    changes = [
+        f"{key} {ours.get(key)} instead of {theirs.get(key)}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    return f"{one.models[0]} {one.name} has {', '.join(changes)}" if changes else ""
+
+
+def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
+    recipe: dict[str, Any] = json.loads(weights.recipe)
+    settings = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
+    return {**settings, "samples": f"{weights.samples:,}", "base": weights.base[:12] or "none"}
