@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from isbench.errors import IsbenchError
+from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.models.known_weights import list_weights
 from isbench.models.registry import load_card, model_names
 from isbench.options import format_option
@@ -70,6 +71,9 @@ def make_labels(
     for model, members in models.items():
         needed = _find_distinguishing([(runs[k].spec.dataset, settings[k]) for k in members])
         card = _find_card(model) if needed else None
+        for k in members:
+            for key in needed:
+                settings[k].setdefault(key, _find_added(key, card))
         usual = {key: _find_usual(key, [settings[k] for k in members], card) for key in needed}
         for k in members:
             told = {key: value for key, value in settings[k].items() if key not in shared}
@@ -126,6 +130,13 @@ def _find_card(model: str) -> ModelCard | None:
         return None
 
 
+def _find_added(key: str, card: ModelCard | None) -> object:
+    """Return the value of an option at which records lack it; None for other settings."""
+    if card is None or not key.startswith(_OPTION):
+        return None
+    return card.added_options.get(key.removeprefix(_OPTION))
+
+
 def _find_usual(
     key: str, settings: Sequence[Mapping[str, object]], card: ModelCard | None
 ) -> object:
@@ -133,21 +144,22 @@ def _find_usual(
     found = [one.get(key) for one in settings]
     if key == "stop_iou":
         return max(one for one in found if isinstance(one, int | float))
-    if key == "max_clicks" and 20 in found:
-        return 20
-    if card is not None and key == "weights":
-        known = list(_list_weights(card).items())
-        if known and known[0][0] in found:
-            return known[0][0]
-    if card is not None and key.startswith(_OPTION):
-        name = key.removeprefix(_OPTION)
-        if name in card.added_options and None in found:
-            return None  # a record lacks it at the value that needs no mention
-        default = card.options.get(name)
-        if default in found:
-            return default
+    for value in _list_usual(key, card):
+        if value in found:
+            return value
     counts = Counter(map(repr, found))
     return max(found, key=lambda value: counts[repr(value)])
+
+
+def _list_usual(key: str, card: ModelCard | None) -> Iterator[object]:
+    """Yield values of a setting that need no mention if some run has them, the best one first."""
+    yield from _UNREMARKABLE.get(key, ())
+    if key == "max_clicks":
+        yield 20
+    if card is not None and key == "weights":
+        yield from list(_list_weights(card))[:1]
+    if card is not None and key.startswith(_OPTION):
+        yield card.options.get(key.removeprefix(_OPTION))
 
 
 def _list_weights(card: ModelCard) -> dict[str, str]:
@@ -162,7 +174,7 @@ def _describe_settings(
     settings: Mapping[str, object], usual: Mapping[str, object], card: ModelCard | None
 ) -> Iterator[str]:
     for key, value in settings.items():
-        listed = key in usual and value != usual[key]
+        listed = key in usual and value != usual[key] and (key, value) != _CUSTOM
         if listed or value not in _UNREMARKABLE.get(key, (value,)) or _is_random(key, value):
             yield _describe(key, value, card)
 
@@ -172,7 +184,8 @@ def _is_random(key: str, value: object) -> bool:
     return (key, value) == ("weights", "random")
 
 
-# values that need no mention; a custom preset shows by its clicker
+_CUSTOM = ("preset", "custom")  # shows by the clicker and the other rules
+# values that need no mention, the usual one first
 _UNREMARKABLE: Mapping[str, tuple[object, ...]] = {
     "preset": ("ritm-2021", "custom"),
     "clicker": ("centre",),
@@ -200,8 +213,22 @@ def _describe(key: str, value: object, card: ModelCard | None) -> str:
         return f"{'first ' * (key == 'limit')}{format_count(int(str(value)), _COUNTED[key])}"
     if key in ("backend", "precision"):
         return str(value)
-    text = format_option(value) if isinstance(value, int | float | str) else str(value)
-    return f"{_name(key)} {text}"
+    return f"{_name(key)} {_format(key, value)}"
+
+
+def _format(key: str, value: object) -> str:
+    if key == "clicker":
+        return _shorten_clicker(str(value))
+    return format_option(value) if isinstance(value, int | float | str) else str(value)
+
+
+def _shorten_clicker(text: str) -> str:
+    """Return a recorded clicker without its parameters if they are the defaults."""
+    name = text.partition(":")[0]
+    try:
+        return name if parse_clicker(name).text == text else text
+    except IsbenchError:  # not installed, or one that needs parameters
+        return text
 
 
 def _name(key: str) -> str:

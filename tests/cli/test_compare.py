@@ -65,7 +65,7 @@ def test_runs_over_different_data_are_not_compared(isbench: Isbench, tmp_path: P
 def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
     results = ROOT / "results"
     code, printed, said = isbench(
-        "compare", "nearest", "grabcut", "--dataset", "davis", "--runs", results,
+        "compare", "nearest", "random-walker", "--dataset", "davis", "--runs", results,
         "--label", "nearest=The nearest",
     )  # fmt: skip
     assert (code, said) == (0, "")

@@ -43,6 +43,8 @@ def test_committed_runs_have_short_names() -> None:
     assert names["7633ddef0e9c"] == "csfpn-mini, ablation-hsgm weights, no G2L"
     assert names["9fb75e52ad40"] == "ritm-mini, ablation-bs weights"
     assert names["867640f26b54"] == "nearest"
+    assert names["ea84b6f7aad1"] == "csfpn-lite"
+    assert names["b0f9a8cb6415"] == "csfpn-lite, global clicks 0"
     assert max(map(len, names.values())) < 45
     assert not any("=" in name or "None" in name for name in names.values())
 
