@@ -10,6 +10,7 @@ is shipped.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -24,12 +25,12 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
     card = read_card(path)
     recipe = json.loads(card["recipe"])
     for name in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
-        del recipe[name]
+        recipe.pop(name, None)
     return TrainedWeights(
         models=(card["model"], *also),
         name=name,
         digest=digest_file(path),
-        base=card["origin"].rpartition(" ")[2],
+        base=next(iter(re.findall(r"\b[0-9a-f]{64}\b", card["origin"])), ""),
         seed=recipe["seed"],
         samples=int(card["samples"]),
         command=command,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from benchmarks.register_weights import read_weights
 from isbench.cli import reproduce
@@ -32,7 +34,7 @@ from isbench.papers.requirements import list_requirements
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import store
 from isbench.storage.environment import processor
-from isbench.training.weight_card import read_card
+from isbench.training.weight_card import CARD, read_card
 from tests.support.recorded import (
     record_network_run,
     record_on_davis,
@@ -143,6 +145,24 @@ def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole:
     }
     add_weights(tmp_path, weights)
     assert read_register(tmp_path, []).weights == (weights,)
+
+
+@pytest.mark.parametrize(
+    ("origin", "base"),
+    [
+        ("", ""),
+        (f"a.safetensors {DIGEST}", DIGEST),
+        (f"a.safetensors {DIGEST}, from b.safetensors {BASE}", DIGEST),
+        (f"ImageNet weights of a package 1.0, Apache-2.0, sha256 {BASE}", BASE),
+    ],
+)
+def test_the_base_is_the_file_that_the_training_started_from(
+    tmp_path: Path, origin: str, base: str
+) -> None:
+    card = {"model": "ritm-mini", "origin": origin, "recipe": '{"seed": 3}', "samples": "5"}
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": np.zeros(1, np.float32)}, path, {CARD: json.dumps(card)})
+    assert read_weights(path, "more", (), "isbench train").base == base
 
 
 @pytest.mark.usefixtures("cheap_tables")
