@@ -24,8 +24,8 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
     """Return the facts of a weight file of `isbench train`; `also` are further models."""
     card = read_card(path)
     recipe = json.loads(card["recipe"])
-    for name in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
-        recipe.pop(name, None)
+    for key in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
+        recipe.pop(key, None)
     return TrainedWeights(
         models=(card["model"], *also),
         name=name,

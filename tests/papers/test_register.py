@@ -136,7 +136,7 @@ def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole:
     path = whole / "weights.safetensors"
     card = read_card(path)
     weights = read_weights(path, "more", ("other",), "isbench train")
-    assert weights.models == (card["model"], "other")
+    assert (weights.name, weights.models) == ("more", (card["model"], "other"))
     assert weights.digest == digest_file(path)
     assert (weights.samples, weights.base) == (int(card["samples"]), card["origin"][-64:])
     recipe = json.loads(card["recipe"])
