@@ -26,11 +26,12 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
     recipe = json.loads(card["recipe"])
     for key in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
         recipe.pop(key, None)
+    base = re.search(r"\b[0-9a-f]{64}\b", card["origin"])  # further ones are the base's own
     return TrainedWeights(
         models=(card["model"], *also),
         name=name,
         digest=digest_file(path),
-        base=next(iter(re.findall(r"\b[0-9a-f]{64}\b", card["origin"])), ""),
+        base=base[0] if base else "",
         seed=recipe["seed"],
         samples=int(card["samples"]),
         command=command,

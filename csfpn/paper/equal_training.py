@@ -15,7 +15,7 @@ RULES = ("augmentation", "click_sampling", "nfl_alpha", "nfl_gamma", "aux_weight
 
 
 def describe_training(records: Records, free: Collection[str] = ()) -> Iterator[str]:
-    """Yield how the weights of a table's rows were trained, and whether that was the same for all.
+    """Yield how a table's registered weights were trained, and whether that was alike.
 
     `free` are settings of recipes that may differ between rows, besides the seed. Yields nothing
     for rows without registered weights.
@@ -30,11 +30,12 @@ def describe_training(records: Records, free: Collection[str] = ()) -> Iterator[
     first, *others = weights
     faults = [text for one in others if (text := _describe_differences(one, first, free))]
     if faults:
-        yield f"The networks were not trained alike: {'; '.join(faults)}."
+        yield f"The registered weights were not trained alike: {'; '.join(faults)}."
         return
     base = f" from weights {first.base[:12]}" if first.base else ""
-    equal = "length, schedule and optimiser are" if free else "all settings but the seed are"
-    yield f"Each network was trained with {first.samples:,} samples{base}; {equal} the same."
+    settings = "length, schedule and optimiser" if free else "all settings but the seed"
+    equal = f"; {settings} are the same" if others else ""
+    yield f"Registered weights: each was trained with {first.samples:,} samples{base}{equal}."
 
 
 def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Collection[str]) -> str:

@@ -12,7 +12,7 @@ import pytest
 import isbench
 from isbench.errors import IsbenchError
 from isbench.models.known_weights import describe_readiness
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import describe_missing_library, load_card, model_names
 from isbench.models.weights import weights_folder
 from tests.support import toys
 from tests.support.packages import install_package
@@ -172,9 +172,11 @@ def test_a_table_with_a_broken_model_leaves_that_row_blank(
 
 
 def test_a_model_is_ready_only_if_it_plays_with_its_defaults() -> None:
-    pytest.importorskip("transformers")
     for name in model_names():
         card, said = load_card(name), describe_readiness(load_card(name))
+        if missing := describe_missing_library(card):
+            assert said == missing
+            continue
         plays = card.networks is None or bool(card.bundled)
         assert (said == "ready") == plays, said
         if not plays:

@@ -156,8 +156,8 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
 
     (alike,) = read_budgets(make_text([]))
     assert alike == (
-        "Each network was trained with 100,000 samples from weights abababababab; length, schedule "
-        "and optimiser are the same."
+        "Registered weights: each was trained with 100,000 samples from weights abababababab; "
+        "length, schedule and optimiser are the same."
     )
     for changes, said in (
         ({"samples": 90_000}, "samples 90,000 instead of 100,000"),
@@ -168,10 +168,12 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
         weights = (name_weights(RITM), name_weights(CSFPN, **changes))
         (unlike,) = read_budgets(make_text([], weights=weights))
         assert (
-            unlike
-            == f"The networks were not trained alike: csfpn-lite ablation-hsgm-s0 has {said}."
+            unlike == "The registered weights were not trained alike: "
+            f"csfpn-lite ablation-hsgm-s0 has {said}."
         )
     assert read_budgets(make_text([], weights=())) == []
+    (alone,) = read_budgets(make_text([], weights=WEIGHTS[:1]))
+    assert alone.endswith("with 100,000 samples from weights abababababab.")
 
 
 def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
@@ -179,7 +181,7 @@ def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
     weights = (name_weights(RITM), name_weights(CSFPN, recipe=recipe, seed=1))
     records = collect_records(TABLE5, [], Register(weights))
     (alike,) = describe_training(records, free=RULES)
-    assert alike.startswith("Each network was trained with 100,000 samples")
+    assert alike.startswith("Registered weights: each was trained with 100,000 samples")
     (unlike,) = describe_training(records)
     assert "csfpn-lite ablation-hsgm-s0 has nfl_gamma 0.0 instead of 2.0." in unlike
 

@@ -33,7 +33,8 @@ def test_an_interruption_at_any_file_operation_loses_nothing(
     assert done.returncode == 0, done.stderr
     points = [json.loads(line) for line in done.stdout.splitlines()]
     (whole,) = (tmp_path / "first").rglob("*.jsonl.gz")
-    assert len(points) > 30 // every
+    least = 40 if sys.version_info >= (3, 11) else 30  # fewer operations on Python 3.10
+    assert len(points) > least // every
     most = 0
     for point in points:
         where = f"{kind} at operation {point['at']} ({point['operation']})"
