@@ -115,8 +115,12 @@ def _describe_start(session: TrainingRun) -> list[str]:
     counts = corpus.counts()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     shares = {one.name: one.factor for one in recipe.augmentation.shares}
+    frozen = session.parameters - session.trained_parameters
+    trained = f"{session.parameters:,} parameters" + (
+        f", {frozen:,} of them frozen" if frozen else ""
+    )
     lines = [
-        f"{session.model.name}: {session.parameters:,} parameters, on {session.processes.world} "
+        f"{session.model.name}: {trained}, on {session.processes.world} "
         f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
         f"data {corpus.name}: {images:,} images, {objects:,} objects; "
         f"{session.held_out:,} images held out",

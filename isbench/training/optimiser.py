@@ -36,10 +36,11 @@ def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """Return Adam, AdamW or SGD with momentum, with one parameter group per learning-rate factor.
+def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
+    """Freeze the parameters whose learning-rate factor is 0, which saves their gradients.
 
-    Raises IsbenchError for a multiplier whose name is not a prefix of any parameter's name.
+    Raises IsbenchError if that would leave no parameter to train, and for a multiplier whose name
+    is not a prefix of any parameter's name.
     """
     names = [name for name, _ in network.named_parameters()]
     for one in recipe.multipliers:
@@ -48,9 +49,21 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
                 f"recipe: multiplier {one.name!r} is not a prefix of any parameter's name; wanted "
                 f"one such as {names[0]!r}"
             )
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(rate_multiplier(name, recipe.multipliers) > 0)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise IsbenchError("recipe: multipliers are 0 for all parameters; nothing would be trained")
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Return Adam, AdamW or SGD with momentum, with one parameter group per learning-rate factor.
+
+    Frozen parameters (`freeze_weights`) are in no group.
+    """
     groups = defaultdict(list)
     for name, parameter in network.named_parameters():
-        groups[rate_multiplier(name, recipe.multipliers)].append(parameter)
+        if parameter.requires_grad:
+            groups[rate_multiplier(name, recipe.multipliers)].append(parameter)
     named = [{"params": group, "factor": factor} for factor, group in groups.items()]
     rate, decay, betas = recipe.learning_rate, recipe.weight_decay, recipe.betas
     if recipe.optimiser == "sgd":

@@ -33,7 +33,7 @@ from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.distributed import Processes, join_processes
-from isbench.training.optimiser import draw_weights, make_optimiser
+from isbench.training.optimiser import draw_weights, freeze_weights, make_optimiser
 from isbench.training.pretrained import IMAGENET, load_imagenet
 from isbench.training.recipe import Recipe, check_recipe
 from isbench.training.samples import Sampler, make_sampler
@@ -92,8 +92,13 @@ class TrainingRun:
 
     @property
     def parameters(self) -> int:
-        """Return the number of learned parameters."""
+        """Return the number of parameters."""
         return sum(one.numel() for one in self.network.parameters())
+
+    @property
+    def trained_parameters(self) -> int:
+        """Return the number of parameters that are not frozen."""
+        return sum(one.numel() for one in self.network.parameters() if one.requires_grad)
 
     def checkpoint(self) -> None:
         """Write a checkpoint; only the leading process writes."""
@@ -149,6 +154,7 @@ def _make_run(
     corpus, held_out = data
     network = _draw_network(model, recipe.seed, model.options)
     draw_weights(network, recipe.initial, recipe.seed)
+    freeze_weights(network, recipe)
     network = network.to(processes.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingRun(

@@ -20,6 +20,7 @@ from isbench.models.registry import load_card
 from isbench.training import recipes, schedule
 from isbench.training.optimiser import (
     draw_weights,
+    freeze_weights,
     make_optimiser,
     rate_multiplier,
     set_rate,
@@ -221,8 +222,15 @@ def test_every_parameter_is_moved_at_its_rate() -> None:
         "2.weight": 2.0,
         "2.bias": pytest.approx(6.0),
     }
-    with pytest.raises(IsbenchError, match="not a prefix of any parameter's name"):
-        make_optimiser(net, replace(PAPER, multipliers=(Weighted("head", 0.1),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "match"),
+    [("head", 0.1, "not a prefix of any parameter's name"), ("", 0.0, "nothing would be trained")],
+)
+def test_multipliers_that_cannot_be_meant_are_refused(name: str, factor: float, match: str) -> None:
+    with pytest.raises(IsbenchError, match=match):
+        freeze_weights(network(), replace(PAPER, multipliers=(Weighted(name, factor),)))
 
 
 def test_sgd_keeps_a_share_of_its_last_step() -> None:

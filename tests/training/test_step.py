@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from isbench.errors import IsbenchError
-from isbench.training import Checks, Crop, train
+from isbench.training import Checks, Crop, Weighted, train
 from isbench.training.loop import events
 from isbench.training.training_run import open_training
 from tests.support.tiny import RECIPE, Tiny, card
@@ -25,6 +25,21 @@ def test_frozen_norms_keep_their_statistics(toy_pack: str, tmp_path: Path) -> No
     stored = torch.load(tmp_path / "training.pt", weights_only=True)["network"]
     assert not stored["norm.running_mean"].any()
     assert (stored["norm.weight"] != 1).any()
+
+
+def test_a_multiplier_of_0_freezes_weights_and_saves_their_gradients(
+    toy_pack: str, tmp_path: Path
+) -> None:
+    plan = replace(RECIPE, multipliers=(Weighted("first.", 0.0),), checks=Checks(validation=0))
+    with open_training(card, plan, toy_pack, tmp_path) as run:
+        before = {name: one.detach().clone() for name, one in run.network.named_parameters()}
+        list(events(run))
+        after = dict(run.network.named_parameters())
+        same = {name for name, one in before.items() if torch.equal(one, after[name])}
+        assert same == {"first.weight", "first.bias", "unused.weight", "unused.bias"}
+        first = before["first.weight"].numel() + before["first.bias"].numel()
+        assert run.parameters - run.trained_parameters == first > 0
+        assert all(one.grad is None for one in run.network.first.parameters())
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
