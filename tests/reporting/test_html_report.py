@@ -332,6 +332,19 @@ def test_a_page_fits_its_window(isbench: Isbench, runs: list[Run], tmp_path: Pat
                 widths = zip(measure(box, "scrollWidth"), measure(box, "clientWidth"), strict=True)
                 assert all(inside <= outside for inside, outside in widths), (page, box)
             assert measure("html", "scrollWidth") == measure("html", "clientWidth")
+        # more runs than the window has room for: the list scrolls, the names of objects stay
+        browser.set_window_size(700, 900)
+        browser.execute_script("document.querySelector('#objects .wide').scrollLeft = 1e6")
+        assert measure("#objects .wide", "scrollLeft")[0] > 0
+        assert measure("html", "scrollWidth") == measure("html", "clientWidth")
+        (name, *_), (left, *_) = (
+            [one.rect["x"] for one in browser.find_elements("css selector", selector)]
+            for selector in ("#list tbody td:first-child", "#objects .wide")
+        )
+        assert name == pytest.approx(left, abs=1)
+        heads = [one.text for one in browser.find_elements("css selector", "#list th")]
+        assert heads[1].startswith("mean NoC@90")
+        assert heads[2] == "disagreement"
         browser.get(pair.as_uri())
         wide = measure("#sides canvas", "clientWidth")
         browser.set_window_size(1900, 900)

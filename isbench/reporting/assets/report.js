@@ -161,6 +161,12 @@ function columns(set) {
     found.push({ key: "size", name: "size", of: (o) => o.size, shown: (v) => `${(100 * v).toFixed(1)} %` });
   }
   const many = set.runs.length > MANY;
+  const shown = (v) => v.toFixed(2);
+  const overall = [{ key: WORST, name: WORST, of: (o) => mean(o.noc), figure: true, shown }];
+  if (set.runs.length > 1) {
+    overall.push({ key: "disagreement", name: "disagreement", of: disagreement, figure: true, shown });
+  }
+  if (many) found.push(...overall); // the columns of many runs may need scrolling
   set.runs.forEach((k, n) => {
     const group = data.runs[k].label;
     if (!many || state.figure === "noc") {
@@ -173,12 +179,7 @@ function columns(set) {
       });
     }
   });
-  const shown = (v) => v.toFixed(2);
-  found.push({ key: WORST, name: WORST, of: (o) => mean(o.noc), figure: true, shown });
-  if (set.runs.length > 1) {
-    found.push({ key: "disagreement", name: "disagreement", of: disagreement, figure: true, shown });
-  }
-  return found;
+  return many ? found : [...found, ...overall];
 }
 
 const mean = (values) => values.reduce((a, b) => a + (b ?? 0), 0) / values.length;
@@ -187,7 +188,7 @@ const disagreement = (o) => Math.max(...o.noc) - Math.min(...o.noc);
 
 function listed() {
   const set = data.sets[state.set], head = columns(set);
-  const by = head.find((column) => column.key === state.sort) ?? head.at(-1);
+  const by = head.find((column) => column.key === state.sort) ?? head.find((column) => column.key === WORST);
   const [least, most] = SIZES[state.size];
   const found = set.objects.filter(
     (o) => o.key.toLowerCase().includes(state.words) &&
@@ -215,7 +216,7 @@ function listHead(set, head) {
     };
     const arrow = now ? (state.down ? " ▼" : " ▲") : "";
     return element("th", {
-      class: column.figure ? "figure" : null, scope: "col",
+      class: column.figure ? "figure" : null, scope: "col", title: (many && column.group) || null,
       "aria-sort": now ? (state.down ? "descending" : "ascending") : null,
     }, element("button", { type: "button", onclick: press, class: many && column.group ? "upright" : null },
       words + arrow));
