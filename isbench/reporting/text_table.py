@@ -20,6 +20,7 @@ from rich.table import Table
 T = TypeVar("T")
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")  # spreadsheets skip spaces
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
+_TRANSPOSED_WIDTH = 120  # in a file or a pipe: one column per row of any number of them
 FORMATS = ("rich", "markdown", "latex", "csv")
 
 
@@ -113,7 +114,8 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
 
     A table that is too wide is divided by its first column and wrapped: names between words, an
     interval below its figure. If that is still too wide, or if the table says so, it is transposed,
-    so that a row of it becomes a column, and split into as many tables as needed.
+    so that a row of it becomes a column, and split into as many tables as needed, each of at most
+    `width` or, if that is None, of about 120 characters.
     """
     table = _escape_table(table)
     widths = [max(map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
@@ -126,7 +128,7 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
         if narrow := _make_narrow(table, width):
             yield from narrow
             return
-    yield from _make_transposed(table, width)
+    yield from _make_transposed(table, width or _TRANSPOSED_WIDTH)
 
 
 def _escape_table(table: TextTable) -> TextTable:
@@ -213,7 +215,7 @@ def _split(text: str) -> list[str]:
     return text.split("\n") if "\n" in text or "[" in text else text.split()
 
 
-def _make_transposed(table: TextTable, width: int | None) -> Iterator[Table]:
+def _make_transposed(table: TextTable, width: int) -> Iterator[Table]:
     heads, rows = table.heads, table.rows
     columns = [
         max(max(map(len, row[1].split()), default=1), *map(len, (row[0], *row[2:]))) + 3
@@ -221,9 +223,7 @@ def _make_transposed(table: TextTable, width: int | None) -> Iterator[Table]:
     ]
     while rows:
         fit = len(rows)
-        while (
-            fit > 1 and width is not None and sum(columns[:fit]) + max(map(len, heads)) > width - 4
-        ):
+        while fit > 1 and sum(columns[:fit]) + max(map(len, heads)) > width - 4:
             fit -= 1
         yield _transpose(table, rows[:fit])
         rows, columns = rows[fit:], columns[fit:]

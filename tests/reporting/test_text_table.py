@@ -205,6 +205,17 @@ def test_no_name_and_no_figure_is_lost_at_any_width(
         assert all(part in printed for part in figure.split())
 
 
+def test_a_row_that_becomes_a_column_makes_no_file_wider() -> None:
+    rows = tuple(("davis", f"model-{k}", "12.50 [10.00, 15.00]") for k in range(40))
+    table = TextTable(("Data set", "Model", "NoC@90"), rows, (False, False, True), transposed=True)
+    file = io.StringIO()
+    console = Console(width=10_000, file=file)
+    for part in make_terminal_tables(table):
+        console.print(part)
+    assert max(map(len, file.getvalue().splitlines())) <= 120
+    assert all(name in file.getvalue() for _, name, _ in rows)
+
+
 def test_papers_have_models_as_rows_and_data_sets_as_columns(rows: tables.Rows) -> None:
     table = tables.make_table(rows, "noc", layout="paper")
     assert table.heads[:3] == ("Model", "berkeley NoC@80", "berkeley NoC@85")
