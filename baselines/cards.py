@@ -17,6 +17,7 @@ from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES, W18, W18S, W32, Sizes
 from isbench.nn.inference.options import CASCADE, OPTIONS
 from isbench.training import ClickSampling, recipes
+from isbench.training.terms import LITE_TERMS, MINI_TERMS
 from isbench.types import File, ModelCard
 
 _MINI = LazyFunction("isbench.nn.backbones.mini:Mini")
@@ -124,6 +125,7 @@ ritm_mini = _ritm(
     _MINI,
     options=MINI_SIDES,
     bundled=_PACK,
+    bundled_terms=MINI_TERMS,
     recipe=recipes.MINI,
 )
 ritm_lite = _ritm(
@@ -132,6 +134,7 @@ ritm_lite = _ritm(
     _LITE,
     options=LITE_SIDES,
     bundled=LITE_WEIGHTS,
+    bundled_terms=LITE_TERMS,
     recipe=recipes.LITE,
 )
 
@@ -217,6 +220,7 @@ _on_mini = partial(
     what="the mini trunk",
     trunk=_MINI,
     options=MINI_SIDES,
+    bundled_terms=MINI_TERMS,
     unreleased=_UNTRAINED,
     recipe=recipes.MINI,
 )

@@ -17,6 +17,7 @@ from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES, W18
 from isbench.nn.inference.options import CASCADE, OPTIONS
 from isbench.training import Weighted, recipes
+from isbench.training.terms import LITE_TERMS, MINI_TERMS
 from isbench.types import ModelCard
 
 
@@ -103,6 +104,7 @@ mini = _card(
     options={**MINI_SIDES, **_OVERVIEW},
     recipe=recipes.MINI,
     bundled=_BUNDLED,
+    bundled_terms=MINI_TERMS,
 )
 lite = _card(
     "csfpn-lite",
@@ -111,6 +113,7 @@ lite = _card(
     options={**LITE_SIDES, **_FIRST},
     recipe=recipes.LITE_TUNED,
     bundled={"pack": _FOLDER / "csfpn-lite.safetensors"},
+    bundled_terms=LITE_TERMS,
 )
 baseline_r50 = _card(
     "baseline-r50-csfp",
@@ -126,4 +129,5 @@ baseline_mini = _card(
     options={**MINI_SIDES, **_CSFP},
     recipe=recipes.MINI,
     bundled=_HSGM,
+    bundled_terms=MINI_TERMS,
 )

@@ -157,6 +157,7 @@ class ModelCard:
     networks: Callable[..., Mapping[str, Any]] | None = None
     weights: Mapping[str, File] = field(default_factory=dict)  # published weights by name
     bundled: Mapping[str, Path] = field(default_factory=dict)  # weights in the package by name
+    bundled_terms: str = field(default="", kw_only=True)  # the licence of those
     unreleased: str = ""  # a note on weights that isbench cannot download
     recipe: Any = None  # an isbench.training.Recipe: how its first network is trained
     summary: str = ""

@@ -17,6 +17,7 @@ from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, MINI_SIDES
 from isbench.nn.inference.options import OPTIONS
 from isbench.training import ClickSampling, recipes
+from isbench.training.terms import LITE_TERMS
 from isbench.types import ModelCard, Scalar
 
 _ADAPTATION: Mapping[str, Scalar] = {
@@ -85,4 +86,5 @@ lite = _card(
     {**_ADAPTATION, **OPTIONS, **LITE_SIDES},
     previous_mask=True,
     bundled=LITE_WEIGHTS,
+    bundled_terms=LITE_TERMS,
 )

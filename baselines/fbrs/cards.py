@@ -15,6 +15,7 @@ from baselines.libraries import find_torch_version
 from isbench.lazy_function import LazyFunction
 from isbench.nn.backbones.sizes import LITE_SIDES, W18, W32
 from isbench.nn.inference.options import OPTIONS
+from isbench.training.terms import LITE_TERMS
 from isbench.types import File, ModelCard, Scalar
 
 _OWN: Mapping[str, Scalar] = {"net_clicks": 8, "maxfun": 20}
@@ -83,6 +84,7 @@ lite = ModelCard(
     {**OPTIONS, **LITE_SIDES, **_OWN},
     LazyFunction("baselines.fbrs.network:make_guided_networks", (_LITE,)),
     bundled=LITE_WEIGHTS,
+    bundled_terms=LITE_TERMS,
     summary="f-BRS-B on EfficientNet-Lite0, the network of ritm-lite",
     source="arXiv:2001.10331",
     licence="MIT",

@@ -76,7 +76,7 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
     for name, path in card.bundled.items():
         size = f", {_format_size(path.stat().st_size)}" if path.is_file() else ""
         yield name, f"{path.name}{size}, comes with isbench"
-        yield from _list_terms(path)
+        yield from _list_terms(card, path)
     try:
         here = {one.name: one.path for one in list_weights(card) if one.path is not None}
         fault = ""
@@ -92,13 +92,16 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield RANDOM, "untrained, initialised from a fixed seed"
 
 
-def _list_terms(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the licence of a bundled file and of what its training began from, if it says so."""
+def _list_terms(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the licence of a bundled file, and what the file says about its data and its start."""
     try:
         terms = read_card(path)
     except IsbenchError:
-        return
-    yield "", f"  licence: {terms.get('licence') or 'not stated'}"
+        terms = {}
+    known = card.bundled_terms or terms.get("licence") or "not stated"
+    yield "", f"  licence: {known}"
+    if (data := terms.get("licence")) and data != known:
+        yield "", f"  training data: {data}"
     if origin := terms.get("origin"):
         yield "", f"  trained from: {origin}"
 

@@ -52,9 +52,12 @@ def test_the_command_prints_the_licence_of_each_file(
     name: str, weights: str, isbench: Isbench
 ) -> None:
     code, printed, _ = isbench("models", name)
-    terms = read_card(load_card(name).bundled[weights])["licence"]
+    card = load_card(name)
     assert code == 0
-    assert f"licence: {terms or 'not stated'}" in printed
+    assert "for research only" in card.bundled_terms
+    assert ("Apache-2.0" in card.bundled_terms) == name.endswith("-lite")
+    assert printed.count(f"licence: {card.bundled_terms}") == len(card.bundled)
+    assert read_card(card.bundled[weights])["licence"] in printed
 
 
 def test_they_are_small_together() -> None:
