@@ -103,8 +103,14 @@ def _describe_model(model: LoadedModel) -> dict[str, Any]:
         "licence": card.licence,
         "restriction": card.restriction,
         "weights": None if runtime is None else runtime.digest,
+        "weights_licence": card.bundled_terms if _are_bundled(model) else "",
         "options": options,
     }
+
+
+def _are_bundled(model: LoadedModel) -> bool:
+    paths = set() if model.runtime is None else set(model.runtime.weights)
+    return bool(paths) and paths <= set(model.card.bundled.values())
 
 
 def _describe_tensor(tensor: Any, meaning: str) -> dict[str, Any]:
@@ -136,6 +142,8 @@ def _list_lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"{card['summary']}. Source: {card['source'] or 'not stated'}."
     yield f"Licence: {card['licence'] or 'not stated'}. {card['restriction']}".rstrip()
     yield f"Weights: sha256 {card['weights']}. ONNX opset {card['opset']}."
+    if card["weights_licence"]:
+        yield f"Licence of the weights: {card['weights_licence']}."
     for network in card["networks"].values():
         yield from ("", f"## {network['file']}", "")
         yield from _list_tensors(network)

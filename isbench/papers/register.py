@@ -1,7 +1,7 @@
 """The register of a results folder: weights that were trained for its runs, and times of clicks.
 
 Both are small files that are committed with the runs. `training/weights.csv` names weight files,
-also those that are too large to ship, by their sha256; a run names its weights by that digest
+also those that do not come with isbench, by their sha256; a run names its weights by that digest
 alone. `benchmarks/register_weights.py` adds a line. `seconds.csv` keeps what the meta files of runs
 say about time, since these stay on the machine of the run. Not here: which processor decided a
 game's last bits (`storage/processors`).
