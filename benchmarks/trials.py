@@ -3,9 +3,9 @@
     python -m benchmarks.trials pack:../shared/data/train results/training/trials.csv \
         runs/trials/first runs/trials/second
 
-Plays the weights of each training folder, with the model named on their card, on the first 120
-held-out objects of the training pack, the same for all, in games that end at IoU 0.90. Writes a row
-per folder: the recipe's differences from the first one, NoC with 95 % intervals, the mean IoU after
+Plays the weights of each training folder, or weight file, with the model named on their card, on
+the first 120 held-out objects of the training pack (`--objects` changes the number), the same for
+all, in games that end at IoU 0.90. Writes a row per folder: the recipe's differences from the first one, NoC with 95 % intervals, the mean IoU after
 some clicks, and the paired difference of NoC@90 to the first one. Uses no benchmark data set.
 `--set KEY=VALUE` sets an option of all models.
 """
@@ -32,7 +32,7 @@ from isbench.training.sources import read
 from isbench.training.weight_card import read_card
 from isbench.types import Dataset, Rules
 
-OBJECTS, CLICKS = 120, 20
+CLICKS = 20
 TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)
 
 
@@ -69,10 +69,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--set", dest="options", action="append", default=[])
+    parser.add_argument("--objects", type=int, default=120)
     arguments = parser.parse_args()
     options = dict(text.split("=", 1) for text in arguments.options)
     cv2.setNumThreads(1)
-    held_out = pick_objects(split_held_out(read(arguments.data))[1], OBJECTS)
+    held_out = pick_objects(split_held_out(read(arguments.data))[1], arguments.objects)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
     new = not arguments.out.exists()
@@ -85,8 +86,9 @@ def main() -> None:
             heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
             writer.writerow(["trial", "model", "settings", "options", "samples", *heads])
         for folder in arguments.folders:
-            card = read_card(folder / WEIGHTS)
-            iou = play_objects(folder / WEIGHTS, held_out, options)
+            path = folder / WEIGHTS if folder.is_dir() else folder
+            card = read_card(path)
+            iou = play_objects(path, held_out, options)
             nocs = np.stack([clicks_to(iou, target) for target in TARGETS], axis=1).astype(float)
             ends = np.stack(bootstrap(nocs, clusters), axis=1)
             figures = [
@@ -100,7 +102,7 @@ def main() -> None:
             if nocs[:, -1] is not first[1] and folder != arguments.folders[0]:
                 figures += compare_paired(nocs[:, -1], first[1], clusters)[:3]
             row = [
-                folder.name,
+                folder.stem,
                 card["model"],
                 changes,
                 " ".join(arguments.options),
