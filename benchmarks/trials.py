@@ -5,9 +5,9 @@
 
 Plays the weights of each training folder, or weight file, with the model named on their card, on
 the first 120 held-out objects of the training pack (`--objects` changes the number), the same for
-all, in games that end at IoU 0.90. Writes a row per folder: the recipe's differences from the first one, NoC with 95 % intervals, the mean IoU after
-some clicks, and the paired difference of NoC@90 to the first one. Uses no benchmark data set.
-`--set KEY=VALUE` sets an option of all models.
+all, in games that end at IoU 0.90. Writes a row per folder: the recipe's differences from the first
+one, NoC with 95 % intervals, the mean IoU after some clicks, and the paired difference of NoC@90 to
+the first one. Uses no benchmark data set. `--set KEY=VALUE` sets an option of all models.
 """
 
 from __future__ import annotations
