@@ -61,7 +61,8 @@ NOTES = (
     "set.",
     "Each network is trained once, so the intervals do not contain the spread between trainings, "
     "which the seeds of Table 3 show for its rows. The figures say what an idea is worth on this "
-    "trunk at this budget, and nothing about the systems that their authors trained (docs/results.md).",
+    "trunk at this budget, and nothing about the systems that their authors trained "
+    "(docs/results.md).",
     f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}. A "
     "click takes several passes where zoom-in, the mirror image, G2L, refinement or repetition "
     "need them; s/click contains them all.",
