@@ -91,6 +91,8 @@ def _load_networks(model: LoadedModel) -> Mapping[str, Any]:
 
 def _describe_model(model: LoadedModel) -> dict[str, Any]:
     card, runtime = model.card, model.runtime
+    files = set(runtime.weights) if runtime else set()
+    bundled = bool(files) and files <= set(card.bundled.values())
     options = {
         key: {"value": value, "meaning": find_meaning(card, key)}
         for key, value in model.options.items()
@@ -103,14 +105,9 @@ def _describe_model(model: LoadedModel) -> dict[str, Any]:
         "licence": card.licence,
         "restriction": card.restriction,
         "weights": None if runtime is None else runtime.digest,
-        "weights_licence": card.bundled_terms if _are_bundled(model) else "",
+        "weights_licence": card.bundled_terms if bundled else "",
         "options": options,
     }
-
-
-def _are_bundled(model: LoadedModel) -> bool:
-    paths = set() if model.runtime is None else set(model.runtime.weights)
-    return bool(paths) and paths <= set(model.card.bundled.values())
 
 
 def _describe_tensor(tensor: Any, meaning: str) -> dict[str, Any]:

@@ -120,9 +120,8 @@ class Recipe:
     learning_rate: float = 5e-4
     betas: Range = Range(0.9, 0.999)  # the momentum of "sgd" is the first
     weight_decay: float = 0.0
-    multipliers: tuple[
-        Weighted, ...
-    ] = ()  # of the learning rate; the longest prefix wins; 0 freezes
+    # of the learning rate; the longest prefix wins; 0 freezes
+    multipliers: tuple[Weighted, ...] = ()
     schedule: str = "steps"
     milestones: tuple[int, ...] = ()  # of "steps": divide by 10 here; in steps or epochs
     rate_decay: float = 0.9  # of "exponential": multiply by this after every epoch

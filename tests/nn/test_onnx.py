@@ -21,6 +21,7 @@ from isbench.errors import IsbenchError, Unfit
 from isbench.evaluation.runner import Silent, run
 from isbench.exchange.onnx_model import TOLERANCE, export_model
 from isbench.models.loading import load_model
+from isbench.models.registry import load_card
 from isbench.nn.network import make_examples
 from isbench.nn.runtime import onnxruntime, openvino
 from isbench.nn.runtime.backends import accelerate, choose_backend
@@ -109,6 +110,8 @@ def test_the_card_describes_the_files_and_the_script_segments_a_photograph(
     *_, readable, card = map(Path, printed.split())
     facts = json.loads(card.read_text())
     assert facts["weights"] == load_model("csfpn-lite", backend="eager").runtime.digest  # type: ignore[union-attr]
+    assert facts["weights_licence"] == load_card("csfpn-lite").bundled_terms
+    assert facts["weights_licence"] in readable.read_text()
     (made,) = facts["networks"].values()
     assert [one["name"] for one in made["inputs"]] == ["inputs", "clicks"]
     assert all(one["meaning"] for one in (*made["inputs"], *made["outputs"]))
