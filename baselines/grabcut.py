@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from baselines.working_size import enlarge, resize, scale_clicks, shrink
+from isbench.errors import check_option
 from isbench.types import Click, Image, Mask, Prediction, Turn
 
 _COMPONENTS = 5  # of each of OpenCV's colour mixtures, which need as many pixels to start from
@@ -41,13 +43,14 @@ class GrabCut:
     iterations: int
 
     def __post_init__(self) -> None:
-        """Raise ValueError for impossible numbers."""
-        if self.longer_side < 16 or not 1 <= self.iterations <= _MOST_ITERATIONS:
-            raise ValueError(
-                f"wanted longer_side of at least 16 and iterations of 1 to {_MOST_ITERATIONS}"
-            )
-        if not 0 < self.seed <= self.reach:
-            raise ValueError("wanted seed above 0 and reach not below seed")
+        """Raise IsbenchError for impossible numbers."""
+        side, iterations = self.longer_side, self.iterations
+        check_option("longer_side", side, side >= 16, "at least 16")
+        wanted = f"1 to {_MOST_ITERATIONS}"
+        check_option("iterations", iterations, 1 <= iterations <= _MOST_ITERATIONS, wanted)
+        check_option("seed", self.seed, self.seed > 0, "above 0")
+        wanted = f"at least seed, {self.seed}"
+        check_option("reach", self.reach, self.seed <= self.reach < inf, wanted)
 
     def begin(self, image: Image) -> tuple[Image, tuple[int, int]]:
         """Return the image at working size, and its own size."""

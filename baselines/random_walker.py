@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import random_walker
 
 from baselines.working_size import enlarge, scale_clicks, shrink
+from isbench.errors import check_option
 from isbench.types import Click, Image, Mask, Prediction, Turn
 
 _OBJECT, _BACKGROUND = 1, 2  # labels of scikit-image; 0 is unlabelled
@@ -38,9 +40,10 @@ class RandomWalker:
     beta: float  # how strongly colour differences hinder the walk
 
     def __post_init__(self) -> None:
-        """Raise ValueError for impossible numbers."""
-        if self.longer_side < 16 or self.seed <= 0 or self.beta <= 0:
-            raise ValueError("wanted longer_side of at least 16, seed and beta above 0")
+        """Raise IsbenchError for impossible numbers."""
+        check_option("longer_side", self.longer_side, self.longer_side >= 16, "at least 16")
+        check_option("seed", self.seed, 0 < self.seed < inf, "above 0")
+        check_option("beta", self.beta, 0 < self.beta < inf, "above 0")
 
     def begin(self, image: Image) -> _State:
         """Return the image at working size, and its own size."""

@@ -52,22 +52,24 @@ def play(words: list[str], size: tuple[int, int]) -> list[float]:
     command = [sys.executable, "-m", "isbench", "demo", "--port", "0", "--no-browser", *words]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
-        page = ask(address).decode()
-        times = [time.perf_counter() - began]
-        (image,) = json.loads(page.partition('id="images">')[2].partition("</script>")[0])
-        question = {"image": image["id"], "model": words[1]}
-        middle, corner = [size[0] // 2, size[1] // 2, 1], [size[0] // 4, size[1] // 4, 1]
-        for path, clicks in (
-            ("preparations", []),
-            ("answers", [middle]),
-            ("answers", [corner]),
-        ):
-            began = time.perf_counter()
-            ask(address + path, json.dumps({**question, "clicks": clicks}).encode())
-            times.append(time.perf_counter() - began)
-        server.terminate()
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().strip()
+            page = ask(address).decode()
+            times = [time.perf_counter() - began]
+            (image,) = json.loads(page.partition('id="images">')[2].partition("</script>")[0])
+            question = {"image": image["id"], "model": words[1]}
+            middle, corner = [size[0] // 2, size[1] // 2, 1], [size[0] // 4, size[1] // 4, 1]
+            for path, clicks in (
+                ("preparations", []),
+                ("answers", [middle]),
+                ("answers", [corner]),
+            ):
+                began = time.perf_counter()
+                ask(address + path, json.dumps({**question, "clicks": clicks}).encode())
+                times.append(time.perf_counter() - began)
+        finally:
+            server.terminate()
     return times
 
 

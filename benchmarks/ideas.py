@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
@@ -23,6 +24,7 @@ from benchmarks.networks import CLICKS
 from isbench.errors import IsbenchError
 from isbench.models.registry import load_card
 from isbench.nn.clickmaps import encode_points
+from isbench.nn.inference.predictor import add_mirrored, average_mirrored
 from isbench.nn.network import simplify
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import accelerate
@@ -46,26 +48,14 @@ class Mirrored(nn.Module):
         self.inner, self.example_inputs = simplify(network), network.example_inputs
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> Tensor:
-        """Return the mean probability."""
-        return join(self.inner(*mirror(inputs, clicks))[0])
-
-
-def mirror(inputs: Tensor, clicks: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a crop and its clicks with their mirror image, as a batch of two."""
-    cols = torch.where(clicks[:, :, :1] >= 0, inputs.shape[-1] - 1 - clicks[:, :, 1:2], -1)
-    turned = torch.cat([clicks[:, :, :1], cols, clicks[:, :, 2:]], 2)
-    return torch.cat([inputs, inputs.flip(3)]), torch.cat([clicks, turned])
-
-
-def join(logits: Tensor) -> Tensor:
-    """Return the mean probability of a crop and its mirror image."""
-    probability = torch.sigmoid(logits)
-    return (probability[:1] + probability[1:].flip(3)) / 2
+        """Return the probability."""
+        return torch.sigmoid(average_mirrored(self.inner(*add_mirrored(inputs, clicks))[0]))
 
 
 def make_network(name: str) -> nn.Module:
     card = load_card(name)
-    assert card.networks is not None, f"{name} has no networks"
+    if card.networks is None:
+        sys.exit(f"{name} has no network")
     networks = load_networks(partial(card.networks, **card.options), Runtime())
     return next(iter(networks.values()))
 
@@ -91,9 +81,9 @@ def answer_around(graph: Any, inputs: Tensor, clicks: Tensor) -> Callable[[], Te
     request = openvino._make_core().compile_model(graph, "CPU", SETTINGS).create_infer_request()
 
     def answer() -> Tensor:
-        arrays = [x.contiguous().numpy() for x in mirror(inputs, clicks)]
+        arrays = [x.contiguous().numpy() for x in add_mirrored(inputs, clicks)]
         outputs = request.infer(arrays, share_inputs=True, share_outputs=True)
-        return join(torch.from_numpy(outputs[0]))
+        return torch.sigmoid(average_mirrored(torch.from_numpy(outputs[0])))
 
     return answer
 

@@ -8,13 +8,14 @@ Only the ratios to the first network are meaningful. Weights are random, which d
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from functools import partial
 
 import torch
 
 from isbench.models.registry import load_card
-from isbench.nn.clickmaps import encode_points
+from isbench.nn.network import make_examples
 from isbench.nn.runtime.compute import build_networks, inference
 from isbench.types import Click, Runtime
 
@@ -32,16 +33,20 @@ def main() -> None:
     networks = {}
     for name in options.models:
         card = load_card(name)
-        assert card.networks is not None, name
+        if card.networks is None:
+            sys.exit(f"{name} has no network")
         made = build_networks(partial(card.networks, **card.options), runtime)
         networks[name] = next(iter(made.values()))
-    inputs, clicks = torch.rand(2, 4, *options.size), encode_points(CLICKS).expand(2, -1, -1)
+    inputs = {
+        name: tuple(torch.cat([x, x]) for x in make_examples(network, options.size, len(CLICKS)))
+        for name, network in networks.items()
+    }
     least = dict.fromkeys(networks, float("inf"))
     with inference(runtime):
         for _ in range(1 + options.runs):  # warm-up included: the minimum is reported
             for name, network in networks.items():
                 started = time.perf_counter()
-                network(inputs, clicks)
+                network(*inputs[name])
                 least[name] = min(least[name], time.perf_counter() - started)
     first = next(iter(least.values()))
     print(f"one pass with its mirror image at {options.size}, {options.threads} thread(s)")

@@ -18,7 +18,7 @@ import torch
 
 from isbench.models.registry import load_card
 from isbench.training import Augmentation, Checks, Crop, Range, Recipe
-from isbench.training.loop import Report, events
+from isbench.training.loop import Report, take_steps
 from isbench.training.prefetch import make_batch
 from isbench.training.training_run import TrainingRun, open_training
 from isbench.types import ModelCard
@@ -55,7 +55,7 @@ def main() -> None:
         open_training(card, recipe, options.data, Path(scratch, "out")) as run,
     ):
         seconds_per_sample = time_samples(run, options.size)
-        reports = [event for event in events(run) if isinstance(event, Report)][UNTIMED:]
+        reports = [event for event in take_steps(run) if isinstance(event, Report)][UNTIMED:]
     seconds, network, waited = (
         sum(getattr(report, name) for report in reports)
         for name in ("seconds", "network", "waited")

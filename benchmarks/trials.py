@@ -85,7 +85,7 @@ def main() -> None:
             ]
             heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
             writer.writerow(["trial", "model", "settings", "options", "samples", *heads])
-        for folder in arguments.folders:
+        for number, folder in enumerate(arguments.folders):
             path = folder / WEIGHTS if folder.is_dir() else folder
             card = read_card(path)
             iou = play_objects(path, held_out, options)
@@ -99,7 +99,7 @@ def main() -> None:
             figures += [float(iou[:, k - 1].mean()) for k in SHOWN]
             first = first or (card["recipe"], nocs[:, -1])
             changes = describe_changes(card["recipe"], first[0])
-            if nocs[:, -1] is not first[1] and folder != arguments.folders[0]:
+            if number:
                 figures += compare_paired(nocs[:, -1], first[1], clusters)[:3]
             row = [
                 folder.stem,

@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
@@ -25,13 +24,14 @@ from PIL import Image as Pillow
 from baselines.grabcut import GrabCut
 from isbench.evaluation.engine import play
 from isbench.metrics import clicks_to, curves
+from isbench.training.corpus import is_held_out
 from isbench.types import Rules, Sample
 
 
 def load_held_out(pack: Path, objects: int) -> list[Sample]:
     rows_of_source = defaultdict(list)
     for row in csv.DictReader((pack / "index.csv").open()):
-        if int(sha256(row["image"].encode()).hexdigest(), 16) % 20 == 0:
+        if is_held_out(row["image"]):
             rows_of_source[row["source"]].append(row)
     share = max(1, objects // len(rows_of_source))
     wanted = {

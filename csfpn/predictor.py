@@ -62,7 +62,8 @@ def build_predictor(config: CsfpnConfig, *, runtime: Runtime, **options: Any) ->
     released = bool(options.get("released"))
     if released and not all(options[switch] for switch in SWITCHES):
         raise IsbenchError(
-            "released=on uses the released pair of networks and needs sgm, hsgm and g2l on"
+            "released=on uses the released pair of networks and needs sgm, hsgm and g2l on",
+            setting="options",
         )
     count = int(options["global_clicks"])
     check_option("global_clicks", count, count >= 0, "0 or more")

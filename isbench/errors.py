@@ -81,6 +81,12 @@ def check_option(name: str, value: object, valid: bool, wanted: str) -> None:
         raise IsbenchError(f"option {name} is {value}; wanted {wanted}", setting="options")
 
 
+def get_first_line(error: Exception) -> str:
+    """Return the first line of another library's error, its type if it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown(kind: str, name: str, known: Iterable[str], setting: str = "") -> IsbenchError:
     """Return the error for a name that is not in `known`; it suggests the nearest known name.
 

@@ -113,10 +113,6 @@ class Segmentor(nn.Module):
         """Return this network in fewer operations; see `isbench.nn.network.Network`."""
         return with_branch_head(self)
 
-    def extra_repr(self) -> str:
-        """Return the version, which no tensor shows; a backend's cache tells networks by it."""
-        return str(self.version)
-
     def _compute(self, inputs: Tensor, clicks: Tensor) -> FocalClickLogits:
         trunk, shrink = self.feature_extractor, self.version.shrink
         size = inputs.shape[-2], inputs.shape[-1]

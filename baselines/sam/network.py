@@ -79,10 +79,6 @@ class Decoder(nn.Module):
         self.multimask = multimask
         self.checkpoint_layout = SAM_LAYOUT
 
-    def extra_repr(self) -> str:
-        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
-        return f"multimask={self.multimask}"
-
     def forward(
         self, embedding: Tensor, points: Tensor, labels: Tensor, mask: Tensor, given: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -114,10 +110,6 @@ class HqDecoder(nn.Module):
         self.mask_decoder = model.mask_decoder
         self.multimask, self.hq_only, self.width = multimask, hq_only, width
         self.checkpoint_layout = HQ_LAYOUT
-
-    def extra_repr(self) -> str:
-        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
-        return f"multimask={self.multimask}, hq_only={self.hq_only}"
 
     def forward(
         self,

@@ -64,10 +64,6 @@ class Decoder(nn.Module):
         self.multimask = multimask
         self.checkpoint_layout, self.checkpoint_entry = SAM2_LAYOUT, _ENTRY
 
-    def extra_repr(self) -> str:
-        """Return what tells decoders with equal weights apart, as OpenVINO's cache does."""
-        return f"multimask={self.multimask}"
-
     def forward(
         self,
         embedding: Tensor,

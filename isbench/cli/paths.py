@@ -11,6 +11,8 @@ import click
 from click.core import ParameterSource
 
 from isbench.cli.streams import print_note
+from isbench.errors import IsbenchError
+from isbench.files.home import expand_home
 
 
 class PathType(click.Path):
@@ -23,9 +25,9 @@ class PathType(click.Path):
         """Return the path; fails for the home folder of an unknown user."""
         path = Path(str(super().convert(value, param, ctx)))
         try:
-            return path.expanduser()
-        except RuntimeError:  # no such user; a file may have this name
-            self.fail(f"{value!r}: no user has this home folder; a file is ./{value}", param, ctx)
+            return expand_home(path)
+        except IsbenchError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OutputType(PathType):

@@ -26,6 +26,7 @@ from isbench.cli.usage import refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.exchange.ritm_pickle import list_figures
+from isbench.files.home import expand_home
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
@@ -279,7 +280,7 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
 
 def _read_imported(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
     """Return the figures of imported results; raises IsbenchError for a place without any."""
-    files = [path for place in places for path in find_imported(Path(place).expanduser())]
+    files = [path for place in places for path in find_imported(expand_home(place))]
     if places and not files:
         message = f"no imported results in {', '.join(places)}; make some with `isbench import`"
         raise IsbenchError(message, setting="imported")

@@ -75,19 +75,19 @@ def train(
 
 def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> None:
     """Train; the first process reports the progress."""
-    from isbench.training.loop import choose_folder, events, summarize
+    from isbench.training.loop import choose_folder, summarize, take_steps
     from isbench.training.training_run import open_training
 
     folder = out or choose_folder(model)
     with open_training(model, model.card.recipe, data, folder, resume) as session:
         if not session.processes.is_leader:
-            for _ in events(session):
+            for _ in take_steps(session):
                 pass
             return
         for line in _describe_start(session):
             click.echo(line)
         with _Progress(session) as progress:
-            for event in events(session):
+            for event in take_steps(session):
                 progress.show(event)
         outcome = summarize(session)
     for line in _describe_end(folder, outcome, session.total):
@@ -123,7 +123,7 @@ def _describe_start(session: TrainingRun) -> list[str]:
         f"{session.model.name}: {trained}, on {session.processes.world} "
         f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
         f"data {corpus.name}: {images:,} images, {objects:,} objects; "
-        f"{session.held_out:,} images held out",
+        f"{session.held_out_images:,} images held out",
         *(
             f"  {source}: {i:,} images, {o:,} objects"
             + (f", share {shares[source]:g}" if source in shares else "")

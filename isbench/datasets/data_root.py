@@ -8,15 +8,17 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_data_path
 
+from isbench.files.home import expand_home
+
 VARIABLE = "ISBENCH_DATA"
 
 
 def data_folder(given: Path | None = None) -> Path:
     """Return the folder of the data sets: `given`, else ISBENCH_DATA, else the user-data folder."""
     if given is not None:
-        return given.expanduser()
+        return expand_home(given, "data")
     if variable := os.environ.get(VARIABLE):
-        return Path(variable).expanduser()
+        return expand_home(variable)
     return user_data_path("isbench", appauthor=False)
 
 

@@ -15,6 +15,7 @@ from isbench.datasets import folder
 from isbench.datasets.faults import DatasetFaults
 from isbench.errors import IsbenchError
 from isbench.extensions import Group, list_names, load_named, name_errors
+from isbench.files.home import expand_home
 from isbench.types import Dataset
 
 LONGEST_SIDE = 1024  # of a user's images as networks see them: 12 megapixels would take 24 GB
@@ -113,7 +114,7 @@ def split_labels(place: str) -> tuple[str, str]:
 
 def _read_folder(place: str, data: Path | None) -> Dataset:
     place, labels = split_labels(place)
-    path = Path(place).expanduser()
+    path = expand_home(place)
     if data is not None and not path.is_dir() and (data / place).is_dir():
         path = data / place  # records contain the folder's name only
     end = f"{_LABELS}{labels}" if labels else ""
@@ -140,7 +141,7 @@ def _read_coco(place: str, data: Path | None) -> Dataset:
 def _split_coco(place: str) -> tuple[Path, Path]:
     """Return the folder of images and the annotation file, which may have commas in their names."""
     commas = [at for at, character in enumerate(place) if character == ","]
-    splits = [(Path(place[:at]).expanduser(), Path(place[at + 1 :]).expanduser()) for at in commas]
+    splits = [(expand_home(place[:at]), expand_home(place[at + 1 :])) for at in commas]
     if not splits:
         raise IsbenchError(f"data set 'coco:{place}'; wanted coco:{coco_reader.form}")
     there = [(images, file) for images, file in splits if images.is_dir() and file.is_file()]
@@ -152,7 +153,7 @@ def _split_coco(place: str) -> tuple[Path, Path]:
 
 def _resolve_folder(place: str) -> str:
     path, labels = split_labels(place)
-    return os.path.realpath(Path(path).expanduser()) + (f"{_LABELS}{labels}" if labels else "")
+    return os.path.realpath(expand_home(path)) + (f"{_LABELS}{labels}" if labels else "")
 
 
 def _resolve_coco(place: str) -> str:

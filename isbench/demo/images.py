@@ -55,7 +55,7 @@ class StoredImage(NamedTuple):
         return self.rows * self.cols
 
 
-def open_images(data: bytes) -> Image:
+def open_image(data: bytes) -> Image:
     """Return the image in an uploaded file; raises Refused if it is not one, or is too large."""
     count_pixels(data)
     image = decode_image(data)
@@ -65,7 +65,7 @@ def open_images(data: bytes) -> Image:
 
 
 def count_pixels(data: bytes) -> int:
-    """Return the number of pixels from a file's header; raises Refused like `open_images`."""
+    """Return the number of pixels from a file's header; raises Refused like `open_image`."""
     header = describe_image(data)
     if header is None or header[0] not in KINDS:
         raise Refused(f"this file is not a supported image; wanted {', '.join(sorted(KINDS))}", 415)

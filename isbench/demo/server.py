@@ -36,7 +36,7 @@ from isbench.demo.images import (
     ImageStore,
     Refused,
     count_pixels,
-    open_images,
+    open_image,
 )
 from isbench.demo.models import DemoModel
 from isbench.errors import IsbenchError
@@ -67,7 +67,7 @@ class DemoState:
 
         Raises Refused for what is not an image, one that is too large, and one too many.
         """
-        return self.images.add(name, open_images(data), lambda: data, len(data), session)
+        return self.images.add(name, open_image(data), lambda: data, len(data), session)
 
     def prepare(self, identity: str, model: str) -> None:
         """Encode an image and compile for its shape, so that the first click does not.

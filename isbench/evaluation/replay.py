@@ -24,6 +24,7 @@ from isbench.models.registry import (
     load_recorded_card,
     parse_options,
 )
+from isbench.models.weights import RANDOM
 from isbench.storage.store import spec_digest
 from isbench.types import (
     Click,
@@ -55,7 +56,7 @@ def model_from_spec(spec: Spec, trusted: Trusted = NONE_TRUSTED) -> LoadedModel:
 
     backend, _, device = (spec.backend or "eager-cpu").rpartition("-")
     runtime = Runtime(
-        weights=() if spec.weights == "random" else find_weights(card, spec.weights),
+        weights=() if spec.weights == RANDOM else find_weights(card, spec.weights),
         digest=spec.weights,
         device=compute.parse_device(device),
         precision=compute.parse_precision(spec.precision or "fp32"),

@@ -53,9 +53,8 @@ def describe_readiness(card: ModelCard) -> str:
         return missing
     if card.networks is None:
         return "ready"
-    known = {weights.name: weights for weights in list_weights(card)}
-    here = [name for name, weights in known.items() if weights.path is not None]
-    if list(card.bundled)[:1] == here[:1] and here:
+    here = [weights.name for weights in list_weights(card) if weights.path is not None]
+    if card.bundled:
         return "ready"
     if card.weights:
         return _describe_published(card, here)

@@ -38,7 +38,7 @@ _MEANINGS: Mapping[str, str] = {
     "joined": "clicks are concatenated with the colours instead of entering after the stem",
     "longer_side": "images are scaled down to this longer side, in pixels",
     "longest_side": "images are scaled down to this before anything else, in pixels; 0: never",
-    "maxfun": "evaluations of the network's head at a click, about",
+    "maxfun": "about how many times the head of the network is evaluated at a click",
     "min_radius": "predicted errors that are nowhere deeper get no pseudo click, in pixels",
     "mode": "what is adapted: frozen, IA (within an object), SA (across objects) or IA+SA",
     "multimask": "clicks that are answered by the best of three masks: always, first or never",

@@ -22,6 +22,7 @@ from isbench.extensions import (
     list_names,
 )
 from isbench.extras import describe_missing
+from isbench.models.weights import RANDOM
 from isbench.options import is_recordable, parse_option
 from isbench.types import ModelCard, Scalar
 
@@ -133,7 +134,7 @@ def _check_weight_names(model: ModelCard) -> None:
         raise IsbenchError(
             f"weights {min(twice)} of {model.name} are both bundled and published; wanted two names"
         )
-    if "random" in (*model.bundled, *model.weights):
+    if RANDOM in (*model.bundled, *model.weights):
         raise IsbenchError(
             f"weights of {model.name} are named 'random', which stands for an untrained network; "
             "wanted another name"

@@ -14,6 +14,7 @@ from platformdirs import user_data_path
 
 from isbench.errors import IsbenchError, Remedy, unknown
 from isbench.files.digests import describe_mismatch, digest_file
+from isbench.files.home import expand_home
 from isbench.types import File, ModelCard, Runtime
 
 RANDOM = "random"
@@ -62,8 +63,8 @@ def load_weights(
         paths = [card.bundled[weights]]
     elif weights in card.weights:
         paths = [_get_published(card, weights, progress)]
-    elif Path(weights).expanduser().is_file():
-        paths = [Path(weights).expanduser()]
+    elif expand_home(weights, "weights").is_file():
+        paths = [expand_home(weights, "weights")]
     else:
         paths = [_find_file(card, name) for name in weights.split(",")]
     digest = "+".join(map(digest_file, paths))
@@ -147,7 +148,7 @@ def _default_weights(card: ModelCard) -> str:
 
 
 def _find_file(card: ModelCard, name: str) -> Path:
-    path = Path(name).expanduser()
+    path = expand_home(name, "weights")
     if path.is_file():
         return path
     if path.suffix or path.parent != Path():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isbench.errors import IsbenchError, unknown
+from isbench.files.home import expand_home
 from isbench.protocol import has_full_games
 from isbench.reporting.labels import format_count, make_labels
 from isbench.storage import imported, store
@@ -149,7 +150,7 @@ def choose_systems(
 
 def split_names(system: str) -> list[str]:
     """Return the names of a system's runs, which commas separate unless it is a file or folder."""
-    return [system] if Path(system).expanduser().exists() else system.split(",")
+    return [system] if expand_home(system).exists() else system.split(",")
 
 
 def describe_runs(runs: Sequence[Run]) -> list[str]:
@@ -168,7 +169,7 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
     Whole data sets come before the first objects of one, full games before those that stop at an
     IoU, and later runs before earlier ones. A run that is named by its file or digest is kept.
     """
-    given = [Path(name).expanduser() for name in named]
+    given = [expand_home(name) for name in named]
     files = {os.path.realpath(path) for path in given if path.is_file()}
     digests = [name for name in named if re.fullmatch(r"[0-9a-f]{1,12}", name)]
     best: dict[tuple[str, str], Run] = {}
@@ -196,7 +197,7 @@ def has_finished(out: Path) -> bool:
 
 
 def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
-    path = Path(name).expanduser()
+    path = expand_home(name)
     _refuse_imported(path)
     if path.is_file():
         return [path]

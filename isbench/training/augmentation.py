@@ -27,7 +27,7 @@ class View(NamedTuple):
     scale: float  # view pixels per image pixel
 
 
-class Turn(NamedTuple):
+class Orientation(NamedTuple):
     """The rotation, flips and stretch of a view relative to its image."""
 
     degrees: float
@@ -37,11 +37,11 @@ class Turn(NamedTuple):
     stretch: float  # rows are longer by this factor, columns shorter by it
 
 
-def draw_turn(recipe: Augmentation, rng: np.random.Generator) -> Turn:
+def draw_orientation(recipe: Augmentation, rng: np.random.Generator) -> Orientation:
     """Draw a random rotation, flips and stretch."""
     rotate, quarter = rng.random(2) < (recipe.rotate, recipe.quarter_turns)
     flip_horizontal, flip_vertical = rng.random(2) < (recipe.flip_horizontal, recipe.flip_vertical)
-    return Turn(
+    return Orientation(
         degrees=float(rng.uniform(-recipe.rotation, recipe.rotation)) if rotate else 0.0,
         quarter_turns=int(rng.integers(1, 4)) if quarter else 0,
         flip_horizontal=bool(flip_horizontal),
@@ -54,9 +54,11 @@ def view_whole(
     shape: tuple[int, int], size: tuple[int, int], recipe: Augmentation, rng: np.random.Generator
 ) -> View:
     """Return a view of the whole image, fitted into `size` or up to exp(`jitter`) times larger."""
-    turn = draw_turn(recipe, rng)
-    scale = min(LARGEST, _fit_scale(shape, size, turn) * math.exp(rng.uniform(0, recipe.jitter)))
-    return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, turn, size)
+    orientation = draw_orientation(recipe, rng)
+    scale = min(
+        LARGEST, _fit_scale(shape, size, orientation) * math.exp(rng.uniform(0, recipe.jitter))
+    )
+    return make_view(((shape[0] - 1) / 2, (shape[1] - 1) / 2), scale, orientation, size)
 
 
 def view_around(
@@ -67,15 +69,15 @@ def view_around(
     rng: np.random.Generator,
 ) -> View:
     """Return a view of a box enlarged by a random `margin`, the box at a random place inside it."""
-    turn, margin = draw_turn(recipe, rng), _log_uniform(recipe.margin, rng)
+    orientation, margin = draw_orientation(recipe, rng), _log_uniform(recipe.margin, rng)
     sides = box.height, box.width
-    scale = _fit_scale((margin * sides[0], margin * sides[1]), size, turn)
-    scale = min(LARGEST, max(scale, _fit_scale(shape, size, turn)))
-    window = _window_size(size, scale, turn)
+    scale = _fit_scale((margin * sides[0], margin * sides[1]), size, orientation)
+    scale = min(LARGEST, max(scale, _fit_scale(shape, size, orientation)))
+    window = _window_size(size, scale, orientation)
     slack = [(w - side) / 2 for w, side in zip(window, sides, strict=True)]
     middle = (box.top + box.bottom) / 2, (box.left + box.right) / 2
     centre = [m + rng.uniform(-1, 1) * max(0, s) for m, s in zip(middle, slack, strict=True)]
-    return make_view(_clamp_centre((centre[0], centre[1]), window, shape), scale, turn, size)
+    return make_view(_clamp_centre((centre[0], centre[1]), window, shape), scale, orientation, size)
 
 
 def view_crop(
@@ -90,12 +92,12 @@ def view_crop(
     The scale is at least that of the whole image fitted into `size`; a smaller one would only add
     empty space.
     """
-    turn = draw_turn(recipe, rng)
-    scale = max(_log_uniform(recipe.scale, rng), _fit_scale(shape, size, turn))
-    window = _window_size(size, scale, turn)
+    orientation = draw_orientation(recipe, rng)
+    scale = max(_log_uniform(recipe.scale, rng), _fit_scale(shape, size, orientation))
+    window = _window_size(size, scale, orientation)
     offset = rng.uniform(-_ROAMING / 2, _ROAMING / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
-    return make_view(_clamp_centre(centre, window, shape), scale, turn, size)
+    return make_view(_clamp_centre(centre, window, shape), scale, orientation, size)
 
 
 def view_square(
@@ -106,15 +108,17 @@ def view_square(
     rng: np.random.Generator,
 ) -> View:
     """Return a view whose shorter side shows `reach` image pixels on each side of a place."""
-    return make_view(centre, min(size) / (2 * reach), draw_turn(recipe, rng), size)
+    return make_view(centre, min(size) / (2 * reach), draw_orientation(recipe, rng), size)
 
 
-def make_view(centre: tuple[float, float], scale: float, turn: Turn, size: tuple[int, int]) -> View:
+def make_view(
+    centre: tuple[float, float], scale: float, orientation: Orientation, size: tuple[int, int]
+) -> View:
     """Return the view centred on the image's pixel `centre`."""
-    angle = math.radians(turn.degrees) + turn.quarter_turns * math.pi / 2
+    angle = math.radians(orientation.degrees) + orientation.quarter_turns * math.pi / 2
     cosine, sine = math.cos(angle), math.sin(angle)
-    rows = (-1 if turn.flip_vertical else 1) / (scale * turn.stretch)
-    cols = (-1 if turn.flip_horizontal else 1) * turn.stretch / scale
+    rows = (-1 if orientation.flip_vertical else 1) / (scale * orientation.stretch)
+    cols = (-1 if orientation.flip_horizontal else 1) * orientation.stretch / scale
     linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([rows, cols])
     middle = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
     matrix = np.column_stack([linear, np.array(centre) - linear @ middle])
@@ -154,16 +158,20 @@ def leaves_image(view: View, shape: tuple[int, int]) -> bool:
     )
 
 
-def _fit_scale(sides: tuple[float, float], size: tuple[int, int], turn: Turn) -> float:
+def _fit_scale(
+    sides: tuple[float, float], size: tuple[int, int], orientation: Orientation
+) -> float:
     """Return the largest scale at which `sides` of the image fit into a view without rotation."""
-    rows, cols = sides[::-1] if turn.quarter_turns % 2 else sides
-    return min(size[0] / rows / turn.stretch, size[1] / cols * turn.stretch)
+    rows, cols = sides[::-1] if orientation.quarter_turns % 2 else sides
+    return min(size[0] / rows / orientation.stretch, size[1] / cols * orientation.stretch)
 
 
-def _window_size(size: tuple[int, int], scale: float, turn: Turn) -> tuple[float, float]:
+def _window_size(
+    size: tuple[int, int], scale: float, orientation: Orientation
+) -> tuple[float, float]:
     """Return the rows and columns of the image that a view shows, without its rotation."""
-    rows, cols = size[0] / scale / turn.stretch, size[1] / scale * turn.stretch
-    return (cols, rows) if turn.quarter_turns % 2 else (rows, cols)
+    rows, cols = size[0] / scale / orientation.stretch, size[1] / scale * orientation.stretch
+    return (cols, rows) if orientation.quarter_turns % 2 else (rows, cols)
 
 
 def _clamp_centre(

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
+from isbench.training.distributed import count_local_processes
 from isbench.types import Dataset, Image, Mask, Sample
 
 HELD_OUT = 20  # one image in this many is held out
-_SHARE_OF_MEMORY = 3  # the cache takes at most the machine's memory divided by this
+_SHARE_OF_MEMORY = 3  # the caches of all processes take the memory divided by this
 
 
 class PackedMask(NamedTuple):
@@ -116,7 +117,7 @@ class Gallery:
     """
 
     entries: Sequence[Entry]
-    budget: int = 0  # bytes to cache; 0: a third of the machine's memory
+    budget: int = 0  # bytes to cache; 0: this process's share of a third of the memory
     faults: dict[str, str] = field(default_factory=dict)
     _cache: dict[int, Picture] = field(default_factory=dict)
     _size: int = 0
@@ -124,9 +125,9 @@ class Gallery:
     def __post_init__(self) -> None:
         if not self.budget:
             pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            self.budget = pages // _SHARE_OF_MEMORY
+            self.budget = pages // _SHARE_OF_MEMORY // count_local_processes()
 
-    def picture(self, number: int) -> Picture | None:
+    def load_picture(self, number: int) -> Picture | None:
         """Return an image; safe to call from several threads, which may decode it twice."""
         cached = self._cache.get(number)
         entry = self.entries[number]

@@ -36,7 +36,7 @@ class Processes(NamedTuple):
         first = step * batch + self.rank * share
         return range(first, first + share)
 
-    def mean(self, values: list[float]) -> list[float]:
+    def average(self, values: list[float]) -> list[float]:
         """Return the mean of each value over all processes."""
         if self.world == 1:
             return values
@@ -58,7 +58,7 @@ class Processes(NamedTuple):
             if self.world == 1:
                 raise
             own = error
-        if any(self.mean([float(own is not None)])):
+        if any(self.average([float(own is not None)])):
             errors: list[IsbenchError | None] = [None] * self.world
             distributed.all_gather_object(errors, own)
             raise next(one for one in errors if one is not None) from own
@@ -72,9 +72,12 @@ def join_processes(batch: int) -> Iterator[Processes]:
     too few GPUs.
     """
     rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
-    world, local_world = (int(os.environ.get(f"{name}WORLD_SIZE", "1")) for name in ("", "LOCAL_"))
+    world, local_world = int(os.environ.get("WORLD_SIZE", "1")), count_local_processes()
     if batch % world:
-        raise IsbenchError(f"batch is {batch} and there are {world} processes; wanted a multiple")
+        raise IsbenchError(
+            f"batch is {batch} and there are {world} processes; wanted a multiple of {world}",
+            setting="settings",
+        )
     if torch.cuda.is_available() and local_world > torch.cuda.device_count():
         raise IsbenchError(
             f"there are {local_world} processes on this machine and {torch.cuda.device_count()} "
@@ -98,6 +101,11 @@ def join_processes(batch: int) -> Iterator[Processes]:
         _leave_together(store, world)
         raise
     _leave_together(store, world)
+
+
+def count_local_processes() -> int:
+    """Return how many processes torchrun started on this machine; 1 without torchrun."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _leave_together(store: Any, world: int) -> None:

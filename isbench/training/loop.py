@@ -42,8 +42,8 @@ class Report(NamedTuple):
     iou: float  # of the predictions with their targets
     learning_rate: float
     seconds: float  # of the step
-    network: float  # part of `seconds` in forward and backward passes
-    waited: float  # part of `seconds` waiting for samples
+    network_seconds: float  # part of `seconds` in forward and backward passes
+    waited_seconds: float  # part of `seconds` waiting for samples
 
 
 class ValidationProgress(NamedTuple):
@@ -114,7 +114,7 @@ def train(
     chosen = choose_recipe(model, recipe, settings)
     folder = choose_folder(chosen) if out is None else Path(out)
     with open_training(chosen, chosen.card.recipe, data, folder, resume) as run:
-        for _ in events(run):
+        for _ in take_steps(run):
             pass
         return summarize(run)
 
@@ -127,11 +127,11 @@ def choose_folder(model: LoadedModel) -> Path:
 def summarize(run: TrainingRun) -> Outcome:
     """Return the outcome of a training so far."""
     done = run.step >= run.total and not run.validation_due
-    notes = dict(note.split(": ", 1) for note in run.held.notes)
+    notes = dict(note.split(": ", 1) for note in run.validation_objects.notes)
     return Outcome(run.step, done, notes | run.sampler.gallery.faults)
 
 
-def events(run: TrainingRun) -> Iterator[Event]:
+def take_steps(run: TrainingRun) -> Iterator[Event]:
     """Take the remaining steps; yield a Report for each, and the events of each validation.
 
     SIGTERM or Ctrl-C stops after the current step, or the current game of a validation, with a
@@ -139,7 +139,7 @@ def events(run: TrainingRun) -> Iterator[Event]:
     the training resumes.
     """
     steps = range(run.step, run.total)
-    batches = prefetch.prefetch(partial(_make_batch, run), steps, count_threads(run.processes))
+    batches = prefetch.prefetch(partial(_make_batch, run), steps, count_threads())
     with _catch_stop_signals() as stopping, closing(batches):
         if run.validation_due:
             yield from _validate(run, stopping)
@@ -151,7 +151,7 @@ def events(run: TrainingRun) -> Iterator[Event]:
                 batch = next(batches)
             waited = perf_counter() - started
             report, stop = _step(run, batch, stopping)
-            report = report._replace(seconds=perf_counter() - started, waited=waited)
+            report = report._replace(seconds=perf_counter() - started, waited_seconds=waited)
             run.means.add(report.loss, report.iou, report.seconds)
             with run.processes.share_errors():
                 _log_and_save(run, batch, report, stop)
@@ -166,7 +166,7 @@ def events(run: TrainingRun) -> Iterator[Event]:
 
 def _is_stopped(run: TrainingRun, stopping: threading.Event) -> bool:
     """Whether any process was asked to stop."""
-    return run.processes.mean([float(stopping.is_set())])[0] > 0
+    return run.processes.average([float(stopping.is_set())])[0] > 0
 
 
 def _make_batch(run: TrainingRun, step: int) -> Batch:
@@ -181,12 +181,12 @@ def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Re
     learning_rate = run.recipe.learning_rate * factor
     set_rate(run.optimiser, learning_rate)
     result = take_step(run, batch)
-    loss, iou, stop = run.processes.mean([result.loss, result.iou, float(stopping.is_set())])
+    loss, iou, stop = run.processes.average([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
         raise divergence_error(f"the loss is {loss}", run)
     run.step += 1
     update_mean(run.mean, run.network, run.recipe.ema, run.step)
-    return Report(run.step, loss, iou, learning_rate, 0, result.network, 0), stop > 0
+    return Report(run.step, loss, iou, learning_rate, 0, result.network_seconds, 0), stop > 0
 
 
 def _log_and_save(run: TrainingRun, batch: Batch, report: Report, stop: bool) -> None:
@@ -231,7 +231,7 @@ def _validate(run: TrainingRun, stopping: threading.Event) -> Iterator[Event]:
     with run.processes.share_errors():
         if run.log is not None:
             finished = yield from _play_validation(run, stopping)
-    run.validation_due = run.processes.mean([float(not finished)])[0] > 0
+    run.validation_due = run.processes.average([float(not finished)])[0] > 0
     if not run.validation_due:
         with run.processes.share_errors():
             run.checkpoint()
@@ -242,7 +242,7 @@ def _play_validation(run: TrainingRun, stopping: threading.Event) -> Generator[E
     if not is_wanted(run):
         save_weights(run.mean, run.out / WEIGHTS, make_card(run, {}))
         return True
-    started, total = perf_counter(), len(run.held.keys)
+    started, total = perf_counter(), len(run.validation_objects.keys)
     games: list[Trajectory] = []
     yield ValidationProgress(run.step, 0, total)
     with closing(play_games(run)) as playing:
@@ -285,7 +285,7 @@ def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
         "sources": json.dumps(counts),
         "licence": corpus.licence,
         "validation": json.dumps(figures, sort_keys=True),
-        "objects": str(len(run.held.keys)),
+        "objects": str(len(run.validation_objects.keys)),
         "isbench": version("isbench"),
     }
 

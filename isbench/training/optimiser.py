@@ -47,12 +47,16 @@ def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
         if not any(name.startswith(one.name) for name in names):
             raise IsbenchError(
                 f"recipe: multiplier {one.name!r} is not a prefix of any parameter's name; wanted "
-                f"one such as {names[0]!r}"
+                f"one such as {names[0]!r}",
+                setting="settings",
             )
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(rate_multiplier(name, recipe.multipliers) > 0)
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise IsbenchError("recipe: multipliers are 0 for all parameters; nothing would be trained")
+        raise IsbenchError(
+            "recipe: multipliers are 0 for all parameters; nothing would be trained",
+            setting="settings",
+        )
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:

@@ -88,6 +88,11 @@ def _read_index(root: Path) -> list[dict[str, str]]:
             f"{root} is not a training pack: cannot read {path}: {reason}; wanted a folder with "
             f"{INDEX} and *.tar"
         ) from error
+    short = [k for k, row in enumerate(rows, 1) if not all(row.get(name) for name in _COLUMNS)]
+    if not missing and short:
+        raise IsbenchError(
+            f"{path}: row {short[0]} is incomplete; wanted source,image,mask,width,height,area"
+        )
     if missing or not rows:
         problem = f"lacks the columns {', '.join(sorted(missing))}" if missing else "has no rows"
         raise IsbenchError(f"{path} {problem}; wanted source,image,mask,width,height,area")

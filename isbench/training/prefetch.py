@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 def make_batch(sampler: Sampler, numbers: range, size: tuple[int, int]) -> Batch:
     """Return the samples with these numbers, stacked."""
-    examples = [sampler.example(number, size) for number in numbers]
+    examples = [sampler.make_example(number, size) for number in numbers]
     return Batch(
         numbers,
         np.stack([one.image for one in examples]),

@@ -39,7 +39,8 @@ def load_imagenet(network: nn.Module) -> str:
     if not backbones:
         raise IsbenchError(
             f"init={IMAGENET} needs a network on EfficientNet-Lite, such as that of ritm-lite; "
-            "start from a file with init=FILE"
+            "start from a file with init=FILE",
+            setting="settings",
         )
     for backbone in backbones:
         found = find_imagenet(backbone.size.name)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from isbench.errors import IsbenchError
@@ -229,12 +230,19 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "click_sampling.depth": (sampling.depth, 1),
         "click_sampling.centre_depth": (sampling.centre_depth, 1),
         "click_sampling.places": (sampling.places, 1),
+        "augmentation.rotation": (views.rotation, 0),
+        "augmentation.shift": (views.shift, 0),
         "augmentation.shares": (min((one.factor for one in views.shares), default=0), 0),
         "multipliers": (min((one.factor for one in recipe.multipliers), default=0), 0),
         "steps": (recipe.steps, 0),
         "epoch_samples": (recipe.epoch_samples, 0),
         "batch": (recipe.batch, 1),
         "seed": (recipe.seed, 0),
+        "checks.log": (checks.log, 1),
+        "checks.checkpoint": (checks.checkpoint, 1),
+        "checks.clicks": (checks.clicks, 1),
+        "checks.validation": (checks.validation, 0),
+        "checks.objects": (checks.objects, 0),
     }
     named = {
         "optimiser": (recipe.optimiser, OPTIMISERS),
@@ -249,7 +257,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         *((name, value, 0 <= value <= 1, "0 to 1") for name, value in chances.items()),
         *((name, value, value in known, f"one of {', '.join(known)}")
           for name, (value, known) in named.items()),
-        *((name, value, low <= value < math.inf, f"at least {low}")
+        *((name, value, low <= value, f"at least {low}")
           for name, (value, low) in least.items()),
         ("augmentation.whole + augmentation.around", views.whole + views.around,
          views.whole + views.around <= 1, "at most 1"),
@@ -261,7 +269,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         ("betas", recipe.betas, all(0 <= one < 1 for one in vars(recipe.betas).values()),
          "two numbers of at least 0 and below 1"),
         ("learning_rate", recipe.learning_rate,
-         0 < recipe.learning_rate < math.inf, "a number above 0"),
+         recipe.learning_rate > 0, "a number above 0"),
         ("rate_decay", recipe.rate_decay, 0 < recipe.rate_decay <= 1, "above 0, at most 1"),
         ("crops", recipe.crops, bool(starts) and starts[0] == 0 and starts == sorted(starts)
          and min(sides, default=0) >= 32, "sides of at least 32, starts increasing from 0"),
@@ -275,9 +283,25 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         ("augmentation.focus_radius", views.focus_radius,
          0 < views.focus_radius.low <= views.focus_radius.high, "low,high above 0"),
         ("checks.clicks", checks.clicks, checks.clicks <= MOST_CLICKS, f"at most {MOST_CLICKS}"),
-        ("checks", checks, min(checks.log, checks.checkpoint, checks.clicks) >= 1
-         and min(checks.validation, checks.objects) >= 0, "counts"),
+        *((f"augmentation.{name}", value, value.low <= value.high, "low,high")
+          for name, value in (("brightness", views.brightness), ("contrast", views.contrast))),
+        *((name, value, math.isfinite(value), "a finite number")
+          for name, value in _list_numbers("", recipe)),
     ]  # fmt: skip
+
+
+def _list_numbers(name: str, value: object) -> Iterator[tuple[str, float]]:
+    """Yield every number of a recipe, or of a part of it, with the name of its setting."""
+    if isinstance(value, int | float):
+        yield name, value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _list_numbers(name, part)
+    elif isinstance(value, Range):
+        yield from _list_numbers(name, (value.low, value.high))
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _list_numbers(f"{name}.{one.name}".lstrip("."), getattr(value, one.name))
 
 
 _AUGMENTATION_CHANCES = (

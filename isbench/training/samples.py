@@ -58,7 +58,7 @@ class Sampler:
     chances: NDArray[np.float64]  # cumulative weights, one per image of the gallery
     recipe: Recipe
 
-    def example(self, number: int, size: tuple[int, int]) -> Example:
+    def make_example(self, number: int, size: tuple[int, int]) -> Example:
         """Return sample `number`, `size` giving its rows and columns.
 
         Samples that are no focus views do not depend on the share of those that are.
@@ -103,7 +103,7 @@ class Sampler:
     def _draw_picture(self, rng: np.random.Generator) -> Picture:
         for _ in range(_PICTURES):
             number = int(np.searchsorted(self.chances, rng.random() * self.chances[-1], "right"))
-            picture = self.gallery.picture(min(number, len(self.chances) - 1))
+            picture = self.gallery.load_picture(min(number, len(self.chances) - 1))
             if picture is not None:
                 return picture
         name, fault = next(iter(self.gallery.faults.items()))
@@ -164,11 +164,15 @@ class Sampler:
 
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
-    """Return the sampler of a training on a corpus."""
+    """Return the sampler of a training on a corpus.
+
+    Raises IsbenchError if the recipe draws none of its images.
+    """
     factors = [_source_weight(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
     if not sum(factors) > 0:
         raise IsbenchError(
-            "recipe: augmentation.shares is 0 for every image of the data; wanted one above 0"
+            "recipe: augmentation.shares is 0 for every image of the data; wanted one above 0",
+            setting="settings",
         )
     return Sampler(Gallery(corpus.entries), np.cumsum(factors), recipe)
 

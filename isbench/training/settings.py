@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -99,7 +100,8 @@ def _with_setting(recipe: Recipe, key: str, text: str) -> Recipe:
     if key not in defaults:
         raise unknown("setting of a recipe", key, defaults, "settings")
     try:
-        value = _parse_value(text, key, defaults[key])
+        # of the type that a setting has by default: a recipe may have 8 where 8.5 fits too
+        value = _parse_value(text, key, list_settings(Recipe())[key])
     except ValueError as error:
         message = f"setting {key} is {text!r}; wanted {error}"
         raise IsbenchError(message, setting="settings") from None
@@ -131,9 +133,12 @@ def _parse_value(text: str, key: str, default: Any) -> Any:
 
 def _parse_number(text: str, kind: type[Any]) -> Any:
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise ValueError("a whole number" if kind is int else "a number") from None
+    if not isfinite(value):
+        raise ValueError("a finite number")
+    return value
 
 
 def _parse_crop(text: str) -> Crop:

@@ -17,6 +17,7 @@ from isbench.datasets.loading import load_sample
 from isbench.datasets.readers import split_labels
 from isbench.datasets.registry import BUILT_IN
 from isbench.errors import IsbenchError, unknown
+from isbench.files.home import expand_home
 from isbench.metrics import image_of
 from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import pack
@@ -39,7 +40,7 @@ def read(data: str) -> Corpus:
     check_name(data)
     form, separator, place = data.partition(":")
     if not (separator and form in _READERS):
-        if "/" not in data and not Path(data).expanduser().exists():
+        if "/" not in data and not expand_home(data, "data").exists():
             raise unknown("training data", data, FORMS, "data")
         form, place = "pack", data
     corpus = _READERS[form](place)
@@ -71,7 +72,7 @@ def _sbd() -> Corpus:
 
 
 def _check_path(place: str) -> Path:
-    path = Path(place).expanduser()
+    path = expand_home(place, "data")
     check_place(path)
     return path
 

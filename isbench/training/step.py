@@ -33,11 +33,11 @@ class StepFigures(NamedTuple):
 
     loss: float  # mean over this process's samples
     iou: float  # mean over this process's samples, at probability 1/2
-    network: float  # seconds in forward and backward passes
+    network_seconds: float  # in forward and backward passes
 
 
 class Stopwatch:
-    """Accumulates the seconds spent inside `running`."""
+    """Accumulates the seconds spent inside `measure`."""
 
     def __init__(self) -> None:
         """Start at 0."""

@@ -1,7 +1,8 @@
 """The terms of the weights that come with isbench. No torch.
 
 They follow from the training data and the first weights, whatever the licence of the code is. The
-cards in the files say the first in part, and name only what the last training began from.
+card in a weight file names part of the data, and only the weights that the last training began
+from.
 """
 
 MINI_TERMS = "for research only: the publishers of the training images allow no other use"

@@ -46,19 +46,26 @@ class TrainingLog:
         self._files = ExitStack()
         self._writers: dict[str, Any] = {}
         self._board = _open_board(out, step)
+        if self._board is not None:
+            self._files.callback(self._board.close)
 
     def __enter__(self) -> TrainingLog:
         """Return itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the tables."""
-        self._files.close()
-        if self._board is not None:
-            self._board.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the tables; an error in doing so does not hide one that was raised before."""
+        try:
+            self._files.close()
+        except OSError as error:
+            if kind is None:
+                raise _make_error(self._out, error) from error
 
     def add_row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
-        """Append a row of named figures to a table; every row of a table has the same names."""
+        """Append a row of named figures to a table; every row of a table has the same names.
+
+        Raises IsbenchError if it cannot be written.
+        """
         if table not in self._writers:
             self._writers[table] = self._open_table(self._out / table, ["step", *figures])
         file, writer = self._writers[table]
@@ -66,7 +73,7 @@ class TrainingLog:
             writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
             file.flush()
         except OSError as error:
-            raise IsbenchError(f"cannot write {self._out / table}: {error.strerror}") from error
+            raise _make_error(self._out / table, error) from error
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
@@ -91,6 +98,13 @@ class TrainingLog:
         write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
+
+
+def _make_error(path: Path, error: OSError) -> IsbenchError:
+    return IsbenchError(
+        f"cannot write {path}: {error.strerror}; free some space and resume",
+        setting=REMEDY.setting,
+    )
 
 
 def _read_rows(path: Path) -> list[list[str]]:

@@ -23,16 +23,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from isbench.errors import IsbenchError, Remedy
+from isbench.errors import IsbenchError, Remedy, unknown
+from isbench.evaluation.executors.processes import count_cores
 from isbench.evaluation.job import opencv_threads
 from isbench.files.digests import digest_file
+from isbench.files.home import expand_home
 from isbench.models.registry import load_card, model_names
 from isbench.models.weights import load_weights
 from isbench.nn.network import Networks
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
-from isbench.training.distributed import Processes, join_processes
+from isbench.training.distributed import Processes, count_local_processes, join_processes
 from isbench.training.optimiser import draw_weights, freeze_weights, make_optimiser
 from isbench.training.pretrained import IMAGENET, load_imagenet
 from isbench.training.recipe import Recipe, check_recipe
@@ -66,8 +68,8 @@ class TrainingRun:
     model: LoadedModel
     recipe: Recipe
     corpus: Corpus  # the training images
-    held: Dataset  # the objects of validations, from some of the held-out images
-    held_out: int  # number of all held-out images
+    validation_objects: Dataset  # from some of the held-out images
+    held_out_images: int  # number of them
     out: Path
     processes: Processes
     sampler: Sampler
@@ -125,6 +127,7 @@ def open_training(
         model = LoadedModel(model, model.options)
     if model.card.networks is None:
         raise IsbenchError(f"model {model.name} has no network to train")
+    start = find_start(recipe.init) if recipe.init not in ("", IMAGENET) and not resume else None
     with join_processes(recipe.batch) as processes:
         with processes.share_errors():
             parts = split_held_out(read(data))
@@ -135,10 +138,10 @@ def open_training(
             elif recipe.init == IMAGENET:
                 run.origin = load_imagenet(run.network)
                 run.mean.load_state_dict(run.network.state_dict())
-            elif recipe.init:
-                _start_from_weights(run, find_start(recipe.init))
-            if processes.is_leader and is_wanted(run):
-                check_playable(run)
+            elif start is not None:
+                _start_from_weights(run, start)
+            if is_wanted(run):
+                _check_validation(run)
         run.training_forward = _distribute(run.training_forward, processes)
         if processes.is_leader:
             run.log = TrainingLog(out, run.step, run.validation_due)
@@ -167,6 +170,18 @@ def _make_run(
     )  # fmt: skip
 
 
+def _check_validation(run: TrainingRun) -> None:
+    """Raise IsbenchError if a validation could not be played."""
+    if not run.validation_objects.keys:
+        raise IsbenchError(
+            f"none of the {run.held_out_images} held-out images has an object to validate on; set "
+            "checks.validation=0, or train on more images",
+            setting="settings",
+        )
+    if run.processes.is_leader:
+        check_playable(run)
+
+
 def _draw_network(model: LoadedModel, seed: int, options: Mapping[str, Scalar]) -> nn.Module:
     """Return a model's first network with these options, initialised from the seed."""
     assert model.card.networks is not None
@@ -176,12 +191,9 @@ def _draw_network(model: LoadedModel, seed: int, options: Mapping[str, Scalar]) 
     return next(iter(networks.values()))
 
 
-def count_threads(processes: Processes) -> int:
+def count_threads() -> int:
     """Return the number of sample threads: this process's share of the cores, less one."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(1, min(_MOST_THREADS, cores // processes.world - 1))
+    return max(1, min(_MOST_THREADS, count_cores() // count_local_processes() - 1))
 
 
 def _make_forward(network: nn.Module, recipe: Recipe) -> nn.Module:
@@ -224,10 +236,14 @@ def find_start(init: str) -> Path:
     A name stands for weights that come with a model or were published for it; the first of them if
     only the model is named. Raises IsbenchError if there are none.
     """
-    path = Path(init).expanduser()
+    path = expand_home(init, "settings")
     model, _, weights = init.partition(":")
-    if path.exists() or model not in model_names():
+    if path.exists():
         return path
+    if model not in model_names():
+        if path.suffix or path.parent != Path():
+            raise IsbenchError(f"init={init}: there is no such file", setting="settings")
+        raise unknown("weights to start from", init, [IMAGENET, *model_names()], "settings")
     files = load_weights(load_card(model), weights or None).weights
     if len(files) != 1:
         raise IsbenchError(

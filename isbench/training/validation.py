@@ -65,15 +65,25 @@ def play_games(run: TrainingRun) -> Generator[Trajectory, None, None]:
     with _model_with_mean(run) as model:
         predictor = build_predictor(model)
     rules = Rules(max_clicks=run.recipe.checks.clicks, stop_iou=max(TARGETS))
-    for game in play(predictor, map(run.held.load, run.held.keys), rules):
+    objects = run.validation_objects
+    for game in play(predictor, map(objects.load, objects.keys), rules):
         yield game.trajectory
 
 
 def score_games(run: TrainingRun, games: Sequence[Trajectory], seconds: float) -> Scores:
-    """Return the scores of all games of a validation, which took `seconds`."""
+    """Return the scores of all games of a validation, which took `seconds`.
+
+    Raises IsbenchError if every object is empty.
+    """
     checks = run.recipe.checks
     iou = curves(games, checks.clicks)
     iou = iou[~np.isnan(iou).any(axis=1)]  # an empty object has no IoU
+    if not len(iou):
+        raise IsbenchError(
+            "all held-out objects of the validation are empty; set checks.validation=0, or use "
+            "other data",
+            setting="settings",
+        )
     return Scores(
         tuple(float(clicks_to(iou, target).mean()) for target in TARGETS),
         tuple(float(iou[:, min(k, checks.clicks) - 1].mean()) for k in SHOWN),
@@ -94,4 +104,4 @@ def _model_with_mean(run: TrainingRun) -> Iterator[LoadedModel]:
         path = Path(folder) / "mean.safetensors"
         save_weights(run.mean, path, {})
         runtime = load_weights(run.model.card, str(path), runtime)
-        yield with_dataset_defaults(replace(run.model, runtime=runtime), run.held)
+        yield with_dataset_defaults(replace(run.model, runtime=runtime), run.validation_objects)

@@ -38,7 +38,7 @@ from isbench.nn.inference.predictor import crop_inputs
 from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
-from isbench.training.loop import WEIGHTS, events
+from isbench.training.loop import WEIGHTS, take_steps
 from isbench.training.optimiser import draw_weights, make_optimiser
 from isbench.training.training_run import open_training
 from isbench.training.weights import start_from
@@ -296,7 +296,7 @@ def test_a_training_lowers_the_refiners_loss_and_writes_one_file_for_both_networ
     with open_training(card, recipe, toy_pack, tmp_path) as run:
         losses, judge = [], run.network.extra_loss
         run.network.extra_loss = lambda *given: losses.append(judge(*given)) or losses[-1]
-        assert len(list(events(run))) == 40
+        assert len(list(take_steps(run))) == 40
     parts = [float(one.mean().detach()) for one in losses]
     assert np.mean(parts[-10:]) < 0.8 * np.mean(parts[:5])
     predictor = build_predictor(eager(card, str(tmp_path / WEIGHTS), size=32))

@@ -23,7 +23,7 @@ from isbench.models.registry import load_card
 from isbench.nn.inference.zoom_in import Box
 from isbench.nn.stem import normalize
 from isbench.training import Checks, recipes
-from isbench.training.loop import events
+from isbench.training.loop import take_steps
 from isbench.training.settings import with_settings
 from isbench.training.training_run import open_training
 from isbench.types import Click, Mask
@@ -62,7 +62,7 @@ def test_the_network_is_trained_by_its_recipe(toy_pack: str, tmp_path: Path) -> 
     plan = replace(plan, checks=Checks(validation=0))
     with open_training(load_card("focuscut-r50"), plan, toy_pack, tmp_path) as run:
         before = run.network.pred_decoder.pred_conv[0].weight.detach().clone()
-        (report,) = events(run)
+        (report,) = take_steps(run)
         assert np.isfinite(report.loss)
         assert not torch.equal(run.network.pred_decoder.pred_conv[0].weight, before)
 

@@ -25,7 +25,7 @@ from isbench.nn.backbones.sizes import Sizes
 from isbench.nn.clickmaps import draw_disks, encode_points
 from isbench.nn.losses import normalised_focal_loss
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
-from isbench.training.loop import Report, events
+from isbench.training.loop import Report, take_steps
 from isbench.training.optimiser import draw_weights
 from isbench.training.training_run import open_training
 from isbench.training.weights import save_weights, start_from
@@ -143,7 +143,7 @@ def test_fifty_steps_lower_the_joint_loss_and_that_of_the_error_maps(
         losses, extra = [], []
         judge = run.network.extra_loss
         run.network.extra_loss = lambda *given: extra.append(judge(*given)) or extra[-1]
-        for event in events(run):
+        for event in take_steps(run):
             assert isinstance(event, Report)
             losses.append(event.loss)
     parts = [float(one.mean().detach()) for one in extra]

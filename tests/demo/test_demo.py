@@ -18,7 +18,7 @@ pytest.importorskip("starlette")
 
 from isbench.datasets import load_dataset
 from isbench.demo import games, images
-from isbench.demo.images import UPLOAD, Refused, open_images
+from isbench.demo.images import UPLOAD, Refused, open_image
 from isbench.demo.server import DemoState
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.engine import play
@@ -244,7 +244,7 @@ def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
     made = BytesIO()
     Image.new("1", (40_000, 2_000)).save(made, "PNG")
     with pytest.raises(Refused, match="pixels are too many"):
-        open_images(made.getvalue())
+        open_image(made.getvalue())
 
 
 def test_what_cannot_be_served_is_one_line(isbench: Isbench, tmp_path: Path) -> None:
@@ -369,8 +369,8 @@ def test_the_picture_of_a_file_is_that_of_the_readers(tmp_path: Path) -> None:
             photo.save(tmp_path / name, **more)
         photo.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[photo])
     for path in tmp_path.iterdir():
-        assert np.array_equal(open_images(path.read_bytes()), read_image(path))
+        assert np.array_equal(open_image(path.read_bytes()), read_image(path))
 
-    assert np.array_equal(open_images(PHOTO.read_bytes()), read_image(PHOTO))
+    assert np.array_equal(open_image(PHOTO.read_bytes()), read_image(PHOTO))
     with pytest.raises(IsbenchError):
         read_image(PHOTO.with_name("none.png"))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from isbench.nn.clickmaps import encode_points
 from isbench.nn.network import example_image, example_points, make_examples
 from isbench.nn.runtime import backends, graph_cache, openvino
 from isbench.nn.runtime.backends import accelerate, choose_backend
-from isbench.nn.runtime.compute import build_networks
+from isbench.nn.runtime.compute import build_networks, parse_device
 from isbench.testing import check_predictor
 from isbench.types import Runtime
 from tests.support.networks import Lawless
@@ -160,16 +161,18 @@ def test_a_backend_answers_as_the_official_networks(name: str) -> None:
 class Small(nn.Module):
     """As little as can be computed wrongly: PyTorch's compiler takes minutes for a network."""
 
+    calls: ClassVar[int] = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(4, 8, 3, padding=1)
         self.norm = nn.BatchNorm2d(8)
         self.head = nn.Conv2d(8, 1, 1)
-        self.calls = 0
+        self.gain = 1
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
-        self.calls += 1
-        logits: Tensor = self.head(torch.relu(self.norm(self.conv(inputs))))
+        Small.calls += 1
+        logits: Tensor = self.gain * self.head(torch.relu(self.norm(self.conv(inputs))))
         return (logits + clicks[..., 0].amax(dim=1)[:, None, None, None] / 100,)
 
     def example_inputs(self, size: tuple[int, int], points: int) -> tuple[Tensor, ...]:
@@ -262,18 +265,63 @@ def test_what_is_compiled_is_kept_and_found_by_all_that_decides_it(cache_folder:
     compute(made, threads=2)
     assert count_files(cache_folder) == 2
     next(made.parameters()).mul_(2)
-    assert not torch.equal(compute(made), first)
+    doubled = compute(made)
+    assert not torch.equal(doubled, first)
     assert count_files(cache_folder) == 3
+    made.gain = 2  # decides the outputs, and is in no tensor
+    assert not torch.equal(compute(made), doubled)
+    assert count_files(cache_folder) == 4
+
+
+@pytest.mark.parametrize("name", ["cpu:", "cuda:", "mps:", "cpu:0", "cuda:x", "", ":", "tpu"])
+def test_a_device_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(IsbenchError, match="device"):
+        parse_device(name)
+
+
+MADE_IN_NO_FILE = """
+import torch
+from isbench.nn.network import example_image, make_examples
+from isbench.nn.runtime.backends import accelerate
+from isbench.types import Runtime
+
+class Mine(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(4, 1, 1)
+    def forward(self, image):
+        return (self.conv(image),)
+    def example_inputs(self, size, points):
+        return (example_image(size),)
+
+with torch.inference_mode():
+    made = Mine().eval().requires_grad_(False)
+    (found,) = accelerate(made, Runtime(backend="openvino"))(*make_examples(made, (49, 66), 3))
+print(tuple(found.shape))
+"""
+
+
+@needs_openvino
+def test_a_network_of_a_notebook_is_compiled_and_not_kept(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-"],
+        input=MADE_IN_NO_FILE,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "(1, 1, 49, 66)\n"), ended.stderr
+    assert not list(tmp_path.rglob("*.blob"))
 
 
 @needs_openvino
 def test_a_network_is_not_traced_again(cache_folder: Path) -> None:
     made = small()
-    made.calls = 0
+    Small.calls = 0
     compute(made)
-    before, made.calls = made.calls, 0
+    before, Small.calls = Small.calls, 0
     compute(made)
-    assert (before, made.calls) == (2, 1)  # the trial's own pass remains
+    assert (before, Small.calls) == (2, 1)  # the trial's own pass remains
 
 
 @needs_openvino
@@ -285,10 +333,10 @@ def test_a_damaged_cache_is_written_again(cache_folder: Path, damage: bytes) -> 
     first = compute(made)
     (path,) = cache_folder.glob("*.blob")
     path.write_bytes(damage)
-    made.calls = 0
+    Small.calls = 0
     assert torch.equal(compute(made), first)
     assert torch.equal(compute(made), first)
-    assert made.calls == 1 + 2  # traced once
+    assert Small.calls == 1 + 2  # traced once
 
 
 @needs_openvino
@@ -297,10 +345,10 @@ def test_what_openvino_refuses_to_read_is_written_again(cache_folder: Path) -> N
     first = compute(made)
     (path,) = cache_folder.glob("*.blob")
     graph_cache.write_graph(path.stem, b"not a compiled network")
-    made.calls = 0
+    Small.calls = 0
     assert torch.equal(compute(made), first)
     assert torch.equal(compute(made), first)
-    assert made.calls == 1 + 2
+    assert Small.calls == 1 + 2
 
 
 @needs_openvino

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isbench.training import Augmentation, Checks, ClickSampling, Range, Recipe, train
 from isbench.training.corpus import Corpus, pack_mask
 from isbench.training.focus_views import LEAST_REACH, draw_focus, perturb_mask
-from isbench.training.loop import events
+from isbench.training.loop import take_steps
 from isbench.training.pack import read
 from isbench.training.prefetch import make_batch
 from isbench.training.samples import make_sampler
@@ -100,7 +100,7 @@ def test_the_only_click_of_a_focus_view_is_on_the_error_at_its_centre(corpus: Co
     sampler = make_sampler(corpus, FOCUSED)
     signs = set()
     for number in range(40):
-        image, target, points, previous = sampler.example(number, SIZE)
+        image, target, points, previous = sampler.make_example(number, SIZE)
         assert previous is not None
         assert image.shape == (*SIZE, 3)
         (place,) = np.flatnonzero(points[:, :2].max(axis=1) >= 0)
@@ -114,8 +114,8 @@ def test_the_only_click_of_a_focus_view_is_on_the_error_at_its_centre(corpus: Co
 
 def test_a_focus_view_depends_on_seed_and_number_alone(corpus: Corpus) -> None:
     one, other = (make_sampler(corpus, FOCUSED) for _ in range(2))
-    forwards = [one.example(k, SIZE) for k in range(20)]
-    backwards = [other.example(k, SIZE) for k in reversed(range(20))][::-1]
+    forwards = [one.make_example(k, SIZE) for k in range(20)]
+    backwards = [other.make_example(k, SIZE) for k in reversed(range(20))][::-1]
     assert all(map(same, forwards, backwards))
 
 
@@ -125,10 +125,10 @@ def test_other_samples_are_those_of_a_training_without_focus_views(corpus: Corpu
     whole = make_sampler(corpus, FOCUSED)
     views = 0
     for number in range(60):
-        found = half.example(number, SIZE)
+        found = half.make_example(number, SIZE)
         views += found.previous is not None
         wanted = plain if found.previous is None else whole
-        assert same(found, wanted.example(number, SIZE))
+        assert same(found, wanted.make_example(number, SIZE))
     assert 18 < views < 42
 
 
@@ -136,7 +136,7 @@ def test_a_view_whose_centre_is_ignored_is_replaced(corpus: Corpus) -> None:
     picture = corpus.entries[0].load()
     everything = pack_mask(np.ones(picture.image.shape[:2], bool))
     entry = replace(corpus.entries[0], load=lambda: picture._replace(ignore=everything))
-    example = make_sampler(Corpus("toy", (entry,)), FOCUSED).example(0, SIZE)
+    example = make_sampler(Corpus("toy", (entry,)), FOCUSED).make_example(0, SIZE)
     assert example.previous is None
     assert (example.target == -1).all()
 
@@ -193,7 +193,7 @@ def test_a_training_with_focus_views_goes_on_as_it_would_have(
     )
     train(card, toy_pack, tmp_path / "whole", recipe=plan)
     with open_training(card, plan, toy_pack, tmp_path / "parts") as run:
-        for event in events(run):
+        for event in take_steps(run):
             if event.step == 4:
                 break
         run.checkpoint()

@@ -107,22 +107,40 @@ def test_a_pack_with_nothing_held_out_is_refused(tmp_path: Path) -> None:
         split_held_out(pack.read(write_pack(tmp_path / "few", images=2)))
 
 
+@pytest.mark.parametrize("row", ["part", "part,toy/img/000.png", "part,,toy/gt/000__00.png,1,1,1"])
+def test_an_incomplete_row_of_the_index_is_refused(tmp_path: Path, row: str) -> None:
+    index = write_pack(tmp_path / "cut") / "index.csv"
+    rows = len(index.read_text().splitlines())  # with the head, so the number of the next row
+    with index.open("a") as file:
+        file.write(row)
+    with pytest.raises(IsbenchError, match=rf"index\.csv: row {rows} is incomplete"):
+        pack.read(tmp_path / "cut")
+
+
+def test_processes_of_a_machine_share_its_memory(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Gallery(corpus.entries).budget
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert Gallery(corpus.entries).budget == alone // 4
+
+
 def test_a_gallery_names_what_cannot_be_loaded_and_keeps_the_rest(corpus: Corpus) -> None:
     gallery = Gallery(corpus.entries)
-    assert gallery.picture(7) is gallery.picture(7) is None
+    assert gallery.load_picture(7) is gallery.load_picture(7) is None
     assert list(gallery.faults) == ["toy/img/007.png"]
     assert "cannot be decoded as an image" in gallery.faults["toy/img/007.png"]
-    assert gallery.picture(3) is gallery.picture(3)
+    assert gallery.load_picture(3) is gallery.load_picture(3)
 
 
 def test_a_gallery_keeps_no_more_than_its_budget(corpus: Corpus) -> None:
     picture = corpus.entries[0].load()
     gallery = Gallery(corpus.entries, budget=2 * picture.image.nbytes)
-    first, again = gallery.picture(0), gallery.picture(0)
+    first, again = gallery.load_picture(0), gallery.load_picture(0)
     assert first is again
     for number in (1, 2, 3):
-        gallery.picture(number)
-    assert gallery.picture(3) is not gallery.picture(3)
+        gallery.load_picture(number)
+    assert gallery.load_picture(3) is not gallery.load_picture(3)
     assert not gallery.faults
 
 
@@ -176,7 +194,7 @@ def test_a_tar_that_is_gone_is_a_fault_of_its_images(tmp_path: Path) -> None:
     root = write_pack(tmp_path / "toy", images=3)
     gallery = Gallery(pack.read(root).entries)
     (root / "all.tar").unlink()
-    assert gallery.picture(0) is None
+    assert gallery.load_picture(0) is None
     assert "cannot be read from" in gallery.faults["toy/img/000.png"]
     (root / "all.tar").mkdir()
     with pytest.raises(IsbenchError, match=r"all\.tar is not a readable tar"):

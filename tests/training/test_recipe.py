@@ -76,7 +76,15 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("augmentation", "1", "no setting of a recipe named 'augmentation'"),
         ("steps", "7.5", "wanted a whole number"),
         ("learning_rate", "fast", "wanted a number"),
-        ("learning_rate", "nan", "learning_rate is nan"),
+        ("learning_rate", "nan", "learning_rate is 'nan'; wanted a finite number"),
+        ("augmentation.rotation", "inf", "wanted a finite number"),
+        ("augmentation.scale", "0.5,inf", "wanted a finite number"),
+        ("multipliers", "a:1,b:nan", "wanted a finite number"),
+        ("augmentation.rotation", "-1", "at least 0"),
+        ("augmentation.shift", "-1", "at least 0"),
+        ("augmentation.contrast", "1,0", "low,high"),
+        ("checks.log", "0", r"^recipe: checks\.log is 0; wanted at least 1$"),
+        ("checks.objects", "-1", r"^recipe: checks\.objects is -1; wanted at least 0$"),
         ("freeze_norm", "maybe", "wanted on or off"),
         ("crops", "128", "wanted ROWSxCOLS"),
         ("crops", "128x128@0.5", "starts increasing from 0"),
@@ -101,6 +109,24 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
 def test_a_setting_that_cannot_be_followed_is_refused(key: str, text: str, message: str) -> None:
     with pytest.raises(IsbenchError, match=message):
         with_settings(PAPER, {key: text})
+
+
+@pytest.mark.parametrize("name", ["nan", "inf", "-inf"])
+def test_a_recipe_has_finite_numbers_only(name: str) -> None:
+    for changed in (
+        replace(PAPER, augmentation=Augmentation(rotation=float(name))),
+        replace(PAPER, augmentation=Augmentation(brightness=Range(float(name), 1))),
+        replace(PAPER, multipliers=(Weighted("a", 1), Weighted("b", float(name)))),
+        replace(PAPER, crops=(Crop(64, 64), Crop(96, 96, float(name)))),
+    ):
+        with pytest.raises(IsbenchError, match=r"^recipe: .*(nan|inf)"):
+            check_recipe(changed)
+
+
+def test_a_setting_takes_what_it_takes_by_default_whatever_the_recipe_has() -> None:
+    recipe = replace(PAPER, augmentation=Augmentation(rotation=8))  # a whole number
+    found = with_settings(recipe, {"augmentation.rotation": "7.5"})
+    assert found.augmentation.rotation == 7.5
 
 
 def test_setting_steps_unsets_epochs_and_the_other_way_round() -> None:

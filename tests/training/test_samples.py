@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isbench.errors import IsbenchError
 from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import augmentation
-from isbench.training.augmentation import Turn, View
+from isbench.training.augmentation import Orientation, View
 from isbench.training.clicks import Points
 from isbench.training.color_jitter import draw_table, jitter_colors
 from isbench.training.corpus import Corpus, Entry, Picture, pack_mask, split_held_out
@@ -25,7 +25,7 @@ from isbench.training.recipe import Augmentation, Range, Recipe, Weighted
 from isbench.training.samples import MEAN, Example, Sampler, make_sampler
 from tests.training.test_pack import write_pack
 
-STILL = Turn(0.0, 0, False, False, 1.0)
+STILL = Orientation(0.0, 0, False, False, 1.0)
 PLAIN = Augmentation(rotate=0, flip_horizontal=0, jitter_colors=0, merge_objects=0)
 RECIPE = Recipe(
     steps=10, augmentation=Augmentation(whole=0.3, around=0.3, quarter_turns=0.3, copy_paste=0.3)
@@ -34,7 +34,7 @@ SIZE = (32, 40)
 seeds = st.integers(0, 2**16)
 shapes = st.tuples(st.integers(20, 90), st.integers(20, 90))
 turns = st.builds(
-    Turn,
+    Orientation,
     st.floats(-20, 20),
     st.integers(0, 3),
     st.booleans(),
@@ -59,7 +59,9 @@ def place(view: View, row: float, col: float) -> np.ndarray:
 
 
 @given(turns, st.floats(0.3, 3))
-def test_a_view_shows_its_centre_in_its_middle_at_its_scale(turn: Turn, scale: float) -> None:
+def test_a_view_shows_its_centre_in_its_middle_at_its_scale(
+    turn: Orientation, scale: float
+) -> None:
     seen = augmentation.make_view((30.0, 20.0), scale, turn, SIZE)
     assert np.allclose(place(seen, 30, 20), [15.5, 19.5])
     assert abs(np.linalg.det(seen.matrix[:, :2])) == pytest.approx(1 / scale**2)
@@ -124,7 +126,7 @@ def test_a_view_around_an_object_shows_all_of_it(seed: int) -> None:
 
 @given(shapes, turns, st.floats(0.2, 2.5))
 def test_a_view_that_stays_in_the_image_shows_nothing_outside(
-    shape: tuple[int, int], turn: Turn, scale: float
+    shape: tuple[int, int], turn: Orientation, scale: float
 ) -> None:
     seen = augmentation.make_view((shape[0] / 2, shape[1] / 3), scale, turn, SIZE)
     inside = augmentation.warp(np.full(shape, 255, np.uint8), seen, (0,))
@@ -133,7 +135,7 @@ def test_a_view_that_stays_in_the_image_shows_nothing_outside(
 
 
 @given(st.floats(0.1, 0.5), turns)
-def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Turn) -> None:
+def test_shrinking_first_keeps_everything_in_place(scale: float, turn: Orientation) -> None:
     image = np.zeros((200, 240), np.uint8)
     image[60:140, 100:180] = 255
     seen = augmentation.make_view((99.5, 119.5), scale, turn, (128, 128))
@@ -170,11 +172,11 @@ def test_no_change_of_colour_changes_nothing() -> None:
 
 def test_a_sample_depends_on_seed_and_number_alone(corpus: Corpus) -> None:
     one, other = (make_sampler(corpus, RECIPE) for _ in range(2))
-    forwards = [one.example(k, SIZE) for k in range(20)]
-    backwards = [other.example(k, SIZE) for k in reversed(range(20))][::-1]
+    forwards = [one.make_example(k, SIZE) for k in range(20)]
+    backwards = [other.make_example(k, SIZE) for k in reversed(range(20))][::-1]
     assert all(map(same, forwards, backwards))
     reseeded = make_sampler(corpus, replace(RECIPE, seed=1))
-    assert not any(same(forwards[k], reseeded.example(k, SIZE)) for k in range(20))
+    assert not any(same(forwards[k], reseeded.make_example(k, SIZE)) for k in range(20))
 
 
 def test_batches_made_ahead_are_those_made_one_by_one(corpus: Corpus) -> None:
@@ -202,7 +204,7 @@ def test_objects_are_bright_where_the_target_says(corpus: Corpus) -> None:
         corpus, replace(RECIPE, augmentation=replace(RECIPE.augmentation, jitter_colors=0))
     )
     for number in range(40):
-        image, target, points, _ = maker.example(number, SIZE)
+        image, target, points, _ = maker.make_example(number, SIZE)
         assert (image.shape, target.shape) == ((*SIZE, 3), SIZE)
         assert set(np.unique(target)) <= {-1, 0, 1}
         if (target == 1).sum() > 50:
@@ -219,13 +221,13 @@ def _clicks_fit(points: Points, target: np.ndarray) -> None:
 
 def test_most_samples_show_their_object(corpus: Corpus) -> None:
     maker = make_sampler(corpus, RECIPE)
-    shown = [(maker.example(k, SIZE).target == 1).sum() >= 25 for k in range(100)]
+    shown = [(maker.make_example(k, SIZE).target == 1).sum() >= 25 for k in range(100)]
     assert np.mean(shown) > 0.95
 
 
 def test_what_is_outside_the_image_is_not_scored(corpus: Corpus) -> None:
     maker = make_sampler(corpus, replace(RECIPE, augmentation=replace(PLAIN, whole=1.0)))
-    image, target, *_ = maker.example(0, (32, 96))
+    image, target, *_ = maker.make_example(0, (32, 96))
     outside = target == -1
     assert 0.3 < outside.mean() < 0.7
     assert (image[:, :20] == MEAN).all()
@@ -239,7 +241,7 @@ def test_ignored_pixels_stay_ignored() -> None:
     maker = make_sampler(
         Corpus("toy", (entry,)), Recipe(steps=1, augmentation=replace(PLAIN, whole=1.0))
     )
-    target = maker.example(0, (32, 32)).target
+    target = maker.make_example(0, (32, 32)).target
     assert np.array_equal(target == -1, right)
     assert np.array_equal(target == 1, left)
 
@@ -250,7 +252,9 @@ def test_merging_joins_two_objects() -> None:
     picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(left), pack_mask(right)), None)
     corpus = Corpus("toy", (Entry("one", "toy", 2, lambda: picture),))
     plan = Recipe(steps=1, augmentation=replace(PLAIN, whole=1.0, merge_objects=1.0))
-    assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, left | right)
+    assert np.array_equal(
+        make_sampler(corpus, plan).make_example(0, (32, 32)).target == 1, left | right
+    )
 
 
 def test_a_pasted_object_stands_on_another_image() -> None:
@@ -268,7 +272,7 @@ def test_a_pasted_object_stands_on_another_image() -> None:
     maker = make_sampler(Corpus("toy", entries), Recipe(steps=1, augmentation=plan))
     pairs = set()
     for number in range(20):
-        image, target, *_ = maker.example(number, (32, 32))
+        image, target, *_ = maker.make_example(number, (32, 32))
         assert np.array_equal(target == 1, mask)
         pairs.add((int(image[16, 16, 0]), int(image[0, 0, 0])))
     assert pairs == {(0, 0), (0, 200), (200, 0), (200, 200)}
@@ -286,7 +290,7 @@ def test_shares_decide_how_often_a_source_is_seen(corpus: Corpus) -> None:
     maker = make_sampler(replace(corpus, entries=entries), plan)
     forgetful = replace(maker, gallery=replace(maker.gallery, budget=1))
     for number in range(600):
-        forgetful.example(number, SIZE)
+        forgetful.make_example(number, SIZE)
     # of 20 images of one and 40 of the other: 20 * 0.25 to 40, that is 1 to 8
     assert 0.07 < seen["part"] / seen.total() < 0.16
     nothing = replace(
@@ -305,13 +309,13 @@ def test_no_held_out_image_is_ever_looked_at(corpus: Corpus) -> None:
     trapped = tuple(replace(one, load=trap) if one.name in held else one for one in corpus.entries)
     maker = make_sampler(split_held_out(replace(corpus, entries=trapped))[0], RECIPE)
     for number in range(200):
-        maker.example(number, SIZE)
+        maker.make_example(number, SIZE)
 
 
 def test_a_broken_image_is_passed_over_and_named(corpus: Corpus) -> None:
     maker = make_sampler(corpus, RECIPE)
     for number in range(200):
-        maker.example(number, SIZE)
+        maker.make_example(number, SIZE)
     assert list(maker.gallery.faults) == ["toy/img/007.png"]
 
 
@@ -321,7 +325,7 @@ def test_data_that_are_broken_throughout_end_the_training() -> None:
 
     maker: Sampler = make_sampler(Corpus("toy", (Entry("one", "toy", 1, broken),)), RECIPE)
     with pytest.raises(IsbenchError, match="one: the disk is gone"):
-        maker.example(0, SIZE)
+        maker.make_example(0, SIZE)
 
 
 def test_a_tiny_object_falls_back_to_the_whole_image() -> None:
@@ -330,4 +334,4 @@ def test_a_tiny_object_falls_back_to_the_whole_image() -> None:
     picture = Picture(np.zeros((32, 32, 3), np.uint8), (pack_mask(mask),), None)
     corpus = Corpus("toy", (Entry("one", "toy", 1, lambda: picture),))
     plan = Recipe(steps=1, augmentation=replace(PLAIN, scale=Range(2.0, 2.0)))
-    assert np.array_equal(make_sampler(corpus, plan).example(0, (32, 32)).target == 1, mask)
+    assert np.array_equal(make_sampler(corpus, plan).make_example(0, (32, 32)).target == 1, mask)

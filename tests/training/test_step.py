@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isbench.errors import IsbenchError
 from isbench.training import Checks, Crop, Weighted, train
-from isbench.training.loop import events
+from isbench.training.loop import take_steps
 from isbench.training.training_run import open_training
 from tests.support.tiny import RECIPE, Tiny, card
 
@@ -33,7 +33,7 @@ def test_a_multiplier_of_0_freezes_weights_and_saves_their_gradients(
     plan = replace(RECIPE, multipliers=(Weighted("first.", 0.0),), checks=Checks(validation=0))
     with open_training(card, plan, toy_pack, tmp_path) as run:
         before = {name: one.detach().clone() for name, one in run.network.named_parameters()}
-        list(events(run))
+        list(take_steps(run))
         after = dict(run.network.named_parameters())
         same = {name for name, one in before.items() if torch.equal(one, after[name])}
         assert same == {"first.weight", "first.bias", "unused.weight", "unused.bias"}
@@ -47,7 +47,7 @@ def test_lower_precisions_train_too(precision: str, toy_pack: str, tmp_path: Pat
     plan = replace(RECIPE, precision=precision, checks=Checks(validation=0))
     with open_training(card, plan, toy_pack, tmp_path) as run:
         before = run.network.first.weight.detach().clone()
-        assert len(list(events(run))) == 9
+        assert len(list(take_steps(run))) == 9
         assert run.scaler.is_enabled() == (precision == "fp16")
         assert not torch.equal(run.network.first.weight, before)
 
@@ -59,7 +59,7 @@ def test_a_step_that_overflows_in_fp16_is_left_out_and_the_scale_lowered(
     with open_training(card, plan, toy_pack, tmp_path) as run:
         before, scale = run.network.first.weight.detach().clone(), run.scaler.get_scale()
         run.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
-        next(events(run))
+        next(take_steps(run))
         assert torch.equal(run.network.first.weight, before)
         assert run.scaler.get_scale() < scale
 
@@ -76,7 +76,7 @@ def test_a_compiled_network_takes_the_same_steps(toy_pack: str, tmp_path: Path) 
             card, replace(plan, compiled=compiled), toy_pack, tmp_path / str(compiled)
         ) as s:
             s.network.drop.p = 0.0  # a compiled network draws other random numbers
-            losses.append([event.loss for event in events(s)])
+            losses.append([event.loss for event in take_steps(s)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
@@ -117,7 +117,7 @@ def test_a_network_draws_further_inputs_of_training_passes_by_the_number_of_the_
     for batch in (4, 2):
         plan = replace(RECIPE, batch=batch, steps=8 // batch, checks=Checks(validation=0))
         with open_training(drawing, plan, toy_pack, tmp_path / str(batch)) as run:
-            assert len(list(events(run))) == 8 // batch
+            assert len(list(take_steps(run))) == 8 // batch
             assert {(True, 1)} <= set(run.network.passes) <= {(True, 1), (False, 0)}
             drawn.append([value for values in run.network.drawn for value in values])
     assert drawn[0] == drawn[1]
@@ -138,7 +138,7 @@ def test_a_gradient_that_is_no_number_touches_nothing(toy_pack: str, tmp_path: P
         before = {key: value.clone() for key, value in run.network.state_dict().items()}
         run.network.first.weight.register_hook(lambda gradient: gradient * torch.inf)
         with pytest.raises(IsbenchError, match=r"the norm of its gradient (inf|nan) at step 1;"):
-            list(events(run))
+            list(take_steps(run))
         for net in (run.network, run.mean):
             for name, parameter in net.named_parameters():
                 assert torch.equal(parameter, before[name])

@@ -30,8 +30,8 @@ from isbench.training.loop import (
     Report,
     ValidationProgress,
     Verdict,
-    events,
     summarize,
+    take_steps,
 )
 from isbench.training.training_run import open_training
 from isbench.types import ModelCard, Predictor, Rules
@@ -64,7 +64,7 @@ def test_a_resumed_training_is_the_whole_one(
     out = tmp_path / "resumed"
     for number, stop in enumerate(stops):
         with open_training(card, RECIPE, toy_pack, out, resume=number > 0) as run:
-            for event in events(run):
+            for event in take_steps(run):
                 if isinstance(event, Report) and event.step == stop:
                     break
             run.checkpoint()
@@ -109,7 +109,7 @@ def test_a_signal_ends_after_the_step_and_loses_nothing(
 ) -> None:
     before = signal.getsignal(number)
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
-        for event in events(run):
+        for event in take_steps(run):
             if isinstance(event, Report) and event.step == 5:
                 assert signal.getsignal(number) != before
                 signal.raise_signal(number)
@@ -137,7 +137,7 @@ def test_a_signal_during_a_validation_ends_after_the_game_and_loses_nothing(
 ) -> None:
     seen: list[Event] = []
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
-        for event in events(run):
+        for event in take_steps(run):
             seen.append(event)
             if event == ValidationProgress(step, games, 2):
                 saved = torch.load(tmp_path / "training.pt", weights_only=True)
@@ -160,7 +160,7 @@ def test_a_kill_during_a_validation_loses_nothing(
     kill_at: str, toy_pack: str, whole: Path, tmp_path: Path
 ) -> None:
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
-        for event in events(run):
+        for event in take_steps(run):
             if kill_at == "before" and event == ValidationProgress(8, 1, 2):
                 break
             if kill_at == "after" and isinstance(event, Verdict) and event.step == 8:
@@ -183,7 +183,7 @@ def test_a_second_signal_is_not_caught_whichever_it_is(
     stray_signals: list[int],
 ) -> None:
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
-        for _ in events(run):
+        for _ in take_steps(run):
             if not stray_signals:
                 signal.raise_signal(first)
                 signal.raise_signal(second)
@@ -211,7 +211,7 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
 ) -> None:
     short = replace(RECIPE, checks=Checks(validation=0))
     with open_training(card, short, toy_pack, tmp_path) as run:
-        next(events(run))
+        next(take_steps(run))
         run.checkpoint()
     other = {**card.options, "flip": True, "zoom_target": 64, "threshold": 0.3}
     changed = replace(card, options={**card.options, option: other[option]})
@@ -275,7 +275,7 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
 
         def iou(predictor: Predictor) -> NDArray[np.float64]:
             """Return the mean IoU of held-out objects after each of 10 clicks."""
-            samples = map(run.held.load, run.held.keys)
+            samples = map(run.validation_objects.load, run.validation_objects.keys)
             games = play(predictor, samples, Rules(max_clicks=10))
             return curves([game.trajectory for game in games], 10).mean(axis=0)
 
@@ -284,7 +284,7 @@ def test_a_short_training_beats_the_nearest_click(real_data: Path, tmp_path: Pat
             InferenceConfig(flip=False, longest_side=96), partial(answer_mask_guided, run.mean)
         )
         drawn, simple = iou(network), iou(nearest.build())
-        for _ in events(run):
+        for _ in take_steps(run):
             pass
         trained = iou(network)
     assert trained.mean() > simple.mean() + 0.1 > drawn.mean() + 0.1, (trained, simple, drawn)

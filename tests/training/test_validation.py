@@ -14,12 +14,14 @@ from isbench.errors import IsbenchError
 from isbench.evaluation import runner
 from isbench.metrics import clicks_to, curves
 from isbench.training import Checks
-from isbench.training.loop import WEIGHTS, Verdict, events
+from isbench.training.corpus import is_held_out
+from isbench.training.loop import WEIGHTS, Verdict, take_steps
 from isbench.training.training_run import TrainingRun, open_training
 from isbench.training.validation import TARGETS, Scores, play_games, score_games
-from isbench.types import ModelCard, Rules
+from isbench.types import Click, ModelCard, Rules, Trajectory
 from tests.support.networks import eager
 from tests.support.tiny import RECIPE, card
+from tests.training.test_pack import write_pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,8 +32,8 @@ def validate(run: TrainingRun) -> Scores:
 
 def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) -> None:
     with open_training(card, RECIPE, toy_pack, tmp_path) as run:
-        verdicts = [event for event in events(run) if isinstance(event, Verdict)]
-        assert not {k.partition("#")[0] for k in run.held.keys} & {
+        verdicts = [event for event in take_steps(run) if isinstance(event, Verdict)]
+        assert not {k.partition("#")[0] for k in run.validation_objects.keys} & {
             one.name for one in run.corpus.entries
         }
     assert [one.step for one in verdicts] == [4, 8, 9]
@@ -63,9 +65,9 @@ def test_validation_is_what_a_run_gives_with_the_weights_that_ship(
 ) -> None:
     model = replace(card, options={**card.options, **options})
     with open_with(model, toy_pack, tmp_path / "training") as run:
-        (verdict,) = (event for event in events(run) if isinstance(event, Verdict))
+        (verdict,) = (event for event in take_steps(run) if isinstance(event, Verdict))
         played = eager(model, str(tmp_path / "training" / WEIGHTS))
-        recorded = runner.run(played, run.held, Rules(4, TARGETS[-1]), out=tmp_path)
+        recorded = runner.run(played, run.validation_objects, Rules(4, TARGETS[-1]), out=tmp_path)
         iou = curves(recorded.trajectories, 4)
     assert verdict.scores.noc == tuple(clicks_to(iou, target).mean() for target in TARGETS)
     assert verdict.scores.iou[:3] == pytest.approx(iou[:, :3].mean(axis=0), abs=1e-12)
@@ -92,6 +94,24 @@ def test_validation_leaves_the_training_as_it_was(toy_pack: str, tmp_path: Path)
         assert [one.name for one in tmp_path.iterdir()] in ([], ["board"])
 
 
+def test_nothing_to_validate_on_is_an_error_before_the_first_step(tmp_path: Path) -> None:
+    names = [f"toy/img/{number:03}.png" for number in range(60)]
+    broken = [number for number, name in enumerate(names) if is_held_out(name)]
+    pack = str(write_pack(tmp_path / "pack", broken=broken))
+    with (
+        pytest.raises(IsbenchError, match=r"none of the .* held-out images .* checks.validation=0"),
+        open_with(card, pack, tmp_path / "training"),
+    ):
+        pass
+
+
+def test_empty_objects_alone_give_no_scores(toy_pack: str, tmp_path: Path) -> None:
+    with open_with(card, toy_pack, tmp_path) as run:
+        empty = Trajectory("a#1", (Click(0, 0, True),), ((0, 0),))
+        with pytest.raises(IsbenchError, match="all held-out objects of the validation are empty"):
+            score_games(run, [empty], seconds=0)
+
+
 def test_a_card_that_cannot_be_played_is_an_error_before_the_first_step(
     toy_pack: str, tmp_path: Path
 ) -> None:
@@ -104,4 +124,4 @@ def test_a_card_that_cannot_be_played_is_an_error_before_the_first_step(
         pass
     silent = replace(RECIPE, steps=1, checks=Checks(validation=0))
     with open_training(model, silent, toy_pack, tmp_path / "second") as run:
-        assert len(list(events(run))) == 1
+        assert len(list(take_steps(run))) == 1

@@ -89,11 +89,19 @@ def test_a_training_goes_on_with_the_running_mean_of_another(
     assert torch.equal(one.first.weight, other.first.weight)
 
 
-def test_a_training_starts_from_the_weights_of_a_model_by_name() -> None:
+def test_a_training_starts_from_the_weights_of_a_model_by_name(tmp_path: Path) -> None:
     bundled = load_card("ritm-mini").bundled
     assert find_start("ritm-mini") == find_start("ritm-mini:pack") == bundled["pack"]
     assert find_start("ritm-mini:ablation-bs") == bundled["ablation-bs"]
-    assert find_start("./some/file") == Path("some/file")
+    (tmp_path / "file").touch()
+    assert find_start(f"{tmp_path}/file") == tmp_path / "file"
+    for missing in ("./some/file", "some.pt", f"{tmp_path}/none.safetensors"):
+        with pytest.raises(IsbenchError, match=rf"init={missing}: there is no such file"):
+            find_start(missing)
+    with pytest.raises(IsbenchError, match=r"did you mean ritm-mini\?"):
+        find_start("ritm-mimi")
+    with pytest.raises(IsbenchError, match="no user has this home folder"):
+        find_start("~nobody-of-this-name/file")
     with pytest.raises(IsbenchError, match="names 0 weight files"):
         find_start("ritm-mini:random")
     with pytest.raises(IsbenchError, match="nonsense"):

@@ -12,10 +12,10 @@ import csv
 import io
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.depths import fall_back
+from isbench.files.home import expand_home
 from isbench.files.limits import read_limited
 from isbench.types import Click, Clicker, ClickFunction, ClickInput, Proposal, Scalar
 
@@ -64,7 +64,7 @@ def _read(file: str) -> bytes:
     if not file:
         raise IsbenchError("clicker replay has no file; wanted replay:FILE", setting="clicker")
     try:
-        return read_limited(Path(file).expanduser(), _LARGEST)
+        return read_limited(expand_home(file, "clicker"), _LARGEST)
     except (OSError, ValueError) as error:
         fault = getattr(error, "strerror", None) or error
         raise IsbenchError(

@@ -134,10 +134,10 @@ def begins_here(job: Job, workers: int | None) -> bool:
 
 
 def _count_gpus(job: Job) -> int:
-    from isbench.nn.runtime.compute import list_devices  # imports torch, so only for networks
+    from isbench.nn.runtime.compute import count_devices  # imports torch, so only for networks
 
     assert job.model.runtime is not None
-    return list_devices(job.model.runtime.device)
+    return count_devices(job.model.runtime.device)
 
 
 def count_cores() -> int:

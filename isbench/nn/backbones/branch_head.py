@@ -138,10 +138,10 @@ def _resize(parts: Sequence[Tensor], rows: Sequence[Tensor], cols: Sequence[Tens
 
 
 def _make_resizing(before: int, after: int) -> Tensor:
-    """Return the weights (after, 3, before) with which places of a resized axis see the axis.
+    """Return (after, 3, before): of what a linearly resized axis consists, with aligned corners.
 
-    Of the place before each place, of the place itself and of the one behind it: of 0 outside.
-    Resized linearly, with aligned corners.
+    For each place of the resized axis the weights of its left neighbour, of itself and of its right
+    neighbour; 0 for neighbours outside.
     """
     places = torch.arange(after)[:, None] + torch.arange(-1, 2)  # (after, 3)
     inside = (places >= 0) & (places < after)

@@ -138,7 +138,7 @@ def name_device(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-def list_devices(device: str) -> int:
+def count_devices(device: str) -> int:
     """Return how many workers a device has room for: one per GPU if the device names none."""
     return torch.cuda.device_count() if device == "cuda" else 1
 
@@ -148,8 +148,9 @@ def parse_device(name: str) -> str:
 
     Raises IsbenchError for a device that is unknown or unavailable.
     """
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (number and kind != "cuda"):
+    kind, colon, number = name.partition(":")
+    numbered = kind == "cuda" and bool(number)
+    if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not numbered):
         raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"), "device")
     mps = torch.backends.mps.is_available()
     if kind == "auto":

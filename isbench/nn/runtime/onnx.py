@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError, Unfit
+from isbench.errors import IsbenchError, Unfit, get_first_line
 from isbench.extras import describe_installation
 from isbench.nn.network import compute_outputs, make_examples
 
@@ -146,8 +146,8 @@ def _export(
             )  # fmt: skip
             return _forget_branch_shapes(path.read_bytes())
     except (RuntimeError, ValueError, TypeError) as error:  # from the tracer or the exporter
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise Unfit(f"this network cannot be exported to ONNX ({reason[0]})") from error
+        reason = get_first_line(error)
+        raise Unfit(f"this network cannot be exported to ONNX ({reason})") from error
 
 
 def _forget_branch_shapes(content: bytes) -> bytes:

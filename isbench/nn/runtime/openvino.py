@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from isbench.errors import Unfit
+from isbench.errors import Unfit, get_first_line
 from isbench.nn.network import make_examples, simplify
+from isbench.nn.runtime.contents import describe_value
 from isbench.nn.runtime.graph_cache import read_graph, write_graph
 from isbench.storage.environment import processor
 from isbench.types import Runtime
@@ -56,7 +57,7 @@ class CompiledNetwork:
             "ENABLE_CPU_PINNING": False,
         }
         self._key, self._content = _key(network, settings), b""
-        compiled = _import(read_graph(self._key) or b"", settings)
+        compiled = _import((self._key and read_graph(self._key)) or b"", settings)
         if compiled is None:
             compiled, self._content = _compile(network, settings)
         self._request = compiled.create_infer_request()
@@ -73,7 +74,7 @@ class CompiledNetwork:
 
         So a network that is refused is compiled and refused again.
         """
-        if self._content:
+        if self._key and self._content:
             write_graph(self._key, self._content)
             self._content = b""
 
@@ -150,8 +151,8 @@ def _trace(network: nn.Module) -> Any:
             graph = front_end.convert(front_end.load(decoder))
         except (RuntimeError, *failures) as error:  # of torch's tracer, of the front end
             raise Unfit(
-                f"OpenVINO cannot convert this network ({str(error).strip().splitlines()[0]}): use "
-                "the eager backend",
+                f"OpenVINO cannot convert this network ({get_first_line(error)}): use the eager "
+                "backend",
                 setting="backend",
             ) from error
     shapes = (
@@ -165,25 +166,38 @@ def _trace(network: nn.Module) -> Any:
 
 
 def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
-    """Return a digest of everything that decides a compiled network."""
+    """Return a digest of everything that decides a compiled network.
+
+    It is empty for a network whose code is in no file, such as a notebook's: it is not kept.
+    """
+    files = set(_list_code(network))
+    if None in files:
+        return ""
     digest = sha256()
     for package in ("isbench", "openvino", "torch"):
         digest.update(f"{package} {version(package)}\n".encode())
     digest.update(f"{processor()} {torch.backends.cpu.get_cpu_capability()}\n".encode())
     digest.update(f"{sorted(settings.items())}\n".encode())
-    for file in sorted(set(_list_code(network))):
+    for file in sorted(file for file in files if file is not None):
         digest.update(file.read_bytes())
-    digest.update(str(network).encode())
-    for key, value in network.state_dict().items():
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().numpy().data)
+    for part in describe_value(network):
+        digest.update(part)
     return digest.hexdigest()[:32]
 
 
-def _list_code(network: nn.Module) -> Iterator[Path]:
-    """Yield the files of `isbench.nn`, of the network's folder, and of all its parts."""
+def _list_code(network: nn.Module) -> Iterator[Path | None]:
+    """Yield the files of `isbench.nn`, of the network's folder, and of all its parts.
+
+    None stands for code that is in no file.
+    """
     yield from Path(__file__).parents[1].rglob("*.py")
     for part in {type(one) for one in network.modules()}:
         if not part.__module__.startswith("torch."):
-            yield Path(str(sys.modules[part.__module__].__file__))
-    yield from Path(str(sys.modules[type(network).__module__].__file__)).parent.glob("*.py")
+            yield _find_file(part)
+    if file := _find_file(type(network)):
+        yield from file.parent.glob("*.py")
+
+
+def _find_file(kind: type) -> Path | None:
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return Path(file) if file and Path(file).is_file() else None
