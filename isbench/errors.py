@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -70,6 +70,12 @@ def check_least(setting: str, value: int, least: int) -> None:
     """Raise IsbenchError if the value of an argument is below `least`."""
     if value < least:
         raise IsbenchError(f"{setting} is {value}; wanted at least {least}", setting=setting)
+
+
+def check_some(items: Sized, noun: str) -> None:
+    """Raise IsbenchError if there is none of what a function needs at least one of."""
+    if not len(items):
+        raise IsbenchError(f"no {noun} is given; wanted at least 1")
 
 
 def check_option(name: str, value: object, valid: bool, wanted: str) -> None:

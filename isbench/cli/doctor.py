@@ -12,7 +12,12 @@ import cv2
 from isbench.cli.options import data_option
 from isbench.datasets.data_root import VARIABLE, data_folder
 from isbench.datasets.image_io import DECODER
-from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
+from isbench.datasets.registry import (
+    dataset_names,
+    find_root,
+    load_dataset_card,
+    suggest_installation,
+)
 from isbench.errors import IsbenchError
 from isbench.extras import describe_installation
 from isbench.models.known_weights import describe_readiness
@@ -57,11 +62,11 @@ def _print_data(data: Path | None) -> None:
         found = find_root(card, data)
         click.echo(f"  {name}: {found or 'missing'}")
         if found is None:
-            missing[name] = card.folders[0]
-    for name, place in list(missing.items())[:1]:
+            missing[name] = card
+    for name, card in list(missing.items())[:1]:
         click.echo(
-            f"to fix: `isbench data get {name}`, `isbench data import {name} PATH`, "
-            f"or set {VARIABLE} to the folder that contains {place}"
+            f"to fix: {suggest_installation(name, card)}, or set {VARIABLE} to the folder that "
+            f"contains {card.folders[0]}"
         )
 
 

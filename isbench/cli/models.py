@@ -115,7 +115,9 @@ def _print_faults(terminal: Console, faults: Mapping[str, str]) -> None:
 def _parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
     if found is None:
-        raise IsbenchError(f"size is {text!r}; wanted rows x columns, such as 320x480")
+        raise IsbenchError(
+            f"size is {text!r}; wanted rows x columns, such as 320x480", setting="size"
+        )
     return int(found[1]), int(found[2])
 
 
@@ -143,10 +145,11 @@ def _make_cost_table(
         except IsbenchError as error:  # a missing library, or a network without example inputs
             failed[name] = str(error)
             continue
+        whole = found.whole.macs
         shares = [
-            f"{100 * found.parts[part].macs / found.whole.macs:.1f}" if part in found.parts else ""
+            f"{100 * found.parts[part].macs / whole:.1f}" if whole and part in found.parts else ""
             for part in parts
         ]
-        macs = f"{found.whole.macs / 1e9:.3f}"
+        macs = f"{whole / 1e9:.3f}"
         table.add_row(name, f"{found.whole.parameters:,}", macs, *shares)
     return table, COUNTED, failed

@@ -82,7 +82,7 @@ def _print(bundle: Path, check: BundleCheck) -> int:
     replayed = counts["replayed"] + counts["within bounds"]
     verdict = "accepted" if check.is_accepted else "not accepted"
     click.echo(
-        f"{bundle} is {verdict}: {format_count(check.runs, 'run')}, games of {replayed} replayed, "
-        f"{format_count(counts['differs'], 'difference')}"
+        f"{bundle} is {verdict}: {format_count(check.runs, 'run')} ({replayed} of them replayed in "
+        f"part), {format_count(counts['differs'], 'difference')}"
     )
     return 0 if check.is_accepted else 1

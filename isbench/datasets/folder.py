@@ -190,6 +190,12 @@ def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:
     """Raise IsbenchError for a mask in which several levels or colours may mean several things."""
     unscored = (IGNORED, VOID) if how == "void" else (IGNORED,)
     found = [level for level in _list_levels(to_labels(stored)) if level not in unscored]
+    if how == "void" and _has_colours(stored):
+        raise IsbenchError(
+            f"mask {path} has colours; wanted levels of grey, which with labels=void tell an "
+            "object from what is not scored: save it with those, or read it without labels",
+            setting="labels",
+        )
     if len(found) <= 1 and not _has_several_colours(stored):
         return
     if len(found) <= 1:
@@ -219,6 +225,14 @@ def _list_levels(labels: NDArray[np.uint8]) -> list[int]:
     for start in range(0, flat.size, _BAND):
         present[flat[start : start + _BAND]] = True
     return [int(level) for level in np.flatnonzero(present) if level]
+
+
+def _has_colours(stored: NDArray[np.uint8]) -> bool:
+    """Return whether a mask has a pixel that is not grey."""
+    if stored.ndim == 2:
+        return False
+    red, green, blue = np.moveaxis(stored, 2, 0)
+    return bool((red != green).any() or (red != blue).any())
 
 
 def _has_several_colours(stored: NDArray[np.uint8]) -> bool:

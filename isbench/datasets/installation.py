@@ -24,6 +24,7 @@ from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card, suggest_installation
 from isbench.datasets.verify import Verdict, verify_named
 from isbench.errors import IsbenchError
+from isbench.extensions import name_errors
 from isbench.files.archives import Unusable, unpack
 from isbench.files.digests import digest_file
 from isbench.files.download import fetch
@@ -250,7 +251,8 @@ def _unpack_set(name: str, card: DatasetCard, archive: Path, into: Path) -> Path
 def _find_valid_root(name: str, card: DatasetCard, folder: Path) -> Path:
     """Return the folder of the data set in `folder` after its reader accepts it."""
     root = _find_root(folder, card)
-    card.read(name, root)
+    with name_errors(f"data set {name} cannot read {root}"):
+        card.read(name, root)
     return root
 
 

@@ -77,18 +77,19 @@ def _find_form(name: str) -> str:
 def with_labels(names: Sequence[str], labels: str | None) -> tuple[str, ...]:
     """Return names of data sets, of which each `folder:PATH` is read with these `labels`, if any.
 
-    Raises IsbenchError if there is no such name, or if it has labels already.
+    A name that has labels keeps them. Raises IsbenchError if no name takes the labels.
     """
     if labels is None:
         return tuple(names)
     form = f"{folder_reader.name}:"
-    if not any(name.startswith(form) and not split_labels(name)[1] for name in names):
+    bare = [name for name in names if name.startswith(form) and not split_labels(name)[1]]
+    if not bare:
+        given = f"the data set {', '.join(names)}" if names else "no data set is named"
         raise IsbenchError(
-            f"labels is {labels} and the data set {', '.join(names)}; wanted {form}PATH, whose "
-            "masks it is for",
+            f"labels is {labels} and {given}; wanted {form}PATH, whose masks it is for",
             setting="labels",
         )
-    return tuple(f"{name}{_LABELS}{labels}" if name.startswith(form) else name for name in names)
+    return tuple(f"{name}{_LABELS}{labels}" if name in bare else name for name in names)
 
 
 def with_labels_of(name: str, recorded: str) -> str:

@@ -13,6 +13,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.replay_check import Depth, list_changes, list_excess, replay_games
 from isbench.storage import run_file
 from isbench.storage.environment import describe_environment, processor
+from isbench.storage.processors import find_processor
 from isbench.storage.store import Run
 from isbench.types import Dataset, Predictor
 
@@ -65,7 +66,7 @@ def _is_exact(run: Run) -> bool:
     """Return whether games must match the record to the last pixel."""
     if run.spec.backend is None:
         return True
-    return bool(run.meta) and all(one.get("processor") == processor() for one in run.meta)
+    return find_processor(run) == processor()
 
 
 def _describe(recorded: Mapping[str, str] | None, sources: Mapping[str, str]) -> str:

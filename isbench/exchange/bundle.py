@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, check_some
 from isbench.files.atomic import write_atomically
 from isbench.files.limits import read_regular
 from isbench.metrics import METRICS
@@ -49,8 +49,10 @@ def write_bundle(path: Path | str, runs: Sequence[Run]) -> Path:
     Raises
     ------
     IsbenchError
-        For a run that is not sealed, one that two files hold, and a file that cannot be written.
+        For no run, one that is not sealed, one that two files hold, and a file that cannot be
+        written.
     """
+    check_some(runs, "run")
     path = Path(path)
     files = _collect(runs)
     listed = {name: {"sha256": sha256(data).hexdigest(), "size": len(data)}

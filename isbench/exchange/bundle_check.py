@@ -10,7 +10,6 @@ import io
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from isbench.evaluation.replay_check import (
 )
 from isbench.exchange.bundle import FORMAT, MANIFEST, TABLE, find_member, format_table
 from isbench.files.archives import Unusable, unpack
+from isbench.files.digests import digest_file
 from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
 from isbench.models.registry import NONE_TRUSTED, Trusted
@@ -176,17 +176,13 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Finding]
             yield Finding("differs", name, "it is in the bundle, but not listed")
         elif name not in listed:
             yield Finding("differs", name, "it is neither the table nor a file of a run")
-        elif _digest(found[name]) != manifest["files"][name].get("sha256"):
+        elif digest_file(found[name]) != manifest["files"][name].get("sha256"):
             yield Finding("differs", name, "its bytes are not those of its checksum")
 
 
 def _list_files(folder: Path) -> dict[str, Path]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in files}
-
-
-def _digest(path: Path) -> str:
-    return sha256(read_limited(path, _MOST_BYTES)).hexdigest()
 
 
 def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[object]]:
@@ -217,8 +213,12 @@ def _check_table(folder: Path, runs: Sequence[Run]) -> Iterator[Finding]:
     """
     try:
         stated = _parse_table(read_limited(folder / TABLE).decode())
+    except FileNotFoundError:
+        yield Finding("differs", TABLE, "it is not in the bundle")
+        return
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        yield Finding("differs", TABLE, f"it cannot be read ({error})")
+        reason = getattr(error, "strerror", None) or error
+        yield Finding("differs", TABLE, f"it cannot be read ({reason})")
         return
     wanted = _parse_table(format_table(runs))
     if stated.keys() != wanted.keys():

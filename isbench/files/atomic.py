@@ -1,4 +1,8 @@
-"""Files written in one step: a reader sees the old file or the whole new one, never a part."""
+"""Files written in one step: a reader sees the old file or the whole new one, never a part.
+
+The draft of a file has a fixed name, so that one left by a killed process is replaced by the next.
+Processes that may write the same file at the same time need a lock.
+"""
 
 from __future__ import annotations
 

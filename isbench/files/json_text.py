@@ -17,11 +17,15 @@ def parse_json(
     surrogates, which could neither be printed nor written again).
     """
     try:
+        if isinstance(text, bytes):  # strictly: `json.loads` would let surrogates pass
+            text = text.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=object_pairs_hook)
         if _may_have_surrogates(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
     except UnicodeEncodeError as error:
         raise ValueError(f"it contains {error.object[error.start]!a}, which is no text") from None
     except ValueError as error:
@@ -53,8 +57,6 @@ def is_text(name: str) -> bool:
     return True
 
 
-def _may_have_surrogates(text: str | bytes) -> bool:
-    """Return whether an escape may stand for a surrogate; cheap, since texts may be large."""
-    if isinstance(text, str):
-        return "\\ud" in text or "\\uD" in text or not text.isascii()
-    return b"\\ud" in text or b"\\uD" in text
+def _may_have_surrogates(text: str) -> bool:
+    """Return whether a text may have a surrogate or its escape; cheap: texts may be large."""
+    return "\\ud" in text or "\\uD" in text or not text.isascii()

@@ -172,8 +172,15 @@ def compute_values(metric: Metric, games: Games) -> Values | None:
 
     Raises IsbenchError, which names the metric, if it raises or returns anything else.
     """
+    return _call(metric, metric.compute, games, "or None")
+
+
+def _call(
+    metric: Metric, function: Callable[[Games], Values | None], games: Games, otherwise: str
+) -> Values | None:
+    """Return what a metric's function gives for games, checked."""
     try:
-        found = metric.compute(games)
+        found = function(games)
         values = None if found is None else np.asarray(found)
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         raise IsbenchError(
@@ -184,7 +191,7 @@ def compute_values(metric: Metric, games: Games) -> Values | None:
     if values is not None and (values.shape != wanted or values.dtype.kind not in "biuf"):
         raise IsbenchError(
             f"metric {metric.name} returned shape {values.shape} of {values.dtype}; wanted "
-            f"{wanted} of numbers, one per object, or None"
+            f"{wanted} of numbers, one per object, {otherwise}"
         )
     return values
 
@@ -208,7 +215,8 @@ def summarise(metrics: Sequence[Metric], games: Games) -> dict[str, Figure]:
 def _summarise_one(metric: Metric, values: Values, games: Games) -> float:
     """Return a metric over all objects."""
     if metric.weigh is not None:
-        return _mean_by_weight(values, np.asarray(metric.weigh(games)))
+        weights = _call(metric, metric.weigh, games, "as weights")
+        return float("nan") if weights is None else _mean_by_weight(values, weights)
     return _SUMMARIES[metric.summary](values, games)
 
 

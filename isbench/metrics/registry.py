@@ -57,7 +57,8 @@ def _count_long(games: Games) -> Values | None:
     """Return the NoC of long games, whatever the budget of the table."""
     if games.rules.max_clicks < LONG_BUDGET or not games.continue_to(LONG_TARGET):
         return None
-    return clicks_to(games.with_budget(LONG_BUDGET).iou, LONG_TARGET)
+    enough = games if games.budget >= LONG_BUDGET else games.with_budget(LONG_BUDGET)
+    return clicks_to(enough.iou[:, :LONG_BUDGET], LONG_TARGET)
 
 
 def _measure_area(games: Games) -> Values | None:

@@ -26,7 +26,7 @@ from isbench.files.limits import read_limited
 from isbench.reporting.machine_load import Load, find_load
 from isbench.storage import store
 from isbench.storage.processors import find_processor
-from isbench.storage.store import Run
+from isbench.storage.store import Run, list_seconds
 
 WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
 _WEIGHTS_HEADS = ("models", "weights", "sha256", "base", "seed", "samples", "command", "recipe")
@@ -130,7 +130,7 @@ def _write_lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[obje
 
 def _measure(run: Run) -> ClickTime | None:
     """Return the time of a run's clicks from its meta file; None if it is not known, or where."""
-    seconds = [one for times in run.seconds.values() for one in times if one == one]
+    seconds = list_seconds(run)
     processor = find_processor(run)
     if not seconds or not processor:
         return None

@@ -16,8 +16,7 @@ from isbench.evaluation import runner
 from isbench.evaluation.runner import Silent, Watch
 from isbench.files.atomic import write_atomically
 from isbench.models.loading import load_model
-from isbench.models.predictor import build_predictor
-from isbench.models.registry import describe_restriction
+from isbench.models.registry import check_libraries, describe_restriction
 from isbench.papers import all_tables, plan
 from isbench.papers.cells import Records
 from isbench.papers.paper import Paper
@@ -110,8 +109,8 @@ def play_tasks(
     """Play planned runs and yield them; a model that lacks a library is noted and left out."""
     for number, task in enumerate(tasks, start=1):
         try:
+            check_libraries(task.candidate.card)
             model = _load_model(task)
-            build_predictor(model)
         except IsbenchError as error:  # a library is missing on this machine
             watch.note(f"left out: {error}")
             continue

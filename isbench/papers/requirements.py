@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isbench.datasets import find_folder
-from isbench.datasets.registry import load_dataset_card
+from isbench.datasets.registry import load_dataset_card, suggest_installation
 from isbench.evaluation.runner import Silent, Watch
 from isbench.metrics import image_of
 from isbench.models.registry import describe_missing_library
@@ -197,7 +197,7 @@ def _list_missing(records: Records, row: Row, dataset: str, data: Path | None) -
         library = describe_missing_library(candidate.card)
         yield Missing("library" if library else "weights", candidate.why_not)
     if find_folder(dataset, data) is None:
-        yield Missing("data", f"`isbench data get {dataset}`")
+        yield Missing("data", suggest_installation(dataset, load_dataset_card(dataset)))
 
 
 def format_command(arguments: Sequence[tuple[str, str]]) -> str:

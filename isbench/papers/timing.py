@@ -23,8 +23,8 @@ from isbench.papers.candidates import Candidate
 from isbench.reporting.machine_load import Load, warn_of_load
 from isbench.storage import store
 from isbench.storage.environment import LoadMeter, processor
-from isbench.storage.processors import is_on_processor
-from isbench.storage.store import Run
+from isbench.storage.processors import find_processor, is_on_processor
+from isbench.storage.store import Run, list_seconds
 from isbench.types import Rules
 
 _CLICKS = 2  # from the second click on, many models see a crop, as in the rest of a game
@@ -48,10 +48,10 @@ def find_timing(runs: Iterable[Run], candidate: Candidate, dataset: str) -> Timi
     found = [run for run in runs if _is_timed_here(run) and _is_played_by(run, candidate)]
     if not found:
         return None
-    run = max(found, key=lambda run: (run.spec.dataset == dataset, len(_list_seconds(run))))
+    run = max(found, key=lambda run: (run.spec.dataset == dataset, len(list_seconds(run))))
     digest = store.digest_of_path(run.path)
     origin = f"run {digest} on {run.spec.dataset}, without the encoding of images"
-    return Timing(float(np.mean(_list_seconds(run))), None, origin)
+    return Timing(float(np.mean(list_seconds(run))), None, origin)
 
 
 def measure_timing(candidate: Candidate, note: Callable[[str], None]) -> Timing | None:
@@ -83,9 +83,8 @@ def measure_timing(candidate: Candidate, note: Callable[[str], None]) -> Timing 
 
 def _is_timed_here(run: Run) -> bool:
     """Whether the clicks of a run were timed on this machine's processor."""
-    processors = {session.get("processor") for session in run.meta}
     on_processor = run.spec.backend is None or is_on_processor(run)
-    return bool(_list_seconds(run)) and on_processor and processors == {processor()}
+    return bool(list_seconds(run)) and on_processor and find_processor(run) == processor()
 
 
 def _is_played_by(run: Run, candidate: Candidate) -> bool:
@@ -101,7 +100,3 @@ def _is_played_by(run: Run, candidate: Candidate) -> bool:
     except IsbenchError:  # a data set of the user
         options = candidate.options
     return dict(run.spec.options) == dict(options)
-
-
-def _list_seconds(run: Run) -> list[float]:
-    return [one for seconds in run.seconds.values() for one in seconds if one == one]

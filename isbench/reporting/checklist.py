@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from isbench.errors import check_some
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
@@ -11,6 +12,7 @@ from isbench.reporting.machine_load import find_load, format_load, warn_of_load
 from isbench.reporting.tables import UNSCORED, compute_figures, format_figure
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
+from isbench.storage.processors import list_playing_sessions
 from isbench.storage.store import Run
 from isbench.types import Scalar, Spec
 
@@ -44,6 +46,7 @@ def make_checklist(
     TextTable
         `heads`, `rows` and `notes`; `isbench.reporting.text_table` formats it.
     """
+    check_some(runs, "run")
     columns = [_list_facts(run, max_clicks, metrics) for run in runs]
     rows = tuple((item, *(column[item] for column in columns)) for item in columns[0])
     heads = (
@@ -60,10 +63,8 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
     spec, rules = run.spec, run.spec.rules
     row = compute_figures(run, max_clicks, metrics)
     limit = "" if spec.limit is None else f", the first {spec.limit} only"
-    session: Mapping[str, object] = run.meta[-1] if run.meta else {}
-    versions = session.get("versions")
     start = "" if spec.initial is None else f", from initial masks {spec.initial[:12]}"
-    options = dict(spec.options)
+    options, sessions = dict(spec.options), list_playing_sessions(run)
     unscored = f", {row[UNSCORED]} without a scored pixel" if UNSCORED in row else ""
     images = format_count(int(str(row["images"])), "image")
     objects = f"{format_count(spec.objects, 'object')} on {images}"
@@ -99,8 +100,8 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
             )
             if part
         ),
-        "hardware": _format_text(session.get("processor")),
-        "versions": _format_versions(versions),
+        "hardware": _join_sessions(_format_text(one.get("processor")) for one in sessions),
+        "versions": _join_sessions(_format_versions(one.get("versions")) for one in sessions),
         "image decoder": spec.decoder,
         "digest of the run": store.digest_of_path(run.path),
     }
@@ -145,6 +146,11 @@ def _format_options(options: Mapping[str, Scalar], *names: str) -> str:
 
 def _format_text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _join_sessions(texts: Iterable[str]) -> str:
+    """Return what all sessions of a run have, each different one once."""
+    return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _format_versions(found: object) -> str:

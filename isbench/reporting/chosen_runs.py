@@ -185,8 +185,8 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
     if len(kept) == len(runs):
         return ChosenRuns(kept, [])
     note = (
-        f"{len(runs) - len(kept)} of {format_count(len(runs), 'run')} are not drawn: of each model "
-        "the newest full run is; `isbench report --all` draws every one"
+        f"{len(runs) - len(kept)} of {format_count(len(runs), 'run')} are not drawn; only the "
+        "newest full run of each model is; `isbench report --all` draws every one"
     )
     return ChosenRuns(kept, [note])
 

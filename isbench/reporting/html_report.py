@@ -37,6 +37,7 @@ from isbench.reporting.recorded_masks import RecordedMasks
 from isbench.reporting.tables import ALL, Rows, collect_games, is_missing, make_rows, make_table
 from isbench.storage import store
 from isbench.storage.masks import encode_rle
+from isbench.storage.processors import list_playing_sessions
 from isbench.storage.store import Run
 from isbench.types import Image, Mask, Sample
 
@@ -345,8 +346,10 @@ def _make_lead(runs: Sequence[Run], max_clicks: int, shared: Mapping[str, str]) 
 
 def _render_provenance(run: Run, label: str) -> str:
     facts: dict[str, object] = {"run": store.spec_digest(run.spec), **asdict(run.spec)}
-    for session in run.meta:
-        facts.update({f"played on: {key}": value for key, value in session.items()})
+    sessions = list_playing_sessions(run)
+    for number, session in enumerate(sessions, 1):
+        name = "played on" if len(sessions) == 1 else f"played on ({number} of {len(sessions)})"
+        facts.update({f"{name}: {key}": value for key, value in session.items()})
     items = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(_format(value, name))}</dd>"
         for name, value in facts.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from isbench.datasets.loading import load_sample
-from isbench.errors import IsbenchError, check_least
+from isbench.errors import IsbenchError, check_least, check_some
 from isbench.evaluation.replay import check_data
 from isbench.metrics import METRICS, Metric
 from isbench.models.registry import NONE_TRUSTED, Trusted
@@ -98,8 +98,11 @@ def make_page(
     IsbenchError
         For runs over different objects of one data set, and a negative number of pictures.
     """
+    check_some(runs, "run")
     check_least("max_clicks", max_clicks, 1)
     check_least("pictures", pictures, 0)
+    if pair and len(runs) != 2:
+        raise IsbenchError(f"{len(runs)} runs to compare; wanted 2", setting="pair")
     root = None if data is None else Path(data)
     groups = _group_by_dataset(runs)
     title = "Interactive segmentation"
@@ -123,7 +126,8 @@ def make_page(
                 )
             if added.fault is not None:
                 fault = added.fault
-                note = f"Masks of some runs are missing: {fault} {note}".rstrip()
+                some = f"Masks of some runs are missing: {fault} {note}".rstrip()
+                note = some if drawn.pictures else f"No pictures: {fault}"
         except IsbenchError as error:
             fault = error
             note = f"No pictures: {error}"
@@ -171,10 +175,7 @@ def _add_pictures(
     track: Track,
     trusted: Trusted,
 ) -> _Added:
-    """Add pictures of these objects of each data set, without runs whose model is missing.
-
-    Raises IsbenchError if there is no run with masks.
-    """
+    """Add pictures of these objects of each data set, without runs whose model is missing."""
     fault: IsbenchError | None = None
     for name, runs in groups.items():
         dataset = load_dataset_of(runs[0], data, place)
@@ -186,8 +187,8 @@ def _add_pictures(
             except IsbenchError as error:
                 columns.append(None)
                 fault = fault or error
-        if fault is not None and not any(columns):
-            raise fault
+        if not any(columns):
+            continue
         missing: Iterator[RecordedMasks | None] = repeat(None)
         games = zip(*(column or missing for column in columns), strict=False)
         for recorded in track(games, len(keys[name]), f"pictures of {name}"):

@@ -39,8 +39,8 @@ def save_plot(
     runs : sequence of Run
         Complete runs over the same objects of each data set; two over one for "pictures".
     plot : str
-        iou_k, noc_hist, biou_k, or pictures of the objects where two runs differ most. The last two
-        need the data, and the models unless the masks are saved.
+        iou_k, noc_hist, biou_k, critical_difference, or pictures of the objects where two runs
+        differ most. biou_k and pictures need the data, and the models unless the masks are saved.
     max_clicks : int
         Games count up to this click.
     folder : Path or str

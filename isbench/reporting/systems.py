@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, check_some, unknown
 from isbench.metrics import (
     CORRECTIONS,
     MAIN_NOC,
@@ -117,6 +117,7 @@ def compare_systems(
     """
     if correction not in CORRECTIONS:
         raise unknown("correction", correction, CORRECTIONS, "correction")
+    check_some(metrics, "metric")
     datasets = find_shared_datasets(systems)
     values = [[_collect(systems, one, metric) for one in datasets] for metric in metrics]
     figures = [

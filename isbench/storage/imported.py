@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
-from isbench.storage.store import file_name
+from isbench.storage.store import file_name, folder_name
 from isbench.types import Rules
 
 SUFFIX = ".curves.json"
@@ -45,11 +45,11 @@ class ImportedCurves:
         for number, curve in enumerate(self.iou, start=1):
             solved = [iou >= rules.stop_iou for iou in curve]
             if not 0 < len(curve) <= rules.max_clicks or any(solved[:-1]):
-                continue_or_end = "after its game is over" if any(solved[:-1]) else "with its games"
+                what = f"has {len(curve)} clicks; wanted 1 to {rules.max_clicks}"
+                if any(solved[:-1]):
+                    what = f"continues after IoU {rules.stop_iou:g}, at which its game ends"
                 raise IsbenchError(
-                    f"object {number} of {self.source} has {len(curve)} clicks, which does not "
-                    f"agree {continue_or_end}: at most {rules.max_clicks} clicks, up to IoU "
-                    f"{rules.stop_iou:g}; name the evaluator's own limits",
+                    f"object {number} of {self.source} {what}: name the evaluator's own limits",
                     setting="max_clicks" if len(curve) > rules.max_clicks else "stop_iou",
                 )
             if len(curve) < rules.max_clicks and not solved[-1]:
@@ -70,7 +70,7 @@ def write_imported(out: Path | str, curves: ImportedCurves) -> Path:
     """Write imported results below a results folder; return the file, named by its content."""
     text = json.dumps({"isbench_imported": _FORMAT, **asdict(curves)}, sort_keys=True) + "\n"
     digest = sha256(text.encode()).hexdigest()[:12]
-    folder = file_name(curves.dataset).strip(".") or "-"
+    folder = folder_name(curves.dataset)
     path = Path(out) / FOLDER / folder / f"{file_name(curves.model)}-{digest}{SUFFIX}"
     write_atomically(path, text.encode())
     return path

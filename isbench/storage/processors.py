@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
@@ -24,9 +25,9 @@ def read_processors(results: Path) -> Mapping[str, str]:
     """Return the recorded processors by run digest."""
     try:
         lines = read_limited(results / FILE).decode().splitlines()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise IsbenchError(f"cannot read {results / FILE}: {error}; restore it") from error
     parts = (line.partition(" ") for line in lines)
     return {digest: name for digest, space, name in parts if space}
@@ -71,7 +72,12 @@ def is_on_processor(run: Run) -> bool:
     return (run.spec.backend or "").endswith("-cpu")
 
 
+def list_playing_sessions(run: Run) -> list[Mapping[str, Any]]:
+    """Return the sessions of a run in which games were played, not only replayed."""
+    return [session for session in run.meta if "rechecked" not in session]
+
+
 def find_processor(run: Run) -> str | None:
-    """Return the processor of all sessions of a run, None if they differ or it is unknown."""
-    names = {session.get("processor") for session in run.meta}
+    """Return the processor that played a run, None if there were several or it is unknown."""
+    names = {session.get("processor") for session in list_playing_sessions(run)}
     return names.pop() if len(names) == 1 else None

@@ -26,7 +26,7 @@ from isbench.types import MOST_CLICKS, Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
 _LONGEST = 10**7  # seconds of a click: four months
-_LONGEST_NAME = 255  # bytes of a file's name
+_LONGEST_NAME = 200  # bytes of a name in a file's, which has at most 255 with what follows
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
@@ -58,17 +58,26 @@ def spec_digest(spec: Spec) -> str:
 
 def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
-    dataset, model = map(file_name, (spec.dataset, spec.model))
+    model = file_name(spec.model)
     part = f".{shard.number}-of-{shard.of}" if shard else ""
-    if not dataset.strip("."):  # "..", as a received file may say, leads out of the folder
-        dataset = "-"
-    return out / dataset / f"{model}-{spec_digest(spec)}{part}{SEALED}"
+    return out / folder_name(spec.dataset) / f"{model}-{spec_digest(spec)}{part}{SEALED}"
 
 
 def file_name(name: str) -> str:
     """Return the name of a model or a data set as it is in the paths of run files."""
     plain = re.sub(r"[^\w.+-]+", "-", name)
     return plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
+
+
+def folder_name(dataset: str) -> str:
+    """Return the name of the folder of a data set's runs."""
+    name = file_name(dataset)
+    return name if name.strip(".") else "-"  # "..", as a received file may say, leads elsewhere
+
+
+def list_seconds(run: Run) -> list[float]:
+    """Return the seconds of all clicks of a run that were measured."""
+    return [one for seconds in run.seconds.values() for one in seconds]
 
 
 def read(path: Path | str) -> Run:

@@ -242,7 +242,9 @@ def find_start(init: str) -> Path:
         return path
     if model not in model_names():
         if path.suffix or path.parent != Path():
-            raise IsbenchError(f"init={init}: there is no such file", setting="settings")
+            raise IsbenchError(
+                f"cannot start from {init}: there is no such file", setting="settings"
+            )
         raise unknown("weights to start from", init, [IMAGENET, *model_names()], "settings")
     files = load_weights(load_card(model), weights or None).weights
     if len(files) != 1:

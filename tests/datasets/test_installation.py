@@ -26,7 +26,7 @@ from isbench.datasets.installation import install
 from isbench.errors import IsbenchError
 from isbench.files.archives import Unusable
 from isbench.files.digests import digest_file
-from isbench.types import File
+from isbench.types import Dataset, File
 from tests.support.archives import PACKS, make_tar, make_zip
 from tests.support.layouts import LAYOUTS, grabcut
 
@@ -73,6 +73,15 @@ def refused(tmp_path: Path, data: Path) -> Callable[..., str]:
         return str(raised.value)
 
     return refuse
+
+
+def fail_to_read(name: str, root: Path) -> Dataset:
+    raise ZeroDivisionError("of a stranger")
+
+
+def test_an_error_of_a_package_s_reader_is_one_line(refused: Callable[..., str]) -> None:
+    said = refused(make_zip(content()), replace(GRABCUT, read=fail_to_read))
+    assert "ZeroDivisionError: of a stranger" in said
 
 
 @pytest.mark.parametrize("folder", ["", "GrabCut/", "./a/GrabCut/", "a/b/c/"])

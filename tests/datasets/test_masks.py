@@ -15,6 +15,7 @@ from PIL import Image
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.image_io import check_mask, read_mask, read_stored
+from isbench.datasets.readers import with_labels
 from isbench.errors import IsbenchError
 from isbench.storage import store
 from tests.datasets.conftest import refusal
@@ -85,6 +86,27 @@ def test_labels_instances_makes_an_object_of_each_level(tmp_path: Path) -> None:
     (tmp_path / "masks" / "cat.png").rename(tmp_path / "masks" / "cat__b.png")
     keys = load_dataset(f"folder:{tmp_path}?labels=instances").keys
     assert keys == ("cat#b.1", "cat#b.2", "cat#b.3")
+
+
+def test_colours_are_no_levels(tmp_path: Path) -> None:
+    colour = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    colour[3:9, 4:12] = (200, 0, 0)
+    name = make_set(tmp_path, colour)
+    assert load_dataset(name).load("cat#1").truth.any()
+    assert "has colours; wanted levels of grey" in refusal(f"{name}?labels=void")
+
+
+def test_labels_are_added_where_there_are_none() -> None:
+    names = ("folder:a", "folder:b?labels=void", "davis")
+    wanted = ("folder:a?labels=instances", "folder:b?labels=void", "davis")
+    assert with_labels(names, "instances") == wanted
+    for found, said in (
+        ((), "no data set is named; wanted folder:PATH"),
+        (("davis",), "the data set davis; wanted folder:PATH"),
+        (("folder:b?labels=void",), "wanted folder:PATH"),
+    ):
+        with pytest.raises(IsbenchError, match=f"labels is instances and .*{said}"):
+            with_labels(found, "instances")
 
 
 def test_labels_void_does_not_score_255(tmp_path: Path) -> None:

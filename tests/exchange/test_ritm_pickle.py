@@ -145,11 +145,20 @@ def test_games_that_stop_tell_no_figure_beyond_their_end(tmp_path: Path) -> None
     assert not {"noc@95", "iou@5"} & figures.keys()
 
 
+@pytest.mark.parametrize("clicks", [100, 120])
+def test_long_games_have_the_figures_of_long_games(tmp_path: Path, clicks: int) -> None:
+    iou = np.stack(make_ious(clicks, stop=2))
+    path = write(tmp_path / "ious.pkl", list(iou))
+    figures = summarise_curves(read_ritm_pickle(path, "davis", "mine", clicks))
+    wanted = clicks_to(iou[:, :100], np.float32(0.95)).mean()
+    assert figures["noc_100@95"].value == pytest.approx(wanted)
+
+
 def test_limits_that_the_curves_contradict_are_refused(tmp_path: Path, analysis: Path) -> None:
     path = write(tmp_path / "ious.pkl", make_ious())
     for limits, words in (
-        ((10, None), "at most 10 clicks"),
-        ((20, 0.8), "after its game is over"),
+        ((10, None), r"has \d+ clicks; wanted 1 to 10: name"),
+        ((20, 0.8), r"continues after IoU 0\.8, at which its game ends: name"),
         ((20, 0.95), "ends after 2 clicks"),
     ):
         with pytest.raises(IsbenchError, match=words):

@@ -80,6 +80,7 @@ def test_json_that_utf8_can_contain_is_read_as_it_was_written(value: Any) -> Non
         b'"\\ud800"',
         b'"\\uDFFF"',
         '"\ud800"',
+        b'"a\xed\xa0\x80"',  # half of a pair of surrogates, as bytes
         b"",
         b"\xff",
         b"\0" * 9,

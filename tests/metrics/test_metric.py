@@ -53,6 +53,22 @@ def make_toy(rules: Rules = FULL) -> Games:
     )
 
 
+@pytest.mark.parametrize(
+    ("weigh", "said"),
+    [
+        (lambda games: 1 / 0, "metric heavy raised ZeroDivisionError"),
+        (lambda games: [1.0], r"returned shape \(1,\) of float64; wanted \(3,\) .* as weights"),
+        (lambda games: ["a", "b", "c"], "metric heavy returned shape"),
+    ],
+)
+def test_weights_are_checked_as_values_are(weigh: Any, said: str) -> None:
+    heavy = Metric(
+        "heavy", "heavy", lambda games: games.clicks, summary="weighted mean", weigh=weigh
+    )
+    with pytest.raises(IsbenchError, match=said):
+        summarise([heavy], make_toy())
+
+
 def values(key: str, games: Games) -> list[Any]:
     found = compute_values(find_metric(key), games)
     assert found is not None

@@ -41,6 +41,19 @@ def test_what_a_run_records_is_filled_in(tmp_path: Path) -> None:
     assert filled["versions"].startswith("isbench ")
 
 
+def test_hardware_is_what_played_not_what_only_replayed(tmp_path: Path) -> None:
+    played = run(load_model("nearest"), load_dataset("sample", limit=2), Rules(4), out=tmp_path)
+    session = {"processor": "one", "versions": {"torch": "1"}}
+    later = {"processor": "another", "versions": {"torch": "2"}}
+    for meta, hardware, versions in (
+        ((session, {**later, "rechecked": 2}), "one", "torch 1"),
+        ((session, later), "one; another", "torch 1; torch 2"),
+        ((session, session), "one", "torch 1"),
+    ):
+        filled = items(replace(played, meta=meta))
+        assert (filled["hardware"], filled["versions"]) == (hardware, versions)
+
+
 def test_what_it_does_not_record_is_blank(tmp_path: Path) -> None:
     dataset = load_dataset("sample", limit=2)
     played = run(load_model("nearest"), dataset, Rules(4, 0.85), out=tmp_path)

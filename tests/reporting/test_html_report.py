@@ -15,10 +15,12 @@ import pytest
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
+from isbench.exchange.bundle import write_bundle
 from isbench.metrics import count_overlap
 from isbench.metrics.boundary import boundary_iou
 from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables, html_report
+from isbench.reporting.checklist import make_checklist
 from isbench.reporting.html_report import ReportPictures
 from isbench.reporting.page import make_page
 from isbench.reporting.recorded_masks import recompute_masks
@@ -28,6 +30,7 @@ from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
 from tests.support.browser import chromium, complaints
+from tests.support.layouts import box, picture, write
 from tests.support.listening import Listening
 from tests.test_docs import ROOT
 
@@ -222,10 +225,43 @@ def test_a_run_without_its_model_leaves_the_pictures_of_others(runs: list[Run]) 
     found = read_data(html)
     assert "Masks of some runs are missing" in found["note"]
     assert len(found["pictures"]) == 3
-    for picture in found["pictures"]:
-        shown, missing = picture["games"]
+    for drawn in found["pictures"]:
+        shown, missing = drawn["games"]
         assert shown["masks"]
         assert missing is None
+
+
+def test_a_data_set_without_masks_leaves_the_pictures_of_others(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    write(tmp_path / "set" / "images" / "cat.png", picture(1))
+    write(tmp_path / "set" / "masks" / "cat.png", box(255, 3, 4))
+    dataset = load_dataset(f"folder:{tmp_path / 'set'}")
+    played = run(load_model("nearest"), dataset, RULES, out=tmp_path)
+    gone = replace(played, spec=replace(played.spec, model="removed-model"), path=Path("gone"))
+    html, fault = make_page([gone, runs[0]], 5, 4)
+    assert "removed-model" in str(fault)
+    found = read_data(html)
+    assert len(found["pictures"]) == 2
+    assert found["note"].startswith("Masks of some runs are missing")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: make_checklist([]),
+        lambda folder: make_page([], 5, 3),
+        lambda folder: write_bundle(folder / "b.zip", []),
+    ],
+)
+def test_no_run_is_an_error_that_says_so(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    with pytest.raises(IsbenchError, match="no run is given; wanted at least 1"):
+        make(tmp_path)
+
+
+def test_a_comparison_is_of_two_runs(runs: list[Run]) -> None:
+    with pytest.raises(IsbenchError, match="3 runs to compare; wanted 2"):
+        make_page([*runs, runs[0]], 5, 0, pair=True)
 
 
 def test_a_page_without_data_says_why_it_has_no_pictures(runs: list[Run]) -> None:

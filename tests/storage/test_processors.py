@@ -6,6 +6,9 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from isbench.errors import IsbenchError
 from isbench.storage import processors, store
 from isbench.storage.environment import processor
 from tests.support.recorded import record_network_run
@@ -20,6 +23,20 @@ def test_what_is_noted_outlives_the_meta_file_but_not_the_run(tmp_path: Path) ->
     assert processors.read_processors(tmp_path) == noted
     processors.write_processors(tmp_path, [])
     assert processors.read_processors(tmp_path) == {}
+
+
+def test_a_processor_that_only_replayed_a_run_is_not_noted(tmp_path: Path) -> None:
+    run = record_network_run(tmp_path)
+    elsewhere = {"processor": "another", "rechecked": 1}
+    processors.write_processors(tmp_path, [replace(run, meta=(*run.meta, elsewhere))])
+    assert [*processors.read_processors(tmp_path).values()] == [processor()]
+
+
+def test_a_file_that_cannot_be_read_is_never_replaced(tmp_path: Path) -> None:
+    run = record_network_run(tmp_path)
+    (tmp_path / processors.FILE).mkdir()  # unreadable even for root
+    with pytest.raises(IsbenchError, match=r"cannot read .*MACHINE"):
+        processors.write_processors(tmp_path, [run])
 
 
 def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:

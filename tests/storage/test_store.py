@@ -374,9 +374,11 @@ def test_a_number_of_a_game_is_a_whole_one(tmp_path: Path, name: str, number: ob
 
 
 @pytest.mark.parametrize("sign", ["x", "猫", "🦊"])
-def test_a_data_set_s_name_of_any_length_is_the_name_of_a_folder(tmp_path: Path, sign: str) -> None:
+def test_names_of_any_length_are_names_of_folders_and_files(tmp_path: Path, sign: str) -> None:
     for length in (10, 62, 64, 85, 252, 256, 5000):
         spec = replace(SPEC, dataset=f"folder:{sign * length}")
         path = fill(tmp_path, GAMES, spec, seal=True)
         assert store.read(path).spec == spec
         assert fill(tmp_path, GAMES[:1], replace(spec, threads=7)).parent == path.parent
+        spec = replace(SPEC, model=f"package:{sign * length}")
+        assert store.read(fill(tmp_path, GAMES, spec, seal=True)).spec == spec

@@ -96,7 +96,9 @@ def test_a_training_starts_from_the_weights_of_a_model_by_name(tmp_path: Path) -
     (tmp_path / "file").touch()
     assert find_start(f"{tmp_path}/file") == tmp_path / "file"
     for missing in ("./some/file", "some.pt", f"{tmp_path}/none.safetensors"):
-        with pytest.raises(IsbenchError, match=rf"init={missing}: there is no such file"):
+        with pytest.raises(
+            IsbenchError, match=rf"cannot start from {missing}: there is no such file"
+        ):
             find_start(missing)
     with pytest.raises(IsbenchError, match=r"did you mean ritm-mini\?"):
         find_start("ritm-mimi")
