@@ -23,7 +23,8 @@ def merge(shards: tuple[Path, ...], out: Path) -> None:
     """Merge the finished shards of runs into whole runs. SHARDS are files or folders.
 
     Each machine runs its part with `isbench run --shard 1/4`, 2/4 and so on; copy the files to one
-    machine by any means. The merged run is byte-identical to a run on one machine.
+    machine by any means. The merged run is byte-identical to a run on one
+    machine, if all have the same processor and versions.
 
     \b
     Example:
