@@ -20,8 +20,6 @@ from isbench.datasets.pairs import match_by_order
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Mask, Sample
 
-STARTS = ("sp", "stm")  # initial masks: perturbed along superpixels; of the video model STM
-
 _LEVEL = 128  # the object is brighter, in the first channel
 _NAME = re.compile(r"object(?P<object>\d+)_(?P<frame>\w+)")
 
@@ -56,7 +54,8 @@ class InitialMasks:
 def read(name: str, root: Path, start: str = "") -> Dataset:
     """Return the objects of all sequences; keys are "<sequence>/<frame>#<object>".
 
-    `start` names the masks that games start from, one of `STARTS`; "": games start from no mask.
+    `start` names the masks that games start from: "sp" were perturbed along superpixels, "stm" are
+    those of the video model STM; "": games start from no mask.
     Raises DatasetFaults for an object that is not named as in the release, and for one without its
     image or its initial mask.
     """

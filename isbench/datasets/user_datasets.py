@@ -16,7 +16,7 @@ from isbench.datasets.faults import is_one_line
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, dataset_names
 from isbench.errors import IsbenchError, unknown
-from isbench.files.atomic import write_atomically, write_error
+from isbench.files.atomic import make_write_error, write_atomically
 from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
 
@@ -98,4 +98,4 @@ def _write(path: Path, sets: Mapping[str, str]) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise write_error(path, error) from error
+        raise make_write_error(path, error) from error

@@ -37,7 +37,7 @@ def open_atomically(path: Path, remedy: Remedy = REMEDY) -> Iterator[BinaryIO]:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise write_error(path, error, remedy) from error
+            raise make_write_error(path, error, remedy) from error
         raise
 
 
@@ -47,7 +47,7 @@ def write_atomically(path: Path, data: bytes, remedy: Remedy = REMEDY) -> None:
         file.write(data)
 
 
-def write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> IsbenchError:
+def make_write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> IsbenchError:
     """Return the error for a file or folder that cannot be written."""
     if isinstance(error, IsADirectoryError) and path.is_dir():
         return IsbenchError(f"cannot write {path}: it is a folder; wanted the name of a file")

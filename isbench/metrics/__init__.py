@@ -4,7 +4,6 @@ from isbench.metrics.backsliding import count_backslides
 from isbench.metrics.clicks import (
     Difference,
     Floats,
-    area,
     area_by_trapezoids,
     bootstrap,
     clicks_to,
@@ -66,7 +65,6 @@ __all__ = [
     "Ranking",
     "Spread",
     "Values",
-    "area",
     "area_by_trapezoids",
     "bootstrap",
     "bootstrap_two_levels",

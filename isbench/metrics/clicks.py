@@ -69,12 +69,6 @@ def count_by_clicks(iou: Floats, target: float) -> tuple[NDArray[np.int64], int]
     return np.bincount(reached, minlength=iou.shape[1] + 1)[1:], len(iou) - len(reached)
 
 
-def area(iou: Floats) -> Floats:
-    """Return the area under each IoU curve as the mean over clicks, (N,) from (N, K)."""
-    mean: Floats = iou.mean(axis=1)
-    return mean
-
-
 def area_by_trapezoids(iou: Floats) -> Floats:
     """Return the IoU-AuC, (N,) from (N, K): the area under IoU@1 to IoU@K over K - 1 [1].
 

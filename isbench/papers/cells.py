@@ -5,8 +5,6 @@ Not here: which cells a table has (`paper`), and which run counts (`run_selectio
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,7 +20,7 @@ from isbench.papers.run_selection import (
     measure,
     select_run,
 )
-from isbench.reporting.text_table import escape_csv
+from isbench.reporting.text_table import format_rows
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -130,11 +128,7 @@ HEADS = (
 
 def format_cells(found: Sequence[Cell]) -> str:
     """Return cells as csv with a header, one line per cell; missing values are empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(HEADS)
-    writer.writerows(map(escape_csv, _line(cell)) for cell in found)
-    return buffer.getvalue()
+    return format_rows(HEADS, map(_line, found))
 
 
 def _line(cell: Cell) -> tuple[object, ...]:

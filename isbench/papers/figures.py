@@ -5,8 +5,6 @@ Not here: drawing them (`figure_files`).
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,7 +16,7 @@ from isbench.papers.rows import Question, Row
 from isbench.papers.run_selection import select_run
 from isbench.protocol import has_full_games
 from isbench.reporting.qualitative import rank_by_distance
-from isbench.reporting.text_table import escape_csv
+from isbench.reporting.text_table import format_rows
 from isbench.storage import store
 from isbench.storage.store import Run
 
@@ -74,12 +72,8 @@ def format_data(figure: PaperFigure, shown: Sequence[Shown]) -> str:
     The IoU of a picture is the recorded one, of each model after its own clicks.
     """
     curves = figure.plot == "iou_k"
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_CURVES if curves else _PICTURES)
     lines = _list_points(figure, shown) if curves else _list_objects(figure, shown)
-    writer.writerows(map(escape_csv, line) for line in lines)
-    return buffer.getvalue()
+    return format_rows(_CURVES if curves else _PICTURES, lines)
 
 
 def _list_points(figure: PaperFigure, shown: Sequence[Shown]) -> Iterator[tuple[object, ...]]:

@@ -10,7 +10,6 @@ game's last bits (`storage/processors`).
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from isbench.files.atomic import write_atomically
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
 from isbench.reporting.machine_load import Load, find_load
+from isbench.reporting.text_table import format_rows
 from isbench.storage import store
 from isbench.storage.processors import find_processor
 from isbench.storage.store import Run, list_seconds
@@ -121,11 +121,7 @@ def add_weights(results: Path, weights: TrainedWeights) -> None:
 
 
 def _write_lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(lines)
-    write_atomically(path, buffer.getvalue().encode())
+    write_atomically(path, format_rows(heads, lines).encode())
 
 
 def _measure(run: Run) -> ClickTime | None:

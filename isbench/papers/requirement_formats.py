@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +10,7 @@ from itertools import groupby
 from isbench.papers.requirements import FILE, Missing, Requirement, format_command
 from isbench.papers.rows import Row
 from isbench.reporting.labels import format_count
-from isbench.reporting.text_table import escape_csv
+from isbench.reporting.text_table import format_rows
 
 _HEADS = ("data set", "figures", "state", "clicks", "s/click", "time")
 
@@ -28,14 +26,8 @@ def format_text(requirements: Sequence[Requirement]) -> str:
 
 def format_csv(requirements: Sequence[Requirement]) -> str:
     """Return a line per row and data set, with a header; missing values are empty."""
-    buffer = io.StringIO()
     facts = [_list_facts(one) for one in requirements]
-    writer = csv.DictWriter(buffer, list(facts[0]) if facts else [], lineterminator="\n")
-    writer.writeheader()
-    for one in facts:
-        cells = {key: _join(value) for key, value in one.items()}
-        writer.writerow({key: escape_csv(cell) for key, cell in cells.items()})
-    return buffer.getvalue()
+    return format_rows(facts[0] if facts else (), (map(_join, one.values()) for one in facts))
 
 
 def format_json(requirements: Sequence[Requirement]) -> str:

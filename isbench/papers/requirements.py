@@ -197,7 +197,9 @@ def _list_missing(records: Records, row: Row, dataset: str, data: Path | None) -
         library = describe_missing_library(candidate.card)
         yield Missing("library" if library else "weights", candidate.why_not)
     if find_folder(dataset, data) is None:
-        yield Missing("data", suggest_installation(dataset, load_dataset_card(dataset)))
+        card = load_dataset_card(dataset)
+        get = f"`isbench data get {dataset}`"
+        yield Missing("data", get if card.archive else suggest_installation(dataset, card))
 
 
 def format_command(arguments: Sequence[tuple[str, str]]) -> str:

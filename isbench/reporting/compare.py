@@ -142,7 +142,12 @@ def _compute_pairs(games: PairedGames, metrics: Sequence[Metric]) -> Iterator[_P
 
 def _compare_pair(pair: _Pair, images: Sequence[str]) -> Difference:
     difference = compare_paired(pair.a.astype(np.float64), pair.b.astype(np.float64), images)
-    if pair.metric.better == "lower":
+    return orient_wins(pair.metric, difference)
+
+
+def orient_wins(metric: Metric, difference: Difference) -> Difference:
+    """Return a difference in which the better figure wins."""
+    if metric.better == "lower":
         return difference
     return difference._replace(wins=difference.losses, losses=difference.wins)
 

@@ -124,8 +124,22 @@ def judge(base: Run, new: Run, conditions: Sequence[Condition]) -> list[Verdict]
     test finds that it is worse, but not by more than the limit. PASS: no object differs, or the
     95 % interval excludes that it is worse by more than the limit. INCONCLUSIVE: anything else.
 
-    Raises IsbenchError for runs over different objects or data, and for a figure that a run cannot
-    tell.
+    Parameters
+    ----------
+    base, new : Run
+        The stored run, and the one that is judged.
+    conditions : sequence of Condition
+        As `parse_condition` returns them.
+
+    Returns
+    -------
+    list of Verdict
+        One for each condition.
+
+    Raises
+    ------
+    IsbenchError
+        For runs over different objects or data, and for a figure that a run cannot tell.
     """
     return [_judge(condition, measure(base, new, condition.metric)) for condition in conditions]
 

@@ -89,7 +89,7 @@ def make_labels(
 def _list_settings(run: Run) -> dict[str, object]:
     """Return the settings that may tell runs of a model apart, in the order they are tried."""
     spec, rules = run.spec, run.spec.rules
-    options = sorted(spec.options.items(), key=lambda one: (not isinstance(one[1], bool), one[0]))
+    options = sorted(spec.options.items(), key=lambda one: (len(one[0]), one[0]))  # short names
     return {
         "weights": spec.weights,
         **{f"{_OPTION}{key}": value for key, value in options},

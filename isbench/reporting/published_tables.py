@@ -7,8 +7,6 @@ clicks.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from typing import NamedTuple
 from isbench.metrics import Metric
 from isbench.reporting.literature import PublishedFigure, find_contradictions
 from isbench.reporting.tables import Rows
-from isbench.reporting.text_table import TextTable, escape_csv
+from isbench.reporting.text_table import TextTable, format_rows
 
 _HEADS = ("System", "Backbone", "Training", "Data set", "Metric", "Value", "Sources")
 DIFFERING = "≠"  # after a value that another source contradicts
@@ -43,12 +41,8 @@ def make_published_table(figures: Sequence[PublishedFigure]) -> TextTable:
 
 def format_published_csv(figures: Sequence[PublishedFigure]) -> str:
     """Return a line per figure and source; `contradicted` says whether another value is printed."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*_list_facts(figures)[0]], lineterminator="\n")
-    writer.writeheader()
-    for facts in _list_facts(figures):
-        writer.writerow({name: escape_csv(value) for name, value in facts.items()})
-    return buffer.getvalue()
+    facts = _list_facts(figures)
+    return format_rows(facts[0], (one.values() for one in facts))
 
 
 def format_published_json(figures: Sequence[PublishedFigure]) -> str:

@@ -28,7 +28,13 @@ from isbench.metrics import (
     make_games,
     rank_systems,
 )
-from isbench.reporting.compare import list_notes, name_with_budget, pair_games, run_title
+from isbench.reporting.compare import (
+    list_notes,
+    name_with_budget,
+    orient_wins,
+    pair_games,
+    run_title,
+)
 from isbench.reporting.same_objects import check_same_objects
 from isbench.storage.store import Run
 from isbench.types import MOST_CLICKS
@@ -211,7 +217,7 @@ def _compare_figure(
             [of_set.images for of_set in collected],
         )
         pair = (float(means[:, 0].mean()), float(means[:, other].mean()))
-        overall.append(PairedTest(other, "", pair, _orient(metric, difference), np.nan))
+        overall.append(PairedTest(other, "", pair, orient_wins(metric, difference), np.nan))
     return FigureComparison(
         metric, collected[0].name, means, tuple(tests), tuple(overall), *_rank(metric, collected)
     )
@@ -221,15 +227,8 @@ def _test(metric: Metric, other: int, dataset: str, of_set: _Values) -> PairedTe
     a, b = of_set.values[0], of_set.values[other]
     difference = compare_paired(a, b, of_set.images)
     return PairedTest(
-        other, dataset, (float(a.mean()), float(b.mean())), _orient(metric, difference), np.nan
+        other, dataset, (float(a.mean()), float(b.mean())), orient_wins(metric, difference), np.nan
     )
-
-
-def _orient(metric: Metric, difference: Difference) -> Difference:
-    """Return a difference in which the better figure wins."""
-    if metric.better == "lower":
-        return difference
-    return difference._replace(wins=difference.losses, losses=difference.wins)
 
 
 def _average(metric: Metric, collected: Sequence[_Values]) -> Floats:

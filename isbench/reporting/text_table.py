@@ -77,9 +77,14 @@ def format_latex(table: TextTable) -> str:
 
 def format_csv(table: TextTable) -> str:
     """Return the table as csv, without its notes."""
+    return format_rows(table.heads, table.rows)
+
+
+def format_rows(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return lines of csv with a header; None is an empty cell."""
     buffer = io.StringIO()
-    rows = ([escape_csv(cell) for cell in row] for row in (table.heads, *table.rows))
-    comma.writer(buffer, lineterminator="\n").writerows(rows)
+    cells = ([escape_csv(cell) for cell in row] for row in (heads, *rows))
+    comma.writer(buffer, lineterminator="\n").writerows(cells)
     return buffer.getvalue()
 
 

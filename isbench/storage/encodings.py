@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from isbench.errors import Remedy
-from isbench.files.atomic import write_atomically, write_error
+from isbench.files.atomic import make_write_error, write_atomically
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_regular
 from isbench.types import Image
@@ -138,6 +138,6 @@ def _write(path: Path, data: bytes) -> None:
         with FileLock(path.parent / _LOCK):
             write_atomically(path, data, _REMEDY)
     except NotImplementedError as error:  # a file system without locks
-        raise write_error(path, OSError(str(error)), _REMEDY) from error
+        raise make_write_error(path, OSError(str(error)), _REMEDY) from error
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error

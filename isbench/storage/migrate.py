@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isbench.errors import IsbenchError, Remedy
-from isbench.files.atomic import open_atomically, write_error
+from isbench.files.atomic import make_write_error, open_atomically
 from isbench.files.limits import read_first_line, read_lines
 from isbench.storage import records, store
 from isbench.storage.processors import copy_processors, drop_processors
@@ -73,7 +73,7 @@ def migrate(one: Migration) -> None:
                 companion.replace(store.companion_path(new, suffix))
         old.unlink()
     except OSError as error:
-        raise write_error(new, error, _REMEDY) from error
+        raise make_write_error(new, error, _REMEDY) from error
 
 
 def _find_migrations(folder: Path) -> Iterator[Migration]:

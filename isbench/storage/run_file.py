@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from filelock import BaseFileLock, FileLock, Timeout
 
 from isbench.errors import IsbenchError, Remedy
-from isbench.files.atomic import open_atomically, write_error
+from isbench.files.atomic import make_write_error, open_atomically
 from isbench.files.limits import find_whole_size, read_lines
 from isbench.storage import records, saved_masks, store
 from isbench.storage.store import Shard
@@ -150,9 +150,9 @@ def _lock(sealed: Path, spec: Spec) -> Iterator[None]:
             setting="out",
         ) from None
     except NotImplementedError as error:  # a file system without locks
-        raise write_error(path, OSError(str(error)), _REMEDY) from error
+        raise make_write_error(path, OSError(str(error)), _REMEDY) from error
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error
     try:
         yield
     finally:
@@ -168,7 +168,7 @@ def _release(lock: BaseFileLock, path: Path) -> None:
     try:
         lock.release()
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error
 
 
 def _delete(path: Path) -> None:
@@ -220,7 +220,7 @@ def _open_at(path: Path, size: int) -> Iterator[BinaryIO]:
             _close(file)
             raise
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error
     try:
         yield file
     except BaseException:
@@ -229,7 +229,7 @@ def _open_at(path: Path, size: int) -> Iterator[BinaryIO]:
     try:
         file.close()
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error
 
 
 def _close(file: BinaryIO) -> None:
@@ -248,4 +248,4 @@ def _append(file: BinaryIO, line: bytes, path: Path) -> None:
                 file.truncate(size)
             raise
     except OSError as error:
-        raise write_error(path, error, _REMEDY) from error
+        raise make_write_error(path, error, _REMEDY) from error

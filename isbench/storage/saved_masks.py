@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isbench.errors import IsbenchError, Remedy
-from isbench.files.atomic import write_error
+from isbench.files.atomic import make_write_error
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_lines
 from isbench.storage import records, store
@@ -32,7 +32,7 @@ def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]], remedy: Rem
             # the line starts with its line break: a torn line damages no other
             out.write(b"\n" + line.rstrip(b"\n"))
     except OSError as error:
-        raise write_error(file, error, remedy) from error
+        raise make_write_error(file, error, remedy) from error
 
 
 def exist(path: Path) -> bool:

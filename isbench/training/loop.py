@@ -24,7 +24,7 @@ from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.settings import choose_recipe
-from isbench.training.step import divergence_error, take_step
+from isbench.training.step import make_divergence_error, take_step
 from isbench.training.training_log import LOG, VALIDATION
 from isbench.training.training_run import TrainingRun, count_threads, open_training
 from isbench.training.validation import Scores, is_wanted, play_games, score_games
@@ -183,7 +183,7 @@ def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Re
     result = take_step(run, batch)
     loss, iou, stop = run.processes.average([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise divergence_error(f"the loss is {loss}", run)
+        raise make_divergence_error(f"the loss is {loss}", run)
     run.step += 1
     update_mean(run.mean, run.network, run.recipe.ema, run.step)
     return Report(run.step, loss, iou, learning_rate, 0, result.network_seconds, 0), stop > 0

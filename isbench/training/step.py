@@ -151,7 +151,7 @@ def _iterate(
     return previous, points
 
 
-def divergence_error(what: str, run: TrainingRun) -> IsbenchError:
+def make_divergence_error(what: str, run: TrainingRun) -> IsbenchError:
     """Return the error for a loss or gradient of the current step that is not finite."""
     return IsbenchError(
         f"{what} at step {run.step + 1}; the last checkpoint is kept: start again with a lower "
@@ -210,7 +210,7 @@ def _update_weights(run: TrainingRun, loss: float) -> None:
     norm = float(nn.utils.clip_grad_norm_(run.network.parameters(), longest))
     # an fp16 overflow is handled by the scaler: it skips the step and lowers its scale
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", run)
+        raise make_divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", run)
     scaler.step(run.optimiser)
     scaler.update()
     run.optimiser.zero_grad(set_to_none=True)
