@@ -54,16 +54,16 @@ def play(
     for key in dataset.keys:
         started = perf_counter()
         sample = dataset.load(key)
-        yield game(network, sample, rules, options, perf_counter() - started)
+        yield play_game(network, sample, rules, options, perf_counter() - started)
 
 
-def options(card: Mapping[str, Any]) -> Options:
+def choose_options(card: Mapping[str, Any]) -> Options:
     """Return a card's options, with the data set's defaults filled in."""
     wanted = {name: card[name] for name in Options.__dataclass_fields__ if name in card}
     return Options(**{**wanted, "zoom_target": card["zoom_target"] or 400})
 
 
-def game(
+def play_game(
     network: Network, sample: Sample, rules: Rules, options: Options, loading: float = 0.0
 ) -> PlayedGame:
     """Play an object; `loading` is the time that loading it took."""

@@ -81,18 +81,18 @@ def measure(call: Callable[[], Any]) -> Measurement:
     return Measurement(min(seconds), peak.most / 2**20)
 
 
-def clicks(count: int, side: int) -> Tensor:
+def make_clicks(count: int, side: int) -> Tensor:
     """Return (1, count, 3) points spread over the input of a map of `side` cells at 1/2."""
     places = np.random.default_rng(0).integers(0, 2 * side, (1, count, 2))
     orders = np.arange(count)[None, :, None]
     return torch.tensor(np.concatenate([places, orders], axis=2), dtype=torch.float32)
 
 
-def graphs(side: int, count: int) -> Callable[[], Any]:
+def make_graphs(side: int, count: int) -> Callable[[], Any]:
     sgm, hsgm = Sgm(CHANNELS, REDUCTION, 1).eval(), Hsgm(CHANNELS, LOW, REDUCTION, True).eval()
     for module in (*sgm.atts, hsgm):
         nn.init.constant_(module.gamma, 0.3)
-    table, half = clicks(count, side), side // 2
+    table, half = make_clicks(count, side), side // 2
     high, low = torch.rand(1, CHANNELS, half, half), torch.rand(1, LOW, side, side)
 
     def call() -> Tensor:
@@ -103,9 +103,9 @@ def graphs(side: int, count: int) -> Callable[[], Any]:
     return call
 
 
-def attention(side: int, count: int) -> Callable[[], Any]:
+def make_attention(side: int, count: int) -> Callable[[], Any]:
     """Return the attention of HSGM alone, the part whose cost grows with the clicks."""
-    at = find_clicked_cells(clicks(count, side), (side, side), 2)
+    at = find_clicked_cells(make_clicks(count, side), (side, side), 2)
     query, value = (
         torch.rand(1, CHANNELS // REDUCTION, side, side),
         torch.rand(1, CHANNELS, side, side),
@@ -114,13 +114,13 @@ def attention(side: int, count: int) -> Callable[[], Any]:
     return lambda: spread(query, key, clicked, at.counts)
 
 
-def diffusion(side: int) -> Callable[[], Any]:
+def make_diffusion(side: int) -> Callable[[], Any]:
     fdm, x = Fdm(CHANNELS, 32, gated=False).eval(), torch.rand(1, CHANNELS, side, side)
     near = torch.rand(1, 2, side, side)
     return lambda: fdm(x, near)
 
 
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
+def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the exponent of a power law y(x) fitted to all points."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
@@ -129,20 +129,20 @@ def main() -> None:
     torch.set_num_threads(1)
     cells_n = [side * side for side in SIDES]
     by_cells = {
-        "SGM + HSGM": [measure(graphs(side, CLICK)) for side in SIDES],
-        "FDM": [measure(diffusion(side)) for side in SIDES],
+        "SGM + HSGM": [measure(make_graphs(side, CLICK)) for side in SIDES],
+        "FDM": [measure(make_diffusion(side)) for side in SIDES],
     }
     by_clicks = {
-        "SGM + HSGM": [measure(graphs(SIDE, count)) for count in CLICKS],
-        "attention of HSGM alone": [measure(attention(SIDE, count)) for count in CLICKS],
+        "SGM + HSGM": [measure(make_graphs(SIDE, count)) for count in CLICKS],
+        "attention of HSGM alone": [measure(make_attention(SIDE, count)) for count in CLICKS],
     }
-    dense = measure(diffusion(SIDE))
+    dense = measure(make_diffusion(SIDE))
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), constrained_layout=True)
     for row, (field, unit) in enumerate((("seconds", "seconds"), ("megabytes", "MB"))):
         left, right = axes[row]
         for name, measured in by_cells.items():
             values = [getattr(one, field) for one in measured]
-            power = slope(cells_n, values)
+            power = fit_slope(cells_n, values)
             left.loglog(cells_n, values, "o-", label=f"{name}: grows as N^{power:.2f}")
             print(f"{name}, {unit} against N at M={CLICK}: power {power:.2f}")
             for n, value in zip(cells_n, values, strict=True):

@@ -272,7 +272,7 @@ def _play_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) ->
 
     ends, games, seconds, other_seconds = [], {}, [], {"clicker": 0.0, "loading": 0.0}
     started = perf_counter()
-    for game in plain.play(run_network, dataset, rules, plain.options(options)):
+    for game in plain.play(run_network, dataset, rules, plain.choose_options(options)):
         ends.append((perf_counter(), len(game.clicks)))
         games[game.key] = [list(click) for click in game.clicks]
         seconds += game.model

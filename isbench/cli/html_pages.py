@@ -30,12 +30,13 @@ def write_page(
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
     published: Sequence[PublishedFigure] = (),
+    imported: Sequence[PublishedFigure] = (),
 ) -> None:
     """Write the page of runs like `make_page`, and print its path and why pictures are missing."""
     html, fault = make_page(
         runs, max_clicks, pictures, data,
         pair=pair, metrics=list_metrics(), track=track, labels=labels, place=place, trusted=trusted,
-        published=published,
+        published=published, imported=imported,
     )  # fmt: skip
     if fault is not None:
         reason = format_error(fault, click.get_current_context().command)

@@ -146,7 +146,7 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     callback=refuse_lists,
     metavar="PLACE",
     help="Add results that `isbench import` wrote, a file or a folder of them, to the tables of "
-    "runs, in italics. Repeatable.",
+    "runs and the page, in italics. Repeatable.",
 )
 @label_option
 @dataset_option
@@ -206,7 +206,7 @@ def report(
     _check(form, options, plots)
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
-    _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots, page)
+    _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots)
     shown = tables.choose_metrics(table, options.metrics) if isinstance(table, str) else []
     for note in (*notes, *_list_warnings(chosen, any(one.view == "iou" for one in shown))):
         print_note(note)
@@ -216,7 +216,7 @@ def report(
         write_page(
             page, chosen, max_clicks, pictures, data,
             labels=options.labels, place=place, trusted=options.trusted,
-            published=options.published,
+            published=options.published, imported=options.imported,
         )  # fmt: skip
     drawn = choose_drawn(names, chosen, plots, options)
     boundaries = {
@@ -318,14 +318,11 @@ def _note_left_out(
     view: str | PaperTable,
     form: str,
     plots: Sequence[str],
-    page: Path | None,
 ) -> None:
     """Say what --published and --imported do not change."""
     for kind in (kind for kind, names in given.items() if names):
         if plots:
             print_note(f"plots show no {kind} figures: these are one number per data set")
-        if page is not None and kind == "imported":
-            print_note("the page shows no imported figures: tables of runs do")
         if form == "csv":
             other = "; `isbench published --format csv` prints published ones"
             print_note(f"csv has measured figures only{other if kind == 'published' else ''}")

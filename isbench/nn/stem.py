@@ -62,21 +62,21 @@ def input_fusion(maps: int) -> nn.Sequential:
 
 
 def add_maps(x: Tensor, extra: Tensor | None) -> Tensor:
-    """Add maps to the first channels of the stem, which may have more [RITM on ResNet v1s]."""
+    """Add maps (B, D, h, w) to the first D channels of a stem, (B, C, h, w) [RITM, v1s]."""
     if extra is None:
         return x
     return x + F.pad(extra, (0, 0, 0, 0, 0, x.shape[1] - extra.shape[1]))
 
 
 def resize_bilinear(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Resize bilinearly with aligned corners, as all networks of the family do."""
+    """Resize (B, C, h, w) to (B, C, *size), bilinearly with aligned corners, as RITM does."""
     if x.shape[-2:] == tuple(size):
         return x
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
 
 
 def resize_centred(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
-    """Resize bilinearly between an image and its downscaled version, aligned by pixel centres."""
+    """Resize (B, C, h, w) to (B, C, *size), bilinearly and aligned by the centres of pixels."""
     if x.shape[-2:] == tuple(size):
         return x
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)

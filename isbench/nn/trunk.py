@@ -40,7 +40,10 @@ def deeplab(depth: int, channels: int) -> DeepLab:
 
 
 def guidance_maps(inputs: Tensor, clicks: Tensor, previous_mask: bool) -> Tensor:
-    """Return the input of Conv1S: the previous mask if the network uses it, and click disks."""
+    """Return the input of Conv1S, (B, 3 or 2, H, W), of inputs (B, 4, H, W): the disks of clicks.
+
+    With `previous_mask`, the mask from the inputs' fourth channel is before them.
+    """
     disks = draw_disks(clicks, (inputs.shape[-2], inputs.shape[-1]), RADIUS)
     return torch.cat([inputs[:, 3:], disks], dim=1) if previous_mask else disks
 
@@ -54,12 +57,12 @@ def make_head(trunk: Trunk, channels: int | None = None) -> SeparableHead | None
 
 
 def aux_logits(trunk: Trunk, features: Tensor) -> Tensor | None:
-    """Return the auxiliary logits of the trunk's features, None for trunks without them."""
+    """Return auxiliary logits (B, 1, h, w) of features (B, C, h, w); None for trunks without."""
     return trunk.aux_head(features) if isinstance(trunk, HRNet) else None
 
 
 def segment(trunk: Trunk, head: SeparableHead | None, low: Tensor, size: tuple[int, int]) -> Logits:
-    """Return both logits at `size` of a stem's features."""
+    """Return both logits, (B, 1, *size), of a stem's features, (B, L, H/2, W/2)."""
     if isinstance(trunk, HRNet):
         main, aux, _ = trunk.segment(low)
         return Logits(resize_bilinear(main, size), resize_bilinear(aux, size))
@@ -87,7 +90,10 @@ def compute_logits(
     aux: Tensor | None,
     size: tuple[int, int],
 ) -> Logits:
-    """Return both logits at `size`; `features` may differ from those behind `aux`, or be larger."""
+    """Return both logits, (B, 1, *size), of features (B, C, h, w).
+
+    They may differ from those behind the auxiliary logits, (B, 1, h', w'), or be larger.
+    """
     if isinstance(trunk, HRNet):
         assert aux is not None
         main, aux = trunk.logits(features, aux)

@@ -142,6 +142,7 @@ def render_page(
     metrics: Sequence[Metric] = METRICS,
     labels: Mapping[str, str] = NO_LABELS,
     published: Sequence[PublishedFigure] = (),
+    imported: Sequence[PublishedFigure] = (),
 ) -> str:
     """Return the page as one HTML file that loads no other file.
 
@@ -165,8 +166,8 @@ def render_page(
         The metrics in its table.
     labels
         Names of runs by digest.
-    published
-        Published figures to add to its tables, in italics.
+    published, imported
+        Figures that were published or come from another evaluator, to add to its tables in italics.
     """
     shared = find_shared(runs)
     names = make_labels(runs, labels, shared)
@@ -190,7 +191,7 @@ def render_page(
         style=template["css"],
         script=template["js"],
         tables=html_tables.render_tables(
-            _make_tables(make_rows(runs, max_clicks, metrics), names, metrics, published)
+            _make_tables(make_rows(runs, max_clicks, metrics), names, metrics, published, imported)
         ),
         provenance="\n".join(
             _render_provenance(run, name) for run, name in zip(runs, names, strict=True)
@@ -309,6 +310,7 @@ def _make_tables(
     names: Sequence[str],
     metrics: Sequence[Metric],
     published: Sequence[PublishedFigure],
+    imported: Sequence[PublishedFigure],
 ) -> Iterator[html_tables.Section]:
     """Yield a table per view, which fits a page; metrics in no view are with those like them."""
     rows = [{**row, "label": name} for row, name in zip(rows, names, strict=True)]
@@ -317,7 +319,7 @@ def _make_tables(
     title = "Tables"
     for view in dict.fromkeys(views.values()):
         shown = [replace(one, view=view) for one, found in views.items() if found == view]
-        table = add_published(make_table(rows, view, shown), published, rows, shown)
+        table = add_published(make_table(rows, view, shown), published, rows, shown, imported)
         yield html_tables.Section(title, table)
         title = ""
     if title:

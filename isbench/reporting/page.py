@@ -58,6 +58,7 @@ def make_page(
     place: str | None = None,
     trusted: Trusted = NONE_TRUSTED,
     published: Sequence[PublishedFigure] = (),
+    imported: Sequence[PublishedFigure] = (),
 ) -> Page:
     """Return a page of runs with pictures of objects.
 
@@ -86,6 +87,8 @@ def make_page(
         names is not imported otherwise.
     published : sequence of PublishedFigure
         Published figures to add to its tables, from `list_published`.
+    imported : sequence of PublishedFigure
+        Figures from files of other evaluators, to add in the same way.
 
     Returns
     -------
@@ -133,8 +136,9 @@ def make_page(
             note = f"No pictures: {error}"
     template = read_template("report")
     html = render_page(
-        title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels, published
-    )
+        title, runs, max_clicks, drawn, sizes, note, template, pair, metrics, labels, published,
+        imported,
+    )  # fmt: skip
     return Page(html, fault)
 
 

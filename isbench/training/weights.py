@@ -37,6 +37,7 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> Non
     """Write a network's state as safetensors in fp16, with the card as metadata.
 
     A tensor with values too large for fp16 stays fp32. Equal weights and cards give equal bytes.
+    Raises IsbenchError if the file cannot be written.
     """
     state = {key: _to_half(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)

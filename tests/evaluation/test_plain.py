@@ -33,7 +33,7 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
     key = next(key for key in dataset.keys if key.partition("#")[0] == game["id"])
 
     rules, options = Rules(len(game["steps"]), 1.01), plain.Options(game["target_size"])
-    played = plain.game(probe, dataset.load(key), rules, options)
+    played = plain.play_game(probe, dataset.load(key), rules, options)
     for step, click, (both, either) in zip(
         game["steps"], played.clicks, played.overlap, strict=True
     ):
@@ -57,7 +57,7 @@ def test_isbench_plays_its_games(
     options = spec.with_dataset_defaults(model, dataset).options
     network = load_networks(partial(model.card.networks, **options), model.runtime)["network"]
     wanted = [
-        plain.game(network, dataset.load(key), rules, plain.options(options))
+        plain.play_game(network, dataset.load(key), rules, plain.choose_options(options))
         for key in dataset.keys
     ]
     played = runner.run(model, dataset, rules, out=tmp_path)

@@ -220,6 +220,10 @@ def test_the_report_shows_imported_figures_in_italics_with_their_source(
     assert f"*{noc}*" in row
     assert "published and imported figures" in printed
     assert "imported from DAVIS" in printed
+    page = tmp_path / "page.html"
+    code, printed, said = isbench(*words, "--html", page, "--pictures", 0)
+    assert (code, said.count("imported")) == (0, 0), said
+    assert f"<i>{noc}</i>" in page.read_text()
     code, printed, said = isbench(*words[:-1], "csv")
     assert code == 0
     assert "csv has measured figures only" in said

@@ -146,7 +146,7 @@ def conclude(config: InferenceConfig, state: State, probability: Tensor, box: Bo
 def crop_inputs(
     inputs: Tensor, clicks: Sequence[Click], box: Box, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Return a resized box of the inputs, and the clicks as points in it."""
+    """Return a box of inputs (1, C, H, W) resized to `size`, and its clicks as (1, 2K, 5)."""
     points = encode_clicks(clicks, View(box, size), inputs.device)
     return resize_bilinear(crop(inputs, box), size), points
 
@@ -184,7 +184,7 @@ def average_mirrored(logits: Tensor) -> Tensor:
 
 
 def paste(x: Tensor, box: Box, shape: Sequence[int]) -> Tensor:
-    """Return x resized to the box and padded with zeros to `shape`."""
+    """Return x, (B, C, h, w), resized to the box and padded with zeros to (B, C, *shape[-2:])."""
     inside = resize_bilinear(x, (box.height, box.width))
     right, bottom = shape[-1] - 1 - box.right, shape[-2] - 1 - box.bottom
     return F.pad(inside, (box.left, right, box.top, bottom))
