@@ -58,7 +58,7 @@ def main() -> None:
         reports = [event for event in take_steps(run) if isinstance(event, Report)][UNTIMED:]
     seconds, network, waited = (
         sum(getattr(report, name) for report in reports)
-        for name in ("seconds", "network", "waited")
+        for name in ("seconds", "network_seconds", "waited_seconds")
     )
     print(f"{card.name}, batch {options.batch} at {options.size}, {options.threads} threads:")
     print(f"{options.batch * len(reports) / seconds:8.1f} images/s")

@@ -172,8 +172,8 @@ def _write_coco(
     usual, limit = run_path(Path(), run.spec), run.spec.limit  # the file may have another name
     stem = usual.name.removesuffix(SEALED)
     # a folder of this name elsewhere has other objects
-    place = f"-{run.spec.fingerprint[:8]}" if ":" in run.spec.dataset else ""
-    objects = f"{usual.parent}{place}{'' if limit is None else f'-first{limit}'}"
+    content = f"-{run.spec.fingerprint[:8]}" if ":" in run.spec.dataset else ""
+    objects = f"{usual.parent}{content}{'' if limit is None else f'-first{limit}'}"
     _write(
         {
             out / f"{stem}-click{clicks}.json": json.dumps(found.results) + "\n",

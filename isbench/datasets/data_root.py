@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_data_path
 
+from isbench.errors import IsbenchError
 from isbench.files.home import expand_home
 
 VARIABLE = "ISBENCH_DATA"
@@ -18,7 +19,10 @@ def data_folder(given: Path | None = None) -> Path:
     if given is not None:
         return expand_home(given, "data")
     if variable := os.environ.get(VARIABLE):
-        return expand_home(variable)
+        try:
+            return expand_home(variable)
+        except IsbenchError as error:
+            raise IsbenchError(f"the environment variable {VARIABLE} is {error}") from None
     return user_data_path("isbench", appauthor=False)
 
 

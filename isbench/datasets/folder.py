@@ -193,7 +193,7 @@ def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:
     if how == "void" and _has_colours(stored):
         raise IsbenchError(
             f"mask {path} has colours; wanted levels of grey, which with labels=void tell an "
-            "object from what is not scored: save it with those, or read it without labels",
+            "object from what is not scored: save it in grey levels, or read it without labels",
             setting="labels",
         )
     if len(found) <= 1 and not _has_several_colours(stored):

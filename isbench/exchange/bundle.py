@@ -22,6 +22,7 @@ from isbench.files.limits import read_regular
 from isbench.metrics import METRICS
 from isbench.reporting import tables
 from isbench.storage import records, store
+from isbench.storage.processors import list_playing_sessions
 from isbench.storage.store import Run
 
 FORMAT = 1
@@ -110,7 +111,8 @@ def _read(path: Path) -> bytes:
 
 def _describe(run: Run) -> Mapping[str, Any]:
     sessions = [
-        {name: session[name] for name in _SHARED if name in session} for session in run.meta
+        {name: session[name] for name in _SHARED if name in session}
+        for session in list_playing_sessions(run)
     ]
     distinct = {json.dumps(one, sort_keys=True): one for one in sessions}
     return {

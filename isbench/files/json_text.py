@@ -17,10 +17,11 @@ def parse_json(
     surrogates, which could neither be printed nor written again).
     """
     try:
+        raw = isinstance(text, str) and not text.isascii()
         if isinstance(text, bytes):  # strictly: `json.loads` would let surrogates pass
             text = text.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=object_pairs_hook)
-        if _may_have_surrogates(text):
+        if raw or "\\ud" in text or "\\uD" in text:  # may have surrogates; texts may be large
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -55,8 +56,3 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _may_have_surrogates(text: str) -> bool:
-    """Return whether a text may have a surrogate or its escape; cheap: texts may be large."""
-    return "\\ud" in text or "\\uD" in text or not text.isascii()

@@ -216,7 +216,12 @@ def _summarise_one(metric: Metric, values: Values, games: Games) -> float:
     """Return a metric over all objects."""
     if metric.weigh is not None:
         weights = _call(metric, metric.weigh, games, "as weights")
-        return float("nan") if weights is None else _mean_by_weight(values, weights)
+        if weights is None or not ((weights >= 0) & np.isfinite(weights)).all():
+            raise IsbenchError(
+                f"metric {metric.name} returned weights {weights}; wanted finite numbers of at "
+                "least 0, one per object"
+            )
+        return _mean_by_weight(values, weights)
     return _SUMMARIES[metric.summary](values, games)
 
 

@@ -106,12 +106,12 @@ def play_tasks(
     data: Path | None = None,
     watch: Watch = Silent(),
 ) -> Iterator[Run]:
-    """Play planned runs and yield them; a model that lacks a library is noted and left out."""
+    """Play planned runs and yield them; one without library or weights is left out and noted."""
     for number, task in enumerate(tasks, start=1):
         try:
             check_libraries(task.candidate.card)
             model = _load_model(task)
-        except IsbenchError as error:  # a library is missing on this machine
+        except IsbenchError as error:  # this machine lacks a library or the weights
             watch.note(f"left out: {error}")
             continue
         watch.note(f"{number} of {len(tasks)}: {model.name} on {task.dataset}")

@@ -348,7 +348,7 @@ def _make_lead(runs: Sequence[Run], max_clicks: int, shared: Mapping[str, str]) 
 
 def _render_provenance(run: Run, label: str) -> str:
     facts: dict[str, object] = {"run": store.spec_digest(run.spec), **asdict(run.spec)}
-    sessions = list_playing_sessions(run)
+    sessions = _list_distinct(list_playing_sessions(run))
     for number, session in enumerate(sessions, 1):
         name = "played on" if len(sessions) == 1 else f"played on ({number} of {len(sessions)})"
         facts.update({f"{name}: {key}": value for key, value in session.items()})
@@ -357,6 +357,15 @@ def _render_provenance(run: Run, label: str) -> str:
         for name, value in facts.items()
     )
     return f"<h3>{escape(label)} on {escape(run.spec.dataset)}</h3>\n<dl>{items}</dl>"
+
+
+def _list_distinct(sessions: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """Return the first session of each kind: a run that was resumed often has many alike."""
+    kinds = {
+        json.dumps({**one, "started": None, "load": None}, sort_keys=True, default=str): one
+        for one in reversed(sessions)
+    }
+    return list(reversed(kinds.values()))
 
 
 # what has no value for some models and rules, as opposed to what is not known

@@ -28,7 +28,8 @@ def read_processors(results: Path) -> Mapping[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise IsbenchError(f"cannot read {results / FILE}: {error}; restore it") from error
+        reason = getattr(error, "strerror", None) or error
+        raise IsbenchError(f"cannot read {results / FILE}: {reason}; restore it") from error
     parts = (line.partition(" ") for line in lines)
     return {digest: name for digest, space, name in parts if space}
 

@@ -285,7 +285,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         ("checks.clicks", checks.clicks, checks.clicks <= MOST_CLICKS, f"at most {MOST_CLICKS}"),
         *((f"augmentation.{name}", value, value.low <= value.high, "low,high")
           for name, value in (("brightness", views.brightness), ("contrast", views.contrast))),
-        *((name, value, math.isfinite(value), "a finite number")
+        *((name, value, not isinstance(value, float) or math.isfinite(value), "a finite number")
           for name, value in _list_numbers("", recipe)),
     ]  # fmt: skip
 

@@ -136,7 +136,7 @@ def _parse_number(text: str, kind: type[Any]) -> Any:
         value = kind(text)
     except ValueError:
         raise ValueError("a whole number" if kind is int else "a number") from None
-    if not isfinite(value):
+    if isinstance(value, float) and not isfinite(value):
         raise ValueError("a finite number")
     return value
 

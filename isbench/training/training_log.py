@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isbench.errors import IsbenchError
-from isbench.files.atomic import write_atomically
+from isbench.errors import IsbenchError, Remedy
+from isbench.files.atomic import make_write_error, write_atomically
 from isbench.training.weights import REMEDY
 
+_REMEDY = Remedy("free some space and resume", REMEDY.setting)
 LOG, VALIDATION, BOARD = "log.csv", "validation.csv", "board"
 
 
@@ -59,7 +60,7 @@ class TrainingLog:
             self._files.close()
         except OSError as error:
             if kind is None:
-                raise _make_error(self._out, error) from error
+                raise make_write_error(self._out, error, _REMEDY) from error
 
     def add_row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
         """Append a row of named figures to a table; every row of a table has the same names.
@@ -73,7 +74,7 @@ class TrainingLog:
             writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
             file.flush()
         except OSError as error:
-            raise _make_error(self._out / table, error) from error
+            raise make_write_error(self._out / table, error, _REMEDY) from error
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
@@ -98,13 +99,6 @@ class TrainingLog:
         write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
-
-
-def _make_error(path: Path, error: OSError) -> IsbenchError:
-    return IsbenchError(
-        f"cannot write {path}: {error.strerror}; free some space and resume",
-        setting=REMEDY.setting,
-    )
 
 
 def _read_rows(path: Path) -> list[list[str]]:

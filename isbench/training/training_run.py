@@ -69,7 +69,7 @@ class TrainingRun:
     recipe: Recipe
     corpus: Corpus  # the training images
     validation_objects: Dataset  # from some of the held-out images
-    held_out_images: int  # number of them
+    held_out_images: int  # number of all held-out images
     out: Path
     processes: Processes
     sampler: Sampler
@@ -127,9 +127,10 @@ def open_training(
         model = LoadedModel(model, model.options)
     if model.card.networks is None:
         raise IsbenchError(f"model {model.name} has no network to train")
-    start = find_start(recipe.init) if recipe.init not in ("", IMAGENET) and not resume else None
     with join_processes(recipe.batch) as processes:
         with processes.share_errors():
+            named = recipe.init not in ("", IMAGENET) and not resume
+            start = find_start(recipe.init) if named else None  # before the data, which take long
             parts = split_held_out(read(data))
             _prepare_folder(out, resume, processes)
             run = _make_run(model, recipe, parts, out, processes)

@@ -26,6 +26,7 @@ from isbench.reporting.tables import compute_figures
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run, digest_of_path
 from isbench.types import Rules
+from tests.support.layouts import box, picture, write
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -131,6 +132,23 @@ def test_coco_computes_the_recorded_iou_from_the_masks(
         assert overlap == wanted[one["key"]]
         assert one["clicks"] == clicks
     assert set(ids) == set(load_dataset("sample", limit=4).keys)
+
+
+def test_folders_of_one_name_have_annotations_of_their_own(
+    tmp_path: Path, isbench: Command
+) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "coco"
+    for number, parent in enumerate("ab"):
+        folder = tmp_path / parent / "pictures"
+        write(folder / "images" / "cat.png", picture(number))
+        write(folder / "masks" / "cat.png", box(255, 3, 4 + number))
+        run(load_model("nearest"), load_dataset(f"folder:{folder}"), Rules(2), out=runs)
+    words = ("--runs", runs, "--format", "coco-results", "--click", 1, "--out", out)
+    code, printed, said = isbench("export", *words)
+    assert code == 0, said
+    assert len(set(printed.split())) == 4
+    for found, truth in zip(*[iter(map(Path, printed.split()))] * 2, strict=True):
+        COCO(str(truth)).loadRes(str(found))
 
 
 def test_runs_over_other_objects_of_a_data_set_have_annotations_of_their_own(

@@ -59,6 +59,9 @@ def make_toy(rules: Rules = FULL) -> Games:
         (lambda games: 1 / 0, "metric heavy raised ZeroDivisionError"),
         (lambda games: [1.0], r"returned shape \(1,\) of float64; wanted \(3,\) .* as weights"),
         (lambda games: ["a", "b", "c"], "metric heavy returned shape"),
+        (lambda games: [1, -1, 0], "wanted finite numbers of at least 0"),
+        (lambda games: [1, math.nan, 0], "wanted finite numbers of at least 0"),
+        (lambda games: None, "metric heavy returned weights None"),
     ],
 )
 def test_weights_are_checked_as_values_are(weigh: Any, said: str) -> None:

@@ -279,6 +279,14 @@ def test_a_device_that_is_none_is_refused(name: str) -> None:
         parse_device(name)
 
 
+@needs_openvino
+def test_a_network_that_cannot_be_described_is_compiled_and_not_kept(cache_folder: Path) -> None:
+    made = small()
+    made.places = torch.eye(3).to_sparse()
+    assert compute(made).shape == (1, 1, 49, 66)
+    assert count_files(cache_folder) == 0
+
+
 MADE_IN_NO_FILE = """
 import torch
 from isbench.nn.network import example_image, make_examples

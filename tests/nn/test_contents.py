@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -77,6 +79,22 @@ class Bare:
         self.value = value
 
 
+class Slotted:
+    """Has no dictionary of attributes."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+@dataclass
+class Options:
+    """Says only the first and last numbers of a large array."""
+
+    value: object
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -94,12 +112,23 @@ class Bare:
         (partial(max, 1), partial(max, 2)),
         (nn.Conv2d(1, 1, 1, stride=1), nn.Conv2d(1, 1, 1, stride=2)),
         (nn.ReLU(), nn.ReLU6()),
+        (Options(np.arange(5000)), Options(np.arange(5000) % 4999)),
+        (Options(nn.Linear(1, 1)), Options(nn.Linear(1, 1))),
+        (Slotted(1), Slotted(2)),
+        (partial(max, torch.ones(5000)), partial(max, torch.zeros(5000))),
+        (deque([torch.ones(1)]), deque([torch.zeros(1)])),
         (1, 1.0),
     ],
     ids=str,
 )
 def test_values_that_differ_are_described_differently(one: object, other: object) -> None:
     assert describe(one) != describe(other)
+
+
+def test_what_is_equal_is_described_alike() -> None:
+    assert describe([(1, 2), (1, 2)]) == describe([pair := (1, 2), pair])
+    assert describe(np.random.default_rng(0)) == describe(np.random.default_rng(0))
+    assert describe(lambda: 1) == describe(lambda: 1)
 
 
 def test_a_cycle_ends() -> None:

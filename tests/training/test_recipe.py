@@ -123,6 +123,10 @@ def test_a_recipe_has_finite_numbers_only(name: str) -> None:
             check_recipe(changed)
 
 
+def test_a_seed_of_any_length_is_a_number() -> None:
+    assert with_settings(PAPER, {"seed": "9" * 400}).seed == int("9" * 400)
+
+
 def test_a_setting_takes_what_it_takes_by_default_whatever_the_recipe_has() -> None:
     recipe = replace(PAPER, augmentation=Augmentation(rotation=8))  # a whole number
     found = with_settings(recipe, {"augmentation.rotation": "7.5"})

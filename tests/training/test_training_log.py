@@ -27,7 +27,7 @@ def limit_files(size: int) -> Iterator[None]:
 
 
 def write_rows(folder: Path) -> None:
-    with TrainingLog(folder, 0) as log, limit_files(20):
+    with limit_files(20), TrainingLog(folder, 0) as log:  # closed on the full disk
         for step in range(1, 10):
             log.add_row(LOG, step, {"loss": 1.0})
 

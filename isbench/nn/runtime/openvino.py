@@ -168,7 +168,8 @@ def _trace(network: nn.Module) -> Any:
 def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
     """Return a digest of everything that decides a compiled network.
 
-    It is empty for a network whose code is in no file, such as a notebook's: it is not kept.
+    It is empty for a network that is not kept: its code is in no file, such as a notebook's, or
+    something in it cannot be described.
     """
     files = set(_list_code(network))
     if None in files:
@@ -180,8 +181,11 @@ def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
     digest.update(f"{sorted(settings.items())}\n".encode())
     for file in sorted(file for file in files if file is not None):
         digest.update(file.read_bytes())
-    for part in describe_value(network):
-        digest.update(part)
+    try:
+        for part in describe_value(network):
+            digest.update(part)
+    except RuntimeError:  # such as of a sparse tensor
+        return ""
     return digest.hexdigest()[:32]
 
 
