@@ -119,7 +119,6 @@ class Options:
         (deque([torch.ones(1)]), deque([torch.zeros(1)])),
         (1, 1.0),
     ],
-    ids=str,
 )
 def test_values_that_differ_are_described_differently(one: object, other: object) -> None:
     assert describe(one) != describe(other)
