@@ -105,7 +105,7 @@ def make_page(
     check_least("max_clicks", max_clicks, 1)
     check_least("pictures", pictures, 0)
     if pair and len(runs) != 2:
-        raise IsbenchError(f"{len(runs)} runs to compare; wanted 2", setting="pair")
+        raise IsbenchError(f"{len(runs)} runs to compare; wanted 2")
     root = None if data is None else Path(data)
     groups = _group_by_dataset(runs)
     title = "Interactive segmentation"

@@ -15,7 +15,7 @@ from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import check_card, load_card, model_names, parse_options
 from isbench.testing import check_predictor
-from isbench.types import File, Image, ModelCard, Prediction, Turn
+from isbench.types import File, Image, ModelCard, Prediction, Predictor, Scalar, Turn
 from tests.support import toys
 from tests.support.models import mark_heavy
 
@@ -129,9 +129,15 @@ def test_an_option_that_does_not_fit_is_refused(given: dict[str, str], said: str
         parse_options(toys.card, given)
 
 
+def refuse(**options: Scalar) -> Predictor:
+    raise ValueError("wanted another colour")
+
+
 def test_a_model_that_refuses_its_options_says_so() -> None:
-    with pytest.raises(IsbenchError, match=r"grabcut cannot be built.*seed above 0"):
-        build_predictor(load_model("grabcut", {"seed": "-1"}))
+    card = ModelCard("moody", refuse, options={"colour": 1})
+    said = r"model moody cannot be built .*colour.*ValueError: wanted another colour"
+    with pytest.raises(IsbenchError, match=said):
+        build_predictor(load_model(card))
 
 
 @pytest.mark.parametrize(
