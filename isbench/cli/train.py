@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -217,11 +218,15 @@ class _Progress:
 
     def show_validation(self, verdict: Verdict) -> None:
         """Show a validation."""
+        from isbench.training.validation import SHOWN  # not at the top: it imports torch
+
         scores = verdict.scores
         nocs = "/".join(f"{noc:.2f}" for noc in scores.noc)
-        ious = "/".join(f"{iou:.3f}" for iou in scores.iou)
+        played = [(k, iou) for k, iou in zip(SHOWN, scores.iou, strict=True) if not isnan(iou)]
+        clicks = "/".join(str(k) for k, _ in played)
+        ious = "/".join(f"{iou:.3f}" for _, iou in played)
         text = (
-            f"step {verdict.step:,}: NoC@80/85/90 {nocs}, IoU@1/2/3/5/10/20 {ious} on "
+            f"step {verdict.step:,}: NoC@80/85/90 {nocs}, IoU@{clicks} {ious} on "
             f"{scores.objects} held-out objects, {scores.seconds:.0f} s"
             f"{', best so far' if verdict.best else ''}"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from isbench.files.limits import read_lines
 from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
+from isbench.types import Spec
 
 
 def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
@@ -32,7 +33,8 @@ def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
     Raises
     ------
     IsbenchError
-        If shards are missing objects or differ in the game of an object; nothing is written then.
+        If shards are missing objects, or differ in the game of an object from each other or from
+        what `out` has recorded of the run; nothing is written then.
     """
     runs: dict[str, list[Run]] = {}
     for path in dict.fromkeys(_files([Path(path) for path in paths])):
@@ -42,6 +44,8 @@ def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
         listed = ", ".join(map(str, paths))
         raise IsbenchError(f"no shards in {listed}; make some with `isbench run --shard 1/2`")
     joined = [(parts, _join(parts)) for parts in runs.values()]
+    for parts, lines in joined:
+        _check_recorded(Path(out), parts[0].spec, lines)
     return [_seal_run(Path(out), parts, lines) for parts, lines in joined]
 
 
@@ -80,6 +84,23 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
             f"shards {present}; merge when all shards are sealed"
         )
     return lines
+
+
+def _check_recorded(out: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
+    """Raise IsbenchError if `out` has other games of the run, or a file of it that is damaged."""
+    sealed = store.run_path(out, spec)
+    for path in (sealed, store.companion_path(sealed, store.OPEN)):
+        if not store.exists(path):
+            continue
+        games = store.read(path).trajectories
+        assert isinstance(games, Trajectories)
+        for key, line in zip(games.keys, games.lines, strict=True):
+            if lines.get(key) != line:
+                raise IsbenchError(
+                    f"object {key} has another game in {path} than in the shards; choose another "
+                    "folder, or move that file elsewhere",
+                    setting="out",
+                )
 
 
 def _shard_of(part: Run) -> store.Shard:

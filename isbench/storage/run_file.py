@@ -104,13 +104,15 @@ def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
 def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunFile | None]:
     """Open the run of a spec, or a shard of it, for this process only; None if it is sealed.
 
-    Raises IsbenchError if another process has it open, if the folder cannot be written, or if a
-    line before the last is damaged.
+    Raises IsbenchError if another process has it open, if the folder cannot be written, if a line
+    before the last is damaged, or if the run is sealed, open as well, and its sealed file damaged.
     """
     sealed = store.run_path(out, spec, shard)
     with _lock(sealed, spec):
         if store.exists(sealed):
-            _delete(store.companion_path(sealed, store.OPEN))
+            if store.exists(path := store.companion_path(sealed, store.OPEN)):
+                store.read(sealed)  # a damaged one must not cost the games of the open one
+                _delete(path)
             yield None
             return
         with _open_file(sealed, spec) as file:

@@ -7,6 +7,7 @@ which affects no result. Not here: writing (`run_file`).
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from isbench.types import MOST_CLICKS, Rules, Spec, Trajectory
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
 _LONGEST = 10**7  # seconds of a click: four months
 _LONGEST_NAME = 200  # bytes of a name in a file's, which has at most 255 with what follows
+_DIGEST = re.compile(r"[0-9a-f]{12}")
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
 
 
@@ -87,6 +89,7 @@ def read(path: Path | str) -> Run:
     complete = sealed and shard_of_path(path) is None
     with closing(read_lines(path)) as lines:
         spec, trajectories = records.parse_run(path, lines)
+    _check_name(path, read_first_line(path))
     if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
@@ -94,6 +97,19 @@ def read(path: Path | str) -> Run:
         )
     meta = _read_meta(path, trajectories.keys)
     return Run(spec, trajectories, complete, path, meta.seconds, tuple(meta.sessions), meta.marks)
+
+
+def _check_name(path: Path, first: bytes) -> None:
+    """Raise IsbenchError if a name has the digest of another spec than the file's first line.
+
+    The digest identifies a run in tables, so a file under another run's name would pass for it. A
+    name without a digest, which a user chose, is accepted, and any name of a file of isbench 0.1.
+    """
+    if records.read_format(path, first) != records.FORMAT:
+        return
+    named = digest_of_path(path)
+    if _DIGEST.fullmatch(named) and named != sha256(first).hexdigest()[:12]:
+        raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
 
 
 def read_spec(path: Path) -> Spec:
@@ -126,10 +142,22 @@ def exists(path: Path) -> bool:
 
 
 def _list_files(folder: Path, suffix: str) -> list[Path]:
+    """Return the files below a folder with a suffix; a folder that does not exist has none."""
+
+    def refuse(error: OSError) -> None:  # which `Path.rglob` passes over
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
     try:
-        return list(folder.rglob(f"*{suffix}"))
+        return [
+            Path(parent, name)
+            for parent, folders, files in os.walk(folder, onerror=refuse)
+            for name in (*folders, *files)
+            if name.endswith(suffix)
+        ]
     except OSError as error:
-        raise IsbenchError(f"cannot list {folder}: {error.strerror or error}") from error
+        path = error.filename or folder
+        raise IsbenchError(f"cannot list {path}: {error.strerror or error}") from error
 
 
 def shard_of_path(path: Path) -> Shard | None:

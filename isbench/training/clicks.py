@@ -113,7 +113,9 @@ def find_inner(mask: Mask, depth: float) -> Mask:
     Depth is OpenCV's distance (mask 5) to the outside of the mask or of the image.
     """
     depths = _depths(mask)
-    return np.asarray(depths > min(depths.max() / depth, depths.max() - 1e-6))
+    deepest = depths.max()
+    # not `deepest - 1e-6`, which single precision rounds to `deepest` from 32 on
+    return np.asarray(depths > min(deepest / depth, np.nextafter(deepest, np.float32(0))))
 
 
 def draw_next_click(

@@ -6,6 +6,7 @@ A plain generator, driven by the code that displays the progress.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -262,7 +263,7 @@ def _save_validation(run: TrainingRun, scores: Scores) -> Verdict:
     best = scores.noc[-1] < run.best
     run.log.add_row(VALIDATION, run.step, figures)
     run.best = min(run.best, scores.noc[-1])
-    card = make_card(run, figures)
+    card = make_card(run, {name: one for name, one in figures.items() if not math.isnan(one)})
     save_weights(run.mean, run.out / WEIGHTS, card)
     if best:
         save_weights(run.mean, run.out / BEST, card)

@@ -39,8 +39,8 @@ def draw_weights(network: nn.Module, rule: str, seed: int) -> None:
 def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
     """Freeze the parameters whose learning-rate factor is 0, which saves their gradients.
 
-    Raises IsbenchError if that would leave no parameter to train, and for a multiplier whose name
-    is not a prefix of any parameter's name.
+    Raises IsbenchError if that would leave no parameter to train, for a multiplier whose name is
+    not a prefix of any parameter's name, and for frozen norms that the network does not have.
     """
     names = [name for name, _ in network.named_parameters()]
     for one in recipe.multipliers:
@@ -50,6 +50,14 @@ def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
                 f"one such as {names[0]!r}",
                 setting="settings",
             )
+    norms = list_norms(network)
+    if not any(name.startswith(recipe.frozen_norms) for name in norms) and recipe.frozen_norms:
+        such_as = f"one such as {next(iter(norms))!r}" if norms else "none: it has no batch norm"
+        raise IsbenchError(
+            f"recipe: frozen_norms {recipe.frozen_norms!r} is not a prefix of any batch norm's "
+            f"name; wanted {such_as}",
+            setting="settings",
+        )
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(rate_multiplier(name, recipe.multipliers) > 0)
     if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -57,6 +65,15 @@ def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
             "recipe: multipliers are 0 for all parameters; nothing would be trained",
             setting="settings",
         )
+
+
+def list_norms(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the batch norms of a network by name."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:

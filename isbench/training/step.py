@@ -21,6 +21,7 @@ from isbench.errors import IsbenchError
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.nn.runtime.compute import PRECISIONS
 from isbench.training.clicks import Points, draw_next_click, trim_points, with_click
+from isbench.training.optimiser import list_norms
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.training_run import TrainingRun
@@ -198,8 +199,8 @@ def _set_train_mode(network: nn.Module, recipe: Recipe) -> None:
     network.train()
     frozen = "" if recipe.freeze_norm else recipe.frozen_norms or None
     if frozen is not None:
-        for name, module in network.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and name.startswith(frozen):
+        for name, module in list_norms(network).items():
+            if name.startswith(frozen):
                 module.eval()
 
 

@@ -6,6 +6,7 @@ Rows after the step from which a training resumes are removed, since they are wr
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -65,19 +66,22 @@ class TrainingLog:
     def add_row(self, table: str, step: int, figures: Mapping[str, float]) -> None:
         """Append a row of named figures to a table; every row of a table has the same names.
 
+        A figure that is nan is left blank.
         Raises IsbenchError if it cannot be written.
         """
         if table not in self._writers:
             self._writers[table] = self._open_table(self._out / table, ["step", *figures])
         file, writer = self._writers[table]
         try:
-            writer.writerow([step, *(f"{value:.6g}" for value in figures.values())])
+            texts = ("" if math.isnan(value) else f"{value:.6g}" for value in figures.values())
+            writer.writerow([step, *texts])
             file.flush()
         except OSError as error:
             raise make_write_error(self._out / table, error, _REMEDY) from error
         if self._board is not None:
             for name, value in figures.items():
-                self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
+                if not math.isnan(value):
+                    self._board.add_scalar(f"{Path(table).stem}/{name}", value, step)
 
     def add_image(self, step: int, pixels: Any) -> None:
         """Send a (3, H, W) image in [0, 1] to TensorBoard, if it is installed."""
@@ -93,7 +97,7 @@ class TrainingLog:
         last = self._kept.get(path.name, self._step)
         try:
             old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= last]
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise IsbenchError(f"{path} is damaged ({error}); move it elsewhere") from error
         text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
         write_atomically(path, text.encode(), REMEDY)
@@ -105,8 +109,10 @@ def _read_rows(path: Path) -> list[list[str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = file.read()
-    except OSError:
+    except FileNotFoundError:
         return []
+    except (OSError, UnicodeDecodeError) as error:  # writing it again would lose its rows
+        raise IsbenchError(f"cannot read {path}: {error}; move it elsewhere") from error
     return list(csv.reader(lines[: lines.rfind("\n") + 1].splitlines()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,12 +34,12 @@ class Scores(NamedTuple):
     """The scores of a validation."""
 
     noc: tuple[float, ...]  # mean NoC at each of TARGETS
-    iou: tuple[float, ...]  # mean IoU after each of SHOWN clicks; games end at 0.90
+    iou: tuple[float, ...]  # mean IoU after each of SHOWN clicks, nan after more than were played
     objects: int
     seconds: float
 
     def figures(self) -> dict[str, float]:
-        """Return the scores by name."""
+        """Return the scores by name, nan where there is none."""
         nocs = {f"noc{100 * t:.0f}": noc for t, noc in zip(TARGETS, self.noc, strict=True)}
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 
@@ -86,7 +87,7 @@ def score_games(run: TrainingRun, games: Sequence[Trajectory], seconds: float) -
         )
     return Scores(
         tuple(float(clicks_to(iou, target).mean()) for target in TARGETS),
-        tuple(float(iou[:, min(k, checks.clicks) - 1].mean()) for k in SHOWN),
+        tuple(float(iou[:, k - 1].mean()) if k <= checks.clicks else math.nan for k in SHOWN),
         len(iou),
         seconds,
     )

@@ -84,6 +84,25 @@ def test_an_object_that_two_shards_played_apart_is_named(tmp_path: Path) -> None
         merge(parts, tmp_path / "joined")
 
 
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("damaged", [True, False])
+def test_other_games_in_the_folder_are_refused_and_stay(
+    tmp_path: Path, sealed: bool, damaged: bool
+) -> None:
+    parts = [shard(tmp_path / "a", 1, 2), shard(tmp_path / "b", 2, 2)]
+    (joined,) = merge(parts, tmp_path / "joined")
+    lines = gzip.decompress(joined.read_bytes()).splitlines(keepends=True)
+    lines[1] = b"[]\n" if damaged else lines[1].replace(b'"clicks":[[', b'"clicks":[[1')
+    joined.unlink()
+    recorded = joined if sealed else store.companion_path(joined, store.OPEN)
+    recorded.write_bytes(gzip.compress(b"".join(lines)) if sealed else b"".join(lines))
+    before = recorded.read_bytes()
+    with pytest.raises(IsbenchError, match="damaged" if damaged else "image000#0 has another game"):
+        merge(parts, tmp_path / "joined")
+    assert recorded.read_bytes() == before
+    assert sealed or not joined.exists()
+
+
 def test_a_learner_has_no_shards(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="cannot be sharded"):
         run(toys.learner, toys.blobs(4), RULES, out=tmp_path, shard=Shard(1, 2))

@@ -191,6 +191,16 @@ def test_a_later_click_lies_in_the_deeper_error(seed: int, depth: float) -> None
     assert (_depth(missing) > _depth(false)) == positive
 
 
+@given(st.integers(1, 120), st.sampled_from([1.0, 1.7, 2.0]))
+def test_objects_of_any_depth_have_inner_pixels(side: int, depth: float) -> None:
+    mask = np.zeros((260, 260), bool)
+    mask[10 : 10 + 2 * side, 10 : 10 + 2 * side] = True
+    inner = find_inner(mask, depth)
+    assert inner.any()
+    assert mask[inner].all()
+    assert inner[9 + side, 9 + side]  # one of the four in the middle
+
+
 def _depth(mask: NDArray[np.bool_]) -> float:
     padded = np.pad(mask, 1).view(np.uint8)
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, 5).max())

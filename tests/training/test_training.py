@@ -33,7 +33,9 @@ from isbench.training.loop import (
     summarize,
     take_steps,
 )
+from isbench.training.training_log import TrainingLog
 from isbench.training.training_run import open_training
+from isbench.training.weight_card import read_card
 from isbench.types import ModelCard, Predictor, Rules
 from tests.support.tiny import RECIPE, build, card, rows
 
@@ -241,6 +243,31 @@ def test_a_file_in_place_of_the_folder_is_refused(toy_pack: str, tmp_path: Path)
 def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="has no network to train"):
         train(ModelCard("bare", build=build), toy_pack, tmp_path, recipe=RECIPE)
+
+
+def test_frozen_norms_that_no_network_has_are_refused(toy_pack: str, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, frozen_norms="no.such.part.")
+    with pytest.raises(IsbenchError, match=r"frozen_norms 'no\.such\.part\.' is not a prefix"):
+        train(card, toy_pack, tmp_path, recipe=recipe)
+
+
+def test_figures_after_clicks_that_were_not_played_are_blank(toy_pack: str, tmp_path: Path) -> None:
+    train(card, toy_pack, tmp_path, recipe=replace(RECIPE, checks=replace(RECIPE.checks, clicks=3)))
+    for row in rows(tmp_path / "validation.csv"):
+        played = {name for name, text in row.items() if name.startswith("iou") and text}
+        assert played == {"iou1", "iou2", "iou3"}
+    assert "iou5" not in read_card(tmp_path / WEIGHTS)["validation"]
+
+
+def test_a_log_that_cannot_be_read_is_kept(tmp_path: Path) -> None:
+    (path := tmp_path / "log.csv").write_bytes(b"step,loss\n1,0.5\xff\n")
+    before = path.read_bytes()
+    with (
+        pytest.raises(IsbenchError, match=r"cannot read .*log\.csv"),
+        TrainingLog(tmp_path, 1) as log,
+    ):
+        log.add_row(path.name, 2, {"loss": 0.4})
+    assert path.read_bytes() == before
 
 
 def test_scalars_and_pictures_reach_tensorboard(toy_pack: str, tmp_path: Path) -> None:
