@@ -83,7 +83,7 @@ def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
         )
     rows = tuple(
         (
-            name_with_budget(pair.metric, games.a.budget),
+            name_compared_figure(pair.metric, games.a.budget),
             (float(pair.a.mean()), float(pair.b.mean())),
             _compare_pair(pair, games.a.images),
         )
@@ -92,7 +92,7 @@ def compare(a: Run, b: Run, metrics: Sequence[Metric] = METRICS) -> Comparison:
     listed = next((pair for pair in reversed(pairs) if pair.metric in METRICS), pairs[-1])
     return Comparison(
         rows,
-        name_with_budget(listed.metric, games.a.budget),
+        name_compared_figure(listed.metric, games.a.budget),
         _list_differing(games.keys, listed.a, listed.b),
         tuple(list_notes(a, b)),
     )
@@ -152,9 +152,15 @@ def orient_wins(metric: Metric, difference: Difference) -> Difference:
     return difference._replace(wins=difference.losses, losses=difference.wins)
 
 
-def name_with_budget(metric: Metric, budget: int) -> str:
-    """Return the name with the budget: NoC@90 is NoC_20@90 for 20 clicks."""
-    return re.sub("^(No[CF])@", rf"\g<1>_{budget}@", metric.name)
+def name_compared_figure(metric: Metric, budget: int) -> str:
+    """Return the name of what is compared: NoC@90 is NoC_20@90 for 20 clicks.
+
+    Comparisons are of means over objects, or of sums. If the tables summarise the metric in
+    another way, the name says so, since the figure is not theirs.
+    """
+    name = re.sub("^(No[CF])@", rf"\g<1>_{budget}@", metric.name)
+    alike = metric.summary in ("mean with interval", "mean", "sum")
+    return name if alike else f"{name} (mean over objects)"
 
 
 def _list_differing(

@@ -26,7 +26,7 @@ from isbench.metrics import (
     match_metric,
 )
 from isbench.metrics.smallest_difference import ALPHA
-from isbench.reporting.compare import name_with_budget, pair_games, run_title
+from isbench.reporting.compare import name_compared_figure, pair_games, run_title
 from isbench.storage.store import Run
 
 Outcome: TypeAlias = Literal["PASS", "WARN", "INCONCLUSIVE", "FAIL"]
@@ -173,7 +173,7 @@ def measure(base: Run, new: Run, metric: Metric) -> Measurement:
     if not images:
         raise IsbenchError(f"no object has {metric.name} in both runs; wanted another metric")
     return _measure_values(
-        name_with_budget(metric, games.a.budget), base.spec.dataset, metric,
+        name_compared_figure(metric, games.a.budget), base.spec.dataset, metric,
         (a[known], b[known]), images,
     )  # fmt: skip
 

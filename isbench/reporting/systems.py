@@ -30,7 +30,7 @@ from isbench.metrics import (
 )
 from isbench.reporting.compare import (
     list_notes,
-    name_with_budget,
+    name_compared_figure,
     orient_wins,
     pair_games,
     run_title,
@@ -77,8 +77,8 @@ class SystemsComparison:
 
     systems: tuple[System, ...]
     datasets: tuple[str, ...]
-    objects: tuple[int, ...]  # (D,)
-    images: tuple[int, ...]  # (D,)
+    objects: tuple[int, ...]  # (D,): those that have the first figure in every run
+    images: tuple[int, ...]  # (D,): of these objects
     figures: tuple[FigureComparison, ...]
     correction: str  # a key of CORRECTIONS
     notes: tuple[str, ...]
@@ -137,10 +137,18 @@ def compare_systems(
         for dataset in datasets
         for note in list_notes(first.runs[dataset], other.runs[dataset])
     )
+    for of_sets in values:
+        for dataset, of_set in zip(datasets, of_sets, strict=True):
+            every = len(first.runs[dataset].trajectories)
+            if left_out := every - len(of_set.images):
+                notes[
+                    f"{left_out} of {every} objects of {dataset} are left out of {of_set.name}, "
+                    "which not every run has for them"
+                ] = None
     return SystemsComparison(
         tuple(systems),
         datasets,
-        tuple(len(first.runs[one].trajectories) for one in datasets),
+        tuple(len(one.images) for one in values[0]),
         tuple(len(set(one.images)) for one in values[0]),
         tuple(_correct(figures, correction)),
         correction,
@@ -187,8 +195,7 @@ def _collect(
                 "wanted another metric, or a longer run",
                 setting="metric",
             )
-        scale = len(games) if metric.summary == "sum" else 1  # so that the mean is the sum
-        columns.append(found.astype(np.float64) * scale)
+        columns.append(found.astype(np.float64))
         images = list(made.images)
     known: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(one) for one in columns])
     if not known.any():
@@ -197,7 +204,9 @@ def _collect(
             setting="metric",
         )
     kept = [image for image, one in zip(images, known, strict=True) if one]
-    return _Values(name_with_budget(metric, budget), [one[known] for one in columns], kept)
+    scale = len(kept) if metric.summary == "sum" else 1  # so that the mean is the sum
+    values = [scale * one[known] for one in columns]
+    return _Values(name_compared_figure(metric, budget), values, kept)
 
 
 def _compare_figure(

@@ -16,9 +16,11 @@ from isbench.reporting.quotes import format_p, quote_systems
 from isbench.reporting.rank_plot import critical_difference
 from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
 from isbench.reporting.systems import System, compare_systems
+from isbench.storage.records import to_trajectories
 from isbench.storage.store import Run
 from tests.reporting.test_plots import LONG, check_layout, make_runs
 from tests.support.compared import make_run
+from tests.support.toys import trajectory
 from tests.test_docs import ROOT
 
 FIRST = [3, 5, 2, 8, 4, 6, 3, 7, 2, 9]
@@ -84,6 +86,25 @@ def test_failures_are_counted_in_objects() -> None:
     never = System("never", {"set0": make_run([21] * 10, "never", "set0")})
     (figure,) = compare_systems([never, *make_systems((10,))], [find_metric("nof@90")]).figures
     assert figure.means.tolist() == [[10.0, 0.0, 0.0, 0.0]]
+
+
+def test_objects_without_a_value_are_counted_and_left_out() -> None:
+    lost = {"ours": [0.1, 0.2, 0.0, 0.3], "other": [0.2, 0.0, 0.1, 0.1]}  # 0: no click loses
+    systems = []
+    for name, losses in lost.items():
+        games = [
+            trajectory(f"image{n:03d}#{n}", [0.5, 0.5 - loss] + [0.9] * 18)
+            for n, loss in enumerate(losses)
+        ]
+        run = replace(make_run([1] * 4, name, "set0"), trajectories=to_trajectories(games))
+        systems.append(System(name, {"set0": run}))
+    found = compare_systems(systems, [find_metric("mean_loss")])
+    assert (found.objects, found.images) == ((2,), (2,))
+    name = found.figures[0].name
+    assert name == f"{find_metric('mean_loss').name} (mean over objects)"  # tables: over clicks
+    left_out = f"2 of 4 objects of set0 are left out of {name}, which not every run has for them"
+    assert left_out in found.notes
+    assert "(2 objects)" in "".join(quote_systems(found))
 
 
 def test_a_line_to_quote_says_figures_interval_test_and_correction() -> None:
