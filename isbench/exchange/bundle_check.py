@@ -38,14 +38,15 @@ from isbench.storage.store import Run
 GAMES = 2  # replayed of each run
 _MOST_BYTES = 2_000_000_000  # of a bundle
 _WANTED = "wanted a file from `isbench export --format bundle`"
+_Table = tuple[set[str], dict[str, dict[str, str]]]  # the columns, and the rows by run
 _CLOSE = 1e-9  # figures of the table may differ by this, relative to their size
 
 
 class Finding(NamedTuple):
     """What the check of a bundle found: of which file, and in words.
 
-    `kind` is "differs", "not replayed", "replayed", or "within bounds": a network on another
-    processor gave slightly other masks.
+    `kind` is "differs", "not compared", "not replayed", "replayed", or "within bounds": a network
+    on another processor gave slightly other masks.
     """
 
     kind: str
@@ -152,12 +153,14 @@ def _read_manifest(path: Path, folder: Path) -> dict[str, Any]:
                 f"its format is {manifest['isbench_bundle']!a:.40}; this isbench reads {FORMAT}"
             )
         files, runs = manifest.get("files"), manifest.get("runs")
-        if not isinstance(files, dict) or not isinstance(runs, list):
+        if not isinstance(files, dict) or not isinstance(runs, list) or not runs:
             raise ValueError(f"{MANIFEST} lists no files or no runs")
         if not all(isinstance(one, dict) for one in (*files.values(), *runs)):
             raise ValueError(f"{MANIFEST} has an entry that is not an object")
         if not all(isinstance(one.get("file"), str) for one in runs):
             raise ValueError(f"{MANIFEST} has a run without a file")
+        if len({one["file"] for one in runs}) < len(runs):
+            raise ValueError(f"{MANIFEST} lists a run twice")
     except (OSError, ValueError) as error:
         reason = f"it has no {MANIFEST}" if isinstance(error, OSError) else str(error)
         raise IsbenchError(f"{path} is not a bundle ({reason}); {_WANTED}") from error
@@ -203,44 +206,64 @@ def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[ob
         raise IsbenchError(f"{name} has another spec than {MANIFEST} states")
     sessions = entry.get("sessions")
     stated = sessions if isinstance(sessions, list) else []
-    return run, frozenset(one.get("processor") for one in stated if isinstance(one, dict))
+    names = [one.get("processor") for one in stated if isinstance(one, dict)]
+    return run, frozenset(name if isinstance(name, str) else None for name in names)
 
 
 def _check_table(folder: Path, runs: Sequence[Run]) -> Iterator[Finding]:
     """Yield each figure of the bundle's table that the records do not give.
 
-    A column that this version of isbench does not have is not compared.
+    Columns that only the table or only this version of isbench has are named, not compared.
     """
     try:
-        stated = _parse_table(read_limited(folder / TABLE).decode())
+        columns, stated = _parse_table(read_limited(folder / TABLE).decode())
     except FileNotFoundError:
         yield Finding("differs", TABLE, "it is not in the bundle")
         return
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         yield Finding("differs", TABLE, f"it cannot be read ({reason})")
         return
-    wanted = _parse_table(format_table(runs))
+    yield from _compare_tables((columns, stated), _parse_table(format_table(runs)))
+
+
+def _compare_tables(bundled: _Table, ours: _Table) -> Iterator[Finding]:
+    """Yield each column that only one table has, and each figure that differs."""
+    (columns, stated), (known, wanted) = bundled, ours
     if stated.keys() != wanted.keys():
         yield Finding("differs", TABLE, "its rows are not the runs of the bundle")
         return
+    for names, whose in ((columns - known, "the bundle"), (known - columns, "isbench")):
+        if names:
+            listed = ", ".join(ascii(name)[1:-1] for name in sorted(names))
+            yield Finding("not compared", TABLE, f"columns that only {whose} has: {listed:.300}")
     for digest, row in wanted.items():
-        for column in sorted(row.keys() & stated[digest].keys()):
+        for column in sorted(columns & known):
             was, now = stated[digest][column], row[column]
             if not _are_equal(was, now):
                 text = f"{column} of run {digest} is {was!a:.40}; its record gives {now}"
                 yield Finding("differs", TABLE, text)
 
 
-def _parse_table(text: str) -> dict[str, dict[str, str]]:
-    return {row["run"]: row for row in csv.DictReader(io.StringIO(text))}
+def _parse_table(text: str) -> _Table:
+    """Return the names of the columns, and the rows by run; raises ValueError if one is twice."""
+    header, *lines = [*csv.reader(io.StringIO(text))] or [[]]
+    if len(set(header)) < len(header) or "run" not in header:
+        raise ValueError("it has a column twice, or no column run")
+    if any(len(line) != len(header) for line in lines):
+        raise ValueError("a row has another number of cells than the header")
+    rows = [dict(zip(header, line, strict=True)) for line in lines]
+    by_run = {row["run"]: row for row in rows}
+    if len(by_run) < len(rows):
+        raise ValueError("it has a run twice")
+    return set(header), by_run
 
 
-def _are_equal(was: str | None, now: str) -> bool:
+def _are_equal(was: str, now: str) -> bool:
     if was == now:
         return True
     try:
-        return math.isclose(float(was or "nan"), float(now), rel_tol=_CLOSE)
+        return math.isclose(float(was), float(now), rel_tol=_CLOSE)
     except ValueError:
         return False
 

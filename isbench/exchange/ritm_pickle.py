@@ -133,7 +133,13 @@ def _to_floats(curve: Any) -> tuple[float, ...]:
 
     So 0.9 as the evaluator stored it reaches a target of 0.9, as it did there.
     """
-    array = curve.values if isinstance(curve, PickledArray) else np.array(curve, ndmin=1)
+    if isinstance(curve, PickledArray):
+        array = curve.values
+    else:
+        items = curve if isinstance(curve, (list, tuple)) else [curve]
+        # numpy would unfold lists in lists, which a small pickle can have by the billion
+        flat = all(isinstance(one, (int, float, np.number)) for one in items)
+        array = np.array(items if flat else [])
     if array.ndim != 1 or not array.size or array.dtype.kind not in "fiu":
         raise ValueError("an object of all_ious is not a list of IoUs")
     values = tuple(float(str(one)) for one in array)

@@ -23,7 +23,7 @@ from isbench.types import Rules
 SUFFIX = ".curves.json"
 FOLDER = "imported"
 _FORMAT = 1
-_MOST_OBJECTS = 10**7
+_MOST_CLICKS = 2 * 10**7  # of all objects, each with the most clicks: 30 times 100 clicks on SBD
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,10 @@ def _check_kinds(record: dict[str, Any]) -> None:
     if type(record["max_clicks"]) is not int or type(record["stop_iou"]) not in (int, float):
         raise TypeError("max_clicks or stop_iou is not a number")
     iou = record["iou"]
-    if not isinstance(iou, list) or not 0 < len(iou) <= _MOST_OBJECTS:
+    if not isinstance(iou, list) or not iou:
         raise TypeError("iou is not a list of objects")
+    if len(iou) * record["max_clicks"] > _MOST_CLICKS:
+        raise ValueError(f"{len(iou):,} objects of {record['max_clicks']} clicks are too many")
     for curve in iou:
         if not isinstance(curve, list) or not all(
             type(one) in (int, float) and 0 <= one <= 1 for one in curve

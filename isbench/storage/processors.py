@@ -80,5 +80,6 @@ def list_playing_sessions(run: Run) -> list[Mapping[str, Any]]:
 
 def find_processor(run: Run) -> str | None:
     """Return the processor that played a run, None if there were several or it is unknown."""
-    names = {session.get("processor") for session in list_playing_sessions(run)}
+    stated = [session.get("processor") for session in list_playing_sessions(run)]
+    names = {name if isinstance(name, str) else None for name in stated}
     return names.pop() if len(names) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -120,6 +121,66 @@ def test_a_game_that_was_improved_is_found_by_the_table_and_by_its_replay(bundle
     replayed = [one for one in verify_bundle(bundle, games=1).findings if one.what != TABLE]
     assert [one.kind for one in replayed] == ["differs"]
     assert "after click 3 IoU was" in replayed[0].text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda header, row: [header, row.replace(b"0.", b"1."), row], "it has a run twice"),
+        (lambda header, row: [header + b",noc@90", row + b",1.00"], "it has a column twice"),
+        (lambda header, row: [header, row + b",1.00"], "another number of cells"),
+        (lambda header, row: [header.replace(b",run,", b",Run,"), row], "or no column run"),
+        (lambda header, row: [], "or no column run"),
+    ],
+)
+def test_a_table_that_can_be_read_in_two_ways_differs(
+    change: Callable[[bytes, bytes], list[bytes]], words: str, bundle: Path
+) -> None:
+    def forge(members: dict[str, bytes]) -> None:
+        lines = change(*members[TABLE].splitlines())
+        members[TABLE] = b"".join(line + b"\n" for line in lines)
+
+    check = verify_bundle(rewrite(bundle, forge, renew=True), games=0)
+    assert not check.is_accepted
+    assert words in check.findings[0].text
+
+
+def test_columns_that_are_not_compared_are_named(bundle: Path) -> None:
+    def forge(members: dict[str, bytes]) -> None:
+        (row,) = csv.DictReader(members[TABLE].decode().splitlines())
+        members[TABLE] = f"run,NoC@90\n{row['run']},1.00\n".encode()
+
+    check = verify_bundle(rewrite(bundle, forge, renew=True), games=0)
+    assert kinds(check) == ["not compared", "not compared"]
+    assert check.findings[0].text == "columns that only the bundle has: NoC@90"
+    assert "noc@90" in check.findings[1].text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("processor", ["x"]), ("processor", {}), ("processor", 5)]
+)
+def test_a_session_may_state_anything(key: str, value: Any, bundle: Path) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members[MANIFEST])
+        manifest["runs"][0]["sessions"] = [{key: value}]
+        members[MANIFEST] = json.dumps(manifest).encode()
+
+    assert verify_bundle(rewrite(bundle, change), games=1).is_accepted
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [(lambda runs: [], "no runs"), (lambda runs: runs * 2, "a run twice")]
+)
+def test_a_bundle_lists_each_run_once_and_at_least_one(
+    change: Callable[[list[Any]], list[Any]], words: str, bundle: Path
+) -> None:
+    def forge(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members[MANIFEST])
+        manifest["runs"] = change(manifest["runs"])
+        members[MANIFEST] = json.dumps(manifest).encode()
+
+    with pytest.raises(IsbenchError, match=words):
+        verify_bundle(rewrite(bundle, forge))
 
 
 def test_another_spec_than_that_of_the_record_is_named(bundle: Path) -> None:

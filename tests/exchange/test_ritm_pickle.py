@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections import OrderedDict
@@ -171,6 +172,26 @@ def test_limits_that_the_curves_contradict_are_refused(tmp_path: Path, analysis:
 def test_another_pickle_is_refused(value: Any, tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="is not a pickle of the RITM evaluator"):
         read_ritm_pickle(write(tmp_path / "x.pkl", value), "davis", "mine")
+
+
+def test_lists_in_lists_are_refused_before_they_are_unfolded(tmp_path: Path) -> None:
+    nested: list[Any] = [0.5]
+    for _ in range(9):
+        nested = [nested] * 10  # as an array: a billion numbers
+    path = write(tmp_path / "x.pkl", [nested])
+    assert path.stat().st_size < 1000
+    with pytest.raises(IsbenchError, match="is not a list of IoUs"):
+        read_ritm_pickle(path, "davis", "mine")
+
+
+def test_imported_results_of_more_clicks_than_fit_are_refused(
+    analysis: Path, tmp_path: Path
+) -> None:
+    path = write_imported(tmp_path, read_ritm_pickle(analysis, "davis"))
+    record = json.loads(path.read_text()) | {"max_clicks": 1000, "iou": [[1.0]] * 30_000}
+    path.write_text(json.dumps(record))
+    with pytest.raises(IsbenchError, match="30,000 objects of 1000 clicks are too many"):
+        read_imported(path)
 
 
 def test_what_is_imported_is_read_back_and_is_not_a_run(
