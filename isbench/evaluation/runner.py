@@ -35,7 +35,7 @@ from isbench.protocol import check_stop_iou
 from isbench.storage import run_file, saved_masks, store
 from isbench.storage.environment import LoadMeter, describe_environment
 from isbench.storage.records import Trajectories
-from isbench.storage.store import Shard
+from isbench.storage.store import Run, Shard
 from isbench.types import (
     Dataset,
     Game,
@@ -91,7 +91,7 @@ def run(
     save_masks: bool = False,
     recheck: int = RECHECK,
     cache: Path | str | None = None,
-) -> store.Run:
+) -> Run:
     """Play the objects that are not recorded yet and return the complete run, its file sealed.
 
     A sealed run with the same or longer games is reused without playing.
@@ -140,18 +140,20 @@ def run(
     ClickerError
         If the clicker breaks its contract.
     """
+    named, out = Path(out), Path(out).absolute()  # a model may change the working folder
     part = _check_arguments(workers, shard)
     check_stop_iou(rules.stop_iou)
     model, dataset = _load(model, dataset)
     build = cache_result(partial(_build, model, watch))  # once in this process
     model = _settle_backend(model, build)
-    files, out = digest_files(dataset), Path(out)
+    files = digest_files(dataset)
     spec = make_spec(model, dataset, rules, fingerprint(dataset, files) if files else None)
     sources = digest_source(model.card)
     check_again = partial(_recheck, build, dataset, sources, recheck, watch)
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         run_file.clean_up(out, spec)
+        existing = _name_as_given(existing, named)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
         if save_masks and not saved_masks.exist(existing.path):
@@ -185,7 +187,13 @@ def run(
             _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
-    return store.read(store.run_path(out, spec, part))
+    return _name_as_given(store.read(store.run_path(out, spec, part)), named)
+
+
+def _name_as_given(run: Run, out: Path) -> Run:
+    """Return a run with its folder as it was given, if that still leads there."""
+    path = out / run.path.parent.name / run.path.name
+    return replace(run, path=path) if path.absolute() == run.path else run
 
 
 def _check_arguments(workers: int | None, shard: tuple[int, int] | None) -> Shard | None:
@@ -273,7 +281,7 @@ def _recheck(
     sources: Mapping[str, str],
     objects: int,
     watch: Watch,
-    recorded: store.Run,
+    recorded: Run,
 ) -> None:
     """Replay some recorded games if they were recorded with other code of the model."""
     with opencv_threads():
@@ -283,7 +291,7 @@ def _recheck(
 
 
 def _recheck_started(
-    file: run_file.RunFile, model: LoadedModel, check_again: Callable[[store.Run], None]
+    file: run_file.RunFile, model: LoadedModel, check_again: Callable[[Run], None]
 ) -> None:
     """Recheck the games of a run that is continued, unless each depends on all before it."""
     if file.recorded and not model.card.adaptive:

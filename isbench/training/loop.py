@@ -6,7 +6,6 @@ A plain generator, driven by the code that displays the progress.
 from __future__ import annotations
 
 import json
-import math
 import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -14,12 +13,13 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from isbench.errors import IsbenchError
 from isbench.training import prefetch, schedule
 from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
@@ -239,7 +239,15 @@ def _validate(run: TrainingRun, stopping: threading.Event) -> Iterator[Event]:
 
 
 def _play_validation(run: TrainingRun, stopping: threading.Event) -> Generator[Event, None, bool]:
-    """Yield the events of a validation; return whether it was finished."""
+    """Yield the events of a validation; return whether it was finished.
+
+    Raises IsbenchError if the last step before it has left weights that are not finite.
+    """
+    if not all(bool(one.isfinite().all()) for one in run.mean.state_dict().values()):
+        raise IsbenchError(
+            f"the weights are not finite after step {run.step}; none were written: start again "
+            "with a lower learning_rate or weight_decay, or set gradient_clip"
+        )
     if not is_wanted(run):
         save_weights(run.mean, run.out / WEIGHTS, make_card(run, {}))
         return True
@@ -263,7 +271,7 @@ def _save_validation(run: TrainingRun, scores: Scores) -> Verdict:
     best = scores.noc[-1] < run.best
     run.log.add_row(VALIDATION, run.step, figures)
     run.best = min(run.best, scores.noc[-1])
-    card = make_card(run, {name: one for name, one in figures.items() if not math.isnan(one)})
+    card = make_card(run, {name: one for name, one in figures.items() if not isnan(one)})
     save_weights(run.mean, run.out / WEIGHTS, card)
     if best:
         save_weights(run.mean, run.out / BEST, card)

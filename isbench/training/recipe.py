@@ -244,6 +244,14 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "checks.validation": (checks.validation, 0),
         "checks.objects": (checks.objects, 0),
     }
+    most = {  # far beyond what is of use, and below what fails in numpy, torch or memory
+        "seed": (recipe.seed, 2**63 - 1),
+        "batch": (recipe.batch, 2**16),
+        "crops": (max((side for crop in recipe.crops for side in crop[:2]), default=0), 8192),
+        "click_sampling.places": (sampling.places, 10_000),
+        "augmentation.rotation": (views.rotation, 180),
+        "augmentation.shift": (views.shift, 255),
+    }
     named = {
         "optimiser": (recipe.optimiser, OPTIMISERS),
         "schedule": (recipe.schedule, SCHEDULES),
@@ -259,6 +267,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
           for name, (value, known) in named.items()),
         *((name, value, low <= value, f"at least {low}")
           for name, (value, low) in least.items()),
+        *((name, value, value <= high, f"at most {high}") for name, (value, high) in most.items()),
         ("augmentation.whole + augmentation.around", views.whole + views.around,
          views.whole + views.around <= 1, "at most 1"),
         ("epochs", recipe.epochs, (recipe.epochs > 0) != (recipe.steps > 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,26 @@ def test_an_unreadable_image_ends_the_run_and_keeps_what_was_played(
         run(toys.card, data, RULES, out=out, workers=workers)
     (left,) = store.find(out)
     assert len(store.read(left).trajectories) >= (5 if workers == 1 else 1)
+
+
+def test_a_model_that_changes_the_working_folder_changes_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def build(**options: Any) -> Any:
+        os.chdir(elsewhere)
+        return toys.card.build(**options)
+
+    moving = replace(toys.card, name="moving", build=build)
+    found = run(moving, toys.blobs(3), RULES, out="runs")
+    assert found.path.parent == tmp_path / "runs" / "blobs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "runs"]
+    assert not list(elsewhere.iterdir())
+    monkeypatch.chdir(tmp_path)
+    again = run(toys.card, toys.blobs(3), RULES, out="runs")
+    assert again.path.parent == Path("runs", "blobs")  # as it was given
 
 
 def test_a_broken_model_fails_before_a_file_is_made(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("multipliers", "a:1,b:nan", "wanted a finite number"),
         ("augmentation.rotation", "-1", "at least 0"),
         ("augmentation.shift", "-1", "at least 0"),
+        ("augmentation.rotation", "1e308", "at most 180"),
+        ("augmentation.shift", "1e308", "at most 255"),
+        ("click_sampling.places", "99999999999999999999", "at most 10000"),
+        ("crops", "100000x100000", "crops is 100000; wanted at most 8192"),
+        ("seed", "18446744073709551616", "at most"),
         ("augmentation.contrast", "1,0", "low,high"),
         ("checks.log", "0", r"^recipe: checks\.log is 0; wanted at least 1$"),
         ("checks.objects", "-1", r"^recipe: checks\.objects is -1; wanted at least 0$"),
@@ -123,8 +128,11 @@ def test_a_recipe_has_finite_numbers_only(name: str) -> None:
             check_recipe(changed)
 
 
-def test_a_seed_of_any_length_is_a_number() -> None:
-    assert with_settings(PAPER, {"seed": "9" * 400}).seed == int("9" * 400)
+def test_the_largest_seed_is_that_of_torch() -> None:
+    assert with_settings(PAPER, {"seed": str(2**63 - 1)}).seed == 2**63 - 1
+    torch.manual_seed(2**63 - 1)
+    with pytest.raises(IsbenchError, match=r"seed is 9+; wanted at most 9223372036854775807"):
+        with_settings(PAPER, {"seed": "9" * 400})
 
 
 def test_a_setting_takes_what_it_takes_by_default_whatever_the_recipe_has() -> None:

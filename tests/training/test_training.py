@@ -245,6 +245,14 @@ def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> No
         train(ModelCard("bare", build=build), toy_pack, tmp_path, recipe=RECIPE)
 
 
+def test_weights_that_are_not_finite_are_not_written(toy_pack: str, tmp_path: Path) -> None:
+    checks = replace(RECIPE.checks, validation=0)
+    recipe = replace(RECIPE, steps=1, milestones=(), learning_rate=1e308, checks=checks)
+    with pytest.raises(IsbenchError, match="the weights are not finite after step 1; none were"):
+        train(card, toy_pack, tmp_path, recipe=recipe)
+    assert not (tmp_path / WEIGHTS).exists()
+
+
 def test_frozen_norms_that_no_network_has_are_refused(toy_pack: str, tmp_path: Path) -> None:
     recipe = replace(RECIPE, frozen_norms="no.such.part.")
     with pytest.raises(IsbenchError, match=r"frozen_norms 'no\.such\.part\.' is not a prefix"):
