@@ -1,16 +1,17 @@
 """Time the demo: until it is ready, until an image is prepared, and its first clicks over HTTP.
 
-Each round starts `isbench demo` anew, so that nothing is left from the round before except
+Each round starts `isbench demo` again, so that nothing is left from the round before except
 OpenVINO's files on disk. The first click is at the image's centre, as the first one that the
 server answers; `elsewhere` is the first click of another game, in the upper left.
 
-    python -m benchmarks.demo csfpn-mini
-    python -m benchmarks.demo csfpn-lite --weights random --threads 2
+    python -m benchmarks.demo csfpn-lite
+    python -m benchmarks.demo csfpn-lite --threads 1 2 --out results/demo.csv
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
@@ -25,26 +26,38 @@ import cv2
 from isbench.datasets.catalogue import list_sample_images
 from isbench.datasets.image_io import read_image
 
+STEPS = ("page", "prepared", "first click", "elsewhere")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--weights")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--size", type=int, nargs=2, default=[480, 640], metavar=("ROWS", "COLS"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="csv file")
     options = parser.parse_args()
     rows, cols = options.size
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder, "image.png")
         photograph = read_image(list_sample_images()[0])
         cv2.imwrite(str(image), cv2.resize(photograph, (cols, rows))[..., ::-1])
-        words = ["--model", options.model, "--threads", str(options.threads), str(image)]
+        words = ["--model", options.model, str(image)]
         words += ["--weights", options.weights] if options.weights else []
-        times = [play(words, (rows, cols)) for _ in range(options.rounds)]
-    names = ("page", "prepared", "first click", "elsewhere")
-    for name, column in zip(names, zip(*times, strict=True), strict=True):
-        print(f"{name:11} median {median(column):.3f} s, most {max(column):.3f} s")
+        lines = []
+        for threads in options.threads:
+            played = [*words, "--threads", str(threads)]
+            times = [play(played, (rows, cols)) for _ in range(options.rounds)]
+            for step, column in zip(STEPS, zip(*times, strict=True), strict=True):
+                lines.append((options.model, threads, step, median(column), max(column)))
+    for model, threads, step, middle, most in lines:
+        print(f"{model}, {threads} thread(s), {step}: median {middle:.3f} s, most {most:.3f} s")
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("model", "threads", "step", "median_s", "most_s"))
+            writer.writerows((*line[:3], *(f"{s:.3f}" for s in line[3:])) for line in lines)
 
 
 def play(words: list[str], size: tuple[int, int]) -> list[float]:

@@ -1,6 +1,6 @@
 """Ideas for faster networks, each as a ratio to a pass as isbench makes it with OpenVINO.
 
-    python -m benchmarks.ideas ritm-hrnet18
+    python -m benchmarks.ideas ritm-hrnet18 --out results/ideas.csv
 
 A pass is a crop with its mirror image, as a batch of two, on one thread. Ideas for one core are
 timed in turn, so that all see the same machine, and the fastest of several rounds counts; those
@@ -10,10 +10,12 @@ that use two cores count passes per second instead. Weights are random, which do
 from __future__ import annotations
 
 import argparse
+import csv
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="ritm-hrnet18")
     parser.add_argument("--size", type=int, nargs=2, default=[304, 400], metavar=("ROWS", "COLS"))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, help="csv file")
     options = parser.parse_args()
     size = (options.size[0], options.size[1])
     torch.set_num_threads(1)
@@ -195,15 +198,21 @@ def main() -> None:
         least = time_in_turn(list(list_ideas(network, size)), options.rounds)
     first = next(iter(least.values()))
     print(f"{options.model}, a crop of {size[0]}x{size[1]} with its mirror image\n")
-    print("| one core | times as fast |\n| --- | --- |")
-    for name, seconds in least.items():
-        print(f"| {name} | {first / seconds:.2f} |")
+    lines = [("one core", idea, first / seconds) for idea, seconds in least.items()]
     two = count_in_processes(options.model, size, 2, 1)
-    print("\n| two cores | passes relative to two processes |\n| --- | --- |")
     threads = count_in_processes(options.model, size, 1, 2)
-    print(f"| two processes of one thread | {1:.2f} |")
-    print(f"| one process of two threads | {threads / two:.2f} |")
-    print(f"| one process of two streams | {count_in_streams(network, size, 2) / two:.2f} |")
+    lines += [
+        ("two cores", "two processes of one thread", 1.0),
+        ("two cores", "one process of two threads", threads / two),
+        ("two cores", "one process of two streams", count_in_streams(network, size, 2) / two),
+    ]
+    for cores, idea, ratio in lines:
+        print(f"{cores}, {idea}: {ratio:.2f} times as fast")
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("model", "cores", "idea", "times_as_fast"))
+            writer.writerows((options.model, *line[:2], f"{line[2]:.3f}") for line in lines)
 
 
 if __name__ == "__main__":

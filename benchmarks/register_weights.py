@@ -28,7 +28,7 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
         recipe.pop(key, None)
     base = re.search(r"\b[0-9a-f]{64}\b", card["origin"])  # further ones are the base's own
     return TrainedWeights(
-        models=(card["model"], *also),
+        models=tuple(dict.fromkeys((card["model"], *also))),
         name=name,
         digest=digest_file(path),
         base=base[0] if base else "",

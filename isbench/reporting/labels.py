@@ -202,7 +202,7 @@ def _describe(key: str, value: object, card: ModelCard | None) -> str:
         if value is None:
             return "no weights"
         known = {} if card is None else _list_weights(card)
-        return f"{known.get(str(value), str(value)[:8])} weights"
+        return f"{known.get(str(value), str(value)[:7])} weights"
     if value is None:
         return "all objects" if key == "limit" else f"no {_name(key)}"
     if isinstance(value, bool):

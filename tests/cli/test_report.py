@@ -150,10 +150,11 @@ def test_of_runs_on_other_data_sets_only_the_first_line_is_read(
     isbench: Isbench, played: Path
 ) -> None:
     (path,) = {path for path in store.find(played) if store.read_spec(path).rules.max_clicks == 25}
-    other = played / "elsewhere" / path.name.replace("disks", "other")
-    other.parent.mkdir()
     first = store.read_spec(path)
-    other.write_bytes(gzip.compress(format_line(spec_record(replace(first, dataset="elsewhere")))))
+    elsewhere = replace(first, dataset="elsewhere")
+    other = store.run_path(played, elsewhere)
+    other.parent.mkdir()
+    other.write_bytes(gzip.compress(format_line(spec_record(elsewhere))))
     code, _, said = isbench("report", "--runs", played, "--dataset", first.dataset)
     assert (code, "left out" in said) == (0, False)
     code, _, said = isbench("report", "--runs", played)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,21 @@ def received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run("nearest", load_dataset("sample", limit=2), Rules(2, 1.01), out="runs").path
 
 
-def rewrite(path: Path, **fields: Any) -> None:
-    """Change fields of the spec in a run file's first line."""
+def rewrite(path: Path, **fields: Any) -> Path:
+    """Change fields of the spec in a run file's first line, and its name; return the new path."""
     first, _, games = gzip.decompress(path.read_bytes()).partition(b"\n")
     record = json.loads(first)
     record["spec"].update(fields)
-    path.write_bytes(gzip.compress(json.dumps(record).encode() + b"\n" + games))
+    return write_named(path, json.dumps(record).encode() + b"\n" + games)
+
+
+def write_named(path: Path, content: bytes) -> Path:
+    """Write a run file in the place of another, named as its first line says."""
+    first = content.partition(b"\n")[0] + b"\n"
+    path.unlink()
+    named = path.with_name(f"nearest-{sha256(first).hexdigest()[:12]}.jsonl.gz")
+    named.write_bytes(gzip.compress(content))
+    return named
 
 
 def was_imported(folder: Path) -> bool:
@@ -85,21 +95,21 @@ def test_no_command_imports_what_a_run_file_names(
                 "rules": {"max_clicks": 2, "stop_iou": 1.01, "clicker": name, "seed": 0},
             },
         ):
-            rewrite(received, **{"model": "nearest", "dataset": "sample", **changes})
+            received = rewrite(received, **{"model": "nearest", "dataset": "sample", **changes})
             isbench(*(str(received) if word == "RUN" else word for word in command))
             assert not was_imported(received.parents[2]), changes
             assert str(Path.cwd()) not in sys.path, changes
 
 
 def test_the_check_of_records_skips_a_model_that_is_not_installed(received: Path) -> None:
-    rewrite(received, model="evilmod:card")
+    received = rewrite(received, model="evilmod:card")
     (finding,) = check_runs([store.read(received)], received.parents[1], DEPTHS["ci"], None)
     assert (finding.kind, finding.lacking) == ("skipped", True)
     assert not was_imported(received.parents[2])
 
 
 def test_the_message_names_the_model_and_the_option(isbench: Isbench, received: Path) -> None:
-    rewrite(received, model="evilmod:card")
+    received = rewrite(received, model="evilmod:card")
     code, _, error = isbench("report", "--table", "biou")
     assert (code, error.count("\n")) == (2, 1)
     assert "'evilmod:card', which is not installed" in error
@@ -110,7 +120,7 @@ def test_the_message_names_the_model_and_the_option(isbench: Isbench, received: 
 def test_a_trusted_card_is_used_for_its_runs(
     isbench: Isbench, received: Path, recorded: str
 ) -> None:
-    rewrite(received, model=recorded)
+    received = rewrite(received, model=recorded)
     code, _, error = isbench("report", "--table", "biou", "--trust-model", "evilmod:card")
     assert code == 0, error
     code, _, error = isbench("report", "--html", "page.html", "--trust-model", "evilmod:card")
@@ -141,7 +151,7 @@ def test_a_card_that_the_user_names_is_still_played(received: Path) -> None:
 
 
 def test_an_option_that_the_model_lacks_is_refused(isbench: Isbench, received: Path) -> None:
-    rewrite(received, options={"hook": "os.system"})
+    received = rewrite(received, options={"hook": "os.system"})
     code, _, error = isbench("report", "--table", "biou")
     assert code == 2
     assert "hook" in error
@@ -234,7 +244,7 @@ def test_names_in_run_files_cannot_command_the_terminal(
     if where == "damaged key":
         games.append(json.dumps(game).encode())
     lines = [json.dumps(record).encode(), json.dumps(game).encode(), *games[1:], b""]
-    received.write_bytes(gzip.compress(b"\n".join(lines)))
+    received = write_named(received, b"\n".join(lines))
     for command in (*COMMANDS, ("reproduce", "--check", "--results", "runs")):
         code, out, err = isbench(*(str(received) if one == "RUN" else one for one in command))
         assert code in (0, 1, 2)
