@@ -168,6 +168,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.slow  # `reproduce --check`, a step of its own in CI, compares them too
 def test_the_committed_tables_are_those_of_the_committed_runs() -> None:
     runs, notes = choose_runs([], ROOT / "results")
     assert notes == []

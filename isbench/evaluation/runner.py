@@ -153,7 +153,7 @@ def run(
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         run_file.clean_up(out, spec)
-        existing = _name_as_given(existing, named)
+        existing = store.name_folder(existing, named)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
         if save_masks and not saved_masks.exist(existing.path):
@@ -187,13 +187,7 @@ def run(
             _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
-    return _name_as_given(store.read(store.run_path(out, spec, part)), named)
-
-
-def _name_as_given(run: Run, out: Path) -> Run:
-    """Return a run with its folder as it was given, if that still leads there."""
-    path = out / run.path.parent.name / run.path.name
-    return replace(run, path=path) if path.absolute() == run.path else run
+    return store.name_folder(store.read(store.run_path(out, spec, part)), named)
 
 
 def _check_arguments(workers: int | None, shard: tuple[int, int] | None) -> Shard | None:

@@ -112,6 +112,12 @@ def _check_name(path: Path, first: bytes) -> None:
         raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
 
 
+def name_folder(run: Run, out: Path) -> Run:
+    """Return a run with its results folder as it was given, if that leads to the run's file."""
+    path = out / run.path.parent.name / run.path.name
+    return replace(run, path=path) if path.absolute() == run.path else run
+
+
 def read_spec(path: Path) -> Spec:
     """Read the spec of a run and no more of its file; raises IsbenchError if it is damaged."""
     return records.parse_spec(path, read_first_line(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,49 +130,6 @@ def test_a_sealed_file_that_lacks_an_object_is_damaged(tmp_path: Path) -> None:
     sealed.write_bytes(gzip.compress(b"".join(lines[:-1])))
     with pytest.raises(IsbenchError, match="its 4 objects are not the 5 of its spec"):
         store.read(sealed)
-
-
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00"])
-def test_a_damaged_sealed_file_does_not_cost_the_games_of_an_open_one(
-    tmp_path: Path, content: bytes
-) -> None:
-    path = fill(tmp_path, GAMES[:3])
-    before = path.read_bytes()
-    store.run_path(tmp_path, SPEC).write_bytes(content)
-    with pytest.raises(IsbenchError, match="gz is"), run_file.open_run(tmp_path, SPEC):
-        pass
-    run_file.clean_up(tmp_path, SPEC)
-    assert path.read_bytes() == before
-
-
-def test_a_run_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
-    sealed = fill(tmp_path, GAMES, seal=True)
-    shorter = spec_of(Rules(2, 1.01), *(game.trajectory.key for game in GAMES))
-    (other := store.run_path(tmp_path, shorter)).write_bytes(sealed.read_bytes())
-    with pytest.raises(IsbenchError, match="contains another run than its name says"):
-        store.read(other)
-
-
-def test_a_file_with_a_name_without_a_digest_is_read(tmp_path: Path) -> None:
-    sealed = fill(tmp_path, GAMES, seal=True)
-    named = sealed.rename(tmp_path / f"mine{store.SEALED}")
-    assert len(store.read(named).trajectories) == 5
-
-
-def test_a_folder_that_cannot_be_listed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed = fill(tmp_path, GAMES, seal=True).parent
-    scandir = os.scandir
-
-    def refuse(folder: str) -> object:  # root, who may run the tests, can list any folder
-        if Path(folder) == closed:
-            raise PermissionError(13, "Permission denied", str(folder))
-        return scandir(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(IsbenchError, match=f"cannot list {closed}: Permission denied"):
-        store.find(tmp_path)
 
 
 def test_a_run_of_which_nothing_was_recorded_leaves_no_file(tmp_path: Path) -> None:

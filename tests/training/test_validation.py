@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,7 +41,8 @@ def test_validation_is_a_run_of_held_out_objects(toy_pack: str, tmp_path: Path) 
     for one in verdicts:
         assert one.scores.objects == 2
         assert all(1 <= noc <= 3 for noc in one.scores.noc)
-        assert all(0 <= iou <= 1 for iou in one.scores.iou)
+        assert all(0 <= iou <= 1 for iou in one.scores.iou[:3])
+        assert np.isnan(one.scores.iou[3:]).all()  # after 5 clicks and more: 3 were played
     assert verdicts[0].best
 
 

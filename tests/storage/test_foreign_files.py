@@ -1,0 +1,56 @@
+"""Files of runs that are damaged, under another name, or in a folder that cannot be listed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from isbench.errors import IsbenchError
+from isbench.storage import run_file, store
+from isbench.types import Rules
+from tests.storage.test_store import GAMES, SPEC, fill, spec_of
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\x00"])
+def test_a_damaged_sealed_file_does_not_cost_the_games_of_an_open_one(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = fill(tmp_path, GAMES[:3])
+    before = path.read_bytes()
+    store.run_path(tmp_path, SPEC).write_bytes(content)
+    with pytest.raises(IsbenchError, match="gz is"), run_file.open_run(tmp_path, SPEC):
+        pass
+    run_file.clean_up(tmp_path, SPEC)
+    assert path.read_bytes() == before
+
+
+def test_a_run_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    shorter = spec_of(Rules(2, 1.01), *(game.trajectory.key for game in GAMES))
+    (other := store.run_path(tmp_path, shorter)).write_bytes(sealed.read_bytes())
+    with pytest.raises(IsbenchError, match="contains another run than its name says"):
+        store.read(other)
+
+
+def test_a_file_with_a_name_without_a_digest_is_read(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    named = sealed.rename(tmp_path / f"mine{store.SEALED}")
+    assert len(store.read(named).trajectories) == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = fill(tmp_path, GAMES, seal=True).parent
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:  # root, who may run the tests, can list any folder
+        if Path(folder) == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(IsbenchError, match=f"cannot list {closed}: Permission denied"):
+        store.find(tmp_path)
