@@ -38,7 +38,9 @@ def format_default(key: str, value: Scalar) -> str:
 
 
 def _print_columns(terminal: Console, rows: Sequence[Sequence[str]], indent: int = 2) -> None:
-    """Print rows of text; the last column is wrapped below itself."""
+    """Print rows of text, if there are any; the last column is wrapped below itself."""
+    if not rows:
+        return
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(width=indent - 2)
     for _ in rows[0][1:]:

@@ -68,6 +68,17 @@ def test_several_models_are_described_one_after_the_other(isbench: Isbench) -> N
     assert "--weights" not in printed.partition("grabcut")[2]  # it has no network
 
 
+def test_a_model_about_which_nothing_is_said_has_its_name(
+    isbench: Isbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bare_model.py").write_text(
+        "from isbench.types import ModelCard\ncard = ModelCard('bare', build=dict)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, _ = isbench("models", "bare_model:card")
+    assert (code, out.split()[0]) == (0, "bare")
+
+
 @pytest.mark.parametrize("name", model_names())
 def test_every_option_of_a_model_says_what_it_does(name: str) -> None:
     card = load_card(name)
