@@ -203,7 +203,7 @@ def render_page(
 
 def _compute_figures(run: Run, max_clicks: int) -> tuple[Floats, Floats]:
     """Return NoC@90, nan if the run stops at a lower IoU, and the last IoU of each object."""
-    games = collect_games(run, max_clicks)
+    games = collect_games(run, min(max_clicks, run.spec.rules.max_clicks))
     last, noc = games.iou[:, -1], compute_values(MAIN_NOC, games)
     return np.full(len(last), np.nan) if noc is None else noc.astype(np.float64), last
 

@@ -182,7 +182,9 @@ def test_without_the_data_there_is_a_page_without_pictures(
     code, _, said = isbench("report", runs[0].path, "--html", place)
     assert code == 0
     assert ": run" in said
-    assert data_of(place)["pictures"] == []
+    data = data_of(place)
+    assert data["pictures"] == []
+    assert max(one["noc"][0] for one in data["sets"][0]["objects"]) == RULES.max_clicks
 
 
 def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dataset) -> None:
