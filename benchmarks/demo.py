@@ -11,7 +11,6 @@ server answers; `elsewhere` is the first click of another game, in the upper lef
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import cv2
 
 from isbench.datasets.catalogue import list_sample_images
 from isbench.datasets.image_io import read_image
+from isbench.reporting.text_table import format_rows
 
 STEPS = ("page", "prepared", "first click", "elsewhere")
 
@@ -54,10 +54,9 @@ def main() -> None:
     for model, threads, step, middle, most in lines:
         print(f"{model}, {threads} thread(s), {step}: median {middle:.3f} s, most {most:.3f} s")
     if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("model", "threads", "step", "median_s", "most_s"))
-            writer.writerows((*line[:3], *(f"{s:.3f}" for s in line[3:])) for line in lines)
+        rows = [(*line[:3], *(f"{s:.3f}" for s in line[3:])) for line in lines]
+        heads = ("model", "threads", "step", "median_s", "most_s")
+        options.out.write_text(format_rows(heads, rows))
 
 
 def play(words: list[str], size: tuple[int, int]) -> list[float]:

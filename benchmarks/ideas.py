@@ -10,7 +10,6 @@ that use two cores count passes per second instead. Weights are random, which do
 from __future__ import annotations
 
 import argparse
-import csv
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from isbench.nn.network import simplify
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.backends import accelerate
 from isbench.nn.runtime.compute import inference, load_networks
+from isbench.reporting.text_table import format_rows
 from isbench.types import Runtime
 
 SETTINGS = {
@@ -209,10 +209,8 @@ def main() -> None:
     for cores, idea, ratio in lines:
         print(f"{cores}, {idea}: {ratio:.2f} times as fast")
     if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("model", "cores", "idea", "times_as_fast"))
-            writer.writerows((options.model, *line[:2], f"{line[2]:.3f}") for line in lines)
+        rows = [(options.model, *line[:2], f"{line[2]:.3f}") for line in lines]
+        options.out.write_text(format_rows(("model", "cores", "idea", "times_as_fast"), rows))
 
 
 if __name__ == "__main__":

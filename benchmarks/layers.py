@@ -10,7 +10,6 @@ affect time.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.ideas import SETTINGS, make_network
 from isbench.nn.network import make_examples, simplify
 from isbench.nn.runtime import openvino
 from isbench.nn.runtime.compute import inference
+from isbench.reporting.text_table import format_rows
 from isbench.types import Runtime
 
 CLICKS = 4
@@ -60,7 +60,7 @@ def add_up(layers: Iterable[Any]) -> dict[str, float]:
 
 
 def name_kind(layer: Any) -> str:
-    """Return OpenVINO's name of the kind; convolutions are told apart by their kernel."""
+    """Return OpenVINO's name of the kind; convolutions are named by their kernel."""
     kind = str(layer.node_type)
     if kind not in ("Convolution", "GroupConvolution"):
         return kind
@@ -79,12 +79,12 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with options.out.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("model", "rows", "cols", "layer", "share"))
-        for name in options.models:
-            shares = time_layers(name, tuple(options.size), options.passes)
-            writer.writerows((name, *options.size, kind, f"{shares[kind]:.4f}") for kind in shares)
+    rows = [
+        (name, *options.size, kind, f"{share:.4f}")
+        for name in options.models
+        for kind, share in time_layers(name, tuple(options.size), options.passes).items()
+    ]
+    options.out.write_text(format_rows(("model", "rows", "cols", "layer", "share"), rows))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage import records, store
 from isbench.storage.environment import processor
+from isbench.storage.processors import get_processor
 from isbench.storage.store import Run
 
 GAMES = 2  # replayed of each run
@@ -206,8 +207,7 @@ def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[ob
         raise IsbenchError(f"{name} has another spec than {MANIFEST} states")
     sessions = entry.get("sessions")
     stated = sessions if isinstance(sessions, list) else []
-    names = [one.get("processor") for one in stated if isinstance(one, dict)]
-    return run, frozenset(name if isinstance(name, str) else None for name in names)
+    return run, frozenset(get_processor(one) for one in stated if isinstance(one, dict))
 
 
 def _check_table(folder: Path, runs: Sequence[Run]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
-from isbench.storage.store import file_name, folder_name
+from isbench.storage.store import file_name, folder_name, list_files
 from isbench.types import Rules
 
 SUFFIX = ".curves.json"
@@ -94,7 +94,7 @@ def read_imported(path: Path) -> ImportedCurves:
 
 def find_imported(place: Path) -> Iterator[Path]:
     """Yield the files of imported results at a place: a file, or a folder with its subfolders."""
-    yield from sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place]
+    yield from sorted(list_files(place, SUFFIX)) if place.is_dir() else [place]
 
 
 def _check_kinds(record: dict[str, Any]) -> None:

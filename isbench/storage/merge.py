@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
-from isbench.files.limits import read_lines
+from isbench.files.limits import find_whole_size, read_lines
 from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
@@ -67,9 +67,7 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
     lines: dict[str, bytes] = {}
     source: dict[str, Path] = {}
     for part in parts:
-        games = part.trajectories
-        assert isinstance(games, Trajectories)
-        for key, line in zip(games.keys, games.lines, strict=True):
+        for key, line in _list_lines(part):
             if lines.setdefault(key, line) != line:
                 raise IsbenchError(
                     f"object {key} has different games in {part.path} and {source[key]}; the "
@@ -89,18 +87,24 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
 def _check_recorded(out: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
     """Raise IsbenchError if `out` has other games of the run, or a file of it that is damaged."""
     sealed = store.run_path(out, spec)
-    for path in (sealed, store.companion_path(sealed, store.OPEN)):
-        if not store.exists(path):
-            continue
-        games = store.read(path).trajectories
-        assert isinstance(games, Trajectories)
-        for key, line in zip(games.keys, games.lines, strict=True):
+    opened = store.companion_path(sealed, store.OPEN)
+    recorded = [sealed] if store.exists(sealed) else []
+    recorded += [opened] if find_whole_size(opened) else []  # else a torn first line: no game
+    for path in recorded:
+        for key, line in _list_lines(store.read(path)):
             if lines.get(key) != line:
                 raise IsbenchError(
                     f"object {key} has another game in {path} than in the shards; choose another "
                     "folder, or move that file elsewhere",
                     setting="out",
                 )
+
+
+def _list_lines(run: Run) -> Iterator[tuple[str, bytes]]:
+    """Return the key and the line of each game."""
+    games = run.trajectories
+    assert isinstance(games, Trajectories)
+    return zip(games.keys, games.lines, strict=True)
 
 
 def _shard_of(part: Run) -> store.Shard:

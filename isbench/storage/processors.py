@@ -78,8 +78,13 @@ def list_playing_sessions(run: Run) -> list[Mapping[str, Any]]:
     return [session for session in run.meta if "rechecked" not in session]
 
 
+def get_processor(session: Mapping[str, Any]) -> str | None:
+    """Return the processor that a session names, None if it names none; its file is data."""
+    name = session.get("processor")
+    return name if isinstance(name, str) else None
+
+
 def find_processor(run: Run) -> str | None:
     """Return the processor that played a run, None if there were several or it is unknown."""
-    stated = [session.get("processor") for session in list_playing_sessions(run)]
-    names = {name if isinstance(name, str) else None for name in stated}
+    names = {get_processor(session) for session in list_playing_sessions(run)}
     return names.pop() if len(names) == 1 else None

@@ -202,7 +202,7 @@ def _open_file(sealed: Path, spec: Spec) -> Iterator[RunFile]:
         with closing(read_lines(path)) as lines:
             found, trajectories = records.parse_run(path, lines)
         if store.spec_digest(found) != store.spec_digest(spec):
-            raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
+            raise store.make_name_error(path)
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
     with _open_at(path, whole) as file, _open_at(meta, find_whole_size(meta)) as times:
         if not whole:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,8 +89,9 @@ def read(path: Path | str) -> Run:
     sealed = path.name.endswith(SEALED)
     complete = sealed and shard_of_path(path) is None
     with closing(read_lines(path)) as lines:
-        spec, trajectories = records.parse_run(path, lines)
-    _check_name(path, read_first_line(path))
+        first = list(islice(lines, 1))  # empty if the file is
+        spec, trajectories = records.parse_run(path, chain(first, lines))
+    _check_name(path, first[0])
     if complete and digest_keys(trajectories.keys) != spec.keys:
         raise IsbenchError(
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
@@ -109,7 +111,12 @@ def _check_name(path: Path, first: bytes) -> None:
         return
     named = digest_of_path(path)
     if _DIGEST.fullmatch(named) and named != sha256(first).hexdigest()[:12]:
-        raise IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
+        raise make_name_error(path)
+
+
+def make_name_error(path: Path) -> IsbenchError:
+    """Return the error for a file under the name of another run."""
+    return IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
 
 
 def name_folder(run: Run, out: Path) -> Run:
@@ -128,15 +135,15 @@ def find(out: Path) -> list[Path]:
 
     Shards are not included. Raises IsbenchError if a folder cannot be read.
     """
-    sealed = set(_list_files(out, SEALED))
-    opens = {path for path in _list_files(out, OPEN) if not path.name.endswith(META)}
+    sealed = set(list_files(out, SEALED))
+    opens = {path for path in list_files(out, OPEN) if not path.name.endswith(META)}
     files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
     return sorted(path for path in files if shard_of_path(path) is None)
 
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the sealed shards below a folder, sorted."""
-    return sorted(path for path in _list_files(folder, SEALED) if shard_of_path(path))
+    return sorted(path for path in list_files(folder, SEALED) if shard_of_path(path))
 
 
 def exists(path: Path) -> bool:
@@ -147,7 +154,7 @@ def exists(path: Path) -> bool:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _list_files(folder: Path, suffix: str) -> list[Path]:
+def list_files(folder: Path, suffix: str) -> list[Path]:
     """Return the files below a folder with a suffix; a folder that does not exist has none."""
 
     def refuse(error: OSError) -> None:  # which `Path.rglob` passes over

@@ -51,7 +51,7 @@ def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
                 setting="settings",
             )
     norms = list_norms(network)
-    if not any(name.startswith(recipe.frozen_norms) for name in norms) and recipe.frozen_norms:
+    if recipe.frozen_norms and not any(name.startswith(recipe.frozen_norms) for name in norms):
         such_as = f"one such as {next(iter(norms))!r}" if norms else "none: it has no batch norm"
         raise IsbenchError(
             f"recipe: frozen_norms {recipe.frozen_norms!r} is not a prefix of any batch norm's "

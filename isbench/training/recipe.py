@@ -244,10 +244,11 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "checks.validation": (checks.validation, 0),
         "checks.objects": (checks.objects, 0),
     }
+    sides = [side for crop in recipe.crops for side in crop[:2]]
     most = {  # far beyond what is of use, and below what fails in numpy, torch or memory
         "seed": (recipe.seed, 2**63 - 1),
         "batch": (recipe.batch, 2**16),
-        "crops": (max((side for crop in recipe.crops for side in crop[:2]), default=0), 8192),
+        "crops": (max(sides, default=0), 8192),
         "click_sampling.places": (sampling.places, 10_000),
         "augmentation.rotation": (views.rotation, 180),
         "augmentation.shift": (views.shift, 255),
@@ -259,7 +260,6 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "initial": (recipe.initial, INITIALS),
     }
     starts = [crop.start for crop in recipe.crops]
-    sides = [side for crop in recipe.crops for side in crop[:2]]
     milestones = list(recipe.milestones)
     return [
         *((name, value, 0 <= value <= 1, "0 to 1") for name, value in chances.items()),

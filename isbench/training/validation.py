@@ -39,7 +39,7 @@ class Scores(NamedTuple):
     seconds: float
 
     def figures(self) -> dict[str, float]:
-        """Return the scores by name, nan where there is none."""
+        """Return the scores by name, nan for an IoU after more clicks than were played."""
         nocs = {f"noc{100 * t:.0f}": noc for t, noc in zip(TARGETS, self.noc, strict=True)}
         return nocs | {f"iou{k}": iou for k, iou in zip(SHOWN, self.iou, strict=True)}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from isbench.errors import IsbenchError
 from isbench.storage import run_file, store
+from isbench.storage.imported import find_imported
 from isbench.types import Rules
 from tests.storage.test_store import GAMES, SPEC, fill, spec_of
 
@@ -40,8 +42,11 @@ def test_a_file_with_a_name_without_a_digest_is_read(tmp_path: Path) -> None:
     assert len(store.read(named).trajectories) == 5
 
 
+@pytest.mark.parametrize(
+    "find", [store.find, lambda folder: list(find_imported(folder))], ids=["runs", "imported"]
+)
 def test_a_folder_that_cannot_be_listed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    find: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = fill(tmp_path, GAMES, seal=True).parent
     scandir = os.scandir
@@ -53,4 +58,4 @@ def test_a_folder_that_cannot_be_listed_is_refused(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(IsbenchError, match=f"cannot list {closed}: Permission denied"):
-        store.find(tmp_path)
+        find(tmp_path)

@@ -103,6 +103,16 @@ def test_other_games_in_the_folder_are_refused_and_stay(
     assert sealed or not joined.exists()
 
 
+def test_a_torn_first_line_in_the_folder_is_replaced(tmp_path: Path) -> None:
+    parts = [shard(tmp_path / "a", 1, 2), shard(tmp_path / "b", 2, 2)]
+    (joined,) = merge(parts, tmp_path / "joined")
+    before = joined.read_bytes()
+    joined.unlink()
+    store.companion_path(joined, store.OPEN).write_bytes(b'{"isbench"')
+    assert merge(parts, tmp_path / "joined") == [joined]
+    assert joined.read_bytes() == before
+
+
 def test_a_learner_has_no_shards(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="cannot be sharded"):
         run(toys.learner, toys.blobs(4), RULES, out=tmp_path, shard=Shard(1, 2))
