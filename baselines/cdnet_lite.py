@@ -2,7 +2,8 @@
 
 The network is RITM's, with the previous mask as an input and RITM's keys. CDNet's modules are
 added so that they change nothing before training: the norms of FDM start with weight 0, and PDM is
-weighted by a gate that starts at 0. Losses are CDNet's.
+weighted by a gate that starts at 0. The gate of FDM and the latent answers start as constants, so
+that their losses do not disturb the features at first. Losses are CDNet's.
 
 PDM as released replaces the logits by s + d, where s is the prediction in [-1, 1] and d what
 diffused. A gate between the logits and s + d would never open: s + d is at most 2 away from clicks,
@@ -36,11 +37,27 @@ from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, ma
 from isbench.nn.inference.zoom_in import Zoom
 from isbench.nn.network import example_image, example_points
 from isbench.nn.runtime.compute import build_networks
-from isbench.nn.stem import conv1s, normalize, resize_bilinear
+from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS
 from isbench.types import Runtime
 
 _RELEASED = 2.0  # with a gate of 1, unsure pixels are decided as by the released module
+_SPREAD = 1.0  # largest logit of a latent answer before training
+
+
+class LatentLayer(ZeroConv2d):
+    """The last layer of the latent answers, which starts with one constant for each of them.
+
+    A head that starts at random has larger gradients than the mask and disturbs the features. With
+    equal constants, all latent answers would stay equal, since only the best one is trained.
+    """
+
+    def reset_parameters(self) -> None:
+        """Set the weight to zero and the biases to logits of different signs."""
+        super().reset_parameters()
+        assert self.bias is not None
+        with torch.no_grad():
+            self.bias.copy_(torch.linspace(-_SPREAD, _SPREAD, len(self.bias)))
 
 
 class CdnetLite(nn.Module):
@@ -58,7 +75,7 @@ class CdnetLite(nn.Module):
         self.feature_extractor = trunk
         trunk.FDM = Fdm(trunk.channels, gain=0.0)
         self.head = SeparableHead(trunk.channels)
-        self.latent_head = SeparableHead(trunk.channels, outputs=LATENTS)
+        self.latent_head = SeparableHead(trunk.channels, LATENTS, LatentLayer)
         self.pdm_gate = nn.Parameter(torch.zeros(1))
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:

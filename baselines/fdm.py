@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from isbench.nn.backbones.deeplab import Separable
 from isbench.nn.clickmaps import draw_disks
-from isbench.nn.stem import resize_bilinear
+from isbench.nn.stem import ZeroConv2d, resize_bilinear
 
 RADIUS = 24.0  # of the click disks that diffuse, in input pixels
 SURE = 0.8  # a cell whose gate is above this diffuses like a clicked one
@@ -46,9 +46,9 @@ class FdmOutput(NamedTuple):
 
 
 class _Gate(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, last_layer: type[nn.Conv2d]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(Separable(channels, channels), nn.Conv2d(channels, 1, 1))
+        self.layers = nn.Sequential(Separable(channels, channels), last_layer(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.layers(x))
@@ -58,7 +58,7 @@ class Fdm(nn.Module):
     """Feature diffusion module: (B, C, h, w) -> (B, C, h, w), with memory linear in h * w.
 
     `gain` is the initial weight of the norms of what is added. With 0 nothing is added before
-    training, so the module can be inserted into a trained network; the norms learn first.
+    training and the gate is 1/2 everywhere, so the module can be inserted into a trained network.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Fdm(nn.Module):
         inner = channels if inner is None else inner
         if inner > channels:
             raise ValueError(f"inner is {inner}; wanted at most the {channels} channels of the map")
-        self.gate_head_pos = _Gate(channels) if gated else None
+        # a gate that starts at random would disturb the features that it is trained on
+        last_layer = nn.Conv2d if gain else ZeroConv2d
+        self.gate_head_pos = _Gate(channels, last_layer) if gated else None
         self.t = nn.Conv2d(channels, inner, 1, bias=False)  # queries
         self.p = nn.Conv2d(channels, inner, 1, bias=False)  # keys
         self.g = nn.Conv2d(channels, inner, 1, bias=False)  # values

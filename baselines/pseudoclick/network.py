@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.clickmaps import draw_disks
+from isbench.nn.losses import soft_iou_loss
 from isbench.nn.network import example_image, example_points
 from isbench.nn.stem import ZeroConv2d, conv1s, normalize, resize_bilinear
 from isbench.nn.trunk import CHECKPOINT_CONFIG, RADIUS, Trunk, make_head, with_branch_head
@@ -125,10 +126,14 @@ class PseudoClick(nn.Module):
         target: Tensor,
         mask_loss: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Return the loss of both error maps, (B,); see `isbench.training.step.compute_loss`."""
+        """Return the loss of both error maps, (B,); see `isbench.training.step.compute_loss`.
+
+        Not `mask_loss`: errors are rare, so with a focal loss no probability of one reaches
+        THRESHOLD outside the mask's own border, and no pseudo click is made.
+        """
         targets = find_errors(outputs.main, target)
         losses = [
-            mask_loss(outputs.errors[:, k : k + 1], targets[:, k : k + 1])
+            soft_iou_loss(outputs.errors[:, k : k + 1], targets[:, k : k + 1])
             for k in range(targets.shape[1])
         ]
         return torch.stack(losses).sum(dim=0)

@@ -1,4 +1,4 @@
-"""Mask losses: normalised focal loss and binary cross-entropy, one value per sample.
+"""Mask losses: normalised focal loss, binary cross-entropy and soft IoU, one value per sample.
 
 Target 1 is object, 0 background, -1 ignored. Source: Sofiiuk et al. 2019, AdaptIS
 (arXiv:1909.07829), in the form that RITM trains with.
@@ -47,3 +47,17 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | float 
     """
     loss = F.binary_cross_entropy_with_logits(logits.float(), target.clamp(min=0), reduction="none")
     return torch.where(target >= 0, weight * loss, 0).mean(dim=(1, 2, 3))
+
+
+def soft_iou_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return 1 minus the IoU of probabilities and target, of (B, 1, H, W) each, (B,).
+
+    The intersection is the sum of p * t over the scored pixels, the union that of p + t - p * t
+    [Rahman and Wang 2016]. It is 1 where the target is empty.
+    """
+    scored = target >= 0
+    probability = torch.where(scored, torch.sigmoid(logits.float()), 0)
+    truth = (target > 0.5).to(probability.dtype)
+    both = (probability * truth).sum(dim=(1, 2, 3))
+    either = (probability + truth).sum(dim=(1, 2, 3)) - both
+    return 1 - both / either.clamp(min=_TINY)

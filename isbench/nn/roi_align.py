@@ -84,4 +84,6 @@ def _interpolate(x: Tensor, positions: Tensor) -> Tensor:
     low = within.long()
     rest, high = within - low, (low + 1).clamp(max=last)
     weights = ((1 - rest) * inside).to(x), (rest * inside).to(x)
-    return x[..., low.to(x.device)] * weights[0] + x[..., high.to(x.device)] * weights[1]
+    # not x[..., low]: the gradient of indexing by a tensor is slow on GPUs
+    below, above = (x.index_select(-1, places.to(x.device)) for places in (low, high))
+    return below * weights[0] + above * weights[1]

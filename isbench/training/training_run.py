@@ -31,6 +31,7 @@ from isbench.files.home import expand_home
 from isbench.models.registry import load_card, model_names
 from isbench.models.weights import load_weights
 from isbench.nn.network import Networks
+from isbench.nn.runtime.compute import exact_convolutions
 from isbench.training import checkpoints
 from isbench.training.checkpoints import Checkpoint
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
@@ -147,7 +148,7 @@ def open_training(
         if processes.is_leader:
             run.log = TrainingLog(out, run.step, run.validation_due)
         # samples are already made by several threads
-        with opencv_threads(1), run.log or nullcontext():
+        with opencv_threads(1), exact_convolutions(recipe.precision), run.log or nullcontext():
             yield run
 
 

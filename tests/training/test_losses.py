@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
+from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss, soft_iou_loss
 
 ALPHA, GAMMA = 0.5, 2.0
 seeds = st.integers(0, 2**16)
@@ -83,7 +83,11 @@ def test_without_focus_the_focal_loss_is_half_of_the_cross_entropy(seed: int) ->
 @given(seeds)
 def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
     logits, target = draw(seed)
-    for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):
+    for loss in (
+        lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA),
+        binary_cross_entropy,
+        soft_iou_loss,
+    ):
         alone = torch.cat([loss(logits[k : k + 1], target[k : k + 1]) for k in range(3)])
         assert torch.allclose(loss(logits, target), alone)
 
@@ -92,7 +96,11 @@ def test_a_sample_has_the_same_loss_in_any_company(seed: int) -> None:
 def test_ignored_pixels_neither_count_nor_teach(seed: int) -> None:
     logits, target = draw(seed)
     changed = torch.where(target < 0, logits + 5, logits)
-    for loss in (lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA), binary_cross_entropy):
+    for loss in (
+        lambda x, y: normalised_focal_loss(x, y, ALPHA, GAMMA),
+        binary_cross_entropy,
+        soft_iou_loss,
+    ):
         leaf = logits.clone().requires_grad_()
         loss(leaf, target).sum().backward()
         assert leaf.grad is not None
@@ -128,3 +136,29 @@ def test_cross_entropy_averages_over_all_pixels(seed: int) -> None:
         if y >= 0
     ]
     assert binary_cross_entropy(logits, target).item() == pytest.approx(sum(terms) / 20, rel=1e-4)
+
+
+@given(seeds)
+def test_soft_iou_of_sure_logits_is_one_minus_the_iou_of_the_masks(seed: int) -> None:
+    logits, target = draw(seed)
+    mask = (logits > 0) & (target >= 0)
+    both = (mask & (target == 1)).sum(dim=(1, 2, 3))
+    either = (mask | (target == 1)).sum(dim=(1, 2, 3))
+    found = soft_iou_loss(torch.where(logits > 0, 100.0, -100.0), target)
+    assert torch.allclose(found, 1 - both / either.clamp(min=1))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_soft_iou_finds_rare_pixels_that_can_be_told_only_roughly(share: float) -> None:
+    rare = torch.zeros(1, 1, 100, 100)
+    rare.view(-1)[: int(share * 1e4)] = 1
+    suspected = torch.zeros_like(rare)
+    suspected.view(-1)[: int(1.6 * share * 1e4)] = 1  # 5 of 8 of them are right
+    inner, outer = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([inner, outer], 0.2)
+    for _ in range(100):
+        optimiser.zero_grad()
+        soft_iou_loss(torch.where(suspected > 0, inner, outer), rare).sum().backward()
+        optimiser.step()
+    assert torch.sigmoid(inner) > 0.9
+    assert torch.sigmoid(outer) < 0.1

@@ -52,6 +52,16 @@ def test_lower_precisions_train_too(precision: str, toy_pack: str, tmp_path: Pat
         assert not torch.equal(run.network.first.weight, before)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_convolutions_are_exact_in_fp32_alone(
+    precision: str, toy_pack: str, tmp_path: Path
+) -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with open_training(card, replace(RECIPE, precision=precision), toy_pack, tmp_path):
+        assert torch.backends.cudnn.allow_tf32 == (before and precision != "fp32")
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_a_step_that_overflows_in_fp16_is_left_out_and_the_scale_lowered(
     toy_pack: str, tmp_path: Path
 ) -> None:

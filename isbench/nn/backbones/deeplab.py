@@ -127,11 +127,16 @@ class DeepLab(nn.Module):
 class SeparableHead(nn.Module):
     """Features (B, width, h, w) to logits (B, outputs, h, w)."""
 
-    def __init__(self, width: int, outputs: int = 1) -> None:
+    def __init__(
+        self,
+        width: int,
+        outputs: int = 1,
+        last_layer: Callable[[int, int, int], nn.Module] = nn.Conv2d,
+    ) -> None:
         super().__init__()
         half = width // 2
         self.layers = nn.Sequential(
-            Separable(width, half), Separable(half, half), nn.Conv2d(half, outputs, 1)
+            Separable(width, half), Separable(half, half), last_layer(half, outputs, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -101,12 +101,14 @@ def inference(runtime: Runtime) -> Iterator[None]:
 
     Gradients are off unless the runtime asks for them. Then an error of autograd says how to ask.
     """
-    threads, allow_tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    threads = torch.get_num_threads()
     torch.set_num_threads(runtime.threads)
-    if runtime.precision == "fp32":
-        torch.backends.cudnn.allow_tf32 = False  # TF32 has 10 mantissa bits instead of 23
     try:
-        with torch.inference_mode(not runtime.gradients), _autocast(runtime):
+        with (
+            torch.inference_mode(not runtime.gradients),
+            exact_convolutions(runtime.precision),
+            _autocast(runtime),
+        ):
             yield
     except RuntimeError as error:
         if runtime.gradients or not _NEEDS_GRADIENTS.search(str(error)):
@@ -115,8 +117,22 @@ def inference(runtime: Runtime) -> Iterator[None]:
             f"{error}; a model that computes gradients needs gradients=True on its card"
         ) from error
     finally:
-        torch.backends.cudnn.allow_tf32 = allow_tf32
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def exact_convolutions(precision: str) -> Iterator[None]:
+    """Compute the convolutions of the `with` block in float32 if that is the precision.
+
+    PyTorch computes them in TF32 on GPUs, which has 10 mantissa bits instead of 23.
+    """
+    allow_tf32 = torch.backends.cudnn.allow_tf32
+    if precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allow_tf32
 
 
 def _autocast(runtime: Runtime) -> AbstractContextManager[object]:
