@@ -14,15 +14,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
+from torch.optim import SGD, Optimizer
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import open_atomically
 from isbench.files.json_text import parse_json
+from isbench.nn.runtime.torch_file import is_plain_tensor, load_torch_file
 from isbench.training.recipe import fill_defaults
 from isbench.training.weights import REMEDY
 from isbench.types import Scalar
 
 FILE = "training.pt"
+_SUMS = 4  # figures of `RunningMeans`
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of a parameter, in Adam and AdamW
 _RESTART = Remedy("start again in another folder", "out")
 Options: TypeAlias = Mapping[str, Scalar]
 
@@ -82,13 +86,84 @@ def load(path: Path, about: str, network: Callable[[Options], nn.Module]) -> Che
 def read(path: Path, remedy: Remedy = _RESTART) -> Checkpoint:
     """Return a checkpoint of any training; raises IsbenchError if it cannot be read."""
     try:
-        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        checkpoint = Checkpoint(**load_torch_file(path))
+        _check_kinds(checkpoint)
     except Exception as e:  # torch raises many types for a damaged file
         raise _describe_damage(path, e, remedy) from e
+    return checkpoint
+
+
+def restore(
+    checkpoint: Checkpoint,
+    path: Path,
+    total: int,
+    network: nn.Module,
+    mean: nn.Module,
+    optimiser: Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> None:
+    """Copy a checkpoint's state into the parts of a training of `total` steps.
+
+    Raises IsbenchError for a state that is not one of theirs. `path` is its file, for errors.
+    """
+    settings = [_list_settings(group) for group in optimiser.param_groups]
+    try:
+        if checkpoint.step > total:
+            raise ValueError(f"{checkpoint.step} steps of {total} are done")
+        network.load_state_dict(checkpoint.network)
+        mean.load_state_dict(checkpoint.mean)
+        optimiser.load_state_dict(dict(checkpoint.optimiser))
+        if [_list_settings(group) for group in optimiser.param_groups] != settings:
+            raise ValueError("the optimiser has other settings")
+        _check_moments(optimiser)
+        scaler.load_state_dict(dict(checkpoint.scaler))
+    except Exception as e:  # torch raises many types for a state that does not fit
+        raise _describe_damage(path, e, _RESTART) from e
+
+
+def _check_kinds(checkpoint: Checkpoint) -> None:
+    """Raise TypeError or ValueError for a field that is not of its type."""
+    numbers = (*checkpoint.sums, checkpoint.best, *checkpoint.scaler.values())
+    is_state = all(
+        isinstance(key, str) and is_plain_tensor(value)
+        for state in (checkpoint.network, checkpoint.mean)
+        for key, value in state.items()
+    )
+    if not is_state:
+        raise TypeError("a state is not tensors by name")
+    if not all(isinstance(one, str) for one in (checkpoint.about, checkpoint.origin)):
+        raise TypeError("a field is not text")
+    if type(checkpoint.step) is not int or checkpoint.step < 0:
+        raise ValueError(f"the step is {checkpoint.step!r}")
+    if type(checkpoint.validation_due) is not bool:
+        raise TypeError(f"validation_due is {checkpoint.validation_due!r}")
+    if len(checkpoint.sums) != _SUMS or not all(type(one) in (int, float) for one in numbers):
+        raise TypeError("a field is not a number")
+
+
+def _list_settings(group: Mapping[str, Any]) -> Options:
+    """Return what an optimiser's parameter group is set to; the rate is set before every step."""
+    return {key: value for key, value in group.items() if key not in ("params", "lr")}
+
+
+def _check_moments(optimiser: Optimizer) -> None:
+    """Raise ValueError if a parameter's running means are not what its optimiser needs.
+
+    Its fused kernels do not look at shapes: they would write beyond the ends of others.
+    """
+    wanted = {"momentum_buffer"} if isinstance(optimiser, SGD) else _MOMENTS
+    for parameter, state in optimiser.state.items():
+        if state and state.keys() != wanted:
+            raise ValueError(f"the optimiser has {', '.join(map(str, state))} of a parameter")
+        for name, value in state.items():
+            shape = () if name == "step" else parameter.shape
+            if not is_plain_tensor(value) or value.shape != shape:
+                raise ValueError(f"{name} of the optimiser has another shape than its parameter")
 
 
 def _describe_damage(path: Path, error: Exception, remedy: Remedy) -> IsbenchError:
-    message = f"checkpoint {path} is damaged: {error}; {remedy.text}"
+    fault = " ".join(str(error).split()).rstrip(" .")  # torch writes several lines
+    message = f"checkpoint {path} is damaged: {fault}; {remedy.text}"
     return IsbenchError(message, setting=remedy.setting)
 
 

@@ -223,11 +223,9 @@ def _distribute(training_forward: nn.Module, processes: Processes) -> nn.Module:
 def _restore(run: TrainingRun) -> None:
     """Restore a run from its checkpoint."""
     make_network = partial(_draw_network, run.model, run.recipe.seed)
-    saved = checkpoints.load(run.out / checkpoints.FILE, run.about, make_network)
-    run.network.load_state_dict(saved.network)
-    run.mean.load_state_dict(saved.mean)
-    run.optimiser.load_state_dict(dict(saved.optimiser))
-    run.scaler.load_state_dict(dict(saved.scaler))
+    path = run.out / checkpoints.FILE
+    saved = checkpoints.load(path, run.about, make_network)
+    checkpoints.restore(saved, path, run.total, run.network, run.mean, run.optimiser, run.scaler)
     run.step, run.best, run.means = saved.step, saved.best, RunningMeans(list(saved.sums))
     run.origin, run.validation_due = saved.origin, saved.validation_due
 

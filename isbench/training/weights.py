@@ -62,7 +62,8 @@ def start_from(network: nn.Module, path: Path) -> StartingWeights:
 def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) -> StartingWeights:
     """Copy the tensors that match a network by key and shape; `path` is their file, for errors.
 
-    Raises IsbenchError if no tensor matches.
+    Raises IsbenchError if no tensor of floating-point numbers matches, and for numbers of another
+    kind in place of them.
     """
     state = network.state_dict()
     matching = {
@@ -70,7 +71,14 @@ def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) 
         for key, value in stored.items()
         if key in state and state[key].shape == value.shape
     }
-    if not matching:
+    for key, value in matching.items():
+        if state[key].is_floating_point() and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise IsbenchError(
+                f"weights {path} contain {kind} numbers in {key}; wanted float32, float16 or "
+                "bfloat16"
+            )
+    if not any(value.is_floating_point() for value in matching.values()):
         raise IsbenchError(
             f"weights {path} are for another network: no tensor matches by key and shape"
         )

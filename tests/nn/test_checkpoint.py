@@ -142,10 +142,11 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
     "float8_e4m3fn": lambda value: value.to(torch.float8_e4m3fn),
     "quantized": lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8),
     "sparse": lambda value: value.to_sparse(),
+    "nested": lambda value: torch.nested.nested_tensor([value[:1], value[:1]]),
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*(quantiz|TypedStorage|sparse)")
+@pytest.mark.filterwarnings("ignore:.*(quantiz|TypedStorage|sparse|nested)")
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_of_another_kind_are_refused_by_name(tmp_path: Path, kind: str) -> None:
     state = weights()
@@ -334,3 +335,13 @@ def test_networks_whose_keys_collide_have_a_file_each(tmp_path: Path) -> None:
     needed = r"needs 2 weight files, one per network, but was given 1 \(.*\); wanted .*FILE,FILE"
     with pytest.raises(IsbenchError, match=needed):
         load_networks(make, Runtime(weights=paths[:1], digest=digest))
+
+
+def test_a_checkpoint_with_a_changed_byte_is_damaged(tmp_path: Path) -> None:
+    state = weights()
+    torch.save(state, tmp_path / "w.pth")
+    content = bytearray((tmp_path / "w.pth").read_bytes())
+    content[content.index(state["layers.2.weight"].numpy().tobytes())] ^= 1
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(IsbenchError, match=r"w\.pth are damaged or not a checkpoint; delete"):
+        load_checkpoint([head()], tmp_path / "w.pth")

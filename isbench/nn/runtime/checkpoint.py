@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from isbench.errors import IsbenchError
 from isbench.files.digests import digest_file
+from isbench.nn.runtime.torch_file import load_torch_file
 
 _MOST_KEYS = 3  # most keys that an error lists
 _SETTINGS = (bool, int, float, str, type(None))  # kinds of values in a checkpoint's config
@@ -91,10 +92,9 @@ def _read(path: Path) -> Any:
     try:
         if _is_safetensors(path):
             return load_file(path)
-        # as an open file, since torch reads a path by its suffix
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about what it then rejects
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return load_torch_file(path)
     except Exception as error:  # the readers raise many types for a damaged file
         raise IsbenchError(f"weights {path} {_describe_fault(path, error)}") from error
 
@@ -162,7 +162,9 @@ def _check_keys(
         "keys of another shape": [
             f"{key} {tuple(state[key].shape)}, wanted {tuple(wanted[key].shape)}"
             for key in wanted
-            if key in state and state[key].shape != wanted[key].shape
+            if key in state
+            and not state[key].is_nested  # has no shape, and is refused later
+            and state[key].shape != wanted[key].shape
         ],
     }
     prefix = _find_prefix(state, wanted) if keys_of["missing keys"] else ""
@@ -208,6 +210,8 @@ def _name_kind(value: Tensor) -> str:
     """Return a tensor's kind of number, such as float32 or quantized."""
     if value.is_quantized:
         return "quantized"
+    if value.is_nested:
+        return "nested"
     if value.layout != torch.strided:
         return "sparse"
     if value.is_meta:
