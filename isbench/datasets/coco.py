@@ -15,7 +15,7 @@ import numpy as np
 
 from isbench.datasets.faults import check_faults, is_one_line
 from isbench.datasets.image_io import ImageSize, read_image, read_size
-from isbench.datasets.lists import find_file
+from isbench.datasets.lists import compose, find_file
 from isbench.datasets.outlines import Outline, count_slivers, decode_outline, find_outline_fault
 from isbench.errors import IsbenchError
 from isbench.files.json_text import parse_json, refuse_repeated
@@ -122,14 +122,14 @@ def _format_error(path: Path, fault: str) -> IsbenchError:
 def _read_images(entries: list[Any], findings: _Findings) -> dict[int, _Image]:
     """Return the listed images by id, without those that have a fault."""
     found: dict[int, _Image] = {}
-    files: dict[PurePosixPath, int] = {}
+    files: dict[str, int] = {}
     for number, entry in enumerate(entries):
-        fault = _find_field_fault(entry, _IMAGE_FIELDS) or find_name_fault(entry["file_name"])
+        fault = find_field_fault(entry, _IMAGE_FIELDS) or find_name_fault(entry["file_name"])
         if fault:
             findings.faults.append(f"images[{number}] {fault}")
             continue
         image = _Image(entry["file_name"], entry["height"], entry["width"])
-        path, identity = PurePosixPath(image.file), entry["id"]
+        path, identity = compose(str(PurePosixPath(image.file))), entry["id"]
         if identity in found:
             findings.faults.append(
                 f"two images have the id {identity}: {found[identity].file} and {image.file}"
@@ -149,7 +149,7 @@ def _group_objects(
     """Return the annotations of objects by the id of their image, in the order of its name."""
     by_image: dict[int, list[Any]] = {}
     for number, entry in enumerate(entries):
-        fault = _find_field_fault(entry, _ANNOTATION_FIELDS)
+        fault = find_field_fault(entry, ANNOTATION_FIELDS)
         if fault:
             findings.faults.append(f"annotations[{number}] {fault}")
         elif entry["image_id"] not in listed:
@@ -165,7 +165,7 @@ def _read_outlines(
     by_image: Mapping[int, list[Any]], listed: Mapping[int, _Image], findings: _Findings
 ) -> dict[str, Outline]:
     """Return the objects by key, in image-major order."""
-    names = _name_images([image.file for image in listed.values()])
+    names = name_images([image.file for image in listed.values()])
     outlines: dict[str, Outline] = {}
     for identity, entries in by_image.items():
         image = listed[identity]
@@ -191,7 +191,7 @@ def _find_fault(outline: Outline) -> str | None:
     return find_outline_fault(outline)
 
 
-def _name_images(files: Iterable[str]) -> dict[str, str]:
+def name_images(files: Iterable[str]) -> dict[str, str]:
     """Return each image's part of the keys: without suffix, unless two images then have one."""
     short = {file: str(PurePosixPath(file).with_suffix("")) for file in files}
     counts: dict[str, int] = {}
@@ -212,11 +212,11 @@ _IMAGE_FIELDS: Mapping[str, tuple[type, int]] = {
     "height": (int, 1),
     "width": (int, 1),
 }
-_ANNOTATION_FIELDS: Mapping[str, tuple[type, int]] = {"id": (int, 0), "image_id": (int, 0)}
+ANNOTATION_FIELDS: Mapping[str, tuple[type, int]] = {"id": (int, 0), "image_id": (int, 0)}
 _LARGEST = 2**63  # of a number in an entry
 
 
-def _find_field_fault(entry: Any, fields: Mapping[str, tuple[type, int]]) -> str | None:
+def find_field_fault(entry: Any, fields: Mapping[str, tuple[type, int]]) -> str | None:
     """Return which field of an entry is missing or of another type, None if all are right."""
     if not isinstance(entry, dict):
         return f"is {_shorten(entry)}; wanted an entry with {', '.join(fields)}"

@@ -202,6 +202,14 @@ def decode_image(data: bytes) -> Image | str:
     return _decode.__wrapped__(data)
 
 
+def decode_mask(data: bytes) -> NDArray[np.uint8] | str:
+    """Return the mask in a file's bytes like `read_mask`, or a text that says what is wrong.
+
+    It is not cached, as `read_mask` caches masks.
+    """
+    return _decode_mask.__wrapped__(data)
+
+
 @lru_cache(maxsize=_CACHED)
 def _decode(data: bytes) -> Image | str:
     """Return the image, or what is wrong with it."""
@@ -227,7 +235,8 @@ def _decode_bgr(data: bytes) -> NDArray[np.uint8] | str:
     quiet = capture_c_stderr() if data.startswith(_PRINTS) else nullcontext()
     try:
         with quiet:
-            fault = _find_depth_fault(cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED))
+            stored = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+            fault = _find_depth_fault(stored) or _find_transparency(data, stored)
             if fault:
                 return fault
             bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
@@ -245,6 +254,20 @@ def _find_depth_fault(stored: NDArray[np.generic] | None) -> str | None:
     if stored.ndim == 3 and stored.shape[2] == 4 and (stored[:, :, 3] != 255).any():
         return _TRANSPARENT
     return None
+
+
+def _find_transparency(data: bytes, stored: NDArray[np.generic] | None) -> str | None:
+    """Return that an image has transparent pixels that OpenCV does not tell of: grey ones."""
+    if stored is None or (stored.ndim == 3 and stored.shape[2] == 4):
+        return None
+    try:
+        with open_header(data) as picture:
+            if picture.mode not in ("LA", "La", "PA") and "transparency" not in picture.info:
+                return None
+            alpha = np.asarray(picture.convert("RGBA"))[:, :, 3]
+    except _UNREADABLE:  # a format that only OpenCV reads
+        return None
+    return _TRANSPARENT if (alpha != 255).any() else None
 
 
 def _make_read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,25 +6,39 @@ of an earlier file is skipped. Crowd regions are not scored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.datasets.coco import find_name_fault, find_size_fault
+from isbench.datasets.coco import (
+    ANNOTATION_FIELDS,
+    find_field_fault,
+    find_name_fault,
+    find_size_fault,
+    load_annotations,
+    name_images,
+)
+from isbench.datasets.faults import list_faults
 from isbench.datasets.image_io import ImageSize, read_image
+from isbench.datasets.lists import compose
 from isbench.datasets.outlines import Outline, decode_outline
 from isbench.errors import IsbenchError
-from isbench.files.json_text import parse_json
-from isbench.files.limits import read_regular
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
 _SAME = 0.8  # IoU from which two objects count as the same
 _FOLDERS = ("", "train2017")  # where an image may be
+# LVIS has no file names, but the URLs of COCO's images
+_IMAGE_FIELDS: Mapping[str, tuple[type, int]] = {
+    "id": (int, 0),
+    "height": (int, 1),
+    "width": (int, 1),
+}
 
 
 class Annotation(NamedTuple):
@@ -42,8 +56,9 @@ def read(images: Path, annotations: Sequence[Path]) -> Corpus:
     in COCO's or LVIS's format, for evaluation images, and if no image is found at all.
     """
     by_image: dict[str, list[Annotation]] = {}
+    skipped: Counter[str] = Counter()
     for number, path in enumerate(annotations):
-        for one in _read_annotations(path, number):
+        for one in _read_annotations(path, number, skipped):
             by_image.setdefault(one.outline.file, []).append(one)
     candidates = {name: _find_image(images, name) for name in sorted(by_image)}
     paths = {name: path for name, path in candidates.items() if path is not None}
@@ -52,9 +67,10 @@ def read(images: Path, annotations: Sequence[Path]) -> Corpus:
             f"none of the images listed in {annotations[0]} is in {images}; pass the folder with "
             "the images"
         )
+    short = name_images(by_image)
     entries = tuple(
         Entry(
-            str(PurePosixPath(name).with_suffix("")),
+            short[name],
             "coco",
             sum(not one.crowd for one in by_image[name]),
             _ImageLoader(path, tuple(by_image[name])),
@@ -63,9 +79,10 @@ def read(images: Path, annotations: Sequence[Path]) -> Corpus:
         if not all(one.crowd for one in by_image[name])
     )
     missing = len(by_image) - len(paths)
-    notes = (f"{missing} images are not in {images}",) if missing else ()
+    notes = [f"{missing} images are not in {images}"] if missing else []
+    notes += [f"{what} left out: {count}" for what, count in sorted(skipped.items())]
     name = "+".join(path.stem for path in annotations)
-    return Corpus(f"coco:{name}", entries, "annotations CC BY 4.0, images of Flickr", notes)
+    return Corpus(f"coco:{name}", entries, "annotations CC BY 4.0, images of Flickr", tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -112,32 +129,57 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
     return False
 
 
-def _read_annotations(path: Path, number: int) -> list[Annotation]:
-    try:
-        stored = parse_json(read_regular(path))
-        images = {one["id"]: one for one in stored["images"]}
-        found = [
-            Annotation(_outline(images[one["image_id"]], one), number, bool(one.get("iscrowd", 0)))
-            for one in stored["annotations"]
-            if one["image_id"] in images and one["segmentation"]
-        ]
-    except OSError as error:
-        raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise IsbenchError(f"{path} is not in COCO's or LVIS's format ({reason})") from error
-    check_pictures(str(path), (str(one.get("coco_url", "")) for one in images.values()))
+def _read_annotations(path: Path, number: int, skipped: Counter[str]) -> list[Annotation]:
+    """Return the annotations of a file; those without an outline or a listed image are counted."""
+    content = load_annotations(path)
+    faults: list[str] = []
+    images = _read_images(content["images"], faults)
+    found: list[Annotation] = []
+    seen: set[int] = set()
+    for place, entry in enumerate(content["annotations"]):
+        fault = find_field_fault(entry, ANNOTATION_FIELDS)
+        if fault is None and entry["id"] in seen:
+            fault = f"has the id {entry['id']} of another annotation"
+        if fault:
+            faults.append(f"annotations[{place}] {fault}")
+            continue
+        seen.add(entry["id"])
+        if entry["image_id"] not in images:
+            skipped["annotations of unlisted images"] += 1
+        elif not entry.get("segmentation"):
+            skipped["annotations without a segmentation"] += 1
+        else:
+            outline = Outline(*images[entry["image_id"]], entry["segmentation"])
+            found.append(Annotation(outline, number, bool(entry.get("iscrowd", 0))))
+    if faults:
+        raise list_faults(str(path), faults, "correct the annotations")
+    check_pictures(str(path), (str(one.get("coco_url", "")) for one in content["images"]))
     if not found:
         raise IsbenchError(f"{path} has no annotation of an image that it lists")
     return found
 
 
-def _outline(image: dict[str, Any], annotation: dict[str, Any]) -> Outline:
-    name = str(image.get("file_name") or PurePosixPath(image["coco_url"]).name)
-    fault = find_name_fault(name)
-    if fault:
-        raise ValueError(f"an image {fault}")
-    return Outline(name, int(image["height"]), int(image["width"]), annotation["segmentation"])
+def _read_images(entries: Sequence[Any], faults: list[str]) -> dict[int, tuple[str, int, int]]:
+    """Return the file name, height and width of the listed images by id; faults are appended."""
+    images: dict[int, tuple[str, int, int]] = {}
+    ids: dict[str, int] = {}
+    for place, entry in enumerate(entries):
+        fault = find_field_fault(entry, _IMAGE_FIELDS)
+        name = "" if fault else str(entry.get("file_name") or _find_name(entry))
+        fault = fault or find_name_fault(name)
+        if fault is None and (entry["id"] in images or compose(name) in ids):
+            fault = f"has the id {entry['id']} or the file name {name} of another image"
+        if fault:
+            faults.append(f"images[{place}] {fault}")
+        else:
+            images[entry["id"]] = name, entry["height"], entry["width"]
+            ids[compose(name)] = entry["id"]
+    return images
+
+
+def _find_name(image: Mapping[str, Any]) -> str:
+    """Return the file name of an image of LVIS, which is the end of its URL, or ""."""
+    return PurePosixPath(str(image.get("coco_url", ""))).name
 
 
 def _find_image(images: Path, name: str) -> Path | None:

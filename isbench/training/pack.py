@@ -1,7 +1,8 @@
 """Training packs: a folder of tars and an `index.csv` with one row per object mask.
 
-Columns are `source,image,mask,width,height,area`. Images are of any format that OpenCV reads, masks
-are true where not 0. Members are read directly from the tars, which are never unpacked.
+Columns are `source,image,mask,width,height,area`. Images and masks are decoded and checked as those
+of data sets are; masks are true where not 0. Members are read directly from the tars, which are
+never unpacked.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import csv
 import os
 import tarfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from isbench.datasets.faults import join_names
+from isbench.datasets.image_io import check_size, decode_image, decode_mask
 from isbench.errors import IsbenchError
 from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mask
+from isbench.types import Image, Mask
 
 INDEX = "index.csv"
 _COLUMNS = {"source", "image", "mask"}
@@ -41,18 +44,17 @@ class _TarReader:
 
     members: Mapping[str, _Member]
 
-    def read(self, name: str) -> NDArray[np.uint8]:
+    def read(self, name: str) -> bytes:
         member = self.members.get(name)
         if member is None:
             raise IsbenchError(f"{name} is in none of the pack's tars; download the pack again")
         try:
             with member.tar.open("rb", buffering=0) as file:
-                data = os.pread(file.fileno(), member.size, member.offset)
+                return os.pread(file.fileno(), member.size, member.offset)
         except OSError as error:
             raise IsbenchError(
                 f"{name} cannot be read from {member.tar}: {error.strerror or error}"
             ) from error
-        return np.frombuffer(data, np.uint8)
 
 
 def read(root: Path) -> Corpus:
@@ -64,7 +66,8 @@ def read(root: Path) -> Corpus:
     tars = sorted(root.glob("*.tar"))
     if not tars:
         raise IsbenchError(f"{root} is not a training pack: it has no *.tar next to {INDEX}")
-    files = _TarReader({name: member for tar in tars for name, member in _members(tar)})
+    files = _TarReader(_find_members(tars))
+    _check_rows(root / INDEX, rows)
     masks: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         masks.setdefault((row["image"], row["source"]), []).append(row["mask"])
@@ -99,12 +102,43 @@ def _read_index(root: Path) -> list[dict[str, str]]:
     return rows
 
 
+def _check_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Raise IsbenchError for a mask that is listed twice, and an image of two sources."""
+    masks = Counter(row["mask"] for row in rows)
+    images = Counter(image for image, _ in {(row["image"], row["source"]) for row in rows})
+    for what, counts in (("mask", masks), ("image with different sources", images)):
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise IsbenchError(
+                f"{path} has the same {what} in several rows: {join_names(twice)}; correct the "
+                "index, or download the pack again"
+            )
+
+
+def _find_members(tars: Sequence[Path]) -> Mapping[str, _Member]:
+    """Return all files in the tars by name; raises IsbenchError for a name that two have."""
+    found: dict[str, _Member] = {}
+    for tar in tars:
+        for name, member in _members(tar):
+            if name in found:
+                raise IsbenchError(
+                    f"{tar} has {name}, which {found[name].tar} has too; download the pack again"
+                )
+            found[name] = member
+    return found
+
+
 def _members(path: Path) -> list[tuple[str, _Member]]:
     try:
         with tarfile.open(path, "r:") as tar:
-            return [(m.name, _Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
-    except (OSError, tarfile.TarError) as error:
+            members = [(m.name, _Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
+        end = path.stat().st_size
+    except (OSError, tarfile.TarError, OverflowError) as error:
         raise IsbenchError(f"{path} is not a readable tar: {error}; download it again") from error
+    for name, member in members:
+        if member.offset + member.size > end:
+            raise IsbenchError(f"{path} ends before {name} does; download it again")
+    return members
 
 
 def _licence(root: Path) -> str:
@@ -117,28 +151,20 @@ def _licence(root: Path) -> str:
 
 
 def _picture(files: _TarReader, image: str, masks: tuple[str, ...]) -> Picture:
-    pixels = _decode(files, image, cv2.IMREAD_COLOR)
-    image_rgb = np.ascontiguousarray(pixels[:, :, ::-1])
-    objects = [_object(files, name, image_rgb.shape[:2]) for name in masks]
+    pixels = decode_image(files.read(image))
+    if isinstance(pixels, str):
+        raise IsbenchError(f"image {image} {pixels}")
+    objects = [_object(files, name, pixels) for name in masks]
     decoded = tuple(one for one in objects if one is not None)
     if not decoded:
         raise IsbenchError(f"image {image} has no mask with an object on it")
-    return Picture(image_rgb, decoded, None)
+    return Picture(pixels, decoded, None)
 
 
-def _object(files: _TarReader, name: str, shape: tuple[int, ...]) -> PackedMask | None:
-    mask = _decode(files, name, cv2.IMREAD_GRAYSCALE)
-    if mask.shape != shape:
-        raise IsbenchError(f"mask {name} is {mask.shape}; wanted {shape}, the size of its image")
-    return pack_mask(mask > 0) if mask.any() else None
-
-
-def _decode(files: _TarReader, name: str, flags: int) -> NDArray[np.uint8]:
-    data = files.read(name)
-    try:
-        decoded = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:
-        decoded = None
-    if decoded is None:
-        raise IsbenchError(f"{name} cannot be decoded as an image")
-    return np.asarray(decoded, np.uint8)
+def _object(files: _TarReader, name: str, image: Image) -> PackedMask | None:
+    stored = decode_mask(files.read(name))
+    if isinstance(stored, str):
+        raise IsbenchError(f"mask {name} {stored}")
+    check_size(name, stored, image)
+    mask: Mask = np.asarray(stored > 0 if stored.ndim == 2 else (stored > 0).any(axis=2))
+    return pack_mask(mask) if mask.any() else None

@@ -30,6 +30,7 @@ from isbench.errors import IsbenchError
 from tests.support.layouts import Pixels, box, picture, voc_palette, write, write_palette
 
 Reader = Callable[[Path], Pixels]
+COLOURS: Mapping[str, Reader] = {"image": read_image, "colours": read_colours}
 READERS: Mapping[str, Reader] = {
     "image": read_image,
     "colours": read_colours,
@@ -285,3 +286,22 @@ def test_a_mask_of_ones_own_that_would_be_misread_is_refused(tmp_path: Path) -> 
     Image.fromarray(grey).save(tmp_path / "turned.png", exif=exif)
     with pytest.raises(IsbenchError, match="is rotated by its EXIF data"):
         check_mask(tmp_path / "turned.png")
+
+
+@pytest.mark.parametrize("reader", COLOURS)
+def test_transparent_grey_is_refused_however_it_is_stored(tmp_path: Path, reader: str) -> None:
+    level, path = int(GREY[0, 0]), tmp_path / "picture"
+    for content in (
+        encode(GREY, "PNG", transparency=level),
+        encode(np.dstack([GREY, GREY]), "TIFF"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(IsbenchError, match="is partly transparent"):
+            COLOURS[reader](path)
+    opaque = np.where(level == GREY, np.uint8(level ^ 1), GREY)
+    for content in (
+        encode(opaque, "PNG", transparency=level),
+        encode(np.dstack([opaque, np.full_like(opaque, 255)]), "TIFF"),
+    ):
+        path.write_bytes(content)
+        assert (COLOURS[reader](path) == opaque[:, :, None]).all()

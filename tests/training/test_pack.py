@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tarfile
 from collections.abc import Sequence
 from hashlib import sha256
@@ -129,7 +130,7 @@ def test_a_gallery_names_what_cannot_be_loaded_and_keeps_the_rest(corpus: Corpus
     gallery = Gallery(corpus.entries)
     assert gallery.load_picture(7) is gallery.load_picture(7) is None
     assert list(gallery.faults) == ["toy/img/007.png"]
-    assert "cannot be decoded as an image" in gallery.faults["toy/img/007.png"]
+    assert "cannot be read as an image" in gallery.faults["toy/img/007.png"]
     assert gallery.load_picture(3) is gallery.load_picture(3)
 
 
@@ -198,4 +199,68 @@ def test_a_tar_that_is_gone_is_a_fault_of_its_images(tmp_path: Path) -> None:
     assert "cannot be read from" in gallery.faults["toy/img/000.png"]
     (root / "all.tar").mkdir()
     with pytest.raises(IsbenchError, match=r"all\.tar is not a readable tar"):
+        pack.read(root)
+
+
+def add_file(tar: Path, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    with tarfile.open(tar, "a") as archive:
+        archive.addfile(member, io.BytesIO(data))
+
+
+def encode(pixels: np.ndarray, suffix: str = ".png") -> bytes:
+    return cv2.imencode(suffix, pixels)[1].tobytes()
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+OBJECT = np.zeros((HEIGHT, WIDTH), np.uint8)
+OBJECT[9:30, 9:30] = 255
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (encode(NOISE), encode(OBJECT), "image a is partly transparent"),
+        (encode(NOISE[:, :, :3].astype(np.uint16)), encode(OBJECT), "image a has 16 bits"),
+        (encode(NOISE[:, :, :3], ".jpg")[:2000], encode(OBJECT), "image a cannot be read"),
+        (encode(NOISE[:, :, :3]), encode(OBJECT.astype(np.uint16)), "mask b has 16 bits"),
+        (encode(NOISE[:, :, :3]), encode(OBJECT[1:]), "mask b is 64x47 pixels and its image 64x48"),
+        (encode(NOISE[:, :, :3]), encode(OBJECT // 255 * 99 + 1, ".jpg"), "mask b is a JPEG with"),
+        (encode(NOISE[:, :, :3]), encode(np.dstack([NOISE])), "mask b is partly transparent"),
+    ],
+)
+def test_images_and_masks_that_would_be_misread_are_faults(
+    image: bytes, mask: bytes, message: str, tmp_path: Path
+) -> None:
+    add_file(tmp_path / "x.tar", "a", image)
+    add_file(tmp_path / "x.tar", "b", mask)
+    (tmp_path / "index.csv").write_text("source,image,mask\ns,a,b\n")
+    gallery = Gallery(pack.read(tmp_path).entries)
+    assert gallery.load_picture(0) is None
+    assert re.search(message, gallery.faults["a"])
+
+
+def test_what_a_pack_has_twice_is_refused(tmp_path: Path) -> None:
+    root = write_pack(tmp_path / "toy", images=3)
+    index = (root / "index.csv").read_text()
+    (root / "index.csv").write_text(index + index.splitlines()[-1] + "\n")
+    with pytest.raises(IsbenchError, match=r"the same mask in several rows: toy/gt/002__00\.png"):
+        pack.read(root)
+    (root / "index.csv").write_text(index + "other,toy/img/000.png,toy/gt/9.png,1,1,1\n")
+    with pytest.raises(IsbenchError, match="the same image with different sources in several rows"):
+        pack.read(root)
+    (root / "index.csv").write_text(index)
+    add_file(root / "b.tar", "toy/img/000.png", b"")
+    with pytest.raises(IsbenchError, match=r"b\.tar has toy/img/000\.png, which .*all\.tar has"):
+        pack.read(root)
+
+
+@pytest.mark.parametrize("size", [2**40, 2**62])
+def test_a_tar_that_ends_before_its_file_is_refused(tmp_path: Path, size: int) -> None:
+    root = write_pack(tmp_path / "toy", images=3)
+    member = tarfile.TarInfo("large")
+    member.size = size
+    (root / "b.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(IsbenchError, match=r"b\.tar (ends before large|is not a readable)"):
         pack.read(root)

@@ -69,7 +69,10 @@ def test_coco_and_lvis_are_joined_and_nothing_is_there_twice(coco: list[Path]) -
     corpus = instances.read(coco[0], coco[1:])
     objects = {one.name: len(one.load().objects) for one in corpus.entries}
     assert objects == {"000000000000": 2, "000000000001": 1, "000000000002": 1}
-    assert corpus.notes == (f"1 images are not in {coco[0]}",)
+    assert corpus.notes == (
+        f"1 images are not in {coco[0]}",
+        "annotations without a segmentation left out: 1",
+    )
     picture = corpus.entries[0].load()
     assert picture.objects[0].mask[2:12, 20:30].all()
     assert picture.ignore is not None
@@ -86,8 +89,8 @@ def test_coco_is_read_by_its_name(coco: list[Path]) -> None:
 def test_annotations_that_cannot_be_used_are_refused(coco: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     for text, message in (
-        ("{", "not in COCO's or LVIS's format"),
-        ('{"images": []}', "no 'annotations'"),
+        ("{", "not in COCO's instance format"),
+        ('{"images": []}', "no list 'annotations'"),
         ('{"images": [], "annotations": []}', "has no annotation"),
     ):
         broken.write_text(text)
@@ -97,6 +100,43 @@ def test_annotations_that_cannot_be_used_are_refused(coco: list[Path], tmp_path:
         instances.read(coco[0], [tmp_path / "missing.json"])
     with pytest.raises(IsbenchError, match="pass the folder with the images"):
         instances.read(tmp_path / "nowhere", [coco[1]])
+
+
+IMAGE = {"id": 0, "file_name": "a.png", "height": HEIGHT, "width": WIDTH}
+OBJECT = {"id": 0, "image_id": 0, "segmentation": square(2, 2, 9)}
+
+
+@pytest.mark.parametrize(
+    ("images", "objects", "message"),
+    [
+        ([IMAGE, {**IMAGE, "file_name": "b.png"}], [OBJECT], "the id 0 .* of another image"),
+        ([IMAGE, {**IMAGE, "id": 1}], [OBJECT], "the file name a.png of another image"),
+        ([{**IMAGE, "id": True}], [OBJECT], "has id True; wanted a whole number"),
+        ([{**IMAGE, "height": "30"}], [OBJECT], "has height '30'; wanted a whole number"),
+        ([{**IMAGE, "file_name": "../a.png"}], [OBJECT], "leads out of the folder"),
+        ([{"id": 0, "height": 3, "width": 3}], [OBJECT], "wanted the name of a file"),
+        ([IMAGE], [OBJECT, OBJECT], "has the id 0 of another annotation"),
+        ([IMAGE], [{**OBJECT, "iscrowd": "0"}], "has iscrowd '0'; wanted 0 or 1"),
+        ([IMAGE], [{"image_id": 0}, {"id": 3}], "has 2 faults: .* no id; .* no image_id"),
+    ],
+)
+def test_annotations_that_are_ambiguous_or_malformed_are_refused(
+    images: list[Any], objects: list[Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": objects}))
+    with pytest.raises(IsbenchError, match=message):
+        instances.read(tmp_path, [tmp_path / "a.json"])
+
+
+def test_images_that_differ_by_their_suffix_have_different_names(tmp_path: Path) -> None:
+    images = [{**IMAGE, "id": k, "file_name": name} for k, name in enumerate(("a.png", "a.bmp"))]
+    path = write_instances(
+        tmp_path / "a.json", images, [(0, square(2, 2, 9)), (1, square(3, 3, 9))]
+    )
+    for image in images:
+        cv2.imwrite(str(tmp_path / str(image["file_name"])), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    corpus = instances.read(tmp_path, [path])
+    assert sorted(one.name for one in corpus.entries) == ["a.bmp", "a.png"]
 
 
 def test_a_broken_outline_is_an_error_when_its_image_is_loaded(coco: list[Path]) -> None:
