@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import NamedTuple
 
 import cv2
@@ -48,9 +47,9 @@ class GrabCut:
         check_option("longer_side", side, side >= 16, "at least 16")
         wanted = f"1 to {_MOST_ITERATIONS}"
         check_option("iterations", iterations, 1 <= iterations <= _MOST_ITERATIONS, wanted)
-        check_option("seed", self.seed, self.seed > 0, "above 0")
-        wanted = f"at least seed, {self.seed}"
-        check_option("reach", self.reach, self.seed <= self.reach < inf, wanted)
+        check_option("seed", self.seed, 0 < self.seed <= 1, "above 0, at most 1")
+        wanted = f"at least seed, {self.seed}, and at most 1"
+        check_option("reach", self.reach, self.seed <= self.reach <= 1, wanted)
 
     def begin(self, image: Image) -> tuple[Image, tuple[int, int]]:
         """Return the image at working size, and its own size."""

@@ -42,7 +42,7 @@ class RandomWalker:
     def __post_init__(self) -> None:
         """Raise IsbenchError for impossible numbers."""
         check_option("longer_side", self.longer_side, self.longer_side >= 16, "at least 16")
-        check_option("seed", self.seed, 0 < self.seed < inf, "above 0")
+        check_option("seed", self.seed, 0 < self.seed <= 1, "above 0, at most 1")
         check_option("beta", self.beta, 0 < self.beta < inf, "above 0")
 
     def begin(self, image: Image) -> _State:

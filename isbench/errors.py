@@ -87,6 +87,15 @@ def check_option(name: str, value: object, valid: bool, wanted: str) -> None:
         raise IsbenchError(f"option {name} is {value}; wanted {wanted}", setting="options")
 
 
+def describe_exception(error: BaseException) -> str:
+    """Return the type and the text of an exception of others' code, whose text may fail itself."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be made)"
+    return f"{type(error).__name__}: {text}"
+
+
 def get_first_line(error: Exception) -> str:
     """Return the first line of another library's error, its type if it has no text."""
     lines = str(error).strip().splitlines()

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, Protocol, TypeVar
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, describe_exception, unknown
 from isbench.extras import describe_missing
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def name_errors(what: str) -> Iterator[None]:
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(f"{what}: {type(error).__name__}: {error}") from error
+        raise IsbenchError(f"{what}: {describe_exception(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
             package = "" if point.dist is None else point.dist.name
             raise IsbenchError(f"{what} needs {describe_missing(missing, package)}") from error
         raise IsbenchError(
-            f"{what} cannot be imported: {type(error).__name__}: {error}; fix or uninstall it"
+            f"{what} cannot be imported: {describe_exception(error)}; fix or uninstall it"
         ) from error
     if not isinstance(loaded, group.kind):
         raise IsbenchError(

@@ -131,9 +131,11 @@ def _add_initial(dataset: Dataset, loader: Folder, faults: list[str], notes: lis
     found = match_by_stem(loader.root, _INITIAL, "initial mask")
     faults += found.faults
     notes += found.notes
+    unused = set(found.files)
     files: dict[str, tuple[str, str]] = {}
     for key, (image, mask) in loader.files.items():
         stem = compose(Path(mask).stem)
+        unused.discard(stem)
         if stem in found.files:
             files[key] = image, found.files[stem]
         else:
@@ -141,6 +143,11 @@ def _add_initial(dataset: Dataset, loader: Folder, faults: list[str], notes: lis
                 f"mask {loader.root / mask} has no initial mask: wanted "
                 f"{loader.root / _INITIAL / stem}.png; add it, or remove {loader.root / _INITIAL}"
             )
+    faults += [
+        f"initial mask {loader.root / found.files[stem]} has no mask: wanted "
+        f"{loader.root / 'masks' / stem}.png; add it, or remove the initial mask"
+        for stem in sorted(unused)
+    ]
     used = {compose(mask): loader.root / mask for _, mask in files.values()}
     return replace(
         dataset,
@@ -170,7 +177,7 @@ def _split_instances(
     for key, (image, mask) in files.items():
         try:
             check_mask(root / mask)
-            found = [level for level in _list_levels(read_indices(root / mask)) if level != VOID]
+            found = _list_instances(root / mask)
         except IsbenchError as error:
             faults.append(str(error))
             continue
@@ -184,6 +191,29 @@ def _split_instances(
             split[f"{stem}#{start}{level}"] = image, mask
             levels[f"{stem}#{start}{level}"] = level
     return split, levels
+
+
+def _list_instances(path: Path) -> list[int]:
+    """Return the levels of the instances of a mask; raises IsbenchError for soft edges.
+
+    The levels of soft edges lie on lines, where every pixel has a neighbour of another level.
+    """
+    labels = read_indices(path)
+    found = [level for level in _list_levels(labels) if level != VOID]
+    if len(found) >= _SOFT:
+        same_below, same_beside = labels[1:] == labels[:-1], labels[:, 1:] == labels[:, :-1]
+        inside = np.zeros(labels.shape, bool)
+        inside[1:-1, 1:-1] = (
+            same_below[1:, 1:-1] & same_below[:-1, 1:-1]
+            & same_beside[1:-1, 1:] & same_beside[1:-1, :-1]
+        )  # fmt: skip
+        if 2 * len({*_list_levels(labels[inside])} - {VOID}) < len(found):
+            raise IsbenchError(
+                f"mask {path} has {len(found)} levels, most of them on lines; it looks like a mask "
+                "with soft edges: save it with a threshold, as 0 and 255",
+                setting="labels",
+            )
+    return found
 
 
 def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:

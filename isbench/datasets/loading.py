@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isbench.errors import DatasetError, IsbenchError
+from isbench.errors import DatasetError, IsbenchError, describe_exception
 from isbench.types import Dataset, Mask, Sample
 
 
@@ -70,7 +70,7 @@ def _describe(error: BaseException) -> str:
     """Return an exception in one line, and the line of code that raised it."""
     frame = extract_tb(error.__traceback__)[-1]
     where = f"{PurePath(frame.filename).name}, line {frame.lineno}"
-    return f"{type(error).__name__}: {error} ({where})"
+    return f"{describe_exception(error)} ({where})"
 
 
 def check_sample(sample: Sample) -> None:

@@ -176,6 +176,8 @@ def match_by_stem(root: Path, folder: str, kind: str) -> Listing:
 
 def _describe_other(path: Path) -> str:
     """Return what an entry is that is no image, "" for an image."""
+    if path.name.startswith("."):
+        return "hidden"
     if path.is_file():
         suffix = path.suffix.lower()
         return "" if suffix in SUFFIXES else (suffix or "without suffix")
@@ -204,11 +206,22 @@ def _natural_key(text: str) -> _Natural:
 
 
 def _list_entries(folder: Path, kind: str) -> Iterable[Path]:
-    """Return what is in a folder, without hidden files and those of file managers."""
+    """Return what is in a folder, without the files of systems and file managers.
+
+    Hidden images stay, to be counted; those whose names begin with "._" are macOS's notes on files.
+    """
     try:
         entries = list(folder.iterdir())
     except OSError as error:
         raise IsbenchError(
             f"cannot list {folder}: {error.strerror or error}; wanted a folder of {kind}s"
         ) from error
-    return [path for path in entries if not path.name.startswith(".") and path.name not in _JUNK]
+    return [
+        path
+        for path in entries
+        if path.name not in _JUNK
+        and (
+            not path.name.startswith(".")
+            or (path.suffix.lower() in SUFFIXES and not path.name.startswith("._"))
+        )
+    ]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isbench.errors import IsbenchError, PredictorError
+from isbench.errors import IsbenchError, PredictorError, describe_exception
 from isbench.types import Click, Encoded, Image, Mask, Prediction, Predictor, State, Turn
 
 
@@ -69,7 +69,7 @@ def _name_object_in_errors(key: str) -> Iterator[None]:
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
-        wrapped = PredictorError(f"object {key}: the model raised {type(error).__name__}: {error}")
+        wrapped = PredictorError(f"object {key}: the model raised {describe_exception(error)}")
         wrapped.details = format_exc()
         raise wrapped from error
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.errors import IsbenchError
+from isbench.errors import IsbenchError, describe_exception
 from isbench.metrics.clicks import Floats, bootstrap, curves, has_scored_pixels, image_of
 from isbench.protocol import has_full_games
 from isbench.types import Rules, Trajectory
@@ -184,7 +184,7 @@ def _call(
         values = None if found is None else np.asarray(found)
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         raise IsbenchError(
-            f"metric {metric.name} raised {type(error).__name__}: {error}; fix or uninstall the "
+            f"metric {metric.name} raised {describe_exception(error)}; fix or uninstall the "
             "package that adds it"
         ) from error
     wanted = games.clicks.shape

@@ -8,7 +8,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
 
-from isbench.errors import IsbenchError, PredictorError, Unfit
+from isbench.errors import IsbenchError, PredictorError, Unfit, describe_exception
 from isbench.extras import describe_missing
 from isbench.models.registry import check_libraries, find_package
 from isbench.types import LoadedModel, Predictor, Runtime
@@ -71,8 +71,7 @@ def _build(model: LoadedModel) -> Predictor:
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         options = ", ".join(f"{key}={value}" for key, value in model.options.items()) or "none"
         raise IsbenchError(
-            f"model {model.name} cannot be built (options: {options}): "
-            f"{type(error).__name__}: {error}"
+            f"model {model.name} cannot be built (options: {options}): {describe_exception(error)}"
         ) from error
 
 

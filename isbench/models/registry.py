@@ -24,7 +24,7 @@ from isbench.extensions import (
 from isbench.extras import describe_missing
 from isbench.models.weights import RANDOM
 from isbench.options import is_recordable, parse_option
-from isbench.types import ModelCard, Scalar
+from isbench.types import File, ModelCard, Scalar
 
 Trusted: TypeAlias = Mapping[str, ModelCard]  # name in run files -> card
 NONE_TRUSTED: Trusted = MappingProxyType({})
@@ -112,9 +112,22 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
     return values
 
 
+# what the mappings of a card have by name
+_MAPPINGS: Mapping[str, type] = {
+    "options": object,
+    "meanings": str,
+    "weights": File,
+    "bundled": Path,
+    "libraries": str,
+    "added_options": object,
+}
+_KINDS: Mapping[type, str] = {str: "a text", File: "a File", Path: "a Path"}
+
+
 def check_card(model: ModelCard) -> None:
     """Raise IsbenchError for a card whose name, version, options or weights are ambiguous."""
     check_name_and_version(MODELS, model.name, model.version)
+    _check_fields(model)
     for key, value in model.options.items():
         if not isinstance(key, str) or not is_recordable(value):
             raise IsbenchError(
@@ -127,6 +140,24 @@ def check_card(model: ModelCard) -> None:
             f"added option {unlisted[0]} of {model.name} is not one of its options; wanted it in "
             "both"
         )
+
+
+def _check_fields(model: ModelCard) -> None:
+    """Raise IsbenchError for a field that is no text, or no mapping of what it should have."""
+    for name in ("bundled_terms", "unreleased", "summary", "source", "licence", "restriction"):
+        value = getattr(model, name)
+        if not isinstance(value, str):
+            raise IsbenchError(f"{name} of {model.name} is {value!r}; wanted a text")
+    for name, kind in _MAPPINGS.items():
+        value = getattr(model, name)
+        if not isinstance(value, Mapping):
+            raise IsbenchError(f"{name} of {model.name} is {value!r}; wanted a mapping by name")
+        for key, one in value.items():
+            if not isinstance(key, str) or not isinstance(one, kind):
+                raise IsbenchError(
+                    f"{name} of {model.name} has {key!r}: {one!r}; wanted a name and "
+                    f"{_KINDS.get(kind, 'a value')}"
+                )
 
 
 def _check_weight_names(model: ModelCard) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -158,3 +159,30 @@ def test_initial_label_maps_are_read_like_the_masks(tmp_path: Path) -> None:
     dataset = load_dataset(f"folder:{tmp_path}?labels=instances")
     starts = [load_sample(dataset, key).initial for key in ("a#1", "a#2")]
     np.testing.assert_array_equal(starts, [box(0, 5, 8) == 1, box(1, 5, 8) == 1])
+
+
+def test_initial_masks_of_no_object_are_named(own: Path) -> None:
+    folder = start_from(own)
+    write(folder / "cup 2.png", box(255, 1, 1))
+    (said,) = verify_named(f"folder:{own}").faults
+    assert f"initial mask {folder}/cup 2.png has no mask: wanted {own}/masks/cup 2.png" in said
+
+
+def test_hidden_images_are_counted(own: Path) -> None:
+    write(own / "images" / ".cat.png", picture(1))
+    assert "left out in images/: 1 hidden (.cat.png)" in verify_named(f"folder:{own}").notes
+
+
+def test_soft_edges_are_no_instances(tmp_path: Path) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    hard = cv2.circle(np.zeros((60, 80), np.uint8), (40, 30), 20, (254,), -1)
+    soft = cv2.GaussianBlur(hard, (0, 0), 2)
+    many = np.repeat(np.repeat(np.arange(1, 49, dtype=np.uint8).reshape(6, 8), 10, 0), 10, 1)
+    for name, mask in (("a", soft), ("b", many)):
+        write(tmp_path / "images" / f"{name}.png", image)
+        write(tmp_path / "masks" / f"{name}.png", mask)
+    verdict = verify_named(f"folder:{tmp_path}?labels=instances")
+    (said,) = verdict.faults
+    assert "masks/a.png has" in said
+    assert "it looks like a mask with soft edges" in said
+    assert verdict.objects == 48

@@ -72,3 +72,19 @@ def test_answers_are_checked_and_named(answer: Callable[..., Any], said: str) ->
     ]
     with pytest.raises(PredictorError, match=said):
         PredictorSession(toys.Broken(answer)).predict(turns)
+
+
+class Wordless(Exception):
+    """An exception whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no words")
+
+
+def test_an_exception_without_a_text_names_the_object_too() -> None:
+    class Silent(toys.Disks):
+        def begin(self, image: Any) -> Any:
+            raise Wordless
+
+    with pytest.raises(PredictorError, match=r"image001#1: the model raised Wordless: \(its text"):
+        list(replay_masks(Silent(), toys.blob(4), [Click(3, 3, True)]))

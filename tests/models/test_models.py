@@ -169,6 +169,23 @@ def test_weights_of_two_meanings_are_refused(changes: dict[str, Any], said: str)
         check_card(card)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"options": None}, "options of odd is None; wanted a mapping by name"),
+        ({"libraries": ["torch"]}, r"libraries of odd is \['torch'\]; wanted a mapping by name"),
+        ({"libraries": {"torch": None}}, "has 'torch': None; wanted a name and a text"),
+        ({"weights": {"a": "b.pth"}}, "has 'a': 'b.pth'; wanted a name and a File"),
+        ({"bundled": {"a": "b.pth"}}, "has 'a': 'b.pth'; wanted a name and a Path"),
+        ({"meanings": {"flip": 3}}, "has 'flip': 3; wanted a name and a text"),
+        ({"summary": None}, "summary of odd is None; wanted a text"),
+    ],
+)
+def test_a_card_with_a_field_of_another_kind_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(IsbenchError, match=said):
+        check_card(replace(ModelCard("odd", toys.Learner), **changes))
+
+
 def test_an_adaptive_model_is_checked_by_playing_twice() -> None:
     check_predictor(toys.learner)
 

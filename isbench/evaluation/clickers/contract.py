@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.errors import ClickerError, IsbenchError
+from isbench.errors import ClickerError, IsbenchError, describe_exception
 from isbench.types import Click, ClickFunction, ClickInput, Proposal
 
 _MARK = r"[a-z0-9_-]*"
@@ -39,7 +39,7 @@ def ask_clicker(
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
         wrapped = ClickerError(
-            f"object {given.key}: the clicker {clicker} raised {type(error).__name__}: {error}"
+            f"object {given.key}: the clicker {clicker} raised {describe_exception(error)}"
         )
         wrapped.details = format_exc()
         raise wrapped from error
