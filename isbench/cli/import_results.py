@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 import click
@@ -87,13 +88,16 @@ def ritm_pickle(
 
 def _make_table(imported: Sequence[ImportedCurves]) -> TextTable:
     """Return a row per result, with the figures that at least one can tell."""
-    figures = [summarise_curves(curves) for curves in imported]
+    figures = [
+        {key: one.value for key, one in summarise_curves(curves).items() if not isnan(one.value)}
+        for curves in imported
+    ]
     shown = [metric for metric in METRICS if any(metric.key in one for one in figures)]
     rows = tuple(
         (
             f"{curves.model} on {curves.dataset}",
             *(
-                format(one[metric.key].value, metric.format) if metric.key in one else ""
+                format(one[metric.key], metric.format) if metric.key in one else ""
                 for metric in shown
             ),
         )

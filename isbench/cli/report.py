@@ -249,7 +249,11 @@ def _print_view(
     if isinstance(view, PaperTable):
         _print_paper_table(view, chosen, form, options)
     elif view == BOUNDARY:
-        print_table(boundary_tables.make_table(chosen, boundaries, options.labels), form)
+        figures = chosen, boundaries, options.labels
+        if form == "csv":
+            click.echo(tables.format_csv(boundary_tables.make_frame(*figures)), nl=False)
+        else:
+            print_table(boundary_tables.make_table(*figures), form)
     elif view == study_tables.VIEW:
         _print_studies(chosen, form, options)
     else:

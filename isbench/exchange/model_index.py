@@ -53,7 +53,8 @@ def format_model_index(
         facts = {
             "task": _TASK,
             "dataset": {
-                "name": run.spec.dataset, "type": run.spec.dataset, "args": _describe(run),
+                "name": run.spec.dataset, "type": run.spec.dataset,
+                "args": _describe(run, max_clicks),
             },
             "metrics": [_format_metric(metric, row) for metric, row in figures],
             **source,
@@ -95,7 +96,7 @@ def format_eval_results(
     _check_entries(runs, dataset_id)
     entries = []
     for run in runs:
-        words = ", ".join(f"{key} {value}" for key, value in _describe(run).items())
+        words = ", ".join(f"{key} {value}" for key, value in _describe(run, max_clicks).items())
         started = [str(one["started"]) for one in run.meta if "started" in one]
         for metric, row in _list_figures(run, max_clicks, metrics):
             task = f"{run.spec.dataset}_{metric.key.replace('@', '')}"
@@ -143,16 +144,18 @@ def _format_metric(metric: Metric, row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _describe(run: Run) -> dict[str, object]:
-    """Return what a reader must know to compare the figure with others."""
+def _describe(run: Run, max_clicks: int) -> dict[str, object]:
+    """Return what a reader must know to compare a figure over so many clicks with others."""
     spec, rules = run.spec, run.spec.rules
     return {
         "preset": spec.preset,
         "clicker": rules.clicker,
-        "max_clicks": rules.max_clicks,
+        "max_clicks": min(max_clicks, rules.max_clicks),
         "stop_iou": rules.stop_iou,
         "objects": spec.objects,
         "fingerprint": spec.fingerprint,
+        "seed": rules.seed,
+        **{f"option_{name}": value for name, value in sorted(spec.options.items())},
         "weights": spec.weights,
         "isbench_run": digest_of_path(run.path),
     }

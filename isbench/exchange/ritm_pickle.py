@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,14 @@ def summarise_curves(curves: ImportedCurves) -> dict[str, Figure]:
 
 
 def list_figures(several: Sequence[ImportedCurves]) -> Iterator[PublishedFigure]:
-    """Yield NoC and NoF (as RITM counts) of imported results, to be put beside those of runs."""
+    """Yield NoC and NoF (as RITM counts) of imported results, to be put beside those of runs.
+
+    Raises IsbenchError for results with another number of objects than their data set has.
+    """
     names = {"noc": "noc", "nof_ritm": "nof"}
     formats = {metric.key: metric.format for metric in METRICS}
     for curves in several:
+        _check_count(Path(curves.source), curves.dataset, len(curves.iou))
         source = (
             f"imported from {curves.source} ({curves.evaluator}, sha256 {curves.sha256[:12]}): IoU "
             f"of {len(curves.iou)} objects; no clicks and no settings are known"
@@ -106,7 +111,7 @@ def list_figures(several: Sequence[ImportedCurves]) -> Iterator[PublishedFigure]
         clicks = "" if curves.max_clicks == 20 else str(curves.max_clicks)
         for key, figure in summarise_curves(curves).items():
             kind, at, target = key.partition("@")
-            if at and kind in names:
+            if at and kind in names and not isnan(figure.value):
                 yield PublishedFigure(
                     curves.model, "", "", curves.dataset, f"{names[kind]}{clicks}@{target}",
                     format(figure.value, formats[key]), source,

@@ -49,11 +49,11 @@ def read_regular(path: Path) -> bytes:
 
 
 def read_limited(path: Path, most: int = LIST) -> bytes:
-    """Return the content of a file; of one without an end, such as a device, no more is read.
+    """Return the content of a file like `open_regular`, of which no more than `most` is read.
 
     Raises OSError, and ValueError if it has more than `most` bytes.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise ValueError(f"it has more than {most // 1_000_000} MB")

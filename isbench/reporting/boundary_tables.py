@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from isbench.reporting.run_datasets import load_dataset_of
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTE = (
     "BIoU@k: mean boundary IoU after k clicks, for pixels within 2 % of the image diagonal of an "
@@ -59,22 +63,62 @@ def compute_boundaries(
 def make_table(
     runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str] = NO_LABELS
 ) -> TextTable:
-    """Return the mean boundary IoU of runs at the clicks `IOU_AT`; `values` are (N, K) per run."""
+    """Return the mean boundary IoU of runs at the clicks `IOU_AT`; `values` are (N, K) per run.
+
+    A click that no run has a figure for has no column.
+    """
+    rows = _make_rows(runs, values, labels)
+    shown = [k for k in IOU_AT if any(f"biou@{k}" in row for row in rows)]
+    heads = ("Data set", "Model", "Objects", *(f"BIoU@{k}" for k in shown), "Run")
+    figures = (False, False, True, *[True] * len(shown), False)
+    cells = tuple(
+        (
+            str(row["dataset"]), str(row["label"]), str(row["objects"]),
+            *(_format_figure(row, k) for k in shown), str(row["run"]),
+        )
+        for row in rows
+    )  # fmt: skip
+    return TextTable(heads, cells, figures, notes=(NOTE,))
+
+
+def make_frame(
+    runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str] = NO_LABELS
+) -> pd.DataFrame:
+    """Return the figures of `make_table` with the ends of their intervals, in columns."""
+    import pandas as pd  # only csv needs it, and it takes a third of a second
+
+    frame: pd.DataFrame = pd.DataFrame(_make_rows(runs, values, labels))
+    return frame
+
+
+def _make_rows(
+    runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """Return the figures of each run by csv column, without those that it cannot give."""
     rows = []
     for run, label, found in zip(runs, make_labels(runs, labels), values, strict=True):
         kept, images = with_boundary_iou(run, found)
-        low, high = metrics.bootstrap(kept, images)
-        cells = [
-            f"{kept[:, k - 1].mean():.4f} [{low[k - 1]:.4f}, {high[k - 1]:.4f}]"
-            if len(kept) and has_full_games(run.spec.rules) and k <= found.shape[1]
-            else ""
-            for k in IOU_AT
-        ]
-        digest = store.digest_of_path(run.path)
-        rows.append((run.spec.dataset, label, str(len(kept)), *cells, digest))
-    heads = ("Data set", "Model", "Objects", *(f"BIoU@{k}" for k in IOU_AT), "Run")
-    figures = (False, False, True, *[True] * len(IOU_AT), False)
-    return TextTable(heads, tuple(rows), figures, notes=(NOTE,))
+        row: dict[str, object] = {
+            "model": run.spec.model, "label": label, "dataset": run.spec.dataset,
+            "objects": len(kept),
+        }  # fmt: skip
+        if len(kept) and has_full_games(run.spec.rules):
+            low, high = metrics.bootstrap(kept, images)
+            for k in (k for k in IOU_AT if k <= found.shape[1]):
+                figures = kept[:, k - 1].mean(), low[k - 1], high[k - 1]
+                columns = (f"biou@{k}{end}" for end in ("", "_low", "_high"))
+                row.update(zip(columns, map(float, figures), strict=True))
+        rows.append({**row, "run": store.digest_of_path(run.path)})
+    return rows
+
+
+def _format_figure(row: Mapping[str, Any], k: int) -> str:
+    """Return the boundary IoU at a click, with its interval if there is one; "" if not known."""
+    if f"biou@{k}" not in row:
+        return ""
+    low, high = row[f"biou@{k}_low"], row[f"biou@{k}_high"]
+    interval = "" if np.isnan([low, high]).any() else f" [{low:.4f}, {high:.4f}]"
+    return f"{row[f'biou@{k}']:.4f}{interval}"
 
 
 def with_boundary_iou(run: Run, values: Floats) -> tuple[Floats, list[str]]:

@@ -243,16 +243,15 @@ def _make_charts(
     runs: Sequence[Run], names: Sequence[str], max_clicks: int
 ) -> Iterator[dict[str, Any]]:
     for dataset, members in _group_by_dataset(runs).items():
-        most = min(max_clicks, max(runs[k].spec.rules.max_clicks for k in members))
-        lines = [_make_curve(runs[k], names[k], most) for k in members]
+        lines = [_make_curve(runs[k], names[k], max_clicks) for k in members]
         note = "Dashed: games that stop at an IoU; the last value is held."
         yield {"kind": "curves", "title": f"mean IoU@k on {dataset}", "lines": lines, "note": note}
-        yield _make_counts([(runs[k], names[k]) for k in members], dataset, most)
+        yield _make_counts([(runs[k], names[k]) for k in members], dataset, max_clicks)
 
 
-def _make_curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
+def _make_curve(run: Run, label: str, max_clicks: int) -> dict[str, Any]:
     """Return the mean IoU after each click and its 95 % interval, as drawn by `plots.iou_k`."""
-    games = collect_games(run, clicks)
+    games = collect_games(run, min(max_clicks, run.spec.rules.max_clicks))
     iou, images = games.iou[games.scored], np.array(games.images)[games.scored]
     low, high = bootstrap(iou, images.tolist())
     mean = iou.mean(axis=0) if len(iou) else low  # nan without objects that have an IoU
@@ -267,11 +266,14 @@ def _make_curve(run: Run, label: str, clicks: int) -> dict[str, Any]:
     }
 
 
-def _make_counts(members: Sequence[tuple[Run, str]], dataset: str, clicks: int) -> dict[str, Any]:
+def _make_counts(
+    members: Sequence[tuple[Run, str]], dataset: str, max_clicks: int
+) -> dict[str, Any]:
     """Return the clicks to the main target: bars, or curves of the share solved for many runs."""
     lines: list[dict[str, Any]] = []
     for run, name in members:
         target = reachable_target(run.spec.rules.stop_iou)
+        clicks = min(max_clicks, run.spec.rules.max_clicks)
         counts, never = count_by_clicks(collect_games(run, clicks).iou, target)
         label = name if target == MAIN_TARGET else f"{name}, to IoU {target:g}"
         label = f"{label}, {never} never"

@@ -250,6 +250,27 @@ def test_the_report_shows_imported_figures_in_italics_with_their_source(
     assert "csv has measured figures only" in said
 
 
+def test_imported_results_of_another_number_of_objects_are_refused_in_reports(
+    analysis: Path, tmp_path: Path, isbench: Command
+) -> None:
+    path = write_imported(tmp_path, read_ritm_pickle(analysis, "davis"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "iou": record["iou"][:9]}))
+    code, _, said = isbench("report", "--imported", path, "--runs", tmp_path)
+    assert code == 2
+    assert f"has 9 objects, but davis has {OBJECTS}" in said
+
+
+def test_figures_that_cannot_be_known_are_left_out(tmp_path: Path, isbench: Command) -> None:
+    never = write(tmp_path / "ious.pkl", [np.full(20, 0.5, np.float32)] * OBJECTS)
+    code, printed, said = isbench(
+        "import", "ritm-pickle", never, "--dataset", "davis", "--model", "m", "--out", tmp_path
+    )
+    assert code == 0, said
+    assert "20.00" in printed
+    assert "nan" not in printed
+
+
 def test_a_place_without_imported_results_is_an_error(tmp_path: Path, isbench: Command) -> None:
     record_on_davis(tmp_path / "runs", load_model("nearest"))
     words = ("--runs", tmp_path / "runs", "--imported", tmp_path)

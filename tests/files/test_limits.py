@@ -53,9 +53,13 @@ def test_a_line_beyond_its_limit_is_named(tmp_path: Path, name: str) -> None:
         list(read_lines(tmp_path / name))
 
 
-def test_a_device_without_an_end_is_read_to_the_limit(tmp_path: Path) -> None:
+def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1 << 20))
+    assert read_limited(path, 1 << 20) == bytes(1 << 20)
+    path.write_bytes(bytes((1 << 20) + 1))
     with pytest.raises(ValueError, match="more than 1 MB"):
-        read_limited(Path("/dev/zero"), 1 << 20)
+        read_limited(path, 1 << 20)
 
 
 @given(value=hostile.json_values())
@@ -101,7 +105,8 @@ def test_a_pipe_or_a_device_is_refused_at_once(tmp_path: Path, name: str) -> Non
         for read in (find_whole_size, read_first_line):
             with pytest.raises(IsbenchError, match="is a pipe or a device; wanted a file"):
                 read(path)
-        with pytest.raises(OSError, match="pipe or a device"):
-            read_regular(path)
+        for whole in (read_regular, read_limited):
+            with pytest.raises(OSError, match="pipe or a device"):
+                whole(path)
     with pytest.raises(IsADirectoryError):
         read_regular(tmp_path)

@@ -29,7 +29,7 @@ const text = (x, y, words, anchor = "middle") =>
 
 const LEFT = 46, RIGHT = 18, TOP = 18, BOTTOM = 40;
 
-function frame(xs, ys, xTitle, yTitle, { WIDTH = 460, HEIGHT = 300, steps = 10, never = false } = {}) {
+function frame(xs, ys, xTitle, yTitle, { WIDTH = 460, HEIGHT = 300, steps = 10, never = false, shift = 0 } = {}) {
   const x = (v) => LEFT + ((v - xs[0]) / (xs[1] - xs[0] || 1)) * (WIDTH - LEFT - RIGHT);
   const y = (v) => HEIGHT - BOTTOM - ((v - ys[0]) / (ys[1] - ys[0] || 1)) * (HEIGHT - TOP - BOTTOM);
   const picture = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
@@ -42,7 +42,7 @@ function frame(xs, ys, xTitle, yTitle, { WIDTH = 460, HEIGHT = 300, steps = 10, 
     );
   }
   const step = Math.max(1, Math.ceil((xs[1] - xs[0]) / steps));
-  for (let at = xs[0]; at <= xs[1] - (never ? 2 : 0); at += step) picture.append(text(x(at), HEIGHT - BOTTOM + 16, at));
+  for (let at = xs[0]; at <= xs[1] - (never ? 2 : 0); at += step) picture.append(text(x(at + shift), HEIGHT - BOTTOM + 16, at));
   picture.append(
     svgElement("line", {
       class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM,
@@ -50,7 +50,7 @@ function frame(xs, ys, xTitle, yTitle, { WIDTH = 460, HEIGHT = 300, steps = 10, 
     text((LEFT + WIDTH) / 2, HEIGHT - 6, xTitle),
     text(LEFT, TOP - 6, yTitle, "start"),
   );
-  if (never) picture.append(text(x(xs[1] - 0.5), HEIGHT - BOTTOM + 16, "never"));
+  if (never) picture.append(text(x(xs[1] - 1 + shift), HEIGHT - BOTTOM + 16, "never"));
   return { picture, x, y };
 }
 
@@ -106,12 +106,14 @@ function smallMultiples(chart, clicks, note) {
 }
 
 function bars(chart) {
-  const count = chart.lines[0].counts.length;
+  const count = Math.max(...chart.lines.map((line) => line.counts.length));
   // rounded up to a multiple of the five grid steps
   const heights = chart.lines.flatMap((line) => [...line.counts, line.never]);
   const most = 5 * Math.ceil(Math.max(1, ...heights) / 5);
-  const { picture, x, y } = frame([1, count + 3], [0, most], "clicks", "objects", { never: true });
-  const width = (x(2) - x(1)) / (chart.lines.length + 0.5);
+  const share = 1 / (chart.lines.length + 0.5); // a bar's width, with half a bar between clicks
+  const shift = (share * chart.lines.length) / 2; // to the middle of a click's bars
+  const { picture, x, y } = frame([1, count + 3], [0, most], "clicks", "objects", { never: true, shift });
+  const width = (x(2) - x(1)) * share;
   chart.lines.forEach((line, k) => {
     const places = [...line.counts.map((v, n) => [n + 1, v]), [count + 2, line.never]];
     places.forEach(([at, v]) =>
