@@ -133,8 +133,11 @@ def _format_share(share: float) -> str:
 
 
 def has_full_games(rules: Rules) -> bool:
-    """Whether games continue to the last click at any IoU, as IoU@k needs."""
-    return rules.stop_iou > 1
+    """Whether games continue to the last click at any IoU, as IoU@k needs.
+
+    Those of one click always do.
+    """
+    return rules.stop_iou > 1 or rules.max_clicks == 1
 
 
 def is_over(overlap: Sequence[tuple[int, int]], rules: Rules) -> bool:

@@ -240,7 +240,23 @@ def _make_systems(
     labels = parse_labels(expanded, runs)
     made = iter(make_labels(runs, labels))
     names = [[next(made) for _ in one] for one in chosen]
-    return labels, [System(of_runs[0], one) for of_runs, one in zip(names, chosen, strict=True)]
+    systems = [
+        _name_system(one, of_runs, labels) for one, of_runs in zip(chosen, names, strict=True)
+    ]
+    if len(set(systems)) < len(systems):  # what their runs share is the same
+        systems = [of_runs[0] for of_runs in names]
+    return labels, [System(name, one) for name, one in zip(systems, chosen, strict=True)]
+
+
+def _name_system(runs: Mapping[str, Run], names: Sequence[str], labels: Mapping[str, str]) -> str:
+    """Return the name of a system: a label that one of its runs was given, or what its runs share.
+
+    The labels of runs are parts with commas between them, such as "ritm-lite, first 3 objects".
+    """
+    given = (labels.get(digest_of_path(run.path)) for run in runs.values())
+    parts = [name.split(", ") for name in names]
+    shared = [one for one in parts[0] if all(one in other for other in parts)]
+    return next(filter(None, given), "") or ", ".join(shared) or names[0]
 
 
 def _print_pair(

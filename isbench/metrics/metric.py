@@ -48,7 +48,7 @@ class Games:
     @property
     def are_full(self) -> bool:
         """Whether games continue to the last click at any IoU, as the IoU after k clicks needs."""
-        return has_full_games(self.rules)
+        return has_full_games(self.rules) or self.budget == 1
 
     def continue_to(self, target: float) -> bool:
         """Whether games continue until this IoU, so that the clicks to it can be counted."""

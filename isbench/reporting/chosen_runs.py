@@ -121,12 +121,13 @@ def choose_systems(
     Returns
     -------
     systems, notes
-        By data set, the run of each system; and which data sets are left out.
+        By data set, the run of each system; and which data sets and runs are left out.
 
     Raises
     ------
     IsbenchError
-        If a system has no run or several runs on a data set, and if they share none.
+        If a system has no run on a data set, or several of which none is the model's with its
+        defaults, and if they share no data set.
     """
     systems: list[tuple[str, dict[str, list[Run]]]] = []
     for name in names:
@@ -144,8 +145,25 @@ def choose_systems(
     seen = dict.fromkeys(dataset for _, of_set in systems for dataset in of_set)
     notes = [f"{one} is left out: not every system has a run on it" for one in seen
              if one not in shared]  # fmt: skip
-    chosen = [{one: _take_only(name, of_set[one]) for one in shared} for name, of_set in systems]
+    chosen = [
+        {one: _take_plain(name, of_set[one], notes) for one in shared} for name, of_set in systems
+    ]
     return chosen, notes
+
+
+def _take_plain(name: str, runs: Sequence[Run], notes: list[str]) -> Run:
+    """Return the only run; of a model's runs on a data set that with nothing added to its name.
+
+    Such a run has the default options, weights, clicker and seed. A note on the others is appended.
+    """
+    plain = [run for run, label in zip(runs, make_labels(runs), strict=True) if label == name]
+    if len(runs) == 1 or len(plain) != 1:
+        return _take_only(name, runs)
+    notes.append(
+        f"{name} has {len(runs)} runs on {runs[0].spec.dataset}; the one with defaults is "
+        f"compared, {store.digest_of_path(plain[0].path)}"
+    )
+    return plain[0]
 
 
 def split_names(system: str) -> list[str]:

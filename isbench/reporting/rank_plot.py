@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from isbench.errors import IsbenchError
 from isbench.metrics import MAIN_NOC, Ranking, group_systems
+from isbench.reporting.compare import name_compared_figure
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.plot_canvas import LEGEND_SIZE, Grid, draw_grid, measure, wrap
 from isbench.reporting.systems import System, compute_rankings, find_shared_datasets
@@ -59,7 +60,9 @@ def critical_difference(
     width = _AXIS + 2 * (_GAP + max(side.width for pair in sides for side in pair))
     height = max(_measure_height(pair, ranking) for pair, (_, ranking) in
                  zip(sides, rankings, strict=True))  # fmt: skip
-    titles = [f"Mean rank by {MAIN_NOC.name} {title}" for title, _ in rankings]
+    shortest = min(run.spec.rules.max_clicks for one in systems for run in one.runs.values())
+    figure_name = name_compared_figure(MAIN_NOC, min(max_clicks, shortest))
+    titles = [f"Mean rank by {figure_name} {title}" for title, _ in rankings]
     grid = Grid([("", titles)], columns=1, size=(width, height), bottom=_GAP, most_stretch=1.0)
     figure, panels = draw_grid(grid, notes=tuple(_list_notes(runs, datasets)))
     for panel, pair, (_, ranking) in zip(panels, sides, rankings, strict=True):

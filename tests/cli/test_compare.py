@@ -70,14 +70,23 @@ def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
     )  # fmt: skip
     assert (code, said) == (0, "")
     assert "A  The nearest on davis (867640f26b54)" in printed
+    for label in ("nearest=The nearest", "867640f26b54=The nearest"):  # one of its four runs
+        code, printed, said = isbench(
+            "compare", "nearest", "random-walker", "--runs", results, "--quote", "--label", label
+        )
+        assert (code, said) == (0, "")
+        assert printed.startswith("The nearest has a NoC_20@90 of ")
     code, _, said = isbench(
         "compare", "csfpn-mini", "ritm-mini", "--dataset", "davis", "--runs", results
     )
+    assert (code, said.count("\n")) == (0, 2)
+    assert "csfpn-mini has 5 runs on davis; the one with defaults is compared" in said
+    code, _, said = isbench("compare", results / "sample", "nearest", "--runs", results)
     assert (code, said.count("\n")) == (2, 1)
-    assert "csfpn-mini matches 5 runs; wanted one" in said
+    assert "sample matches 5 runs; wanted one" in said
     listed = said.split(": ")[-1].split("; ")
     assert len(listed) == 5
-    assert listed[4].startswith("7633ddef0e9c csfpn-mini, ablation-hsgm weights, no G2L on davis")
+    assert any(one.startswith("c81fcec12a4b nearest on sample (") for one in listed)
     played = len(list((results / "grabcut").glob("*.jsonl.gz")))
     of_model = len(list(results.glob("*/grabcut-*.jsonl.gz")))
     for words, told in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.metrics import compare_paired, find_metric
+from isbench.models.registry import load_card
 from isbench.reporting.chosen_runs import choose_systems
 from isbench.reporting.quotes import format_p, quote_systems
 from isbench.reporting.rank_plot import critical_difference
 from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
 from isbench.reporting.systems import System, compare_systems
 from isbench.storage.records import to_trajectories
-from isbench.storage.store import Run
+from isbench.storage.store import Run, digest_of_path
 from tests.reporting.test_plots import LONG, check_layout, make_runs
 from tests.support.compared import make_run
 from tests.support.toys import trajectory
@@ -171,8 +173,19 @@ def test_systems_are_found_by_model_folder_and_digests() -> None:
     assert list(only) == ["davis"]
     with pytest.raises(IsbenchError, match="no data set has a run of every system"):
         choose_systems(["2c8f80ad729b", "867640f26b54"], results)
-    with pytest.raises(IsbenchError, match="csfpn-mini matches 5 runs; wanted one"):
-        choose_systems(["csfpn-mini", "nearest"], results, ["davis"])
+    with pytest.raises(IsbenchError, match=r"davis matches \d+ runs; wanted one"):
+        choose_systems([str(results / "davis"), "nearest"], results)
+
+
+def test_of_several_runs_of_a_model_that_with_its_defaults_is_compared() -> None:
+    (a, _), notes = choose_systems(["ritm-lite", "nearest"], ROOT / "results", ["davis"])
+    spec, options = a["davis"].spec, load_card("ritm-lite").options
+    changed = {key for key, value in spec.options.items() if value != options[key]}
+    assert changed <= {"longest_side"}  # as it was recorded: no limit
+    assert spec.rules.clicker == "centre"
+    (note,) = notes
+    digest = digest_of_path(a["davis"].path)
+    assert re.fullmatch(rf"ritm-lite has \d+ runs on davis; .*defaults is compared, {digest}", note)
 
 
 def draw(count: int, datasets: int, long: bool = False) -> list[Run]:
@@ -196,6 +209,15 @@ def test_every_system_of_the_plot_is_named_with_its_rank() -> None:
         texts = [text.get_text() for text in panel.texts]
         for name in range(4):
             assert sum(text.startswith(f"m-{name} ") for text in texts) == 1
+
+
+def test_the_plot_names_the_clicks_that_its_shortest_run_allows() -> None:
+    runs = draw(2, 1)
+    rules = replace(runs[0].spec.rules, max_clicks=10)
+    short = [replace(runs[0], spec=replace(runs[0].spec, rules=rules)), runs[1]]
+    for drawn, name in ((runs, "NoC_20@90"), (short, "NoC_10@90")):
+        texts = [text.get_text() for text in critical_difference(drawn, 20).texts]
+        assert any(text.startswith(f"Mean rank by {name} over 7 images") for text in texts)
 
 
 def test_the_plot_leaves_data_sets_out_that_not_every_system_played() -> None:
