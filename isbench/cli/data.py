@@ -15,7 +15,7 @@ from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.readers import with_labels
+from isbench.datasets.readers import split_labels, with_labels
 from isbench.datasets.registry import (
     dataset_names,
     find_root,
@@ -70,7 +70,7 @@ def list_(data: Path | None) -> None:
 @click.argument("name", required=False, shell_complete=complete_datasets)
 @data_option
 def path(name: str | None, data: Path | None) -> None:
-    """Print the data folder, or the folder of one data set.
+    """Print the data folder, or the folder of one data set or of its images.
 
     \b
     Example:
@@ -78,6 +78,11 @@ def path(name: str | None, data: Path | None) -> None:
     """
     if name is None:
         click.echo(str(data_folder(data)))
+        return
+    own = list_user_datasets(data).get(name)
+    if own is not None:
+        place = split_labels(own.partition(":")[2])[0]
+        click.echo(place.partition(",")[0])  # of coco:IMAGES,ANNOTATIONS the images
         return
     card = load_dataset_card(name)
     found = find_root(card, data)
@@ -163,8 +168,10 @@ def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
     from isbench.datasets.installation import add_dataset
 
     (place,) = with_labels([place], labels)
+    before = list_user_datasets(data).get(name)
     stored, verdict = add_dataset(name, place, data)
-    click.echo(f"{name}: {stored}")
+    replaced = f", in place of {before}" if before not in (None, stored) else ""
+    click.echo(escape_controls(f"{name}: {stored}{replaced}"))
     click.echo(f"  {verdict.images}/{verdict.objects} images/objects")
     click.echo(f"  fingerprint {verdict.fingerprint}")
     if verdict.empty:
@@ -183,7 +190,9 @@ def remove(name: str, data: Path | None) -> None:
     Example:
       isbench data remove desk
     """
+    place = list_user_datasets(data).get(name)
     remove_user_dataset(name, data)
+    click.echo(escape_controls(f"{name} is removed; its files are kept: {place}"))
 
 
 @data.command()

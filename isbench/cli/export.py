@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER
 from isbench.cli.progress import track
-from isbench.cli.recorded_runs import dataset_option, find_dataset, runs_option, trust_option
+from isbench.cli.recorded_runs import dataset_option, find_datasets, runs_option, trust_option
 from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError, check_least
 from isbench.exchange.bundle import write_bundle
@@ -22,7 +22,7 @@ from isbench.exchange.model_index import format_eval_results, format_model_index
 from isbench.files.atomic import write_atomically
 from isbench.metrics import list_metrics
 from isbench.models.registry import Trusted, load_trusted_cards
-from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.chosen_runs import choose_runs_on
 from isbench.reporting.labels import format_count
 from isbench.reporting.recorded_masks import recompute_masks
 from isbench.reporting.run_datasets import load_dataset_of
@@ -88,7 +88,7 @@ def export(
     max_clicks: int,
     hub_dataset: str | None,
     source_url: str | None,
-    dataset: str | None,
+    datasets: tuple[str, ...],
     data: Path | None,
     trust_models: tuple[str, ...],
     runs: Path,
@@ -112,8 +112,8 @@ def export(
     kind = OUTPUT_FOLDER if form == "coco-results" else OUTPUT_FILE
     if out is not None and (fault := kind.find_fault(out)):
         raise IsbenchError(f"cannot write {out}: {fault}", setting="out")
-    name, place = find_dataset(dataset, names, runs, data)
-    chosen, notes = choose_runs(names, runs, name)
+    known, place = find_datasets(datasets, names, runs, data)
+    chosen, notes = choose_runs_on(known, names, runs)
     for note in notes:
         print_note(note)
     if form == "bundle" and out is not None:

@@ -28,8 +28,11 @@ trust_option = click.option(
 
 dataset_option = click.option(
     "--dataset",
+    "datasets",
+    multiple=True,
+    callback=refuse_lists,
     help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
-    "files of runs on your own files are now.",
+    "files of runs on your own files are now. Repeatable.",
 )
 
 label_option = click.option(
@@ -42,11 +45,28 @@ label_option = click.option(
 )
 
 
+def find_datasets(
+    datasets: Sequence[str], names: Sequence[str], runs: Path, data: Path | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the names in records of the data sets of --dataset, and the place if one has it.
+
+    Raises IsbenchError for several places.
+    """
+    found = [find_dataset(one, names, runs, data) for one in datasets]
+    places = [place for _, place in found if place is not None]
+    if len(places) > 1:
+        raise IsbenchError(
+            f"{' and '.join(places)} are {len(places)} places of files; wanted one",
+            setting="dataset",
+        )
+    return tuple(dict.fromkeys(name for name, _ in found)), next(iter(places), None)
+
+
 def find_dataset(
-    dataset: str | None, names: Sequence[str], runs: Path, data: Path | None
-) -> tuple[str | None, str | None]:
+    dataset: str, names: Sequence[str], runs: Path, data: Path | None
+) -> tuple[str, str | None]:
     """Return the name in records of the data set of --dataset, and its place if that is given."""
-    if dataset is None or not is_place(dataset):
+    if not is_place(dataset):
         return dataset, None
     played = choose_runs(names, runs)[0]
     missing, others = [], []

@@ -13,7 +13,7 @@ from isbench.cli.paths import OUTPUT, OUTPUT_FILE
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import (
     dataset_option,
-    find_dataset,
+    find_datasets,
     label_option,
     parse_labels,
     runs_option,
@@ -36,7 +36,7 @@ from isbench.papers.registry import find_table, list_tables, paper_names
 from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, study_tables, tables
 from isbench.reporting import checklist as checklists
-from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.chosen_runs import choose_runs_on
 from isbench.reporting.literature import PublishedFigure, list_published
 from isbench.reporting.markdown_summary import make_markdown_summary
 from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
@@ -170,7 +170,7 @@ def report(
     systems: tuple[str, ...],
     imported: tuple[str, ...],
     given: tuple[str, ...],
-    dataset: str | None,
+    datasets: tuple[str, ...],
     data: Path | None,
     trust_models: tuple[str, ...],
     runs: Path,
@@ -196,9 +196,9 @@ def report(
       isbench report runs --plot critical_difference
       isbench report runs --markdown-summary >> "$GITHUB_STEP_SUMMARY"
     """
-    name, place = find_dataset(dataset, names, runs, data)
+    known, place = find_datasets(datasets, names, runs, data)
     options = ReportOptions(
-        runs, data, name, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
+        runs, data, known, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
         every, {}, list_metrics(), load_trusted_cards(trust_models), _find_published(systems),
         _read_imported(imported),
     )  # fmt: skip
@@ -265,9 +265,9 @@ def _choose_runs(
 ) -> tuple[list[Run], list[str]]:
     """Return the chosen runs and notes; a table of a paper has published figures without runs."""
     try:
-        return choose_runs(names, options.runs, options.dataset)
+        return choose_runs_on(options.datasets, names, options.runs)
     except IsbenchError:
-        if not isinstance(view, PaperTable) or names or options.dataset:
+        if not isinstance(view, PaperTable) or names or options.datasets:
             raise
         return [], []
 

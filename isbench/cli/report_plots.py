@@ -14,7 +14,7 @@ from isbench.metrics import Floats, Metric
 from isbench.models.registry import Trusted
 from isbench.protocol import has_full_games
 from isbench.reporting import plot_files
-from isbench.reporting.chosen_runs import choose_newest, choose_runs
+from isbench.reporting.chosen_runs import choose_newest, choose_runs_on
 from isbench.reporting.labels import format_count
 from isbench.reporting.literature import PublishedFigure
 from isbench.reporting.plot_files import BOUNDARIES, PICTURES, find_plot
@@ -28,7 +28,7 @@ class ReportOptions(NamedTuple):
 
     runs: Path
     data: Path | None
-    dataset: str | None
+    datasets: tuple[str, ...]
     place: str | None
     max_clicks: int
     out: Path
@@ -87,7 +87,9 @@ def draw_plot(
 
 def _choose_in_order(names: tuple[str, ...], options: ReportOptions) -> list[Run]:
     """Return the chosen runs in the order of their names: pictures show the clicks of the first."""
-    found = [run for name in names for run in choose_runs([name], options.runs, options.dataset)[0]]
+    found = [
+        run for name in names for run in choose_runs_on(options.datasets, [name], options.runs).runs
+    ]
     return list({os.path.realpath(run.path): run for run in found}.values())
 
 

@@ -75,6 +75,16 @@ def choose_runs(
     return ChosenRuns(sorted(runs, key=_sort_key), notes)
 
 
+def choose_runs_on(
+    datasets: Sequence[str], names: Sequence[str | Path], folder: Path | str
+) -> ChosenRuns:
+    """Return the runs of `choose_runs` on each of the data sets; without any, on all of them."""
+    parts = [choose_runs(names, folder, dataset) for dataset in datasets or (None,)]
+    runs = {run.path: run for part in parts for run in part.runs}
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    return ChosenRuns(sorted(runs.values(), key=_sort_key), list(notes))
+
+
 def _describe_unfinished(run: Run) -> str:
     return (
         f"{run.path} is left out: it is not finished "
@@ -132,9 +142,7 @@ def choose_systems(
     systems: list[tuple[str, dict[str, list[Run]]]] = []
     for name in names:
         words = split_names(name)
-        runs = [
-            run for dataset in datasets or (None,) for run in choose_runs(words, out, dataset).runs
-        ]
+        runs = choose_runs_on(datasets, words, out).runs
         systems.append((name, {run.spec.dataset: [] for run in runs}))
         for run in runs:
             systems[-1][1][run.spec.dataset].append(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +113,18 @@ def test_report_takes_models_and_data_sets(isbench: Isbench) -> None:
         code, printed, _ = isbench("report", *words, "--runs", results, "--format", "csv")
         assert code == 0
         assert printed.count("\n") == count + 1
+
+
+def test_report_and_export_take_several_data_sets(isbench: Isbench) -> None:
+    runs = ("--runs", ROOT / "results", "--dataset", "davis", "--dataset", "grabcut")
+    code, printed, said = isbench("report", "nearest", "random-walker", *runs, "--format", "csv")
+    assert (code, said) == (0, "")
+    found = {(row["model"], row["dataset"]) for row in csv.DictReader(io.StringIO(printed))}
+    assert found == {(m, d) for m in ("nearest", "random-walker") for d in ("davis", "grabcut")}
+    code, printed, said = isbench("export", "nearest", *runs, "--format", "csv")
+    assert (code, said) == (0, "")
+    rows = csv.DictReader(io.StringIO(printed))
+    assert {row["dataset"] for row in rows} == {"davis", "grabcut"}
 
 
 def test_two_names_for_one_run_are_refused_and_one_run_compared_with_itself_is_noted(

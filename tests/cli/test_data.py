@@ -18,6 +18,7 @@ from isbench.datasets.catalogue import CATALOGUE
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.registry import BUILT_IN
 from isbench.types import File
+from tests.conftest import write_folder_set
 from tests.support.layouts import LAYOUTS, box, grabcut, sbd, write
 from tests.support.serving import Page, Server, break_after, serve
 
@@ -317,3 +318,17 @@ def test_get_keeps_the_archive_when_the_disk_is_at_fault(
     (data / "GrabCut").unlink()
     assert isbench("data", "get", "grabcut")[0] == 0
     assert len(server.asked) == 1
+
+
+def test_names_of_own_sets_have_a_path_and_say_what_they_replace(
+    isbench: Isbench, data: Path, tmp_path: Path
+) -> None:
+    first, second = (write_folder_set(tmp_path / name, objects=2) for name in ("one", "two"))
+    assert isbench("data", "add", "desk", f"folder:{first}?labels=void")[0] == 0
+    assert isbench("data", "path", "desk")[:2] == (0, f"{first}\n")
+    code, printed, _ = isbench("data", "add", "desk", f"folder:{second}")
+    assert code == 0
+    assert printed.startswith(f"desk: folder:{second}, in place of folder:{first}?labels=void\n")
+    code, printed, _ = isbench("data", "remove", "desk")
+    assert (code, printed) == (0, f"desk is removed; its files are kept: folder:{second}\n")
+    assert isbench("data", "path", "desk")[0] == 2
