@@ -20,7 +20,7 @@ from isbench.cli.recorded_runs import (
 )
 from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
-from isbench.cli.usage import refuse_lists
+from isbench.cli.usage import note_unused, refuse_lists
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.metrics import CORRECTIONS, MAIN_NOC, Metric, list_metrics, match_metric
 from isbench.metrics.corrections import HOLM
@@ -135,9 +135,10 @@ def compare(
 ) -> int:
     """Compare runs over the same objects: whether A needs fewer clicks than B, and where.
 
-    A RUN is a run file, the first digits of a run digest, a model, or a folder of runs. On several
-    data sets, it is a model or folder with one run on each, or digests joined by commas; RUN_A is
-    tested against each of the others, with p-values corrected for the number of tests.
+    A RUN is a run file, the first digits of a run digest, a model (of several runs that with its
+    defaults), or a folder of runs. On several data sets, it is a model or folder with one run on
+    each, or digests joined by commas; RUN_A is tested against each of the others, with p-values
+    corrected for the number of tests.
 
     With --fail-if, RUN_A is the base and RUN_B the new run. FAIL: worse by more than the limit, and
     p < 0.05. WARN: p < 0.05, but not by more than the limit. PASS: the 95 % interval excludes a
@@ -178,6 +179,12 @@ def compare(
         for verdict in (judge(base, chosen[1][name], parsed) if parsed else ())
     ]
     single = len(chosen) == 2 and len(chosen[0]) == 1 and not names
+    note_unused(
+        {
+            "worst": (single and not quote and form != JUNIT, "lists of two runs on one data set"),
+            "pictures": (page is not None, "--html"),
+        }
+    )
     if page is not None and len(chosen[0]) > 1:
         raise IsbenchError(
             f"the page shows two runs on one data set, but these have {len(chosen[0])} in common: "
@@ -271,6 +278,7 @@ def _print_pair(
     quotes = _quote(systems, options)
     if options.quote:
         _print_lines(quotes)
+        _print_gate(verdicts, options.form)
         return
     result = comparison.compare(a, b, list_metrics())
     names = make_labels([a, b], labels)
@@ -319,6 +327,7 @@ def _print_systems(
     """Print the comparison of systems over several data sets."""
     if options.quote:
         _print_lines(quote_systems(result))
+        _print_gate(verdicts, options.form)
         return
     if options.form == JSON:
         _print_json(collect_systems(result), verdicts)

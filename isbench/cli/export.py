@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import dataset_option, find_datasets, runs_option, trust_option
 from isbench.cli.streams import print_note
+from isbench.cli.usage import is_given
 from isbench.errors import IsbenchError, check_least
 from isbench.exchange.bundle import write_bundle
 from isbench.exchange.click_frame import format_clicks_csv, format_clicks_json
@@ -129,11 +129,9 @@ def export(
 
 def _refuse_others(form: str) -> None:
     """Raise IsbenchError for an option that was given, but belongs to another format."""
-    context = click.get_current_context()
-    for option in context.command.params:
+    for option in click.get_current_context().command.params:
         name = str(option.name)
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and _OWNERS.get(name, form) != form:
+        if _OWNERS.get(name, form) != form and is_given(name):
             raise IsbenchError(
                 f"{option.opts[0]} was given with --format {form}, but belongs to "
                 f"{_OWNERS[name]}; leave it out"

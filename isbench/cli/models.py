@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from isbench.cli.model_details import format_default, print_details
+from isbench.cli.model_details import print_details
 from isbench.cli.options import complete_models, console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
@@ -42,10 +42,11 @@ _SIZE = "320x480"
     help=f"Image size for --cost, in rows and columns. [default: {_SIZE}]",
 )
 def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
-    """List the installed models with their options; a model that fails to import shows the error.
+    """List the installed models; a model that fails to import shows the error.
 
-    NAME is an installed model or package.module:card. With a NAME, show what each option does, each
-    file of weights with its size and where its authors keep it, and the licence.
+    NAME is an installed model or package.module:card. With a NAME, show the paper, each option with
+    its default and what it does, each file of weights with its size and where its authors keep it,
+    and the licence.
 
     With --cost or --size, show the parameters and multiply-adds of every network and its parts.
 
@@ -73,19 +74,17 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
         if missing := describe_missing_library(card):
             terminal.print(f"{name} {missing}", soft_wrap=True)
     terminal.print("one model in detail: isbench models NAME")
-    terminal.print("custom models: --model package.module:card (see CONTRIBUTING.md)")
+    terminal.print("a model of your own: --model package.module:card")
 
 
 def _print_list(terminal: Console, cards: Mapping[str, ModelCard]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
-    for head in ("Name", "What", "Options", "Weights", "Source", "Licence"):
-        table.add_column(head, overflow="fold")
+    table.add_column("Name", no_wrap=True)
+    for head, width in (("What", 26), ("Weights", None), ("Licence", None)):
+        table.add_column(head, overflow="fold", min_width=width)
     for name, card in cards.items():
-        options = ", ".join(
-            f"{key}={format_default(key, value)}" for key, value in card.options.items()
-        )
         weights = "" if card.networks is None else ", ".join(weight_names(card))
-        table.add_row(name, card.summary, options, weights, card.source, card.licence)
+        table.add_row(name, card.summary, weights, card.licence)
     terminal.print(table)
 
 

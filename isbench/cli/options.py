@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import click
 from rich.console import Console
 
 from isbench.cli.paths import PATH
+from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError
 
 # Wide enough that tables are never cut or wrapped in a pipe.
 _PIPE_WIDTH = 1000
 LABELS = ("instances", "void")
 
+
+def _note_missing(
+    context: click.Context, parameter: click.Parameter, value: Path | None
+) -> Path | None:
+    """Return the value, and say so if there is no such folder. A callback for click."""
+    if value is not None and not value.is_dir() and context.info_name not in _MAKES_FOLDER:
+        print_note(f"there is no data folder {value}")
+    return value
+
+
+_MAKES_FOLDER = ("get", "import", "add")  # commands that make the folder
 data_option = click.option(
     "--data",
     type=PATH,
+    callback=_note_missing,
     help="Folder of the data sets. [default: ISBENCH_DATA, else your user-data folder]",
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
+from isbench.cli.usage import is_given
 from isbench.errors import IsbenchError
 from isbench.evaluation.rules import rules
 from isbench.protocol import PROTOCOLS, find_protocol
@@ -44,7 +44,7 @@ def choose_evaluation(
         return Evaluation(names, rules(seed=seed, **settings), tables.ALL)
     fixed = find_protocol(protocol)
     for name in settings:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if is_given(name):
             raise IsbenchError(
                 f"{name} is {settings[name]}, but the protocol {protocol} fixes it; leave one of "
                 "them out",

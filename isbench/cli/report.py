@@ -22,7 +22,7 @@ from isbench.cli.recorded_runs import (
 from isbench.cli.report_plots import ReportOptions, choose_drawn, draw_plot
 from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
-from isbench.cli.usage import refuse_lists
+from isbench.cli.usage import note_unused, refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
 from isbench.exchange.ritm_pickle import list_figures
@@ -39,7 +39,7 @@ from isbench.reporting import checklist as checklists
 from isbench.reporting.chosen_runs import choose_runs_on
 from isbench.reporting.literature import PublishedFigure, list_published
 from isbench.reporting.markdown_summary import make_markdown_summary
-from isbench.reporting.plot_files import BOUNDARIES, find_files, find_plot
+from isbench.reporting.plot_files import BOUNDARIES, PICTURES, find_files, find_plot
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.studies import find_baseline, group_runs
 from isbench.reporting.text_table import FORMATS
@@ -204,6 +204,16 @@ def report(
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
+    is_runs = isinstance(table, str) and table not in (BOUNDARY, study_tables.VIEW)
+    note_unused(
+        {
+            "layout": ((is_runs or table is None) and form != "csv", "tables of runs"),
+            "out": (bool(plots), "--plot"),
+            "every": (bool(plots), "--plot"),
+            "count": (PICTURES in plots, "--plot pictures"),
+            "pictures": (page is not None, "--html"),
+        }
+    )
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
     _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots)

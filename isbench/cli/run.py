@@ -29,7 +29,7 @@ from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option
 from isbench.cli.tables import print_table
-from isbench.cli.usage import refuse_lists
+from isbench.cli.usage import note_unused, refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
 from isbench.datasets import load_dataset
 from isbench.datasets.readers import with_labels
@@ -206,6 +206,7 @@ def run(
         for model in loaded:  # the last model fails before the first one runs
             if model.runtime is not None or cache is not None:
                 job.check_model(build_model(model, _ignore), cache is not None)
+    note_unused({"address": (executor == "ray", "--executor ray")})
     execute = _choose_executor(executor, address)
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
+from click.core import ParameterSource
 
+from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError
 
 _PLAIN = re.compile(r"[\w.@+-]+(:[\w.]+)?")  # a name, PAPER:TABLE or package.module:card
@@ -84,3 +86,20 @@ def suggest_repetition(settings: Sequence[str]) -> Iterator[None]:
                 message = f"{error}; to give several, repeat --set: --set {first}"
                 raise IsbenchError(message, setting=error.setting) from error
         raise
+
+
+def note_unused(uses: Mapping[str, tuple[bool, str]]) -> None:
+    """Say which options were given without effect.
+
+    `uses` has, by parameter, whether the command uses it, and with what it is used.
+    """
+    for option in click.get_current_context().command.params:
+        is_used, user = uses.get(str(option.name), (True, ""))
+        if not is_used and is_given(option.name):
+            print_note(f"{option.opts[0]} has no effect here: it is used by {user} only")
+
+
+def is_given(name: str | None) -> bool:
+    """Return whether a parameter of the current command is on the command line."""
+    source = click.get_current_context().get_parameter_source(str(name))
+    return source is ParameterSource.COMMANDLINE

@@ -139,3 +139,29 @@ def test_two_names_for_one_run_are_refused_and_one_run_compared_with_itself_is_n
     assert code == 0
     assert "note: A and B are the same run" in out
     assert "same run" not in isbench("compare", "nearest", "grabcut", *runs)[1]
+
+
+def test_options_without_effect_are_named(isbench: Isbench, tmp_path: Path) -> None:
+    results = ("--runs", ROOT / "results", "--dataset", "sample")
+    missing = tmp_path / "missing"
+    for words, said in (
+        (("report", "nearest", *results, "--pictures", 3), "--pictures has no effect here"),
+        (("report", "nearest", *results, "--out", tmp_path), "--out has no effect here"),
+        (("report", "nearest", *results, "--format", "csv", "--layout", "runs"), "--layout has no"),
+        (("report", "nearest", *results, "--data", missing), f"there is no data folder {missing}"),
+        (("compare", "nearest", "grabcut", *results, "--quote", "--worst", 3), "--worst has no"),
+    ):
+        code, _, errors = isbench(*words)
+        assert code == 0
+        assert said in errors
+        assert errors.count("\n") == 1
+
+
+def test_lines_to_quote_are_followed_by_the_gate(isbench: Isbench) -> None:
+    code, printed, _ = isbench(
+        "compare", "nearest", "random-walker", "--runs", ROOT / "results", "--dataset", "davis",
+        "--quote", "--fail-if", "noc90 > +0.2",
+    )  # fmt: skip
+    assert code == 0
+    assert printed.startswith("nearest has a NoC_20@90 of ")
+    assert "Outcome: PASS" in printed
