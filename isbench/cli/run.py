@@ -28,6 +28,7 @@ from isbench.cli.options import (
 from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option
+from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import note_unused, refuse_lists
 from isbench.cli.workers import parse_shard, parse_workers, workers_option
@@ -35,7 +36,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.readers import with_labels
 from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
-from isbench.evaluation.clickers.registry import clicker_names
+from isbench.evaluation.clickers.registry import clicker_names, parse_clicker
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.evaluation.seeds import list_rules
 from isbench.metrics import Metric, list_metrics
@@ -195,6 +196,10 @@ def run(
     )  # fmt: skip
     names = with_labels(chosen.names, labels)
     each_seed = list_rules(chosen.rules, seeds)
+    clicker_card = parse_clicker(chosen.rules.clicker).card
+    if chosen.rules.seed and not clicker_card.stochastic:
+        print_note(f"the clicker {clicker_card.name} draws no random numbers: every seed gives the "
+                   "same games")  # fmt: skip
     part, count = parse_shard(shard), parse_workers(workers)
     options = NetworkOptions(weights, device, precision, threads, backend)
     # one error reports both missing weights and missing data

@@ -267,6 +267,11 @@ def _refuse_imported(path: Path) -> None:
 def _list_runs(folder: Path) -> list[Path]:
     """Return the run files below a folder; raises IsbenchError if there are none."""
     found = store.find(folder)
+    if not found and (shards := store.find_shards(folder)):
+        raise IsbenchError(
+            f"{folder} has no whole run, but {format_count(len(shards), 'shard')}; join them with "
+            "`isbench merge`"
+        )
     if not found:
         raise IsbenchError(f"no run below {folder}; make one with `isbench run`")
     return found

@@ -184,3 +184,15 @@ def test_several_seeds_are_one_row_and_are_found_again(isbench: Isbench, tmp_pat
     assert code == 2
     assert "the clicker centre draws no random numbers" in said
     assert "(--seeds)" in said
+
+
+@pytest.mark.parametrize(("clicker", "noted"), [("centre", True), ("jitter:2", False)])
+def test_a_seed_without_effect_is_noted(
+    isbench: Isbench, tmp_path: Path, clicker: str, noted: bool
+) -> None:
+    code, _, errors = isbench(
+        "run", "--model", "nearest", "--dataset", "sample", "--limit", 1, "--max-clicks", 1,
+        "--clicker", clicker, "--seed", 5, "--out", tmp_path,
+    )  # fmt: skip
+    assert code == 0
+    assert ("draws no random numbers: every seed gives the same games" in errors) == noted

@@ -13,6 +13,7 @@ from isbench.cli import main
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
 from isbench.metrics import image_of
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import store
 from isbench.storage.merge import merge
 from isbench.storage.store import Shard
@@ -155,3 +156,10 @@ def exit_of(args: list[str]) -> int:
         main(args)
     assert isinstance(ended.value.code, int)
     return ended.value.code
+
+
+def test_a_folder_of_shards_alone_says_how_to_join_them(tmp_path: Path) -> None:
+    for number in (1, 2):
+        shard(tmp_path, number, 2)
+    with pytest.raises(IsbenchError, match="has no whole run, but 2 shards; join them with"):
+        choose_runs([], tmp_path)
