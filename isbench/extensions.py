@@ -34,13 +34,17 @@ N = TypeVar("N", bound=Named)
 
 @contextmanager
 def name_errors(what: str) -> Iterator[None]:
-    """Turn any exception of third-party code into an IsbenchError that begins with `what`."""
+    """Turn any exception of third-party code into an IsbenchError that begins with `what`.
+
+    A ValueError is about a value of the user's, so that its text is enough.
+    """
     try:
         yield
     except IsbenchError:
         raise
     except (Exception, SystemExit) as error:  # third-party code may raise anything
-        raise IsbenchError(f"{what}: {describe_exception(error)}") from error
+        own = type(error) is ValueError and str(error)
+        raise IsbenchError(f"{what}: {own or describe_exception(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ def import_object(group: Group[T], point: EntryPoint) -> T:
         if missing:
             package = "" if point.dist is None else point.dist.name
             raise IsbenchError(f"{what} needs {describe_missing(missing, package)}") from error
+        remedy = "fix or uninstall it" if point.dist else "fix it, or name another"
         raise IsbenchError(
-            f"{what} cannot be imported: {describe_exception(error)}; fix or uninstall it"
+            f"{what} cannot be imported: {describe_exception(error)}; {remedy}"
         ) from error
     if not isinstance(loaded, group.kind):
         raise IsbenchError(

@@ -59,7 +59,10 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
     terminal = console()
     cards, faults = _load_cards(names)
     if costs or size is not None:
-        table, counted, failed = _make_cost_table(cards, _parse_size(size or _SIZE))
+        with_network = {name: card for name, card in cards.items() if card.networks is not None}
+        if not with_network:
+            raise IsbenchError(f"no network to count in {', '.join(cards)}; name a model with one")
+        table, counted, failed = _make_cost_table(with_network, _parse_size(size or _SIZE))
         terminal.print(table)
         terminal.print(f"GMAC at {size or _SIZE}: {counted}")
         _print_faults(terminal, {**faults, **failed})
@@ -136,8 +139,7 @@ def _make_cost_table(
     for head in ("Name", "Parameters", "GMAC", *(f"{part} %" for part in parts)):
         table.add_column(head, justify="left" if head == "Name" else "right", no_wrap=True)
     for name, card in cards.items():
-        if card.networks is None:
-            continue
+        assert card.networks is not None
         try:
             check_libraries(card)
             found = count_cost(partial(card.networks, **card.options), size)

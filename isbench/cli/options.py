@@ -22,12 +22,12 @@ def _note_missing(
     context: click.Context, parameter: click.Parameter, value: Path | None
 ) -> Path | None:
     """Return the value, and say so if there is no such folder. A callback for click."""
-    if value is not None and not value.is_dir() and context.info_name not in _MAKES_FOLDER:
+    if value is not None and not value.is_dir() and context.info_name in _WORK_WITHOUT:
         print_note(f"there is no data folder {value}")
     return value
 
 
-_MAKES_FOLDER = ("get", "import", "add")  # commands that make the folder
+_WORK_WITHOUT = ("report", "compare", "export", "reproduce")  # the data; others need them
 data_option = click.option(
     "--data",
     type=PATH,

@@ -24,6 +24,8 @@ class PathType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; fails for the home folder of an unknown user."""
         path = Path(str(super().convert(value, param, ctx)))
+        if not str(value):
+            self.fail("it is empty; wanted a path", param, ctx)
         try:
             return expand_home(path)
         except IsbenchError as error:

@@ -387,8 +387,8 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
             print_note("no published figure of these systems fits this table")
         if options.imported and not table.italic:
             print_note("no imported figure fits this table: wanted NoC or NoF of its data")
-        legend = (tables.LEGEND,) if form == "rich" else ()
-        print_table(replace(table, notes=(*table.notes, *legend)), form)
+        legend = tables.make_legend(shown) if form == "rich" else ""
+        print_table(replace(table, notes=(*table.notes, *filter(None, [legend]))), form)
 
 
 def _choose_layout(runs: Sequence[Run], form: str, options: ReportOptions) -> str:

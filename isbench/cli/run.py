@@ -254,8 +254,9 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric],
         whole = study_tables.make_study_table(rows)
     else:
         whole = tables.make_table(tables.make_rows(runs, max_clicks, metrics), view, metrics)
-        whole = replace(whole, notes=(tables.LEGEND, *whole.notes))
-        shows_iou = any(one.view == "iou" for one in tables.choose_metrics(view, metrics))
+        shown = tables.choose_metrics(view, metrics)
+        whole = replace(whole, notes=(tables.make_legend(shown), *whole.notes))
+        shows_iou = any(one.view == "iou" for one in shown)
     marks = (study_tables.describe_marks(one, max_clicks) for one in runs)
     notes = [*whole.notes, *dict.fromkeys(filter(None, marks))]
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):

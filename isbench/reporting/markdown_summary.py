@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from isbench.metrics import METRICS, Metric
 from isbench.reporting.checklist import make_checklist
 from isbench.reporting.labels import NO_LABELS, format_count
-from isbench.reporting.tables import ALL, LEGEND, make_rows, make_table
+from isbench.reporting.tables import ALL, make_legend, make_rows, make_table
 from isbench.reporting.text_table import escape_html, format_markdown
 from isbench.storage.store import Run
 
@@ -52,6 +52,6 @@ def _list_parts(
         table = make_table(rows, view, metrics)
         if table.rows:
             yield format_markdown(table)
-    yield f"{escape_html(LEGEND)}.\n"
+    yield f"{escape_html(make_legend(metrics))}.\n"
     checklist = format_markdown(make_checklist(runs, max_clicks, metrics, labels))
     yield f"<details><summary>What decides these numbers</summary>\n\n{checklist}\n</details>\n"

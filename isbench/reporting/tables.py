@@ -32,10 +32,13 @@ FULL_GAMES = (
     "--stop-iou 1.01`)"
 )
 
-LEGEND = (
-    "NoC: mean number of clicks to reach the IoU [95 % interval over images]; NoF: number of "
-    "objects that never reach it; NoF (RITM) also counts objects that reach it at the last click"
-)
+# what names of metrics stand for, by what such a name contains
+_LEGEND: Mapping[str, str] = {
+    "NoC@": "NoC: mean number of clicks to reach the IoU",
+    "NoF@": "NoF: number of objects that never reach the IoU",
+    "(RITM)": "NoF (RITM) also counts objects that reach it at the last click",
+    "IoU@": "IoU@k: mean IoU after k clicks",
+}
 
 
 @dataclass(frozen=True)
@@ -335,6 +338,16 @@ def _make_paper_table(
 def _format_value(metric: Metric, row: Mapping[str, Any]) -> str:
     value = row.get(metric.key, np.nan)
     return "" if is_missing(value) else format(value, metric.format)
+
+
+def make_legend(metrics: Sequence[Metric]) -> str:
+    """Return what the names of metrics stand for, as far as that needs words."""
+    parts = [
+        text for part, text in _LEGEND.items() if any(part in metric.name for metric in metrics)
+    ]
+    if any(metric.has_interval for metric in metrics):
+        parts.append("[...]: 95 % interval over images")
+    return "; ".join(parts)
 
 
 def format_csv(frame: pd.DataFrame) -> str:

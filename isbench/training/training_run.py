@@ -246,7 +246,13 @@ def find_start(init: str) -> Path:
                 f"cannot start from {init}: there is no such file", setting="settings"
             )
         raise unknown("weights to start from", init, [IMAGENET, *model_names()], "settings")
-    files = load_weights(load_card(model), weights or None).weights
+    card = load_card(model)
+    if card.networks is None:
+        raise IsbenchError(
+            f"cannot start from {model}: it has no network; wanted weights of another model",
+            setting="settings",
+        )
+    files = load_weights(card, weights or None).weights
     if len(files) != 1:
         raise IsbenchError(
             f"init={init} names {len(files)} weight files; wanted one", setting="settings"
@@ -284,7 +290,7 @@ def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
             f"{out} already holds a training; resume it, or choose another folder",
             setting="resume",
         )
-    if not processes.is_leader:
+    if not processes.is_leader or (resume and not out.exists()):  # what is missing is said later
         return
     try:
         out.mkdir(parents=True, exist_ok=True)

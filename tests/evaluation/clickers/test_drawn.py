@@ -193,5 +193,5 @@ def test_first_clicks_on_grabcut_are_as_deep_as_stated(
     ],
 )
 def test_impossible_parameters_are_refused(text: str, said: str) -> None:
-    with pytest.raises(Exception, match=f"cannot be made: ValueError: {said}"):
+    with pytest.raises(Exception, match=f"cannot be made: {said}"):
         make_clicker(text)

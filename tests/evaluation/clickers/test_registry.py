@@ -99,7 +99,7 @@ def test_a_text_that_means_no_clicker_is_refused(text: str, said: str) -> None:
     [
         (
             "tremble:-1",
-            "clicker tremble:sigma=-1.0,first=off cannot be made: ValueError: sigma is below 0",
+            "clicker tremble:sigma=-1.0,first=off cannot be made: sigma is below 0",
         ),
         ("function-less", "clicker function-less is made as a int; wanted a function"),
     ],
