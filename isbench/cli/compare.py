@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import click
 
+from isbench.cli.completion import complete_from, complete_metrics, complete_runs
 from isbench.cli.options import console, data_option
 from isbench.cli.paths import OUTPUT_FILE
 from isbench.cli.recorded_runs import (
+    dataset_option,
     find_dataset,
     label_option,
     parse_labels,
@@ -56,9 +58,9 @@ class _Options(NamedTuple):
 
 
 @click.command(short_help="Compare runs object by object, or gate a new run.")
-@click.argument("run_a")
-@click.argument("run_b")
-@click.argument("others", nargs=-1, metavar="[RUN]...")
+@click.argument("run_a", shell_complete=complete_runs)
+@click.argument("run_b", shell_complete=complete_runs)
+@click.argument("others", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
 @click.option(
     "--fail-if",
     "conditions",
@@ -73,10 +75,12 @@ class _Options(NamedTuple):
     "names",
     multiple=True,
     callback=refuse_lists,
+    shell_complete=complete_metrics,
     help="Figure of the paired tests over data sets, such as noc@85. Repeatable. [default: noc@90]",
 )
 @click.option(
     "--correction",
+    shell_complete=complete_from(lambda _: CORRECTIONS),
     default=HOLM,
     show_default=True,
     help=f"How p-values over several data sets or systems are corrected: {', '.join(CORRECTIONS)}.",
@@ -104,14 +108,7 @@ class _Options(NamedTuple):
     help="Number of objects with pictures on the page, most different first; 0: none.",
 )
 @label_option
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    callback=refuse_lists,
-    help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
-    "files of runs on your own files are now. Repeatable. [default: all in common]",
-)
+@dataset_option
 @data_option
 @trust_option
 @runs_option("Folder to look up runs in.")

@@ -8,7 +8,8 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import complete_datasets, console, data_option, labels_option
+from isbench.cli.completion import complete_datasets, complete_user_datasets
+from isbench.cli.options import console, data_option, labels_option
 from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
 from isbench.cli.streams import print_note
@@ -181,7 +182,7 @@ def add(name: str, place: str, labels: str | None, data: Path | None) -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_user_datasets)
 @data_option
 def remove(name: str, data: Path | None) -> None:
     """Remove a name that `isbench data add` added; the images are kept.

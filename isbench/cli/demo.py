@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isbench.cli.completion import complete_models
 from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
     settings_option,
 )
-from isbench.cli.options import complete_models
 from isbench.cli.paths import PATH
 from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists

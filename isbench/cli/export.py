@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from isbench.cli.completion import complete_runs
 from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER
 from isbench.cli.progress import track
@@ -38,7 +39,7 @@ _OWNERS = {  # the format to which an option belongs
 
 
 @click.command(short_help="Write runs in the formats of other tools, or as a bundle.")
-@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
 @click.option(
     "--format",
     "form",

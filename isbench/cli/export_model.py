@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from isbench.cli.completion import complete_models
 from isbench.cli.networks import NetworkOptions, load_models, settings_option, weights_option
-from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.exchange.onnx_model import export_model as write_model
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.options import complete_datasets
+from isbench.cli.completion import complete_datasets
 from isbench.cli.paths import OUTPUT_FOLDER, PATH
 from isbench.cli.tables import print_table
 from isbench.errors import IsbenchError

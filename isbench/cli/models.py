@@ -11,8 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from isbench.cli.completion import complete_models
 from isbench.cli.model_details import print_details
-from isbench.cli.options import complete_models, console
+from isbench.cli.options import console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.models.registry import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -64,41 +64,3 @@ def console() -> Console:
         emoji=False,
         no_color=not terminal,
     )
-
-
-def complete_models(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of an installed model."""
-    from isbench.models.registry import model_names  # imported here to keep completion fast
-
-    return [name for name in model_names() if name.startswith(incomplete)]
-
-
-def complete_clickers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of an installed clicker."""
-    from isbench.evaluation.clickers.registry import clicker_names
-
-    return [name for name in clicker_names() if name.startswith(incomplete)]
-
-
-def complete_published(
-    field: str,
-) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Return a function that completes a name of published figures, such as a "system"."""
-
-    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-        from isbench.reporting.literature import list_names
-
-        start = incomplete.casefold()
-        return [name for name in list_names(field) if name.casefold().startswith(start)]
-
-    return complete
-
-
-def complete_datasets(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a data set."""
-    from isbench.datasets.readers import reader_names
-    from isbench.datasets.registry import dataset_names
-    from isbench.datasets.user_datasets import list_user_datasets
-
-    names = (*dataset_names(), *list_user_datasets(), *(f"{name}:" for name in reader_names()))
-    return [name for name in names if name.startswith(incomplete)]

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 import numpy as np
 
+from isbench.cli.completion import complete_models
 from isbench.cli.networks import (
     NetworkOptions,
     load_models,
     network_options,
     settings_option,
 )
-from isbench.cli.options import complete_models
 from isbench.cli.paths import OUTPUT_FILE, PATH
 from isbench.cli.streams import print_note
 from isbench.datasets.image_io import read_image

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from isbench.cli.options import complete_published
+from isbench.cli.completion import complete_published
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.errors import unknown

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from isbench.cli.completion import complete_datasets
 from isbench.cli.paths import PATH
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import load_dataset
@@ -31,6 +32,7 @@ dataset_option = click.option(
     "datasets",
     multiple=True,
     callback=refuse_lists,
+    shell_complete=complete_datasets,
     help="Use only the runs over this data set. folder:PATH or another READER:PLACE says where the "
     "files of runs on your own files are now. Repeatable.",
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from isbench.cli.options import complete_published, data_option
+from isbench.cli.completion import complete_plots, complete_published, complete_runs
+from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE
 from isbench.cli.progress import track
 from isbench.cli.recorded_runs import (
@@ -52,7 +53,7 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 
 
 @click.command(short_help="Print tables and draw plots of runs.")
-@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
 @click.option(
     "--table",
     "view",
@@ -76,6 +77,7 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 @click.option(
     "--plot",
     "plots",
+    shell_complete=complete_plots,
     multiple=True,
     callback=refuse_lists,
     help="Plot to draw: iou_k, biou_k, noc_hist, critical_difference (mean ranks of models), or "
@@ -204,16 +206,14 @@ def report(
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
-    is_runs = isinstance(table, str) and table not in (BOUNDARY, study_tables.VIEW)
-    note_unused(
-        {
-            "layout": ((is_runs or table is None) and form != "csv", "tables of runs"),
-            "out": (bool(plots), "--plot"),
-            "every": (bool(plots), "--plot"),
-            "count": (PICTURES in plots, "--plot pictures"),
-            "pictures": (page is not None, "--html"),
-        }
-    )
+    is_special = isinstance(table, PaperTable) or table in (BOUNDARY, study_tables.VIEW)
+    note_unused({
+        "layout": (form != "csv" and not is_special, "tables of runs"),
+        "out": (bool(plots), "--plot"),
+        "every": (bool(plots), "--plot"),
+        "count": (PICTURES in plots, "--plot pictures"),
+        "pictures": (page is not None, "--html"),
+    })  # fmt: skip
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
     _note_left_out({"published": systems, "imported": imported}, table or "noc", form, plots)

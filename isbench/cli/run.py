@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from isbench.cli.completion import complete_clickers, complete_datasets, complete_models
 from isbench.cli.flags import format_error
 from isbench.cli.networks import (
     NetworkOptions,
@@ -17,14 +18,7 @@ from isbench.cli.networks import (
     network_options,
     settings_option,
 )
-from isbench.cli.options import (
-    complete_clickers,
-    complete_datasets,
-    complete_models,
-    console,
-    data_option,
-    labels_option,
-)
+from isbench.cli.options import console, data_option, labels_option
 from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option

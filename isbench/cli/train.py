@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isbench.cli.options import complete_models, parse_settings
+from isbench.cli.completion import complete_models
+from isbench.cli.options import parse_settings
 from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import make_figures_bar
 from isbench.cli.usage import suggest_repetition

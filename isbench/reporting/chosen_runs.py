@@ -255,6 +255,13 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     return found
 
 
+def list_run_names(folder: Path) -> list[str]:
+    """Return what runs below a folder can be named by: models, data sets and digests."""
+    paths = store.find(folder)
+    names = {_model_of_path(path) for path in paths} | {path.parent.name for path in paths}
+    return [*sorted(names), *sorted(store.digest_of_path(path) for path in paths)]
+
+
 def _refuse_imported(path: Path) -> None:
     if path.name.endswith(imported.SUFFIX):
         raise IsbenchError(

@@ -88,12 +88,19 @@ def save_plot(
 
 def find_plot(plot: str) -> str:
     """Return the name of a plot, which may be spelled differently; raises IsbenchError."""
-    from isbench.reporting.plots import ALIASES, PLOTS
+    from isbench.reporting.plots import ALIASES
 
     name = ALIASES.get(plot, plot)
-    if name not in (*PLOTS, BOUNDARIES, PICTURES):
-        raise unknown("plot", plot, (*PLOTS, BOUNDARIES, PICTURES), "plot")
+    if name not in list_plots():
+        raise unknown("plot", plot, list_plots(), "plot")
     return name
+
+
+def list_plots() -> tuple[str, ...]:
+    """Return the names of all plots."""
+    from isbench.reporting.plots import PLOTS
+
+    return (*PLOTS, BOUNDARIES, PICTURES)
 
 
 def find_files(out: Path | str, plot: str) -> list[Path]:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from isbench import cli
 from isbench.cli import COMMANDS
+from tests.test_docs import ROOT
 
 Isbench = Callable[..., tuple[int, str, str]]
 
@@ -52,7 +54,14 @@ def test_the_front_page_says_what_the_command_says(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("line", "name"),
-    [("isbench run --model ne", "nearest"), ("isbench run --clicker la", "largest")],
+    [
+        ("isbench run --model ne", "nearest"),
+        ("isbench run --clicker la", "largest"),
+        ("isbench report --plot iou", "iou_k"),
+        ("isbench report --dataset da", "davis"),
+        ("isbench compare --metric noc@8", "noc@85"),
+        ("isbench compare --correction ho", "holm"),
+    ],
 )
 def test_the_shell_completes_names(line: str, name: str) -> None:
     environment = {**os.environ, "_ISBENCH_COMPLETE": "bash_complete", "COMP_WORDS": line}
@@ -65,6 +74,18 @@ def test_the_shell_completes_names(line: str, name: str) -> None:
         check=False,
     )
     assert name in done.stdout
+
+
+@pytest.mark.parametrize("words", ["report {}", "compare nearest {}", "export {}"])
+def test_the_shell_completes_runs_of_the_folder(words: str) -> None:
+    completion = ShellComplete(cli.cli, {}, "isbench", "_ISBENCH_COMPLETE")
+    given = words.format("").split()
+    for start, wanted in (("near", "nearest"), ("867640", "867640f26b54"), ("dav", "davis")):
+        line = [given[0], "--runs", str(ROOT / "results"), *given[1:]]
+        found = completion.get_completions(line, start)
+        assert wanted in [one.value for one in found]
+    (path,) = completion.get_completions(given, "./runs")
+    assert path.type == "file"
 
 
 def test_the_installed_clickers_are_listed(isbench: Isbench) -> None:
