@@ -38,7 +38,11 @@ def _quote(comparison: SystemsComparison, figure: FigureComparison, other: int) 
         end = f"; {_count_better(comparison, figure, other, first)}"
     difference = _describe_difference(figure.metric, test.difference, sum(comparison.images))
     a, b = (format(mean, figure.metric.format) for mean in test.means)
-    return f"{first} has a {figure.name} of {a} and {second} of {b} {where}: {difference}{end}."
+    article = "an" if figure.name[0] in "AEIOU" else "a"  # "an IoU@5"
+    return (
+        f"{first} has {article} {figure.name} of {a} and {second} of {b} {where}: "
+        f"{difference}{end}."
+    )
 
 
 def _describe_difference(metric: Metric, found: Difference, images: int) -> str:

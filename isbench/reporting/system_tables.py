@@ -9,6 +9,7 @@ import numpy as np
 
 from isbench.metrics import Difference, Ranking, group_systems
 from isbench.metrics.corrections import TITLES
+from isbench.reporting.labels import format_count
 from isbench.reporting.quotes import format_p, quote_systems
 from isbench.reporting.systems import FigureComparison, PairedTest, SystemsComparison
 from isbench.reporting.text_table import TextTable
@@ -54,10 +55,10 @@ def make_tests_table(comparison: SystemsComparison) -> TextTable:
         for test in (*figure.tests, *figure.overall)
         if test.other == other
     ]
-    count = sum(len(figure.tests) for figure in comparison.figures)
+    count = format_count(sum(len(figure.tests) for figure in comparison.figures), "test")
     notes = (
         f"A: {comparison.systems[0].label}. p: share of random sign flips of the images' "
-        f"differences that are at least as large; corrected for {count} tests on data sets.",
+        f"differences that are at least as large; corrected for {count} on data sets.",
     )
     return TextTable(heads, tuple(rows), (False, False, False, *[True] * 9), notes=notes)
 
