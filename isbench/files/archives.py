@@ -105,8 +105,13 @@ def _write_members(archive: Path, members: Iterator[_Member], into: Path) -> Non
             names.add(name, parts, kind == "folder")
         left -= _MEMBER
         if kind == "file" and (file := open_file()) is not None:
-            with file:
-                left = _write(file, target, left)
+            try:
+                with file:
+                    left = _write(file, target, left)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                raise _refuse(archive, f"{name[:60]!r}..., a name that is too long") from error
         if left < 0:
             raise _refuse(archive, f"more than {_RATIO} times its size, at {name!r}")
 

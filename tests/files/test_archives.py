@@ -185,3 +185,11 @@ def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(make_zip({".": b"1"}))
     with pytest.raises(Unusable, match=r"contains '\.', which names no file"):
         unpack(archive, tmp_path / "into")
+
+
+@pytest.mark.parametrize("kind", PACKS)
+@pytest.mark.parametrize("name", ["a" * 300, "/".join(["b" * 200] * 30)])
+def test_a_name_that_no_disk_takes_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    (tmp_path / "archive").write_bytes(PACKS[kind]({name: b"x"}))
+    with pytest.raises(Unusable, match=r"contains '(aa|bb).*'\.\.\., a name that is too long"):
+        unpack(tmp_path / "archive", tmp_path / "into")
