@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from isbench.errors import PredictorError
 from isbench.evaluation.replay import replay_masks
@@ -88,3 +90,18 @@ def test_an_exception_without_a_text_names_the_object_too() -> None:
 
     with pytest.raises(PredictorError, match=r"image001#1: the model raised Wordless: \(its text"):
         list(replay_masks(Silent(), toys.blob(4), [Click(3, 3, True)]))
+
+
+def test_a_model_that_writes_into_its_image_changes_no_other_game() -> None:
+    class Painter(toys.Disks):
+        def begin(self, image: Any) -> Any:
+            pixels = torch.from_numpy(image)  # which forgets that the array is read-only
+            pixels.zero_()
+            return super().begin(image)
+
+    sample = toys.blob(4)
+    before = sample.image.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        list(replay_masks(Painter(), sample, [Click(3, 3, True)]))
+    np.testing.assert_array_equal(sample.image, before)
