@@ -88,11 +88,11 @@ def check_option(name: str, value: object, valid: bool, wanted: str) -> None:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return the type and the text of an exception of others' code, whose text may fail itself."""
+    """Return the type and the text of an exception of third-party code."""
     try:
         text = str(error)
-    except Exception:
-        text = "(its text cannot be made)"
+    except Exception:  # its `__str__` may be third-party code too
+        text = "(no text: str() fails)"
     return f"{type(error).__name__}: {text}"
 
 

@@ -44,7 +44,7 @@ class RareErrors(ZeroConv2d):
 
     With it an error head can be inserted into a trained network without clicking at random, and
     without disturbing the features at first. A bias for rare classes is RetinaNet's
-    (arXiv:1708.02002), whose plain focal loss needs a smaller one.
+    (arXiv:1708.02002).
     """
 
     def reset_parameters(self) -> None:
@@ -128,8 +128,8 @@ class PseudoClick(nn.Module):
     ) -> Tensor:
         """Return the loss of both error maps, (B,); see `isbench.training.step.compute_loss`.
 
-        Not `mask_loss`: errors are rare, so with a focal loss no probability of one reaches
-        THRESHOLD outside the mask's own border, and no pseudo click is made.
+        It is soft IoU, and `mask_loss` is not used: errors are rare, so with a focal loss no
+        probability of one reaches THRESHOLD outside the mask's own border.
         """
         targets = find_errors(outputs.main, target)
         losses = [

@@ -23,7 +23,7 @@ from isbench.storage.store import digest_of_path
 
 _BASE = LITE.bs.rows[0]
 _OWN = "table5"  # the weights of networks that the ablation does not have
-_OWN_CLICKS = "table5-own"  # and of CDNet's by its own rule of clicks
+_OWN_CLICKS = "table5-own"  # the weights of CDNet's network that was trained by its rule of clicks
 
 
 def _vary(model: str, *options: tuple[str, str]) -> Row:
@@ -39,10 +39,10 @@ IDEAS = {
     _vary("ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")): "CFR: repeated passes",
     _vary("fbrs-lite"): "f-BRS-B: features optimised",
     _vary("adaptation-lite"): "IA+SA: weights adapted",
-    Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion of clicks, trained on RITM's",
+    Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion of clicks",
     Row(
         "", model="cdnet-lite", options=(("previous_mask", "off"),), weights=_OWN_CLICKS
-    ): "CDNet: diffusion of clicks, trained and played without the previous mask",
+    ): "CDNet: diffusion of clicks, without the previous mask",
     Row("", model="focalclick-lite", weights=_OWN): "FocalClick: local refinement",
     Row("", model="focuscut-lite", weights=_OWN): "FocusCut: views of clicks",
     Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -132,10 +133,10 @@ def compare(
 ) -> int:
     """Compare runs over the same objects: whether A needs fewer clicks than B, and where.
 
-    A RUN is a run file, the first digits of a run digest, a model (of several runs that with its
-    defaults), or a folder of runs. On several data sets, it is a model or folder with one run on
-    each, or digests joined by commas; RUN_A is tested against each of the others, with p-values
-    corrected for the number of tests.
+    A RUN is a run file, the first digits of a run digest, a model, or a folder of runs. If a model
+    has several runs, the one with its default settings is compared. On several data sets, a RUN is
+    a model or folder with one run on each, or digests joined by commas; RUN_A is tested against
+    each of the others, with p-values corrected for the number of tests.
 
     With --fail-if, RUN_A is the base and RUN_B the new run. FAIL: worse by more than the limit, and
     p < 0.05. WARN: p < 0.05, but not by more than the limit. PASS: the 95 % interval excludes a
@@ -178,8 +179,8 @@ def compare(
     single = len(chosen) == 2 and len(chosen[0]) == 1 and not names
     note_unused(
         {
-            "worst": (single and not quote and form != JUNIT, "lists of two runs on one data set"),
-            "pictures": (page is not None, "--html"),
+            "worst": single and not quote and form != JUNIT,
+            "pictures": page is not None,
         }
     )
     if page is not None and len(chosen[0]) > 1:
@@ -198,9 +199,10 @@ def compare(
         from isbench.cli.html_pages import write_page
 
         pair = [run for one in chosen for run in one.values()]
+        place = dict(places).get(pair[0].spec.dataset)
         write_page(
             page, pair, max(run.spec.rules.max_clicks for run in pair), pictures, data,
-            pair=True, labels=labels, place=places[0][1] if places else None, trusted=trusted,
+            pair=True, labels=labels, place=place, trusted=trusted,
         )  # fmt: skip
     return EXIT_CODES[find_outcome(verdicts)]
 
@@ -245,22 +247,32 @@ def _make_systems(
     made = iter(make_labels(runs, labels))
     names = [[next(made) for _ in one] for one in chosen]
     systems = [
-        _name_system(one, of_runs, labels) for one, of_runs in zip(chosen, names, strict=True)
+        _name_system(word, one, of_runs, labels)
+        for word, one, of_runs in zip(words, chosen, names, strict=True)
     ]
-    if len(set(systems)) < len(systems):  # what their runs share is the same
-        systems = [of_runs[0] for of_runs in names]
+    counts = Counter(systems)
+    systems = [
+        of_runs[0] if counts[name] > 1 else name
+        for name, of_runs in zip(systems, names, strict=True)
+    ]
     return labels, [System(name, one) for name, one in zip(systems, chosen, strict=True)]
 
 
-def _name_system(runs: Mapping[str, Run], names: Sequence[str], labels: Mapping[str, str]) -> str:
+def _name_system(
+    word: str, runs: Mapping[str, Run], names: Sequence[str], labels: Mapping[str, str]
+) -> str:
     """Return the name of a system: a label that one of its runs was given, or what its runs share.
 
-    The labels of runs are parts with commas between them, such as "ritm-lite, first 3 objects".
+    The labels of runs are parts with commas between them, such as "ritm-lite, first 3 objects". If
+    the runs are of different models, the name is the folder that the system was named by.
     """
     given = (labels.get(digest_of_path(run.path)) for run in runs.values())
     parts = [name.split(", ") for name in names]
-    shared = [one for one in parts[0] if all(one in other for other in parts)]
-    return next(filter(None, given), "") or ", ".join(shared) or names[0]
+    if len({one[0] for one in parts}) > 1:
+        shared = [Path(word).name or word]
+    else:
+        shared = [one for one in parts[0] if all(one in other for other in parts)]
+    return next(filter(None, given), "") or ", ".join(shared)
 
 
 def _print_pair(

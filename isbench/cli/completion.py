@@ -12,6 +12,8 @@ from typing import TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
+from isbench.errors import IsbenchError
+
 Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -22,11 +24,11 @@ def complete_from(list_words: Callable[[click.Context], Iterable[str]]) -> Compl
         context: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         start = incomplete.casefold()
-        return [
-            CompletionItem(word)
-            for word in list_words(context)
-            if word.casefold().startswith(start)
-        ]
+        try:
+            words = [*list_words(context)]
+        except IsbenchError:  # such as a damaged file; the command says so
+            return []
+        return [CompletionItem(word) for word in words if word.casefold().startswith(start)]
 
     return complete
 
@@ -43,18 +45,19 @@ def _list_clickers(_: click.Context) -> Iterable[str]:
     return clicker_names()
 
 
-def _list_datasets(_: click.Context) -> Iterable[str]:
+def _list_datasets(context: click.Context) -> Iterable[str]:
     from isbench.datasets.readers import reader_names
     from isbench.datasets.registry import dataset_names
     from isbench.datasets.user_datasets import list_user_datasets
 
-    return (*dataset_names(), *list_user_datasets(), *(f"{name}:" for name in reader_names()))
+    own = list_user_datasets(context.params.get("data"))
+    return (*dataset_names(), *own, *(f"{name}:" for name in reader_names()))
 
 
-def _list_user_datasets(_: click.Context) -> Iterable[str]:
+def _list_user_datasets(context: click.Context) -> Iterable[str]:
     from isbench.datasets.user_datasets import list_user_datasets
 
-    return list_user_datasets()
+    return list_user_datasets(context.params.get("data"))
 
 
 def _list_metrics(_: click.Context) -> Iterable[str]:
@@ -79,21 +82,21 @@ def _list_run_names(context: click.Context) -> Iterable[str]:
 def complete_runs(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete a run by its model, data set or digest; a path as a path."""
-    if "/" in incomplete or incomplete.startswith((".", "~")):
-        return [CompletionItem(incomplete, type="file")]
-    return complete_from(_list_run_names)(context, parameter, incomplete)
+    """Complete a run by its model, data set or digest, and otherwise as a path."""
+    is_path = "/" in incomplete or incomplete.startswith((".", "~"))
+    found = [] if is_path else complete_from(_list_run_names)(context, parameter, incomplete)
+    return found or [CompletionItem(incomplete, type="file")]
 
 
 def complete_published(field: str) -> Complete:
     """Return a function that completes a name of published figures, such as a "system"."""
 
-    def list_names(_: click.Context) -> Iterable[str]:
+    def list_published_names(_: click.Context) -> Iterable[str]:
         from isbench.reporting.literature import list_names
 
         return list_names(field)
 
-    return complete_from(list_names)
+    return complete_from(list_published_names)
 
 
 complete_models = complete_from(_list_models)

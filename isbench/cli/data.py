@@ -16,7 +16,7 @@ from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
 from isbench.datasets.data_root import data_folder
-from isbench.datasets.readers import split_labels, with_labels
+from isbench.datasets.readers import find_place_folder, with_labels
 from isbench.datasets.registry import (
     dataset_names,
     find_root,
@@ -82,8 +82,7 @@ def path(name: str | None, data: Path | None) -> None:
         return
     own = list_user_datasets(data).get(name)
     if own is not None:
-        place = split_labels(own.partition(":")[2])[0]
-        click.echo(place.partition(",")[0])  # of coco:IMAGES,ANNOTATIONS the images
+        click.echo(find_place_folder(own))
         return
     card = load_dataset_card(name)
     found = find_root(card, data)

@@ -11,11 +11,19 @@ import click
 from isbench.cli.completion import complete_datasets
 from isbench.cli.paths import OUTPUT_FOLDER, PATH
 from isbench.cli.tables import print_table
+from isbench.datasets.registry import dataset_names
 from isbench.errors import IsbenchError
-from isbench.exchange.ritm_pickle import read_ritm_pickle, summarise_curves
+from isbench.exchange.ritm_pickle import (
+    check_count,
+    list_figures,
+    read_ritm_pickle,
+    summarise_curves,
+)
+from isbench.files.home import expand_home
 from isbench.metrics import METRICS
+from isbench.reporting.literature import PublishedFigure
 from isbench.reporting.text_table import TextTable
-from isbench.storage.imported import ImportedCurves, write_imported
+from isbench.storage.imported import ImportedCurves, find_imported, read_imported, write_imported
 
 _NOTE = (
     "imported results have no clicks, no settings and no names of objects, so they are not runs: "
@@ -105,3 +113,16 @@ def _make_table(imported: Sequence[ImportedCurves]) -> TextTable:
     )
     heads = ("Result", *(metric.name for metric in shown))
     return TextTable(heads, rows, (False, *[True] * len(shown)), transposed=True)
+
+
+def read_imported_figures(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
+    """Return the figures of imported results; raises IsbenchError for a place without any."""
+    files = [path for place in places for path in find_imported(expand_home(place))]
+    if places and not files:
+        message = f"no imported results in {', '.join(places)}; make some with `isbench import`"
+        raise IsbenchError(message, setting="imported")
+    found = {path: read_imported(path) for path in files}
+    for path, one in found.items():
+        if one.dataset in dataset_names():  # else its package is not installed
+            check_count(path, one.dataset, len(one.iou), "imported")
+    return tuple(list_figures([*found.values()]))

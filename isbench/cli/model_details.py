@@ -10,11 +10,12 @@ from rich.table import Table
 
 from isbench.errors import IsbenchError
 from isbench.models.known_weights import list_weights
-from isbench.models.option_meanings import find_meaning, format_default
+from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
 from isbench.models.registry import describe_missing_library
 from isbench.models.weights import RANDOM, weights_folder
+from isbench.options import format_option
 from isbench.training.weight_card import read_card
-from isbench.types import File, ModelCard
+from isbench.types import File, ModelCard, Scalar
 
 
 def print_details(terminal: Console, card: ModelCard) -> None:
@@ -27,6 +28,13 @@ def print_details(terminal: Console, card: ModelCard) -> None:
     if card.options:
         terminal.print("  options (--set NAME=VALUE)")
         _print_columns(terminal, list(_list_options(card)), indent=4)
+
+
+def _format_default(key: str, value: Scalar) -> str:
+    """Return an option's default as a user would type it, or what it stands for."""
+    if LEFT_TO_DATA.get(key) == value:
+        return "the data set's"
+    return format_option(value)
 
 
 def _print_columns(terminal: Console, rows: Sequence[Sequence[str]], indent: int = 2) -> None:
@@ -119,4 +127,4 @@ def _format_size(size: int) -> str:
 
 def _list_options(card: ModelCard) -> Iterator[tuple[str, str, str]]:
     for name, default in card.options.items():
-        yield name, format_default(name, default), find_meaning(card, name)
+        yield name, _format_default(name, default), find_meaning(card, name)

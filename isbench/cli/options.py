@@ -22,6 +22,8 @@ def _note_missing(
     context: click.Context, parameter: click.Parameter, value: Path | None
 ) -> Path | None:
     """Return the value, and say so if there is no such folder. A callback for click."""
+    if context.resilient_parsing:  # while the shell completes a word
+        return value
     if value is not None and not value.is_dir() and context.info_name in _WORK_WITHOUT:
         print_note(f"there is no data folder {value}")
     return value

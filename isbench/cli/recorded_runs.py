@@ -52,13 +52,13 @@ def find_datasets(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the names in records of the data sets of --dataset, and the place if one has it.
 
-    Raises IsbenchError for several places.
+    Raises IsbenchError for a place among several data sets.
     """
     found = [find_dataset(one, names, runs, data) for one in datasets]
     places = [place for _, place in found if place is not None]
-    if len(places) > 1:
+    if places and len(found) > 1:
         raise IsbenchError(
-            f"{' and '.join(places)} are {len(places)} places of files; wanted one",
+            f"{places[0]} says where the files of one data set are; wanted it alone",
             setting="dataset",
         )
     return tuple(dict.fromkeys(name for name, _ in found)), next(iter(places), None)

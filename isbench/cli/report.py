@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from isbench.cli.completion import complete_plots, complete_published, complete_runs
+from isbench.cli.import_results import read_imported_figures
 from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE
 from isbench.cli.progress import track
@@ -26,8 +27,6 @@ from isbench.cli.tables import print_table
 from isbench.cli.usage import note_unused, refuse_lists
 from isbench.datasets import is_known
 from isbench.errors import IsbenchError, check_least, unknown
-from isbench.exchange.ritm_pickle import list_figures
-from isbench.files.home import expand_home
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
@@ -44,7 +43,6 @@ from isbench.reporting.plot_files import BOUNDARIES, PICTURES, find_files, find_
 from isbench.reporting.published_tables import add_published
 from isbench.reporting.studies import find_baseline, group_runs
 from isbench.reporting.text_table import FORMATS
-from isbench.storage.imported import find_imported, read_imported
 from isbench.storage.store import Run
 
 LAYOUTS = ("runs", "paper")
@@ -202,17 +200,15 @@ def report(
     options = ReportOptions(
         runs, data, known, place, max_clicks, out or runs / "plots", page, count, pictures, layout,
         every, {}, list_metrics(), load_trusted_cards(trust_models), _find_published(systems),
-        _read_imported(imported),
+        read_imported_figures(imported),
     )  # fmt: skip
     table = None if view is None else _parse_view(view, options.metrics)
     _check(form, options, plots)
+    prints = table is not None or not (plots or page or checklist or summary)
     is_special = isinstance(table, PaperTable) or table in (BOUNDARY, study_tables.VIEW)
     note_unused({
-        "layout": (form != "csv" and not is_special, "tables of runs"),
-        "out": (bool(plots), "--plot"),
-        "every": (bool(plots), "--plot"),
-        "count": (PICTURES in plots, "--plot pictures"),
-        "pictures": (page is not None, "--html"),
+        "layout": prints and form != "csv" and not is_special, "out": bool(plots),
+        "every": bool(plots), "count": PICTURES in plots, "pictures": page is not None,
     })  # fmt: skip
     chosen, notes = _choose_runs(names, options, table)
     options = options._replace(labels=parse_labels(given, chosen))
@@ -245,7 +241,7 @@ def report(
     if summary:
         text = make_markdown_summary(chosen, max_clicks, options.metrics, options.labels)
         click.echo(text, nl=False)
-    if table is not None or not (plots or page or checklist or summary):
+    if prints:
         _print_view(table or "noc", form, chosen, [*boundaries.values()], options)
 
 
@@ -290,15 +286,6 @@ def _find_published(systems: Sequence[str]) -> tuple[PublishedFigure, ...]:
         return list_published(system=() if EVERY in systems else systems)
     except IsbenchError as error:
         raise IsbenchError(str(error), setting="published") from error
-
-
-def _read_imported(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
-    """Return the figures of imported results; raises IsbenchError for a place without any."""
-    files = [path for place in places for path in find_imported(expand_home(place))]
-    if places and not files:
-        message = f"no imported results in {', '.join(places)}; make some with `isbench import`"
-        raise IsbenchError(message, setting="imported")
-    return tuple(list_figures([read_imported(path) for path in dict.fromkeys(files)]))
 
 
 def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:

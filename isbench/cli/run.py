@@ -205,7 +205,7 @@ def run(
         for model in loaded:  # the last model fails before the first one runs
             if model.runtime is not None or cache is not None:
                 job.check_model(build_model(model, _ignore), cache is not None)
-    note_unused({"address": (executor == "ray", "--executor ray")})
+    note_unused({"address": executor == "ray"})
     execute = _choose_executor(executor, address)
     metrics = list_metrics()  # a broken package fails before the first game
     with Reporter() as reporter:

@@ -88,15 +88,15 @@ def suggest_repetition(settings: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def note_unused(uses: Mapping[str, tuple[bool, str]]) -> None:
-    """Say which options were given without effect.
-
-    `uses` has, by parameter, whether the command uses it, and with what it is used.
-    """
-    for option in click.get_current_context().command.params:
-        is_used, user = uses.get(str(option.name), (True, ""))
-        if not is_used and is_given(option.name):
-            print_note(f"{option.opts[0]} has no effect here: it is used by {user} only")
+def note_unused(uses: Mapping[str, bool]) -> None:
+    """Say which options were given without effect; `uses` has whether each parameter is used."""
+    unused = [
+        option.opts[0]
+        for option in click.get_current_context().command.params
+        if not uses.get(str(option.name), True) and is_given(option.name)
+    ]
+    if unused:
+        print_note(f"without effect on what is asked for: {', '.join(unused)}")
 
 
 def is_given(name: str | None) -> bool:

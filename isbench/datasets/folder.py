@@ -194,26 +194,33 @@ def _split_instances(
 
 
 def _list_instances(path: Path) -> list[int]:
-    """Return the levels of the instances of a mask; raises IsbenchError for soft edges.
-
-    The levels of soft edges lie on lines, where every pixel has a neighbour of another level.
-    """
+    """Return the levels of the instances of a mask; raises IsbenchError for soft edges."""
     labels = read_indices(path)
     found = [level for level in _list_levels(labels) if level != VOID]
-    if len(found) >= _SOFT:
-        same_below, same_beside = labels[1:] == labels[:-1], labels[:, 1:] == labels[:, :-1]
-        inside = np.zeros(labels.shape, bool)
-        inside[1:-1, 1:-1] = (
-            same_below[1:, 1:-1] & same_below[:-1, 1:-1]
-            & same_beside[1:-1, 1:] & same_beside[1:-1, :-1]
-        )  # fmt: skip
-        if 2 * len({*_list_levels(labels[inside])} - {VOID}) < len(found):
-            raise IsbenchError(
-                f"mask {path} has {len(found)} levels, most of them on lines; it looks like a mask "
-                "with soft edges: save it with a threshold, as 0 and 255",
-                setting="labels",
-            )
+    if len(found) >= _SOFT and _has_soft_edges(labels):
+        raise IsbenchError(
+            f"mask {path} has {len(found)} levels, most of them on lines beside each other; it "
+            "looks like a mask with soft edges: save it with a threshold, as 0 and 255",
+            setting="labels",
+        )
     return found
+
+
+def _has_soft_edges(labels: NDArray[np.uint8]) -> bool:
+    """Return whether most levels lie on lines beside lines of other levels.
+
+    Thin instances have no pixel whose neighbours are all of their level either, but lie on the
+    background.
+    """
+    padded = np.pad(labels, 1, mode="edge")
+    beside = [padded[1:-1, :-2], padded[1:-1, 2:], padded[:-2, 1:-1], padded[2:, 1:-1]]
+    inside = np.logical_and.reduce([one == labels for one in beside])
+    thick = {*_list_levels(labels[inside]), 0, VOID}
+    touching = np.logical_or.reduce([(one != labels) & (one != 0) for one in beside])
+    thin = ~np.isin(labels, [*thick])
+    levels = {*_list_levels(labels)} - {VOID}
+    most = 2 * len(levels - thick) > len(levels)
+    return most and 2 * np.count_nonzero(touching & thin) > np.count_nonzero(thin)
 
 
 def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:

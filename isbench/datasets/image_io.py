@@ -257,7 +257,7 @@ def _find_depth_fault(stored: NDArray[np.generic] | None) -> str | None:
 
 
 def _find_transparency(data: bytes, stored: NDArray[np.generic] | None) -> str | None:
-    """Return that an image has transparent pixels that OpenCV does not tell of: grey ones."""
+    """Return the fault of a grey image with transparent pixels, whose alpha OpenCV leaves out."""
     if stored is None or (stored.ndim == 3 and stored.shape[2] == 4):
         return None
     try:

@@ -208,7 +208,7 @@ def _natural_key(text: str) -> _Natural:
 def _list_entries(folder: Path, kind: str) -> Iterable[Path]:
     """Return what is in a folder, without the files of systems and file managers.
 
-    Hidden images stay, to be counted; those whose names begin with "._" are macOS's notes on files.
+    Hidden images stay, to be counted, but not those that begin with "._", which macOS adds.
     """
     try:
         entries = list(folder.iterdir())

@@ -152,6 +152,23 @@ def _split_coco(place: str) -> tuple[Path, Path]:
     return there[0] if there else splits[-1]
 
 
+def find_place_folder(place: str) -> str:
+    """Return the folder of the images of a `READER:PLACE`; its place if the reader is another's.
+
+    Raises IsbenchError if there is no such folder.
+    """
+    reader, _, path = place.partition(":")
+    if reader == folder_reader.name:
+        path = split_labels(path)[0]
+    elif reader == coco_reader.name:
+        path = str(_split_coco(path)[0])
+    else:
+        return path
+    if not os.path.isdir(path):
+        raise IsbenchError(f"{path} is not a folder any more; name the new one, or remove the name")
+    return path
+
+
 def _resolve_folder(place: str) -> str:
     path, labels = split_labels(place)
     return os.path.realpath(expand_home(path)) + (f"{_LABELS}{labels}" if labels else "")

@@ -13,6 +13,7 @@ import pandas as pd
 from isbench.errors import IsbenchError
 from isbench.exchange.yaml_text import format_yaml
 from isbench.metrics import METRICS, Metric
+from isbench.options import format_option
 from isbench.reporting import tables
 from isbench.storage.store import Run, digest_of_path
 
@@ -145,7 +146,7 @@ def _format_metric(metric: Metric, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe(run: Run, max_clicks: int) -> dict[str, object]:
-    """Return what a reader must know to compare a figure over so many clicks with others."""
+    """Return what a reader must know to compare figures of up to `max_clicks` clicks."""
     spec, rules = run.spec, run.spec.rules
     return {
         "preset": spec.preset,
@@ -155,7 +156,7 @@ def _describe(run: Run, max_clicks: int) -> dict[str, object]:
         "objects": spec.objects,
         "fingerprint": spec.fingerprint,
         "seed": rules.seed,
-        **{f"option_{name}": value for name, value in sorted(spec.options.items())},
+        **{f"option_{name}": format_option(one) for name, one in sorted(spec.options.items())},
         "weights": spec.weights,
         "isbench_run": digest_of_path(run.path),
     }

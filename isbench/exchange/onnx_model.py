@@ -15,7 +15,8 @@ from typing import Any
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
-from isbench.models.option_meanings import find_meaning, format_default
+from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
+from isbench.options import format_option
 from isbench.types import LoadedModel
 
 TOLERANCE = 1e-4  # of outputs, relative to the largest if that is above 1
@@ -159,7 +160,8 @@ def _list_lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     for name, option in card["options"].items():
         meaning = f": {option['meaning']}" if option["meaning"] else ""
-        yield f"* `{name}={format_default(name, option['value'])}`{meaning}"
+        left = " (the data set's)" if LEFT_TO_DATA.get(name) == option["value"] else ""
+        yield f"* `{name}={format_option(option['value'])}`{left}{meaning}"
 
 
 def _list_tensors(network: Mapping[str, Any]) -> Iterator[str]:

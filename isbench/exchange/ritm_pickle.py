@@ -74,7 +74,7 @@ def read_ritm_pickle(
     name = model or named
     if not name:
         raise IsbenchError(f"{path} names no model; name it", setting="model")
-    _check_count(path, dataset, len(curves))
+    check_count(path, dataset, len(curves))
     if stop_iou is None:
         stop_iou = 1.01 if all(len(curve) == max_clicks for curve in curves) else 0.90
     digest = sha256(data).hexdigest()
@@ -96,14 +96,10 @@ def summarise_curves(curves: ImportedCurves) -> dict[str, Figure]:
 
 
 def list_figures(several: Sequence[ImportedCurves]) -> Iterator[PublishedFigure]:
-    """Yield NoC and NoF (as RITM counts) of imported results, to be put beside those of runs.
-
-    Raises IsbenchError for results with another number of objects than their data set has.
-    """
+    """Yield NoC and NoF (as RITM counts) of imported results, to be put beside those of runs."""
     names = {"noc": "noc", "nof_ritm": "nof"}
     formats = {metric.key: metric.format for metric in METRICS}
     for curves in several:
-        _check_count(Path(curves.source), curves.dataset, len(curves.iou))
         source = (
             f"imported from {curves.source} ({curves.evaluator}, sha256 {curves.sha256[:12]}): IoU "
             f"of {len(curves.iou)} objects; no clicks and no settings are known"
@@ -153,12 +149,15 @@ def _to_floats(curve: Any) -> tuple[float, ...]:
     return values
 
 
-def _check_count(path: Path, dataset: str, count: int) -> None:
-    """Raise IsbenchError unless the data set is known and has this number of objects."""
+def check_count(path: Path, dataset: str, count: int, setting: str = "dataset") -> None:
+    """Raise IsbenchError unless a data set of the catalogue has the number of objects of a file.
+
+    `setting` is the argument that names the file or the data set.
+    """
     wanted = load_dataset_card(dataset).objects
     if wanted is not None and count != wanted:
         raise IsbenchError(
             f"{path} has {count} objects, but {dataset} has {wanted}; some forks keep one object "
             "per image only: such results are of another data set",
-            setting="dataset",
+            setting=setting,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from isbench.options import format_option
 from isbench.types import ModelCard, Scalar
 
 # options with these values are replaced by the data set's
@@ -70,10 +69,3 @@ _MEANINGS: Mapping[str, str] = {
 def find_meaning(card: ModelCard, option: str) -> str:
     """Return what an option of a model does, "" if neither its card nor isbench says it."""
     return card.meanings.get(option, _MEANINGS.get(option, ""))
-
-
-def format_default(key: str, value: Scalar) -> str:
-    """Return the value of an option as a user would type it, or what it stands for."""
-    if LEFT_TO_DATA.get(key) == value:
-        return "the data set's"
-    return format_option(value)

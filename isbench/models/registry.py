@@ -143,7 +143,7 @@ def check_card(model: ModelCard) -> None:
 
 
 def _check_fields(model: ModelCard) -> None:
-    """Raise IsbenchError for a field that is no text, or no mapping of what it should have."""
+    """Raise IsbenchError for a field of another type than the card declares."""
     for name in ("bundled_terms", "unreleased", "summary", "source", "licence", "restriction"):
         value = getattr(model, name)
         if not isinstance(value, str):

@@ -50,7 +50,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | float 
 
 
 def soft_iou_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 1 minus the IoU of probabilities and target, of (B, 1, H, W) each, (B,).
+    """Return 1 - IoU of probabilities and target, (B,), from logits and target of (B, 1, H, W).
 
     The intersection is the sum of p * t over the scored pixels, the union that of p + t - p * t
     [Rahman and Wang 2016]. It is 1 where the target is empty.

@@ -29,6 +29,7 @@ from isbench.storage.store import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+_ENDS = ("", "_low", "_high")  # of the csv columns of a figure and its interval
 NOTE = (
     "BIoU@k: mean boundary IoU after k clicks, for pixels within 2 % of the image diagonal of an "
     "outline (Cheng et al. 2021), [95 % interval over images]; needs full games, like IoU@k"
@@ -87,7 +88,9 @@ def make_frame(
     """Return the figures of `make_table` with the ends of their intervals, in columns."""
     import pandas as pd  # only csv needs it, and it takes a third of a second
 
-    frame: pd.DataFrame = pd.DataFrame(_make_rows(runs, values, labels))
+    figures = (f"biou@{k}{end}" for k in IOU_AT for end in _ENDS)
+    columns = ("model", "label", "dataset", "objects", *figures, "run")
+    frame: pd.DataFrame = pd.DataFrame(_make_rows(runs, values, labels), columns=columns)
     return frame
 
 
@@ -106,7 +109,7 @@ def _make_rows(
             low, high = metrics.bootstrap(kept, images)
             for k in (k for k in IOU_AT if k <= found.shape[1]):
                 figures = kept[:, k - 1].mean(), low[k - 1], high[k - 1]
-                columns = (f"biou@{k}{end}" for end in ("", "_low", "_high"))
+                columns = (f"biou@{k}{end}" for end in _ENDS)
                 row.update(zip(columns, map(float, figures), strict=True))
         rows.append({**row, "run": store.digest_of_path(run.path)})
     return rows

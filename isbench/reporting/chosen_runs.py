@@ -11,7 +11,7 @@ from typing import NamedTuple
 from isbench.errors import IsbenchError, unknown
 from isbench.files.home import expand_home
 from isbench.protocol import has_full_games
-from isbench.reporting.labels import format_count, make_labels
+from isbench.reporting.labels import format_count, has_defaults, make_labels
 from isbench.storage import imported, store
 from isbench.storage.store import Run
 
@@ -136,8 +136,8 @@ def choose_systems(
     Raises
     ------
     IsbenchError
-        If a system has no run on a data set, or several of which none is the model's with its
-        defaults, and if they share no data set.
+        If a system has no run on a data set, or several runs of which none has the defaults of its
+        model, and if they share no data set.
     """
     systems: list[tuple[str, dict[str, list[Run]]]] = []
     for name in names:
@@ -160,18 +160,26 @@ def choose_systems(
 
 
 def _take_plain(name: str, runs: Sequence[Run], notes: list[str]) -> Run:
-    """Return the only run; of a model's runs on a data set that with nothing added to its name.
+    """Return the only run, or the longest of a model's runs with its defaults.
 
-    Such a run has the default options, weights, clicker and seed. A note on the others is appended.
+    A longer game starts with the shorter one. A note on the others is appended. Raises IsbenchError
+    for several runs of which none, or more than one of the same length, has the defaults.
     """
-    plain = [run for run, label in zip(runs, make_labels(runs), strict=True) if label == name]
+    plain = [run for run in runs if run.spec.model == name and has_defaults(run)]
+    longest = max((_length(run) for run in plain), default=None)
+    plain = [run for run in plain if _length(run) == longest]
     if len(runs) == 1 or len(plain) != 1:
         return _take_only(name, runs)
     notes.append(
-        f"{name} has {len(runs)} runs on {runs[0].spec.dataset}; the one with defaults is "
+        f"{name} has {len(runs)} runs on {runs[0].spec.dataset}; the one with its defaults is "
         f"compared, {store.digest_of_path(plain[0].path)}"
     )
     return plain[0]
+
+
+def _length(run: Run) -> tuple[int, float]:
+    """Return how long the games of a run may get: the clicks, and the IoU at which they stop."""
+    return run.spec.rules.max_clicks, run.spec.rules.stop_iou
 
 
 def split_names(system: str) -> list[str]:
@@ -294,7 +302,8 @@ def _rank(run: Run) -> tuple[bool, bool, str, int, str]:
     rules = run.spec.rules
     started = max((str(session.get("started", "")) for session in run.meta), default="")
     return (
-        run.spec.limit is None, has_full_games(rules), started, rules.max_clicks,
+        run.spec.limit is None, has_full_games(rules) and rules.max_clicks > 1, started,
+        rules.max_clicks,
         store.digest_of_path(run.path),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.models.known_weights import list_weights
+from isbench.models.option_meanings import LEFT_TO_DATA
 from isbench.models.registry import load_card, model_names
 from isbench.options import format_option
 from isbench.storage import store
@@ -84,6 +85,26 @@ def make_labels(
         _clean(given.get(digest, label)) for digest, label in zip(digests, labels, strict=True)
     ]
     return _make_unique(labels, [run.spec.dataset for run in runs], digests)
+
+
+def has_defaults(run: Run) -> bool:
+    """Return whether a run has the options and weights of its model's card, and usual rules.
+
+    Those are the clicker centre, the seed 0 and all objects; the length of its games may be any.
+    An option that the card leaves to the data set may have any value. False if the model is not
+    installed.
+    """
+    card, spec = _find_card(run.spec.model), run.spec
+    if card is None or (spec.rules.seed, spec.initial) != (0, None):
+        return False
+    usual = card.options.items()
+    options = {**card.added_options, **spec.options}
+    settings = _list_settings(run)
+    return (
+        all(LEFT_TO_DATA.get(name) == value or options.get(name) == value for name, value in usual)
+        and all(settings[key] in values for key, values in _UNREMARKABLE.items())
+        and spec.weights == next(iter(_list_weights(card)), None)
+    )
 
 
 def _list_settings(run: Run) -> dict[str, object]:

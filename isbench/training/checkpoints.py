@@ -117,6 +117,8 @@ def restore(
             raise ValueError("the optimiser has other settings")
         _check_moments(optimiser)
         scaler.load_state_dict(dict(checkpoint.scaler))
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
     except Exception as e:  # torch raises many types for a state that does not fit
         raise _describe_damage(path, e, _RESTART) from e
 

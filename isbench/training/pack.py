@@ -11,7 +11,7 @@ import csv
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,9 @@ def read(root: Path) -> Corpus:
     tars = sorted(root.glob("*.tar"))
     if not tars:
         raise IsbenchError(f"{root} is not a training pack: it has no *.tar next to {INDEX}")
-    files = _TarReader(_find_members(tars))
     _check_rows(root / INDEX, rows)
+    used = {row[column] for row in rows for column in ("image", "mask")}
+    files = _TarReader(_find_members(tars, used))
     masks: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         masks.setdefault((row["image"], row["source"]), []).append(row["mask"])
@@ -115,12 +116,17 @@ def _check_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
             )
 
 
-def _find_members(tars: Sequence[Path]) -> Mapping[str, _Member]:
-    """Return all files in the tars by name; raises IsbenchError for a name that two have."""
+def _find_members(tars: Sequence[Path], used: Collection[str]) -> Mapping[str, _Member]:
+    """Return the used files in the tars by name; of a name twice in a tar the last one counts.
+
+    Raises IsbenchError for a name that two tars have.
+    """
     found: dict[str, _Member] = {}
     for tar in tars:
         for name, member in _members(tar):
-            if name in found:
+            if name not in used:
+                continue
+            if found.get(name, member).tar != tar:
                 raise IsbenchError(
                     f"{tar} has {name}, which {found[name].tar} has too; download the pack again"
                 )

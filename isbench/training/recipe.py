@@ -270,8 +270,8 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         *((name, value, value <= high, f"at most {high}") for name, (value, high) in most.items()),
         ("augmentation.whole + augmentation.around", views.whole + views.around,
          views.whole + views.around <= 1, "at most 1"),
-        ("steps and epochs", (recipe.steps, recipe.epochs),
-         (recipe.epochs > 0) != (recipe.steps > 0), "one of them above 0"),
+        (f"steps is {recipe.steps} and epochs", recipe.epochs,
+         (recipe.epochs > 0) != (recipe.steps > 0), "exactly one of them above 0"),
         ("milestones", recipe.milestones, milestones == sorted(milestones)
          and all(0 <= one <= (recipe.steps or recipe.epochs) for one in milestones),
          "increasing numbers, none beyond the length"),

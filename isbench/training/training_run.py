@@ -290,7 +290,7 @@ def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
             f"{out} already holds a training; resume it, or choose another folder",
             setting="resume",
         )
-    if not processes.is_leader or (resume and not out.exists()):  # what is missing is said later
+    if not processes.is_leader or (resume and not out.exists()):  # `_restore` raises for the latter
         return
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
         "compare", "csfpn-mini", "ritm-mini", "--dataset", "davis", "--runs", results
     )
     assert (code, said.count("\n")) == (0, 2)
-    assert "csfpn-mini has 5 runs on davis; the one with defaults is compared" in said
+    assert "csfpn-mini has 5 runs on davis; the one with its defaults is compared" in said
     code, _, said = isbench("compare", results / "sample", "nearest", "--runs", results)
     assert (code, said.count("\n")) == (2, 1)
     assert "sample matches 5 runs; wanted one" in said
@@ -145,11 +145,13 @@ def test_options_without_effect_are_named(isbench: Isbench, tmp_path: Path) -> N
     results = ("--runs", ROOT / "results", "--dataset", "sample")
     missing = tmp_path / "missing"
     for words, said in (
-        (("report", "nearest", *results, "--pictures", 3), "--pictures has no effect here"),
-        (("report", "nearest", *results, "--out", tmp_path), "--out has no effect here"),
-        (("report", "nearest", *results, "--format", "csv", "--layout", "runs"), "--layout has no"),
+        (
+            ("report", "nearest", *results, "--pictures", 3, "--out", tmp_path),
+            "without effect on what is asked for: --pictures, --out",
+        ),
+        (("report", "nearest", *results, "--format", "csv", "--layout", "runs"), ": --layout\n"),
         (("report", "nearest", *results, "--data", missing), f"there is no data folder {missing}"),
-        (("compare", "nearest", "grabcut", *results, "--quote", "--worst", 3), "--worst has no"),
+        (("compare", "nearest", "grabcut", *results, "--quote", "--worst", 3), ": --worst\n"),
     ):
         code, _, errors = isbench(*words)
         assert code == 0

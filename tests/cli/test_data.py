@@ -332,3 +332,10 @@ def test_names_of_own_sets_have_a_path_and_say_what_they_replace(
     code, printed, _ = isbench("data", "remove", "desk")
     assert (code, printed) == (0, f"desk is removed; its files are kept: folder:{second}\n")
     assert isbench("data", "path", "desk")[0] == 2
+    place = write_folder_set(tmp_path / "my, set", objects=2)
+    assert isbench("data", "add", "desk", f"folder:{place}")[0] == 0
+    assert isbench("data", "path", "desk")[:2] == (0, f"{place}\n")
+    place.rename(tmp_path / "moved")
+    code, _, said = isbench("data", "path", "desk")
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"{place} is not a folder any more" in said

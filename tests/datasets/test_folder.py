@@ -186,3 +186,14 @@ def test_soft_edges_are_no_instances(tmp_path: Path) -> None:
     assert "masks/a.png has" in said
     assert "it looks like a mask with soft edges" in said
     assert verdict.objects == 48
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_thin_instances_are_no_soft_edges(tmp_path: Path, thickness: int) -> None:
+    mask = np.zeros((240, 90), np.uint8)
+    for level in range(1, 61):  # a wire and a dot for each
+        mask[4 * level - 4 : 4 * level - 4 + thickness, 4:80] = level
+        mask[4 * level - 4 : 4 * level - 4 + thickness, 84 : 84 + thickness] = 60 + level
+    write(tmp_path / "images" / "a.png", np.zeros((240, 90, 3), np.uint8))
+    write(tmp_path / "masks" / "a.png", mask)
+    assert len(load_dataset(f"folder:{tmp_path}?labels=instances").keys) == 120

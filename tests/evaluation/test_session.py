@@ -88,7 +88,7 @@ def test_an_exception_without_a_text_names_the_object_too() -> None:
         def begin(self, image: Any) -> Any:
             raise Wordless
 
-    with pytest.raises(PredictorError, match=r"image001#1: the model raised Wordless: \(its text"):
+    with pytest.raises(PredictorError, match=r"image001#1: the model raised Wordless: \(no text"):
         list(replay_masks(Silent(), toys.blob(4), [Click(3, 3, True)]))
 
 

@@ -91,10 +91,10 @@ def test_exports_of_fewer_clicks_say_so_and_name_seed_and_options(played: Run) -
     run = replace(played, spec=spec)
     (entry,) = yaml.safe_load(format_model_index([run], max_clicks=2))["model-index"]
     facts = entry["results"][0]["dataset"]["args"]
-    assert (facts["max_clicks"], facts["seed"], facts["option_flip"]) == (2, 4, True)
+    assert (facts["max_clicks"], facts["seed"], facts["option_flip"]) == (2, 4, "on")
     (first, *_) = yaml.safe_load(format_eval_results([run], "owner/name", max_clicks=2))
     assert "max_clicks 2, " in first["notes"]
-    assert "seed 4, option_flip True" in first["notes"]
+    assert "seed 4, option_flip on" in first["notes"]
 
 
 def test_hugging_face_reads_both_forms(played: Run) -> None:

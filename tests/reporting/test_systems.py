@@ -13,7 +13,8 @@ import pytest
 from isbench.errors import IsbenchError
 from isbench.metrics import compare_paired, find_metric
 from isbench.models.registry import load_card
-from isbench.reporting.chosen_runs import choose_systems
+from isbench.reporting.chosen_runs import _take_plain, choose_newest, choose_systems
+from isbench.reporting.labels import has_defaults
 from isbench.reporting.quotes import format_p, quote_systems
 from isbench.reporting.rank_plot import critical_difference
 from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
@@ -186,6 +187,45 @@ def test_of_several_runs_of_a_model_that_with_its_defaults_is_compared() -> None
     (note,) = notes
     digest = digest_of_path(a["davis"].path)
     assert re.fullmatch(rf"ritm-lite has \d+ runs on davis; .*defaults is compared, {digest}", note)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{"weights": "a" * 64}, {"weights": "b" * 64}],
+        [{"options": {"flip": False}}, {"options": {"zoom": False}}],
+        [{"precision": "bf16"}, {"precision": "fp16"}],
+    ],
+)
+def test_without_a_run_with_the_defaults_or_with_two_of_them_there_is_none_to_compare(
+    values: list[dict[str, object]], tmp_path: Path
+) -> None:
+    (chosen, _), _ = choose_systems(["ritm-lite", "nearest"], ROOT / "results", ["grabcut"])
+    run = chosen["grabcut"]
+    assert has_defaults(run)
+    changed = [
+        replace(
+            run,
+            spec=replace(
+                run.spec, **{**one, "options": {**run.spec.options, **one.get("options", {})}}
+            ),
+        )  # type: ignore[arg-type, dict-item]
+        for one in values
+    ]
+    with pytest.raises(IsbenchError, match="ritm-lite matches 2 runs; wanted one"):
+        _take_plain("ritm-lite", changed, [])
+    assert _take_plain("ritm-lite", changed[:1], []) is changed[0]
+
+
+def test_a_run_of_one_click_is_not_drawn_in_place_of_a_longer_one() -> None:
+    long = make_run(FIRST, "m", "set0")
+    rules = replace(long.spec.rules, max_clicks=1, stop_iou=0.9)
+    newer = ({"started": "2999-01-01T00:00:00+00:00"},)
+    whole = replace(long, spec=replace(long.spec, rules=replace(long.spec.rules, stop_iou=1.01)))
+    short = replace(
+        long, spec=replace(long.spec, rules=rules), meta=newer, path=Path("m-0.jsonl.gz")
+    )
+    assert choose_newest([short, whole]).runs == [whole]
 
 
 def draw(count: int, datasets: int, long: bool = False) -> list[Run]:

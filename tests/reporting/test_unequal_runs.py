@@ -46,7 +46,7 @@ def test_a_page_draws_no_click_that_a_run_did_not_allow(runs: list[Run]) -> None
         assert sum(line["counts"]) + line["never"] == len(played.trajectories)
 
 
-def test_boundary_figures_have_numbers_in_csv_and_no_column_without_any(
+def test_boundary_figures_have_numbers_in_csv_and_only_columns_with_figures_in_tables(
     runs: list[Run], isbench: Isbench
 ) -> None:
     code, out, said = isbench(
@@ -59,7 +59,13 @@ def test_boundary_figures_have_numbers_in_csv_and_no_column_without_any(
     assert short["biou@5"] == ""
     assert float(long["biou@5_low"]) <= float(long["biou@5"]) <= float(long["biou@5_high"])
     assert {stopped[name] for name in stopped if name.startswith("biou")} == {""}
-    assert not any(name.startswith("biou@10") for name in long)
+    assert list(long)[4:7] == ["biou@1", "biou@1_low", "biou@1_high"]
+    assert long["biou@10"] == ""
+    code, out, _ = isbench(
+        "report", *(one.path for one in runs), "--table", "biou", "--format", "markdown"
+    )
+    assert "BIoU@5 |" in out
+    assert "BIoU@10" not in out.splitlines()[0]
 
 
 def test_boundary_figures_of_a_single_image_have_no_interval(runs: list[Run]) -> None:

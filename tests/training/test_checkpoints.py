@@ -130,3 +130,21 @@ def test_whole_numbers_in_place_of_weights_are_refused(tmp_path: Path) -> None:
     save_file(counts, tmp_path / "w")
     with pytest.raises(IsbenchError, match="no tensor matches"):
         start_from(Tiny(), tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimiser": "sgd"}, {"optimiser": "adam"}, {"precision": "fp16"}]
+)
+def test_every_kind_of_training_resumes(
+    changes: dict[str, str], toy_pack: str, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, **changes)  # type: ignore[arg-type]
+    with open_training(card, plan, toy_pack, tmp_path) as run:
+        next(take_steps(run))
+        run.checkpoint()
+        left = run.optimiser.state_dict()
+    with open_training(card, plan, toy_pack, tmp_path, resume=True) as run:
+        found = run.optimiser.state_dict()
+        assert (run.step, found["param_groups"]) == (1, left["param_groups"])
+        assert found["state"].keys() == left["state"].keys()
+        next(take_steps(run))

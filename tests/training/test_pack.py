@@ -251,6 +251,11 @@ def test_what_a_pack_has_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="the same image with different sources in several rows"):
         pack.read(root)
     (root / "index.csv").write_text(index)
+    for tar in ("all.tar", "b.tar", "c.tar"):  # files that no row names
+        add_file(root / tar, "LICENSE", b"")
+    add_file(root / "all.tar", "toy/img/001.png", encode(NOISE[:, :, :3]))
+    (_, second, _) = pack.read(root).entries
+    assert (second.load().image == NOISE[:, :, 2::-1]).all()  # the last of a name in a tar counts
     add_file(root / "b.tar", "toy/img/000.png", b"")
     with pytest.raises(IsbenchError, match=r"b\.tar has toy/img/000\.png, which .*all\.tar has"):
         pack.read(root)

@@ -99,7 +99,7 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("augmentation.whole", "1.5", "wanted 0 to 1"),
         ("augmentation.scale", "2,1", r"augmentation\.scale"),
         ("schedule", "cosin", "one of constant"),
-        ("epochs", "0", "steps and epochs is \\(0, 0\\); wanted one of them above 0"),
+        ("epochs", "0", "steps is 0 and epochs is 0; wanted exactly one of them above 0"),
         ("click_sampling.iterative", "25", r"0 to click_sampling\.places"),
         ("batch", "0", "at least 1"),
         ("seed", "-1", "at least 0"),
@@ -144,7 +144,7 @@ def test_a_setting_takes_what_it_takes_by_default_whatever_the_recipe_has() -> N
 def test_setting_steps_unsets_epochs_and_the_other_way_round() -> None:
     assert with_settings(PAPER, {"steps": "9"}).epochs == 0
     assert with_settings(with_length(PAPER, steps=9), {"epochs": "2"}).steps == 0
-    with pytest.raises(IsbenchError, match="wanted one of them above 0"):
+    with pytest.raises(IsbenchError, match="wanted exactly one of them above 0"):
         with_settings(PAPER, {"steps": "9", "epochs": "2"})
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_ZIP = b"PK\x03\x04"  # how a zip file starts
+
 
 def load_torch_file(path: Path) -> Any:
     """Return the tensors and plain values of a file, on the CPU.
@@ -18,12 +20,13 @@ def load_torch_file(path: Path) -> Any:
     """
     # as an open file, since torch reads a path by its suffix
     with path.open("rb") as file:
-        if zipfile.is_zipfile(file):
-            file.seek(0)
+        if file.read(len(_ZIP)) == _ZIP:  # older files are pickles
             with zipfile.ZipFile(file) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
+                raise zipfile.BadZipFile(
+                    f"the checksum of {damaged} is wrong, or torch was told to write none"
+                )
         file.seek(0)
         return torch.load(file, map_location="cpu", weights_only=True)
 
