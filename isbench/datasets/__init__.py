@@ -38,7 +38,7 @@ def load_dataset(name: str, data: Path | str | None = None, limit: int | None = 
     data : Path, str or None
         The folder of the data sets; by default ISBENCH_DATA, else the user-data folder.
     limit : int or None
-        Keep only the first objects.
+        Keep only the first objects; without effect if there are no more.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def load_dataset(name: str, data: Path | str | None = None, limit: int | None = 
     dataset = _load(name, None if data is None else Path(data))
     if not dataset.keys:
         raise IsbenchError(f"data set {name} has no objects; wanted at least 1")
-    if limit is None:
+    if limit is None or limit >= len(dataset.keys):  # all objects are the data set itself
         return dataset
     return replace(dataset, keys=dataset.keys[:limit], limit=limit)
 

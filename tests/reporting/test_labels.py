@@ -125,3 +125,10 @@ def test_counts_are_written_as_people_write_them() -> None:
     assert [format_count(n, "click") for n in (0, 1, 2, 1600)] == [
         "0 clicks", "1 click", "2 clicks", "1,600 clicks",
     ]  # fmt: skip
+
+
+def test_the_digest_of_a_file_of_clicks_is_shortened(base: Run) -> None:
+    clicker = f"replay:file=clicks.csv,sha256={'ab' * 32},dataset="
+    rules = replace(base.spec.rules, clicker=clicker)
+    (_, label) = make_labels([base, vary(base, {"rules": rules}, 1)])
+    assert label.endswith("clicker replay:file=clicks.csv,sha256=abababa,dataset=")
