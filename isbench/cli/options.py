@@ -29,7 +29,7 @@ def _note_missing(
     return value
 
 
-_WORK_WITHOUT = ("report", "compare", "export", "reproduce")  # the data; others need them
+_WORK_WITHOUT = ("report", "compare", "export")  # the data; others need them or say so
 data_option = click.option(
     "--data",
     type=PATH,

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import format_exc
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError, PredictorError, describe_exception
 from isbench.types import Click, Encoded, Image, Mask, Prediction, Predictor, State, Turn
@@ -42,8 +41,11 @@ class PredictorSession:
         """Return the state of an object before its first click."""
         with _name_object_in_errors(key):
             if image is not self._image:
-                self._encoded, self._image = self.predictor.begin(_copy(image)), image
-            return self.predictor.start(self._encoded, None if initial is None else _copy(initial))
+                # a model may write into its copy, as `torch.from_numpy` can, without harm to others
+                copy = image.copy()
+                copy.flags.writeable = False
+                self._encoded, self._image = self.predictor.begin(copy), image
+            return self.predictor.start(self._encoded, None if initial is None else initial.copy())
 
     def predict(self, turns: Sequence[ObjectTurn]) -> Sequence[Prediction]:
         """Return one prediction per turn; raises PredictorError for a broken contract."""
@@ -60,16 +62,6 @@ class PredictorSession:
         rows, cols = image.shape[:2]
         turn = Turn(self.start(key, image), (Click(rows // 2, cols // 2, True),))
         self.predict([ObjectTurn(key, (rows, cols), turn)])
-
-
-def _copy(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return a read-only copy of an image or a mask.
-
-    A model that writes into it all the same, as `torch.from_numpy` can, changes no other game.
-    """
-    copy: NDArray[Any] = pixels.copy()
-    copy.flags.writeable = False
-    return copy
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def test_the_command_says_what_it_does(
         "part: 18 images",
         "starts: 30 steps of 4 samples",
         "1 images could not be used",
-        "toy/img/007.png: toy/img/007.png cannot be decoded",
+        "toy/img/007.png: image toy/img/007.png cannot be read as an image",
         f"done: weights are in {tmp_path / 't' / WEIGHTS}",
     ):
         assert words in out

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import isbench as library
-from isbench.cli.options import complete_datasets
+from isbench.cli.completion import complete_datasets
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.readers import Reader, list_forms
@@ -114,13 +114,16 @@ def test_a_reader_of_a_package_plays_like_a_built_in_one(
     assert (code, "no pictures" in said) == (0, False)
 
 
+def complete(start: str) -> list[str]:
+    context = click.Context(click.Command("run"))
+    return [one.value for one in complete_datasets(context, click.Option(["-x"]), start)]
+
+
 def test_a_reader_of_a_package_is_listed_completed_and_suggested(
     isbench: Isbench, tiles: Path
 ) -> None:
     assert "  tiles:PATH  NumPy archives\n" in isbench("datasets")[1]
-    assert complete_datasets(click.Context(click.Command("run")), click.Option(["-x"]), "ti") == [
-        "tiles:"
-    ]
+    assert complete("ti") == ["tiles:"]
     assert "did you mean tiles:PATH?" in refuse("tile:PATH")
 
 
@@ -222,9 +225,7 @@ def test_a_data_set_of_a_package_is_listed_after_the_built_in_ones(
     assert "scans: 4/6 images/objects" in printed
     assert "warning: not one of the 1 known fingerprints" in printed
     assert f"scans: {scans / 'scans-1'}" in isbench("doctor", "--data", scans)[1]
-    assert complete_datasets(click.Context(click.Command("run")), click.Option(["-x"]), "sc") == [
-        "scans"
-    ]
+    assert complete("sc") == ["scans"]
     assert "did you mean scans?" in refuse("scan")
 
 
