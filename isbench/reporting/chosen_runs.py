@@ -166,8 +166,8 @@ def _take_plain(name: str, runs: Sequence[Run], notes: list[str]) -> Run:
     for several runs of which none, or more than one of the same length, has the defaults.
     """
     plain = [run for run in runs if run.spec.model == name and has_defaults(run)]
-    longest = max((_length(run) for run in plain), default=None)
-    plain = [run for run in plain if _length(run) == longest]
+    longest = max((_measure_length(run) for run in plain), default=None)
+    plain = [run for run in plain if _measure_length(run) == longest]
     if len(runs) == 1 or len(plain) != 1:
         return _take_only(name, runs)
     notes.append(
@@ -177,7 +177,7 @@ def _take_plain(name: str, runs: Sequence[Run], notes: list[str]) -> Run:
     return plain[0]
 
 
-def _length(run: Run) -> tuple[int, float]:
+def _measure_length(run: Run) -> tuple[int, float]:
     """Return how long the games of a run may get: the clicks, and the IoU at which they stop."""
     return run.spec.rules.max_clicks, run.spec.rules.stop_iou
 

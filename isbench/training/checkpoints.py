@@ -21,11 +21,12 @@ from isbench.files.atomic import open_atomically
 from isbench.files.json_text import parse_json
 from isbench.nn.runtime.torch_file import is_plain_tensor, load_torch_file
 from isbench.training.recipe import fill_defaults
+from isbench.training.training_log import RunningMeans
 from isbench.training.weights import REMEDY
 from isbench.types import Scalar
 
 FILE = "training.pt"
-_SUMS = 4  # figures of `RunningMeans`
+_SUMS = len(RunningMeans().sums)
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of a parameter, in Adam and AdamW
 _RESTART = Remedy("start again in another folder", "out")
 Options: TypeAlias = Mapping[str, Scalar]

@@ -24,9 +24,7 @@ def load_torch_file(path: Path) -> Any:
             with zipfile.ZipFile(file) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
-                raise zipfile.BadZipFile(
-                    f"the checksum of {damaged} is wrong, or torch was told to write none"
-                )
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong, or torch wrote none")
         file.seek(0)
         return torch.load(file, map_location="cpu", weights_only=True)
 
