@@ -105,6 +105,27 @@ def test_the_middle_of_every_pixel_is_that_pixel(tmp_path: Path, size: tuple[int
             assert wrong == []
 
 
+def is_crisp(page: Page, scale: float) -> bool:
+    """Say whether every pixel of the canvas is one of the screen."""
+    box = "canvas.getBoundingClientRect()"
+    return all(
+        page.run(f"canvas.{side} === Math.round({scale} * {box}.{side})")
+        for side in ("width", "height")
+    )
+
+
+@pytest.mark.parametrize("scale", [1.5, 2])
+def test_the_canvas_follows_a_screen_of_other_pixels(tmp_path: Path, scale: float) -> None:
+    with open_page(tmp_path, toys.Disks(), SMALL) as page:
+        width, height = sides = page.run("[innerWidth, innerHeight]")
+        page.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False},
+        )
+        wait_until(lambda: is_crisp(page, scale))
+        assert page.run("[innerWidth, innerHeight]") == sides
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["enlarged", "reduced"])
 @pytest.mark.parametrize("scale", [1, 2])
 def test_the_mask_is_drawn_where_clicks_hit_it(
@@ -115,15 +136,10 @@ def test_the_mask_is_drawn_where_clicks_hit_it(
             "Emulation.setDeviceMetricsOverride",
             {"width": 1000, "height": 700, "deviceScaleFactor": scale, "mobile": False},
         )
+        wait_until(lambda: page.run("devicePixelRatio") == scale)
         page.click(size[0] / 2, size[1] / 2)
         page.wait("1 click,")
-        box, drawn = page.run(
-            """(() => {
-              const box = canvas.getBoundingClientRect();
-              return [[box.width, box.height], [canvas.width, canvas.height]];
-            })()"""
-        )
-        assert drawn == [round(scale * side) for side in box]  # a pixel of it is one of the screen
+        wait_until(lambda: is_crisp(page, scale))
         wrong, inside = page.run(
             """(() => {
               const ratio = devicePixelRatio, box = canvas.getBoundingClientRect();

@@ -47,6 +47,12 @@ function fit() {
   paint();
 }
 
+// A window moved to another screen, or a zoomed page, can keep its size and change its pixels.
+function watchScreen() {
+  const change = () => { fit(); watchScreen(); };
+  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", change, { once: true });
+}
+
 // the pixel of the picture under each of `length` places across the screen: that which a click hits
 function sample(length, pixels) {
   return Int32Array.from({ length }, (_, at) => Math.floor(((at + 0.5) * pixels) / length));
@@ -276,5 +282,6 @@ images.forEach((one, k) => $("image").append(new Option(one.name, k)));
 $("removing").addEventListener("change", () =>
   document.body.classList.toggle("removing", $("removing").checked));
 new ResizeObserver(fit).observe(document.querySelector("main"));
+watchScreen();
 buttons();
 if (images.length) show(images[0]);
