@@ -7,7 +7,8 @@ Plays the weights of each training folder, or weight file, with the model named 
 the first 120 held-out objects of the training pack (`--objects` changes the number), the same for
 all, in games that end at IoU 0.90. Writes a row per folder: the recipe's differences from the first
 one, NoC with 95 % intervals, the mean IoU after some clicks, and the paired difference of NoC@90 to
-the first one. Uses no benchmark data set. `--set KEY=VALUE` sets an option of all models.
+the first one. Uses no benchmark data set. `--set KEY=VALUE` sets an option of all models; every
+`--also "KEY=VALUE ..."` is one more row per folder, with these options too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -69,9 +71,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--set", dest="options", action="append", default=[])
+    parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--objects", type=int, default=120)
     arguments = parser.parse_args()
-    options = dict(text.split("=", 1) for text in arguments.options)
+    choices = [
+        dict(text.split("=", 1) for text in [*arguments.options, *also.split()])
+        for also in ["", *arguments.also]
+    ]
     cv2.setNumThreads(1)
     held_out = pick_objects(split_held_out(read(arguments.data))[1], arguments.objects)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
@@ -85,7 +91,7 @@ def main() -> None:
             ]
             heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
             writer.writerow(["trial", "model", "settings", "options", "samples", *heads])
-        for number, folder in enumerate(arguments.folders):
+        for number, (folder, options) in enumerate(product(arguments.folders, choices)):
             path = folder / WEIGHTS if folder.is_dir() else folder
             card = read_card(path)
             iou = play_objects(path, held_out, options)
@@ -105,7 +111,7 @@ def main() -> None:
                 folder.stem,
                 card["model"],
                 changes,
-                " ".join(arguments.options),
+                " ".join(f"{key}={value}" for key, value in options.items()),
                 card["samples"],
             ]
             row += [f"{value:.4g}" for value in figures]

@@ -232,7 +232,8 @@ def run(
         return
     for one in runs:
         click.echo(f"{len(one.trajectories)} of {one.spec.objects} objects: {one.path}")
-    click.echo("merge the parts with `isbench merge` when all are done")
+    if not all(one.complete for one in runs):
+        click.echo("merge the parts with `isbench merge` when all are done")
 
 
 def _ignore(note: str) -> None:

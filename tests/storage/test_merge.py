@@ -123,12 +123,19 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     played = ["run", "--model", "nearest", "--dataset", "sample", "--max-clicks", "2"]
     for part in ("1/2", "2/2"):
         assert exit_of([*played, "--shard", part, "--out", str(tmp_path / part[0])]) == 0
-    assert "of 16 objects:" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of 16 objects:" in said
+    assert said.count("merge the parts") == 2
     assert exit_of([*played, "--out", str(tmp_path / "whole")]) == 0
     merged = [str(tmp_path / one) for one in ("1", "2")]
     assert exit_of(["merge", *merged, "--out", str(tmp_path / "joined")]) == 0
     (whole,), (joined,) = (store.find(tmp_path / one) for one in ("whole", "joined"))
     assert whole.read_bytes() == joined.read_bytes()
+    capsys.readouterr()
+    assert exit_of([*played, "--shard", "1/2", "--out", str(tmp_path / "joined")]) == 0
+    said = capsys.readouterr().out
+    assert "16 of 16 objects:" in said  # nothing is left to merge
+    assert "merge the parts" not in said
 
 
 @pytest.mark.parametrize(
