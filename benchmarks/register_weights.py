@@ -20,7 +20,9 @@ from isbench.papers.register import TrainedWeights, add_weights
 from isbench.training.weight_card import read_card
 
 
-def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> TrainedWeights:
+def read_weights(
+    path: Path, name: str, also: tuple[str, ...], device: str, command: str
+) -> TrainedWeights:
     """Return the facts of a weight file of `isbench train`; `also` are further models."""
     card = read_card(path)
     recipe = json.loads(card["recipe"])
@@ -34,6 +36,9 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
         base=base[0] if base else "",
         seed=recipe["seed"],
         samples=int(card["samples"]),
+        data=card["data"],
+        licence=card["licence"],
+        device=device,
         command=command,
         recipe=json.dumps(recipe, sort_keys=True),
     )
@@ -43,13 +48,16 @@ def read_weights(path: Path, name: str, also: tuple[str, ...], command: str) -> 
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("name")
 @click.option("--also", multiple=True, help="Another model that is played with these weights.")
+@click.option("--device", default="CPU", show_default=True, help="What the training ran on.")
 @click.option("--command", required=True, help="Command that repeats the training.")
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True
 )
-def main(file: Path, name: str, also: tuple[str, ...], command: str, results: Path) -> None:
+def main(
+    file: Path, name: str, also: tuple[str, ...], device: str, command: str, results: Path
+) -> None:
     """Name the weight file FILE as NAME in the register of a results folder."""
-    weights = read_weights(file, name, also, command)
+    weights = read_weights(file, name, also, device, command)
     add_weights(results, weights)
     click.echo(f"{name}: {weights.digest[:12]}, seed {weights.seed}, {weights.samples:,} samples")
 

@@ -90,7 +90,7 @@ def main() -> None:
                 f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")
             ]
             heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
-            writer.writerow(["trial", "model", "settings", "options", "samples", *heads])
+            writer.writerow(["trial", "model", "settings", "options", "objects", "samples", *heads])
         for number, (folder, options) in enumerate(product(arguments.folders, choices)):
             path = folder / WEIGHTS if folder.is_dir() else folder
             card = read_card(path)
@@ -112,6 +112,7 @@ def main() -> None:
                 card["model"],
                 changes,
                 " ".join(f"{key}={value}" for key, value in options.items()),
+                len(iou),
                 card["samples"],
             ]
             row += [f"{value:.4g}" for value in figures]

@@ -39,9 +39,9 @@ class Family(NamedTuple):
 
     @property
     def steps(self) -> tuple[tuple[Part, Part], ...]:
-        """Return the pairs of parts that differ by one ingredient."""
+        """Return the pairs of parts that differ by one ingredient, and by both modules."""
         bs, fdm, sgm, hsgm, g2l = self.parts
-        return ((bs, fdm), (bs, sgm), (fdm, sgm), (sgm, hsgm), (hsgm, g2l))
+        return ((bs, fdm), (bs, sgm), (fdm, sgm), (sgm, hsgm), (bs, hsgm), (hsgm, g2l))
 
     @property
     def rows(self) -> tuple[Row, ...]:

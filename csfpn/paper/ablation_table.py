@@ -11,6 +11,7 @@ from statistics import mean, stdev
 
 from csfpn.paper.ablation import FAMILIES, Family, Part
 from csfpn.paper.equal_training import describe_training
+from isbench.errors import IsbenchError
 from isbench.metrics import Difference
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head, make_text_table
@@ -25,7 +26,12 @@ Line = tuple[str, ...]  # a text per question
 
 
 def render(records: Records, cells: Sequence[Cell]) -> TextTable:
-    """Return Table 3 as text: the paper's rows, then each family's parts, means and differences."""
+    """Return Table 3 as text: the paper's rows, then each family's parts, means and differences.
+
+    Raises IsbenchError for registered weights of another seed than their row's.
+    """
+    for family in FAMILIES:
+        _check_seeds(family, records)
     plain = make_text_table(records, cells)
     lines = dict(zip(records.candidates, plain.rows, strict=True))
     by_place = {(cell.row, cell.question): cell for cell in cells}
@@ -68,7 +74,18 @@ def describe_spread(values: Sequence[float]) -> str:
 def describe_signs(values: Sequence[float]) -> str:
     """Return whether differences have the same sign; one that is printed as zero has none."""
     signs = {0 if abs(value) < _ROUNDED else 1 if value > 0 else -1 for value in values}
-    return "same sign" if signs in ({1}, {-1}) else "signs differ"
+    return "same sign" if signs in ({1}, {-1}) else "no common sign"
+
+
+def _check_seeds(family: Family, records: Records) -> None:
+    for part in family.parts:
+        for seed, row in zip(family.seeds, part.rows, strict=True):
+            weights = records.register.find_weights(row.model, row.weights)
+            if weights is not None and weights.seed != seed:
+                raise IsbenchError(
+                    f"weights {row.weights} of {row.model} are registered with seed "
+                    f"{weights.seed}; wanted {seed}"
+                )
 
 
 def _name_model(line: Line, row: Row) -> Line:

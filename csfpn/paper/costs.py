@@ -63,8 +63,8 @@ _NOTES = (
 )
 _HEADS = (
     "System", "Model", "Parameters (paper, M)", "Parameters", "GMAC", "GFLOPs (paper)", "GFLOPs",
-    "over baseline (paper)", "over baseline", "NoC@85 (paper)", "NoC@85", "NoC@90 (paper)",
-    "NoC@90",
+    "GFLOPs over baseline (paper)", "GFLOPs over baseline", "NoC@85 (paper)", "NoC@85",
+    "NoC@90 (paper)", "NoC@90",
 )  # fmt: skip
 
 

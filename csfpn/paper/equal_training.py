@@ -32,10 +32,20 @@ def describe_training(records: Records, free: Collection[str] = ()) -> Iterator[
     if faults:
         yield f"The registered weights were not trained alike: {'; '.join(faults)}."
         return
+    names = ", ".join(f"{one.models[0]} {one.name}" for one in weights)
     base = f" from weights {first.base[:12]}" if first.base else ""
     settings = "length, schedule and optimiser" if free else "all settings but the seed"
     equal = f"; {settings} are the same" if others else ""
-    yield f"Registered weights: each was trained with {first.samples:,} samples{base}{equal}."
+    each = ": each was" if others else " was"
+    yield f"{names}{each} trained with {first.samples:,} samples of {first.data}{base}{equal}."
+    yield from _describe_devices(weights)
+
+
+def _describe_devices(weights: Collection[TrainedWeights]) -> Iterator[str]:
+    """Yield what the trainings ran on where this differs: rounding differs too."""
+    if len({one.device for one in weights}) > 1:
+        devices = "; ".join(f"{one.models[0]} {one.name} {one.device}" for one in weights)
+        yield f"Device of each training: {devices}."
 
 
 def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Collection[str]) -> str:
@@ -52,4 +62,5 @@ def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Coll
 def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
     recipe: dict[str, Any] = json.loads(weights.recipe)
     settings = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
-    return {**settings, "samples": f"{weights.samples:,}", "base": weights.base[:12] or "none"}
+    base = weights.base[:12] or "none"
+    return {**settings, "samples": f"{weights.samples:,}", "data": weights.data, "base": base}

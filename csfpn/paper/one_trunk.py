@@ -33,10 +33,12 @@ def _vary(model: str, *options: tuple[str, str]) -> Row:
 
 IDEAS = {
     _BASE: "RITM",
-    # as FocalClick plays: some of its row's difference is due to this
+    # as FocalClick and FocusCut play: some of their rows' difference is due to this
     _vary("ritm-lite", ("flip", "off")): "RITM without the mirror image",
     # as CFR's README evaluates it
-    _vary("ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")): "CFR: repeated passes",
+    _vary(
+        "ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")
+    ): "CFR: repeated passes at the first click",
     _vary("fbrs-lite"): "f-BRS-B: features optimised",
     _vary("adaptation-lite"): "IA+SA: weights adapted",
     Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion of clicks",
@@ -63,15 +65,20 @@ _TIMED = "davis"
 NOTES = (
     "This table is this project's own; no paper prints it. NoC_20 [95 % interval over images]; "
     "each difference is a row's NoC minus that of the first row, paired over the same objects, "
-    "with its interval. An idea whose interval contains 0 cannot be told from RITM by this data "
-    "set.",
-    "Each network is trained once, so the intervals do not contain the spread between trainings, "
-    "which the seeds of Table 3 show for its rows. The figures say what an idea is worth on this "
-    "trunk at this budget, and nothing about the systems that their authors trained "
-    "(docs/results.md).",
-    f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}. A "
-    "click takes several passes where zoom-in, the mirror image, G2L, refinement or repetition "
-    "need them; s/click contains them all.",
+    "with its interval. An interval that contains 0 does not distinguish the idea from RITM. The "
+    "intervals are not corrected for their number: of 20 that should contain 0, about one does "
+    "not. FocalClick and FocusCut play without the mirror image, so compare them with the second "
+    "row.",
+    "Each row has one training, with seed 0, so the intervals do not contain the spread between "
+    "trainings, and all differences share that of the first row; the seeds of Table 3 show the "
+    "spread. The figures say what an idea is worth on this trunk at this budget, and nothing "
+    "about the systems that their authors trained (docs/results.md).",
+    f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}, "
+    "without the optimisation of f-BRS and IA+SA and without CDNet's PDM. A click takes several "
+    "passes where zoom-in, the mirror image, G2L, refinement or repetition need them; s/click "
+    "contains all of these. Parameters include what only the training uses.",
+    "IA+SA learns from object to object and plays with one worker; the workers of the other rows "
+    "share a processor, so their clicks may take longer than alone.",
 )
 
 

@@ -89,8 +89,10 @@ TABLE3 = PaperTable(
         "family (lite or mini) were trained with the same budget from the same initial weights.",
         "Each seed is another training (-s0, -s1) with a row of its own. A mean over all seeds has "
         "the spread between them beside it: the largest minus the smallest, or from three seeds on "
-        "the standard deviation. A difference is paired over the same objects, with its 95 % "
-        "interval over images; its mean over the seeds says whether all have the same sign.",
+        "the standard deviation; neither is an interval. A difference is paired over the same "
+        "objects, with its 95 % interval over images and the p of a sign-flip test over images, "
+        "not corrected for the number of tests; its mean over the seeds says whether all have the "
+        "same sign.",
     ),
     intervals=True,
     render=ablation_table.render,

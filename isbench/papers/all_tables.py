@@ -14,8 +14,9 @@ from isbench.papers.paper import Paper, PaperTable
 from isbench.papers.register import NO_REGISTER, Register
 from isbench.reporting import tables
 from isbench.reporting.html_tables import Section, render_page
+from isbench.reporting.labels import make_labels
 from isbench.reporting.text_table import TextTable, format_markdown
-from isbench.storage.store import Run
+from isbench.storage.store import Run, digest_of_path
 
 
 def collect_records(
@@ -47,7 +48,10 @@ def make_sections(
         all_cells += cells
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
-        rows = tables.make_rows(whole)
+        names = {one.digest: one.name for one in register.weights}
+        digests = [digest_of_path(run.path) for run in whole]
+        labels = dict(zip(digests, make_labels(whole, weights=names), strict=True))
+        rows = tables.make_rows(whole, labels=labels)
         for view in ("noc", "nof", "iou"):
             title = "Every run" if view == "noc" else ""
             sections.append(Section(title, tables.make_table(rows, view)))

@@ -29,7 +29,10 @@ from isbench.storage.processors import find_processor
 from isbench.storage.store import Run, list_seconds
 
 WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
-_WEIGHTS_HEADS = ("models", "weights", "sha256", "base", "seed", "samples", "command", "recipe")
+_WEIGHTS_HEADS = (
+    "models", "weights", "sha256", "base", "seed", "samples", "data", "licence", "device",
+    "command", "recipe",
+)  # fmt: skip
 _SECONDS_HEADS = ("run", "seconds", "clicks", "processor", "busy", "others", "processors")
 T = TypeVar("T")
 
@@ -43,6 +46,9 @@ class TrainedWeights(NamedTuple):
     base: str  # sha256 of the weights that the training started from; "" without any
     seed: int
     samples: int  # that the training saw after the base
+    data: str  # what it was trained on, with its digest
+    licence: str  # of the data
+    device: str  # that it ran on
     command: str  # that repeats the training
     recipe: str  # settings that decided the weights, as a JSON object
 
@@ -155,16 +161,17 @@ def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]
 
 
 def _parse_weights(line: Sequence[str]) -> TrainedWeights:
-    models, name, digest, base, seed, samples, command, recipe = line
+    models, name, digest, base, seed, samples, data, licence, device, command, recipe = line
     for one in filter(None, (digest, base)):
         if not re.fullmatch(r"[0-9a-f]{64}", one):
             raise ValueError(f"{one!r} is not a sha256 of 64 hexadecimal digits")
-    if not (models.split() and name and digest and command):
+    if not all((models.split(), name, digest, data, licence, device, command)):
         raise ValueError("only base may be empty")
     if not isinstance(parse_json(recipe), dict):
         raise ValueError("recipe is not a JSON object")
+    numbers = int(seed), int(samples)
     return TrainedWeights(
-        tuple(models.split()), name, digest, base, int(seed), int(samples), command, recipe
+        tuple(models.split()), name, digest, base, *numbers, data, licence, device, command, recipe
     )
 
 

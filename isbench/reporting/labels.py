@@ -45,6 +45,7 @@ def make_labels(
     runs: Sequence[Run],
     given: Mapping[str, str] = NO_LABELS,
     shared: Mapping[str, str] = NO_LABELS,
+    weights: Mapping[str, str] = NO_LABELS,
 ) -> list[str]:
     """Return a short name of each run, unique on its data set.
 
@@ -56,6 +57,8 @@ def make_labels(
         Names that the user chose, by run digest.
     shared : mapping
         Settings that are said elsewhere, as `find_shared` returns them.
+    weights : mapping
+        Names of weights that no card lists, by sha256; such weights are always named.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def make_labels(
         usual = {key: _find_usual(key, [settings[k] for k in members], card) for key in needed}
         for k in members:
             told = {key: value for key, value in settings[k].items() if key not in shared}
-            words = _describe_settings(told, usual, card)
+            words = _describe_settings(told, usual, card, weights)
             labels[k] = _clean(", ".join((model, *words)))
     digests = [store.digest_of_path(run.path) for run in runs]
     labels = [
@@ -192,9 +195,15 @@ def _list_weights(card: ModelCard) -> dict[str, str]:
 
 
 def _describe_settings(
-    settings: Mapping[str, object], usual: Mapping[str, object], card: ModelCard | None
+    settings: Mapping[str, object],
+    usual: Mapping[str, object],
+    card: ModelCard | None,
+    weights: Mapping[str, str],
 ) -> Iterator[str]:
     for key, value in settings.items():
+        if key == "weights" and str(value) in weights:
+            yield f"{weights[str(value)]} weights"
+            continue
         listed = key in usual and value != usual[key] and (key, value) != _CUSTOM
         if listed or value not in _UNREMARKABLE.get(key, (value,)) or _is_random(key, value):
             yield _describe(key, value, card)

@@ -17,6 +17,7 @@ from csfpn.paper import ablation_table
 from csfpn.paper.ablation import FAMILIES, LITE, MINI, SEEDS, Part
 from csfpn.paper.ablation_table import describe_signs, describe_spread, join_means
 from csfpn.paper.tables import TABLE3
+from isbench.errors import IsbenchError
 from isbench.models.registry import model_names
 from isbench.papers import PaperTable, Row
 from isbench.papers.all_tables import collect_records, make_table
@@ -41,7 +42,17 @@ def register_of(*rows: Row) -> Register:
     return Register(
         tuple(
             TrainedWeights(
-                (model,), name, digest_of(row), "", 0, 100_000, f"isbench train {model}", "{}"
+                (model,),
+                name,
+                digest_of(row),
+                "",
+                int(name.endswith("-s1")),
+                100_000,
+                "pack:train 0123",
+                "research only",
+                "CPU",
+                f"isbench train {model}",
+                "{}",
             )
             for (model, name), row in named.items()
         )
@@ -132,7 +143,15 @@ def test_differences_are_per_seed_and_their_mean_tells_the_sign(tmp_path: Path) 
     assert figures["lite: BS+SGM minus BS, seed 1"].startswith("-1.00 [-1.00, -1.00], p ")
     assert figures["lite: BS+SGM minus BS, mean of 2 seeds"] == "-1.50, spread 1.00, same sign"
     step = "lite: BS+SGM+HSGM minus BS+SGM, mean of 2 seeds"
-    assert figures[step] == "+0.50, spread 3.00, signs differ"
+    assert figures[step] == "+0.50, spread 3.00, no common sign"
+
+
+def test_weights_of_another_seed_are_refused() -> None:
+    register = register_of(LITE.bs.rows[1])
+    wrong = Register(tuple(one._replace(seed=0) for one in register.weights))
+    said = "weights ablation-bs-s1 of ritm-lite are registered with seed 0; wanted 1"
+    with pytest.raises(IsbenchError, match=said):
+        make_table(collect_records(TABLE3, [], wrong))
 
 
 def test_a_seed_without_a_run_leaves_means_blank(tmp_path: Path) -> None:
@@ -190,4 +209,4 @@ def test_a_spread_is_zero_for_equal_seeds_and_never_negative(values: list[float]
 def test_signs_are_the_same_if_the_printed_differences_have_one_sign(values: list[float]) -> None:
     printed = [float(f"{value:+.2f}") for value in values]
     same = all(value > 0 for value in printed) or all(value < 0 for value in printed)
-    assert describe_signs(values) == ("same sign" if same else "signs differ")
+    assert describe_signs(values) == ("same sign" if same else "no common sign")

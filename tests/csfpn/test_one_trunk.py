@@ -46,7 +46,8 @@ def record(folder: Path, row: Row, clicks: int, rules: Rules = TABLE5.rules, **m
 
 def name_weights(row: Row, **changes: Any) -> TrainedWeights:
     weights = TrainedWeights(
-        (row.model,), row.weights, digest_of(row), "ab" * 32, 0, 100_000, "isbench train",
+        (row.model,), row.weights, digest_of(row), "ab" * 32, 0, 100_000, "pack:train 0123",
+        "research only", "CPU", "isbench train",
         '{"learning_rate": 0.1, "seed": 0, "nfl_gamma": 2.0}',
     )  # fmt: skip
     return weights._replace(**changes)
@@ -157,11 +158,13 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
 
     (alike,) = read_budgets(make_text([]))
     assert alike == (
-        "Registered weights: each was trained with 100,000 samples from weights abababababab; "
-        "length, schedule and optimiser are the same."
+        "ritm-lite ablation-bs-s0, csfpn-lite ablation-hsgm-s0: each was trained with 100,000 "
+        "samples of pack:train 0123 from weights abababababab; length, schedule and optimiser are "
+        "the same."
     )
     for changes, said in (
         ({"samples": 90_000}, "samples 90,000 instead of 100,000"),
+        ({"data": "pack:train 4567"}, "data pack:train 4567 instead of pack:train 0123"),
         ({"base": "cd" * 32}, "base cdcdcdcdcdcd instead of abababababab"),
         ({"recipe": '{"learning_rate": 0.2}'}, "learning_rate 0.2 instead of 0.1"),
         ({"recipe": "{}"}, "learning_rate None instead of 0.1"),
@@ -174,7 +177,22 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
         )
     assert read_budgets(make_text([], weights=())) == []
     (alone,) = read_budgets(make_text([], weights=WEIGHTS[:1]))
-    assert alone.endswith("with 100,000 samples from weights abababababab.")
+    assert alone == (
+        "ritm-lite ablation-bs-s0 was trained with 100,000 samples of pack:train 0123 from "
+        "weights abababababab."
+    )
+
+
+def test_trainings_on_other_devices_are_named() -> None:
+    def read_devices(*weights: TrainedWeights) -> list[str]:
+        return [note for note in make_text([], weights=weights).notes if "Device" in note]
+
+    assert read_devices(*WEIGHTS) == []
+    other = name_weights(CSFPN, device="GPU to step 50, then CPU")
+    assert read_devices(name_weights(RITM), other) == [
+        "Device of each training: ritm-lite ablation-bs-s0 CPU; csfpn-lite ablation-hsgm-s0 GPU to "
+        "step 50, then CPU."
+    ]
 
 
 def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
@@ -182,7 +200,7 @@ def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
     weights = (name_weights(RITM), name_weights(CSFPN, recipe=recipe, seed=1))
     records = collect_records(TABLE5, [], Register(weights))
     (alike,) = describe_training(records, free=RULES)
-    assert alike.startswith("Registered weights: each was trained with 100,000 samples")
+    assert "each was trained with 100,000 samples" in alike
     (unlike,) = describe_training(records)
     assert "csfpn-lite ablation-hsgm-s0 has nfl_gamma 0.0 instead of 2.0." in unlike
 

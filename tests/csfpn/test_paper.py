@@ -174,7 +174,7 @@ def test_the_lite_family_is_compared_with_its_own_base() -> None:
     counted[LITE.bs.rows[0].name] = NetworkCost(1, 2, 100)
     counted[LITE.hsgm.rows[0].name] = NetworkCost(1, 2, 150)
     table = costs.make_text_table(counted, Records(TABLE4, dict.fromkeys(TABLE4.rows), []), [])
-    column = table.heads.index("over baseline")
+    column = table.heads.index("GFLOPs over baseline")
     shown = dict(zip(names, (row[column] for row in table.rows), strict=True))
     assert shown[LITE.hsgm.rows[0].name] == "+50.00 %"
     assert shown[LITE.bs.rows[0].name] == ""

@@ -152,7 +152,9 @@ def test_a_figure_counts_registered_weights(tmp_path: Path) -> None:
     figure = PaperFigure("3", "curves", "iou_k", (row,), ("davis",))
     run = record(tmp_path, A)
     assert find_shown(figure, [run]) == []
-    weights = TrainedWeights(("ritm-mini",), "more", "ab" * 32, "", 0, 1, "isbench train", "{}")
+    weights = TrainedWeights(
+        ("ritm-mini",), "more", "ab" * 32, "", 0, 1, "p", "l", "CPU", "t", "{}"
+    )
     assert [one.run for one in find_shown(figure, [run], Register((weights,)))] == [run]
 
 

@@ -44,9 +44,12 @@ from tests.support.recorded import (
 
 Isbench = Callable[..., tuple[int, str, str]]
 DIGEST, BASE = "ab" * 32, "cd" * 32
-HEAD = "models,weights,sha256,base,seed,samples,command,recipe"
+HEAD = "models,weights,sha256,base,seed,samples,data,licence,device,command,recipe"
 COMMAND = "isbench train ritm-mini --set seed=1"
-LINE = f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,{COMMAND},{{}}"
+LINE = (
+    f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,pack:train 0123,research only,CPU,"
+    f"{COMMAND},{{}}"
+)
 ROW = Row("", model="ritm-mini", weights="more")
 
 
@@ -61,7 +64,10 @@ def test_weights_are_read_with_all_that_the_file_says(tmp_path: Path) -> None:
     write_weights(tmp_path, LINE)
     register = read_register(tmp_path, [])
     models = ("ritm-mini", "baseline-mini")
-    expected = TrainedWeights(models, "more", DIGEST, BASE, 1, 100_000, COMMAND, "{}")
+    expected = TrainedWeights(
+        models, "more", DIGEST, BASE, 1, 100_000, "pack:train 0123", "research only", "CPU",
+        COMMAND, "{}",
+    )  # fmt: skip
     assert register.weights == (expected,)
     for model in models:
         assert register.find_weights(model, "more") == expected
@@ -123,9 +129,12 @@ def test_weights_that_come_with_a_card_count_before_the_register(tmp_path: Path)
 
 def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:
     first = TrainedWeights(
-        ("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, 'train "x", y', '{"a": 1}'
+        ("ritm-mini", "csfpn-mini"), "b", DIGEST, "", 0, 1, "pack, with a comma", "none", "CPU",
+        'train "x", y', '{"a": 1}',
+    )  # fmt: skip
+    other = TrainedWeights(
+        ("ritm-mini",), "a", DIGEST, BASE, 1, 2, "pack", "none", "GPU", "train", "{}"
     )
-    other = TrainedWeights(("ritm-mini",), "a", DIGEST, BASE, 1, 2, "train", "{}")
     newer = first._replace(digest=BASE)
     for weights in (first, other, newer):
         add_weights(tmp_path, weights)
@@ -135,9 +144,11 @@ def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> 
 def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole: Path) -> None:
     path = whole / "weights.safetensors"
     card = read_card(path)
-    weights = read_weights(path, "more", ("other",), "isbench train")
+    weights = read_weights(path, "more", ("other",), "GPU", "isbench train")
     assert (weights.name, weights.models) == ("more", (card["model"], "other"))
     assert weights.digest == digest_file(path)
+    assert (weights.data, weights.licence) == (card["data"], card["licence"])
+    assert weights.device == "GPU"
     assert (weights.samples, weights.base) == (int(card["samples"]), card["origin"][-64:])
     recipe = json.loads(card["recipe"])
     assert json.loads(weights.recipe) == {
@@ -160,9 +171,10 @@ def test_the_base_is_the_file_that_the_training_started_from(
     tmp_path: Path, origin: str, base: str
 ) -> None:
     card = {"model": "ritm-mini", "origin": origin, "recipe": '{"seed": 3}', "samples": "5"}
+    card |= {"data": "pack", "licence": "none"}
     path = tmp_path / "weights.safetensors"
     save_file({"a": np.zeros(1, np.float32)}, path, {CARD: json.dumps(card)})
-    assert read_weights(path, "more", (), "isbench train").base == base
+    assert read_weights(path, "more", (), "CPU", "isbench train").base == base
 
 
 @pytest.mark.usefixtures("cheap_tables")

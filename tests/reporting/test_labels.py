@@ -85,6 +85,17 @@ def test_names_are_unique_on_a_data_set_and_printable(
         assert ("first" in label) == (run.spec.limit is not None)
 
 
+def test_weights_with_a_given_name_are_always_named(base: Run) -> None:
+    runs = [
+        vary(base, {"model": "fbrs-lite", "weights": weights}, number)
+        for number, weights in enumerate(["ab" * 32, "cd" * 32])
+    ]
+    names = {"ab" * 32: "table5", "ef" * 32: "other"}
+    assert make_labels(runs[:1]) == ["fbrs-lite"]
+    assert make_labels(runs[:1], weights=names) == ["fbrs-lite, table5 weights"]
+    assert make_labels(runs, weights=names)[0] == "fbrs-lite, table5 weights"
+
+
 def test_what_all_runs_share_is_said_once(base: Run) -> None:
     runs = [vary(base, {"model": name, "limit": 5}, k) for k, name in enumerate("ab")]
     assert find_shared(runs) == {"limit": "first 5 objects"}
