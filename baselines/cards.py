@@ -24,11 +24,6 @@ _MINI = LazyFunction("isbench.nn.backbones.mini:Mini")
 _LITE = LazyFunction("isbench.nn.backbones.lite:LiteTrunk")
 # trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
-_PACK = {
-    "pack": _FOLDER / "ritm-mini.safetensors",
-    "ablation-bs": _FOLDER / "ablation-bs.safetensors",
-}
-_FDM = {"ablation-fdm": _FOLDER / "ablation-fdm.safetensors"}
 _UNTRAINED = "this version ships without trained weights"
 # of ritm-lite, which systems without a training of their own play too
 LITE_WEIGHTS = {"pack": _FOLDER / "ritm-lite.safetensors"}
@@ -121,10 +116,10 @@ ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", _deeplab(50, 128), recipe=_ON_D
 ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", _deeplab(101, 256), recipe=_ON_DEEPLAB)
 ritm_mini = _ritm(
     "mini",
-    "this project's mini trunk (BS of Table 3)",
+    "this project's mini trunk",
     _MINI,
     options=MINI_SIDES,
-    bundled=_PACK,
+    bundled={"pack": _FOLDER / "ritm-mini.safetensors"},
     bundled_terms=MINI_TERMS,
     recipe=recipes.MINI,
 )
@@ -215,21 +210,9 @@ _on_r50 = partial(
     unreleased="Table 4's networks were never released",
     recipe=_ON_DEEPLAB,
 )
-_on_mini = partial(
-    _baseline,
-    what="the mini trunk",
-    trunk=_MINI,
-    options=MINI_SIDES,
-    bundled_terms=MINI_TERMS,
-    unreleased=_UNTRAINED,
-    recipe=recipes.MINI,
-)
 baseline_r50 = _on_r50("r50", parts=Parts())
 baseline_r50_fdm = _on_r50("r50-fdm", parts=Parts(low=True))
 baseline_r50_fdm2 = _on_r50("r50-fdm2", parts=Parts(low=True, high=True))
-baseline_mini = _on_mini("mini", parts=Parts(), bundled=_PACK)
-baseline_mini_fdm = _on_mini("mini-fdm", parts=Parts(low=True), bundled=_FDM)
-baseline_mini_fdm2 = _on_mini("mini-fdm2", parts=Parts(low=True, high=True))
 baseline_lite_fdm = _baseline(
     "lite-fdm",
     "EfficientNet-Lite0",

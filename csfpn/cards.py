@@ -2,7 +2,7 @@
 
 `csfpn-hrnet18` is the released network. No code was released for the DeepLabV3+ models; they use
 the released modules' defaults on Table 4's baseline (width 128) and on RITM's ResNet-101 (256).
-`baseline-*-csfp` are Table 4's last row: graphs as light as its figures imply, and no G2L.
+`baseline-r50-csfp` is Table 4's last row: graphs as light as its figures imply, and no G2L.
 """
 
 from __future__ import annotations
@@ -60,12 +60,6 @@ _OVERVIEW = {"overview": 320}
 _FIRST = {"global_clicks": 3}
 # trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
-_HSGM = {"ablation-hsgm": _FOLDER / "ablation-hsgm.safetensors"}
-_BUNDLED = {
-    "pack": _FOLDER / "csfpn-mini.safetensors",
-    **_HSGM,
-    "ablation-sgm": _FOLDER / "ablation-sgm.safetensors",
-}
 
 # propagation modules have no pretrained weights, so they learn at the full rate
 _ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
@@ -103,7 +97,7 @@ mini = _card(
     _MINI,
     options={**MINI_SIDES, **_OVERVIEW},
     recipe=recipes.MINI,
-    bundled=_BUNDLED,
+    bundled={"pack": _FOLDER / "csfpn-mini.safetensors"},
     bundled_terms=MINI_TERMS,
 )
 lite = _card(
@@ -121,13 +115,4 @@ baseline_r50 = _card(
     _LIGHT,
     options=_CSFP,
     recipe=_ON_DEEPLAB,
-)
-baseline_mini = _card(
-    "baseline-mini-csfp",
-    "the mini trunk, without G2L",
-    _MINI,
-    options={**MINI_SIDES, **_CSFP},
-    recipe=recipes.MINI,
-    bundled=_HSGM,
-    bundled_terms=MINI_TERMS,
 )

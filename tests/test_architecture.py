@@ -33,6 +33,7 @@ DISK = (
 # what models may import of isbench, and what the tables of a paper may
 MODEL = ("errors", "lazy_function", "nn", "training", "types")
 PAPER = (
+    "errors",
     "metrics",
     "nn.runtime.cost",
     "papers",

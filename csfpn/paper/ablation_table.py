@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, stdev
 
-from csfpn.paper.ablation import FAMILIES, Family, Part
+from csfpn.paper.ablation import PARTS, ROWS, SEEDS, STEPS, Part
 from csfpn.paper.equal_training import describe_training
 from isbench.errors import IsbenchError
 from isbench.metrics import Difference
@@ -26,23 +26,20 @@ Line = tuple[str, ...]  # a text per question
 
 
 def render(records: Records, cells: Sequence[Cell]) -> TextTable:
-    """Return Table 3 as text: the paper's rows, then each family's parts, means and differences.
+    """Return Table 3 as text: the paper's rows, then our parts, their means and differences.
 
     Raises IsbenchError for registered weights of another seed than their row's.
     """
-    for family in FAMILIES:
-        _check_seeds(family, records)
+    _check_seeds(records)
     plain = make_text_table(records, cells)
     lines = dict(zip(records.candidates, plain.rows, strict=True))
     by_place = {(cell.row, cell.question): cell for cell in cells}
     questions = records.table.questions
-    ours = {row for family in FAMILIES for row in family.rows}
-    rows = [line for row, line in lines.items() if row not in ours]
-    for family in FAMILIES:
-        for part in family.parts:
-            rows += [_name_model(lines[row], row) for row in part.rows if row in lines]
-            rows += _add_name(f"{family.name}: {part.name}", _list_means(part, by_place, questions))
-        rows += _list_steps(family, by_place, questions)
+    rows = [line for row, line in lines.items() if row not in ROWS]
+    for part in PARTS:
+        rows += [_name_model(lines[row], row) for row in part.rows if row in lines]
+        rows += _add_name(part.name, _list_means(part, by_place, questions))
+    rows += _list_steps(by_place, questions)
     heads = (*plain.heads[:4], *map(make_head, questions))
     notes = (*plain.notes, *describe_training(records))
     return TextTable(heads, tuple(rows), plain.figures, notes=notes)
@@ -77,9 +74,9 @@ def describe_signs(values: Sequence[float]) -> str:
     return "same sign" if signs in ({1}, {-1}) else "no common sign"
 
 
-def _check_seeds(family: Family, records: Records) -> None:
-    for part in family.parts:
-        for seed, row in zip(family.seeds, part.rows, strict=True):
+def _check_seeds(records: Records) -> None:
+    for part in PARTS:
+        for seed, row in zip(SEEDS, part.rows, strict=True):
             weights = records.register.find_weights(row.model, row.weights)
             if weights is not None and weights.seed != seed:
                 raise IsbenchError(
@@ -97,7 +94,7 @@ def _add_name(name: str, lines: Iterator[tuple[str, Line]]) -> Iterator[Line]:
     """Yield lines with their names, without those that have no figure."""
     for what, texts in lines:
         if any(texts):
-            yield ("", "", "", f"{name}, {what}" if what else name, *texts)
+            yield ("", "", "", f"{name}, {what}", *texts)
 
 
 def _list_means(
@@ -112,21 +109,20 @@ def _list_means(
     yield f"mean of {len(part.rows)} seeds", tuple(texts)
 
 
-def _list_steps(family: Family, cells: Cells, questions: Sequence[Question]) -> Iterator[Line]:
-    for before, after in family.steps:
+def _list_steps(cells: Cells, questions: Sequence[Question]) -> Iterator[Line]:
+    for before, after in STEPS:
         pairs = zip(before.rows, after.rows, strict=True)
         by_seed = [[_compare(pair, cells, question) for question in questions] for pair in pairs]
-        one_seed = len(family.seeds) == 1
         lines = [
-            ("" if one_seed else f"seed {seed}", tuple(map(_format, differences)))
-            for seed, differences in zip(family.seeds, by_seed, strict=True)
+            (f"seed {seed}", tuple(map(_format, differences)))
+            for seed, differences in zip(SEEDS, by_seed, strict=True)
         ]
         joined = (
             "" if None in column else join_differences([one for one in column if one is not None])
             for column in zip(*by_seed, strict=True)
         )
-        lines.append((f"mean of {len(family.seeds)} seeds", tuple(joined)))
-        yield from _add_name(f"{family.name}: {after.name} minus {before.name}", iter(lines))
+        lines.append((f"mean of {len(SEEDS)} seeds", tuple(joined)))
+        yield from _add_name(f"{after.name} minus {before.name}", iter(lines))
 
 
 def _compare(pair: tuple[Row, Row], cells: Cells, question: Question) -> Difference | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from csfpn.paper.ablation import LITE
+from csfpn.paper import ablation
 from csfpn.paper.costs import SIZE
 from csfpn.paper.equal_training import RULES, describe_training
 from isbench.papers import Question, Row
@@ -21,7 +21,7 @@ from isbench.papers.register import ClickTime
 from isbench.reporting.text_table import TextTable
 from isbench.storage.store import digest_of_path
 
-_BASE = LITE.bs.rows[0]
+_BASE = ablation.BS.rows[0]
 _OWN = "table5"  # the weights of networks that the ablation does not have
 _OWN_CLICKS = "table5-own"  # the weights of CDNet's network that was trained by its rule of clicks
 
@@ -49,9 +49,9 @@ IDEAS = {
     Row("", model="focuscut-lite", weights=_OWN): "FocusCut: views of clicks",
     Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",
     Row("", model="pseudoclick-lite", weights=_OWN): "PseudoClick: imitated clicks",
-    LITE.g2l.rows[0]: "CSFPN: propagation, global to local",
+    ablation.G2L.rows[0]: "CSFPN: propagation, global to local",
     Row(
-        "", model="csfpn-lite", weights=LITE.hsgm.rows[0].weights
+        "", model="csfpn-lite", weights=ablation.HSGM.rows[0].weights
     ): "CSFPN: global to local for the first three clicks only",
 }
 QUESTIONS = (

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from csfpn.paper import ablation_table, costs, one_trunk
-from csfpn.paper.ablation import FAMILIES
+from csfpn.paper import ablation, ablation_table, costs, one_trunk
 from csfpn.paper.published import figures_of
 from isbench.papers import Paper, PaperFigure, PaperTable, Question, Row, find_figures, list_rows
 from isbench.papers.rows import project_rows
@@ -77,7 +76,7 @@ _PRINTED3 = list_rows(figures_of("3"))
 TABLE3 = PaperTable(
     name="3",
     title="the ablation of CSFPN",
-    rows=(*_PRINTED3, *(row for family in FAMILIES for row in family.rows)),
+    rows=(*_PRINTED3, *ablation.ROWS),
     questions=_QUESTIONS3,
     published=find_figures(_PRINTED3, _QUESTIONS3, figures_of("3")),
     rules=Rules(20, 0.90),
@@ -85,8 +84,8 @@ TABLE3 = PaperTable(
         "NoC_20@90 [95 % interval over images]. The paper's table names neither metric nor "
         "backbone; its text says NoC@90. Rows without a system are this project's small networks "
         "in the paper's order: the base segmenter, with CDNet's FDM, +SGM, +HSGM, +G2L. They test "
-        "the order, not the figures, and use only the weights named ablation-*, which within a "
-        "family (lite or mini) were trained with the same budget from the same initial weights.",
+        "the order, not the figures, and use only the weights named ablation-*, which were trained "
+        "with the same budget from the same initial weights.",
         "Each seed is another training (-s0, -s1) with a row of its own. A mean over all seeds has "
         "the spread between them beside it: the largest minus the smallest, or from three seeds on "
         "the standard deviation; neither is an interval. A difference is paired over the same "

@@ -13,12 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csfpn.paper import ablation_table
-from csfpn.paper.ablation import FAMILIES, LITE, MINI, SEEDS, Part
+from csfpn.paper.ablation import BS, FDM, HSGM, PARTS, ROWS, SEEDS, SGM, Part
 from csfpn.paper.ablation_table import describe_signs, describe_spread, join_means
 from csfpn.paper.tables import TABLE3
 from isbench.errors import IsbenchError
-from isbench.models.registry import model_names
 from isbench.papers import PaperTable, Row
 from isbench.papers.all_tables import collect_records, make_table
 from isbench.papers.candidates import find_candidate
@@ -80,41 +78,41 @@ def read_column(table: TextTable) -> Mapping[str, str]:
 def test_without_a_run_every_row_of_ours_is_named_and_blank() -> None:
     table = make_text([])
     ours = [row for row in table.rows if not row[0]]
-    assert [row[3] for row in ours] == [row.name for one in FAMILIES for row in one.rows]
+    assert [row[3] for row in ours] == [row.name for row in ROWS]
     assert not any(text for row in ours for text in (*row[:3], *row[4:]))
 
 
 def test_a_row_of_the_paper_s_ablation_is_never_ours(tmp_path: Path) -> None:
-    runs = [record(tmp_path, row, 2) for row in MINI.rows]
-    table, cells = make_table(collect_records(TABLE3, runs, register_of(*MINI.rows)))
+    runs = [record(tmp_path, row, 2) for row in ROWS]
+    table, cells = make_table(collect_records(TABLE3, runs, register_of(*ROWS)))
     assert all(cell.ours is None for cell in cells if cell.row.system)
     assert all(cell.published is None for cell in cells if not cell.row.system)
     column = table.heads.index(DAVIS)
     printed = [row[column] for row in table.rows if row[0]]
     assert printed == ["6.85", "6.62", "6.39", "6.05"]
     figures = read_column(table)
-    assert [figures[row.name] for row in MINI.rows] == ["– / 2.00 [2.00, 2.00]"] * 5
-    assert [row.name for row in MINI.rows] == [
-        "ritm-mini (weights=ablation-bs)",
-        "baseline-mini-fdm (weights=ablation-fdm)",
-        "csfpn-mini (hsgm=off, g2l=off, overview=256, weights=ablation-sgm)",
-        "csfpn-mini (g2l=off, overview=256, weights=ablation-hsgm)",
-        "csfpn-mini (overview=256, weights=ablation-hsgm)",
+    assert [figures[row.name] for row in ROWS] == ["– / 2.00 [2.00, 2.00]"] * len(ROWS)
+    assert [part.rows[0].name for part in PARTS] == [
+        "ritm-lite (weights=ablation-bs-s0)",
+        "baseline-lite-fdm (weights=ablation-fdm-s0)",
+        "csfpn-lite (hsgm=off, g2l=off, weights=ablation-sgm-s0)",
+        "csfpn-lite (g2l=off, weights=ablation-hsgm-s0)",
+        "csfpn-lite (global_clicks=0, weights=ablation-hsgm-s0)",
     ]
 
 
 def test_steps_are_between_weights_of_one_budget(tmp_path: Path) -> None:
-    base, fdm, sgm = (part.rows[0] for part in MINI.parts[:3])
+    base, fdm, sgm = (part.rows[0] for part in (BS, FDM, SGM))
     other = replace(record(tmp_path, fdm, 4), path=tmp_path / "other-0123456789ab.jsonl.gz")
     runs = [record(tmp_path, base, 3), record(tmp_path, sgm, 2), other]
     figures = read_column(make_text(runs, base, sgm))  # the weights of fdm have no name
     steps = {name: text for name, text in figures.items() if "minus" in name}
-    assert list(steps) == ["mini: BS+SGM minus BS"]
-    assert steps["mini: BS+SGM minus BS"].startswith("-1.00 [-1.00, -1.00], p ")
+    assert list(steps) == ["BS+SGM minus BS, seed 0"]
+    assert steps["BS+SGM minus BS, seed 0"].startswith("-1.00 [-1.00, -1.00], p ")
 
 
 def test_each_seed_is_measured_with_its_own_weights(tmp_path: Path) -> None:
-    first, second = LITE.bs.rows
+    first, second = BS.rows
     run = record(tmp_path, first, 3)
     figures = read_column(make_text([run], first, second))
     assert figures[first.name] == "– / 3.00 [3.00, 3.00]"
@@ -124,30 +122,30 @@ def test_each_seed_is_measured_with_its_own_weights(tmp_path: Path) -> None:
 
 
 def test_the_seeds_apart_give_the_printed_mean_and_spread(tmp_path: Path) -> None:
-    rows = (*LITE.bs.rows, *LITE.hsgm.rows)
+    rows = (*BS.rows, *HSGM.rows)
     runs = [record(tmp_path, row, k) for row, k in zip(rows, (5, 4, 3, 3), strict=True)]
     figures = read_column(make_text(runs, *rows))
-    for part, spread in ((LITE.bs, 1.0), (LITE.hsgm, 0.0)):
+    for part, spread in ((BS, 1.0), (HSGM, 0.0)):
         apart = [float(figures[row.name].split()[2]) for row in part.rows]
-        text = figures[f"lite: {part.name}, mean of 2 seeds"]
+        text = figures[f"{part.name}, mean of 2 seeds"]
         mean = sum(apart) / len(apart)
         assert text == f"– / {mean:.2f}, spread {spread:.2f}"
 
 
 def test_differences_are_per_seed_and_their_mean_tells_the_sign(tmp_path: Path) -> None:
-    rows = (*LITE.bs.rows, *LITE.sgm.rows, *LITE.hsgm.rows)
+    rows = (*BS.rows, *SGM.rows, *HSGM.rows)
     clicks = (5, 4, 3, 3, 2, 5)
     runs = [record(tmp_path, row, k) for row, k in zip(rows, clicks, strict=True)]
     figures = read_column(make_text(runs, *rows))
-    assert figures["lite: BS+SGM minus BS, seed 0"].startswith("-2.00 [-2.00, -2.00], p ")
-    assert figures["lite: BS+SGM minus BS, seed 1"].startswith("-1.00 [-1.00, -1.00], p ")
-    assert figures["lite: BS+SGM minus BS, mean of 2 seeds"] == "-1.50, spread 1.00, same sign"
-    step = "lite: BS+SGM+HSGM minus BS+SGM, mean of 2 seeds"
+    assert figures["BS+SGM minus BS, seed 0"].startswith("-2.00 [-2.00, -2.00], p ")
+    assert figures["BS+SGM minus BS, seed 1"].startswith("-1.00 [-1.00, -1.00], p ")
+    assert figures["BS+SGM minus BS, mean of 2 seeds"] == "-1.50, spread 1.00, same sign"
+    step = "BS+SGM+HSGM minus BS+SGM, mean of 2 seeds"
     assert figures[step] == "+0.50, spread 3.00, no common sign"
 
 
 def test_weights_of_another_seed_are_refused() -> None:
-    register = register_of(LITE.bs.rows[1])
+    register = register_of(BS.rows[1])
     wrong = Register(tuple(one._replace(seed=0) for one in register.weights))
     said = "weights ablation-bs-s1 of ritm-lite are registered with seed 0; wanted 1"
     with pytest.raises(IsbenchError, match=said):
@@ -155,40 +153,29 @@ def test_weights_of_another_seed_are_refused() -> None:
 
 
 def test_a_seed_without_a_run_leaves_means_blank(tmp_path: Path) -> None:
-    rows = (*LITE.bs.rows, LITE.sgm.rows[0])
+    rows = (*BS.rows, SGM.rows[0])
     runs = [record(tmp_path, row, k) for row, k in zip(rows, (5, 4, 3), strict=True)]
     figures = read_column(make_text(runs, *rows))
-    assert "lite: BS, mean of 2 seeds" in figures
-    assert "lite: BS+SGM, mean of 2 seeds" not in figures
-    assert [name for name in figures if "minus" in name] == ["lite: BS+SGM minus BS, seed 0"]
+    assert "BS, mean of 2 seeds" in figures
+    assert "BS+SGM, mean of 2 seeds" not in figures
+    assert [name for name in figures if "minus" in name] == ["BS+SGM minus BS, seed 0"]
 
 
-def test_a_family_disappears_with_its_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ablation_table, "FAMILIES", (LITE,))
-    shorter = replace(TABLE3, rows=tuple(row for row in TABLE3.rows if row not in MINI.rows))
-    table = make_text([record(tmp_path, MINI.bs.rows[0], 2)], *MINI.rows, table=shorter)
-    assert not any("mini" in text for row in table.rows for text in row)
-
-
-def test_rows_of_a_family_differ_in_the_parts_alone() -> None:
+def test_rows_differ_in_the_parts_alone() -> None:
     parts = {"sgm", "hsgm", "g2l", "global_clicks", "previous_mask"}
-    for family in FAMILIES:
-        found = [find_candidate(row) for row in family.rows if row.model in model_names()]
-        options = [
-            {name: value for name, value in one.options.items() if name not in parts}
-            for one in found
-            if one is not None
-        ]
-        assert len(options) >= 2
-        assert all(one == options[0] for one in options), family.name
+    options = []
+    for row in ROWS:
+        candidate = find_candidate(row)
+        assert candidate is not None
+        found = candidate.options.items()
+        options.append({name: value for name, value in found if name not in parts})
+    assert all(one == options[0] for one in options)
 
 
 def test_every_part_has_a_row_for_each_seed() -> None:
     assert len(SEEDS) >= 2
     ends = [f"-s{seed}" for seed in SEEDS]
-    for part in LITE.parts:
+    for part in PARTS:
         assert isinstance(part, Part)
         assert [re.sub(r".*(?=-s\d+$)", "", row.weights) for row in part.rows] == ends
 

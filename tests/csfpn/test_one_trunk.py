@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from csfpn.paper import one_trunk
-from csfpn.paper.ablation import LITE
+from csfpn.paper import ablation, one_trunk
 from csfpn.paper.equal_training import RULES, describe_training
 from csfpn.paper.one_trunk import IDEAS, Size
 from csfpn.paper.tables import TABLE5, paper
@@ -95,8 +94,8 @@ def test_ideas_without_training_are_played_with_the_first_row_s_weights() -> Non
     untrained = {"ritm-lite", "fbrs-lite", "adaptation-lite"}
     for row in TABLE5.rows:
         assert (row.weights == RITM.weights) == (row.model in untrained)
-    assert LITE.g2l.rows[0] == CSFPN
-    assert LITE.bs.rows[0] == RITM
+    assert ablation.G2L.rows[0] == CSFPN
+    assert ablation.BS.rows[0] == RITM
 
 
 def test_a_figure_is_its_row_s_run_and_a_difference_is_to_the_first_row(tmp_path: Path) -> None:

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from csfpn.paper import costs
-from csfpn.paper.ablation import LITE, MINI
+from csfpn.paper import ablation, costs
 from csfpn.paper.costs import NetworkCost
 from csfpn.paper.published import FIGURES, figures_of
 from csfpn.paper.tables import TABLE1, TABLE2, TABLE3, TABLE4, paper
@@ -26,7 +24,6 @@ from isbench.papers.cells import Records, make_cells
 from isbench.papers.run_selection import select_run
 from isbench.storage import store
 from isbench.storage.store import Run
-from tests.support.networks import network as new_network
 from tests.support.recorded import record_on_davis, weights_file, with_weights
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -74,7 +71,7 @@ def test_every_row_of_tables_1_and_2_has_a_model() -> None:
 
 def test_other_models_of_the_family_with_weights_get_rows_in_table_1() -> None:
     assert TABLE1.add_rows is not None
-    bundling = ("baseline-mini", "csfpn-lite", "csfpn-mini", "ritm-lite")
+    bundling = ("fbrs-lite", "csfpn-lite", "csfpn-mini", "ritm-lite")
     assert [row.model for row in TABLE1.add_rows(bundling)] == ["csfpn-lite", "ritm-lite"]
 
 
@@ -100,15 +97,15 @@ def record_ablation(folder: Path, row: Row, **changes: Any) -> Run:
 
 
 def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
-    path, row = weights_file(tmp_path), MINI.bs.rows[0]
-    card = replace(load_card("ritm-mini"), bundled={"pack": path})
+    path, row = weights_file(tmp_path), ablation.BS.rows[0]
+    card = replace(load_card("ritm-lite"), bundled={"pack": path})
     without = make_candidate(card, row)
     other = record_on_davis(tmp_path, with_weights(card, digest_file(path)))
     assert select_run([other], without, DAVIS).run is None
-    assert without.why_not == "weights ablation-bs do not come with isbench"
+    assert without.why_not == "weights ablation-bs-s0 do not come with isbench"
     assert not plan.plan_all([Records(TABLE3, {row: without}, [])], lambda name: True).tasks
-    named = make_candidate(replace(card, bundled={"pack": path, "ablation-bs": path}), row)
-    assert [weights.name for weights in named.weights] == ["ablation-bs"]
+    named = make_candidate(replace(card, bundled={"pack": path, "ablation-bs-s0": path}), row)
+    assert [weights.name for weights in named.weights] == ["ablation-bs-s0"]
     assert not named.why_not
 
 
@@ -121,12 +118,12 @@ def costs_table(candidates: dict[Row, Candidate | None], runs: list[Run]) -> tup
 
 
 def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> None:
-    known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[9:])
-    run = record_ablation(tmp_path, MINI.bs.rows[0])
-    other = record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), TRAINED))
+    known = {row: find_candidate(row) for row in TABLE4.rows} | of_one_budget(*TABLE4.rows[5:])
+    run = record_ablation(tmp_path, ablation.BS.rows[0])
+    other = record_on_davis(tmp_path, with_weights(load_card("ritm-lite"), TRAINED))
     table, _ = costs_table(known, [run, other])
     column = table.heads.index("NoC@90")
-    assert [row[column] for row in table.rows] == [*[""] * 9, "2.00", *[""] * 3]
+    assert [row[column] for row in table.rows] == [*[""] * 5, "2.00", *[""] * 4]
     assert any(store.digest_of_path(run.path) in note for note in table.notes)
     assert not any(store.digest_of_path(other.path) in note for note in table.notes)
 
@@ -138,21 +135,6 @@ def test_clicks_of_table_4_that_nobody_measured_are_blank() -> None:
     assert {row[table.heads.index("NoC@90 (paper)")] for row in table.rows} == {
         *("8.42", "7.64", "7.17", ""),
     }
-
-
-@pytest.mark.parametrize(
-    ("played_by", "stands_for"),
-    [(MINI.bs.rows[0], "baseline-mini"), (MINI.hsgm.rows[0], "baseline-mini-csfp")],
-)
-def test_the_small_family_is_played_under_names_of_the_same_networks(
-    played_by: Row, stands_for: str
-) -> None:
-    sizes = []
-    for name, options in ((played_by.model, dict(played_by.options)), (stands_for, {})):
-        with torch.device("meta"):
-            network = new_network(name, **options)
-        sizes.append({key: value.shape for key, value in network.state_dict().items()})
-    assert sizes[0] == sizes[1]
 
 
 def test_what_cannot_be_played_is_named_with_the_reason() -> None:
@@ -168,17 +150,16 @@ def test_what_cannot_be_played_is_named_with_the_reason() -> None:
     assert any("csfpn-r50 (SBD)" in note and "never released" in note for note in left_out)
 
 
-def test_the_lite_family_is_compared_with_its_own_base() -> None:
+def test_our_family_is_compared_with_its_own_base() -> None:
     names = [row.name for row in TABLE4.rows]
     counted = {name: NetworkCost(1, 2, 3) for name in names}
-    counted[LITE.bs.rows[0].name] = NetworkCost(1, 2, 100)
-    counted[LITE.hsgm.rows[0].name] = NetworkCost(1, 2, 150)
+    counted[ablation.BS.rows[0].name] = NetworkCost(1, 2, 100)
+    counted[ablation.HSGM.rows[0].name] = NetworkCost(1, 2, 150)
     table = costs.make_text_table(counted, Records(TABLE4, dict.fromkeys(TABLE4.rows), []), [])
     column = table.heads.index("GFLOPs over baseline")
     shown = dict(zip(names, (row[column] for row in table.rows), strict=True))
-    assert shown[LITE.hsgm.rows[0].name] == "+50.00 %"
-    assert shown[LITE.bs.rows[0].name] == ""
-    assert shown[MINI.hsgm.rows[0].name] == ""
+    assert shown[ablation.HSGM.rows[0].name] == "+50.00 %"
+    assert shown[ablation.BS.rows[0].name] == ""
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -25,24 +25,19 @@ from tests.support.networks import eager
 Isbench = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 MOST, MOST_IN_ALL = 8e6, 40e6  # bytes
-NEEDED = {"ablation-sgm": {"hsgm": "off"}}  # options without which weights do not fit
 SHIPPED = [(name, weights) for name in model_names() for weights in load_card(name).bundled]
 # what docs/training.md calls the folder of a training -> the model and the name of its weights
 MADE = {
     "lite": ("ritm-lite", "pack"),
     "csfpn-lite": ("csfpn-lite", "pack"),
     "pack": ("ritm-mini", "pack"),
-    "bs": ("ritm-mini", "ablation-bs"),
-    "fdm": ("baseline-mini-fdm", "ablation-fdm"),
-    "sgm": ("csfpn-mini", "ablation-sgm"),
-    "hsgm": ("csfpn-mini", "ablation-hsgm"),
     "csfpn": ("csfpn-mini", "pack"),
 }
 
 
 @pytest.mark.parametrize(("name", "weights"), SHIPPED)
 def test_weights_fit_their_network_and_are_small(name: str, weights: str) -> None:
-    job.check_model(build_model(eager(name, weights, **NEEDED.get(weights, {}))))
+    job.check_model(build_model(eager(name, weights)))
     card = load_card(name)
     assert card.bundled[weights].stat().st_size <= MOST
 

@@ -67,7 +67,7 @@ SLOW = [pytest.mark.slow, needs_openvino]
         pytest.param("csfpn-mini", "openvino", marks=needs_openvino),
         pytest.param("csfpn-lite", "openvino", marks=SLOW),
         pytest.param("fcanet-lite", "openvino", marks=SLOW),
-        pytest.param("baseline-mini-fdm", "openvino", marks=SLOW),
+        pytest.param("baseline-lite-fdm", "openvino", marks=SLOW),
         pytest.param("ritm-hrnet18s", "openvino", marks=SLOW),
         pytest.param("ritm-r34", "openvino", marks=SLOW),
     ],

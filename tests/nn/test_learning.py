@@ -33,7 +33,7 @@ def scene() -> tuple[Tensor, Tensor, Tensor]:
         "csfpn-hrnet18",
         "ritm-mini",
         "ritm-hrnet18s",
-        "baseline-mini-fdm2",
+        "baseline-lite-fdm",
         "csfpn-r50",
     ],
 )

@@ -41,7 +41,7 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
     ("model", "asked", "said"),
     [
         ("ritm-hrnet18", None, "has the weights sbd, cocolvis"),
-        ("baseline-mini-fdm2", None, "ships without trained weights"),
+        ("baseline-lite-fdm", None, "ships without trained weights"),
         ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
         ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
         ("cdnet-r34", None, "has the weights sbd, cocolvis"),
@@ -136,13 +136,13 @@ def test_the_table_says_that_weights_are_random(
     assert "ritm-mini, random weights" in out
 
 
-@pytest.mark.parametrize("name", ["ritm-mini", "baseline-mini"])
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini"])
 def test_weights_that_come_with_a_card_are_taken_unless_others_are_asked_for(name: str) -> None:
     runtime = weights.load_weights(load_card(name))
     (path,) = runtime.weights
     assert runtime.digest == sha256(path.read_bytes()).hexdigest()
     assert path.stat().st_size <= 6_000_000
-    assert read_card(path)["model"] == "ritm-mini"
+    assert read_card(path)["model"] == name
     assert weights.load_weights(load_card(name), "random") != runtime
 
 
@@ -246,7 +246,7 @@ def test_weights_that_change_after_they_were_hashed_are_refused(tmp_path: Path, 
     path = tmp_path / "w.safetensors"
     path.write_bytes(bs.read_bytes())
     model = eager("ritm-mini", str(path))
-    save_file(network("baseline-mini").state_dict() | {"head.layers.2.bias": torch.ones(1)}, path)
+    save_file(network("ritm-mini").state_dict() | {"head.layers.2.bias": torch.ones(1)}, path)
     with pytest.raises(IsbenchError, match="changed after the run began"):
         build_predictor(model)
 

@@ -99,7 +99,7 @@ def test_images_smaller_than_the_stride_are_answered(name: str, shape: tuple[int
     assert len(game.trajectory.clicks) == 3
 
 
-@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "baseline-mini-fdm"])
+@pytest.mark.parametrize("name", ["ritm-mini", "csfpn-mini", "baseline-lite-fdm"])
 def test_a_game_of_a_hundred_clicks_is_played(name: str) -> None:
     (game,) = play(
         build_open_predictor(load_small(name)), [make_object((24, 32))], Rules(100, 1.01)

@@ -47,7 +47,7 @@ DIGEST, BASE = "ab" * 32, "cd" * 32
 HEAD = "models,weights,sha256,base,seed,samples,data,licence,device,command,recipe"
 COMMAND = "isbench train ritm-mini --set seed=1"
 LINE = (
-    f"ritm-mini baseline-mini,more,{DIGEST},{BASE},1,100000,pack:train 0123,research only,CPU,"
+    f"ritm-mini fbrs-lite,more,{DIGEST},{BASE},1,100000,pack:train 0123,research only,CPU,"
     f"{COMMAND},{{}}"
 )
 ROW = Row("", model="ritm-mini", weights="more")
@@ -63,7 +63,7 @@ def write_weights(folder: Path, *lines: str, head: str = HEAD) -> Path:
 def test_weights_are_read_with_all_that_the_file_says(tmp_path: Path) -> None:
     write_weights(tmp_path, LINE)
     register = read_register(tmp_path, [])
-    models = ("ritm-mini", "baseline-mini")
+    models = ("ritm-mini", "fbrs-lite")
     expected = TrainedWeights(
         models, "more", DIGEST, BASE, 1, 100_000, "pack:train 0123", "research only", "CPU",
         COMMAND, "{}",
@@ -85,10 +85,10 @@ def test_a_folder_without_a_register_has_an_empty_one(tmp_path: Path) -> None:
         ((LINE.replace(DIGEST, "ab"),), "line 2 of"),
         ((LINE, "ritm-mini,x"), "line 3 of"),
         ((LINE.replace(",1,", ",one,"),), "line 2 of"),
-        ((LINE.replace("ritm-mini baseline-mini", " "),), "only base may be empty"),
+        ((LINE.replace("ritm-mini fbrs-lite", " "),), "only base may be empty"),
         ((LINE.replace("{}", "[]"),), "recipe is not a JSON object"),
         ((LINE.replace("{}", "{"),), "line 2 of"),
-        ((LINE, LINE), "has weights more of baseline-mini twice"),
+        ((LINE, LINE), "has weights more of fbrs-lite twice"),
     ],
 )
 def test_a_damaged_register_is_named_with_its_line(
@@ -230,15 +230,16 @@ def test_a_run_whose_weights_are_not_shipped_lacks_nothing(
 
 @pytest.mark.usefixtures("no_bundled_weights")
 def test_a_plan_says_how_weights_that_are_not_shipped_are_trained(tmp_path: Path) -> None:
-    write_weights(tmp_path, LINE.replace(",more,", ",ablation-bs,"))
+    line = LINE.replace(",more,", ",ablation-bs-s1,").replace("ritm-mini", "ritm-lite")
+    write_weights(tmp_path, line)
     found = list_requirements("csfpn", ["3"], results=tmp_path)
     (missing,) = {
         text
         for one in found
         for kind, text in one.missing
-        if kind == "weights" and one.row.name == "ritm-mini (weights=ablation-bs)"
+        if kind == "weights" and one.row.name == "ritm-lite (weights=ablation-bs-s1)"
     }
-    assert "`isbench train ritm-mini --set seed=1` trains them" in missing
+    assert "`isbench train ritm-lite --set seed=1` trains them" in missing
 
 
 def test_the_committed_register_agrees_with_the_weights_that_are_shipped() -> None:

@@ -40,8 +40,8 @@ def test_committed_runs_have_short_names() -> None:
     )
     assert names["26dfcf756327"] == "csfpn-mini"
     assert names["67405894c6e0"] == "csfpn-mini, 100 clicks"
-    assert names["7633ddef0e9c"] == "csfpn-mini, ablation-hsgm weights, no G2L"
-    assert names["9fb75e52ad40"] == "ritm-mini, ablation-bs weights"
+    assert names["87e60a7ecedb"] == "csfpn-lite, 12760ca weights, no G2L"
+    assert names["5238bbe62483"] == "ritm-lite, 0e5d688 weights, no flip"
     assert names["867640f26b54"] == "nearest"
     assert names["ea84b6f7aad1"] == "csfpn-lite"
     assert names["b0f9a8cb6415"] == "csfpn-lite, global clicks 0"

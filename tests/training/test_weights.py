@@ -92,7 +92,6 @@ def test_a_training_goes_on_with_the_running_mean_of_another(
 def test_a_training_starts_from_the_weights_of_a_model_by_name(tmp_path: Path) -> None:
     bundled = load_card("ritm-mini").bundled
     assert find_start("ritm-mini") == find_start("ritm-mini:pack") == bundled["pack"]
-    assert find_start("ritm-mini:ablation-bs") == bundled["ablation-bs"]
     (tmp_path / "file").touch()
     assert find_start(f"{tmp_path}/file") == tmp_path / "file"
     for missing in ("./some/file", "some.pt", f"{tmp_path}/none.safetensors"):
