@@ -203,12 +203,10 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
             for column, figure in zip(head[1:], figures, strict=True):
                 if (known := FIGURE.match(column)) and (model, "grabcut", "noc@90") in measured:
                     metric = f"noc@{known[2] or 90}"
-                    assert figure == f"{measured[model, known[1].lower(), metric]:.2f}", (
-                        name,
-                        column,
-                    )
+                    value = measured[model, known[1].lower(), metric]
+                    assert figure == ("" if pd.isna(value) else f"{value:.2f}"), (name, column)
                     seen += 1
-    assert seen == 4 * 7 + 3 * 4
+    assert seen == 4 * 7 + 3 * 5
 
 
 @pytest.mark.parametrize(
