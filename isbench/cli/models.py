@@ -73,6 +73,7 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
             print_details(terminal, card)
         return
     _print_list(terminal, cards)
+    _print_bundled_terms(terminal, cards)
     _print_faults(terminal, faults)
     for name, card in cards.items():
         if missing := describe_missing_library(card):
@@ -90,6 +91,16 @@ def _print_list(terminal: Console, cards: Mapping[str, ModelCard]) -> None:
         weights = "" if card.networks is None else ", ".join(weight_names(card))
         table.add_row(name, card.summary, weights, card.licence)
     terminal.print(table)
+
+
+def _print_bundled_terms(terminal: Console, cards: Mapping[str, ModelCard]) -> None:
+    """Print the licence of weights that come with models; the list has that of the code."""
+    models: dict[str, list[str]] = {}
+    for name, card in cards.items():
+        if card.bundled and card.bundled_terms:
+            models.setdefault(card.bundled_terms, []).append(name)
+    for terms, names in models.items():
+        terminal.print(f"weights that come with {', '.join(names)}: {terms}", soft_wrap=True)
 
 
 def _load_cards(names: Sequence[str]) -> tuple[Mapping[str, ModelCard], Mapping[str, str]]:

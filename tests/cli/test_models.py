@@ -61,6 +61,15 @@ def test_one_model_is_described_with_its_weights_licence_and_options(isbench: Is
         assert words in printed
 
 
+def test_the_list_says_under_which_licence_weights_come_with_isbench(isbench: Isbench) -> None:
+    code, printed, _ = isbench("models")
+    assert code == 0
+    for name in ("ritm-mini", "csfpn-lite"):
+        terms = load_card(name).bundled_terms
+        (line,) = [one for one in printed.splitlines() if one.endswith(f": {terms}")]
+        assert name in line
+
+
 def test_several_models_are_described_one_after_the_other(isbench: Isbench) -> None:
     code, printed, _ = isbench("models", "ritm-r101", "grabcut")
     assert code == 0
