@@ -59,6 +59,7 @@ def test_a_model_that_is_worse_than_the_stored_run_fails(tmp_path: Path) -> None
     assert "::error title=isbench::FAIL noc90 > +0.2 on sample" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("choice", "code"), [("fail", 3), ("pass", 0)])
 def test_too_few_objects_fail_or_pass_as_the_user_chooses(
     tmp_path: Path, choice: str, code: int

@@ -82,7 +82,7 @@ def test_models_and_a_data_set_name_runs(isbench: Isbench) -> None:
         "compare", "csfpn-mini", "ritm-mini", "--dataset", "davis", "--runs", results
     )
     assert (code, said.count("\n")) == (0, 2)
-    assert "csfpn-mini has 5 runs on davis; the one with its defaults is compared" in said
+    assert "csfpn-mini has 2 runs on davis; the one with its defaults is compared" in said
     code, _, said = isbench("compare", results / "sample", "nearest", "--runs", results)
     assert (code, said.count("\n")) == (2, 1)
     assert "sample matches 5 runs; wanted one" in said

@@ -175,6 +175,7 @@ def test_a_table_of_the_paper_is_printed_without_any_run(
     assert "0.00" not in printed
 
 
+@pytest.mark.slow
 def test_table_4_is_printed_without_any_run(isbench: Isbench) -> None:
     code, out, said = isbench("report", "--table", "4", "--format", "markdown", "--runs", "none")
     assert code == 0, said

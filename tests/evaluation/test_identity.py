@@ -57,7 +57,12 @@ card = ModelCard(name="grabcut", build=%s, options=options)
 """
 
 
-@pytest.fixture(params=["GrabCut", 'LazyFunction("stranger.grabcut:GrabCut")'])
+@pytest.fixture(
+    params=[
+        "GrabCut",
+        pytest.param('LazyFunction("stranger.grabcut:GrabCut")', marks=pytest.mark.slow),
+    ]
+)
 def package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Path:

@@ -45,7 +45,11 @@ def test_it_plays_the_original_games(game: dict[str, Any], real_data: Path) -> N
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("name", "chosen"),
-    [("ritm-mini", {}), ("csfpn-mini", {}), ("csfpn-mini", {"global_clicks": "2"})],
+    [
+        ("ritm-mini", {}),
+        pytest.param("csfpn-mini", {}, marks=pytest.mark.slow),
+        pytest.param("csfpn-mini", {"global_clicks": "2"}, marks=pytest.mark.slow),
+    ],
 )
 def test_isbench_plays_its_games(
     name: str, chosen: dict[str, str], backend: str, tmp_path: Path

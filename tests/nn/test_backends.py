@@ -112,9 +112,10 @@ def make_small_cdnet() -> dict[str, nn.Module]:
 
 
 @needs_openvino
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
-    [make_small_cdnet, pytest.param(partial(make_networks, 34), marks=pytest.mark.slow)],
+    [make_small_cdnet, partial(make_networks, 34)],
     ids=["small", "r34"],
 )
 def test_every_network_of_a_card_is_compiled_for_any_size_and_batch(

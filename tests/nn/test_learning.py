@@ -33,7 +33,7 @@ def scene() -> tuple[Tensor, Tensor, Tensor]:
         "csfpn-hrnet18",
         "ritm-mini",
         "ritm-hrnet18s",
-        "baseline-lite-fdm",
+        "baseline-r50-fdm2",
         "csfpn-r50",
     ],
 )

@@ -280,7 +280,7 @@ def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
     assert {run.spec.model for run in kept} == models
     assert len(kept) == len(models) < len(runs)
     assert {run.spec.rules.stop_iou for run in kept if run.spec.model == "csfpn-mini"} == {1.01}
-    named = ["57ab", "6e417faeac22"]
+    named = ["9370", "87e60a7ecedb"]
     assert len(choose_newest(runs, named).runs) == len(kept) + 2
     later = replace(runs[1], meta=({"started": "2030-01-01"},))
     same = replace(later, path=Path("x-ffffffffffff.jsonl.gz"), meta=({"started": "2020-01-01"},))

@@ -20,11 +20,15 @@ HEAVY = (
 )
 # the same code as a smaller one, or as smaller ones together, at seconds of time
 LARGER = (
-    "baseline-r50-fdm",  # on the mini trunk; DeepLabV3+ in baseline-r50 and -csfp
+    "baseline-r50",  # DeepLabV3+ is in cdnet-r34 and ritm-r34, the parts on light trunks
+    "baseline-r50-csfp",
+    "baseline-r50-fdm",
     "baseline-r50-fdm2",
     "cdnet-r50",
     "csfpn-r101",
-    "csfpn-r50",  # on other trunks; on this one baseline-r50-csfp
+    "csfpn-r50",
+    "csfpn-hrnet18",
+    "pseudoclick-hrnet18",
     "ritm-hrnet18",
     "ritm-hrnet18-baseline",
     "ritm-hrnet32",
