@@ -1,7 +1,7 @@
 r"""Names a trained weight file in results/training/weights.csv, with what its card says.
 
-    python -m benchmarks.register_weights runs/training/bs0/weights.safetensors ablation-bs-s0 \
-        --also fbrs-lite --also adaptation-lite --command "isbench train ritm-lite ..."
+    python -m benchmarks.register_weights runs/training/bs-s0/weights.safetensors ablation-bs-s0 \
+        --also fbrs-lite --also adaptation-lite --device CPU --command "isbench train ritm-lite ..."
 
 Runs with these weights then count for the rows of tables that name them, whether or not the file
 is shipped.
@@ -48,7 +48,7 @@ def read_weights(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("name")
 @click.option("--also", multiple=True, help="Another model that is played with these weights.")
-@click.option("--device", default="CPU", show_default=True, help="What the training ran on.")
+@click.option("--device", required=True, help="What the training ran on.")
 @click.option("--command", required=True, help="Command that repeats the training.")
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True
@@ -58,6 +58,9 @@ def main(
 ) -> None:
     """Name the weight file FILE as NAME in the register of a results folder."""
     weights = read_weights(file, name, also, device, command)
+    ends = re.search(r"-s(\d+)$", name)
+    if ends is not None and int(ends[1]) != weights.seed:
+        raise click.BadParameter(f"{file} was trained with seed {weights.seed}; wanted {ends[1]}")
     add_weights(results, weights)
     click.echo(f"{name}: {weights.digest[:12]}, seed {weights.seed}, {weights.samples:,} samples")
 

@@ -82,15 +82,16 @@ def main() -> None:
     held_out = pick_objects(split_held_out(read(arguments.data))[1], arguments.objects)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
+    heads = ["trial", "model", "settings", "options", "objects", "samples"]
+    heads += [f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")]
+    heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
     new = not arguments.out.exists()
+    if not new and arguments.out.read_text().partition("\n")[0] != ",".join(heads):
+        parser.error(f"{arguments.out} has other columns; name a new file")
     with arguments.out.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")  # as the lines that are there
         if new:
-            heads = [
-                f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")
-            ]
-            heads += [f"iou{k}" for k in SHOWN] + ["difference", "low", "high"]
-            writer.writerow(["trial", "model", "settings", "options", "objects", "samples", *heads])
+            writer.writerow(heads)
         for number, (folder, options) in enumerate(product(arguments.folders, choices)):
             path = folder / WEIGHTS if folder.is_dir() else folder
             card = read_card(path)

@@ -209,6 +209,19 @@ def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
     assert seen == 4 * 7 + 3 * 5
 
 
+def test_the_differences_on_the_results_page_are_those_of_table_3() -> None:
+    table = (ROOT / "results" / "TABLES.md").read_text().split("## Table 3")[1].split("\n## ")[0]
+    head, *lines = (line.split(" | ") for line in table.splitlines() if line.startswith("|"))
+    columns = {name.split()[0]: number for number, name in enumerate(head)}
+    printed = {line[3].partition(", seed 0")[0]: line for line in lines if " minus " in line[3]}
+    page = (ROOT / "docs" / "results.md").read_text()
+    rows = re.findall(r"^\| (BS\S* minus \S+) \| (.*) \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) == len([name for name in printed if "seed" not in name])
+    for name, *figures in rows:
+        for place, figure in zip(("DAVIS", "GrabCut", "Berkeley"), figures, strict=True):
+            assert printed[name][columns[place]].startswith(f"{figure}, p "), (name, place)
+
+
 @pytest.mark.parametrize(
     ("record", "formats"), [("processes", TABLES[0]), ("performance", TABLES[1])]
 )

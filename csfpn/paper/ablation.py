@@ -35,5 +35,5 @@ G2L = _make_part("BS+SGM+HSGM+G2L", "hsgm", "csfpn-lite", ("global_clicks", "0")
 
 PARTS = (BS, FDM, SGM, HSGM, G2L)  # in the order of the table
 ROWS = tuple(row for part in PARTS for row in part.rows)
-# pairs of parts that differ by one ingredient, and by both modules
+# pairs whose difference the table prints: one part, or both modules in (BS, HSGM)
 STEPS = ((BS, FDM), (BS, SGM), (FDM, SGM), (SGM, HSGM), (BS, HSGM), (HSGM, G2L))

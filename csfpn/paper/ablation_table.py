@@ -71,7 +71,7 @@ def describe_spread(values: Sequence[float]) -> str:
 def describe_signs(values: Sequence[float]) -> str:
     """Return whether differences have the same sign; one that is printed as zero has none."""
     signs = {0 if abs(value) < _ROUNDED else 1 if value > 0 else -1 for value in values}
-    return "same sign" if signs in ({1}, {-1}) else "no common sign"
+    return "same sign" if signs in ({1}, {-1}) else "signs differ, or zero"
 
 
 def _check_seeds(records: Records) -> None:

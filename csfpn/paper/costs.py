@@ -51,8 +51,8 @@ _NOTES = (
     "+CSFP of ResNet-50: the graphs are light (HSGM fuses with a 1x1 and a separable convolution). "
     "The modules of CSFPN's released code would add 22 % (`isbench models --cost`: csfpn-r50). On "
     "a trunk that is 57 times cheaper, even the light ones add 13 %.",
-    "Rows without a system are the same family on this project's lite trunk: those of the first "
-    "seed of Table 3, whose differences and other seed are there. NoC is from whole runs by "
+    "Rows without a system are the same family on this project's lite trunk: the seed-0 rows of "
+    "Table 3, which also has the other seed and the differences. NoC is from whole runs by "
     "ritm-2021 with exactly a row's weights.",
     "G2L has no parameters; with it, a click takes two such passes.",
 )

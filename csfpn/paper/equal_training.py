@@ -37,7 +37,11 @@ def describe_training(records: Records, free: Collection[str] = ()) -> Iterator[
     settings = "length, schedule and optimiser" if free else "all settings but the seed"
     equal = f"; {settings} are the same" if others else ""
     each = ": each was" if others else " was"
-    yield f"{names}{each} trained with {first.samples:,} samples of {first.data}{base}{equal}."
+    seeds = sorted({one.seed for one in weights})
+    seed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    yield (
+        f"{names}{each} trained with {first.samples:,} samples ({first.data}; {seed}){base}{equal}."
+    )
     yield from _describe_devices(weights)
 
 

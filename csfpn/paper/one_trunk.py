@@ -34,7 +34,7 @@ def _vary(model: str, *options: tuple[str, str]) -> Row:
 IDEAS = {
     _BASE: "RITM",
     # as FocalClick and FocusCut play: some of their rows' difference is due to this
-    _vary("ritm-lite", ("flip", "off")): "RITM without the mirror image",
+    _vary("ritm-lite", ("flip", "off")): "RITM without flip",
     # as CFR's README evaluates it
     _vary(
         "ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")
@@ -65,20 +65,20 @@ _TIMED = "davis"
 NOTES = (
     "This table is this project's own; no paper prints it. NoC_20 [95 % interval over images]; "
     "each difference is a row's NoC minus that of the first row, paired over the same objects, "
-    "with its interval. An interval that contains 0 does not distinguish the idea from RITM. The "
-    "intervals are not corrected for their number: of 20 that should contain 0, about one does "
-    "not. FocalClick and FocusCut play without the mirror image, so compare them with the second "
-    "row.",
-    "Each row has one training, with seed 0, so the intervals do not contain the spread between "
-    "trainings, and all differences share that of the first row; the seeds of Table 3 show the "
+    "with its interval. If the interval contains 0, the idea is not significantly different from "
+    "RITM. The intervals are not corrected for their number: of 20 intervals around a true "
+    "difference of 0, about one excludes 0 by chance. FocalClick and FocusCut play without flip, "
+    "so compare them with the second row.",
+    "Each row has one training, so the intervals do not contain the spread between trainings, and "
+    "all differences share the training of the first row; the seeds of Table 3 are there for the "
     "spread. The figures say what an idea is worth on this trunk at this budget, and nothing "
     "about the systems that their authors trained (docs/results.md).",
     f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}, "
     "without the optimisation of f-BRS and IA+SA and without CDNet's PDM. A click takes several "
-    "passes where zoom-in, the mirror image, G2L, refinement or repetition need them; s/click "
-    "contains all of these. Parameters include what only the training uses.",
-    "IA+SA learns from object to object and plays with one worker; the workers of the other rows "
-    "share a processor, so their clicks may take longer than alone.",
+    "passes where zoom-in, flip, G2L, refinement or repetition need them; s/click "
+    "contains all of these. Parameters include those used only in training.",
+    "IA+SA adapts its weights across objects and plays with one worker; the workers of the other "
+    "rows share a processor, so their clicks may take longer than with one worker.",
 )
 
 

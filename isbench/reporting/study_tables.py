@@ -41,7 +41,8 @@ VIEW = "study"  # the name of the table
 LEGEND = (
     "mean ± standard deviation over the runs of each object, averaged over objects [95 % interval "
     "of the mean over images and runs]; IoU-AuC: area under IoU@1 to the last click; NSR: spread "
-    "of it in percent of its mean; dSB: clicks to IoU 0.90, or to where games end below it, in "
+    "of it in percent of its mean; dSB: clicks to IoU 0.90, or to the IoU at which games "
+    "stop if that is lower, in "
     "percent above those with the clicker centre, averaged over objects; "
     "worst, best: lowest and highest IoU-AuC of each object; Backsliding: share of clicks that "
     "lose more than a point of IoU"

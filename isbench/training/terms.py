@@ -6,4 +6,6 @@ from.
 """
 
 MINI_TERMS = "for research only: the publishers of the training images allow no other use"
-LITE_TERMS = f"{MINI_TERMS}; began from ImageNet weights of EfficientNet-Lite0 under Apache-2.0"
+LITE_TERMS = (
+    f"{MINI_TERMS}; initialised from ImageNet weights of EfficientNet-Lite0 under Apache-2.0"
+)

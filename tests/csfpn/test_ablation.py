@@ -141,7 +141,20 @@ def test_differences_are_per_seed_and_their_mean_tells_the_sign(tmp_path: Path) 
     assert figures["BS+SGM minus BS, seed 1"].startswith("-1.00 [-1.00, -1.00], p ")
     assert figures["BS+SGM minus BS, mean of 2 seeds"] == "-1.50, spread 1.00, same sign"
     step = "BS+SGM+HSGM minus BS+SGM, mean of 2 seeds"
-    assert figures[step] == "+0.50, spread 3.00, no common sign"
+    assert figures[step] == "+0.50, spread 3.00, signs differ, or zero"
+
+
+def test_every_step_and_both_modules_together_have_their_difference(tmp_path: Path) -> None:
+    runs = [record(tmp_path, row, 2) for row in ROWS]
+    names = [name for name in read_column(make_text(runs, *ROWS)) if "minus" in name]
+    assert [name for name in names if name.endswith("seed 1")] == [
+        "BS+FDM minus BS, seed 1",
+        "BS+SGM minus BS, seed 1",
+        "BS+SGM minus BS+FDM, seed 1",
+        "BS+SGM+HSGM minus BS+SGM, seed 1",
+        "BS+SGM+HSGM minus BS, seed 1",
+        "BS+SGM+HSGM+G2L minus BS+SGM+HSGM, seed 1",
+    ]
 
 
 def test_weights_of_another_seed_are_refused() -> None:
@@ -196,4 +209,4 @@ def test_a_spread_is_zero_for_equal_seeds_and_never_negative(values: list[float]
 def test_signs_are_the_same_if_the_printed_differences_have_one_sign(values: list[float]) -> None:
     printed = [float(f"{value:+.2f}") for value in values]
     same = all(value > 0 for value in printed) or all(value < 0 for value in printed)
-    assert describe_signs(values) == ("same sign" if same else "no common sign")
+    assert describe_signs(values) == ("same sign" if same else "signs differ, or zero")

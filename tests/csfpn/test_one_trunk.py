@@ -158,8 +158,8 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
     (alike,) = read_budgets(make_text([]))
     assert alike == (
         "ritm-lite ablation-bs-s0, csfpn-lite ablation-hsgm-s0: each was trained with 100,000 "
-        "samples of pack:train 0123 from weights abababababab; length, schedule and optimiser are "
-        "the same."
+        "samples (pack:train 0123; seed 0) from weights abababababab; length, schedule and "
+        "optimiser are the same."
     )
     for changes, said in (
         ({"samples": 90_000}, "samples 90,000 instead of 100,000"),
@@ -177,7 +177,7 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
     assert read_budgets(make_text([], weights=())) == []
     (alone,) = read_budgets(make_text([], weights=WEIGHTS[:1]))
     assert alone == (
-        "ritm-lite ablation-bs-s0 was trained with 100,000 samples of pack:train 0123 from "
+        "ritm-lite ablation-bs-s0 was trained with 100,000 samples (pack:train 0123; seed 0) from "
         "weights abababababab."
     )
 

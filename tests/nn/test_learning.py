@@ -33,7 +33,6 @@ def scene() -> tuple[Tensor, Tensor, Tensor]:
         "csfpn-hrnet18",
         "ritm-mini",
         "ritm-hrnet18s",
-        "baseline-r50-fdm2",
         "csfpn-r50",
     ],
 )
