@@ -197,6 +197,7 @@ def test_both_networks_answer_alike_on_another_backend(
     assert run.trajectories == eager_run.trajectories
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_bytes_of_one(
     installed: dict[str, str], weights: Path, tiles: Path, eager_run: Run, tmp_path: Path
 ) -> None:

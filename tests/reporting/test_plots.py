@@ -297,6 +297,7 @@ def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
     assert "2 plots were asked for; name a folder (--out)" in said
 
 
+@pytest.mark.slow
 def test_a_name_of_any_length_is_drawn_in_a_bounded_time_and_size() -> None:
     for text in ("x" * 100_000, "x y" * 30_000, "é" * 5000):
         lines = wrap(text, 8.0, 3.0)
