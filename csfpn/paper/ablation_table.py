@@ -37,7 +37,9 @@ def render(records: Records, cells: Sequence[Cell]) -> TextTable:
     questions = records.table.questions
     rows = [line for row, line in lines.items() if row not in ROWS]
     for part in PARTS:
-        rows += [_name_model(lines[row], row) for row in part.rows if row in lines]
+        for seed, row in zip(SEEDS, part.rows, strict=True):
+            if row in lines:
+                rows.append(_name_model(lines[row], f"{part.name}, seed {seed}: {row.name}"))
         rows += _add_name(part.name, _list_means(part, by_place, questions))
     rows += _list_steps(by_place, questions)
     heads = (*plain.heads[:4], *map(make_head, questions))
@@ -85,9 +87,9 @@ def _check_seeds(records: Records) -> None:
                 )
 
 
-def _name_model(line: Line, row: Row) -> Line:
-    """Return a row's line with its model, which is shown before there is such a model."""
-    return (*line[:3], row.name, *line[4:])
+def _name_model(line: Line, name: str) -> Line:
+    """Return a row's line with a name, which is shown before there is such a model."""
+    return (*line[:3], name, *line[4:])
 
 
 def _add_name(name: str, lines: Iterator[tuple[str, Line]]) -> Iterator[Line]:
