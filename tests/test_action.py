@@ -51,6 +51,7 @@ def test_a_model_that_plays_as_its_stored_run_passes(tmp_path: Path) -> None:
     assert "::notice title=isbench::PASS noc90 > +0.2 on sample" in printed
 
 
+@pytest.mark.slow
 def test_a_model_that_is_worse_than_the_stored_run_fails(tmp_path: Path) -> None:
     base = str(next(STORED.glob("csfpn-mini-*.jsonl.gz")))
     code, printed, summary, output = play(tmp_path, base)  # the condition by default

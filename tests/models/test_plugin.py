@@ -237,6 +237,7 @@ def test_a_paper_of_a_package_shows_its_model_on_its_data_set(
     assert f"{row} 1.25 / {noc:.2f} |" in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_costs_of_a_model_are_those_of_both_networks(installed: dict[str, str]) -> None:
     counted = isbench(installed, "models", "toy-two", "--cost", "--size", "32x48")
     (row,) = (line for line in counted.stdout.splitlines() if "toy-two" in line)

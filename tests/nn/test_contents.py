@@ -58,6 +58,7 @@ for name in ("csfpn-mini", "focalclick-lite"):
 """
 
 
+@pytest.mark.slow
 def test_every_process_describes_alike() -> None:
     said = {
         subprocess.run(

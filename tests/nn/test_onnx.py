@@ -101,6 +101,7 @@ def test_a_network_that_cannot_be_traced_is_unfit() -> None:
         accelerate(Lawless(), Runtime(backend="onnxruntime"))
 
 
+@pytest.mark.slow
 @needs_runtime
 def test_the_card_describes_the_files_and_the_script_segments_a_photograph(
     tmp_path: Path, isbench: Command
