@@ -80,8 +80,8 @@ def make_labels(
                 settings[k].setdefault(key, _find_added(key, card))
         usual = {key: _find_usual(key, [settings[k] for k in members], card) for key in needed}
         for k in members:
-            told = {key: value for key, value in settings[k].items() if key not in shared}
-            words = _describe_settings(told, usual, card, weights)
+            distinct = {key: value for key, value in settings[k].items() if key not in shared}
+            words = _describe_settings(distinct, usual, card, weights)
             labels[k] = _clean(", ".join((model, *words)))
     digests = [store.digest_of_path(run.path) for run in runs]
     labels = [
