@@ -1,13 +1,16 @@
 """Compare CSFPN's inference variants on held-out objects, to see where the first pass costs clicks.
 
     python -m benchmarks.global_to_local pack:../shared/data/train results/training/g2l.csv
+    python -m benchmarks.global_to_local pack:../shared/data/train results/training/g2l.csv \
+        --model csfpn-lite --sizes 256x400,112x400 --ways off,paper,three
 
-The pack's images are small: 128 pixels of an image of 352 correspond to 320 of DAVIS's 854.
-Variants: `off` is RITM's zoom-in; `paper` passes the first pass's probabilities on to the second;
-`box` takes only the box from the first pass, and the second continues from the previous prediction.
-Uses the 120 held-out objects of `benchmarks.trials`, or with `--pairs` the two largest objects of
-each of 80 images as one, in games that end at IoU 0.90; differences are paired against `off`.
-Appends to the file.
+The pack's images are small: 128 pixels of an image of 352 correspond to 320 of DAVIS's 854. A size
+is that of the overview and that of a crop. Ways: `off` is RITM's zoom-in; `paper` passes the first
+pass's probabilities on to the second; `three` does so for the first three clicks only; `box` takes
+only the box from the first pass, and the second continues from the previous prediction. Uses the
+120 held-out objects of `benchmarks.trials`, or with `--pairs` the two largest objects of each of 80
+images as one, in games that end at IoU 0.90; differences are paired against `off`, which comes
+first. Appends to the file.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import argparse
 import csv
 from functools import partial
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.trials import CLICKS, OBJECTS, TARGETS
+from benchmarks.trials import CLICKS, TARGETS
 from csfpn.predictor import PAPER
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
@@ -38,19 +42,20 @@ from isbench.nn.inference.predictor import (
     make_config,
     paste,
 )
-from isbench.nn.runtime.backends import Computed
+from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import build_networks
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.sources import read
 from isbench.types import Click, Dataset, LoadedModel, Rules, Sample
 
 SHOWN = (1, 2, 3, 5, 10)
-CASES = tuple(
-    (way, overview, zoom)
-    for overview, zoom in ((320, 320), (128, 320), (128, 128))
-    for way in ("off", "paper", "box")
-)
-PAIR_CASES = tuple(case for case in CASES if case[0] != "box" and case[1] == case[2])
+WAYS = {
+    "off": {"g2l": "off"},
+    "paper": {"global_clicks": "0"},
+    "three": {"global_clicks": "3"},
+    "box": {"global_clicks": "0"},
+}
+SINGLES = 120
 PAIRS, LEAST_AREA = 80, 1500  # images, and pixels of the smaller object
 
 
@@ -109,10 +114,12 @@ def main() -> None:
     parser.add_argument("--model", default="csfpn-mini")
     parser.add_argument("--weights", default="pack")
     parser.add_argument("--pairs", action="store_true")
+    parser.add_argument("--sizes", default="320x320,128x320,128x128")
+    parser.add_argument("--ways", default="off,paper,box")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     corpus = split_held_out(read(arguments.data))[1]
-    held_out = pick_pairs(corpus, PAIRS) if arguments.pairs else pick_objects(corpus, OBJECTS)
+    held_out = pick_pairs(corpus, PAIRS) if arguments.pairs else pick_objects(corpus, SINGLES)
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
     off: NDArray[np.float64] | None = None
     new = not arguments.out.exists()
@@ -123,12 +130,9 @@ def main() -> None:
             writer.writerow(
                 ["model", "weights", "objects", "way", "overview", "zoom_target", *heads]
             )
-        for way, overview, zoom in PAIR_CASES if arguments.pairs else CASES:
-            options = {
-                "overview": str(overview),
-                "zoom_target": str(zoom),
-                "g2l": "off" if way == "off" else "on",
-            }
+        for size, way in product(arguments.sizes.split(","), arguments.ways.split(",")):
+            overview, zoom = size.split("x")
+            options = {"overview": overview, "zoom_target": zoom, **WAYS[way]}
             model = load_model(
                 arguments.model, options, arguments.weights,
                 device="cpu", backend="openvino", threads=2,

@@ -16,7 +16,7 @@ import torch
 
 from isbench.models.registry import load_card
 from isbench.nn.network import make_examples
-from isbench.nn.runtime.compute import build_networks, inference
+from isbench.nn.runtime.compute import build_networks, inference, load_networks
 from isbench.types import Click, Runtime
 
 CLICKS = (Click(100, 100, True), Click(50, 10, True), Click(40, 70, False))
@@ -30,23 +30,22 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9)
     options = parser.parse_args()
     runtime = Runtime(threads=options.threads)
-    networks = {}
+    networks, inputs = {}, {}
     for name in options.models:
         card = load_card(name)
         if card.networks is None:
             sys.exit(f"{name} has no network")
-        made = build_networks(partial(card.networks, **card.options), runtime)
-        networks[name] = next(iter(made.values()))
-    inputs = {
-        name: tuple(torch.cat([x, x]) for x in make_examples(network, options.size, len(CLICKS)))
-        for name, network in networks.items()
-    }
+        make = partial(card.networks, **card.options)
+        networks[name] = next(iter(build_networks(make, runtime).values()))
+        network = next(iter(load_networks(make, runtime).values()))
+        examples = make_examples(network, tuple(options.size), 2 * len(CLICKS))
+        inputs[name] = tuple(torch.cat([x, x]) for x in examples)
     least = dict.fromkeys(networks, float("inf"))
     with inference(runtime):
         for _ in range(1 + options.runs):  # warm-up included: the minimum is reported
-            for name, network in networks.items():
+            for name, compute in networks.items():
                 started = time.perf_counter()
-                network(*inputs[name])
+                compute(*inputs[name])
                 least[name] = min(least[name], time.perf_counter() - started)
     first = next(iter(least.values()))
     print(f"one pass with its mirror image at {options.size}, {options.threads} thread(s)")

@@ -1,9 +1,10 @@
 """Measure the cost of propagation: SGM and HSGM from clicks, against FDM between all cells.
 
-Prints seconds and megabytes against the number of cells N of the finer map and of clicks M, with
-fitted slopes, and draws docs/propagation.png. Only the ratios within one run are meaningful.
+Writes seconds and megabytes for numbers of cells N of the finer map and of clicks M to
+results/propagation.csv, and draws docs/propagation.png from it, with fitted slopes. Only the ratios
+within one run are meaningful.
 
-    python benchmarks/propagation.py
+    python -m benchmarks.propagation
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -29,7 +32,9 @@ SIDES = (32, 48, 64, 96, 128, 192)  # side of the square map at 1/2; N is its sq
 CLICKS = (1, 2, 5, 10, 20, 50, 100)
 SIDE, CLICK = 96, 20  # fixed while the other varies
 RUNS = 25
-OUT = Path(__file__).parents[1] / "docs" / "propagation.png"
+GRAPHS, DIFFUSION, ATTENTION = "SGM + HSGM", "FDM", "attention of HSGM alone"
+ROOT = Path(__file__).parents[1]
+RECORD, OUT = ROOT / "results" / "propagation.csv", ROOT / "docs" / "propagation.png"
 
 
 class Measurement(NamedTuple):
@@ -39,11 +44,11 @@ class Measurement(NamedTuple):
     megabytes: float  # peak allocation, without weights and inputs
 
 
-class Peak(TorchDispatchMode):
+class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tracks the bytes of live tensors."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.allocated = self.most = 0
         self._known: set[int] = set()
 
@@ -125,39 +130,41 @@ def fit_slope(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    cells_n = [side * side for side in SIDES]
-    by_cells = {
-        "SGM + HSGM": [measure(make_graphs(side, CLICK)) for side in SIDES],
-        "FDM": [measure(make_diffusion(side)) for side in SIDES],
-    }
-    by_clicks = {
-        "SGM + HSGM": [measure(make_graphs(SIDE, count)) for count in CLICKS],
-        "attention of HSGM alone": [measure(make_attention(SIDE, count)) for count in CLICKS],
-    }
-    dense = measure(make_diffusion(SIDE))
+def measure_all() -> pd.DataFrame:
+    """Return a row per measured call: what, cells N, clicks M, seconds, megabytes."""
+    calls: list[tuple[str, int, int, Callable[[], Any]]] = []
+    for side in SIDES:
+        calls.append((GRAPHS, side, CLICK, make_graphs(side, CLICK)))
+        calls.append((DIFFUSION, side, CLICK, make_diffusion(side)))
+    for count in CLICKS:
+        if count != CLICK:
+            calls.append((GRAPHS, SIDE, count, make_graphs(SIDE, count)))
+        calls.append((ATTENTION, SIDE, count, make_attention(SIDE, count)))
+    rows = [(what, side * side, count, *measure(call)) for what, side, count, call in calls]
+    measured: pd.DataFrame = pd.DataFrame(
+        rows, columns=["what", "cells", "clicks", *Measurement._fields]
+    )
+    return measured
+
+
+def draw(measured: pd.DataFrame) -> Figure:
+    """Draw seconds and megabytes against N, on the left, and against M."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), constrained_layout=True)
-    for row, (field, unit) in enumerate((("seconds", "seconds"), ("megabytes", "MB"))):
-        left, right = axes[row]
-        for name, measured in by_cells.items():
-            values = [getattr(one, field) for one in measured]
-            power = fit_slope(cells_n, values)
-            left.loglog(cells_n, values, "o-", label=f"{name}: grows as N^{power:.2f}")
-            print(f"{name}, {unit} against N at M={CLICK}: power {power:.2f}")
-            for n, value in zip(cells_n, values, strict=True):
-                print(f"  N={n:6d}  {value:10.5f}")
-        for name, measured in by_clicks.items():
-            values = [getattr(one, field) for one in measured]
-            per, fixed = np.polyfit(CLICKS, values, 1)
-            residual = np.array(values) - (fixed + per * np.array(CLICKS))
-            fit = 1 - residual.var() / np.var(values)
-            label = f"{name}: {fixed:.3g} + {per:.2g} M (R² {fit:.3f})"
-            right.plot(CLICKS, values, "o-", label=label)
-            print(
-                f"{name}, {unit} against M at N={SIDE**2}: {fixed:.5f} + {per:.6f} M, R2 {fit:.4f}"
-            )
-        right.axhline(getattr(dense, field), color="C3", linestyle="--", label="FDM, any M")
+    for (left, right), field, unit in zip(
+        axes, Measurement._fields, ("seconds", "MB"), strict=True
+    ):
+        for what in (GRAPHS, DIFFUSION):
+            rows = measured.query("what == @what and clicks == @CLICK").sort_values("cells")
+            power = fit_slope(rows["cells"], rows[field])
+            left.loglog(rows["cells"], rows[field], "o-", label=f"{what}: grows as N^{power:.2f}")
+        for what in (GRAPHS, ATTENTION):
+            rows = measured.query("what == @what and cells == @SIDE ** 2").sort_values("clicks")
+            per, fixed = np.polyfit(rows["clicks"], rows[field], 1)
+            fit = np.corrcoef(rows["clicks"], rows[field])[0, 1] ** 2
+            label = f"{what}: {fixed:.3g} + {per:.2g} M (R² {fit:.3f})"
+            right.plot(rows["clicks"], rows[field], "o-", label=label)
+        (dense,) = measured.query("what == @DIFFUSION and cells == @SIDE ** 2")[field]
+        right.axhline(dense, color="C3", linestyle="--", label="FDM, any M")
         right.set_yscale("log")
         left.set(xlabel="cells N of the map at 1/2", ylabel=unit, title=f"M = {CLICK} clicks")
         right.set(xlabel="clicks M", ylabel=unit, title=f"N = {SIDE**2} cells")
@@ -168,8 +175,16 @@ def main() -> None:
         "Time: propagation from clicks is linear in N and in M, dense diffusion quadratic in N.\n"
         "Diffusion is computed as attention that never holds its N x N products, hence its memory."
     )
-    figure.savefig(OUT, dpi=110)
-    print(OUT.name)
+    return figure
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    measured = measure_all()
+    measured.to_csv(RECORD, index=False, float_format="%.6g", lineterminator="\n")
+    print(measured.to_string())
+    draw(pd.read_csv(RECORD)).savefig(OUT, dpi=110)
+    print(f"wrote {RECORD.name} and {OUT.name}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ the first 120 held-out objects of the training pack (`--objects` changes the num
 all, in games that end at IoU 0.90. Writes a row per folder: the recipe's differences from the first
 one, NoC with 95 % intervals, the mean IoU after some clicks, and the paired difference of NoC@90 to
 the first one. Uses no benchmark data set. `--set KEY=VALUE` sets an option of all models; every
-`--also "KEY=VALUE ..."` is one more row per folder, with these options too.
+`--also "KEY=VALUE ..."` is one more row per folder, with these options too. `--sources coco,city`
+takes held-out objects of these sources only, and `--crowds` puts each object among copies, as in
+`isbench.training.crowds`; the column `trial` then names the set.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -28,14 +32,17 @@ from isbench.evaluation.engine import play
 from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.training.corpus import pick_objects, split_held_out
+from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
+from isbench.training.recipe import Augmentation, Recipe
+from isbench.training.samples import make_sampler
 from isbench.training.sources import read
 from isbench.training.weight_card import read_card
-from isbench.types import Dataset, Rules
+from isbench.types import Dataset, Rules, Sample
 
 CLICKS = 20
 TARGETS, SHOWN = (0.85, 0.90), (1, 2, 3, 5, 10)
+CROWD = 256, 256
 
 
 def play_objects(path: Path, held_out: Dataset, options: dict[str, str]) -> NDArray[np.float64]:
@@ -47,6 +54,23 @@ def play_objects(path: Path, held_out: Dataset, options: dict[str, str]) -> NDAr
         build_predictor(model), map(held_out.load, held_out.keys), Rules(CLICKS, max(TARGETS))
     )
     return curves([game.trajectory for game in games], CLICKS)
+
+
+def take_sources(corpus: Corpus, sources: Sequence[str]) -> Corpus:
+    """Return the images of these sources."""
+    return replace(corpus, entries=tuple(e for e in corpus.entries if e.source in sources))
+
+
+def draw_crowds(corpus: Corpus, count: int) -> Dataset:
+    """Return crowds of held-out objects on held-out images, (256, 256) each."""
+    views = Augmentation(whole=1.0, crowds=1.0, merge_objects=0.0, jitter_colors=0.0)
+    sampler = make_sampler(corpus, Recipe(steps=1, augmentation=views))
+
+    def load(key: str) -> Sample:
+        image, target, *_ = sampler.make_example(int(key.partition("#")[0]), CROWD)
+        return Sample(key, image, target == 1, target < 0)
+
+    return Dataset("crowds", tuple(f"{number}#crowd" for number in range(count)), load)
 
 
 def describe_changes(recipe: str, first: str) -> str:
@@ -73,13 +97,19 @@ def main() -> None:
     parser.add_argument("--set", dest="options", action="append", default=[])
     parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--objects", type=int, default=120)
+    parser.add_argument("--sources", default="")
+    parser.add_argument("--crowds", action="store_true")
     arguments = parser.parse_args()
     choices = [
         dict(text.split("=", 1) for text in [*arguments.options, *also.split()])
         for also in ["", *arguments.also]
     ]
     cv2.setNumThreads(1)
-    held_out = pick_objects(split_held_out(read(arguments.data))[1], arguments.objects)
+    corpus = split_held_out(read(arguments.data))[1]
+    if arguments.sources:
+        corpus = take_sources(corpus, arguments.sources.split(","))
+    held_out = (draw_crowds if arguments.crowds else pick_objects)(corpus, arguments.objects)
+    which = " ".join([*(["crowds"] if arguments.crowds else []), *arguments.sources.split(",")])
     clusters = [key.rpartition("#")[0] for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
     heads = ["trial", "model", "settings", "options", "objects", "samples"]
@@ -109,7 +139,7 @@ def main() -> None:
             if number:
                 figures += compare_paired(nocs[:, -1], first[1], clusters)[:3]
             row = [
-                folder.stem,
+                f"{folder.stem}, {which.strip()}" if which.strip() else folder.stem,
                 card["model"],
                 changes,
                 " ".join(f"{key}={value}" for key, value in options.items()),

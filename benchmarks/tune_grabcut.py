@@ -44,8 +44,9 @@ def load_held_out(pack: Path, objects: int) -> list[Sample]:
         with tarfile.open(tar) as archive:
             names = {n for row in wanted.values() for n in (row["image"], row["mask"])}
             for member in archive:
-                if member.name.removeprefix("./") in names:
-                    files[member.name.removeprefix("./")] = archive.extractfile(member).read()
+                content = archive.extractfile(member)
+                if content and member.name.removeprefix("./") in names:
+                    files[member.name.removeprefix("./")] = content.read()
     samples = []
     for row in wanted.values():
         image = np.array(Pillow.open(io.BytesIO(files[row["image"]])).convert("RGB"))

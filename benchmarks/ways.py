@@ -270,7 +270,8 @@ def _play_plain(model: LoadedModel, dataset: Dataset, rules: Rules, way: Way) ->
         outputs: tuple[torch.Tensor, ...] = network(inputs, clicks)
         return outputs
 
-    ends, games, seconds, other_seconds = [], {}, [], {"clicker": 0.0, "loading": 0.0}
+    ends, games, other_seconds = [], {}, {"clicker": 0.0, "loading": 0.0}
+    seconds: list[float] = []
     started = perf_counter()
     for game in plain.play(run_network, dataset, rules, plain.choose_options(options)):
         ends.append((perf_counter(), len(game.clicks)))
@@ -305,8 +306,10 @@ def _play_timed(model: LoadedModel, dataset: Dataset, rules: Rules) -> dict[str,
 
     cv2.setNumThreads(1)
     model = spec.with_dataset_defaults(model, dataset)
-    predictor, clock, games, seconds = build_predictor(model), Clock(), {}, []
-    engine.make_clicker = lambda text: partial(time_call, "clicker", make_clicker(text))
+    predictor, clock, games = build_predictor(model), Clock(), {}
+    seconds: list[float] = []
+    timed = lambda text: partial(time_call, "clicker", make_clicker(text))  # noqa: E731
+    setattr(engine, "make_clicker", timed)  # noqa: B010 (mypy knows no other name of it)
     started = perf_counter()
     for game in engine.play(
         predictor, map(partial(time_call, "loading", dataset.load), dataset.keys), rules
@@ -338,7 +341,7 @@ def write_checkpoint(model: str, path: str) -> None:
     network = load_networks(partial(card.networks, **loaded.options), loaded.runtime)["network"]
     given = {
         **ORIGINAL_NETWORKS[model],
-        **network.checkpoint_config,
+        **dict(getattr(network, "checkpoint_config")),  # noqa: B009 (typed as a tensor otherwise)
         "with_aux_output": True,
         "use_rgb_conv": False,
     }

@@ -71,6 +71,7 @@ class Augmentation:
     grayscale: float = 0.0  # probability of a greyscale image
     merge_objects: float = 0.15  # probability that two objects of an image are merged into one
     copy_paste: float = 0.0  # probability that the object is pasted onto another image
+    crowds: float = 0.0  # probability that the object is one of many, see `isbench.training.crowds`
     least_area: int = 80  # smaller objects are skipped, in pixels of the stored image
     least_seen: int = 25  # fewest object pixels that a view should show
     focus: float = 0.0  # probability of a focus view, see `isbench.training.focus_views`
@@ -316,7 +317,7 @@ def _list_numbers(name: str, value: object) -> Iterator[tuple[str, float]]:
 _AUGMENTATION_CHANCES = (
     "whole", "around", "jitter", "stretch", "rotate", "flip_horizontal", "flip_vertical",
     "quarter_turns", "jitter_colors", "grayscale", "merge_objects", "copy_paste",
-    "focus",
+    "crowds", "focus",
 )  # fmt: skip
 _SAMPLING_CHANCES = ("decay", "eroded", "single", "centred", "threshold")
 

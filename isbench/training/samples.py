@@ -21,6 +21,7 @@ from isbench.training.augmentation import View
 from isbench.training.clicks import ObjectMasks, Points, draw_first_clicks, make_points
 from isbench.training.color_jitter import jitter_colors
 from isbench.training.corpus import Corpus, Gallery, PackedMask, Picture
+from isbench.training.crowds import blur, cut_out, draw_crowd
 from isbench.training.focus_views import draw_focus, perturb_mask
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
@@ -30,6 +31,8 @@ _TRIES = 4  # views to try until one shows enough of the object
 _PICTURES = 50  # images to try until one can be loaded
 _HALF = 127
 _FOCUS = 3  # tag in the seed sequences of focus views; `step` uses 1 and 2
+_CROWD = 4  # likewise, of crowds
+_PLAIN = 0.5  # share of crowds on a plain background
 _BLACK = (0, 0, 0)  # what is outside an image in a focus view
 
 
@@ -61,7 +64,7 @@ class Sampler:
     def make_example(self, number: int, size: tuple[int, int]) -> Example:
         """Return sample `number`, `size` giving its rows and columns.
 
-        Samples that are no focus views do not depend on the share of those that are.
+        Samples that are no focus views, or no crowds, do not depend on the share of those that are.
         """
         return self._draw_focus_view(number, size) or self._draw_sample(number, size)
 
@@ -71,6 +74,7 @@ class Sampler:
         image, masks = self._draw_view(choice, size, rng)
         if rng.random() < self.recipe.augmentation.copy_paste:
             image, masks = self._paste_object(image, masks, rng)
+        image, masks = self._draw_crowd(image, masks, number)
         image = jitter_colors(image, self.recipe.augmentation, rng)
         clicks = draw_first_clicks(masks, self.recipe.click_sampling, rng)
         return Example(image, masks.target, clicks)
@@ -162,6 +166,30 @@ class Sampler:
         others = (behind.others | (behind.target == 1)) & ~mask
         return blended, ObjectMasks(target, others, masks.parts)
 
+    def _draw_crowd(
+        self, image: NDArray[np.uint8], masks: ObjectMasks, number: int
+    ) -> tuple[NDArray[np.uint8], ObjectMasks]:
+        """Return a crowd of the object on a view of another image, or what is given.
+
+        Half of the views are blurred, which leaves a background without objects.
+        """
+        rng = np.random.default_rng([self.recipe.seed, number, _CROWD])
+        wanted = cut_out(image, masks.target == 1)
+        if rng.random() >= self.recipe.augmentation.crowds or wanted is None:
+            return image, masks
+        size = (image.shape[0], image.shape[1])
+        background, behind = self._draw_view(self._draw_choice(rng), size, rng)
+        other = cut_out(background, behind.target == 1)
+        if rng.random() < _PLAIN:
+            background, behind = blur(background), _make_blank_masks(size)
+        crowd = draw_crowd(background, (wanted, other) if other else (wanted,), rng)
+        if np.count_nonzero(crowd.target) < self.recipe.augmentation.least_seen:
+            return image, masks  # too thin an object
+        target = np.where(crowd.target, np.int8(1), np.minimum(behind.target, 0))
+        target[crowd.others] = 0
+        others = (crowd.others | behind.others | (behind.target == 1)) & ~crowd.target
+        return crowd.image, ObjectMasks(target, others, (crowd.target,))
+
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
     """Return the sampler of a training on a corpus.
@@ -202,6 +230,10 @@ def _make_masks(choice: _Choice, view: View) -> ObjectMasks:
     return ObjectMasks(
         target, others & (target == 0), tuple(part & (target == 1) for part in parts)
     )
+
+
+def _make_blank_masks(size: tuple[int, int]) -> ObjectMasks:
+    return ObjectMasks(np.zeros(size, np.int8), np.zeros(size, dtype=bool), ())
 
 
 def _warp_mask(mask: Mask, view: View) -> Mask:
