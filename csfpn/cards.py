@@ -106,7 +106,10 @@ lite = _card(
     _LITE,
     options={**LITE_SIDES, **_FIRST},
     recipe=recipes.LITE_TUNED,
-    bundled={"pack": _FOLDER / "csfpn-lite.safetensors"},
+    bundled={
+        "pack": _FOLDER / "csfpn-lite.safetensors",
+        "crowds": _FOLDER / "csfpn-lite-crowds.safetensors",
+    },
     bundled_terms=LITE_TERMS,
 )
 baseline_r50 = _card(

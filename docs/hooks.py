@@ -22,7 +22,7 @@ PAGES = {
     "environment.yml": "environment.yml",
     "tests/plugin/isbench_toy_plugin/two.py": "two.py",
     "tests/plugin/pyproject.toml": "plugin.toml",
-    **{f"results/{name}.csv": f"{name}.csv" for name in ("demo", "ideas", "layers")},
+    **{f"results/{name}.csv": f"{name}.csv" for name in ("demo", "ideas", "layers", "propagation")},
     **{
         f"results/training/{file.name}": file.name
         for file in sorted((ROOT / "results/training").glob("*.csv"))

@@ -222,6 +222,21 @@ def test_the_differences_on_the_results_page_are_those_of_table_3() -> None:
             assert printed[name][columns[place]].startswith(f"{figure}, p "), (name, place)
 
 
+DIFFERENCE = re.compile(r"[+-]\d+\.\d\d\s\[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]")
+
+
+def test_the_differences_and_seconds_of_the_ideas_are_those_of_table_5() -> None:
+    table = (ROOT / "results" / "TABLES.md").read_text().split("## Table 5")[1].split("\n## ")[0]
+    page = (ROOT / "docs" / "results.md").read_text()
+    said = page.split("### What the rows show")[1].split("What the table says:")[0]
+    differences = [" ".join(one.split()) for one in DIFFERENCE.findall(said)]
+    seconds = re.findall(r"\b\d\.\d{3}\b", said)
+    assert len(differences) >= 14
+    assert len(seconds) >= 5
+    for figure in (*differences, *seconds):
+        assert f" {figure} |" in table, figure
+
+
 @pytest.mark.parametrize(
     ("record", "formats"), [("processes", TABLES[0]), ("performance", TABLES[1])]
 )

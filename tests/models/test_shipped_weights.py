@@ -30,6 +30,7 @@ SHIPPED = [(name, weights) for name in model_names() for weights in load_card(na
 MADE = {
     "lite": ("ritm-lite", "pack"),
     "csfpn-lite": ("csfpn-lite", "pack"),
+    "crowds": ("csfpn-lite", "crowds"),
     "pack": ("ritm-mini", "pack"),
     "csfpn": ("csfpn-mini", "pack"),
 }
@@ -134,3 +135,23 @@ def test_the_clicks_with_g2l_were_chosen_on_held_out_objects() -> None:
         chosen, without = lines[f"{size}global_clicks={count}"], lines[f"{size}g2l=off"]
         for figure in ("noc85", "noc90"):
             assert float(chosen[figure]) < float(without[figure])
+
+
+def test_the_figures_of_the_crowds_weights_are_on_record() -> None:
+    page = (ROOT / "docs/training.md").read_text().split("### Objects that look alike")[1]
+    with (ROOT / "results/training/crowds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    shown = [line for line in page.split("\n###")[0].splitlines() if line.startswith("| ")][1:]
+    pairs = list(zip(rows[::2], rows[1::2], strict=True))
+    assert len(shown) == len(pairs)
+    for pack, crowds in pairs:
+        low, high = (
+            f"{float(crowds[end]):+.2f}".replace("+0.00", "0.00") for end in ("low", "high")
+        )
+        figures = (
+            f"{float(pack['noc90']):.2f} | {float(crowds['noc90']):.2f} | "
+            f"{float(crowds['difference']):+.2f} [{low}, {high}] | "
+            f"{float(pack['iou1']):.2f}, {float(crowds['iou1']):.2f} |"
+        )
+        (line,) = (line for line in shown if figures in line)
+        assert line.startswith(f"| {pack['objects']} ")
