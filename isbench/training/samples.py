@@ -162,9 +162,7 @@ class Sampler:
         mask = masks.target == 1
         soft = cv2.GaussianBlur(mask.view(np.uint8) * np.float32(1), (3, 3), 0)[:, :, None]
         blended = np.rint(image * soft + background * (1 - soft)).astype(np.uint8)
-        target = np.where(mask, np.int8(1), np.minimum(behind.target, 0))
-        others = (behind.others | (behind.target == 1)) & ~mask
-        return blended, ObjectMasks(target, others, masks.parts)
+        return blended, _put_before(behind, mask, masks.parts)
 
     def _draw_crowd(
         self, image: NDArray[np.uint8], masks: ObjectMasks, number: int
@@ -174,8 +172,10 @@ class Sampler:
         Half of the views are blurred, which leaves a background without objects.
         """
         rng = np.random.default_rng([self.recipe.seed, number, _CROWD])
+        if rng.random() >= self.recipe.augmentation.crowds:
+            return image, masks
         wanted = cut_out(image, masks.target == 1)
-        if rng.random() >= self.recipe.augmentation.crowds or wanted is None:
+        if wanted is None:
             return image, masks
         size = (image.shape[0], image.shape[1])
         background, behind = self._draw_view(self._draw_choice(rng), size, rng)
@@ -185,10 +185,10 @@ class Sampler:
         crowd = draw_crowd(background, (wanted, other) if other else (wanted,), rng)
         if np.count_nonzero(crowd.target) < self.recipe.augmentation.least_seen:
             return image, masks  # too thin an object
-        target = np.where(crowd.target, np.int8(1), np.minimum(behind.target, 0))
-        target[crowd.others] = 0
-        others = (crowd.others | behind.others | (behind.target == 1)) & ~crowd.target
-        return crowd.image, ObjectMasks(target, others, (crowd.target,))
+        found = _put_before(behind, crowd.target, (crowd.target,))
+        found.target[crowd.others] = 0
+        found.others[crowd.others] = True
+        return crowd.image, found
 
 
 def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
@@ -230,6 +230,12 @@ def _make_masks(choice: _Choice, view: View) -> ObjectMasks:
     return ObjectMasks(
         target, others & (target == 0), tuple(part & (target == 1) for part in parts)
     )
+
+
+def _put_before(behind: ObjectMasks, mask: Mask, parts: tuple[Mask, ...]) -> ObjectMasks:
+    """Return the masks of an object in front of a view, whose own objects become the others."""
+    target = np.where(mask, np.int8(1), np.minimum(behind.target, 0))
+    return ObjectMasks(target, (behind.others | (behind.target == 1)) & ~mask, parts)
 
 
 def _make_blank_masks(size: tuple[int, int]) -> ObjectMasks:

@@ -14,8 +14,9 @@ from isbench.training.corpus import Corpus, Entry, Picture, pack_mask, split_hel
 from isbench.training.crowds import LEAST_SIDE, Cutout, cut_out, draw_crowd
 from isbench.training.pack import read
 from isbench.training.recipe import Augmentation, ClickSampling, Recipe
-from isbench.training.samples import Example, make_sampler
+from isbench.training.samples import make_sampler
 from tests.training.test_pack import write_pack
+from tests.training.test_samples import same
 
 SIZE = (96, 128)
 PLAIN = Augmentation(
@@ -33,10 +34,6 @@ def make_cutout(box: tuple[int, int], level: int) -> Cutout:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return split_held_out(read(write_pack(tmp_path_factory.mktemp("packs") / "toy")))[0]
-
-
-def same(one: Example, other: Example) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @given(sizes, boxes, boxes, seeds)
