@@ -107,8 +107,9 @@ lite = _card(
     options={**LITE_SIDES, **_FIRST},
     recipe=recipes.LITE_TUNED,
     bundled={
-        "pack": _FOLDER / "csfpn-lite.safetensors",
+        # the first is the default
         "crowds": _FOLDER / "csfpn-lite-crowds.safetensors",
+        "pack": _FOLDER / "csfpn-lite.safetensors",
     },
     bundled_terms=LITE_TERMS,
 )

@@ -64,8 +64,9 @@ def make_labels(
     -------
     list of str
         The model, and the fewest settings that distinguish its runs: weights, then options, then
-        rules. Those equal to the card's defaults are left out, random weights and unusual rules
-        are always named. Where settings do not tell, the name has the start of the digest.
+        rules. Those equal to the card's defaults are left out. Random weights, weights other than
+        the default ones that come with the model, and unusual rules are always named. Where
+        settings do not tell, the name has the start of the digest.
     """
     settings = [_list_settings(run) for run in runs]
     models: dict[str, list[int]] = defaultdict(list)
@@ -74,7 +75,7 @@ def make_labels(
     labels = [""] * len(runs)
     for model, members in models.items():
         needed = _find_distinguishing([(runs[k].spec.dataset, settings[k]) for k in members])
-        card = _find_card(model) if needed else None
+        card = _find_card(model)
         for k in members:
             for key in needed:
                 settings[k].setdefault(key, _find_added(key, card))
@@ -205,13 +206,19 @@ def _describe_settings(
             yield f"{weights[str(value)]} weights"
             continue
         listed = key in usual and value != usual[key] and (key, value) != _CUSTOM
-        if listed or value not in _UNREMARKABLE.get(key, (value,)) or _is_random(key, value):
+        if key == "weights":
+            unusual = value == "random" or not _is_default(value, card)
+        else:
+            unusual = value not in _UNREMARKABLE.get(key, (value,))
+        if listed or unusual:
             yield _describe(key, value, card)
 
 
-def _is_random(key: str, value: object) -> bool:
-    """Return whether this says that the weights are random: not to be taken for trained ones."""
-    return (key, value) == ("weights", "random")
+def _is_default(weights: object, card: ModelCard | None) -> bool:
+    """Return whether a run without --weights has these, or there is no file that it would have."""
+    if weights is None or card is None or not card.bundled:
+        return True
+    return weights == next(iter(_list_weights(card)), weights)
 
 
 _CUSTOM = ("preset", "custom")  # shows by the clicker and the other rules

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isbench.files.digests import digest_file
 from isbench.models import registry
+from isbench.models.registry import load_card
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.labels import find_shared, format_count, make_labels
 from isbench.storage import store
@@ -43,9 +45,12 @@ def test_committed_runs_have_short_names() -> None:
     assert names["87e60a7ecedb"] == "csfpn-lite, 12760ca weights, no G2L"
     assert names["5238bbe62483"] == "ritm-lite, 0e5d688 weights, no flip"
     assert names["867640f26b54"] == "nearest"
-    assert names["ea84b6f7aad1"] == "csfpn-lite"
-    assert names["b0f9a8cb6415"] == "csfpn-lite, global clicks 0"
-    assert max(map(len, names.values())) < 45
+    assert names["50770275fa0d"] == "csfpn-lite"
+    assert names["278360a9725c"] == "csfpn-lite, 100 clicks"
+    assert names["ea84b6f7aad1"] == "csfpn-lite, pack weights"
+    assert names["b0f9a8cb6415"] == "csfpn-lite, pack weights, global clicks 0"
+    assert max(name.count(",") for name in names.values()) <= 3
+    assert all(len(name) < 45 or name.count(",") == 3 for name in names.values())
     assert not any("=" in name or "None" in name for name in names.values())
 
 
@@ -87,13 +92,26 @@ def test_names_are_unique_on_a_data_set_and_printable(
 
 def test_weights_with_a_given_name_are_always_named(base: Run) -> None:
     runs = [
-        vary(base, {"model": "fbrs-lite", "weights": weights}, number)
+        vary(base, {"model": "fcanet-lite", "weights": weights}, number)
         for number, weights in enumerate(["ab" * 32, "cd" * 32])
     ]
     names = {"ab" * 32: "table5", "ef" * 32: "other"}
-    assert make_labels(runs[:1]) == ["fbrs-lite"]
-    assert make_labels(runs[:1], weights=names) == ["fbrs-lite, table5 weights"]
-    assert make_labels(runs, weights=names)[0] == "fbrs-lite, table5 weights"
+    assert make_labels(runs[:1]) == ["fcanet-lite"]
+    assert make_labels(runs[:1], weights=names) == ["fcanet-lite, table5 weights"]
+    assert make_labels(runs, weights=names)[0] == "fcanet-lite, table5 weights"
+
+
+def test_weights_that_are_not_the_default_are_named_even_alone(base: Run) -> None:
+    card = load_card("csfpn-lite")
+    default, other = (digest_file(path) for path in card.bundled.values())
+    labels = [
+        make_labels([vary(base, {"model": "csfpn-lite", "weights": weights}, 1)])
+        for weights in (default, other, "ab" * 32, None)
+    ]
+    names = ["", ", pack weights", ", abababa weights", ""]
+    assert labels == [[f"csfpn-lite{name}"] for name in names]
+    run = vary(base, {"model": "ritm-hrnet18", "weights": "ab" * 32}, 2)  # it has no default
+    assert make_labels([run]) == ["ritm-hrnet18"]
 
 
 def test_what_all_runs_share_is_said_once(base: Run) -> None:
