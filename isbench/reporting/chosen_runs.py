@@ -201,7 +201,8 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
     """Return one run of each model on each data set, and a note on the others.
 
     Whole data sets come before the first objects of one, full games before those that stop at an
-    IoU, and later runs before earlier ones. A run that is named by its file or digest is kept.
+    IoU, later runs before earlier ones, and those with the model's defaults before others. A run
+    that is named by its file or digest is kept.
     """
     given = [expand_home(name) for name in named]
     files = {os.path.realpath(path) for path in given if path.is_file()}
@@ -297,12 +298,16 @@ def _model_of_path(path: Path) -> str:
     return store.companion_path(path, "").name.rpartition("-")[0]
 
 
-def _rank(run: Run) -> tuple[bool, bool, str, int, str]:
-    """Return what makes a run better than another of the same model."""
+def _rank(run: Run) -> tuple[bool, bool, str, bool, int, str]:
+    """Return what makes a run better than another of the same model.
+
+    Meta files have the times, so runs without them, as in a copied folder, go by their settings.
+    """
     rules = run.spec.rules
     started = max((str(session.get("started", "")) for session in run.meta), default="")
     return (
         run.spec.limit is None, has_full_games(rules) and rules.max_clicks > 1, started,
+        has_defaults(run),
         rules.max_clicks,
         store.digest_of_path(run.path),
     )  # fmt: skip

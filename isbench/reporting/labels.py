@@ -1,7 +1,8 @@
 """Short names of runs, made from what differs between them, as tables, plots and pages show them.
 
-A name is the model's name and, where a data set has several runs of the model, the settings that
-tell them apart. Not here: everything about a run (`checklist`, and the provenance of pages).
+A name is the model's name, weights other than its default ones, and, where a data set has several
+runs of the model, the settings that tell them apart. Not here: everything about a run
+(`checklist`, and the provenance of pages).
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def has_defaults(run: Run) -> bool:
     return (
         all(LEFT_TO_DATA.get(name) == value or options.get(name) == value for name, value in usual)
         and all(settings[key] in values for key, values in _UNREMARKABLE.items())
-        and spec.weights == next(iter(_list_weights(card)), None)
+        and spec.weights == _find_default(card)
     )
 
 
@@ -169,6 +170,8 @@ def _find_usual(
     found = [one.get(key) for one in settings]
     if key == "stop_iou":
         return max(one for one in found if isinstance(one, int | float))
+    if key == "weights" and card is not None and len(card.weights) > 1 and not card.bundled:
+        return None  # several published ones, none of which is the default: each is named
     for value in _list_usual(key, card):
         if value in found:
             return value
@@ -182,9 +185,22 @@ def _list_usual(key: str, card: ModelCard | None) -> Iterator[object]:
     if key == "max_clicks":
         yield 20
     if card is not None and key == "weights":
-        yield from list(_list_weights(card))[:1]
+        yield from filter(None, [_find_default(card)])
     if card is not None and key.startswith(_OPTION):
         yield card.options.get(key.removeprefix(_OPTION))
+
+
+def _is_other(weights: object, card: ModelCard | None) -> bool:
+    """Return whether these are not the weights that the model plays with by default."""
+    default = None if card is None else _find_default(card)
+    return default is not None and weights not in (None, default)
+
+
+def _find_default(card: ModelCard) -> str | None:
+    """Return the sha256 of the weights that a run without --weights has, None if unknown."""
+    if not card.bundled and len(card.weights) != 1:
+        return None
+    return next(iter(_list_weights(card)), None)
 
 
 def _list_weights(card: ModelCard) -> dict[str, str]:
@@ -207,18 +223,11 @@ def _describe_settings(
             continue
         listed = key in usual and value != usual[key] and (key, value) != _CUSTOM
         if key == "weights":
-            unusual = value == "random" or not _is_default(value, card)
+            unusual = value == "random" or _is_other(value, card)
         else:
             unusual = value not in _UNREMARKABLE.get(key, (value,))
         if listed or unusual:
             yield _describe(key, value, card)
-
-
-def _is_default(weights: object, card: ModelCard | None) -> bool:
-    """Return whether a run without --weights has these, or there is no file that it would have."""
-    if weights is None or card is None or not card.bundled:
-        return True
-    return weights == next(iter(_list_weights(card)), weights)
 
 
 _CUSTOM = ("preset", "custom")  # shows by the clicker and the other rules

@@ -110,8 +110,12 @@ def test_weights_that_are_not_the_default_are_named_even_alone(base: Run) -> Non
     ]
     names = ["", ", pack weights", ", abababa weights", ""]
     assert labels == [[f"csfpn-lite{name}"] for name in names]
-    run = vary(base, {"model": "ritm-hrnet18", "weights": "ab" * 32}, 2)  # it has no default
-    assert make_labels([run]) == ["ritm-hrnet18"]
+    runs = [  # of a model without a default
+        vary(base, {"model": "ritm-hrnet18", "weights": weights}, number)
+        for number, weights in enumerate(("ab" * 32, "cd" * 32))
+    ]
+    assert make_labels(runs[:1]) == ["ritm-hrnet18"]
+    assert make_labels(runs) == ["ritm-hrnet18, abababa weights", "ritm-hrnet18, cdcdcdc weights"]
 
 
 def test_what_all_runs_share_is_said_once(base: Run) -> None:

@@ -20,6 +20,7 @@ from matplotlib.transforms import Bbox
 
 from isbench.errors import IsbenchError
 from isbench.reporting.chosen_runs import choose_newest, choose_runs
+from isbench.reporting.labels import make_labels
 from isbench.reporting.plot_canvas import LEGEND_SIZE, measure, wrap
 from isbench.reporting.plot_files import save_plot
 from isbench.reporting.plots import MOST_CURVES, biou_k, iou_k, noc_hist
@@ -285,6 +286,8 @@ def test_the_newest_full_run_of_each_model_is_drawn_unless_all_are_asked(
     later = replace(runs[1], meta=({"started": "2030-01-01"},))
     same = replace(later, path=Path("x-ffffffffffff.jsonl.gz"), meta=({"started": "2020-01-01"},))
     assert choose_newest([same, later]).runs == [later]
+    copied = [replace(run, meta=()) for run in runs if run.spec.model == "csfpn-lite"]
+    assert make_labels(choose_newest(copied).runs) == ["csfpn-lite"]  # with its default weights
     code, _, said = isbench(
         "report", folder, "--plot", "iou_k", "--all", "--out", tmp_path / "x.png"
     )
