@@ -193,12 +193,14 @@ def test_the_first_click_is_answered_without_a_search() -> None:
 def test_the_answer_to_the_mirrored_game_is_the_mirror_of_the_answer() -> None:
     predictor = build_stand_in(None)
     mirrored = tuple(click._replace(col=119 - click.col) for click in HALVED)
+    stable = 4  # at later clicks the optimisation blows rounding up, as in the golden games
     games = (
-        play(predictor, IMAGE, HALVED[:6]),
-        play(predictor, np.ascontiguousarray(IMAGE[:, ::-1]), mirrored[:6]),
+        list(play(predictor, IMAGE, HALVED[:stable])),
+        list(play(predictor, np.ascontiguousarray(IMAGE[:, ::-1]), mirrored[:stable])),
     )
     for (_, plain), (_, mirror) in zip(*games, strict=True):
-        assert torch.allclose(plain.probability, mirror.probability.flip(3), atol=1e-4)
+        assert torch.allclose(plain.probability, mirror.probability.flip(3), rtol=0, atol=1e-5)
+    assert all(len(plain.losses) > 5 for _, plain in games[0][1:])  # it did optimise
 
 
 def test_an_initial_mask_says_where_the_first_click_zooms_in() -> None:
