@@ -176,6 +176,15 @@ class ModelCard:
     added_options: Mapping[str, Scalar] = field(default_factory=dict)
     auto_backend: str = ""  # what the backend `auto` stands for; "": the fastest exact one
 
+    @property
+    def default_weights(self) -> str | None:
+        """Return the name of the weights it plays with unless others are chosen, None if none are.
+
+        The first bundled ones, or published ones if there are no others.
+        """
+        names = (*self.bundled, *self.weights)
+        return names[0] if self.bundled or len(names) == 1 else None
+
 
 @dataclass(frozen=True)
 class LoadedModel:

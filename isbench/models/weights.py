@@ -130,8 +130,8 @@ def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
 
 
 def _default_weights(card: ModelCard) -> str:
-    if card.bundled or len(card.weights) == 1:
-        return next(iter((*card.bundled, *card.weights)))
+    if card.default_weights is not None:
+        return card.default_weights
     if card.weights:
         raise IsbenchError(
             f"model {card.name} has the weights {', '.join(card.weights)}: choose one, "

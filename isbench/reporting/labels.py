@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import parse_clicker
-from isbench.models.known_weights import list_weights
+from isbench.models.known_weights import Weights, list_weights
 from isbench.models.option_meanings import LEFT_TO_DATA
 from isbench.models.registry import load_card, model_names
 from isbench.options import format_option
@@ -170,8 +170,8 @@ def _find_usual(
     found = [one.get(key) for one in settings]
     if key == "stop_iou":
         return max(one for one in found if isinstance(one, int | float))
-    if key == "weights" and card is not None and len(card.weights) > 1 and not card.bundled:
-        return None  # several published ones, none of which is the default: each is named
+    if key == "weights" and card is not None and card.default_weights is None:
+        return None  # of several published ones, or of any files, each is named
     for value in _list_usual(key, card):
         if value in found:
             return value
@@ -198,17 +198,16 @@ def _is_other(weights: object, card: ModelCard | None) -> bool:
 
 def _find_default(card: ModelCard) -> str | None:
     """Return the sha256 of the weights that a run without --weights has, None if unknown."""
-    if not card.bundled and len(card.weights) != 1:
-        return None
-    return next(iter(_list_weights(card)), None)
+    known = _list_weights(card)
+    return next((one.digest for one in known if one.name == card.default_weights), None)
 
 
-def _list_weights(card: ModelCard) -> dict[str, str]:
-    """Return the names of a card's weights by sha256, its default weights first."""
+def _list_weights(card: ModelCard | None) -> tuple[Weights, ...]:
+    """Return the weights of a card whose sha256 is known."""
     try:
-        return {one.digest: one.name for one in list_weights(card)}
+        return () if card is None else list_weights(card)
     except IsbenchError:  # a file that cannot be read: digests name the weights
-        return {}
+        return ()
 
 
 def _describe_settings(
@@ -247,8 +246,8 @@ def _describe(key: str, value: object, card: ModelCard | None) -> str:
     if key == "weights":
         if value is None:
             return "no weights"
-        known = {} if card is None else _list_weights(card)
-        return f"{known.get(str(value), str(value)[:7])} weights"
+        names = {one.digest: one.name for one in _list_weights(card)}
+        return f"{names.get(str(value), str(value)[:7])} weights"
     if value is None:
         return "all objects" if key == "limit" else f"no {_name(key)}"
     if isinstance(value, bool):
