@@ -10,6 +10,8 @@ from isbench.papers.cells import Records
 from isbench.papers.register import TrainedWeights
 
 _SEED = "seed"  # may always differ
+# settings that later recipes have, with the values that train as the recipes without them
+_ADDED = {"augmentation.crowds": 0.0}
 # what a system's own paper decides: which clicks and views it learns from, and its losses
 RULES = ("augmentation", "click_sampling", "nfl_alpha", "nfl_gamma", "aux_weight")
 
@@ -63,8 +65,18 @@ def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Coll
     return f"{one.models[0]} {one.name} has {', '.join(changes)}" if changes else ""
 
 
+def _flatten(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting of a recipe's parts by its dotted name."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
 def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
     recipe: dict[str, Any] = json.loads(weights.recipe)
-    settings = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
+    chosen = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
+    settings = _ADDED | dict(_flatten(chosen))
     base = weights.base[:12] or "none"
     return {**settings, "samples": f"{weights.samples:,}", "data": weights.data, "base": base}

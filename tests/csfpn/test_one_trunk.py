@@ -204,6 +204,18 @@ def test_rules_of_the_papers_may_differ_in_table_5_but_not_in_table_3() -> None:
     assert "csfpn-lite ablation-hsgm-s0 has nfl_gamma 0.0 instead of 2.0." in unlike
 
 
+def test_a_setting_that_a_former_recipe_lacks_has_the_value_that_trains_alike() -> None:
+    def describe(crowds: float) -> str:
+        recipe = (
+            f'{{"learning_rate": 0.1, "nfl_gamma": 2.0, "augmentation": {{"crowds": {crowds}}}}}'
+        )
+        weights = (name_weights(RITM), name_weights(CSFPN, recipe=recipe, seed=1))
+        return next(describe_training(collect_records(TABLE5, [], Register(weights))))
+
+    assert "each was trained with 100,000 samples" in describe(0)
+    assert "has augmentation.crowds 0.5 instead of 0.0." in describe(0.5)
+
+
 def test_one_file_of_weights_serves_several_models(tmp_path: Path) -> None:
     shared = name_weights(RITM, models=("ritm-lite", "csfpn-lite"), digest=digest_of(CSFPN))
     row = CSFPN._replace(weights=RITM.weights)
