@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
+from isbench.files.json_text import flatten_json
 from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
@@ -75,18 +76,10 @@ def draw_crowds(corpus: Corpus, count: int) -> Dataset:
 
 def describe_changes(recipe: str, first: str) -> str:
     """Return the settings that differ from the first recipe, as typed on the command line."""
-    settings, first_settings = (_flatten(json.loads(text)) for text in (recipe, first))
+    settings, first_settings = (flatten_json(json.loads(text)) for text in (recipe, first))
     return " ".join(
         f"{key}={value}" for key, value in settings.items() if first_settings.get(key) != value
     )
-
-
-def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        inner = _flatten(value, f"{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        flat |= inner
-    return flat
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from isbench.files.json_text import flatten_json
 from isbench.papers.cells import Records
 from isbench.papers.register import TrainedWeights
 
@@ -65,18 +66,9 @@ def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Coll
     return f"{one.models[0]} {one.name} has {', '.join(changes)}" if changes else ""
 
 
-def _flatten(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every setting of a recipe's parts by its dotted name."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
-
-
 def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
     recipe: dict[str, Any] = json.loads(weights.recipe)
     chosen = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
-    settings = _ADDED | dict(_flatten(chosen))
+    settings = _ADDED | flatten_json(chosen)
     base = weights.base[:12] or "none"
     return {**settings, "samples": f"{weights.samples:,}", "data": weights.data, "base": base}

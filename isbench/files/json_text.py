@@ -1,9 +1,9 @@
-"""JSON from files and requests: whatever is wrong with it, the error is a ValueError."""
+"""JSON from files and requests, read so that whatever is wrong is a ValueError, and flattened."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -56,3 +56,15 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def flatten_json(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return the values of an object and of those in it, by their keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= (
+            flatten_json(value, f"{before}{key}.")
+            if isinstance(value, dict)
+            else {f"{before}{key}": value}
+        )
+    return flat
