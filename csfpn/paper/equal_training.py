@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from isbench.files.json_text import flatten_json
 from isbench.papers.cells import Records
 from isbench.papers.register import TrainedWeights
 
@@ -67,8 +65,10 @@ def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Coll
 
 
 def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
-    recipe: dict[str, Any] = json.loads(weights.recipe)
-    chosen = {key: value for key, value in recipe.items() if key not in (_SEED, *free)}
-    settings = _ADDED | flatten_json(chosen)
+    settings = {
+        name: value
+        for name, value in (_ADDED | weights.list_settings()).items()
+        if name.partition(".")[0] not in (_SEED, *free)
+    }
     base = weights.base[:12] or "none"
     return {**settings, "samples": f"{weights.samples:,}", "data": weights.data, "base": base}

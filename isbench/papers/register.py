@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
-from isbench.files.json_text import parse_json
+from isbench.files.json_text import flatten_json, parse_json
 from isbench.files.limits import read_limited
 from isbench.reporting.machine_load import Load, find_load
 from isbench.reporting.text_table import format_rows
@@ -51,6 +51,10 @@ class TrainedWeights(NamedTuple):
     device: str  # that it ran on
     command: str  # that repeats the training
     recipe: str  # settings that decided the weights, as a JSON object
+
+    def list_settings(self) -> dict[str, Any]:
+        """Return the settings of the recipe by name; those inside another have a dotted name."""
+        return flatten_json(parse_json(self.recipe))
 
 
 class ClickTime(NamedTuple):
