@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from isbench.errors import IsbenchError
 from isbench.files.digests import digest_file
 from isbench.papers.register import TrainedWeights, add_weights
 from isbench.training.weight_card import read_card
@@ -23,8 +24,13 @@ from isbench.training.weight_card import read_card
 def read_weights(
     path: Path, name: str, also: tuple[str, ...], device: str, command: str
 ) -> TrainedWeights:
-    """Return the facts of a weight file of `isbench train`; `also` are further models."""
+    """Return the facts of a weight file of `isbench train`; `also` are further models.
+
+    Raises IsbenchError for a card that lacks one of them.
+    """
     card = read_card(path)
+    if missing := sorted({"model", "recipe", "samples", "origin", "data", "licence"} - set(card)):
+        raise IsbenchError(f"the card of {path} lacks {', '.join(missing)}")
     recipe = json.loads(card["recipe"])
     for key in ("checks", "init"):  # has no effect on the weights; a path, which `base` names
         recipe.pop(key, None)
@@ -37,7 +43,7 @@ def read_weights(
         seed=recipe["seed"],
         samples=int(card["samples"]),
         data=card["data"],
-        licence=card["licence"],
+        licence=" ".join(card["licence"].split()),  # one line
         device=device,
         command=command,
         recipe=json.dumps(recipe, sort_keys=True),
@@ -57,11 +63,14 @@ def main(
     file: Path, name: str, also: tuple[str, ...], device: str, command: str, results: Path
 ) -> None:
     """Name the weight file FILE as NAME in the register of a results folder."""
-    weights = read_weights(file, name, also, device, command)
-    ends = re.search(r"-s(\d+)$", name)
-    if ends is not None and int(ends[1]) != weights.seed:
-        raise click.BadParameter(f"{file} was trained with seed {weights.seed}; wanted {ends[1]}")
-    add_weights(results, weights)
+    try:
+        weights = read_weights(file, name, also, device, command)
+        ends = re.search(r"-s(\d+)$", name)
+        if ends is not None and int(ends[1]) != weights.seed:
+            raise IsbenchError(f"{file} was trained with seed {weights.seed}; wanted {ends[1]}")
+        add_weights(results, weights)
+    except IsbenchError as error:
+        raise click.UsageError(str(error)) from error
     click.echo(f"{name}: {weights.digest[:12]}, seed {weights.seed}, {weights.samples:,} samples")
 
 

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
 from isbench.files.json_text import flatten_json
-from isbench.metrics import bootstrap, clicks_to, compare_paired, curves
+from isbench.metrics import bootstrap, clicks_to, compare_paired, curves, image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
-from isbench.training.recipe import Augmentation, Recipe
+from isbench.training.recipe import Augmentation, Recipe, fill_defaults
 from isbench.training.samples import make_sampler
 from isbench.training.sources import read
 from isbench.training.weight_card import read_card
@@ -75,8 +75,13 @@ def draw_crowds(corpus: Corpus, count: int) -> Dataset:
 
 
 def describe_changes(recipe: str, first: str) -> str:
-    """Return the settings that differ from the first recipe, as typed on the command line."""
-    settings, first_settings = (flatten_json(json.loads(text)) for text in (recipe, first))
+    """Return the settings that differ from those of the first recipe, KEY=VALUE each.
+
+    A setting that came later than a recipe has its default.
+    """
+    settings, first_settings = (
+        flatten_json(fill_defaults(json.loads(text))) for text in (recipe, first)
+    )
     return " ".join(
         f"{key}={value}" for key, value in settings.items() if first_settings.get(key) != value
     )
@@ -103,7 +108,7 @@ def main() -> None:
         corpus = take_sources(corpus, arguments.sources.split(","))
     held_out = (draw_crowds if arguments.crowds else pick_objects)(corpus, arguments.objects)
     which = " ".join([*(["crowds"] if arguments.crowds else []), *arguments.sources.split(",")])
-    clusters = [key.rpartition("#")[0] for key in held_out.keys]
+    clusters = [image_of(key) for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
     heads = ["trial", "model", "settings", "options", "objects", "samples"]
     heads += [f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")]

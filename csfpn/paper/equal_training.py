@@ -9,8 +9,6 @@ from isbench.papers.cells import Records
 from isbench.papers.register import TrainedWeights
 
 _SEED = "seed"  # may always differ
-# settings that later recipes have, with the values that train as the recipes without them
-_ADDED = {"augmentation.crowds": 0.0}
 # what a system's own paper decides: which clicks and views it learns from, and its losses
 RULES = ("augmentation", "click_sampling", "nfl_alpha", "nfl_gamma", "aux_weight")
 
@@ -67,7 +65,7 @@ def _describe_differences(one: TrainedWeights, first: TrainedWeights, free: Coll
 def _list_settings(weights: TrainedWeights, free: Collection[str]) -> Mapping[str, Any]:
     settings = {
         name: value
-        for name, value in (_ADDED | weights.list_settings()).items()
+        for name, value in weights.list_settings().items()
         if name.partition(".")[0] not in (_SEED, *free)
     }
     base = weights.base[:12] or "none"

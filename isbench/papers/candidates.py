@@ -73,7 +73,7 @@ def make_candidate(card: ModelCard, row: Row, register: Register = NO_REGISTER) 
         matching = tuple(known[name] for name in (row.weights,) if name in known)
         why_not = "" if _has_file(matching) else _explain_missing(card, row, trained)
         return Candidate(card, options, matching, why_not=missing or why_not)
-    matching = tuple(known[name] for name in list(card.bundled)[:1])
+    matching = (known[card.default_weights],) if card.bundled and card.default_weights else ()
     why_not = missing or ("" if matching else "its weights do not come with isbench")
     return Candidate(card, options, matching, any_trained=not matching, why_not=why_not)
 

@@ -10,6 +10,7 @@ game's last bits (`storage/processors`).
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from isbench.reporting.text_table import format_rows
 from isbench.storage import store
 from isbench.storage.processors import find_processor
 from isbench.storage.store import Run, list_seconds
+from isbench.training.recipe import fill_defaults
 
 WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
 _WEIGHTS_HEADS = (
@@ -53,8 +55,11 @@ class TrainedWeights(NamedTuple):
     recipe: str  # settings that decided the weights, as a JSON object
 
     def list_settings(self) -> dict[str, Any]:
-        """Return the settings of the recipe by name; those inside another have a dotted name."""
-        return flatten_json(parse_json(self.recipe))
+        """Return the settings of the recipe by name; those inside another have a dotted name.
+
+        Settings that came later than the recipe have their defaults, which train as it did.
+        """
+        return flatten_json(fill_defaults(parse_json(self.recipe)))
 
 
 class ClickTime(NamedTuple):
@@ -118,16 +123,39 @@ def write_times(results: Path, register: Register) -> None:
 def add_weights(results: Path, weights: TrainedWeights) -> None:
     """Write weights to the register of a folder, in the place of those of their name and models.
 
-    Raises IsbenchError for a register that is damaged.
+    Raises IsbenchError for a register that is damaged, for weights that it could not be read with,
+    and if a model would lose its weights of this name.
     """
     path = results / WEIGHTS
-    kept = [
-        one
-        for one in _read_lines(path, _WEIGHTS_HEADS, _parse_weights)
-        if one.name != weights.name or not set(one.models) & set(weights.models)
-    ]
+    _check_readable(weights, path)
+    kept, replaced = [], set()
+    for one in _read_lines(path, _WEIGHTS_HEADS, _parse_weights):
+        if one.name == weights.name and set(one.models) & set(weights.models):
+            replaced |= set(one.models)
+        else:
+            kept.append(one)
+    if lost := sorted(replaced - set(weights.models)):
+        raise IsbenchError(
+            f"{path} has weights {weights.name} of {', '.join(lost)} too, which would lose them; "
+            "name all their models"
+        )
     every = sorted([*kept, weights], key=lambda one: (one.models[0], one.name))
-    _write_lines(path, _WEIGHTS_HEADS, ((" ".join(one.models), *one[1:]) for one in every))
+    _write_lines(path, _WEIGHTS_HEADS, map(_list_cells, every))
+
+
+def _check_readable(weights: TrainedWeights, path: Path) -> None:
+    text = format_rows((), [_list_cells(weights)])
+    try:
+        text.encode()  # raises for half of a pair of surrogates
+        *_, line = csv.reader(io.StringIO(text, newline=""))
+        if len(line) != len(_WEIGHTS_HEADS) or _parse_weights(line) != weights:
+            raise ValueError("a text has a carriage return, or starts like a formula")
+    except (ValueError, csv.Error) as error:
+        raise IsbenchError(f"cannot write weights {weights.name} to {path}: {error}") from error
+
+
+def _list_cells(weights: TrainedWeights) -> tuple[object, ...]:
+    return " ".join(weights.models), *weights[1:]
 
 
 def _write_lines(path: Path, heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
@@ -146,21 +174,23 @@ def _measure(run: Run) -> ClickTime | None:
 def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]], T]) -> list[T]:
     """Return the parsed lines of a csv file with these heads, none if there is no file."""
     try:
-        text = read_limited(path).decode()
+        text = read_limited(path).decode().replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise IsbenchError(f"cannot read {path}: {reason}; restore it") from error
-    found = []
-    for number, line in enumerate(csv.reader(text.splitlines()), start=1):
-        try:
-            if len(line) != len(heads) or (number == 1 and tuple(line) != tuple(heads)):
+    found: list[T] = []
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for line in reader:
+            first = reader.line_num == 1
+            if len(line) != len(heads) or (first and tuple(line) != tuple(heads)):
                 raise ValueError(f"wanted {', '.join(heads)}")
-            if number > 1:
+            if not first:
                 found.append(parse(line))
-        except ValueError as error:
-            raise IsbenchError(f"line {number} of {path} is damaged: {error}") from error
+    except (ValueError, csv.Error) as error:
+        raise IsbenchError(f"line {reader.line_num} of {path} is damaged: {error}") from error
     return found
 
 
@@ -171,8 +201,9 @@ def _parse_weights(line: Sequence[str]) -> TrainedWeights:
             raise ValueError(f"{one!r} is not a sha256 of 64 hexadecimal digits")
     if not all((models.split(), name, digest, data, licence, device, command)):
         raise ValueError("only base may be empty")
-    if not isinstance(parse_json(recipe), dict):
+    if not isinstance(settings := parse_json(recipe), dict):
         raise ValueError("recipe is not a JSON object")
+    fill_defaults(settings)  # raises for a part that is none
     numbers = int(seed), int(samples)
     return TrainedWeights(
         tuple(models.split()), name, digest, base, *numbers, data, licence, device, command, recipe

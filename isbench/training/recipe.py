@@ -166,12 +166,15 @@ class Recipe:
 def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that decide the weights, with defaults for those a recipe lacks.
 
-    Recipes written by isbench 0.1 are translated to today's names.
+    Recipes written by isbench 0.1 are translated to today's names. Raises ValueError for a part
+    that is not an object.
     """
     known = Recipe(steps=1).identity()
     inner = {}
     for part, (former, names) in _FORMER.items():
         values = stored.get(part, stored.get(former, {}))
+        if not isinstance(values, dict):
+            raise ValueError(f"{part} of the recipe is {values!r}; wanted an object")
         inner[part] = known[part] | {names.get(key, key): one for key, one in values.items()}
     former_names = {former for former, _ in _FORMER.values()}
     return known | {key: one for key, one in stored.items() if key not in former_names} | inner

@@ -166,7 +166,7 @@ def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
         ({"data": "pack:train 4567"}, "data pack:train 4567 instead of pack:train 0123"),
         ({"base": "cd" * 32}, "base cdcdcdcdcdcd instead of abababababab"),
         ({"recipe": '{"learning_rate": 0.2}'}, "learning_rate 0.2 instead of 0.1"),
-        ({"recipe": "{}"}, "learning_rate None instead of 0.1"),
+        ({"recipe": "{}"}, "learning_rate 0.0005 instead of 0.1"),
     ):
         weights = (name_weights(RITM), name_weights(CSFPN, **changes))
         (unlike,) = read_budgets(make_text([], weights=weights))

@@ -7,9 +7,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from benchmarks.register_weights import read_weights
@@ -88,6 +91,8 @@ def test_a_folder_without_a_register_has_an_empty_one(tmp_path: Path) -> None:
         ((LINE.replace("ritm-mini fbrs-lite", " "),), "only base may be empty"),
         ((LINE.replace("{}", "[]"),), "recipe is not a JSON object"),
         ((LINE.replace("{}", "{"),), "line 2 of"),
+        ((LINE.replace("{}", '"{""click_sampling"": []}"'),), "click_sampling of the recipe is []"),
+        ((LINE.replace("CPU", "C" * 200_000),), "line 2 of"),
         ((LINE, LINE), "has weights more of fbrs-lite twice"),
     ],
 )
@@ -139,6 +144,80 @@ def test_added_weights_take_the_place_of_those_of_their_name(tmp_path: Path) -> 
     for weights in (first, other, newer):
         add_weights(tmp_path, weights)
     assert read_register(tmp_path, []).weights == (other, newer)
+
+
+@given(st.lists(st.text(min_size=1), min_size=4, max_size=4))
+def test_weights_that_are_added_are_read_back_or_refused(texts: list[str]) -> None:
+    data, licence, device, command = texts
+    weights = TrainedWeights(
+        ("ritm-mini",), "a", DIGEST, "", 0, 1, data, licence, device, command, "{}"
+    )
+    with TemporaryDirectory() as folder:
+        try:
+            add_weights(Path(folder), weights)
+        except IsbenchError:
+            assert read_register(Path(folder), []).weights == ()
+        else:
+            assert read_register(Path(folder), []).weights == (weights,)
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "one\x0ctwo", "one\u2028two", ' a "b", c '])
+def test_texts_of_any_lines_are_read_back(tmp_path: Path, text: str) -> None:
+    weights = TrainedWeights(("ritm-mini",), "a", DIGEST, "", 0, 1, text, text, text, text, "{}")
+    add_weights(tmp_path, weights)
+    assert read_register(tmp_path, []).weights == (weights,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"licence": ""}, "only base may be empty"),
+        ({"command": "a\rb"}, "carriage return"),
+        ({"data": "=1"}, "formula"),
+        ({"device": "\ud800"}, "surrogates"),
+        ({"recipe": '{"augmentation": 3}'}, "augmentation of the recipe is 3"),
+        ({"data": "a" * 200_000}, "field larger than field limit"),
+    ],
+)
+def test_weights_that_could_not_be_read_back_are_not_written(
+    tmp_path: Path, changes: dict[str, str], said: str
+) -> None:
+    write_weights(tmp_path, LINE)
+    (weights,) = read_register(tmp_path, []).weights
+    before = (tmp_path / WEIGHTS).read_bytes()
+    with pytest.raises(IsbenchError, match=said):
+        add_weights(tmp_path, weights._replace(name="another", **changes))
+    assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_a_model_does_not_lose_its_weights_to_those_of_another(tmp_path: Path) -> None:
+    write_weights(tmp_path, LINE)
+    (weights,) = read_register(tmp_path, []).weights
+    with pytest.raises(IsbenchError, match="has weights more of fbrs-lite too"):
+        add_weights(tmp_path, weights._replace(models=("ritm-mini",), digest=BASE))
+    assert read_register(tmp_path, []).weights == (weights,)
+
+
+def test_settings_have_dotted_names_and_defaults_where_a_recipe_lacks_them() -> None:
+    recipe = {"augmentation": {"margin": {"low": 0.5}}, "learning_rate": 0.1}
+    weights = TrainedWeights(
+        ("ritm-mini",), "a", DIGEST, "", 0, 1, "pack", "none", "CPU", "train", json.dumps(recipe)
+    )
+    settings = weights.list_settings()
+    assert settings["augmentation.margin.low"] == 0.5
+    assert settings["augmentation.crowds"] == 0.0
+    assert settings["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize("missing", ["recipe", "samples", "licence"])
+def test_a_card_that_lacks_a_fact_is_refused(tmp_path: Path, missing: str) -> None:
+    card = {"model": "ritm-mini", "origin": "", "recipe": '{"seed": 3}', "samples": "5"}
+    card |= {"data": "pack", "licence": "none"}
+    del card[missing]
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": np.zeros(1, np.float32)}, path, {CARD: json.dumps(card)})
+    with pytest.raises(IsbenchError, match=f"lacks {missing}"):
+        read_weights(path, "more", (), "CPU", "isbench train")
 
 
 def test_weights_are_registered_with_what_their_card_says(tmp_path: Path, whole: Path) -> None:
