@@ -16,7 +16,7 @@ from isbench.metrics import Difference
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head, make_text_table
 from isbench.papers.cells import Cell, Records
-from isbench.papers.differences import compare_cells, format_difference
+from isbench.papers.differences import compare_cells, describe_processors, format_difference
 from isbench.reporting.text_table import TextTable
 
 _FEW = 3  # from this number of values on, their spread is a standard deviation
@@ -43,7 +43,7 @@ def render(records: Records, cells: Sequence[Cell]) -> TextTable:
         rows += _add_name(part.name, _list_means(part, by_place, questions))
     rows += _list_steps(by_place, questions)
     heads = (*plain.heads[:4], *map(make_head, questions))
-    notes = (*plain.notes, *describe_training(records))
+    notes = (*plain.notes, *describe_training(records), *describe_processors(cells, records))
     return TextTable(heads, tuple(rows), plain.figures, notes=notes)
 
 

@@ -16,12 +16,12 @@ from csfpn.paper.equal_training import RULES, describe_training
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head
 from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
-from isbench.papers.differences import compare_cells, format_difference
+from isbench.papers.differences import compare_cells, describe_processors, format_difference
 from isbench.papers.register import ClickTime
 from isbench.reporting.text_table import TextTable
 from isbench.storage.store import digest_of_path
 
-_BASE = ablation.BS.rows[0]
+_BASE, _SECOND = ablation.BS.rows
 _OWN = "table5"  # the weights of networks that the ablation does not have
 _OWN_CLICKS = "table5-own"  # the weights of CDNet's network that was trained by its rule of clicks
 
@@ -33,6 +33,7 @@ def _vary(model: str, *options: tuple[str, str]) -> Row:
 
 IDEAS = {
     _BASE: "RITM",
+    _SECOND: "RITM, trained with another seed",
     # as FocalClick and FocusCut play: some of their rows' difference is due to this
     _vary("ritm-lite", ("flip", "off")): "RITM without flip",
     # as CFR's README evaluates it
@@ -50,6 +51,7 @@ IDEAS = {
     Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",
     Row("", model="pseudoclick-lite", weights=_OWN): "PseudoClick: imitated clicks",
     ablation.G2L.rows[0]: "CSFPN: propagation, global to local",
+    ablation.G2L.rows[1]: "CSFPN: propagation, global to local, trained with another seed",
     Row(
         "", model="csfpn-lite", weights=ablation.HSGM.rows[0].weights
     ): "CSFPN: global to local for the first three clicks only",
@@ -68,11 +70,12 @@ NOTES = (
     "with its interval. If the interval contains 0, the idea is not significantly different from "
     "RITM. The intervals are not corrected for their number: of 20 intervals around a true "
     "difference of 0, about one excludes 0 by chance. FocalClick and FocusCut play without flip, "
-    "so compare them with the second row.",
+    "so compare them with the row of RITM without flip.",
     "Each row has one training, so the intervals do not contain the spread between trainings, and "
-    "all differences share the training of the first row; the seeds of Table 3 are there for the "
-    "spread. The figures say what an idea is worth on this trunk at this budget, and nothing "
-    "about the systems that their authors trained (docs/results.md).",
+    "all differences share the training of the first row. The second row, the same network trained "
+    "with another seed, shows what difference is possible without any idea. The figures say what "
+    "an idea is worth on this trunk at this budget, and nothing about the systems that their "
+    "authors trained (docs/results.md).",
     f"GMAC: multiply-adds of one forward pass of every network of a row at {SIZE[0]}x{SIZE[1]}, "
     "without the optimisation of f-BRS and IA+SA and without CDNet's PDM. A click takes several "
     "passes where zoom-in, flip, G2L, refinement or repetition need them; s/click "
@@ -152,6 +155,7 @@ def make_text_table(
         *records.table.notes,
         *about_times,
         *describe_training(records, free=RULES),
+        *describe_processors(cells, records),
         *provenance,
     )
     aligned = (False, False, *[True] * (len(heads) - 2))

@@ -1,15 +1,20 @@
-"""The paired difference between two cells of a table, over the same objects."""
+"""The paired difference between two cells of a table, over the same objects.
+
+Two runs may also differ because they were played on different processors, which a note says.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from isbench import metrics
 from isbench.metrics import Difference, Floats
-from isbench.papers.cells import Cell
+from isbench.papers.cells import Cell, Records
 from isbench.papers.rows import Question
 from isbench.reporting.tables import collect_games
-from isbench.storage.store import Run
+from isbench.storage.store import Run, digest_of_path
 
 
 def compare_cells(before: Cell, after: Cell) -> Difference | None:
@@ -34,6 +39,34 @@ def format_difference(difference: Difference | None) -> str:
         return ""
     d = difference
     return f"{d.mean:+.2f}" + (f" [{d.low:+.2f}, {d.high:+.2f}]" if d.low == d.low else "")
+
+
+def describe_processors(cells: Sequence[Cell], records: Records) -> Iterator[str]:
+    """Yield which rows were played on which processor, unless all were on the same.
+
+    Runs whose processor the register does not name are left out.
+    """
+    rows: dict[str, dict[str, set[str]]] = {}
+    for cell in cells:
+        run = cell.selection.run
+        time = run and records.register.times.get(digest_of_path(run.path))
+        if time:
+            on = rows.setdefault(time.processor, {})
+            on.setdefault(cell.row.name, set()).add(cell.question.dataset)
+    if len(rows) > 1:
+        texts = (f"on {name}: {_list_places(rows[name], rows)}" for name in sorted(rows))
+        yield (
+            "Rounding differs between processors and a game may follow it, so a difference between "
+            f"runs on two of them contains that too. Played {'; '.join(texts)}."
+        )
+
+
+def _list_places(on: dict[str, set[str]], rows: dict[str, dict[str, set[str]]]) -> str:
+    """Return the rows of a processor, with their data sets if others were played elsewhere."""
+    split = {row for row in on if sum(row in other for other in rows.values()) > 1}
+    return ", ".join(
+        f"{row} ({', '.join(sorted(on[row]))} only)" if row in split else row for row in on
+    )
 
 
 def _count_by_key(run: Run, question: Question) -> dict[str, float]:

@@ -27,7 +27,7 @@ from isbench.types import Rules
 from tests.support.recorded import record_on_davis, with_weights
 
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
-RITM, CFR, *_, CSFPN, _ = TABLE5.rows
+RITM, _, CFR, *_, CSFPN, SECOND, _ = TABLE5.rows
 HERE = ClickTime(0.25, 80, "a processor", Load(1.0, 0.1, 2))
 
 
@@ -92,8 +92,10 @@ def test_the_table_says_that_no_paper_prints_it() -> None:
 
 def test_ideas_without_training_are_played_with_the_first_row_s_weights() -> None:
     untrained = {"ritm-lite", "fbrs-lite", "adaptation-lite"}
-    for row in TABLE5.rows:
+    trained_again = {row for row, idea in IDEAS.items() if idea.endswith("another seed")}
+    for row in {*TABLE5.rows} - trained_again:
         assert (row.weights == RITM.weights) == (row.model in untrained)
+    assert {row.weights for row in trained_again} == {"ablation-bs-s1", "ablation-hsgm-s1"}
     assert ablation.G2L.rows[0] == CSFPN
     assert ablation.BS.rows[0] == RITM
 
@@ -153,7 +155,7 @@ def test_a_time_that_cannot_be_compared_is_blank_and_the_note_says_why(
 
 def test_the_budget_is_said_to_be_equal_only_if_it_is() -> None:
     def read_budgets(table: TextTable) -> list[str]:
-        return [note for note in table.notes if "trained with" in note or "trained alike" in note]
+        return [note for note in table.notes if " samples (" in note or "trained alike" in note]
 
     (alike,) = read_budgets(make_text([]))
     assert alike == (
@@ -214,6 +216,22 @@ def test_a_setting_that_a_former_recipe_lacks_has_the_value_that_trains_alike() 
 
     assert "each was trained with 100,000 samples" in describe(0)
     assert "has augmentation.crowds 0.5 instead of 0.0." in describe(0.5)
+
+
+def test_runs_on_different_processors_are_named_with_their_rows(tmp_path: Path) -> None:
+    def read_processors(*times: Mapping[str, ClickTime]) -> list[str]:
+        every = {digest: time for one in times for digest, time in one.items()}
+        return [note for note in make_text(runs, every).notes if "Rounding differs" in note]
+
+    runs = [record(tmp_path, row, 3) for row in (RITM, CFR, CSFPN)]
+    first, second, third = map(time_of, runs)
+    elsewhere = time_of(runs[2], processor="another one")
+    assert read_processors(first, second, third) == []
+    assert read_processors(first) == read_processors() == []
+    (note,) = read_processors(first, second, elsewhere)
+    assert note.endswith(
+        f"Played on a processor: {RITM.name}, {CFR.name}; on another one: {CSFPN.name}."
+    )
 
 
 def test_one_file_of_weights_serves_several_models(tmp_path: Path) -> None:

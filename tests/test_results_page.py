@@ -1,0 +1,175 @@
+"""The figures on the results page are those of the tables and of the recorded runs."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from isbench.papers.differences import format_difference
+from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.compare import compare
+from isbench.storage.store import Run
+
+RESULTS = Path(__file__).parents[1] / "results"
+PAGE = (RESULTS.parent / "docs" / "results.md").read_text()
+TABLES = (RESULTS / "TABLES.md").read_text()
+
+
+def read_table(name: str) -> list[list[str]]:
+    """Return the cells of a table of TABLES.md, without the line below its heads."""
+    text = TABLES.split(f"## Table {name}")[1].split("\n## ")[0]
+    head, _, *lines = (line[2:-2].split(" | ") for line in text.splitlines() if line[:2] == "| ")
+    return [head, *lines]
+
+
+# of Table 3, by the part before ", seed 0"
+ROWS = {
+    "BS": "ritm-lite (weights=ablation-bs-s{seed})",
+    "BS+FDM": "baseline-lite-fdm (weights=ablation-fdm-s{seed})",
+    "BS+SGM": "csfpn-lite (hsgm=off, g2l=off, weights=ablation-sgm-s{seed})",
+    "BS+SGM+HSGM": "csfpn-lite (g2l=off, weights=ablation-hsgm-s{seed})",
+    "BS+SGM+HSGM+G2L": "csfpn-lite (global_clicks=0, weights=ablation-hsgm-s{seed})",
+}
+FIGURE = re.compile(r"(grabcut|berkeley|davis)(?: noc@(85|90))?", re.IGNORECASE)
+
+
+def test_the_figures_of_the_results_page_are_those_of_the_tables() -> None:
+    cells = pd.read_csv(RESULTS / "tables.csv", dtype={"table": str})
+    measured = {
+        (cell.model, cell.dataset, cell.metric): cell.measured
+        for cell in cells[cells.table.isin(["1", "3"]) & (cells.max_clicks == 20)].itertuples()
+    }
+    seen = 0
+    for table in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
+        head, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
+        for name, *figures in rows:
+            part, _, seed = name.partition(", seed ")
+            model = ROWS.get(part, name.strip("`")).format(seed=seed)
+            for column, figure in zip(head[1:], figures, strict=True):
+                if (known := FIGURE.match(column)) and (model, "grabcut", "noc@90") in measured:
+                    metric = f"noc@{known[2] or 90}"
+                    value = measured[model, known[1].lower(), metric]
+                    assert figure == ("" if pd.isna(value) else f"{value:.2f}"), (name, column)
+                    seen += 1
+    assert seen == 4 * 7 + 3 * 7
+
+
+def test_the_differences_on_the_results_page_are_those_of_table_3() -> None:
+    head, *lines = read_table("3")
+    columns = {name.split()[0]: number for number, name in enumerate(head)}
+    printed = {line[3]: line for line in lines if re.search(r" minus .*, seed \d$", line[3])}
+    rows = re.findall(
+        r"^\| (BS\S* minus \S+, seed \d) \| (.*) \| (.*) \| (.*) \|$", PAGE, re.MULTILINE
+    )
+    assert [name for name, *_ in rows] == [*printed]
+    for name, *figures in rows:
+        for place, figure in zip(("DAVIS", "GrabCut", "Berkeley"), figures, strict=True):
+            assert printed[name][columns[place]].startswith(f"{figure}, p "), (name, place)
+
+
+# the ideas of Table 5 by the names that the results page gives them
+SYSTEMS = {
+    "CFR's repeated passes": "CFR: ",
+    "f-BRS": "f-BRS-B: ",
+    "IA+SA": "IA+SA: ",
+    "Without flip": "RITM without flip",
+    "With another seed": "RITM, trained with another seed",
+    "CSFPN": "CSFPN: ",
+    "FCA-Net": "FCA-Net: ",
+    "PseudoClick": "PseudoClick: ",
+}
+TIME = "s/click on DAVIS"
+DIFFERENCE = re.compile(r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]")
+
+
+def test_the_differences_and_seconds_of_the_ideas_are_those_of_their_rows_in_table_5() -> None:
+    head, *lines = read_table("5")
+    said = PAGE.split("### What the rows show")[1].split("What the table says:")[0]
+    seen = 0
+    for bullet in said.split("\n- **")[1:]:
+        text = " ".join(bullet.split())
+        system = SYSTEMS[text.partition("**")[0]]
+        rows = [dict(zip(head, line, strict=True)) for line in lines if line[0].startswith(system)]
+        columns = {(name, row[name]) for row in rows for name in head[2:]}
+        for match in DIFFERENCE.finditer(text):
+            around = text[max(0, match.start() - 50) : match.end() + 30]
+            places = {name.split()[0] for name, figure in columns if figure == match[0]}
+            assert any(place in around for place in places), match[0]
+            seen += 1
+        times = {lines[0][head.index(TIME)], *(row[TIME] for row in rows)}
+        for seconds in re.findall(r"\b\d\.\d{3}\b", text):
+            assert seconds in times
+            seen += 1
+    assert seen >= 19
+
+
+@cache
+def find_run(dataset: str, label: str) -> Run:
+    """Return the run of a data set that TABLES.md lists under this label."""
+    (digest,) = set(re.findall(rf"^\| {dataset} \| {label} \|.*\| (\w+) \|$", TABLES, re.MULTILINE))
+    ((run,), _) = choose_runs([digest], RESULTS)
+    return run
+
+
+def subtract(dataset: str, first: str, second: str, metric: str = "NoC_20@90") -> str:
+    """Return what the second of two runs has more than the first one, as it is printed."""
+    rows = compare(find_run(dataset, second), find_run(dataset, first)).rows
+    (difference,) = (difference for name, _, difference in rows if name == metric)
+    return format_difference(difference)
+
+
+ALL = ("grabcut", "berkeley", "davis")
+BASE, OLD = "ritm-lite", "ritm-lite, crops128 weights"
+FIRST, SECOND = (f"ritm-lite, ablation-bs-s{seed} weights" for seed in (0, 1))
+PACK, OFF, EVERY = (
+    f"csfpn-lite, pack weights{end}" for end in ("", ", no G2L", ", global clicks 0")
+)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "pairs"),
+    [
+        (
+            "### The base of both tables",
+            "### What the rows show",
+            [
+                *[(one, BASE, FIRST) for one in ALL],
+                *[(one, BASE, SECOND) for one in ALL],
+                ("davis", BASE, OLD),
+                *[(one, OLD, FIRST) for one in ALL],
+            ],
+        ),
+        (
+            "NoC@90 with `crowds` minus",
+            "The two were played",
+            [
+                *[(one, PACK, "csfpn-lite") for one in ALL],
+                ("davis", PACK, "csfpn-lite", "NoC_20@85"),
+            ],
+        ),
+        (
+            "| | no G2L | first three clicks |",
+            "G2L for the first clicks helps",
+            [
+                (dataset, OFF, after, metric)
+                for dataset, metric in (
+                    ("grabcut", "NoC_20@90"),
+                    ("berkeley", "NoC_20@90"),
+                    ("davis", "NoC_20@85"),
+                    ("davis", "NoC_20@90"),
+                )
+                for after in (PACK, EVERY)
+            ],
+        ),
+    ],
+    ids=["base", "crowds", "global to local"],
+)
+def test_the_differences_in_a_passage_are_those_of_its_runs(
+    start: str, end: str, pairs: list[tuple[str, ...]]
+) -> None:
+    text = " ".join(PAGE.split(start)[1].split(end)[0].split())
+    assert DIFFERENCE.findall(text) == [subtract(*pair) for pair in pairs]
