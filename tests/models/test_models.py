@@ -107,6 +107,27 @@ def test_the_check_passes_a_good_model() -> None:
     check_predictor(toys.card)
 
 
+@pytest.mark.parametrize(
+    ("bundled", "published", "default"),
+    [
+        (("a",), (), "a"),
+        (("b", "a"), ("c",), "b"),
+        ((), ("c",), "c"),
+        ((), ("c", "d"), None),
+        ((), (), None),
+    ],
+)
+def test_default_weights_are_the_first_bundled_or_the_only_published_ones(
+    bundled: Sequence[str], published: Sequence[str], default: str | None
+) -> None:
+    card = replace(
+        load_card("nearest"),
+        bundled={name: Path(name) for name in bundled},
+        weights={name: File(name) for name in published},
+    )
+    assert card.default_weights == default
+
+
 def test_options_are_read_as_their_defaults_are() -> None:
     card = ModelCard("m", toys.Disks, {"on": False, "count": 1, "share": 0.5, "word": "a"})
     given = {"on": "on", "count": "7", "share": "2", "word": "b"}

@@ -1,6 +1,6 @@
 """Masks of every installed model on one picture, under synthetic weights.
 
-    python -m tests.support.probes  # add models and versions that the golden file lacks
+    python -m tests.support.probes  # bring the golden file up to date
 
 A golden mask belongs to a model's name and version, so that other masks need another version.
 Synthetic weights blow the rounding of a processor up from click to click, so the mask on record is
@@ -74,6 +74,8 @@ def load_synthetic(
 
 def _disturb(state: dict[str, Tensor], disturbance: float) -> dict[str, Tensor]:
     """Return normally distributed relative changes of the given deviation, the same each time."""
+    if not disturbance:
+        return state
     noise = torch.Generator().manual_seed(0)
     return {
         key: value * (1 + disturbance * torch.randn(value.shape, generator=noise))
@@ -142,17 +144,24 @@ def make_entry(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     from tempfile import TemporaryDirectory
 
-    golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    names = sorted({*model_names()} - {*HUGE})
+    known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    golden = {name: entry for name, entry in known.items() if name in names}
     with TemporaryDirectory() as folder:
-        for name in sorted({*model_names()} - {*HUGE}):
+        for name in names:
             try:
-                known = golden.get(name, {}).get("version") == load_card(name).version
+                version = load_card(name).version
             except IsbenchError as error:
                 print(f"left out: {error}")
                 continue
-            if not known:
+            if golden.get(name, {}).get("version") != version:
                 golden[name] = make_entry(name, Path(folder))
+                _write(golden)  # each one, since a later model may be refused
                 print(name)
+    _write(golden)
+
+
+def _write(golden: dict[str, Any]) -> None:
     GOLDEN.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
 
 
