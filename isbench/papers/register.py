@@ -13,6 +13,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -36,6 +37,7 @@ _WEIGHTS_HEADS = (
     "command", "recipe",
 )  # fmt: skip
 _SECONDS_HEADS = ("run", "seconds", "clicks", "processor", "busy", "others", "processors")
+_MOST_SECONDS = 86_400  # of a click: a day
 T = TypeVar("T")
 
 
@@ -190,7 +192,11 @@ def _read_lines(path: Path, heads: Sequence[str], parse: Callable[[Sequence[str]
             if not first:
                 found.append(parse(line))
     except (ValueError, csv.Error) as error:
-        raise IsbenchError(f"line {reader.line_num} of {path} is damaged: {error}") from error
+        raise IsbenchError(
+            f"line {reader.line_num} of {path} is damaged: {error}; restore the file"
+        ) from error
+    if not text:
+        raise IsbenchError(f"{path} is empty; wanted {', '.join(heads)}: restore the file")
     return found
 
 
@@ -204,7 +210,7 @@ def _parse_weights(line: Sequence[str]) -> TrainedWeights:
     if not isinstance(settings := parse_json(recipe), dict):
         raise ValueError("recipe is not a JSON object")
     fill_defaults(settings)  # raises for a part that is none
-    numbers = int(seed), int(samples)
+    numbers = _parse_count(seed, "seed"), _parse_count(samples, "samples")
     return TrainedWeights(
         tuple(models.split()), name, digest, base, *numbers, data, licence, device, command, recipe
     )
@@ -212,5 +218,28 @@ def _parse_weights(line: Sequence[str]) -> TrainedWeights:
 
 def _parse_time(line: Sequence[str]) -> tuple[str, ClickTime]:
     digest, seconds, clicks, processor, busy, others, processors = line
-    load = Load(float(busy), float(others), int(processors)) if processors else None
-    return digest, ClickTime(float(seconds), int(clicks), processor, load)
+    if not re.fullmatch(r"[0-9a-f]{12}", digest):
+        raise ValueError(f"run is {digest!r:.60}; wanted a digest of 12 hexadecimal digits")
+    load = None
+    if processors:
+        count = _parse_count(processors, "processors", 1)
+        shares = (_parse_number(busy, "busy", count), _parse_number(others, "others", count))
+        load = Load(*shares, count)
+    time = _parse_number(seconds, "seconds", _MOST_SECONDS)
+    return digest, ClickTime(time, _parse_count(clicks, "clicks", 1), processor, load)
+
+
+def _parse_count(text: str, name: str, least: int = 0) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
+        raise ValueError(f"{name} is {text!r:.60}; wanted a whole number from {least}")
+    return int(text)
+
+
+def _parse_number(text: str, name: str, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value <= most:  # nan is neither
+        raise ValueError(f"{name} is {text!r:.60}; wanted a number from 0 to {most:,}")
+    return value

@@ -8,6 +8,7 @@ processor. A run without a network is the same on every processor.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,32 @@ from isbench.storage import store
 from isbench.storage.store import Run
 
 FILE = "MACHINE"
+_LINE = re.compile(r"([0-9a-f]{12}) (\S.*)")
 
 
 def read_processors(results: Path) -> Mapping[str, str]:
-    """Return the recorded processors by run digest."""
+    """Return the recorded processors by run digest, none if there is no file.
+
+    Raises IsbenchError for a damaged file: runs without a processor are checked less strictly.
+    """
+    path = results / FILE
     try:
-        lines = read_limited(results / FILE).decode().splitlines()
+        text = read_limited(path).decode()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise IsbenchError(f"cannot read {results / FILE}: {reason}; restore it") from error
-    parts = (line.partition(" ") for line in lines)
-    return {digest: name for digest, space, name in parts if space}
+        raise IsbenchError(f"cannot read {path}: {reason}; restore it") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n")[:-1] or [text], start=1):
+        match = _LINE.fullmatch(line.removesuffix("\r"))
+        if match is None or match[1] in found:
+            wanted = "a digest of 12 hexadecimal digits, each once, and a processor"
+            raise IsbenchError(f"line {number} of {path} is damaged; wanted {wanted}: restore it")
+        found[match[1]] = match[2]
+    if not text.endswith("\n"):
+        raise IsbenchError(f"the last line of {path} is cut; restore the file")
+    return found
 
 
 def write_processors(results: Path, runs: Sequence[Run]) -> None:
@@ -64,6 +78,9 @@ def drop_processors(results: Path, digests: Container[str]) -> None:
 
 
 def _write(results: Path, processors: Mapping[str, str]) -> None:
+    if not processors:
+        (results / FILE).unlink(missing_ok=True)
+        return
     text = "".join(f"{digest} {name}\n" for digest, name in sorted(processors.items()))
     write_atomically(results / FILE, text.encode())
 

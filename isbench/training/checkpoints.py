@@ -166,6 +166,8 @@ def _check_moments(optimiser: Optimizer) -> None:
 
 def _describe_damage(path: Path, error: Exception, remedy: Remedy) -> IsbenchError:
     fault = " ".join(str(error).split()).rstrip(" .")  # torch writes several lines
+    if not fault or isinstance(error, pickle.UnpicklingError):  # torch advises to execute the file
+        fault = "it is no checkpoint, or contains more than tensors and plain values (not executed)"
     message = f"checkpoint {path} is damaged: {fault}; {remedy.text}"
     return IsbenchError(message, setting=remedy.setting)
 

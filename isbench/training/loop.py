@@ -19,7 +19,6 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from isbench.errors import IsbenchError
 from isbench.training import prefetch, schedule
 from isbench.training.optimiser import set_rate, update_mean
 from isbench.training.prefetch import Batch
@@ -184,7 +183,7 @@ def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Re
     result = take_step(run, batch)
     loss, iou, stop = run.processes.average([result.loss, result.iou, float(stopping.is_set())])
     if not isfinite(loss):
-        raise make_divergence_error(f"the loss is {loss}", run)
+        raise make_divergence_error(f"the loss is {loss} at", run.step + 1, run)
     run.step += 1
     update_mean(run.mean, run.network, run.recipe.ema, run.step)
     return Report(run.step, loss, iou, learning_rate, 0, result.network_seconds, 0), stop > 0
@@ -202,7 +201,15 @@ def _log_and_save(run: TrainingRun, batch: Batch, report: Report, stop: bool) ->
             run.log.add_image(step, _sample_image(batch))
     run.validation_due = end or bool(checks.validation and step % checks.validation == 0)
     if stop or run.validation_due or step % checks.checkpoint == 0:
+        _check_weights(run)
         run.checkpoint()
+
+
+def _check_weights(run: TrainingRun) -> None:
+    """Raise IsbenchError if the last step has left weights that are not finite."""
+    states = (run.network.state_dict(), run.mean.state_dict())
+    if not all(bool(one.isfinite().all()) for state in states for one in state.values()):
+        raise make_divergence_error("the weights are not finite after", run.step, run)
 
 
 def _write_log_row(run: TrainingRun, report: Report) -> None:
@@ -239,15 +246,7 @@ def _validate(run: TrainingRun, stopping: threading.Event) -> Iterator[Event]:
 
 
 def _play_validation(run: TrainingRun, stopping: threading.Event) -> Generator[Event, None, bool]:
-    """Yield the events of a validation; return whether it was finished.
-
-    Raises IsbenchError if the last step before it has left weights that are not finite.
-    """
-    if not all(bool(one.isfinite().all()) for one in run.mean.state_dict().values()):
-        raise IsbenchError(
-            f"the weights are not finite after step {run.step}; none were written: start again "
-            "with a lower learning_rate or weight_decay, or set gradient_clip"
-        )
+    """Yield the events of a validation; return whether it was finished."""
     if not is_wanted(run):
         save_weights(run.mean, run.out / WEIGHTS, make_card(run, {}))
         return True

@@ -202,12 +202,25 @@ _FORMER: dict[str, tuple[str, dict[str, str]]] = {
 def check_recipe(recipe: Recipe) -> None:
     """Raise IsbenchError for a recipe with impossible values."""
     faults = [
-        f"{name} is {value!r}; wanted {wanted}"
+        f"{name} is {format_setting(value)}; wanted {wanted}"
         for name, value, valid, wanted in _list_checks(recipe)
         if not valid
     ]
     if faults:
         raise IsbenchError(f"recipe: {'; '.join(faults)}", setting="settings")
+
+
+def format_setting(value: object) -> str:
+    """Return the value of a setting as `--set` takes it; text is quoted."""
+    if isinstance(value, Crop):
+        return f"{value.rows}x{value.cols}" + (f"@{value.start:g}" if value.start else "")
+    if isinstance(value, Weighted):
+        return f"{value.name}:{value.factor:g}"
+    if isinstance(value, Range):
+        return f"{value.low:g},{value.high:g}"
+    if isinstance(value, tuple):
+        return ",".join(map(format_setting, value)) or "empty"
+    return repr(value)
 
 
 def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
@@ -216,7 +229,6 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         **{f"augmentation.{name}": getattr(views, name) for name in _AUGMENTATION_CHANCES},
         **{f"click_sampling.{name}": getattr(sampling, name) for name in _SAMPLING_CHANCES},
         "warmup": recipe.warmup,
-        "ema": recipe.ema,
         "nfl_alpha": recipe.nfl_alpha,
     }
     least = {
@@ -283,6 +295,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
          "two numbers of at least 0 and below 1"),
         ("learning_rate", recipe.learning_rate,
          recipe.learning_rate > 0, "a number above 0"),
+        ("ema", recipe.ema, 0 <= recipe.ema < 1, "at least 0 and below 1"),
         ("rate_decay", recipe.rate_decay, 0 < recipe.rate_decay <= 1, "above 0, at most 1"),
         ("crops", recipe.crops, bool(starts) and starts[0] == 0 and starts == sorted(starts)
          and min(sides, default=0) >= 32, "sides of at least 32, starts increasing from 0"),

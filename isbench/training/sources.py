@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from isbench.datasets import load_dataset
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import VARIABLE, data_folder
 from isbench.datasets.loading import load_sample
 from isbench.datasets.readers import split_labels
-from isbench.datasets.registry import BUILT_IN
+from isbench.datasets.registry import BUILT_IN, find_root, suggest_installation
 from isbench.errors import IsbenchError, unknown
 from isbench.files.home import expand_home
 from isbench.metrics import image_of
@@ -38,6 +38,10 @@ def read(data: str) -> Corpus:
     if data == "sbd":
         return _sbd()
     check_name(data)
+    if not data.partition(":")[2 if ":" in data else 0]:
+        raise IsbenchError(
+            f"training data {data!r} names no place; wanted {', '.join(FORMS)}", setting="data"
+        )
     form, separator, place = data.partition(":")
     if not (separator and form in _READERS):
         if "/" not in data and not expand_home(data, "data").exists():
@@ -67,8 +71,13 @@ def _folder(place: str) -> Corpus:
 
 
 def _sbd() -> Corpus:
-    dataset = load_dataset(TRAINED, data_folder())
-    return read_dataset(dataset, "sbd", fills_its_box, BUILT_IN[TRAINED].licence)
+    folder, card = data_folder(), BUILT_IN[TRAINED]
+    if find_root(card, folder) is None:  # its own error has advice for the folder of data sets
+        raise IsbenchError(
+            f"data set {TRAINED} is not in {folder}: {suggest_installation(TRAINED, card)}, or set "
+            f"{VARIABLE} to the parent of its folder"
+        )
+    return read_dataset(load_dataset(TRAINED, folder), "sbd", fills_its_box, card.licence)
 
 
 def _check_path(place: str) -> Path:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from isbench.errors import IsbenchError
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.nn.runtime.compute import PRECISIONS
+from isbench.training import checkpoints
 from isbench.training.clicks import Points, draw_next_click, trim_points, with_click
 from isbench.training.optimiser import list_norms
 from isbench.training.prefetch import Batch
@@ -152,11 +153,13 @@ def _iterate(
     return previous, points
 
 
-def make_divergence_error(what: str, run: TrainingRun) -> IsbenchError:
-    """Return the error for a loss or gradient of the current step that is not finite."""
+def make_divergence_error(what: str, step: int, run: TrainingRun) -> IsbenchError:
+    """Return the error for a step whose loss, gradient or weights are not finite."""
+    saved = (run.out / checkpoints.FILE).exists()
+    kept = "the last checkpoint is kept" if saved else "there is no checkpoint"
     return IsbenchError(
-        f"{what} at step {run.step + 1}; the last checkpoint is kept: start again with a lower "
-        "learning_rate, or set gradient_clip"
+        f"{what} step {step}; {kept}: start again with a lower learning_rate or weight_decay, or "
+        "set gradient_clip"
     )
 
 
@@ -211,7 +214,8 @@ def _update_weights(run: TrainingRun, loss: float) -> None:
     norm = float(nn.utils.clip_grad_norm_(run.network.parameters(), longest))
     # an fp16 overflow is handled by the scaler: it skips the step and lowers its scale
     if not math.isfinite(norm) and not scaler.is_enabled():
-        raise make_divergence_error(f"the loss is {loss} and the norm of its gradient {norm}", run)
+        what = f"the loss is {loss} and the norm of its gradient {norm} at"
+        raise make_divergence_error(what, run.step + 1, run)
     scaler.step(run.optimiser)
     scaler.update()
     run.optimiser.zero_grad(set_to_none=True)

@@ -47,6 +47,8 @@ class TrainingLog:
         self._kept = {VALIDATION: step - validation_due}  # the last step whose row is kept
         self._files = ExitStack()
         self._writers: dict[str, Any] = {}
+        for name in (LOG, VALIDATION):  # before the first step, not after hours
+            self._list_kept(out / name)
         self._board = _open_board(out, step)
         if self._board is not None:
             self._files.callback(self._board.close)
@@ -94,15 +96,27 @@ class TrainingLog:
         return self._board is not None
 
     def _open_table(self, path: Path, columns: Sequence[str]) -> tuple[Any, Any]:
-        last = self._kept.get(path.name, self._step)
-        try:
-            old_rows = [row for row in _read_rows(path)[1:] if row and int(row[0]) <= last]
-        except (ValueError, csv.Error) as error:
-            raise IsbenchError(f"{path} is damaged ({error}); move it elsewhere") from error
+        head, old_rows = self._list_kept(path)
+        if old_rows and head != list(columns):
+            raise IsbenchError(
+                f"{path} has the columns {', '.join(head)}; wanted {', '.join(columns)}: move it "
+                "elsewhere"
+            )
         text = "".join(",".join(row) + "\n" for row in [columns, *old_rows])
         write_atomically(path, text.encode(), REMEDY)
         file = self._files.enter_context(path.open("a", newline="", encoding="utf-8"))
         return file, csv.writer(file, lineterminator="\n")
+
+    def _list_kept(self, path: Path) -> tuple[list[str], list[list[str]]]:
+        """Return the heads of a table, and its rows that are not to be written again."""
+        last = self._kept.get(path.name, self._step)
+        try:
+            head, *rows = _read_rows(path) or [["step"]]
+            if head[:1] != ["step"] or any(row and len(row) != len(head) for row in rows):
+                raise ValueError("a row is not one of its columns, of which the first is step")
+            return head, [row for row in rows if row and int(row[0]) <= last]
+        except (ValueError, csv.Error) as error:
+            raise IsbenchError(f"{path} is damaged ({error}); move it elsewhere") from error
 
 
 def _read_rows(path: Path) -> list[list[str]]:

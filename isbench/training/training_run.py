@@ -267,8 +267,8 @@ def _start_from_weights(run: TrainingRun, path: Path) -> None:
         previous = saved.origin
         run.started_from = copy_matching(run.network, saved.mean, path)
     else:
-        previous = origin_of(path)
         run.started_from = start_from(run.network, path)
+        previous = origin_of(path)
     run.mean.load_state_dict(run.network.state_dict())
     run.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
@@ -285,10 +285,16 @@ def _identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
 
 def _prepare_folder(out: Path, resume: bool, processes: Processes) -> None:
     """Create the folder; raises IsbenchError if it is not writable or holds a training."""
-    if not resume and any((out / name).exists() for name in (checkpoints.FILE, LOG)):
+    if not resume and (out / checkpoints.FILE).exists():
         raise IsbenchError(
             f"{out} already holds a training; resume it, or choose another folder",
             setting="resume",
+        )
+    if not resume and (out / LOG).exists():
+        raise IsbenchError(
+            f"{out} has the log of a training without a checkpoint; delete {LOG}, or choose "
+            "another folder",
+            setting="out",
         )
     if not processes.is_leader or (resume and not out.exists()):  # `_restore` raises for the latter
         return

@@ -13,22 +13,33 @@ CARD = "card"  # the only key of the file's metadata: the order of several would
 
 
 def read_card(path: Path) -> dict[str, str]:
-    """Return the card of a weight file; raises IsbenchError for a file without one."""
-    try:
-        with safe_open(path, "np") as file:
-            card: dict[str, str] = parse_json((file.metadata() or {})[CARD])
-        if not all(isinstance(value, str) for value in card.values()):
-            raise ValueError("a value is not a string")
-    except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
-        raise IsbenchError(
-            f"weights {path} have no card ({error}); wanted a file written by `isbench train`"
-        ) from error
+    """Return the card of a weight file; raises IsbenchError for a file without a readable one."""
+    card = _find_card(path)
+    if card is None:
+        raise IsbenchError(f"weights {path} have no card; wanted a file written by `isbench train`")
     return card
 
 
 def origin_of(path: Path) -> str:
-    """Return the origin that the card of a weight file names, "" without a card."""
+    """Return the origin that the card of a weight file names, "" without a card.
+
+    Raises IsbenchError for a damaged card, which may have named one.
+    """
+    return (_find_card(path) or {}).get("origin", "")
+
+
+def _find_card(path: Path) -> dict[str, str] | None:
     try:
-        return read_card(path).get("origin", "")
-    except IsbenchError:
-        return ""
+        with safe_open(path, "np") as file:
+            text = (file.metadata() or {}).get(CARD)
+        card = None if text is None else parse_json(text)
+        if card is not None and not (
+            isinstance(card, dict) and all(isinstance(value, str) for value in card.values())
+        ):
+            raise ValueError("it is not texts by name")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise IsbenchError(
+            f"the card of weights {path} cannot be read ({error}); wanted a file written by "
+            "`isbench train`"
+        ) from error
+    return card

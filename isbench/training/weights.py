@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from isbench.errors import IsbenchError, Remedy
 from isbench.files.atomic import write_atomically
+from isbench.nn.runtime.checkpoint import check_values
 from isbench.training.weight_card import CARD
 
 # what to do when the disk is full
@@ -62,8 +63,8 @@ def start_from(network: nn.Module, path: Path) -> StartingWeights:
 def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) -> StartingWeights:
     """Copy the tensors that match a network by key and shape; `path` is their file, for errors.
 
-    Raises IsbenchError if no tensor of floating-point numbers matches, and for numbers of another
-    kind in place of them.
+    Raises IsbenchError if no tensor of floating-point numbers matches, for numbers of another kind
+    in place of them, and for values that are not finite and negative variances.
     """
     state = network.state_dict()
     matching = {
@@ -78,6 +79,7 @@ def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) 
                 f"weights {path} contain {kind} numbers in {key}; wanted float32, float16 or "
                 "bfloat16"
             )
+    check_values(path, {key: value.to(state[key].dtype) for key, value in matching.items()})
     if not any(value.is_floating_point() for value in matching.values()):
         raise IsbenchError(
             f"weights {path} are for another network: no tensor matches by key and shape"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.focalclick.focus import find_component, find_focus
+from isbench.errors import IsbenchError
 from isbench.nn.inference.passes import compute_answers
 from isbench.nn.inference.zoom_in import Box
 from isbench.types import Click, Mask, Turn
@@ -192,7 +193,7 @@ def test_a_certain_answer_stays_one() -> None:
 
 def test_weights_that_give_no_numbers_are_noticed() -> None:
     script = Scripted([NOTHING * float("nan")])
-    with pytest.raises(ValueError, match="not a number"):
+    with pytest.raises(IsbenchError, match="not a number"):
         play_clicks(build(script.networks(), 64), blank_image(64, 64), [CENTRE], np.eye(64) > 0)
 
 

@@ -223,7 +223,7 @@ def test_memory_does_not_grow_with_patches_larger_than_the_image() -> None:
 
 def test_a_network_that_answers_with_no_number_is_named() -> None:
     predictor = make_predictor(48, network=lambda *inputs: (inputs[1] * torch.nan,))
-    with pytest.raises(ValueError, match="not a number"):
+    with pytest.raises(IsbenchError, match="not a number"):
         play(predictor, [Click(1, 2, True)])
 
 

@@ -229,7 +229,7 @@ def test_an_encoded_image_is_the_same_after_it_was_packed() -> None:
 def test_logits_that_are_not_numbers_are_refused() -> None:
     predictor = sam.make_predictor(fake_networks([torch.full((1, 1, 256, 256), np.nan)], [0.5]))
     state = predictor.start(predictor.begin(draw_gradient()), None)
-    with pytest.raises(ValueError, match="not a number"):
+    with pytest.raises(IsbenchError, match="not a number"):
         predictor.predict([Turn(state, (POSITIVE,))])
 
 

@@ -38,8 +38,8 @@ def load(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         path.write_bytes(data)
-        origin_of(path)
         for read in (
+            lambda: origin_of(path),
             lambda: load_checkpoint([make_network()], path),
             lambda: read_card(path),
             lambda: start_from(make_network(), path),

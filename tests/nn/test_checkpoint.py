@@ -135,6 +135,14 @@ def test_numbers_that_are_not_finite_are_found_at_load(tmp_path: Path, number: f
         load_checkpoint([head()], tmp_path / "w.pth")
 
 
+def test_a_negative_variance_is_found_at_load(tmp_path: Path) -> None:
+    network = nn.BatchNorm2d(2)
+    state = {**network.state_dict(), "running_var": torch.tensor([1.0, -1.0])}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(IsbenchError, match="negative variances, in running_var"):
+        load_checkpoint([network], tmp_path / "w.pth")
+
+
 KINDS: dict[str, Callable[[Tensor], Tensor]] = {
     "int8": lambda value: (value * 50).to(torch.int8),
     "bool": lambda value: value > 0,

@@ -35,6 +35,7 @@ from isbench.papers.register import (
 )
 from isbench.papers.requirements import list_requirements
 from isbench.reporting.chosen_runs import choose_runs
+from isbench.reporting.machine_load import Load
 from isbench.storage import store
 from isbench.storage.environment import processor
 from isbench.training.weight_card import CARD, read_card
@@ -94,6 +95,7 @@ def test_a_folder_without_a_register_has_an_empty_one(tmp_path: Path) -> None:
         ((LINE.replace("{}", '"{""click_sampling"": []}"'),), "click_sampling of the recipe is []"),
         ((LINE.replace("CPU", "C" * 200_000),), "line 2 of"),
         ((LINE, LINE), "has weights more of fbrs-lite twice"),
+        ((LINE.replace("100000", "-5"),), "samples is '-5'; wanted a whole number from 0"),
     ],
 )
 def test_a_damaged_register_is_named_with_its_line(
@@ -104,6 +106,26 @@ def test_a_damaged_register_is_named_with_its_line(
         read_register(tmp_path, [])
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SECONDS])
+def test_an_empty_file_is_refused(tmp_path: Path, name: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(IsbenchError, match=r"csv is empty; wanted .*: restore the file"):
+        read_register(tmp_path, [])
+
+
+@pytest.mark.parametrize("column", ["run", "seconds", "clicks", "busy", "others", "processors"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300", "abc"])
+def test_a_time_that_cannot_be_is_refused(tmp_path: Path, column: str, value: str) -> None:
+    times = {"0123456789ab": ClickTime(0.1, 5, "a", Load(1.0, 0.5, 2))}
+    write_times(tmp_path, Register((), times))
+    head, line = (tmp_path / SECONDS).read_text().splitlines()
+    cells = dict(zip(head.split(","), line.split(","), strict=True))
+    (tmp_path / SECONDS).write_text(f"{head}\n{','.join((cells | {column: value}).values())}\n")
+    with pytest.raises(IsbenchError, match=f"line 2 of .*damaged: {column} is '{value}'"):
+        read_register(tmp_path, [])
 
 
 def test_a_file_with_other_heads_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,19 @@ def test_a_file_that_cannot_be_read_is_never_replaced(tmp_path: Path) -> None:
         processors.write_processors(tmp_path, [run])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "garbage\nfoo", "0123456789ab a\n<<<<<<< 0123456789ac b\n", "0123456789ab a\n0123456789ac",
+     "0123456789ab a\n0123456789ac b", "0123456789ab a\n0123456789ab b\n", "0123456789ab \n"],
+)  # fmt: skip
+def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -> None:
+    run = record_network_run(tmp_path)
+    (tmp_path / processors.FILE).write_text(text)
+    with pytest.raises(IsbenchError, match=r"line .*of .*MACHINE is (damaged|cut).*restore"):
+        processors.write_processors(tmp_path, [run])
+    assert (tmp_path / processors.FILE).read_text() == text
+
+
 def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
     run = record_network_run(tmp_path)
     here = {"host": platform.node(), "processor": processor()}

@@ -184,3 +184,17 @@ def test_a_pack_is_read_by_its_form_or_its_path(tmp_path: Path) -> None:
 def test_unknown_data_get_the_nearest_form() -> None:
     with pytest.raises(IsbenchError, match="did you mean pack:PATH"):
         sources.read("pakc:here")
+
+
+@pytest.mark.parametrize("data", ["", "pack:", "folder:", "coco:"])
+def test_data_without_a_place_are_refused(data: str) -> None:
+    with pytest.raises(IsbenchError, match=f"training data '{data}' names no place; wanted pack"):
+        sources.read(data)
+
+
+def test_missing_sbd_says_how_training_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISBENCH_DATA", str(tmp_path))
+    with pytest.raises(IsbenchError, match=r"sbd-train .* or set ISBENCH_DATA to the parent"):
+        sources.read("sbd")

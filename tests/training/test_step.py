@@ -137,7 +137,7 @@ def test_a_network_draws_further_inputs_of_training_passes_by_the_number_of_the_
 def test_a_loss_that_is_no_number_ends_the_training(toy_pack: str, tmp_path: Path) -> None:
     plan = replace(RECIPE, learning_rate=1e30, gradient_clip=0.0, steps=20)
     with pytest.raises(
-        IsbenchError, match=r"the loss is .* at step \d+; the last checkpoint is kept"
+        IsbenchError, match=r"the loss is .* at step \d+; there is no checkpoint: start"
     ):
         train(card, toy_pack, tmp_path, recipe=plan)
 

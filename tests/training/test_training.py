@@ -229,9 +229,11 @@ def test_how_a_card_is_played_may_change_before_a_training_goes_on(
 
 
 def test_a_damaged_checkpoint_is_refused(toy_pack: str, tmp_path: Path) -> None:
-    (tmp_path / "training.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(IsbenchError, match="is damaged"):
-        train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True)
+    for damaged in (b"no checkpoint", b""):
+        (tmp_path / "training.pt").write_bytes(damaged)
+        with pytest.raises(IsbenchError, match="is damaged: it is no checkpoint") as caught:
+            train(card, toy_pack, tmp_path, recipe=RECIPE, resume=True)
+        assert "weights_only" not in str(caught.value)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(toy_pack: str, tmp_path: Path) -> None:
@@ -248,9 +250,30 @@ def test_a_model_without_network_is_refused(toy_pack: str, tmp_path: Path) -> No
 def test_weights_that_are_not_finite_are_not_written(toy_pack: str, tmp_path: Path) -> None:
     checks = replace(RECIPE.checks, validation=0)
     recipe = replace(RECIPE, steps=1, milestones=(), learning_rate=1e308, checks=checks)
-    with pytest.raises(IsbenchError, match="the weights are not finite after step 1; none were"):
+    wanted = "the weights are not finite after step 1; there is no checkpoint"
+    with pytest.raises(IsbenchError, match=wanted):
         train(card, toy_pack, tmp_path, recipe=recipe)
     assert not (tmp_path / WEIGHTS).exists()
+    assert not (tmp_path / "training.pt").exists()
+    with pytest.raises(IsbenchError, match=r"log of a training without a checkpoint; delete"):
+        train(card, toy_pack, tmp_path, recipe=RECIPE)
+    (tmp_path / "log.csv").unlink()
+    assert train(card, toy_pack, tmp_path, recipe=RECIPE).complete
+
+
+def test_a_training_that_diverges_keeps_its_last_good_checkpoint(
+    toy_pack: str, tmp_path: Path
+) -> None:
+    checks = replace(RECIPE.checks, validation=0, checkpoint=1)
+    recipe = replace(RECIPE, steps=4, milestones=(), checks=checks)
+    with open_training(card, recipe, toy_pack, tmp_path) as run:
+        steps = take_steps(run)
+        next(steps)
+        good = (tmp_path / "training.pt").read_bytes()
+        run.recipe = replace(recipe, learning_rate=1e308)
+        with pytest.raises(IsbenchError, match=r"not finite after step 2; the last .* is kept"):
+            next(steps)
+    assert (tmp_path / "training.pt").read_bytes() == good
 
 
 def test_frozen_norms_that_no_network_has_are_refused(toy_pack: str, tmp_path: Path) -> None:
@@ -272,9 +295,8 @@ def test_a_log_that_cannot_be_read_is_kept(tmp_path: Path) -> None:
     before = path.read_bytes()
     with (
         pytest.raises(IsbenchError, match=r"cannot read .*log\.csv"),
-        TrainingLog(tmp_path, 1) as log,
     ):
-        log.add_row(path.name, 2, {"loss": 0.4})
+        TrainingLog(tmp_path, 1)
     assert path.read_bytes() == before
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from isbench.errors import IsbenchError
@@ -17,7 +18,7 @@ from isbench.training import checkpoints, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.optimiser import draw_weights
 from isbench.training.training_run import find_start
-from isbench.training.weight_card import read_card
+from isbench.training.weight_card import CARD, origin_of, read_card
 from isbench.training.weights import save_weights, start_from
 from tests.support.tiny import RECIPE, Tiny, card
 
@@ -76,6 +77,20 @@ def test_a_training_starts_from_what_fits(toy_pack: str, whole: Path, tmp_path: 
     assert set(loaded.left) == {"aux.weight", "aux.bias"}
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [("first", torch.nan, "not finite, in first.weight"), ("norm", -1.0, "negative variances")],
+)
+def test_a_training_does_not_start_from_damaged_weights(
+    toy_pack: str, tmp_path: Path, part: str, value: float, said: str
+) -> None:
+    net = Tiny()
+    (net.first.weight.data if part == "first" else net.norm.running_var).fill_(value)
+    save_weights(net, tmp_path / "w.safetensors", {})
+    with pytest.raises(IsbenchError, match=said):
+        start_from(Tiny(), tmp_path / "w.safetensors")
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, checkpoints.FILE])
 def test_a_training_goes_on_with_the_running_mean_of_another(
     name: str, toy_pack: str, whole: Path, tmp_path: Path
@@ -118,13 +133,27 @@ def test_a_part_that_ends_in_a_zero_convolution_changes_nothing_until_it_learns(
     assert part[2].weight.grad.any()
 
 
+@pytest.mark.parametrize("text", ["{not json", "[1, 2]", '{"origin": 3}'])
+def test_a_damaged_card_is_refused_and_its_origin_not_lost(
+    toy_pack: str, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(save(Tiny().state_dict(), {CARD: text}))
+    with pytest.raises(IsbenchError, match=r"the card of weights .* cannot be read"):
+        train(card, toy_pack, tmp_path / "out", recipe=replace(RECIPE, init=str(path)))
+    path.write_bytes(save(Tiny().state_dict()))
+    assert origin_of(path) == ""
+    with pytest.raises(IsbenchError, match="have no card"):
+        read_card(path)
+
+
 def test_weights_of_another_kind_are_refused(toy_pack: str, tmp_path: Path, whole: Path) -> None:
     with pytest.raises(IsbenchError, match="no tensor matches"):
         start_from(nn.Linear(1, 1), whole / WEIGHTS)
     (tmp_path / "bad.safetensors").write_text("no")
     with pytest.raises(IsbenchError, match="cannot start from"):
         start_from(Tiny(), tmp_path / "bad.safetensors")
-    with pytest.raises(IsbenchError, match="have no card"):
+    with pytest.raises(IsbenchError, match="cannot be read"):
         read_card(tmp_path / "bad.safetensors")
     (tmp_path / "bad.pt").write_text("no")
     plan = replace(RECIPE, init=str(tmp_path / "bad.pt"), steps=1)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from isbench.errors import IsbenchError
 from isbench.nn.network import Computed
 from isbench.nn.runtime.compute import inference
 from isbench.types import Prediction, Runtime
@@ -39,9 +40,13 @@ Passes: TypeAlias = Requests[Prediction]  # an answer
 
 
 def refuse_nan(broken: bool) -> None:
-    """Raise ValueError if an output was found not to be a number."""
+    """Raise IsbenchError if an output was found not to be a number."""
     if broken:
-        raise ValueError("its network's output is not a number (NaN): wrong or damaged weights")
+        raise IsbenchError(
+            "the network's output is not a number (NaN): its weights are wrong or damaged; use "
+            "others",
+            setting="weights",
+        )
 
 
 def compute_games(games: Sequence[Passes], runtime: Runtime) -> list[Prediction]:

@@ -61,7 +61,7 @@ def load_checkpoint(networks: Sequence[nn.Module], path: Path) -> str:
     loaded = {
         key: _convert(path, key, state.get(key, value), value) for key, value in wanted.items()
     }
-    _check_finite(path, loaded)
+    check_values(path, loaded)
     _check_config(path, stored, networks)
     with torch.no_grad():
         for key, value in wanted.items():
@@ -219,14 +219,26 @@ def _name_kind(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _check_finite(path: Path, loaded: Mapping[str, Tensor]) -> None:
-    """Raise IsbenchError for values that are not finite in the precision of the network."""
+def check_values(path: Path, loaded: Mapping[str, Tensor]) -> None:
+    """Raise IsbenchError for values that are not finite, and variances that are negative.
+
+    `loaded` are in the precision of the network.
+    """
     not_finite = [key for key, value in loaded.items() if not torch.isfinite(value).all()]
-    if not_finite:
-        raise IsbenchError(
-            f"weights {path} contain values that are not finite, in {_list_keys(not_finite)}; "
-            "delete the file and download it again"
-        )
+    negative = [
+        key
+        for key, value in loaded.items()
+        if key.rpartition(".")[2] == "running_var" and bool((value < 0).any())
+    ]
+    for keys, what in (
+        (not_finite, "values that are not finite"),
+        (negative, "negative variances"),
+    ):
+        if keys:
+            raise IsbenchError(
+                f"weights {path} contain {what}, in {_list_keys(keys)}; delete the file and "
+                "download it again"
+            )
 
 
 def _check_config(path: Path, stored: Any, networks: Sequence[nn.Module]) -> None:
