@@ -19,6 +19,7 @@ from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import make_figures_bar
 from isbench.cli.usage import suggest_repetition
 from isbench.errors import IsbenchError
+from isbench.reporting.labels import format_count
 from isbench.training.settings import choose_recipe
 from isbench.types import LoadedModel
 
@@ -121,6 +122,7 @@ def _describe_start(session: TrainingRun) -> list[str]:
     trained = f"{session.parameters:,} parameters" + (
         f", {frozen:,} of them frozen" if frozen else ""
     )
+    missing = ", ".join(sorted(shares.keys() - counts))
     lines = [
         f"{session.model.name}: {trained}, on {session.processes.world} "
         f"{device.type} process{'es' if session.processes.world > 1 else ''}, {recipe.precision}",
@@ -132,8 +134,9 @@ def _describe_start(session: TrainingRun) -> list[str]:
             for source, (i, o) in counts.items()
         ),
         *(
-            f"  no source {name}: its share has no effect"
-            for name in sorted(shares.keys() - counts)
+            [f"  shares without effect, since these sources are not there: {missing}"]
+            if missing
+            else []
         ),
         *(f"  {note}" for note in corpus.notes),
     ]
@@ -144,7 +147,8 @@ def _describe_start(session: TrainingRun) -> list[str]:
             f"{len(left)} unused"
         )
     start = f"resumes after step {session.step:,}" if session.step else "starts"
-    lines.append(f"{start}: {session.total:,} steps of {recipe.batch} samples, into {session.out}")
+    steps = format_count(session.total, "step")
+    lines.append(f"{start}: {steps} of {recipe.batch} samples, into {session.out}")
     return lines
 
 
@@ -228,7 +232,7 @@ class _Progress:
         ious = "/".join(f"{iou:.3f}" for _, iou in played)
         text = (
             f"step {verdict.step:,}: NoC@80/85/90 {nocs}, IoU@{clicks} {ious} on "
-            f"{scores.objects} held-out objects, {scores.seconds:.0f} s"
+            f"{format_count(scores.objects, 'held-out object')}, {scores.seconds:.0f} s"
             f"{', best so far' if verdict.best else ''}"
         )
         if self._bar.disable:

@@ -202,7 +202,14 @@ def test_every_card_of_the_family_takes_the_options() -> None:
             assert CASCADE.items() <= card.added_options.items()
 
 
-@pytest.mark.parametrize("name", ["cascade", "cascade_clicks"])
-def test_a_negative_number_is_refused(name: str) -> None:
-    with pytest.raises(IsbenchError, match=rf"option {name} is -1; wanted 0 or more"):
-        build_predictor(load_small("ritm-mini", **{name: -1}))
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("cascade", -1, "0 to 100"),
+        ("cascade", 101, "0 to 100"),
+        ("cascade_clicks", -1, "0 or more"),
+    ],
+)
+def test_an_impossible_number_is_refused(name: str, value: int, wanted: str) -> None:
+    with pytest.raises(IsbenchError, match=rf"option {name} is {value}; wanted {wanted}"):
+        build_predictor(load_small("ritm-mini", **{name: value}))

@@ -115,12 +115,12 @@ def test_two_different_runs_of_0_1_do_not_become_one(played: Run, tmp_path: Path
 
 def test_a_full_disk_loses_no_run_and_no_processor(tmp_path: Path, isbench: Isbench) -> None:
     wanted = {}
-    for name, count in (("few", 2), ("many", 60)):
+    for name, count in (("a" * 12, 2), ("b" * 12, 60)):
         made = run(toys.card, toys.blobs(count), RULES, out=tmp_path / name)
         wanted[made.path] = made.path.read_bytes()
         old = as_before(made, "")
         old.rename(old.with_name(f"disks-{name}.jsonl.gz"))
-    (tmp_path / processors.FILE).write_text("few A processor\nmany A processor\n")
+    (tmp_path / processors.FILE).write_text(f"{'a' * 12} A processor\n{'b' * 12} A processor\n")
     few, many = map(len, wanted.values())
     limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({many - 1}, {many - 1}))"
     assert few < many - 1

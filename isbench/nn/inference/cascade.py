@@ -21,6 +21,7 @@ from isbench.nn.stem import resize_centred
 from isbench.types import Scalar
 
 _FEW = 20  # changed pixels at which the adaptive cascade stops
+_MOST_PASSES = 100  # far beyond what is of use, and still answered in seconds
 _THRESHOLD = 0.49  # of these pixels, whatever the threshold of the mask
 
 
@@ -54,11 +55,13 @@ class Refinable(Protocol):
 def make_cascade(options: Mapping[str, Scalar]) -> Cascade:
     """Return the cascade that a card's options ask for; without such options, a single pass.
 
-    Raises IsbenchError for a negative number.
+    Raises IsbenchError for a negative number, and for too many passes.
     """
     values = {**CASCADE, **options}
-    for name in ("cascade", "cascade_clicks"):
-        check_option(name, values[name], int(values[name]) >= 0, "0 or more")
+    check_option("cascade", values["cascade"], 0 <= int(values["cascade"]) <= _MOST_PASSES,
+                 f"0 to {_MOST_PASSES}")  # fmt: skip
+    clicks = values["cascade_clicks"]
+    check_option("cascade_clicks", clicks, int(clicks) >= 0, "0 or more")
     return Cascade(
         int(values["cascade"]), int(values["cascade_clicks"]), bool(values["cascade_adaptive"])
     )
