@@ -125,6 +125,7 @@ def subtract(dataset: str, first: str, second: str, metric: str = "NoC_20@90") -
 ALL = ("grabcut", "berkeley", "davis")
 BASE, OLD = "ritm-lite", "ritm-lite, crops128 weights"
 FIRST, SECOND = (f"ritm-lite, ablation-bs-s{seed} weights" for seed in (0, 1))
+HSGM = "csfpn-lite, ablation-hsgm-s0 weights, no G2L"
 PACK, OFF, EVERY = (
     f"csfpn-lite, pack weights{end}" for end in ("", ", no G2L", ", global clicks 0")
 )
@@ -142,6 +143,11 @@ PACK, OFF, EVERY = (
                 ("davis", BASE, OLD),
                 *[(one, OLD, FIRST) for one in ALL],
             ],
+        ),
+        (
+            "The intervals are over images and do not contain the spread",
+            "### When G2L costs clicks",
+            [("davis", SECOND, HSGM)],
         ),
         (
             "NoC@90 with `crowds` minus",
@@ -166,7 +172,7 @@ PACK, OFF, EVERY = (
             ],
         ),
     ],
-    ids=["base", "crowds", "global to local"],
+    ids=["base", "seeds", "crowds", "global to local"],
 )
 def test_the_differences_in_a_passage_are_those_of_its_runs(
     start: str, end: str, pairs: list[tuple[str, ...]]
