@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -29,13 +28,12 @@ from numpy.typing import NDArray
 
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
-from isbench.files.json_text import flatten_json
 from isbench.metrics import bootstrap, clicks_to, compare_paired, curves, image_of
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
 from isbench.training.loop import WEIGHTS
-from isbench.training.recipe import Augmentation, Recipe, fill_defaults
+from isbench.training.recipe import Augmentation, Recipe, flatten_recipe
 from isbench.training.samples import make_sampler
 from isbench.training.sources import read
 from isbench.training.weight_card import read_card
@@ -79,9 +77,7 @@ def describe_changes(recipe: str, first: str) -> str:
 
     A setting that came later than a recipe has its default.
     """
-    settings, first_settings = (
-        flatten_json(fill_defaults(json.loads(text))) for text in (recipe, first)
-    )
+    settings, first_settings = map(flatten_recipe, (recipe, first))
     return " ".join(
         f"{key}={value}" for key, value in settings.items() if first_settings.get(key) != value
     )

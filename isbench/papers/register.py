@@ -22,14 +22,14 @@ import numpy as np
 
 from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
-from isbench.files.json_text import flatten_json, parse_json
+from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
 from isbench.reporting.machine_load import Load, find_load
 from isbench.reporting.text_table import format_rows
 from isbench.storage import store
 from isbench.storage.processors import find_processor
 from isbench.storage.store import Run, list_seconds
-from isbench.training.recipe import fill_defaults
+from isbench.training.recipe import fill_defaults, flatten_recipe
 
 WEIGHTS, SECONDS = Path("training") / "weights.csv", Path("seconds.csv")
 _WEIGHTS_HEADS = (
@@ -57,11 +57,8 @@ class TrainedWeights(NamedTuple):
     recipe: str  # settings that decided the weights, as a JSON object
 
     def list_settings(self) -> dict[str, Any]:
-        """Return the settings of the recipe by name; those inside another have a dotted name.
-
-        Settings that came later than the recipe have their defaults, which train as it did.
-        """
-        return flatten_json(fill_defaults(parse_json(self.recipe)))
+        """Return the settings of the recipe by name, as `flatten_recipe` does."""
+        return flatten_recipe(self.recipe)
 
 
 class ClickTime(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from isbench.errors import IsbenchError
+from isbench.files.json_text import flatten_json, parse_json
 from isbench.types import MOST_CLICKS
 
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -178,6 +179,14 @@ def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
         inner[part] = known[part] | {names.get(key, key): one for key, one in values.items()}
     former_names = {former for former, _ in _FORMER.values()}
     return known | {key: one for key, one in stored.items() if key not in former_names} | inner
+
+
+def flatten_recipe(text: str) -> dict[str, Any]:
+    """Return the settings of a recipe's JSON by name; those inside another have a dotted name.
+
+    Settings that came later than the recipe have their defaults, which train as it did.
+    """
+    return flatten_json(fill_defaults(parse_json(text)))
 
 
 # names of parts of a recipe, and of their settings, in isbench 0.1

@@ -38,11 +38,11 @@ def read(data: str) -> Corpus:
     if data == "sbd":
         return _sbd()
     check_name(data)
-    if not data.partition(":")[2 if ":" in data else 0]:
+    form, separator, place = data.partition(":")
+    if not (place if separator else form):
         raise IsbenchError(
             f"training data {data!r} names no place; wanted {', '.join(FORMS)}", setting="data"
         )
-    form, separator, place = data.partition(":")
     if not (separator and form in _READERS):
         if "/" not in data and not expand_home(data, "data").exists():
             raise unknown("training data", data, FORMS, "data")

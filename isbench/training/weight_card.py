@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -32,10 +33,10 @@ def _find_card(path: Path) -> dict[str, str] | None:
     try:
         with safe_open(path, "np") as file:
             text = (file.metadata() or {}).get(CARD)
-        card = None if text is None else parse_json(text)
-        if card is not None and not (
-            isinstance(card, dict) and all(isinstance(value, str) for value in card.values())
-        ):
+        if text is None:
+            return None
+        card: Any = parse_json(text)
+        if not isinstance(card, dict) or not all(isinstance(one, str) for one in card.values()):
             raise ValueError("it is not texts by name")
     except (OSError, SafetensorError, ValueError) as error:
         raise IsbenchError(
