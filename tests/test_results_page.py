@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from isbench.papers.differences import format_difference
-from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.compare import compare
+from isbench.reporting.studies import find_baseline, group_runs
+from isbench.reporting.study_tables import make_study_rows
+from isbench.storage import store
 from isbench.storage.store import Run
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -111,8 +113,8 @@ def test_the_differences_and_seconds_of_the_ideas_are_those_of_their_rows_in_tab
 def find_run(dataset: str, label: str) -> Run:
     """Return the run of a data set that TABLES.md lists under this label."""
     (digest,) = set(re.findall(rf"^\| {dataset} \| {label} \|.*\| (\w+) \|$", TABLES, re.MULTILINE))
-    ((run,), _) = choose_runs([digest], RESULTS)
-    return run
+    (path,) = RESULTS.glob(f"{dataset}/*-{digest}.jsonl.gz")
+    return store.read(path)
 
 
 def subtract(dataset: str, first: str, second: str, metric: str = "NoC_20@90") -> str:
@@ -179,3 +181,44 @@ def test_the_differences_in_a_passage_are_those_of_its_runs(
 ) -> None:
     text = " ".join(PAGE.split(start)[1].split(end)[0].split())
     assert DIFFERENCE.findall(text) == [subtract(*pair) for pair in pairs]
+
+
+HUMAN = PAGE.split("## Clicks like people's")[1].split("\n## ")[0]
+
+
+def list_human_games() -> list[tuple[str, str, list[str]]]:
+    """Return the model, data set and figures of each row of the table of clicks like people's."""
+    rows, model = [], ""
+    for name, dataset, *figures in re.findall(
+        r"^\| (.*?) ?\| (GrabCut|Berkeley|DAVIS) \| (.*) \| (.*) \| (.*) \|$", HUMAN, re.MULTILINE
+    ):
+        model = name.strip("`").replace(" --weights pack", ", pack weights") or model
+        rows.append((model, dataset.lower(), figures))
+    return rows
+
+
+@pytest.mark.parametrize(("model", "dataset", "figures"), list_human_games())
+def test_figures_with_clicks_like_peoples_are_those_of_the_runs(
+    model: str, dataset: str, figures: list[str]
+) -> None:
+    seeds = ("", ", seed 1", ", seed 2")
+    (study,) = group_runs([find_run(dataset, f"{model}, clicker human{seed}") for seed in seeds])
+    centre = find_baseline(study)
+    assert centre is not None
+    (row,) = make_study_rows([study], [centre])
+    noc, std, low, high = (row[f"noc@90{end}"] for end in ("", "_std", "_low", "_high"))
+    (base,) = make_study_rows(group_runs([centre]), [centre])
+    assert figures == [
+        f"{base['noc@90']:.2f}",
+        f"{noc:.2f} ± {std:.2f} [{low:.2f}, {high:.2f}]",
+        f"{row['dsb']:.1f}",
+    ]
+
+
+def test_the_table_of_clicks_like_peoples_has_every_model_on_every_set() -> None:
+    assert len(list_human_games()) == 4 * 3
+
+
+def test_differences_between_clickers_are_those_of_their_runs() -> None:
+    pairs = [("davis", model, f"{model}, clicker human, seed 1") for model in (PACK, BASE)]
+    assert DIFFERENCE.findall(" ".join(HUMAN.split())) == [subtract(*pair) for pair in pairs]

@@ -37,7 +37,8 @@ _MEANINGS: Mapping[str, str] = {
     "iterations": "iterations of GrabCut after each click",
     "joined": "clicks are concatenated with the colours instead of entering after the stem",
     "longer_side": "images are scaled down to this longer side, in pixels",
-    "longest_side": "images are scaled down to this before anything else, in pixels; 0: never",
+    "longest_side": "images are scaled down to this before anything else, in pixels; 0: never, "
+    "-1: the data set's",
     "maxfun": "about how many times the head of the network is evaluated at a click",
     "min_radius": "predicted errors that are nowhere deeper get no pseudo click, in pixels",
     "mode": "what is adapted: frozen, IA (within an object), SA (across objects) or IA+SA",
@@ -62,7 +63,7 @@ _MEANINGS: Mapping[str, str] = {
     "view_size": "shorter side of a view as the network sees it, in pixels; 0: the data set's",
     "zoom": "crop to the object before a pass",
     "zoom_square": "side of the square that every pass sees, in pixels; 0: the data set's",
-    "zoom_target": "longer side of a crop as the network sees it, in pixels",
+    "zoom_target": "longer side of a crop as the network sees it, in pixels; 0: the data set's",
 }
 
 
