@@ -155,12 +155,16 @@ def compute_extra_loss(
 
 
 def _judge_at_clicks(outputs: CdnetOutput, target: Tensor) -> Tensor:
-    """Return the cross-entropy of all latent logits, weighted towards the clicks, (B,)."""
+    """Return the cross-entropy of all latent logits, weighted towards the clicks, (B,).
+
+    It is divided by the weights of the pixels that are not ignored.
+    """
     truth = target.clamp(min=0).expand_as(outputs.latents)
     losses = F.binary_cross_entropy_with_logits(outputs.latents.float(), truth, reduction="none")
     weight = _ELSEWHERE + (_CLICKED - _ELSEWHERE) * outputs.clicked.float()
-    weighted = torch.where(target >= 0, losses * weight, 0)
-    return weighted.sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
+    weight = torch.where(target >= 0, weight, 0)
+    total = weight.sum(dim=(1, 2, 3)).clamp(min=torch.finfo(weight.dtype).tiny)
+    return (losses * weight).sum(dim=(1, 2, 3)) / total
 
 
 class Refinement(nn.Module):

@@ -117,7 +117,7 @@ class CdnetLite(nn.Module):
 
     def _compute_logits(self, inputs: Tensor, features: Tensor, disks: Tensor) -> Tensor:
         logits = resize_bilinear(self.head(features), inputs.shape[-2:])
-        # CDNet learns without PDM: what diffused trains its gate, not the network
+        # no gradient passes through what diffused: only its gate learns from it
         diffused = diffuse_pixels(inputs[:, :3], logits.detach(), disks)
         return logits + _RELEASED * self.pdm_gate * diffused
 

@@ -128,6 +128,8 @@ ALL = ("grabcut", "berkeley", "davis")
 BASE, OLD = "ritm-lite", "ritm-lite, crops128 weights"
 FIRST, SECOND = (f"ritm-lite, ablation-bs-s{seed} weights" for seed in (0, 1))
 HSGM = "csfpn-lite, ablation-hsgm-s0 weights, no G2L"
+FIRST_CLICKS = "csfpn-lite, ablation-hsgm-s0 weights"
+EVERY_CLICK = [f"csfpn-lite, ablation-hsgm-s{seed} weights, global clicks 0" for seed in (0, 1)]
 PACK, OFF, EVERY = (
     f"csfpn-lite, pack weights{end}" for end in ("", ", no G2L", ", global clicks 0")
 )
@@ -149,7 +151,7 @@ PACK, OFF, EVERY = (
         (
             "The intervals are over images and do not contain the spread",
             "### When G2L costs clicks",
-            [("davis", SECOND, HSGM)],
+            [("davis", SECOND, one) for one in (HSGM, *EVERY_CLICK, FIRST_CLICKS)],
         ),
         (
             "NoC@90 with `crowds` minus",
@@ -159,9 +161,10 @@ PACK, OFF, EVERY = (
                 ("davis", PACK, "csfpn-lite", "NoC_20@85"),
             ],
         ),
+        ("### When G2L costs clicks", "Held-out objects of the", [("davis", PACK, EVERY)]),
         (
             "| | no G2L | first three clicks |",
-            "G2L for the first clicks helps",
+            "## Clicks like people's",
             [
                 (dataset, OFF, after, metric)
                 for dataset, metric in (
@@ -171,10 +174,16 @@ PACK, OFF, EVERY = (
                     ("davis", "NoC_20@90"),
                 )
                 for after in (PACK, EVERY)
+            ]
+            + [
+                ("grabcut", HSGM, FIRST_CLICKS),
+                ("davis", HSGM, FIRST_CLICKS, "NoC_20@85"),
+                ("davis", HSGM, FIRST_CLICKS),
+                ("berkeley", HSGM, FIRST_CLICKS),
             ],
         ),
     ],
-    ids=["base", "seeds", "crowds", "global to local"],
+    ids=["base", "seeds", "crowds", "every click", "first clicks"],
 )
 def test_the_differences_in_a_passage_are_those_of_its_runs(
     start: str, end: str, pairs: list[tuple[str, ...]]
@@ -220,5 +229,9 @@ def test_the_table_of_clicks_like_peoples_has_every_model_on_every_set() -> None
 
 
 def test_differences_between_clickers_are_those_of_their_runs() -> None:
-    pairs = [("davis", model, f"{model}, clicker human, seed 1") for model in (PACK, BASE)]
+    pairs = [
+        ("davis", model, f"{model}, clicker human{seed}")
+        for model in (BASE, PACK, "csfpn-lite")
+        for seed in ("", ", seed 1", ", seed 2")
+    ]
     assert DIFFERENCE.findall(" ".join(HUMAN.split())) == [subtract(*pair) for pair in pairs]

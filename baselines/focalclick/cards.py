@@ -57,7 +57,8 @@ lite = _card(
     "(segmentor and refiner) on EfficientNet-Lite0",
     (LazyFunction("isbench.nn.backbones.lite:LiteTrunk"), S2, True),
     options={"size": LITE_SIDES["zoom_target"], "square": False},
-    meanings={"size": "longer side of what every pass sees, in pixels; with square=on, its side"},
+    version="2",  # "1" kept the proportions of what the refiner sees, too
+    meanings={"size": "longer side of what the segmentor sees, in pixels; the side of squares"},
     unreleased="this version ships without trained weights",
     licence="MIT",
     # the first positive click is near the object's centre, as in the paper's code

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baselines.focalclick.training import crop_views, draw_focus, focus_loss, map_points
+from baselines.focalclick.training import crop_views, draw_focus_crop, focus_loss, map_points
 from baselines.focalclick.versions import S2, Version
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
@@ -94,7 +94,7 @@ class Segmentor(nn.Module):
         self, targets: NDArray[np.int8], generators: Sequence[np.random.Generator]
     ) -> tuple[Tensor]:
         """Return the boxes of focus crops, (B, 4); see `isbench.training.step`."""
-        boxes = [draw_focus(one, rng) for one, rng in zip(targets, generators, strict=True)]
+        boxes = [draw_focus_crop(one, rng) for one, rng in zip(targets, generators, strict=True)]
         return (torch.tensor(boxes),)
 
     def extra_loss(

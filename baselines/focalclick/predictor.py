@@ -11,7 +11,8 @@ This rule is FocalClick's. Ours, since the description is silent: such a mask is
 (probability 0 or 1), the networks get the merged probabilities as their previous mask, and a click
 that changed nothing leaves the mask unchanged.
 
-Also ours: crops may keep their proportions (`square=off`, which only cards with that option have).
+Also ours: what the segmentor sees may keep its proportions (`square=off`, which only cards with
+that option have). The refiner always sees a square, as in its training.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class FocalClick:
         logits = torch.logit(paste(torch.sigmoid(coarse), target, shape))
         (found,) = yield HostRequest((logits[0, 0] > _FOCUS_LOGIT,))
         focus = find_focus(found, last.certain, clicks[-1], target)
-        size = self.views.size(focus)
+        size = self.views.target, self.views.target
         image, points = _crop_inputs(last.picture.pixels, clicks, focus, size)
         region = _find_region(focus, target, (coarse.shape[2], coarse.shape[3]))
         parts = align_outputs(features, coarse, [region], size)

@@ -30,11 +30,12 @@ _JITTER = 0.3  # how far the crop's centre is moved at most, relative to the obj
 _LEAST = 10  # fewest rows and columns of a crop before it is clipped
 _COARSE = 8  # details are what is lost when a mask is scaled down by this factor
 _DILATIONS = 2  # of what is lost, by 3x3
+_REACH = _COARSE + _DILATIONS  # how far from an outline details may be, in pixels
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-def draw_focus(target: NDArray[np.int8], rng: np.random.Generator) -> Box:
+def draw_focus_crop(target: NDArray[np.int8], rng: np.random.Generator) -> Box:
     """Draw the crop of a sample that the refiner sees, (H, W) with 1 on the object.
 
     It surrounds the largest 8-connected component of the object, or is a smaller window centred on
@@ -111,7 +112,8 @@ def crop_targets(target: Tensor, boxes: Sequence[Sequence[int]], size: tuple[int
 def find_trimap(target: Tensor) -> Tensor:
     """Return where a target (B, 1, H, W) has details: 1 there, 0 elsewhere, -1 where it is ignored.
 
-    Details are what changes when the mask is scaled down and up again, dilated.
+    Details are what changes when the mask is scaled down and up again, dilated. An ignored pixel
+    would make details of what is next to it, so its surroundings are ignored too.
     """
     mask, size = (target > 0.5).float(), target.shape[-2:]
     small = max(1, size[0] // _COARSE), max(1, size[1] // _COARSE)
@@ -119,7 +121,9 @@ def find_trimap(target: Tensor) -> Tensor:
     lost = ((resize_centred(coarse, size) > 0.5) != (mask > 0.5)).float()
     for _ in range(_DILATIONS):
         lost = F.max_pool2d(lost, 3, stride=1, padding=1)
-    return lost.masked_fill(target < 0, -1)
+    ignored = (target < 0).float()
+    near = F.max_pool2d(ignored, 2 * _REACH + 1, stride=1, padding=_REACH) > 0
+    return lost.masked_fill(near, -1)
 
 
 def focus_loss(

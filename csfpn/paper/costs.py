@@ -41,7 +41,7 @@ _NOTES = (
     "same at 400x600, times 2 for the mirror image, times 2 operations per multiply-add.",
     "The paper states neither the image size nor what it counts, and no usual size gives its "
     "508.72 under any usual rule; this one comes within 0.1 % for the baseline. The absolute "
-    "GFLOPs are therefore not reproduced; the overhead of a part over its baseline is comparable.",
+    "GFLOPs are therefore not reproduced; of what each part adds to its baseline, the order is.",
     "The baseline is identified by its number of parameters: DeepLabV3+ on ResNet-50 of width 128, "
     "with clicks added to the stem (Conv1S) or concatenated with the colours (joined=on).",
     "The paper's FDM has a fifth of the parameters of the one released with CDNet. The one here "

@@ -1,9 +1,10 @@
-"""Training samples that are focus views: where one is centred, and a mask with an error there.
+"""Training samples that are focus views: where one is centred, and a mask with errors around it.
 
 Arrays in, arrays out; randomness comes from a generator that is passed in. That a focus view is
 centred near the object's boundary, has a size relative to the object and starts from a perturbed
 mask is FocusCut's rule (Lin et al., CVPR 2022). That its radius is half of a side, how near, how
-small at least, and how the mask is perturbed are choices of this project.
+small at least, and how the mask is perturbed are choices of this project. So is that the error at
+the centre is gone in half of the views: in a game the pass over the object sees the click first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _DEPTH = Range(0.03, 0.3)  # how far a level at the centre is from that of a correct mask
 _WIDTH = Range(0.1, 0.5)  # standard deviation of the error at the centre
 _WAVES = Range(0.0, 0.1)  # standard deviation of the errors elsewhere
+_SPOT = Range(0.05, 0.4)  # radius around the centre in which the mask is right
 _KNOTS = 4, 10  # of the waves, along rows and along columns: from 4 to 9
+
+_ANSWERED = 0.5  # probability that it is right there
 
 
 class Focus(NamedTuple):
@@ -34,7 +38,7 @@ class Focus(NamedTuple):
     reach: float  # half of a side
 
 
-def draw_focus(mask: Mask, radius: Range, rng: np.random.Generator) -> Focus:
+def draw_focus_view(mask: Mask, radius: Range, rng: np.random.Generator) -> Focus:
     """Draw a square near the boundary of a non-empty mask, which the image's edge is not part of.
 
     `radius` is that of half a side, relative to the square root of the mask's area.
@@ -51,11 +55,12 @@ def draw_focus(mask: Mask, radius: Range, rng: np.random.Generator) -> Focus:
 def perturb_mask(
     target: NDArray[np.int8], centre: tuple[int, int], rng: np.random.Generator
 ) -> Mask:
-    """Return a mask like the target, (rows, cols) of 1, 0 and -1, but wrong at the centre.
+    """Return a mask like the target, (rows, cols) of 1, 0 and -1, but wrong around the centre.
 
     The distance to the object's outline, positive inside, is added to smooth noise and to a bump
-    that gives the centre the wrong sign. Pixels that the target ignores are not in the mask, so
-    the centre must not be one of them.
+    that gives the centre the wrong sign. Half of the masks are then made right in a disk around
+    the centre. Pixels that the target ignores are not in the mask, so the centre must not be one
+    of them.
     """
     half = min(target.shape) / 2
     depth, width, waves = (
@@ -68,7 +73,13 @@ def perturb_mask(
         for length, middle in zip(target.shape, centre, strict=True)
     )
     level += (wanted - level[centre]) * rows[:, None] * cols
-    return np.asarray((level > 0) & (target >= 0))
+    mask: Mask = (level > 0) & (target >= 0)
+    if rng.random() < _ANSWERED:
+        row, col = np.ogrid[: target.shape[0], : target.shape[1]]
+        radius = half * rng.uniform(_SPOT.low, _SPOT.high)
+        near = np.hypot(row - centre[0], col - centre[1]) <= radius
+        mask = np.where(near, target == 1, mask)
+    return mask
 
 
 def _measure_level(mask: Mask, farthest: float) -> NDArray[np.float64]:

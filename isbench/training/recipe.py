@@ -277,6 +277,7 @@ def _list_checks(recipe: Recipe) -> list[tuple[str, object, bool, str]]:
         "click_sampling.places": (sampling.places, 10_000),
         "augmentation.rotation": (views.rotation, 180),
         "augmentation.shift": (views.shift, 255),
+        "augmentation.focus_radius": (views.focus_radius.high, 1000),
     }
     named = {
         "optimiser": (recipe.optimiser, OPTIMISERS),

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError
 from isbench.nn.inference.zoom_in import bounding_box
-from isbench.training import augmentation
+from isbench.training import augmentation, seed_tags
 from isbench.training.augmentation import View
 from isbench.training.clicks import ObjectMasks, Points, draw_first_clicks, make_points
 from isbench.training.color_jitter import jitter_colors
 from isbench.training.corpus import Corpus, Gallery, PackedMask, Picture
 from isbench.training.crowds import blur, cut_out, draw_crowd
-from isbench.training.focus_views import draw_focus, perturb_mask
+from isbench.training.focus_views import draw_focus_view, perturb_mask
 from isbench.training.recipe import Recipe, Weighted
 from isbench.types import Mask
 
@@ -30,8 +30,6 @@ MEAN = (124, 116, 104)  # ImageNet's mean colour, RGB: fills what is outside an 
 _TRIES = 4  # views to try until one shows enough of the object
 _PICTURES = 50  # images to try until one can be loaded
 _HALF = 127
-_FOCUS = 3  # tag in the seed sequences of focus views; `step` uses 1 and 2
-_CROWD = 4  # likewise, of crowds
 _PLAIN = 0.5  # share of crowds on a plain background
 _BLACK = (0, 0, 0)  # what is outside an image in a focus view
 
@@ -80,18 +78,18 @@ class Sampler:
         return Example(image, masks.target, clicks)
 
     def _draw_focus_view(self, number: int, size: tuple[int, int]) -> Example | None:
-        """Return a focus view with a click on an error at its centre, None if it is not wanted.
+        """Return a focus view with a click at its centre, None if it is not wanted.
 
         Also None if, in all tries, the pixel at the centre is ignored.
         """
         recipe = self.recipe.augmentation
-        rng = np.random.default_rng([self.recipe.seed, number, _FOCUS])
+        rng = np.random.default_rng([self.recipe.seed, number, seed_tags.FOCUS])
         if rng.random() >= recipe.focus:
             return None
         choice, centre = self._draw_choice(rng), (size[0] // 2, size[1] // 2)
         mask = np.logical_or.reduce(choice.parts)
         for _ in range(_TRIES):
-            focus = draw_focus(mask, recipe.focus_radius, rng)
+            focus = draw_focus_view(mask, recipe.focus_radius, rng)
             view = augmentation.view_square(*focus, size, recipe, rng)
             target = _make_masks(choice, view).target
             if target[centre] >= 0:
@@ -171,7 +169,7 @@ class Sampler:
 
         Half of the views are blurred, which leaves a background without objects.
         """
-        rng = np.random.default_rng([self.recipe.seed, number, _CROWD])
+        rng = np.random.default_rng([self.recipe.seed, number, seed_tags.CROWD])
         if rng.random() >= self.recipe.augmentation.crowds:
             return image, masks
         wanted = cut_out(image, masks.target == 1)

@@ -20,14 +20,12 @@ from torch import Tensor, nn
 from isbench.errors import IsbenchError
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.nn.runtime.compute import PRECISIONS
-from isbench.training import checkpoints
+from isbench.training import checkpoints, seed_tags
 from isbench.training.clicks import Points, draw_next_click, trim_points, with_click
 from isbench.training.optimiser import list_norms
 from isbench.training.prefetch import Batch
 from isbench.training.recipe import Recipe
 from isbench.training.training_run import TrainingRun
-
-_STEP, _CLICK, _INPUTS = 1, 2, 3  # tags in seed sequences: of a step, a click, further inputs
 
 
 class StepFigures(NamedTuple):
@@ -59,7 +57,7 @@ def take_step(run: TrainingRun, batch: Batch) -> StepFigures:
     Raises IsbenchError, leaving the weights unchanged, if the loss or the gradient is not finite.
     """
     device, seed = run.processes.device, run.recipe.seed
-    sequence = np.random.SeedSequence([seed, run.step, _STEP, run.processes.rank])
+    sequence = np.random.SeedSequence([seed, run.step, seed_tags.STEP, run.processes.rank])
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(sequence.generate_state(1)[0]))
         return _step(run, batch)
@@ -112,7 +110,9 @@ def draw_further_inputs(run: TrainingRun, batch: Batch) -> tuple[Tensor, ...]:
     draw: Any = getattr(run.network, "draw_training_inputs", None)
     if draw is None:
         return ()
-    further: tuple[Tensor, ...] = draw(batch.targets, list(_generators(run.recipe, batch, _INPUTS)))
+    further: tuple[Tensor, ...] = draw(
+        batch.targets, list(_generators(run.recipe, batch, seed_tags.INPUTS))
+    )
     return further
 
 
@@ -138,7 +138,7 @@ def _iterate(
     run: TrainingRun, images: Tensor, batch: Batch, watch: Stopwatch
 ) -> tuple[Tensor, Points]:
     recipe, network = run.recipe, run.network
-    rng = np.random.default_rng([recipe.seed, run.step, _STEP])
+    rng = np.random.default_rng([recipe.seed, run.step, seed_tags.STEP])
     count = int(rng.integers(recipe.click_sampling.iterative + 1))
     previous, points = torch.zeros_like(images[:, :1]), batch.points
     network.eval()
@@ -186,7 +186,7 @@ def _add_clicks(
             points,
             probabilities,
             batch.targets,
-            _generators(recipe, batch, _CLICK, number),
+            _generators(recipe, batch, seed_tags.CLICK, number),
             strict=True,
         )
     ]

@@ -85,6 +85,26 @@ def test_ignored_pixels_have_no_loss() -> None:
     assert torch.equal(*losses)
 
 
+def test_the_latents_loss_is_that_of_the_pixels_that_are_not_ignored() -> None:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(1, 4, *SHAPE, generator=generator)
+    gate = torch.full((1, 1, *SHAPE), 0.5)
+
+    def judge_left(cols: int) -> Tensor:
+        """Return the loss of the first columns alone."""
+        outputs = (torch.zeros(1, 1, *SHAPE), gate, latents, CLICKED)
+        return compute_extra_loss(
+            CdnetOutput(*(one[..., :cols] for one in outputs)), TARGET[..., :cols], mask_loss
+        )
+
+    target = TARGET.clone()
+    target[..., 6:] = -1
+    outputs = CdnetOutput(torch.zeros(1, 1, *SHAPE), gate, latents, CLICKED)
+    torch.testing.assert_close(compute_extra_loss(outputs, target, mask_loss), judge_left(6))
+    nothing = compute_extra_loss(outputs, torch.full_like(target, -1), mask_loss)
+    assert torch.equal(nothing, torch.zeros(1))
+
+
 def test_with_the_masks_loss_all_of_cdnet_learns_and_samples_are_judged_alone() -> None:
     network = CDNet(DeepLab(ResNet(BasicBlock, (1, 1, 1, 1)), 8)).train()
     inputs, clicks = network.example_inputs((48, 64), 4)

@@ -84,6 +84,7 @@ def test_text_becomes_a_value_of_its_kind(key: str, text: str, value: object) ->
         ("augmentation.shift", "-1", "at least 0"),
         ("augmentation.rotation", "1e308", "at most 180"),
         ("augmentation.shift", "1e308", "at most 255"),
+        ("augmentation.focus_radius", "1,1e308", "at most 1000"),
         ("click_sampling.places", "99999999999999999999", "at most 10000"),
         ("crops", "100000x100000", "crops is 100000; wanted at most 8192"),
         ("seed", "18446744073709551616", "at most"),
