@@ -56,9 +56,16 @@ lite = _card(
     "lite",
     "(segmentor and refiner) on EfficientNet-Lite0",
     (LazyFunction("isbench.nn.backbones.lite:LiteTrunk"), S2, True),
-    options={"size": LITE_SIDES["zoom_target"], "square": False},
-    version="2",  # "1" kept the proportions of what the refiner sees, too
-    meanings={"size": "longer side of what the segmentor sees, in pixels; the side of squares"},
+    options={
+        "size": LITE_SIDES["zoom_target"],
+        "overview": LITE_SIDES["overview"],
+        "square": False,
+    },
+    version="2",  # "1" saw whole images at `size`, and the refiner's crops in their proportions
+    meanings={
+        "size": "longer side of what the segmentor sees, in pixels; the side of squares",
+        "overview": "longer side of a whole image as the segmentor sees it, in pixels; 0: size",
+    },
     unreleased="this version ships without trained weights",
     licence="MIT",
     # the first positive click is near the object's centre, as in the paper's code

@@ -11,14 +11,15 @@ This rule is FocalClick's. Ours, since the description is silent: such a mask is
 (probability 0 or 1), the networks get the merged probabilities as their previous mask, and a click
 that changed nothing leaves the mask unchanged.
 
-Also ours: what the segmentor sees may keep its proportions (`square=off`, which only cards with
-that option have). The refiner always sees a square, as in its training.
+Also ours, with options that only focalclick-lite has: what the segmentor sees may keep its
+proportions (`square=off`), and a whole image may have a size of its own (`overview`). The refiner
+always sees a square of `size`, as in its training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -113,7 +114,10 @@ class FocalClick:
         new_box = choose_crop(self.config, last, clicks)
         seen, target = new_box or whole, new_box or last.box or whole
         canvas = torch.cat([last.picture.pixels, last.probability], dim=1)
-        inputs, points = _crop_inputs(canvas, clicks, seen, self.views.size(seen))
+        views = self.views
+        if new_box is None and self.config.overview:
+            views = replace(views, target=self.config.overview)
+        inputs, points = _crop_inputs(canvas, clicks, seen, views.size(seen))
         outputs = yield ForwardRequest(self.networks["segmentor"], (inputs, points))
         coarse, features = (output.float() for output in outputs)
         # outside the crop the probability is 0 and the logit -inf

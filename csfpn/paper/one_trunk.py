@@ -34,12 +34,8 @@ def _vary(model: str, *options: tuple[str, str]) -> Row:
 IDEAS = {
     _BASE: "RITM",
     _SECOND: "RITM, trained with another seed",
-    # as FocalClick plays, and FocusCut but for larger images: some of their rows' difference is
-    # due to this
+    # as FocalClick and FocusCut play: some of their rows' difference is due to this
     _vary("ritm-lite", ("flip", "off")): "RITM without flip",
-    _vary(
-        "ritm-lite", ("flip", "off"), ("overview", "400")
-    ): "RITM without flip, whole images at 400 pixels",
     # as CFR's README evaluates it
     _vary(
         "ritm-lite", ("cascade", "4"), ("cascade_adaptive", "on")
@@ -73,9 +69,10 @@ NOTES = (
     "each difference is a row's NoC minus that of the first row, paired over the same objects, "
     "with its interval. If the interval contains 0, the idea is not significantly different from "
     "RITM. The intervals are not corrected for their number: of 20 intervals around a true "
-    "difference of 0, about one excludes 0 by chance. FocalClick and FocusCut play without flip. "
-    "FocalClick sees whole images at 400 pixels on the longer side, FocusCut on the shorter one, "
-    "the others at 256 on the longer one. So compare the two with the rows of RITM without flip.",
+    "difference of 0, about one excludes 0 by chance. FocalClick and FocusCut play without flip, "
+    "so compare them with the row of RITM without flip. FocusCut sees the object's crop, which may "
+    "be the whole image, at view_size pixels on the shorter side; the others see whole images at "
+    "256 pixels on the longer one.",
     "Each row has one training, so the intervals do not contain the spread between trainings, and "
     "all differences share the training of the first row. The second row, the same network trained "
     "with another seed, shows what difference is possible without any idea. The figures say what "

@@ -34,7 +34,7 @@ from isbench.models.predictor import build_predictor
 from isbench.nn.backbones.hrnet import HRNet
 from isbench.nn.backbones.lite import LiteTrunk
 from isbench.nn.clickmaps import encode_points
-from isbench.nn.inference.predictor import crop_inputs
+from isbench.nn.inference.predictor import choose_crop, crop_inputs
 from isbench.nn.inference.zoom_in import Box, Zoom
 from isbench.nn.losses import binary_cross_entropy, normalised_focal_loss
 from isbench.training import Augmentation, Checks, ClickSampling, Crop, Recipe
@@ -339,6 +339,22 @@ def test_without_squares_the_segmentor_sees_crops_in_their_proportions() -> None
     assert answer.state.focus is not None
     sizes = {name: tuple(inputs.shape[2:]) for name, inputs in seen}
     assert sizes == {"segmentor": (24, 48), "refiner": (48, 48)}
+
+
+def test_a_whole_image_may_have_a_size_of_its_own() -> None:
+    predictor, seen = build_tiny(), []
+    segment = predictor.networks["segmentor"]
+    networks = {
+        **predictor.networks,
+        "segmentor": lambda *inputs: seen.append(tuple(inputs[0].shape[2:])) or segment(*inputs),
+    }
+    views, config = Zoom(48), replace(predictor.config, overview=32)
+    wide = replace(predictor, networks=networks, views=views, config=config)
+    clicks = [Click(15, 30, True), Click(10, 20, True)]
+    first, _ = play_clicks(wide, blank_image(30, 60), clicks)
+    box = choose_crop(config, first.state.last, tuple(clicks))
+    assert box is not None
+    assert seen == [(16, 32), views.size(box)]
 
 
 def test_the_light_card_keeps_proportions_unless_told_otherwise() -> None:
