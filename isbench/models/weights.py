@@ -151,6 +151,12 @@ def _find_file(card: ModelCard, name: str) -> Path:
     path = expand_home(name, "weights")
     if path.is_file():
         return path
+    if name and path.is_dir():
+        raise IsbenchError(
+            f"{name} is a folder; wanted a file of weights, such as weights.safetensors in the "
+            "folder of a training",
+            setting="weights",
+        )
     if path.suffix or path.parent != Path():
         raise IsbenchError(
             f"there are no weights {name}; wanted a file, or one of {_list_names(card)}",

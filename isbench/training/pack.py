@@ -62,6 +62,10 @@ def read(root: Path) -> Corpus:
 
     Raises IsbenchError for a folder without index or tars, or an index without the columns.
     """
+    if root.is_file():
+        raise IsbenchError(
+            f"{root} is a file; wanted the folder of a training pack, with {INDEX} and *.tar"
+        )
     rows = _read_index(root)
     tars = sorted(root.glob("*.tar"))
     if not tars:

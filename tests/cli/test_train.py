@@ -49,6 +49,7 @@ def test_the_command_goes_on(
         (("nearset", "--data", "DATA"), "did you mean nearest?"),
         (("nearest", "--data", "DATA"), "model nearest has no recipe"),
         ((CARD, "--data", "/nowhere/at/all"), "is not a training pack"),
+        ((CARD, "--data", f"pack:{__file__}"), "is a file; wanted the folder of a training pack"),
         ((CARD, "--data", "DATA", "--out", "NEW", "--resume"), "no checkpoint"),
         ((CARD, "--data", "DATA", "--out", "WHOLE"), "another folder (--resume)"),
         ((CARD, "--data", "DATA", "--out", "WHOLE", "--resume", "--set", "seed=3"),

@@ -216,6 +216,15 @@ def test_a_state_dict_in_another_container_is_named(tmp_path: Path) -> None:
         load_checkpoint([head()], tmp_path / "w.pth")
 
 
+def test_the_checkpoint_of_a_training_is_named_as_such(tmp_path: Path) -> None:
+    saved = {"network": weights(), "mean": weights(), "optimiser": {}, "step": 5}
+    torch.save(saved, tmp_path / "training.pt")
+    with pytest.raises(
+        IsbenchError, match=r"checkpoint of a training.*wanted weights\.safetensors"
+    ):
+        load_checkpoint([head()], tmp_path / "training.pt")
+
+
 def test_safetensors_are_recognised_by_content(tmp_path: Path) -> None:
     save_file(weights(), tmp_path / "w.pth")
     network = head()

@@ -44,11 +44,16 @@ def test_a_model_whose_weights_nobody_released_says_so_and_what_to_do(isbench: I
         ("baseline-lite-fdm", None, "ships without trained weights"),
         ("ritm-hrnet18", "cocolvi", "no weights of ritm-hrnet18 named 'cocolvi'; did you mean"),
         ("ritm-mini", "there/is/none.pth", "there are no weights there/is/none.pth"),
+        ("ritm-mini", "tests", "tests is a folder; wanted a file of weights"),
+        ("ritm-mini", "", "no weights of ritm-mini named ''"),
         ("cdnet-r34", None, "has the weights sbd, cocolvis"),
         ("cdnet-r34", "sbd", "download cdnet_res34_sbd.pth by hand from https://.*ClickSEG, then"),
     ],
 )
-def test_weights_that_are_not_there_are_refused(model: str, asked: str | None, said: str) -> None:
+def test_weights_that_are_not_there_are_refused(
+    model: str, asked: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
     with pytest.raises(IsbenchError, match=said):
         weights.load_weights(load_card(model), asked)
 

@@ -22,6 +22,7 @@ from isbench.files.digests import digest_file
 from isbench.nn.runtime.torch_file import load_torch_file
 
 _MOST_KEYS = 3  # most keys that an error lists
+_OF_A_TRAINING = {"network", "mean", "optimiser"}  # of the fields of `training.checkpoints`
 _SETTINGS = (bool, int, float, str, type(None))  # kinds of values in a checkpoint's config
 _LONGEST_HEADER = 100_000_000  # bytes, as the format allows
 # beginnings of keys that training tools add, and what saves the state dict without them
@@ -129,6 +130,11 @@ def _find_state(path: Path, stored: Any, entries: Sequence[str]) -> Mapping[str,
     if _is_state(stored):
         found: Mapping[str, Tensor] = stored
         return found
+    if _has_items(stored) and stored.keys() >= _OF_A_TRAINING:
+        raise IsbenchError(
+            f"{path} is the checkpoint of a training, not its weights; wanted weights.safetensors, "
+            "which the training writes next to it"
+        )
     inner = [key for key, value in stored.items() if _is_state(value)] if _has_items(stored) else []
     if inner:
         raise IsbenchError(
