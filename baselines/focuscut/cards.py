@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from baselines.libraries import find_opencv_version, find_torch_version
 from isbench.lazy_function import LazyFunction
-from isbench.nn.backbones.sizes import LITE_SIDES
+from isbench.nn.backbones.sizes import LITE_VIEW
 from isbench.training import recipes
 from isbench.types import File, ModelCard
 
@@ -54,7 +54,7 @@ _LITE = replace(
 lite = ModelCard(
     "focuscut-lite",
     LazyFunction("baselines.focuscut.lite:build_predictor"),
-    {"view_size": LITE_SIDES["zoom_target"], "rounds": 3, "threshold": 0.5},
+    {"view_size": LITE_VIEW, "rounds": 3, "threshold": 0.5},
     LazyFunction("baselines.focuscut.lite:make_networks"),
     unreleased="this version ships without trained weights",
     recipe=_LITE,

@@ -18,12 +18,10 @@ from baselines import ritm
 from baselines.focuscut.predictor import FocusCut, View
 from baselines.views import stack_images, stack_maps
 from isbench.nn.backbones.lite import LiteTrunk
-from isbench.nn.backbones.sizes import LITE_SIDES
+from isbench.nn.backbones.sizes import LITE_VIEW
 from isbench.nn.clickmaps import encode_points
 from isbench.nn.runtime.compute import build_networks
 from isbench.types import Runtime
-
-VIEW_SIZE = int(LITE_SIDES["zoom_target"])  # pixels, as of crops of the other models on this trunk
 
 make_networks = partial(ritm.make_networks, LiteTrunk, previous_mask=True)
 
@@ -46,5 +44,5 @@ def _count_places(view: View) -> int:
 def build_predictor(*, runtime: Runtime, view_size: int, rounds: int, threshold: float) -> FocusCut:
     """Return the predictor of the card; raises IsbenchError for options out of range."""
     network = build_networks(make_networks, runtime)["network"]
-    size = view_size or VIEW_SIZE
+    size = view_size or LITE_VIEW
     return FocusCut(network, runtime, size, rounds, threshold, make_point_inputs)

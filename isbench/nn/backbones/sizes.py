@@ -29,3 +29,6 @@ MINI_SIDES: Mapping[str, Scalar] = {"overview": 256, "zoom_target": 320}
 # the same for models on LiteTrunk, chosen by the games of ritm-lite on 120 held-out objects
 # (results/training/trials.csv)
 LITE_SIDES: Mapping[str, Scalar] = {"overview": 256, "zoom_target": 400}
+# side of FocusCut's views on LiteTrunk: of 192, 256, 320 and 400 pixels, chosen on the same objects
+# by its own games (results/training/focuscut.csv)
+LITE_VIEW = 256
