@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from isbench.papers.differences import format_difference
+from isbench.papers.register import read_register
 from isbench.reporting.compare import compare
 from isbench.reporting.studies import find_baseline, group_runs
 from isbench.reporting.study_tables import make_study_rows
@@ -82,6 +83,7 @@ SYSTEMS = {
     "With another seed": "RITM, trained with another seed",
     "CSFPN": "CSFPN: ",
     "FCA-Net": "FCA-Net: ",
+    "FocusCut": "FocusCut: ",
     "PseudoClick": "PseudoClick: ",
 }
 TIME = "s/click on DAVIS"
@@ -90,7 +92,7 @@ DIFFERENCE = re.compile(r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]")
 
 def test_the_differences_and_seconds_of_the_ideas_are_those_of_their_rows_in_table_5() -> None:
     head, *lines = read_table("5")
-    said = PAGE.split("### What the rows show")[1].split("What the table says:")[0]
+    said = PAGE.split("### What the rows show")[1].split("\nFocusCut compared with other")[0]
     seen = 0
     for bullet in said.split("\n- **")[1:]:
         text = " ".join(bullet.split())
@@ -127,6 +129,8 @@ def subtract(dataset: str, first: str, second: str, metric: str = "NoC_20@90") -
 ALL = ("grabcut", "berkeley", "davis")
 BASE, OLD = "ritm-lite", "ritm-lite, crops128 weights"
 FIRST, SECOND = (f"ritm-lite, ablation-bs-s{seed} weights" for seed in (0, 1))
+UNFLIPPED = "ritm-lite, ablation-bs-s0 weights, no flip"
+FOCUS = "focuscut-lite, table5 weights"
 HSGM = "csfpn-lite, ablation-hsgm-s0 weights, no G2L"
 FIRST_CLICKS = "csfpn-lite, ablation-hsgm-s0 weights"
 EVERY_CLICK = [f"csfpn-lite, ablation-hsgm-s{seed} weights, global clicks 0" for seed in (0, 1)]
@@ -161,6 +165,11 @@ PACK, OFF, EVERY = (
                 ("davis", PACK, "csfpn-lite", "NoC_20@85"),
             ],
         ),
+        (
+            "FocusCut compared with other rows",
+            "The other rows are blank",
+            [(dataset, base, FOCUS) for base in (UNFLIPPED, SECOND) for dataset in ALL],
+        ),
         ("### When G2L costs clicks", "Held-out objects of the", [("davis", PACK, EVERY)]),
         (
             "| | no G2L | first three clicks |",
@@ -183,13 +192,23 @@ PACK, OFF, EVERY = (
             ],
         ),
     ],
-    ids=["base", "seeds", "crowds", "every click", "first clicks"],
+    ids=["base", "seeds", "crowds", "focuscut", "every click", "first clicks"],
 )
 def test_the_differences_in_a_passage_are_those_of_its_runs(
     start: str, end: str, pairs: list[tuple[str, ...]]
 ) -> None:
     text = " ".join(PAGE.split(start)[1].split(end)[0].split())
     assert DIFFERENCE.findall(text) == [subtract(*pair) for pair in pairs]
+
+
+def test_the_seconds_of_focuscut_are_those_of_its_run_and_of_ritms_second_training() -> None:
+    runs = [find_run("davis", one) for one in (FOCUS, SECOND)]
+    times = read_register(RESULTS, runs).times
+    passage = PAGE.split("FocusCut compared with other rows")[1].split("\n\n")[0]
+    printed = re.findall(r"\b\d\.\d{3}\b", passage)
+    found = [times[store.digest_of_path(run.path)] for run in runs]
+    assert printed == [f"{time.seconds:.3f}" for time in found]
+    assert len({time.processor for time in found}) == 1
 
 
 HUMAN = PAGE.split("## Clicks like people's")[1].split("\n## ")[0]
