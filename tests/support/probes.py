@@ -34,6 +34,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "probes.json"
 CHOSEN = {
     # diffusion takes the fourth power of it
     **{f"cdnet-{trunk}": {"size": "96"} for trunk in ("r34", "r50")},
+    # the size that its card has is chosen by games, and is no part of its behaviour
     "focuscut-lite": {"view_size": "96"},
     # a box that follows blown up rounding would follow the processor
     "csfpn-hrnet18": {"zoom": "off"},
