@@ -86,7 +86,7 @@ SYSTEMS = {
     "FocusCut": "FocusCut: ",
     "PseudoClick": "PseudoClick: ",
 }
-TIME = "s/click on DAVIS"
+TIME, RATIO = "s/click on DAVIS", "s/click over RITM's"
 DIFFERENCE = re.compile(r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]")
 
 
@@ -108,7 +108,11 @@ def test_the_differences_and_seconds_of_the_ideas_are_those_of_their_rows_in_tab
         for seconds in re.findall(r"\b\d\.\d{3}\b", text):
             assert seconds in times
             seen += 1
-    assert seen >= 19
+        ratios = {row[RATIO] for row in rows}
+        for ratio in re.findall(r"(\d+\.\d+)(?= to \d+\.\d+ times|\s+times)", text):
+            assert ratio in ratios
+            seen += 1
+    assert seen >= 28
 
 
 @cache

@@ -11,15 +11,14 @@ from functools import partial
 from typing import NamedTuple
 
 from csfpn.paper import ablation
+from csfpn.paper.click_times import HEAD, RATIO, compare_times
 from csfpn.paper.costs import SIZE
 from csfpn.paper.equal_training import RULES, describe_training
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head
 from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
 from isbench.papers.differences import compare_cells, describe_processors, format_difference
-from isbench.papers.register import ClickTime
 from isbench.reporting.text_table import TextTable
-from isbench.storage.store import digest_of_path
 
 _BASE, _SECOND = ablation.BS.rows
 _OWN = "table5"  # the weights of networks that the ablation does not have
@@ -83,7 +82,8 @@ NOTES = (
     "passes where zoom-in, flip, G2L, refinement or repetition need them; s/click "
     "contains all of these. Parameters include those used only in training.",
     "IA+SA adapts its weights across objects and plays with one worker; the workers of the other "
-    "rows share a processor, so their clicks may take longer than with one worker.",
+    "rows share a processor, so their clicks may take longer than with one worker. Each row was "
+    "timed in a run of its own, so a ratio near 1 does not say which of the two is faster.",
 )
 
 
@@ -92,23 +92,6 @@ class Size(NamedTuple):
 
     parameters: int
     macs: int
-
-
-class Conditions(NamedTuple):
-    """What must be equal for times of two runs to be compared."""
-
-    processor: str
-    backend: str | None
-    precision: str | None
-    threads: int | None
-    max_clicks: int
-    stop_iou: float
-
-    def __str__(self) -> str:
-        """Return the machine and how networks were computed."""
-        how = f", {self.backend} {self.precision}, threads {self.threads}" if self.backend else ""
-        ends = "" if self.stop_iou > 1 else f" to IoU {self.stop_iou:.2f}"
-        return f"{self.processor}{how}, games of up to {self.max_clicks} clicks{ends}"
 
 
 def render(records: Records, cells: Sequence[Cell]) -> TextTable:
@@ -133,7 +116,7 @@ def make_text_table(
 ) -> TextTable:
     """Return Table 5 as text; a figure that no run and no network gives is blank."""
     bases = {cell.question: cell for cell in cells if cell.row == _BASE}
-    times, about_times = compare_times(records, cells)
+    times = compare_times(records, cells, _TIMED, ablation.BS.rows)
     rows: list[tuple[str, ...]] = []
     provenance: list[str] = []
     for row in records.candidates:
@@ -145,17 +128,18 @@ def make_text_table(
                 IDEAS.get(row, ""),
                 row.name,
                 *figures,
-                f"{times[row].seconds:.3f}" if row in times else "",
+                *times.show(row),
                 f"{size.parameters:,d}" if size else "",
                 f"{size.macs / 1e9:.3f}" if size else "",
             )
         )
         provenance += describe_provenance(row, found, records)
     columns = [head for one in records.table.questions for head in _make_heads(one)]
-    heads = ("Idea", "Model", *columns, f"s/click on {_TIMED.upper()}", "Parameters", "GMAC")
+    columns += [f"{HEAD} on {_TIMED.upper()}", RATIO]
+    heads = ("Idea", "Model", *columns, "Parameters", "GMAC")
     notes = (
         *records.table.notes,
-        *about_times,
+        *times.notes,
         *describe_training(records, free=RULES),
         *describe_processors(cells, records),
         *provenance,
@@ -180,43 +164,3 @@ def _show(cell: Cell, base: Cell | None) -> tuple[str, str]:
     if base is None or base.row == cell.row:
         return figure, ""
     return figure, format_difference(compare_cells(base, cell))
-
-
-def compare_times(
-    records: Records, cells: Sequence[Cell]
-) -> tuple[Mapping[Row, ClickTime], list[str]]:
-    """Return the times of clicks that can be compared, and notes on the others.
-
-    Those of runs that were timed as the first row with a time: on the same processor, computed and
-    stopped in the same way; none while other processes used much of the machine.
-    """
-    found: dict[Row, ClickTime] = {}
-    conditions: dict[Row, Conditions] = {}
-    notes = []
-    for cell in cells:
-        run = cell.selection.run
-        if cell.question.dataset != _TIMED or run is None or cell.row in conditions:
-            continue
-        time = records.register.times.get(digest_of_path(run.path))
-        if time is None:
-            continue
-        if time.load is not None and time.load.is_doubtful:
-            notes.append(
-                f"{cell.row.name} has no s/click: other processes used {time.load.others:.1f} of "
-                f"{time.load.processors} processors while it was timed."
-            )
-            continue
-        spec = run.spec
-        found[cell.row], conditions[cell.row] = time, Conditions(
-            time.processor, spec.backend, spec.precision, spec.threads,
-            spec.rules.max_clicks, spec.rules.stop_iou,
-        )  # fmt: skip
-    usual = next(iter(conditions.values()), None)
-    for row, one in conditions.items():
-        if one != usual:
-            del found[row]
-            notes.append(f"{row.name} has no s/click: it was timed on {one}.")
-    if usual is not None:
-        notes.insert(0, f"s/click: mean over the clicks of the run, on {usual}; without the "
-                        "encoding of images.")  # fmt: skip
-    return found, list(dict.fromkeys(notes))

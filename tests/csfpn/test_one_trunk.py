@@ -27,7 +27,7 @@ from isbench.types import Rules
 from tests.support.recorded import record_on_davis, with_weights
 
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
-RITM, _, CFR, *_, CSFPN, SECOND, _ = TABLE5.rows
+RITM, AGAIN, UNFLIPPED, *_, CSFPN, _, _ = TABLE5.rows
 HERE = ClickTime(0.25, 80, "a processor", Load(1.0, 0.1, 2))
 
 
@@ -101,15 +101,15 @@ def test_ideas_without_training_are_played_with_the_first_row_s_weights() -> Non
 
 
 def test_a_figure_is_its_row_s_run_and_a_difference_is_to_the_first_row(tmp_path: Path) -> None:
-    runs = [record(tmp_path, row, k) for row, k in ((RITM, 5), (CFR, 4), (CSFPN, 3))]
+    runs = [record(tmp_path, row, k) for row, k in ((RITM, 5), (UNFLIPPED, 4), (CSFPN, 3))]
     table = make_text(runs)
     assert read_column(table, "DAVIS NoC@90") == {
         RITM.name: "5.00 [5.00, 5.00]",
-        CFR.name: "4.00 [4.00, 4.00]",
+        UNFLIPPED.name: "4.00 [4.00, 4.00]",
         CSFPN.name: "3.00 [3.00, 3.00]",
     }
     assert read_column(table, "DAVIS NoC@90 minus RITM") == {
-        CFR.name: "-1.00 [-1.00, -1.00]",
+        UNFLIPPED.name: "-1.00 [-1.00, -1.00]",
         CSFPN.name: "-2.00 [-2.00, -2.00]",
     }
     assert read_column(table, "GrabCut NoC@90") == {}
@@ -125,12 +125,41 @@ def test_without_the_first_row_s_run_there_are_no_differences(tmp_path: Path) ->
 
 
 def test_times_on_one_quiet_processor_are_shown_with_it(tmp_path: Path) -> None:
-    runs = [record(tmp_path, row, 3) for row in (RITM, CFR, CSFPN)]
+    runs = [record(tmp_path, row, 3) for row in (RITM, UNFLIPPED, CSFPN)]
     table = make_text(runs, time_of(runs[0]) | time_of(runs[2], seconds=0.5))
     assert read_column(table, "s/click on DAVIS") == {RITM.name: "0.250", CSFPN.name: "0.500"}
+    assert read_column(table, "s/click over RITM's") == {CSFPN.name: "2.00"}
     (note,) = [note for note in table.notes if note.startswith("s/click: ")]
     assert "a processor" in note
     assert not any("no s/click" in note for note in table.notes)
+
+
+def test_times_on_two_processors_are_compared_with_ritm_s_network_on_the_same(
+    tmp_path: Path,
+) -> None:
+    runs = [record(tmp_path, row, 3) for row in (RITM, UNFLIPPED, AGAIN, CSFPN)]
+    here, there = {"processor": "a processor"}, {"processor": "another one"}
+    seconds = ((0.2, here), (0.3, here), (0.1, there), (0.4, there))
+    times = [time_of(run, seconds=s, **on) for run, (s, on) in zip(runs, seconds, strict=True)]
+    weights = (*WEIGHTS, name_weights(AGAIN, seed=1))
+    table = make_text(runs, {key: one[key] for one in times for key in one}, weights)
+    assert [*read_column(table, "s/click on DAVIS").values()] == [
+        "0.200",
+        "0.100",
+        "0.300",
+        "0.400",
+    ]
+    assert read_column(table, "s/click over RITM's") == {UNFLIPPED.name: "1.50", CSFPN.name: "4.00"}
+    (note,) = [note for note in table.notes if note.startswith("s/click: ")]
+    assert f"to IoU 0.90: {RITM.name}, {UNFLIPPED.name}; on another one" in note
+    assert note.endswith(f"{AGAIN.name}, {CSFPN.name}.")
+
+
+def test_without_a_time_of_ritm_s_network_no_time_is_shown(tmp_path: Path) -> None:
+    run = record(tmp_path, CSFPN, 3)
+    table = make_text([run], time_of(run))
+    assert read_column(table, "s/click on DAVIS") == {}
+    assert any("RITM's network was not" in note for note in table.notes)
 
 
 @pytest.mark.parametrize(
@@ -223,14 +252,14 @@ def test_runs_on_different_processors_are_named_with_their_rows(tmp_path: Path) 
         every = {digest: time for one in times for digest, time in one.items()}
         return [note for note in make_text(runs, every).notes if "Rounding differs" in note]
 
-    runs = [record(tmp_path, row, 3) for row in (RITM, CFR, CSFPN)]
+    runs = [record(tmp_path, row, 3) for row in (RITM, UNFLIPPED, CSFPN)]
     first, second, third = map(time_of, runs)
     elsewhere = time_of(runs[2], processor="another one")
     assert read_processors(first, second, third) == []
     assert read_processors(first) == read_processors() == []
     (note,) = read_processors(first, second, elsewhere)
     assert note.endswith(
-        f"Played on a processor: {RITM.name}, {CFR.name}; on another one: {CSFPN.name}."
+        f"Played on a processor: {RITM.name}, {UNFLIPPED.name}; on another one: {CSFPN.name}."
     )
 
 
