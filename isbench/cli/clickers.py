@@ -6,7 +6,7 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console
+from isbench.cli.console import make_console
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import clicker_names, load_clicker
 from isbench.options import format_option
@@ -24,7 +24,7 @@ def clickers() -> None:
       isbench clickers
       isbench run --model nearest --dataset sample --clicker largest
     """
-    terminal = console()
+    terminal = make_console()
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "What", "Parameters", "Stochastic", "Version", "Source"):
         table.add_column(head, overflow="fold")

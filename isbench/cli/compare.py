@@ -11,7 +11,8 @@ from typing import NamedTuple
 import click
 
 from isbench.cli.completion import complete_from, complete_metrics, complete_runs
-from isbench.cli.options import console, data_option
+from isbench.cli.console import make_console
+from isbench.cli.options import data_option
 from isbench.cli.paths import OUTPUT_FILE
 from isbench.cli.recorded_runs import (
     dataset_option,
@@ -363,7 +364,7 @@ def _print_json(values: Mapping[str, object], verdicts: Sequence[Verdict]) -> No
 
 def _print_lines(lines: Sequence[str], form: str = "rich") -> None:
     """Print lines of text; in Markdown as paragraphs, in LaTeX as comments."""
-    terminal = console()
+    terminal = make_console()
     for line in map(escape_controls, lines):
         if form == "markdown":
             click.echo(f"\n{escape_html(line)}\n" if line else "")  # a table needs both

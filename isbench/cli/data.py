@@ -9,7 +9,8 @@ from rich import box
 from rich.table import Table
 
 from isbench.cli.completion import complete_datasets, complete_user_datasets
-from isbench.cli.options import console, data_option, labels_option
+from isbench.cli.console import make_console
+from isbench.cli.options import data_option, labels_option
 from isbench.cli.paths import PATH
 from isbench.cli.progress import track_downloads
 from isbench.cli.streams import print_note
@@ -51,7 +52,7 @@ def list_(data: Path | None) -> None:
     Example:
       isbench data list --data /data/sets
     """
-    terminal = console()
+    terminal = make_console()
     terminal.print(f"data folder: {data_folder(data)}", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Data set", "Where"):

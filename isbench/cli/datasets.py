@@ -8,7 +8,8 @@ import click
 from rich import box
 from rich.table import Table
 
-from isbench.cli.options import console, data_option
+from isbench.cli.console import make_console
+from isbench.cli.options import data_option
 from isbench.datasets.readers import load_reader, reader_names
 from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
@@ -39,7 +40,7 @@ def datasets(data: Path | None) -> None:
         counts = ("" if n is None else str(n) for n in (card.images, card.objects))
         on_disk = "yes" if find_root(card, data) else "no"
         table.add_row(name, *counts, on_disk, card.title, card.licence)
-    terminal = console()
+    terminal = make_console()
     terminal.print(table)
     terminal.print("custom data sets:")
     for name in reader_names():

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from isbench.cli.completion import complete_models
+from isbench.cli.console import make_console
 from isbench.cli.model_details import print_details
-from isbench.cli.options import console
 from isbench.cli.usage import refuse_lists
 from isbench.errors import IsbenchError
 from isbench.models.registry import (
@@ -57,7 +57,7 @@ def models(names: tuple[str, ...], costs: bool, size: str | None) -> None:
       isbench models ritm-hrnet18
       isbench models csfpn-lite ritm-lite --cost --size 480x854
     """
-    terminal = console()
+    terminal = make_console()
     cards, faults = _load_cards(names)
     if costs or size is not None:
         with_network = {name: card for name, card in cards.items() if card.networks is not None}

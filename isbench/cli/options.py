@@ -1,20 +1,16 @@
-"""Options that several commands share, and the console they print to."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from isbench.cli.paths import PATH
 from isbench.cli.streams import print_note
 from isbench.errors import IsbenchError
 
-# Wide enough that tables are never cut or wrapped in a pipe.
-_PIPE_WIDTH = 1000
 LABELS = ("instances", "void")
 
 
@@ -54,15 +50,3 @@ def parse_settings(words: Sequence[str]) -> dict[str, str]:
             raise IsbenchError(f"setting {word!r}; wanted KEY=VALUE", setting="settings")
         settings[key] = value
     return settings
-
-
-def console() -> Console:
-    """Return a console for standard output: the terminal, or plain wide text in a pipe."""
-    terminal = sys.stdout.isatty()
-    return Console(
-        width=None if terminal else _PIPE_WIDTH,
-        highlight=False,
-        markup=False,  # a name may look like markup
-        emoji=False,
-        no_color=not terminal,
-    )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from isbench.cli.completion import complete_clickers, complete_datasets, complete_models
+from isbench.cli.console import make_console
 from isbench.cli.flags import format_error
 from isbench.cli.networks import (
     NetworkOptions,
@@ -18,7 +19,7 @@ from isbench.cli.networks import (
     network_options,
     settings_option,
 )
-from isbench.cli.options import console, data_option, labels_option
+from isbench.cli.options import data_option, labels_option
 from isbench.cli.paths import OUTPUT_FOLDER
 from isbench.cli.progress import Reporter
 from isbench.cli.protocols import choose_evaluation, protocol_option
@@ -257,7 +258,7 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric],
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):
         notes.append(tables.FULL_GAMES)
     print_table(replace(whole, notes=tuple(notes)))
-    terminal = console()
+    terminal = make_console()
     for one in runs:
         terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from isbench.cli.options import console
+from isbench.cli.console import make_console
 from isbench.reporting.text_table import (
     TextTable,
     escape_controls,
@@ -22,7 +22,7 @@ def print_table(table: TextTable, form: str = "rich") -> None:
     if form != "rich":
         click.echo(_FORMATS[form](table), nl=False)
         return
-    terminal = console()
+    terminal = make_console()
     for part in make_terminal_tables(table, terminal.width if terminal.is_terminal else None):
         terminal.print(part)
     for note in table.notes:

@@ -29,6 +29,24 @@ def test_the_commands_that_look_around_work_without_data(
     assert "grabcut" in printed
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "clickers",
+        "data list",
+        "datasets",
+        "models",
+        "models --cost",
+        "models csfpn-lite",
+        "published",
+    ],
+)
+def test_lines_in_a_pipe_have_no_spaces_at_their_ends(isbench: Isbench, command: str) -> None:
+    code, printed, _ = isbench(*command.split())
+    assert code == 0
+    assert [line for line in printed.splitlines() if line != line.rstrip()] == []
+
+
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data", "get"]])
 def test_every_help_has_an_example(isbench: Isbench, command: list[str]) -> None:
     code, printed, _ = isbench(*command, "--help")
