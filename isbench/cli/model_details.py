@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
     """Yield the name of each set of weights, and its file, size and place."""
     for name, path in card.bundled.items():
         size = f", {_format_size(path.stat().st_size)}" if path.is_file() else ""
-        yield name, f"{path.name}{size}, comes with isbench"
+        yield name, f"{_mark_default(card, name)}{path.name}{size}, comes with isbench"
         yield from _list_terms(card, path)
     try:
         here = {one.name: one.path for one in list_weights(card) if one.path is not None}
@@ -86,12 +87,17 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
         here, fault = {}, str(error)
     for name, file in card.weights.items():
         at = f"; here: {here[name]}" if name in here else ""
-        yield name, f"{_describe_file(file)}{at}"
+        yield name, f"{_mark_default(card, name)}{_describe_file(file)}{at}"
     if not card.bundled and not card.weights:
         yield "none", card.unreleased or "its weights were never released"
     if fault:
         yield "", fault
     yield RANDOM, "untrained, initialised from a fixed seed"
+
+
+def _mark_default(card: ModelCard, name: str) -> str:
+    """Return the remark that weights are those a model is played with if none are named."""
+    return "default: " if card.default_weights == name else ""
 
 
 def _list_terms(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
@@ -105,7 +111,12 @@ def _list_terms(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
     if (data := terms.get("licence")) and data != known:
         yield "", f"  training data: {data}"
     if origin := terms.get("origin"):
-        yield "", f"  trained from: {origin}"
+        yield "", f"  trained from: {_shorten_digests(origin)}"
+
+
+def _shorten_digests(text: str) -> str:
+    """Return a text with every SHA-256 cut to its first 12 digits, as in tables."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", text)
 
 
 def _describe_file(file: File) -> str:

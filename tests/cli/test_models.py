@@ -61,6 +61,14 @@ def test_one_model_is_described_with_its_weights_licence_and_options(isbench: Is
         assert words in printed
 
 
+def test_the_weights_that_a_model_is_played_with_by_default_are_marked(isbench: Isbench) -> None:
+    _, printed, _ = isbench("models", "csfpn-lite", "ritm-hrnet18")
+    (line,) = [one for one in printed.splitlines() if "default: " in one]
+    assert line.split()[0] == load_card("csfpn-lite").default_weights
+    _, printed, _ = isbench("models", "fbrs-r34")  # one set of published weights
+    assert "sbd     default: " in printed
+
+
 def test_the_list_says_under_which_licence_weights_come_with_isbench(isbench: Isbench) -> None:
     code, printed, _ = isbench("models")
     assert code == 0
