@@ -52,7 +52,7 @@ from isbench.storage.environment import processor
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUBJECT = ["model", "dataset", "way", "objects", "clicks", "alike"]
+_SUBJECT = ["model", "dataset", "way", "objects", "clicks", "identical"]
 # the columns of the two tables, and how they are printed
 TABLES = (
     {
@@ -102,7 +102,7 @@ def measure_ways(task: Task, ways: list[Way]) -> Iterator[dict[str, Any]]:
             "way": way.name,
             "objects": len(games),
             "clicks": clicks,
-            "alike": sum(games[key] == game for key, game in wanted.items()),
+            "identical": sum(games[key] == game for key, game in wanted.items()),
             "whole_ratio": reference.seconds / done.seconds,
             "whole_s": done.seconds,
             "cpu_s": done.cpu_seconds,
@@ -243,7 +243,7 @@ def guard(lines: list[dict[str, Any]], wanted: float | None) -> None:
         return
     least = min(line["whole_ratio"] for line in lines if line["way"] == "isbench run")
     # on a processor that rounds differently a pixel, and with it a game, may differ
-    if least < wanted or any(line["alike"] < 0.8 * line["objects"] for line in lines):
+    if least < wanted or any(line["identical"] < 0.8 * line["objects"] for line in lines):
         sys.exit(f"ratio {least:.2f}, wanted {wanted}; or games differ: see the tables")
 
 

@@ -32,7 +32,7 @@ _LINK = re.compile(r"(?<!\")\]\((?!https?:|#)([^)#]+)")  # not networks["name"](
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages from outside this folder, and one a module of the public interface."""
+    """Add the pages from outside this folder."""
     for source, place in PAGES.items():
         path = str(ROOT / source)
         files.append(File.generated(config, place, abs_src_path=path))
@@ -44,9 +44,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     place = page.file.src_uri
     source = next((key for key, value in PAGES.items() if value == place), f"docs/{place}")
 
-    def turned(found: re.Match[str]) -> str:
+    def turn_link(found: re.Match[str]) -> str:
         target = (ROOT / source).parent / found[1]
         own = target.resolve().relative_to(ROOT).as_posix()
         return f"]({PAGES.get(own, own.removeprefix('docs/'))}"
 
-    return _LINK.sub(turned, markdown)
+    return _LINK.sub(turn_link, markdown)

@@ -1,7 +1,8 @@
 """Presets and protocols by name, and when a game ends: one rule to play, read and shorten games.
 
-A preset fixes the clicker, the end of a game and what counts as a failure. A protocol is a
-published evaluation: a preset with a budget, data sets and figures. A model's threshold, zoom and
+A preset fixes the clicker, whether a perfect mask ends a game, and whether objects without a
+scored pixel are refused. A protocol is a published evaluation: a preset with a budget, data sets
+and figures. A model's threshold, zoom and
 flip are options of the model. See docs/protocol.md.
 """
 
@@ -18,7 +19,7 @@ from isbench.types import Rules
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings that a named protocol fixes, and their meaning in one sentence."""
+    """The rules that a preset fixes, and their meaning in one sentence."""
 
     clicker: str
     end_on_perfect: bool

@@ -45,18 +45,18 @@ def _cache_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(scope="module")
-def strange_clickers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Install the clickers of `tests.support.strange_clickers`; return the folder."""
+def third_party_clickers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Install the clickers of `tests.support.third_party_clickers`; return the folder."""
     from isbench.types import Clicker
-    from tests.support import strange_clickers
+    from tests.support import third_party_clickers
 
     folder = tmp_path_factory.mktemp("site")
-    facts = folder / "strange_clickers-1.0.dist-info"
+    facts = folder / "third_party_clickers-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: strange-clickers\nVersion: 1.0\n")
-    names = [name for name, one in vars(strange_clickers).items() if isinstance(one, Clicker)]
+    names = [name for name, one in vars(third_party_clickers).items() if isinstance(one, Clicker)]
     points = "".join(
-        f"{name.replace('_', '-')} = tests.support.strange_clickers:{name}\n" for name in names
+        f"{name.replace('_', '-')} = tests.support.third_party_clickers:{name}\n" for name in names
     )
     (facts / "entry_points.txt").write_text(f"[isbench.clickers]\n{points}")
     with pytest.MonkeyPatch.context() as patch:

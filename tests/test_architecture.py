@@ -161,7 +161,7 @@ def test_the_vocabulary_imports_numpy_only() -> None:
     assert {module for module in ours if not module.startswith("isbench.errors")} == set()
 
 
-def test_a_file_is_one_concept_and_no_file_is_a_drawer() -> None:
+def test_no_file_is_a_collection_of_helpers_or_long() -> None:
     for path in FILES:
         assert path.stem not in {"utils", "helpers", "common", "misc", "base"}
         assert len(path.read_text().splitlines()) <= 400, path

@@ -43,6 +43,12 @@ def blocks(page: Path, language: str) -> list[str]:
 PLUGIN = ROOT / "tests" / "plugin" / "isbench_toy_plugin"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_row_of_a_table_is_one_line(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert [line for line in text.splitlines() if line.startswith("| ") and line[-1] != "|"] == []
+
+
 @pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "adding-a-model.md"])
 def test_the_model_that_is_shown_keeps_the_contract(page: Path) -> None:
     names: dict[str, Any] = {}
@@ -188,7 +194,7 @@ def test_the_measured_tables_are_the_recorded_ones(record: str, formats: dict[st
 def test_the_figures_of_avx2_are_the_recorded_ones() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     record = pd.read_csv(ROOT / "results" / "instructions.csv")
-    assert (record.alike == record.objects).all()
+    assert (record.identical == record.objects).all()
     for (instructions, model), rows in record.groupby(["instructions", "model"]):
         plain, one, two, run = (
             rows[rows.way == way].iloc[0]

@@ -22,7 +22,7 @@ _SMALLEST_GRADIENT = 1e-8  # where the solver stops
 _EPSILON = 1e-5  # added to the number of pixels
 _POSITIVE_ERROR, _NEGATIVE_ERROR = 0.51, 0.49  # below both, every square has its sign
 _THRESHOLD = 0.49  # of the masks that are compared between evaluations
-_SAME = 0.99  # mean IoU above which a mask is that of the previous evaluation
+_UNCHANGED_IOU = 0.99  # mean IoU above which a mask is that of the previous evaluation
 
 
 class Squares(NamedTuple):
@@ -128,7 +128,7 @@ class Objective:
             either = (mask | self._kept_mask).sum((1, 2, 3))
             both = (mask & self._kept_mask).sum((1, 2, 3))
             overlap = (both / either)[either > 0]
-            if len(overlap) and overlap.mean() > _SAME:
+            if len(overlap) and overlap.mean() > _UNCHANGED_IOU:
                 return True
         self._kept_mask = mask
         return False

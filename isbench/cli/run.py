@@ -78,7 +78,7 @@ from isbench.storage.store import Run
     help="IoU at which a game ends; above 1, up to 2: never, which gives full games.",
 )
 @click.option(
-    "--preset", default="ritm-2021", show_default=True, help="Protocol: ritm-2021, strict."
+    "--preset", default="ritm-2021", show_default=True, help="Preset of rules: ritm-2021, strict."
 )
 @click.option(
     "--clicker",

@@ -30,12 +30,12 @@ if TYPE_CHECKING:  # torch is imported when training starts
 _INTERVAL = 10.0  # seconds between two lines in a pipe
 _SMOOTHING = 0.95  # weight of the previous value in the figures shown
 _STOPPED = 130  # exit code, as after Ctrl-C
-_PATIENCE = 60.0  # seconds that the other processes wait for the end of the first one
+_EXIT_TIMEOUT = 60.0  # seconds that the other processes wait for the end of the first one
 _MOST_LISTED = 20  # unusable images that the summary lists
 
 
 @click.command(short_help="Train a model's network with its recipe.")
-@click.argument("recipe", shell_complete=complete_models)
+@click.argument("model", shell_complete=complete_models)
 @click.option(
     "--data",
     required=True,
@@ -52,17 +52,15 @@ _MOST_LISTED = 20  # unusable images that the summary lists
 @click.option(
     "--out",
     type=OUTPUT_FOLDER,
-    help="Output folder. [default: runs/training/RECIPE]",
+    help="Output folder. [default: runs/training/MODEL]",
 )
 @click.option("--resume", is_flag=True, help="Resume from the checkpoint in --out.")
-def train(
-    recipe: str, data: str, settings: tuple[str, ...], out: Path | None, resume: bool
-) -> None:
+def train(model: str, data: str, settings: tuple[str, ...], out: Path | None, resume: bool) -> None:
     """Train a model's network with its recipe.
 
-    RECIPE is the name of a model that has one. One image in 20, chosen by its name, is held out:
-    it is used for validation at intervals, never for training. Ctrl-C or SIGTERM stops after the
-    current step, or game of a validation, with a checkpoint; the same command with --resume
+    MODEL is the name of a model that has a recipe. One image in 20, chosen by its name, is held
+    out: it is used for validation at intervals, never for training. Ctrl-C or SIGTERM stops after
+    the current step, or game of a validation, with a checkpoint; the same command with --resume
     continues bit-exactly.
 
     \b
@@ -72,8 +70,8 @@ def train(
     """
     with _report_errors_once():
         with suggest_repetition(settings):
-            model = choose_recipe(recipe, settings=parse_settings(settings))
-        _train(model, data, out, resume)
+            chosen = choose_recipe(model, settings=parse_settings(settings))
+        _train(chosen, data, out, resume)
 
 
 def _train(model: LoadedModel, data: str, out: Path | None, resume: bool) -> None:
@@ -107,7 +105,7 @@ def _report_errors_once() -> Iterator[None]:
     except IsbenchError as error:
         if os.environ.get("RANK", "0") != "0":
             # torchrun ends all processes as soon as one has ended: the first one must report before
-            sleep(_PATIENCE)
+            sleep(_EXIT_TIMEOUT)
             sys.exit(error.exit_code)
         raise
 

@@ -1,4 +1,4 @@
-"""Loads an object of a data set, checked: `Dataset.load` may be a stranger's code.
+"""Loads an object of a data set, checked: `Dataset.load` may be third-party code.
 
 Not here: finding data sets (`isbench.datasets`).
 """

@@ -16,7 +16,7 @@ from isbench.nn.inference.zoom_in import Box
 from isbench.training.recipe import Augmentation, Range
 
 LARGEST = 2.5  # most view pixels per image pixel, except for plain crops
-_ROAMING = 0.9  # how far the object may be from a crop's centre; 1 is the crop's edge
+_LARGEST_OFFSET = 0.9  # how far the object may be from a crop's centre; 1 is the crop's edge
 
 
 class View(NamedTuple):
@@ -95,7 +95,7 @@ def view_crop(
     orientation = draw_orientation(recipe, rng)
     scale = max(_log_uniform(recipe.scale, rng), _fit_scale(shape, size, orientation))
     window = _window_size(size, scale, orientation)
-    offset = rng.uniform(-_ROAMING / 2, _ROAMING / 2, size=2)
+    offset = rng.uniform(-_LARGEST_OFFSET / 2, _LARGEST_OFFSET / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
     return make_view(_clamp_centre(centre, window, shape), scale, orientation, size)
 

@@ -15,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 from isbench.errors import IsbenchError
 
 _TIMEOUT = timedelta(hours=12)  # long: one process validates while the others wait
-_PATIENCE = timedelta(minutes=1)  # with processes that leave later
+_LEAVE_TIMEOUT = timedelta(minutes=1)  # with processes that leave later
 
 
 class Processes(NamedTuple):
@@ -113,5 +113,5 @@ def _leave_together(store: Any, world: int) -> None:
     if store.add("ready to leave", 1) == world:
         store.set("all ready to leave", "")
     with suppress(RuntimeError):  # if the store is in the first process, it may already be gone
-        store.wait(["all ready to leave"], _PATIENCE)
+        store.wait(["all ready to leave"], _LEAVE_TIMEOUT)
     distributed.destroy_process_group()

@@ -31,7 +31,7 @@ from isbench.training.corpus import Corpus, Entry, PackedMask, Picture, pack_mas
 from isbench.training.leakage import check_pictures
 from isbench.types import Mask
 
-_SAME = 0.8  # IoU from which two objects count as the same
+_DUPLICATE_IOU = 0.8  # IoU from which two objects count as the same
 _FOLDERS = ("", "train2017")  # where an image may be
 # LVIS has no file names, but the URLs of COCO's images
 _IMAGE_FIELDS: Mapping[str, tuple[type, int]] = {
@@ -121,10 +121,10 @@ def _is_duplicate(mask: Mask, file: int, objects: Sequence[tuple[PackedMask, int
     """Return whether an earlier file has the same object."""
     area = int(np.count_nonzero(mask))
     for other, origin in objects:
-        similar_size = min(area, other.area) >= _SAME * max(area, other.area)
+        similar_size = min(area, other.area) >= _DUPLICATE_IOU * max(area, other.area)
         if origin < file and similar_size:
             intersection = int(np.count_nonzero(mask & other.mask))
-            if intersection >= _SAME * (area + other.area - intersection):
+            if intersection >= _DUPLICATE_IOU * (area + other.area - intersection):
                 return True
     return False
 

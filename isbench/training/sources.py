@@ -26,7 +26,7 @@ from isbench.training.leakage import TRAINED, check_name, check_pictures, check_
 from isbench.types import Dataset, Mask
 
 FORMS = ("pack:PATH", "sbd", "coco:IMAGES_DIR,INSTANCES.json[,LVIS.json]", "folder:PATH")
-_FULLNESS = 0.08  # least share of its bounding box that an SBD object covers [RITM]
+_LEAST_BOX_SHARE = 0.08  # least share of its bounding box that an SBD object covers [RITM]
 
 
 def read(data: str) -> Corpus:
@@ -108,7 +108,7 @@ def fills_its_box(mask: Mask) -> bool:
     if not mask.any():
         return False
     box = bounding_box(mask)
-    return bool(np.count_nonzero(mask) >= _FULLNESS * box.height * box.width)
+    return bool(np.count_nonzero(mask) >= _LEAST_BOX_SHARE * box.height * box.width)
 
 
 @dataclass(frozen=True)

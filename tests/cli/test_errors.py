@@ -170,7 +170,7 @@ def test_a_predictor_that_raises_shows_its_traceback(
     assert errors.splitlines()[-1].startswith("isbench: model raising: object picture0000")
 
 
-@pytest.mark.usefixtures("strange_clickers")
+@pytest.mark.usefixtures("third_party_clickers")
 def test_a_clicker_that_breaks_its_contract_is_exit_1(isbench: Isbench, tmp_path: Path) -> None:
     words = ["run", "--model", "nearest", "--dataset", "sample", "--clicker", "failing"]
     code, _, errors = isbench(*words, "--out", tmp_path)

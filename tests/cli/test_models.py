@@ -41,7 +41,7 @@ card = ModelCard(
 def by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a model whose weights have no mirror and whose licence restricts its use."""
     points = {"isbench.models": {"by-hand": "by_hand:card"}}
-    install_package(monkeypatch, tmp_path / "stranger", {"by_hand": CARD}, points)
+    install_package(monkeypatch, tmp_path / "third_party", {"by_hand": CARD}, points)
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -115,7 +115,7 @@ def test_what_a_licence_does_not_allow_is_said_before_a_run(
     isbench: Isbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_set: Path
 ) -> None:
     points = {"isbench.models": {"restricted": "restricted:card"}}
-    install_package(monkeypatch, tmp_path / "stranger", {"restricted": RESTRICTED}, points)
+    install_package(monkeypatch, tmp_path / "third_party", {"restricted": RESTRICTED}, points)
     words = ("--dataset", f"folder:{folder_set}", "--limit", 1, "--max-clicks", 1)
     code, _, said = isbench("run", "--model", "restricted", *words, "--out", tmp_path / "runs")
     assert code == 0

@@ -1,4 +1,4 @@
-"""A data set of a stranger that fails while it loads an object."""
+"""A third-party data set that fails while it loads an object."""
 
 from __future__ import annotations
 

@@ -60,19 +60,19 @@ card = ModelCard(name="grabcut", build=%s, options=options)
 @pytest.fixture(
     params=[
         "GrabCut",
-        pytest.param('LazyFunction("stranger.grabcut:GrabCut")', marks=pytest.mark.slow),
+        pytest.param('LazyFunction("third_party.grabcut:GrabCut")', marks=pytest.mark.slow),
     ]
 )
 def package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Path:
-    """Return a stranger's package: a copy of GrabCut and of the resampling that it shares."""
-    folder = tmp_path / "place" / "stranger"
+    """Return a third-party package: a copy of GrabCut and of the resampling that it shares."""
+    folder = tmp_path / "place" / "third_party"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     for name in ("grabcut", "working_size"):
         text = Path(baselines.__file__).with_name(f"{name}.py").read_text()
-        (folder / f"{name}.py").write_text(text.replace("baselines", "stranger"))
+        (folder / f"{name}.py").write_text(text.replace("baselines", "third_party"))
     with (folder / "grabcut.py").open("a") as file:
         file.write(CARD % request.param)
     monkeypatch.syspath_prepend(str(folder.parent))
@@ -81,11 +81,11 @@ def package(
 
 def import_card(folder: Path) -> ModelCard:
     """Return the package's card as a new process would import it."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "stranger"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "third_party"]:
         del sys.modules[name]
     for cache in folder.rglob("*.pyc"):
         cache.unlink()
-    return load_card("stranger.grabcut:card")
+    return load_card("third_party.grabcut:card")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -101,7 +101,7 @@ def test_resampling_that_changed_in_another_module_is_not_answered_by_an_old_rec
     edit(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
     with pytest.raises(IsbenchError, match="bump the card's version") as refused:
         run(import_card(package), FEW, RULES, out=tmp_path / "runs")
-    assert "stranger.working_size" in str(refused.value)
+    assert "third_party.working_size" in str(refused.value)
     assert any(key in str(refused.value) for key in FEW.keys)
     edit(package / "grabcut.py", 'name="grabcut"', 'name="grabcut", version="2"')
     second = run(import_card(package), FEW, RULES, out=tmp_path / "runs")
@@ -126,7 +126,7 @@ def test_code_that_changed_without_changing_masks_is_checked_once_and_answers(
 
 def test_a_comment_or_docstring_is_no_change(package: Path) -> None:
     before = digest_source(import_card(package))
-    assert set(before) == {"stranger.grabcut", "stranger.working_size"}
+    assert set(before) == {"third_party.grabcut", "third_party.working_size"}
     with (package / "working_size.py").open("a") as file:
         file.write("# more\n")
     assert digest_source(import_card(package)) == before
@@ -151,7 +151,7 @@ def test_what_is_rechecked_can_be_chosen(package: Path, tmp_path: Path, isbench:
     run(import_card(package), FEW, RULES, out=tmp_path)
     edit(package / "working_size.py", "INTER_AREA", "INTER_NEAREST")
     import_card(package)
-    words = ("--model", "stranger.grabcut:card", "--dataset", "sample", "--limit", 2, "--out")
+    words = ("--model", "third_party.grabcut:card", "--dataset", "sample", "--limit", 2, "--out")
     ends = ("--stop-iou", 1.01, "--max-clicks", 4)
     code, _, said = isbench("run", *words, tmp_path, *ends)
     assert (code, said.count("bump the card's version")) == (2, 1)
@@ -197,7 +197,8 @@ def test_a_model_of_the_same_name_that_answers_otherwise_is_refused(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "line", ["import stranger.heavy.part", "from .heavy import part", "from .heavy.part import x"]
+    "line",
+    ["import third_party.heavy.part", "from .heavy import part", "from .heavy.part import x"],
 )
 def test_a_module_that_is_imported_late_counts_before_it_is_loaded(
     line: str, package: Path
@@ -208,11 +209,11 @@ def test_a_module_that_is_imported_late_counts_before_it_is_loaded(
     with (package / "grabcut.py").open("a") as file:
         file.write(f"\n\ndef late():\n    {line}\n")
     before = digest_source(import_card(package))
-    assert "stranger.heavy.part" in before
-    assert "stranger.heavy" not in sys.modules
+    assert "third_party.heavy.part" in before
+    assert "third_party.heavy" not in sys.modules
     (package / "heavy" / "part.py").write_text("x = 2\n")
     after = digest_source(import_card(package))
-    assert {name for name in after if after[name] != before[name]} == {"stranger.heavy.part"}
+    assert {name for name in after if after[name] != before[name]} == {"third_party.heavy.part"}
 
 
 # Options that were added after runs had been recorded

@@ -1,4 +1,4 @@
-"""A stranger's package, really installed, adds one of each, and all of it plays together."""
+"""A third-party package, really installed, adds one of each, and all of it plays together."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_model_that_raises_on_import_is_one_line_and_exit_2(installed: dict[st
     assert "RuntimeError: the toy is broken" in done.stderr
 
 
-def test_a_broken_stranger_does_not_hide_the_others(installed: dict[str, str]) -> None:
+def test_a_broken_package_does_not_hide_the_others(installed: dict[str, str]) -> None:
     listed = isbench(installed, "models")
     assert listed.returncode == 0
     assert "the toy is broken" in listed.stdout

@@ -1,4 +1,4 @@
-"""A stranger's paper is found by its entry point, and its tables by `PAPER:TABLE` or by number."""
+"""A third-party paper is found by its entry point, and its tables by `PAPER:TABLE` or by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages of strangers: modules and entry points in a folder, found like installed ones."""
+"""Third-party packages: modules and entry points in a folder, found like installed ones."""
 
 from __future__ import annotations
 

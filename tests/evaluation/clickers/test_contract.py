@@ -17,10 +17,10 @@ from isbench.reporting.checklist import make_checklist
 from isbench.reporting.labels import make_labels
 from isbench.storage import records, store
 from isbench.types import Click, Rules
-from tests.support import strange_clickers as strangers
+from tests.support import third_party_clickers as clickers
 from tests.support import toys
 
-pytestmark = pytest.mark.usefixtures("strange_clickers")
+pytestmark = pytest.mark.usefixtures("third_party_clickers")
 RULES = Rules(4, 1.01, clicker="tremble:2")
 
 
@@ -57,15 +57,15 @@ def test_numbers_of_numpy_are_recorded_as_those_of_python() -> None:
 
 
 def test_a_clicker_is_given_the_game_so_far() -> None:
-    strangers.SEEN.clear()
+    clickers.SEEN.clear()
     sample = toys.blob(0)
     (game,) = play(toys.Disks(), [sample], Rules(3, 1.01, clicker="watching", seed=5))
-    assert [given.clicks for given in strangers.SEEN] == [
+    assert [given.clicks for given in clickers.SEEN] == [
         game.trajectory.clicks[:count] for count in range(3)
     ]
-    overlaps = [int((given.mask & sample.truth).sum()) for given in strangers.SEEN[1:]]
+    overlaps = [int((given.mask & sample.truth).sum()) for given in clickers.SEEN[1:]]
     assert overlaps == [intersection for intersection, _ in game.trajectory.overlap[:-1]]
-    for given in strangers.SEEN:
+    for given in clickers.SEEN:
         assert given.key == sample.key
         for name in ("image", "truth", "ignore"):
             assert np.array_equal(getattr(given, name), getattr(sample, name))
@@ -116,7 +116,7 @@ def test_another_version_of_the_clicker_is_another_run_and_is_shown(
 ) -> None:
     data = toys.blobs(3)
     runs = [run(toys.card, data, RULES, out=tmp_path)]
-    monkeypatch.setattr(strangers, "tremble", replace(strangers.tremble, version="4"))
+    monkeypatch.setattr(clickers, "tremble", replace(clickers.tremble, version="4"))
     runs.append(run(toys.card, data, RULES, out=tmp_path))
     assert runs[0].path != runs[1].path
     labels = make_labels(runs)

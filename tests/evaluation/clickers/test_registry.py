@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import make_clicker, parse_clicker
 
-pytestmark = pytest.mark.usefixtures("strange_clickers")
+pytestmark = pytest.mark.usefixtures("third_party_clickers")
 
 
 @pytest.mark.parametrize("name", ["centre", "largest", "random"])

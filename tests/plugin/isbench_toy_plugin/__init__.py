@@ -1,1 +1,1 @@
-"""A stranger's package that adds one of each: for the tests of isbench."""
+"""A third-party package that adds one of each: for the tests of isbench."""

@@ -1,3 +1,3 @@
-"""A stranger's module that cannot be imported."""
+"""A third-party module that cannot be imported."""
 
 raise RuntimeError("the toy is broken")

@@ -1,4 +1,4 @@
-"""Clickers of a stranger's package, good and bad; the fixture `strange_clickers` installs them."""
+"""Third-party clickers, good and bad; the fixture `third_party_clickers` installs them."""
 
 from __future__ import annotations
 
