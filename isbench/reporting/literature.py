@@ -7,6 +7,7 @@ tables isbench shows (`papers/published`), and tables (`published_tables`).
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -37,8 +38,13 @@ class PublishedFigure(NamedTuple):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Return what the figure is of: all but the value and the source."""
+        """Return what the figure is of, as its source spells it: all but the value and source."""
         return self[: len(FILTERS)]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Return what the figure is of, however its source spells it."""
+        return tuple(map(_fold, self.key))
 
     @property
     def dataset_name(self) -> str:
@@ -62,8 +68,9 @@ def list_published(
     Parameters
     ----------
     system, backbone, training, dataset, metric : str or sequence of str
-        Names to keep; an empty sequence: all, "": figures whose source does not say. Case does not
-        matter, nor does "-" or "_". Data sets are also found by their names in isbench.
+        Names to keep; an empty sequence: all, "": figures whose source does not say. Case, spaces,
+        "-" and "_" do not matter, so "SAM2" also finds what a source spells "SAM 2". Data sets are
+        also found by their names in isbench.
 
     Returns
     -------
@@ -83,15 +90,15 @@ def list_published(
         wanted = (value,) if isinstance(value, str) else tuple(value)
         if not wanted:
             continue
-        names = {_fold(getattr(figure, name)): getattr(figure, name) for figure in every}
+        names = {one: one for one in (_fold(getattr(figure, name)) for figure in every)}
         if name == "dataset":
-            names |= {_fold(alias): known for known, alias in _DATASETS.items()}
+            names |= {_fold(alias): _fold(known) for known, alias in _DATASETS.items()}
         for one in wanted:
             if _fold(one) not in names:
                 raise unknown(f"published {name}", one, list_names(name), name)
         kept = {names[_fold(one)] for one in wanted}
         before = figures
-        figures = tuple(figure for figure in figures if getattr(figure, name) in kept)
+        figures = tuple(figure for figure in figures if _fold(getattr(figure, name)) in kept)
         if not figures:
             found = sorted({getattr(figure, name) for figure in before})
             raise IsbenchError(
@@ -111,13 +118,13 @@ def list_names(field: str) -> tuple[str, ...]:
 def find_contradictions(
     figures: Iterable[PublishedFigure],
 ) -> Mapping[tuple[str, ...], tuple[PublishedFigure, ...]]:
-    """Return the figures that different sources print with different values, by their key."""
-    by_key: dict[tuple[str, ...], list[PublishedFigure]] = {}
+    """Return the figures that different sources print with different values, by identity."""
+    by_identity: dict[tuple[str, ...], list[PublishedFigure]] = {}
     for figure in figures:
-        by_key.setdefault(figure.key, []).append(figure)
+        by_identity.setdefault(figure.identity, []).append(figure)
     return {
-        key: tuple(members)
-        for key, members in by_key.items()
+        identity: tuple(members)
+        for identity, members in by_identity.items()
         if len({figure.value for figure in members}) > 1
     }
 
@@ -173,5 +180,5 @@ def _check(figure: PublishedFigure, line: int) -> None:
 
 
 def _fold(name: str) -> str:
-    """Return a name as names are compared."""
-    return name.casefold().replace("_", "-")
+    """Return a name as it is compared: sources spell "SAM 2" and "SAM2", "vit_b" and "ViT-B"."""
+    return re.sub(r"[\s_-]", "", name.casefold())

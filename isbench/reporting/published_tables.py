@@ -28,11 +28,11 @@ def make_published_table(figures: Sequence[PublishedFigure]) -> TextTable:
     sources, contradictions = _Sources(), find_contradictions(figures)
     groups: dict[tuple[object, ...], list[PublishedFigure]] = {}
     for figure in figures:
-        groups.setdefault((figure.key, figure.value), []).append(figure)
+        groups.setdefault((figure.identity, figure.value), []).append(figure)
     rows = []
     for members in groups.values():
         first = members[0]
-        mark = f" {DIFFERING}" if first.key in contradictions else ""
+        mark = f" {DIFFERING}" if first.identity in contradictions else ""
         rows.append((*first.key, f"{first.printed}{mark}", sources.cite(members)))
     notes = (_LEGEND, *_describe(contradictions, sources)) if contradictions else ()
     kinds = (False, False, False, False, False, True, False)
@@ -61,7 +61,7 @@ def _list_facts(figures: Sequence[PublishedFigure]) -> list[dict[str, str]]:
             **dict(zip(figure._fields[:5], figure.key, strict=True)),
             "value": figure.printed,
             "source": figure.source,
-            "contradicted": "yes" if figure.key in contradictions else "",
+            "contradicted": "yes" if figure.identity in contradictions else "",
         }
         for figure in figures
     ]
@@ -89,7 +89,8 @@ def _describe(
     contradictions: Mapping[tuple[str, ...], Sequence[PublishedFigure]], sources: _Sources
 ) -> Iterator[str]:
     """Yield what the sources print, for each figure that they do not agree on."""
-    for key, members in contradictions.items():
+    for members in contradictions.values():
+        key = members[0].key
         values: dict[float, list[PublishedFigure]] = {}
         for figure in members:
             values.setdefault(figure.value, []).append(figure)
@@ -206,7 +207,7 @@ def _add_to_runs(
     """Return the rows with published ones after the last run on their data set."""
     groups: dict[tuple[object, ...], list[_Fitting]] = {}
     for one in fitting:
-        identity = (one.figure.dataset_name, one.clicks, one.word, one.figure.key[:3])
+        identity = (one.figure.dataset_name, one.clicks, one.word, one.figure.identity[:3])
         groups.setdefault(identity, []).append(one)
     rows: list[tuple[str, ...]] = []
     for k, row in enumerate(table.rows):
@@ -226,7 +227,7 @@ def _add_to_models(
     """Return the rows with a published one per system, backbone and training data at the end."""
     groups: dict[tuple[str, ...], list[_Fitting]] = {}
     for one in fitting:
-        groups.setdefault((one.word, *one.figure.key[:3]), []).append(one)
+        groups.setdefault((one.word, *one.figure.identity[:3]), []).append(one)
     rows = [*table.rows]
     for members in groups.values():
         cells = {"Model": _label(members, sources)}
