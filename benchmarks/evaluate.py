@@ -47,7 +47,7 @@ from benchmarks.ways import (
 from isbench.evaluation.executors.processes import count_cores
 from isbench.models.registry import load_card
 from isbench.nn.runtime import openvino
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,7 +231,7 @@ def print_table(lines: list[dict[str, Any]], out: Path | None) -> None:
     import pandas as pd
 
     table = pd.DataFrame(lines)
-    print(f"\n{processor()}, {count_cores()} cores\n")
+    print(f"\n{describe_processor()}, {count_cores()} cores\n")
     print(*(format_table(table, formats) for formats in TABLES), sep="\n\n")
     if out:
         table.to_csv(out, index=False, float_format="%.6g")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from isbench.evaluation import spec
 from isbench.evaluation.engine import play
-from isbench.metrics import bootstrap, clicks_to, compare_paired, curves, image_of
+from isbench.metrics import bootstrap, clicks_to, compare_paired, curves, find_image
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.training.corpus import Corpus, pick_objects, split_held_out
@@ -104,7 +104,7 @@ def main() -> None:
         corpus = take_sources(corpus, arguments.sources.split(","))
     held_out = (draw_crowds if arguments.crowds else pick_objects)(corpus, arguments.objects)
     which = " ".join([*(["crowds"] if arguments.crowds else []), *arguments.sources.split(",")])
-    clusters = [image_of(key) for key in held_out.keys]
+    clusters = [find_image(key) for key in held_out.keys]
     first: tuple[str, NDArray[np.float64]] | None = None
     heads = ["trial", "model", "settings", "options", "objects", "samples"]
     heads += [f"noc{100 * target:.0f}{end}" for target in TARGETS for end in ("", "_low", "_high")]

@@ -102,7 +102,9 @@ def get_first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def unknown(kind: str, name: str, known: Iterable[str], setting: str = "") -> IsbenchError:
+def make_unknown_error(
+    kind: str, name: str, known: Iterable[str], setting: str = ""
+) -> IsbenchError:
     """Return the error for a name that is not in `known`; it suggests the nearest known name.
 
     `setting` is the argument that holds the name, as in IsbenchError.

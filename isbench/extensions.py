@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, Protocol, TypeVar
 
-from isbench.errors import IsbenchError, describe_exception, unknown
+from isbench.errors import IsbenchError, describe_exception, make_unknown_error
 from isbench.extras import describe_missing
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def find_entry_point(group: Group[T], name: str) -> EntryPoint:
     # an editable install may list a package twice
     places = {point.value: point for point in _list_points(group) if point.name == name}
     if not places:
-        raise unknown(group.noun, name, list_names(group), group.noun.replace(" ", ""))
+        raise make_unknown_error(group.noun, name, list_names(group), group.noun.replace(" ", ""))
     if len(places) > 1:
         raise IsbenchError(
             f"two {group.noun}s named {name!r}: {' and '.join(sorted(places))}; uninstall one"

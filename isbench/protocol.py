@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.types import Rules
 
 
@@ -87,18 +87,18 @@ CUSTOM = "custom"  # rules that match no preset
 def find_preset(name: str) -> Preset:
     """Return the preset of this name; raises IsbenchError with the nearest name."""
     if name not in PRESETS:
-        raise unknown("preset", name, PRESETS, "preset")
+        raise make_unknown_error("preset", name, PRESETS, "preset")
     return PRESETS[name]
 
 
 def find_protocol(name: str) -> Protocol:
     """Return the protocol of this name; raises IsbenchError with the nearest name."""
     if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS, "protocol")
+        raise make_unknown_error("protocol", name, PROTOCOLS, "protocol")
     return PROTOCOLS[name]
 
 
-def preset_name(rules: Rules) -> str:
+def name_preset(rules: Rules) -> str:
     """Return the name of the preset that the rules match, `CUSTOM` if they match none."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     for name, preset in PRESETS.items():
@@ -107,7 +107,7 @@ def preset_name(rules: Rules) -> str:
     return CUSTOM
 
 
-def preset_digest(rules: Rules) -> str:
+def digest_preset(rules: Rules) -> str:
     """Return 12 hex digits that change whenever a setting fixed by the preset changes."""
     fixed = (rules.clicker, rules.end_on_perfect, rules.reject_empty)
     return sha256(repr(fixed).encode()).hexdigest()[:12]

@@ -26,7 +26,7 @@ from isbench.papers.all_tables import make_pages
 from isbench.papers.register import read_register
 from isbench.papers.registry import load_paper
 from isbench.reporting.chosen_runs import choose_runs
-from isbench.storage.store import digest_of_path, find, read
+from isbench.storage.store import find, parse_digest, read
 from isbench.testing import check_clicker, check_predictor
 from isbench.types import Rules
 from tests.support.packages import install_package
@@ -139,7 +139,7 @@ def test_the_paper_that_is_shown_is_reported(
         "| RITM | HRNet-18 | SBD | ritm-hrnet18 | 3.22 | 6.71 |",
         "|  |  |  | nearest |  | – / 2.00 |",
     ]
-    assert digest_of_path(played.path) in printed
+    assert parse_digest(played.path) in printed
 
 
 def test_the_clicker_that_is_shown_takes_20_lines_and_keeps_the_contract() -> None:

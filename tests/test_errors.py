@@ -20,7 +20,7 @@ from isbench.errors import (
     IsbenchError,
     PredictorError,
     Unfit,
-    unknown,
+    make_unknown_error,
 )
 from isbench.evaluation.rules import rules
 from isbench.evaluation.runner import run
@@ -93,7 +93,12 @@ def commands() -> list[click.Command]:
     return [*found, *(one for group in groups for one in group.commands.values())]
 
 
-PLACES = {"check_least": 0, "Remedy": 1, "unknown": 3, "parse_option": 3}  # of the setting
+PLACES = {
+    "check_least": 0,
+    "Remedy": 1,
+    "make_unknown_error": 3,
+    "parse_option": 3,
+}  # of the setting
 
 
 def settings() -> set[str]:
@@ -151,7 +156,7 @@ def test_an_error_survives_pickling(kind: type[IsbenchError]) -> None:
 
 
 def test_an_unknown_name_names_its_setting() -> None:
-    error = unknown("backend", "opnvino", ("eager", "openvino"), "backend")
+    error = make_unknown_error("backend", "opnvino", ("eager", "openvino"), "backend")
     assert (str(error), error.setting) == (
         "no backend named 'opnvino'; did you mean openvino?",
         "backend",
@@ -166,7 +171,7 @@ def test_an_error_of_a_worker_keeps_its_setting(tmp_path: Path, workers: int) ->
 
 
 def test_an_unknown_name_lists_the_first_known_ones_in_one_line() -> None:
-    few = str(unknown("table", "?", ("b", "a")))
+    few = str(make_unknown_error("table", "?", ("b", "a")))
     assert few == "no table named '?'; available: a, b"
-    many = str(unknown("object", "?", [f"{k:02}" for k in range(40)]))
+    many = str(make_unknown_error("object", "?", [f"{k:02}" for k in range(40)]))
     assert many.endswith("10, 11 and 28 more")

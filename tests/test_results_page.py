@@ -210,7 +210,7 @@ def test_the_seconds_of_focuscut_are_those_of_its_run_and_of_ritms_second_traini
     times = read_register(RESULTS, runs).times
     passage = PAGE.split("FocusCut compared with other rows")[1].split("\n\n")[0]
     printed = re.findall(r"\b\d\.\d{3}\b", passage)
-    found = [times[store.digest_of_path(run.path)] for run in runs]
+    found = [times[store.parse_digest(run.path)] for run in runs]
     assert printed == [f"{time.seconds:.3f}" for time in found]
     assert len({time.processor for time in found}) == 1
 

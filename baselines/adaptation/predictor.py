@@ -33,7 +33,7 @@ from baselines.adaptation.updates import (
     Weights,
     uniform_importance,
 )
-from isbench.errors import check_option, unknown
+from isbench.errors import check_option, make_unknown_error
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.options import OPTIONS
 from isbench.nn.inference.passes import Passes
@@ -334,7 +334,7 @@ def build_predictor(
 def make_adaptation(options: Mapping[str, Scalar]) -> AdaptationConfig:
     """Return the configuration for a card's options; raises IsbenchError for impossible values."""
     if options["mode"] not in MODES:
-        raise unknown("mode", str(options["mode"]), MODES, "options")
+        raise make_unknown_error("mode", str(options["mode"]), MODES, "options")
     for kind in ("image", "sequence"):
         rate, steps, share = (f"{kind}_{name}" for name in ("rate", "steps", "share"))
         check_option(rate, options[rate], float(options[rate]) > 0, "above 0")

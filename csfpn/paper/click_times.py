@@ -13,7 +13,7 @@ from typing import NamedTuple
 from isbench.papers import Row
 from isbench.papers.cells import Cell, Records
 from isbench.papers.register import ClickTime
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 HEAD = "s/click"
 RATIO = f"{HEAD} over RITM's"
@@ -64,7 +64,7 @@ def compare_times(
     conditions: dict[Row, Conditions] = {}
     notes = []
     for row, run in _list_runs(cells, dataset):
-        time = records.register.times.get(digest_of_path(run.path))
+        time = records.register.times.get(parse_digest(run.path))
         if time is None:
             continue
         if time.load is not None and time.load.is_doubtful:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import NamedTuple
 
 from csfpn.paper import ablation
-from csfpn.paper.published import figures_of
+from csfpn.paper.published import list_figures_of
 from isbench.papers import Row
-from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
+from isbench.papers.cells import Cell, Records, describe_provenance, list_cells
 from isbench.reporting.text_table import TextTable
 
 ROWS = (
@@ -87,7 +87,7 @@ def make_text_table(
     costs: Mapping[str, NetworkCost], records: Records, cells: Sequence[Cell]
 ) -> TextTable:
     """Return Table 4 as text; `costs` are by the names of the rows."""
-    published = {(f.system, f.metric): f.value for f in figures_of("4")}
+    published = {(f.system, f.metric): f.value for f in list_figures_of("4")}
     base, base_published = costs.get(ROWS[0].name), published["Baseline*", "gflops"]
     rows = []
     provenance: list[str] = []
@@ -95,7 +95,7 @@ def make_text_table(
         if row == _OWN_BASE:
             base = costs.get(row.name)
         cost, gflops = costs.get(row.name), published.get((row.system, "gflops"))
-        row_cells = cells_of(row, cells)
+        row_cells = list_cells(row, cells)
         clicks = (
             (_text(c.published, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
         )

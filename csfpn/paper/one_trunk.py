@@ -16,7 +16,7 @@ from csfpn.paper.costs import SIZE
 from csfpn.paper.equal_training import RULES, describe_training
 from isbench.papers import Question, Row
 from isbench.papers.accuracy import make_head
-from isbench.papers.cells import Cell, Records, cells_of, describe_provenance
+from isbench.papers.cells import Cell, Records, describe_provenance, list_cells
 from isbench.papers.differences import compare_cells, describe_processors, format_difference
 from isbench.reporting.text_table import TextTable
 
@@ -120,7 +120,7 @@ def make_text_table(
     rows: list[tuple[str, ...]] = []
     provenance: list[str] = []
     for row in records.candidates:
-        found = cells_of(row, cells)
+        found = list_cells(row, cells)
         size = sizes.get(row)
         figures = (text for cell in found for text in _show(cell, bases.get(cell.question)))
         rows.append(

@@ -7,6 +7,6 @@ from isbench.papers import Figure, read_figures
 FIGURES = read_figures("csfpn.paper", "published.csv")
 
 
-def figures_of(table: str) -> tuple[Figure, ...]:
+def list_figures_of(table: str) -> tuple[Figure, ...]:
     """Return the figures of a table of the paper."""
     return tuple(figure for figure in FIGURES if figure.table == table)

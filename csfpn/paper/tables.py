@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from csfpn.paper import ablation, ablation_table, costs, one_trunk
-from csfpn.paper.published import figures_of
+from csfpn.paper.published import list_figures_of
 from isbench.papers import Paper, PaperFigure, PaperTable, Question, Row, find_figures, list_rows
 from isbench.papers.rows import project_rows
 from isbench.types import Rules
@@ -34,13 +34,13 @@ _QUESTIONS1 = (
     Question("sbd", 20, "noc@85"),
     Question("sbd", 20, "noc@90"),
 )
-_PRINTED1 = list_rows(figures_of("1"))
+_PRINTED1 = list_rows(list_figures_of("1"))
 TABLE1 = PaperTable(
     name="1",
     title="clicks to an IoU",
     rows=(*_PRINTED1, *project_rows(*_NETWORKS, "grabcut", "random-walker", "nearest")),
     questions=_QUESTIONS1,
-    published=find_figures(_PRINTED1, _QUESTIONS1, figures_of("1")),
+    published=find_figures(_PRINTED1, _QUESTIONS1, list_figures_of("1")),
     rules=Rules(20, 1.01),  # to the last click, which figures 3 and 4 also need
     notes=(
         "NoC_20 at the IoU of each column.",
@@ -54,13 +54,13 @@ _QUESTIONS2 = (
     Question("davis", 100, "noc@90"),
     Question("davis", 100, "nof@90"),
 )
-_PRINTED2 = list_rows(figures_of("2"))
+_PRINTED2 = list_rows(list_figures_of("2"))
 TABLE2 = PaperTable(
     name="2",
     title="failures and long games on DAVIS",
     rows=(*_PRINTED2, *project_rows("ritm-lite", "csfpn-lite", *_NETWORKS)),
     questions=_QUESTIONS2,
-    published=find_figures(_PRINTED2, _QUESTIONS2, figures_of("2")),
+    published=find_figures(_PRINTED2, _QUESTIONS2, list_figures_of("2")),
     rules=Rules(100, 0.90),
     heads=("NoF_20@90", "NoC_100@90", "NoF_100@90"),
     notes=(
@@ -72,13 +72,13 @@ TABLE2 = PaperTable(
 _QUESTIONS3 = tuple(
     Question(name, 20, "noc@90") for name in ("davis", "sbd", "grabcut", "berkeley")
 )
-_PRINTED3 = list_rows(figures_of("3"))
+_PRINTED3 = list_rows(list_figures_of("3"))
 TABLE3 = PaperTable(
     name="3",
     title="the ablation of CSFPN",
     rows=(*_PRINTED3, *ablation.ROWS),
     questions=_QUESTIONS3,
-    published=find_figures(_PRINTED3, _QUESTIONS3, figures_of("3")),
+    published=find_figures(_PRINTED3, _QUESTIONS3, list_figures_of("3")),
     rules=Rules(20, 0.90),
     notes=(
         "NoC_20@90 [95 % interval over images]. The paper's table names neither metric nor "
@@ -103,7 +103,7 @@ TABLE4 = PaperTable(
     title="what propagation costs",
     rows=costs.ROWS,
     questions=_QUESTIONS4,
-    published=find_figures(costs.ROWS, _QUESTIONS4, figures_of("4")),
+    published=find_figures(costs.ROWS, _QUESTIONS4, list_figures_of("4")),
     rules=Rules(20, 0.90),
     render=costs.render,
 )

@@ -10,7 +10,7 @@ import click
 from isbench.cli.flags import find_command, find_path, format_error
 from isbench.cli.streams import OutputClosed, drop_output, flush_output, prepare_streams, print_note
 from isbench.cli.usage import format_usage_error
-from isbench.errors import ExtensionError, IsbenchError, unknown
+from isbench.errors import ExtensionError, IsbenchError, make_unknown_error
 
 # name -> short help; the command is `isbench.cli.<name>.<name>`, imported on use, which keeps help
 # and completion fast; in code "-" is "_"
@@ -58,7 +58,7 @@ class _Commands(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             if args[0] == "help":
                 raise IsbenchError("no command named 'help'; see `isbench --help`")
-            raise unknown("command", args[0], COMMANDS)
+            raise make_unknown_error("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from isbench.cli.console import make_console
 from isbench.errors import IsbenchError
-from isbench.evaluation.clickers.registry import clicker_names, load_clicker
+from isbench.evaluation.clickers.registry import list_clicker_names, load_clicker
 from isbench.options import format_option
 
 
@@ -28,7 +28,7 @@ def clickers() -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "What", "Parameters", "Stochastic", "Version", "Source"):
         table.add_column(head, overflow="fold")
-    for name in clicker_names():
+    for name in list_clicker_names():
         try:
             card = load_clicker(name)
         except IsbenchError as error:

@@ -25,7 +25,7 @@ from isbench.cli.recorded_runs import (
 from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import note_unused, refuse_lists
-from isbench.errors import IsbenchError, check_least, unknown
+from isbench.errors import IsbenchError, check_least, make_unknown_error
 from isbench.metrics import CORRECTIONS, MAIN_NOC, Metric, list_metrics, match_metric
 from isbench.metrics.corrections import HOLM
 from isbench.models.registry import load_trusted_cards
@@ -43,7 +43,7 @@ from isbench.reporting.quotes import quote_systems
 from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
 from isbench.reporting.systems import System, SystemsComparison, compare_systems
 from isbench.reporting.text_table import escape_controls, escape_html
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 TABLES, JSON, JUNIT = ("rich", "markdown", "latex"), "json", "junit"
 FORMATS = (*TABLES, JSON, JUNIT)
@@ -218,13 +218,13 @@ def _match(names: Sequence[str], metrics: Sequence[Metric]) -> tuple[Metric, ...
 def _check(options: _Options, words: Sequence[str], gated: bool, page: Path | None) -> None:
     """Raise IsbenchError for options that do not fit together."""
     if options.form not in FORMATS:
-        raise unknown("format", options.form, FORMATS, "format")
+        raise make_unknown_error("format", options.form, FORMATS, "format")
     if options.form == JUNIT and not gated:
         raise IsbenchError(
             "format junit has conditions only; wanted a condition", setting="fail_if"
         )
     if options.correction not in CORRECTIONS:
-        raise unknown("correction", options.correction, CORRECTIONS, "correction")
+        raise make_unknown_error("correction", options.correction, CORRECTIONS, "correction")
     what = "conditions gate one new run" if gated else "the page shows two runs"
     if len(words) > 2 and (gated or page is not None):
         raise IsbenchError(f"{what}, but {len(words)} runs are named; wanted two")
@@ -243,7 +243,7 @@ def _make_systems(
     for word in given:
         name, _, text = word.partition("=")
         of_system = by_name.get(name, {}).values() if text else ()
-        expanded += [f"{digest_of_path(run.path)}={text}" for run in of_system] or [word]
+        expanded += [f"{parse_digest(run.path)}={text}" for run in of_system] or [word]
     labels = parse_labels(expanded, runs)
     made = iter(make_labels(runs, labels))
     names = [[next(made) for _ in one] for one in chosen]
@@ -267,7 +267,7 @@ def _name_system(
     The labels of runs are parts with commas between them, such as "ritm-lite, first 3 objects". If
     the runs are of different models, the name is the folder that the system was named by.
     """
-    given = (labels.get(digest_of_path(run.path)) for run in runs.values())
+    given = (labels.get(parse_digest(run.path)) for run in runs.values())
     parts = [name.split(", ") for name in names]
     if len({one[0] for one in parts}) > 1:
         shared = [Path(word).name or word]
@@ -298,7 +298,7 @@ def _print_pair(
                 "label": label,
                 "model": run.spec.model,
                 "dataset": run.spec.dataset,
-                "run": digest_of_path(run.path),
+                "run": parse_digest(run.path),
                 "objects": len(run.trajectories),
             }
             for letter, run, label in zip("ab", (a, b), names, strict=True)
@@ -307,7 +307,7 @@ def _print_pair(
         _print_json({"runs": of_runs, **compared, "quotes": quotes}, verdicts)
         return
     titles = [
-        f"{letter}  {label} on {run.spec.dataset} ({digest_of_path(run.path)})"
+        f"{letter}  {label} on {run.spec.dataset} ({parse_digest(run.path)})"
         for letter, run, label in zip("AB", (a, b), names, strict=True)
     ]
     _print_lines([*titles, *(f"note: {note}" for note in result.notes)], options.form)

@@ -34,24 +34,24 @@ def complete_from(list_words: Callable[[click.Context], Iterable[str]]) -> Compl
 
 
 def _list_models(_: click.Context) -> Iterable[str]:
-    from isbench.models.registry import model_names
+    from isbench.models.registry import list_model_names
 
-    return model_names()
+    return list_model_names()
 
 
 def _list_clickers(_: click.Context) -> Iterable[str]:
-    from isbench.evaluation.clickers.registry import clicker_names
+    from isbench.evaluation.clickers.registry import list_clicker_names
 
-    return clicker_names()
+    return list_clicker_names()
 
 
 def _list_datasets(context: click.Context) -> Iterable[str]:
-    from isbench.datasets.readers import reader_names
-    from isbench.datasets.registry import dataset_names
+    from isbench.datasets.readers import list_reader_names
+    from isbench.datasets.registry import list_dataset_names
     from isbench.datasets.user_datasets import list_user_datasets
 
     own = list_user_datasets(context.params.get("data"))
-    return (*dataset_names(), *own, *(f"{name}:" for name in reader_names()))
+    return (*list_dataset_names(), *own, *(f"{name}:" for name in list_reader_names()))
 
 
 def _list_user_datasets(context: click.Context) -> Iterable[str]:

@@ -16,11 +16,11 @@ from isbench.cli.progress import track_downloads
 from isbench.cli.streams import print_note
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import find_folder
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import find_data_folder
 from isbench.datasets.readers import find_place_folder, with_labels
 from isbench.datasets.registry import (
-    dataset_names,
     find_root,
+    list_dataset_names,
     load_dataset_card,
     suggest_installation,
 )
@@ -53,11 +53,11 @@ def list_(data: Path | None) -> None:
       isbench data list --data /data/sets
     """
     terminal = make_console()
-    terminal.print(f"data folder: {data_folder(data)}", soft_wrap=True)
+    terminal.print(f"data folder: {find_data_folder(data)}", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Data set", "Where"):
         table.add_column(head, no_wrap=True)
-    for name in dataset_names():
+    for name in list_dataset_names():
         try:
             where = str(find_folder(name, data) or "missing")
         except IsbenchError as error:
@@ -79,7 +79,7 @@ def path(name: str | None, data: Path | None) -> None:
       isbench data path grabcut
     """
     if name is None:
-        click.echo(str(data_folder(data)))
+        click.echo(str(find_data_folder(data)))
         return
     own = list_user_datasets(data).get(name)
     if own is not None:
@@ -89,7 +89,8 @@ def path(name: str | None, data: Path | None) -> None:
     found = find_root(card, data)
     if found is None:
         raise IsbenchError(
-            f"data set {name} is not in {data_folder(data)}; {suggest_installation(name, card)}"
+            f"data set {name} is not in {find_data_folder(data)}; "
+            f"{suggest_installation(name, card)}"
         )
     click.echo(str(found))
 
@@ -223,7 +224,7 @@ def get(name: str, urls: tuple[str, ...], data: Path | None) -> None:
 def _list_on_disk(data: Path | None) -> list[str]:
     """Return the named data sets that are on disk; the error of a broken package is printed."""
     names = []
-    for name in dataset_names():
+    for name in list_dataset_names():
         try:
             names += [name] if find_folder(name, data) else []
         except IsbenchError as error:
@@ -234,7 +235,7 @@ def _list_on_disk(data: Path | None) -> list[str]:
 def _print_verdict(name: str, verdict: Verdict) -> None:
     click.echo(f"{name}: {verdict.images}/{verdict.objects} images/objects")
     if not verdict.faults:
-        card = load_dataset_card(name) if name in dataset_names() else None
+        card = load_dataset_card(name) if name in list_dataset_names() else None
         click.echo(f"  fingerprint {verdict.fingerprint}")
         for line in compare_with_card(card, verdict):
             click.echo(escape_controls(f"  {line}"))

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from isbench.cli.console import make_console
 from isbench.cli.options import data_option
-from isbench.datasets.readers import load_reader, reader_names
-from isbench.datasets.registry import dataset_names, find_root, load_dataset_card
+from isbench.datasets.readers import list_reader_names, load_reader
+from isbench.datasets.registry import find_root, list_dataset_names, load_dataset_card
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError
 
@@ -31,7 +31,7 @@ def datasets(data: Path | None) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("Name", "Images", "Objects", "On disk", "Title", "Licence"):
         table.add_column(head, justify="right" if head in ("Images", "Objects") else "left")
-    for name in dataset_names():
+    for name in list_dataset_names():
         try:
             card = load_dataset_card(name)
         except IsbenchError as error:
@@ -43,7 +43,7 @@ def datasets(data: Path | None) -> None:
     terminal = make_console()
     terminal.print(table)
     terminal.print("custom data sets:")
-    for name in reader_names():
+    for name in list_reader_names():
         try:
             reader = load_reader(name)
             text = f"{name}:{reader.form}  {reader.summary}"

@@ -10,18 +10,18 @@ import click
 import cv2
 
 from isbench.cli.options import data_option
-from isbench.datasets.data_root import VARIABLE, data_folder
+from isbench.datasets.data_root import VARIABLE, find_data_folder
 from isbench.datasets.image_io import DECODER
 from isbench.datasets.registry import (
-    dataset_names,
     find_root,
+    list_dataset_names,
     load_dataset_card,
     suggest_installation,
 )
 from isbench.errors import IsbenchError
 from isbench.extras import describe_installation
 from isbench.models.known_weights import describe_readiness
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.storage.environment import describe_environment
 
 
@@ -48,12 +48,12 @@ def doctor(data: Path | None) -> None:
 
 
 def _print_data(data: Path | None) -> None:
-    folder = data_folder(data)
+    folder = find_data_folder(data)
     origin = "--data" if data else VARIABLE if os.environ.get(VARIABLE) else "the default"
     state = "" if folder.is_dir() else ", which does not exist yet"
     click.echo(f"data folder {folder} ({origin}){state}")
     missing = {}
-    for name in dataset_names():
+    for name in list_dataset_names():
         try:
             card = load_dataset_card(name)
         except IsbenchError as error:
@@ -72,7 +72,7 @@ def _print_data(data: Path | None) -> None:
 
 def _print_models() -> None:
     click.echo("models")
-    for name in model_names():
+    for name in list_model_names():
         try:
             state = describe_readiness(load_card(name))
         except IsbenchError as error:

@@ -27,7 +27,7 @@ from isbench.reporting.chosen_runs import choose_runs_on
 from isbench.reporting.labels import format_count
 from isbench.reporting.recorded_masks import recompute_masks
 from isbench.reporting.run_datasets import load_dataset_of
-from isbench.storage.store import SEALED, Run, run_path
+from isbench.storage.store import SEALED, Run, locate_run
 
 FORMATS = ("csv", "json", "hf-eval", "coco-results", "bundle")
 _OWNERS = {  # the format to which an option belongs
@@ -168,7 +168,7 @@ def _write_coco(
         recompute_masks(run, dataset, dataset.keys, clicks, trusted), len(dataset.keys), "masks"
     )
     found = make_coco_files(dataset, games, clicks)
-    usual, limit = run_path(Path(), run.spec), run.spec.limit  # the file may have another name
+    usual, limit = locate_run(Path(), run.spec), run.spec.limit  # the file may have another name
     stem = usual.name.removesuffix(SEALED)
     # a folder of this name elsewhere has other objects
     content = f"-{run.spec.fingerprint[:8]}" if ":" in run.spec.dataset else ""

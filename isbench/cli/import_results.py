@@ -11,7 +11,7 @@ import click
 from isbench.cli.completion import complete_datasets
 from isbench.cli.paths import OUTPUT_FOLDER, PATH
 from isbench.cli.tables import print_table
-from isbench.datasets.registry import dataset_names
+from isbench.datasets.registry import list_dataset_names
 from isbench.errors import IsbenchError
 from isbench.exchange.ritm_pickle import (
     check_count,
@@ -123,6 +123,6 @@ def read_imported_figures(places: Sequence[str]) -> tuple[PublishedFigure, ...]:
         raise IsbenchError(message, setting="imported")
     found = {path: read_imported(path) for path in files}
     for path, one in found.items():
-        if one.dataset in dataset_names():  # else its package is not installed
+        if one.dataset in list_dataset_names():  # else its package is not installed
             check_count(path, one.dataset, len(one.iou), "imported")
     return tuple(list_figures([*found.values()]))

@@ -13,7 +13,7 @@ from isbench.errors import IsbenchError
 from isbench.models.known_weights import list_weights
 from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
 from isbench.models.registry import describe_missing_library
-from isbench.models.weights import RANDOM, weights_folder
+from isbench.models.weights import RANDOM, find_weights_folder
 from isbench.options import format_option
 from isbench.training.weight_card import read_card
 from isbench.types import File, ModelCard, Scalar
@@ -127,7 +127,7 @@ def _describe_file(file: File) -> str:
     else:
         place = (
             f"downloaded by hand from {file.page or 'its authors'}, then --weights FILE, or saved "
-            f"in {weights_folder()} to use the name"
+            f"in {find_weights_folder()} to use the name"
         )
     return f"{file.name}{size}, {place}"
 

@@ -19,10 +19,10 @@ from isbench.errors import IsbenchError
 from isbench.models.registry import (
     check_libraries,
     describe_missing_library,
+    list_model_names,
     load_card,
-    model_names,
 )
-from isbench.models.weights import weight_names
+from isbench.models.weights import list_weight_names
 from isbench.types import ModelCard
 
 _SIZE = "320x480"
@@ -88,7 +88,7 @@ def _print_list(terminal: Console, cards: Mapping[str, ModelCard]) -> None:
     for head, width in (("What", 26), ("Weights", None), ("Licence", None)):
         table.add_column(head, overflow="fold", min_width=width)
     for name, card in cards.items():
-        weights = "" if card.networks is None else ", ".join(weight_names(card))
+        weights = "" if card.networks is None else ", ".join(list_weight_names(card))
         table.add_row(name, card.summary, weights, card.licence)
     terminal.print(table)
 
@@ -112,7 +112,7 @@ def _load_cards(names: Sequence[str]) -> tuple[Mapping[str, ModelCard], Mapping[
         return {name: load_card(name) for name in names}, {}
     cards: dict[str, ModelCard] = {}
     faults: dict[str, str] = {}
-    for name in model_names():
+    for name in list_model_names():
         try:
             cards[name] = load_card(name)
         except IsbenchError as error:

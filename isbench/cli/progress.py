@@ -20,8 +20,8 @@ from rich.progress import (
 )
 
 from isbench.cli.streams import print_line, print_note
-from isbench.metrics import clicks_to, curves, reachable_target
-from isbench.metrics.targets import percent
+from isbench.metrics import clicks_to, curves, limit_target
+from isbench.metrics.targets import format_percent
 from isbench.reporting.labels import format_count
 from isbench.reporting.text_table import escape_controls
 from isbench.types import File, Game, Spec, Trajectory
@@ -74,7 +74,7 @@ class Reporter:
     def start(self, spec: Spec, total: int, recorded: Sequence[Trajectory]) -> None:
         """Start the bar of a run, or print its first line."""
         self._name, self._spec, self._total = f"{spec.model} on {spec.dataset}", spec, total
-        self._target = reachable_target(spec.rules.stop_iou)
+        self._target = limit_target(spec.rules.stop_iou)
         self._resumed = self._done = len(recorded)
         self._clicks, self._noc = 0, sum(map(self._clicks_needed, recorded))
         self._started = self._printed = monotonic()
@@ -108,7 +108,7 @@ class Reporter:
             self._bar.console.print(escape_controls(f"isbench: {text}"), style="yellow")
 
     def _figures(self) -> str:
-        noc = f"NoC@{percent(self._target)} {self._noc / self._done:.2f}"
+        noc = f"NoC@{format_percent(self._target)} {self._noc / self._done:.2f}"
         return f"{_format_rate(self._rate())}, {format_count(self._clicks, 'click')}, {noc}"
 
     def _rate(self) -> float:

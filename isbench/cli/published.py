@@ -10,7 +10,7 @@ import click
 from isbench.cli.completion import complete_published
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
-from isbench.errors import unknown
+from isbench.errors import make_unknown_error
 from isbench.reporting.literature import FILTERS, list_names, list_published
 from isbench.reporting.published_tables import (
     format_published_csv,
@@ -72,7 +72,7 @@ def published(form: str, **names: tuple[str, ...]) -> None:
       isbench published --dataset grabcut --metric noc@90 --training SBD --format csv
     """
     if form not in _FORMATS:
-        raise unknown("format", form, _FORMATS, "format")
+        raise make_unknown_error("format", form, _FORMATS, "format")
     figures = list_published(**names)
     if form in _TEXTS:
         click.echo(_TEXTS[form](figures), nl=False)

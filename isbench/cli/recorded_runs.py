@@ -12,10 +12,10 @@ from isbench.cli.completion import complete_datasets
 from isbench.cli.paths import PATH
 from isbench.cli.usage import refuse_lists
 from isbench.datasets import load_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.run_datasets import find_dataset_name, is_place, list_readings
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 trust_option = click.option(
     "--trust-model",
@@ -93,7 +93,7 @@ def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
     Raises IsbenchError for another word, an empty name, and a RUN that is none of the runs or
     several, or has got another name.
     """
-    digests = [digest_of_path(run.path) for run in runs]
+    digests = [parse_digest(run.path) for run in runs]
     labels: dict[str, str] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -104,7 +104,7 @@ def parse_labels(words: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
         ]
         if not found:
             known = {*digests, *(run.spec.model for run in runs)}
-            raise unknown("run to label", name, known, "label")
+            raise make_unknown_error("run to label", name, known, "label")
         if len(found) > 1:
             raise IsbenchError(
                 f"label {word!r} names {len(found)} runs: {', '.join(found)}; wanted one digest",

@@ -26,13 +26,13 @@ from isbench.cli.streams import print_note
 from isbench.cli.tables import print_table
 from isbench.cli.usage import note_unused, refuse_lists
 from isbench.datasets import is_known
-from isbench.errors import IsbenchError, check_least, unknown
+from isbench.errors import IsbenchError, check_least, make_unknown_error
 from isbench.metrics import Floats, Metric, list_metrics
 from isbench.models.registry import load_trusted_cards
 from isbench.papers import PaperTable, all_tables
 from isbench.papers.cells import format_cells
 from isbench.papers.register import read_register
-from isbench.papers.registry import find_table, list_tables, paper_names
+from isbench.papers.registry import find_table, list_paper_names, list_tables
 from isbench.protocol import has_full_games
 from isbench.reporting import boundary_tables, study_tables, tables
 from isbench.reporting import checklist as checklists
@@ -56,8 +56,8 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
     "--table",
     "view",
     help=f"Table to print: {', '.join((*tables.list_views(), BOUNDARY, study_tables.VIEW))}, "
-    f"NUMBER or PAPER:NUMBER of a paper ({', '.join(paper_names())}), or a table of an installed "
-    "metric. [default: noc]",
+    f"NUMBER or PAPER:NUMBER of a paper ({', '.join(list_paper_names())}), or a table of an "
+    "installed metric. [default: noc]",
 )
 @click.option(
     "--format",
@@ -295,7 +295,7 @@ def _parse_view(text: str, metrics: Sequence[Metric]) -> str | PaperTable:
         return text
     table = find_table(text)
     if table is None:
-        raise unknown("table", text, (*known, *list_tables()), "table")
+        raise make_unknown_error("table", text, (*known, *list_tables()), "table")
     return table
 
 
@@ -308,7 +308,7 @@ def _check(form: str, options: ReportOptions, plots: Sequence[str]) -> None:
                 setting="out",
             )
     if form not in FORMATS:
-        raise unknown("format", form, FORMATS, "format")
+        raise make_unknown_error("format", form, FORMATS, "format")
     check_least("max_clicks", options.max_clicks, 1)
     check_least("objects", options.objects, 1)
     check_least("pictures", options.pictures, 0)

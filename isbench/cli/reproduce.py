@@ -16,11 +16,11 @@ from isbench.cli.streams import print_line
 from isbench.cli.tables import print_table
 from isbench.cli.usage import refuse_lists
 from isbench.cli.workers import parse_workers, workers_option
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.papers import Paper, reproduction
 from isbench.papers.figure_files import draw_figures
 from isbench.papers.record_check import check_records
-from isbench.papers.registry import load_paper, paper_names
+from isbench.papers.registry import list_paper_names, load_paper
 from isbench.papers.reproduction import BUDGETS
 from isbench.papers.requirement_formats import FORMATS
 from isbench.papers.requirements import list_requirements
@@ -35,7 +35,7 @@ NEED_DATA = "ISBENCH_NEED_DATA"  # set where missing data is a failure, as in CI
 @click.option(
     "--paper",
     "name",
-    help=f"Paper: {', '.join(paper_names())}. [default: the one that comes with isbench]",
+    help=f"Paper: {', '.join(list_paper_names())}. [default: the one that comes with isbench]",
 )
 @click.option(
     "--table",
@@ -132,7 +132,7 @@ def reproduce(
     """
     count = parse_workers(workers)
     if form not in FORMATS:
-        raise unknown("format", form, FORMATS, "format")
+        raise make_unknown_error("format", form, FORMATS, "format")
     _check_plan(plan, check, measure, form)
     if out is not None and not figures:
         raise IsbenchError("--out was given without --figure; add --figure, or leave it out")
@@ -152,7 +152,7 @@ def reproduce(
         return 0
     if check:
         if budget not in BUDGETS:
-            raise unknown("budget", budget, BUDGETS, "budget")
+            raise make_unknown_error("budget", budget, BUDGETS, "budget")
         _refuse(
             "--check",
             "it checks every table in one process",

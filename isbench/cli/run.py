@@ -31,7 +31,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.readers import with_labels
 from isbench.errors import IsbenchError
 from isbench.evaluation import job, runner
-from isbench.evaluation.clickers.registry import clicker_names, parse_clicker
+from isbench.evaluation.clickers.registry import list_clicker_names, parse_clicker
 from isbench.evaluation.executors.processes import Executor, play_here
 from isbench.evaluation.seeds import list_rules
 from isbench.metrics import Metric, list_metrics
@@ -84,8 +84,8 @@ from isbench.storage.store import Run
     "--clicker",
     metavar="NAME[:VALUE,...]",
     shell_complete=complete_clickers,
-    help=f"Simulated user: {', '.join(clicker_names())}. Parameters follow a colon, see `isbench "
-    "clickers`. [default: that of the preset]",
+    help=f"Simulated user: {', '.join(list_clicker_names())}. Parameters follow a colon, see "
+    "`isbench clickers`. [default: that of the preset]",
 )
 @settings_option
 @network_options

@@ -7,20 +7,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import find_data_folder
 from isbench.datasets.faults import is_one_line
-from isbench.datasets.readers import list_forms, load_reader, reader_names, resolve_place
+from isbench.datasets.readers import list_forms, list_reader_names, load_reader, resolve_place
 from isbench.datasets.registry import (
     BUILT_IN,
-    dataset_names,
     find_folder,
     find_root,
     is_known,
+    list_dataset_names,
     load_dataset_card,
     suggest_installation,
 )
 from isbench.datasets.user_datasets import list_user_datasets
-from isbench.errors import IsbenchError, check_least, unknown
+from isbench.errors import IsbenchError, check_least, make_unknown_error
 from isbench.extensions import name_errors
 from isbench.types import Dataset
 
@@ -63,22 +63,24 @@ def load_dataset(name: str, data: Path | str | None = None, limit: int | None = 
 
 def _load(name: str, data: Path | None) -> Dataset:
     reader, colon, place = name.partition(":")
-    if colon and reader in reader_names():
+    if colon and reader in list_reader_names():
         read = partial(load_reader(reader).read, place, data)
         dataset = _check(_call(read, f"reader {reader}", place), f"reader {reader}", f"{reader}:")
         return dataset if dataset.place else replace(dataset, place=resolve_place(name))
     if name in BUILT_IN:
         return _load_named(name, data)
     added = list_user_datasets(data)
-    if name in added and name in dataset_names():
+    if name in added and name in list_dataset_names():
         raise IsbenchError(
             f"two data sets named {name!r}: one comes with a package, the other is {added[name]}; "
             f"remove yours with `isbench data remove {name}`"
         )
     if name in added:
         return replace(_load(added[name], data), name=name)
-    if name not in dataset_names():
-        raise unknown("data set", name, [*dataset_names(), *added, *list_forms()], "dataset")
+    if name not in list_dataset_names():
+        raise make_unknown_error(
+            "data set", name, [*list_dataset_names(), *added, *list_forms()], "dataset"
+        )
     return _load_named(name, data)
 
 
@@ -88,7 +90,7 @@ def _load_named(name: str, data: Path | None) -> Dataset:
     root = find_root(card, data)
     if root is None:
         raise IsbenchError(
-            f"data set {name} is not in {data_folder(data)}: wanted a folder "
+            f"data set {name} is not in {find_data_folder(data)}: wanted a folder "
             f"{' or '.join(card.folders)} that contains {card.landmark}; "
             f"{suggest_installation(name, card)}, or pass the parent of its folder as `data`",
             setting="data",

@@ -14,7 +14,7 @@ from isbench.files.home import expand_home
 VARIABLE = "ISBENCH_DATA"
 
 
-def data_folder(given: Path | None = None) -> Path:
+def find_data_folder(given: Path | None = None) -> Path:
     """Return the folder of the data sets: `given`, else ISBENCH_DATA, else the user-data folder."""
     if given is not None:
         return expand_home(given, "data")
@@ -26,7 +26,7 @@ def data_folder(given: Path | None = None) -> Path:
     return user_data_path("isbench", appauthor=False)
 
 
-def config_folder() -> Path:
+def find_config_folder() -> Path:
     """Return the folder of the user's own settings, which no other user shares."""
     return user_config_path("isbench", appauthor=False)
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from isbench.datasets import user_datasets
 from isbench.datasets.catalogue import DatasetCard
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import find_data_folder
 from isbench.datasets.faults import list_faults
 from isbench.datasets.readers import resolve_place
 from isbench.datasets.registry import BUILT_IN, find_root, load_dataset_card, suggest_installation
@@ -163,7 +163,7 @@ def find_installable(name: str) -> DatasetCard:
 
 
 def _to_folder(data: Path | str | None) -> Path:
-    return data_folder(None if data is None else Path(data))
+    return find_data_folder(None if data is None else Path(data))
 
 
 def install(name: str, card: DatasetCard, source: Path, data: Path) -> Path:

@@ -66,7 +66,7 @@ def find_missing(listed: Path, images: Iterable[Path]) -> list[str]:
     ]
 
 
-def instances(
+def list_instances(
     stems: Sequence[str], labels: Callable[[str], NDArray[np.uint8]], faults: list[str]
 ) -> dict[str, tuple[str, int]]:
     """Return the (stem, number) of every instance by key; keys are "<stem>#<number>".

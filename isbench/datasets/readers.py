@@ -43,7 +43,7 @@ class Reader:
 READERS = Group("isbench.readers", "reader", Reader)
 
 
-def reader_names() -> tuple[str, ...]:
+def list_reader_names() -> tuple[str, ...]:
     """Return the names of all installed readers, sorted, without importing them."""
     return list_names(READERS)
 
@@ -55,13 +55,13 @@ def load_reader(name: str) -> Reader:
 
 def list_forms() -> list[str]:
     """Return what a user may type for each reader, such as "folder:PATH"."""
-    return [f"{name}:{_find_form(name)}" for name in reader_names()]
+    return [f"{name}:{_find_form(name)}" for name in list_reader_names()]
 
 
 def resolve_place(name: str) -> str:
     """Return a `READER:PLACE` with absolute paths; raises IsbenchError for other names."""
     reader, colon, place = name.partition(":")
-    if not colon or reader not in reader_names():
+    if not colon or reader not in list_reader_names():
         raise IsbenchError(f"place is {name}; wanted {' or '.join(list_forms())}")
     with name_errors(f"reader {reader} cannot resolve {place}"):
         return f"{reader}:{load_reader(reader).resolve(place)}"

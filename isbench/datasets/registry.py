@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isbench.datasets.catalogue import CATALOGUE, SAMPLE, DatasetCard
-from isbench.datasets.data_root import data_folder
-from isbench.errors import IsbenchError, unknown
+from isbench.datasets.data_root import find_data_folder
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.extensions import Group, find_entry_point, list_names, load_extension
 
 BUILT_IN: Mapping[str, DatasetCard] = {"sample": SAMPLE, **CATALOGUE}
 DATASETS = Group("isbench.datasets", "data set", DatasetCard)
 
 
-def dataset_names() -> tuple[str, ...]:
+def list_dataset_names() -> tuple[str, ...]:
     """Return the names of the built-in data sets, then of those from packages, not imported."""
     return tuple(dict.fromkeys((*BUILT_IN, *list_names(DATASETS))))
 
@@ -30,7 +30,7 @@ def load_dataset_card(name: str) -> DatasetCard:
     """
     added = list_names(DATASETS)
     if name not in BUILT_IN and name not in added:
-        raise unknown("data set", name, dataset_names(), "dataset")
+        raise make_unknown_error("data set", name, list_dataset_names(), "dataset")
     if name not in added:
         return BUILT_IN[name]
     if name in BUILT_IN:
@@ -48,10 +48,10 @@ def find_root(card: DatasetCard, data: Path | None = None) -> Path | None:
     """Return the folder of a data set, None if it is not on disk."""
     if card.bundled is not None:
         return card.bundled
-    root = data_folder(data)
-    for folder_name in card.folders:
-        if (root / folder_name / card.landmark).is_dir():
-            return root / folder_name
+    root = find_data_folder(data)
+    for name_folder in card.folders:
+        if (root / name_folder / card.landmark).is_dir():
+            return root / name_folder
     return None
 
 
@@ -70,7 +70,7 @@ def suggest_installation(name: str, card: DatasetCard) -> str:
 
 def is_known(name: str, fingerprint: str | None) -> bool:
     """Whether the content has a known fingerprint; true for a data set without known ones."""
-    if name not in dataset_names():
+    if name not in list_dataset_names():
         return True
     try:
         known = load_dataset_card(name).fingerprints

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_bytes, read_image
-from isbench.datasets.lists import VOID, find_file, find_missing, instances, read_list
+from isbench.datasets.lists import VOID, find_file, find_missing, list_instances, read_list
 from isbench.datasets.mat_file import read_field
 from isbench.errors import IsbenchError
 from isbench.types import Dataset, Sample
@@ -45,7 +45,7 @@ def read(name: str, root: Path, split: str) -> Dataset:
     listed = root / f"{split}.txt"
     stems = read_list(listed)
     faults = find_missing(listed, (_image(root, stem) for stem in stems))
-    places = instances(stems, lambda stem: _read_segmentation(_mat(root, stem)), faults)
+    places = list_instances(stems, lambda stem: _read_segmentation(_mat(root, stem)), faults)
     used = {f"{split}.txt": listed}
     used |= {f"img/{stem}.jpg": _image(root, stem) for stem in stems}
     used |= {f"inst/{stem}.mat": _mat(root, stem) for stem in stems}

@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from isbench.datasets.data_root import config_folder, data_folder, is_own
+from isbench.datasets.data_root import find_config_folder, find_data_folder, is_own
 from isbench.datasets.faults import is_one_line
 from isbench.datasets.readers import resolve_place
-from isbench.datasets.registry import BUILT_IN, dataset_names
-from isbench.errors import IsbenchError, unknown
+from isbench.datasets.registry import BUILT_IN, list_dataset_names
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.files.atomic import make_write_error, write_atomically
 from isbench.files.json_text import parse_json, refuse_repeated
 from isbench.files.limits import read_limited
@@ -44,12 +44,12 @@ def add(name: str, place: str, data: Path | None = None) -> str:
     """
     if not _NAME.fullmatch(name):
         raise IsbenchError(f"name is {name!r}; wanted letters, digits, '.', '_' and '-' only")
-    if name in dataset_names():
+    if name in list_dataset_names():
         kind = "a built-in data set" if name in BUILT_IN else "a data set of a package"
         raise IsbenchError(f"{name} is {kind}; choose another name")
     stored = resolve_place(place)
     in_config, in_data = _list_files(data)
-    there = name in _read(in_config) or not is_own(data_folder(data))
+    there = name in _read(in_config) or not is_own(find_data_folder(data))
     path = in_config if there else in_data
     _write(path, {**_read(path), name: stored})
     return stored
@@ -59,7 +59,7 @@ def remove(name: str, data: Path | None = None) -> None:
     """Remove a name and keep its files; raises IsbenchError for an unknown name."""
     known = list_user_datasets(data)
     if name not in known:
-        raise unknown("custom data set", name, known)
+        raise make_unknown_error("custom data set", name, known)
     for path in _list_files(data):
         stored = _read(path)
         if stored.pop(name, None) is not None:
@@ -68,7 +68,7 @@ def remove(name: str, data: Path | None = None) -> None:
 
 def _list_files(data: Path | None) -> tuple[Path, Path]:
     """Return the file in the configuration folder and that in the data folder."""
-    return config_folder() / FILE, data_folder(data) / FILE
+    return find_config_folder() / FILE, find_data_folder(data) / FILE
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from isbench.datasets.faults import DatasetFaults
 from isbench.datasets.fingerprints import fingerprint, fingerprint_initial
 from isbench.datasets.loading import load_sample
 from isbench.errors import IsbenchError
-from isbench.metrics import count_overlap, image_of
+from isbench.metrics import count_overlap, find_image
 from isbench.types import Dataset, Sample
 
 _NOTHING_KNOWN = "no known fingerprint of this data set to compare with"
@@ -59,7 +59,7 @@ def verify_dataset(dataset: Dataset) -> Verdict:
     except IsbenchError as error:
         faults.append(str(error))
     return Verdict(
-        images=len({image_of(key) for key in dataset.keys}),
+        images=len({find_image(key) for key in dataset.keys}),
         objects=len(dataset.keys),
         fingerprint=content,
         faults=tuple(dict.fromkeys(faults)),  # one bad file may affect many objects

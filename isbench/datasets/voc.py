@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isbench.datasets.faults import check_faults
 from isbench.datasets.image_io import check_size, read_image, read_indices
-from isbench.datasets.lists import VOID, find_file, find_missing, instances, read_list
+from isbench.datasets.lists import VOID, find_file, find_missing, list_instances, read_list
 from isbench.types import Dataset, Sample
 
 
@@ -39,7 +39,7 @@ def read(name: str, root: Path, split: str) -> Dataset:
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)
     faults = find_missing(root / listed, (_image(root, stem) for stem in stems))
-    places = instances(stems, lambda stem: read_indices(_mask(root, stem)), faults)
+    places = list_instances(stems, lambda stem: read_indices(_mask(root, stem)), faults)
     used = {listed: root / listed}
     used |= {f"JPEGImages/{stem}.jpg": _image(root, stem) for stem in stems}
     used |= {f"SegmentationObject/{stem}.png": _mask(root, stem) for stem in stems}

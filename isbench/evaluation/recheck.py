@@ -12,7 +12,7 @@ from typing import Any
 from isbench.errors import IsbenchError
 from isbench.evaluation.replay_check import Depth, list_changes, list_excess, replay_games
 from isbench.storage import run_file
-from isbench.storage.environment import describe_environment, processor
+from isbench.storage.environment import describe_environment, describe_processor
 from isbench.storage.processors import find_processor
 from isbench.storage.store import Run
 from isbench.types import Dataset, Predictor
@@ -66,7 +66,7 @@ def _is_exact(run: Run) -> bool:
     """Return whether games must match the record to the last pixel."""
     if run.spec.backend is None:
         return True
-    return find_processor(run) == processor()
+    return find_processor(run) == describe_processor()
 
 
 def _describe(recorded: Mapping[str, str] | None, sources: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ from isbench.models.registry import (
     parse_options,
 )
 from isbench.models.weights import RANDOM
-from isbench.storage.store import spec_digest
+from isbench.storage.store import digest_spec
 from isbench.types import (
     Click,
     Dataset,
@@ -75,14 +75,14 @@ def check_data(spec: Spec, dataset: Dataset, content: str | None = None) -> None
     content = fingerprint(dataset) if content is None else content
     if (spec.dataset, spec.fingerprint) != (dataset.name, content):
         raise IsbenchError(
-            f"run {spec_digest(spec)} of {spec.model} was not played on the local files of "
+            f"run {digest_spec(spec)} of {spec.model} was not played on the local files of "
             f"{spec.dataset}; pass the folder of the data sets that it was played on as `data`",
             setting="data",
         )
     played = replace(dataset, keys=dataset.keys[: spec.limit])
     if spec.initial != fingerprint_initial(played):
         raise IsbenchError(
-            f"run {spec_digest(spec)} of {spec.model} on {spec.dataset} started from "
+            f"run {digest_spec(spec)} of {spec.model} on {spec.dataset} started from "
             f"{_describe_initial(spec)}, and those of the data set are others now; restore them, "
             "or read the data set as it was then"
         )

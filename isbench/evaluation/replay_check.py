@@ -134,7 +134,7 @@ def _compare_means(what: str, means: Sequence[float], bound: float) -> Iterator[
 
 def _noc(games: Sequence[Trajectory], rules: Rules) -> float:
     iou = metrics.curves(games, rules.max_clicks)
-    return float(metrics.clicks_to(iou, metrics.reachable_target(rules.stop_iou)).mean())
+    return float(metrics.clicks_to(iou, metrics.limit_target(rules.stop_iou)).mean())
 
 
 def _iou(games: Sequence[Trajectory], counts: Sequence[int]) -> float:

@@ -26,7 +26,7 @@ from isbench.evaluation.job import Job, check_model, opencv_threads
 from isbench.evaluation.recheck import recheck_run
 from isbench.evaluation.spec import make_spec, with_dataset_defaults
 from isbench.files.json_text import is_text
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.models.loading import load_model
 from isbench.models.predictor import BuiltModel, build_model
 from isbench.models.registry import check_card, check_libraries
@@ -153,7 +153,7 @@ def run(
     existing = None if model.card.adaptive else store.find_longer_run(out, spec)
     if existing is not None:
         run_file.clean_up(out, spec)
-        existing = store.name_folder(existing, named)
+        existing = store.with_given_folder(existing, named)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
         if save_masks and not saved_masks.exist(existing.path):
@@ -187,7 +187,7 @@ def run(
             _record_load(file, meter, executor)
             _refuse_lost(file, lost)
             file.seal()
-    return store.name_folder(store.read(store.run_path(out, spec, part)), named)
+    return store.with_given_folder(store.read(store.locate_run(out, spec, part)), named)
 
 
 def _check_arguments(workers: int | None, shard: tuple[int, int] | None) -> Shard | None:
@@ -296,7 +296,7 @@ def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     """Return the keys of a shard, keeping each image's objects together; all keys without one."""
     if shard is None:
         return dataset.keys
-    images = [tuple(group) for _, group in groupby(dataset.keys, key=image_of)]
+    images = [tuple(group) for _, group in groupby(dataset.keys, key=find_image)]
     return [key for image in images[shard.number - 1 :: shard.of] for key in image]
 
 
@@ -374,7 +374,7 @@ def _make_chunks(
     if job.batch > 1:
         yield from _split(missing, _CHUNKS_OF_GPU * job.batch)
         return
-    for _, group in groupby(missing, key=image_of):
+    for _, group in groupby(missing, key=find_image):
         yield from _split(list(group), _CHUNK)
 
 

@@ -81,7 +81,7 @@ def format_table(runs: Sequence[Run]) -> str:
 
 def find_member(run: Run) -> str:
     """Return the name of a run's file in a bundle."""
-    return store.run_path(Path(RUNS), run.spec).as_posix()
+    return store.locate_run(Path(RUNS), run.spec).as_posix()
 
 
 def _collect(runs: Sequence[Run]) -> dict[str, bytes]:
@@ -96,7 +96,7 @@ def _collect(runs: Sequence[Run]) -> dict[str, bytes]:
         data = _read(run.path)
         if files.setdefault(find_member(run), data) != data:
             raise IsbenchError(
-                f"two files hold run {store.spec_digest(run.spec)}, one of them {run.path}, and "
+                f"two files hold run {store.digest_spec(run.spec)}, one of them {run.path}, and "
                 "their games differ; name one of them"
             )
     return {**files, TABLE: format_table(runs).encode()}
@@ -117,8 +117,8 @@ def _describe(run: Run) -> Mapping[str, Any]:
     distinct = {json.dumps(one, sort_keys=True): one for one in sessions}
     return {
         "file": find_member(run),
-        "digest": store.spec_digest(run.spec),
-        "spec": records.spec_record(run.spec)["spec"],
+        "digest": store.digest_spec(run.spec),
+        "spec": records.encode_spec(run.spec)["spec"],
         "sessions": [distinct[text] for text in sorted(distinct)],
     }
 

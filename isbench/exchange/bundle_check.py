@@ -32,7 +32,7 @@ from isbench.files.limits import read_limited
 from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage import records, store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.storage.processors import get_processor
 from isbench.storage.store import Run
 
@@ -198,12 +198,12 @@ def _read_run(folder: Path, entry: Mapping[str, Any]) -> tuple[Run, frozenset[ob
     if name not in _list_files(folder):
         raise IsbenchError(f"{name!a:.100} is not in the bundle")
     run = store.read(folder / name)
-    if find_member(run) != name or entry.get("digest") != store.spec_digest(run.spec):
+    if find_member(run) != name or entry.get("digest") != store.digest_spec(run.spec):
         raise IsbenchError(
-            f"{name} holds the run {store.spec_digest(run.spec)} of {run.spec.model} on "
+            f"{name} holds the run {store.digest_spec(run.spec)} of {run.spec.model} on "
             f"{run.spec.dataset}, which is not the one that {MANIFEST} states"
         )
-    if entry.get("spec") != parse_json(records.format_line(records.spec_record(run.spec)))["spec"]:
+    if entry.get("spec") != parse_json(records.format_line(records.encode_spec(run.spec)))["spec"]:
         raise IsbenchError(f"{name} has another spec than {MANIFEST} states")
     sessions = entry.get("sessions")
     stated = sessions if isinstance(sessions, list) else []
@@ -287,7 +287,7 @@ def _replay(
     run: Run, sources: _Sources, depth: _Depth, processors: frozenset[object]
 ) -> Iterator[Finding]:
     """Replay some games of a run until its time is over; yield what was found."""
-    name = f"{run.spec.model} on {run.spec.dataset} ({store.spec_digest(run.spec)})"
+    name = f"{run.spec.model} on {run.spec.dataset} ({store.digest_spec(run.spec)})"
     try:
         dataset = load_dataset_of(run, sources.data, sources.place)
         check_data(run.spec, dataset)
@@ -317,7 +317,7 @@ def _judge(
     run: Run, name: str, games: Sequence[ReplayedGame], processors: frozenset[object]
 ) -> Iterator[Finding]:
     """Yield the differences; those of a network on another processor only if they are large."""
-    exact = run.spec.backend is None or processors == {processor()}
+    exact = run.spec.backend is None or processors == {describe_processor()}
     changes = list(list_changes(games))
     found = changes if exact else list(list_excess(games, run.spec.rules))
     yield from (Finding("differs", name, text) for text in found)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.reporting.tables import format_csv
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 COLUMNS = (
     "run", "model", "dataset", "key", "image", "click", "row", "col", "positive",
@@ -51,13 +51,13 @@ def format_clicks_json(runs: Sequence[Run]) -> str:
 
 
 def _list_rows(run: Run) -> Iterator[tuple[object, ...]]:
-    about = digest_of_path(run.path), run.spec.model, run.spec.dataset
+    about = parse_digest(run.path), run.spec.model, run.spec.dataset
     for game in run.trajectories:
         seconds = run.seconds.get(game.key, ())
         played = zip(game.clicks, game.overlap, strict=True)
         for number, (click, (intersection, union)) in enumerate(played, start=1):
             yield (
-                *about, game.key, image_of(game.key), number, *click, intersection, union,
+                *about, game.key, find_image(game.key), number, *click, intersection, union,
                 intersection / union if union else float("nan"),
                 seconds[number - 1] if number <= len(seconds) else float("nan"),
             )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.reporting.recorded_masks import RecordedMasks
 from isbench.storage.masks import encode_rle
 from isbench.types import Dataset, Mask
@@ -34,11 +34,11 @@ def make_coco_files(dataset: Dataset, games: Iterable[RecordedMasks], click: int
     objects are numbered from 1 in the order of the data set; `key` names the object in both files.
     """
     numbers = {key: number for number, key in enumerate(dataset.keys, start=1)}
-    names = dict.fromkeys(map(image_of, dataset.keys))
+    names = dict.fromkeys(map(find_image, dataset.keys))
     image_ids = {name: number for number, name in enumerate(names, start=1)}
     results, objects, images, inexact = [], [], {}, 0
     for sample, game, masks, exact in games:
-        name, at = image_of(game.key), min(click, len(masks))
+        name, at = find_image(game.key), min(click, len(masks))
         rows, cols = sample.truth.shape
         images[name] = {"id": image_ids[name], "file_name": name, "height": rows, "width": cols}
         ids = {"image_id": image_ids[name], "category_id": _CATEGORY["id"], "key": game.key}

@@ -4,16 +4,16 @@ from isbench.metrics.backsliding import count_backslides
 from isbench.metrics.clicks import (
     Difference,
     Floats,
-    area_by_trapezoids,
     bootstrap,
     clicks_to,
     compare_paired,
+    compute_auc,
     count_by_clicks,
     curves,
     find_failures,
     find_failures_ritm,
+    find_image,
     has_scored_pixels,
-    image_of,
 )
 from isbench.metrics.corrections import CORRECTIONS
 from isbench.metrics.metric import (
@@ -46,7 +46,7 @@ from isbench.metrics.study import (
     measure_sensitivity,
     summarise_seeds,
 )
-from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, reachable_target
+from isbench.metrics.targets import IOU_AT, MAIN_TARGET, TARGETS, USUAL_TARGETS, limit_target
 
 __all__ = [
     "CORRECTIONS",
@@ -65,7 +65,7 @@ __all__ = [
     "Ranking",
     "Spread",
     "Values",
-    "area_by_trapezoids",
+    "compute_auc",
     "bootstrap",
     "bootstrap_two_levels",
     "can_reject",
@@ -84,7 +84,7 @@ __all__ = [
     "find_smallest_difference",
     "group_systems",
     "has_scored_pixels",
-    "image_of",
+    "find_image",
     "list_metrics",
     "make_games",
     "measure_half_increase",
@@ -92,7 +92,7 @@ __all__ = [
     "measure_sensitivity",
     "match_metric",
     "rank_systems",
-    "reachable_target",
+    "limit_target",
     "summarise",
     "summarise_seeds",
 ]

@@ -13,12 +13,12 @@ from isbench.types import Mask
 SHARE = 0.02  # width of the band along an outline, relative to the image's diagonal
 
 
-def boundary_width(shape: tuple[int, ...], share: float = SHARE) -> int:
+def choose_band_width(shape: tuple[int, ...], share: float = SHARE) -> int:
     """Return the width of the band in pixels for an image of this shape, at least 1."""
     return max(1, round(share * float(np.hypot(shape[0], shape[1]))))
 
 
-def boundary_band(mask: Mask, width: int) -> Mask:
+def find_boundary_band(mask: Mask, width: int) -> Mask:
     """Return the pixels of a mask within `width` of its outside, (H, W).
 
     Distance is the larger of rows and columns; pixels outside the image are outside the mask. The
@@ -30,16 +30,16 @@ def boundary_band(mask: Mask, width: int) -> Mask:
     return band
 
 
-def boundary_iou(mask: Mask, truth: Mask, ignore: Mask, width: int | None = None) -> float:
+def compute_boundary_iou(mask: Mask, truth: Mask, ignore: Mask, width: int | None = None) -> float:
     """Return the boundary IoU of two masks, (H, W) each, over scored pixels.
 
     It is nan if neither mask has a scored pixel near its outline. `width` defaults to that for the
     image's diagonal.
     """
-    reach = boundary_width(mask.shape) if width is None else width
+    reach = choose_band_width(mask.shape) if width is None else width
     # ignored pixels are added to both masks, so that they have no outline of their own
     mask_band, truth_band = (
-        boundary_band(one | ignore, reach) & ~ignore & one for one in (mask, truth)
+        find_boundary_band(one | ignore, reach) & ~ignore & one for one in (mask, truth)
     )
     union = np.count_nonzero(mask_band | truth_band)
     return np.count_nonzero(mask_band & truth_band) / union if union else float("nan")

@@ -69,7 +69,7 @@ def count_by_clicks(iou: Floats, target: float) -> tuple[NDArray[np.int64], int]
     return np.bincount(reached, minlength=iou.shape[1] + 1)[1:], len(iou) - len(reached)
 
 
-def area_by_trapezoids(iou: Floats) -> Floats:
+def compute_auc(iou: Floats) -> Floats:
     """Return the IoU-AuC, (N,) from (N, K): the area under IoU@1 to IoU@K over K - 1 [1].
 
     With one click it is IoU@1.
@@ -81,7 +81,7 @@ def area_by_trapezoids(iou: Floats) -> Floats:
     return mean
 
 
-def image_of(key: str) -> str:
+def find_image(key: str) -> str:
     """Return the image part of an object's key."""
     return key.rpartition("#")[0]
 

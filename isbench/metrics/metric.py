@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isbench.errors import IsbenchError, describe_exception
-from isbench.metrics.clicks import Floats, bootstrap, curves, has_scored_pixels, image_of
+from isbench.metrics.clicks import Floats, bootstrap, curves, find_image, has_scored_pixels
 from isbench.protocol import has_full_games
 from isbench.types import Rules, Trajectory
 
@@ -158,7 +158,7 @@ def make_games(
     for number, game in enumerate(trajectories):
         iou[number] = curves([game], budget)[0]
         clicks[number] = min(budget, len(game.clicks))
-        images.append(image_of(game.key))
+        images.append(find_image(game.key))
         scored[number] = has_scored_pixels(game)
         measured = (seconds or {}).get(game.key, ())[: clicks[number]]
         times[number, : len(measured)] = measured

@@ -11,12 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.extensions import Group, list_names, load_extension
 from isbench.metrics.backsliding import average_loss, count_backslides, find_worst_loss
 from isbench.metrics.clicks import (
-    area_by_trapezoids,
     clicks_to,
+    compute_auc,
     find_failures,
     find_failures_ritm,
 )
@@ -29,7 +29,7 @@ from isbench.metrics.targets import (
     MAIN_TARGET,
     TARGETS,
     USUAL_TARGETS,
-    percent,
+    format_percent,
 )
 
 ADDED = Group("isbench.metrics", "metric", object)
@@ -64,7 +64,7 @@ def _count_long(games: Games) -> Values | None:
 def _measure_area(games: Games) -> Values | None:
     if not games.are_full:
         return None
-    return np.where(games.scored, area_by_trapezoids(games.iou), np.nan)
+    return np.where(games.scored, compute_auc(games.iou), np.nan)
 
 
 def _count_later_clicks(games: Games) -> Values:
@@ -93,8 +93,8 @@ def _view(name: str, target: float) -> str:
 METRICS: tuple[Metric, ...] = (
     *(
         Metric(
-            name=f"NoC@{percent(target)}",
-            key=f"noc@{percent(target)}",
+            name=f"NoC@{format_percent(target)}",
+            key=f"noc@{format_percent(target)}",
             compute=partial(_count_clicks, target=target),
             view=_view("noc", target),
         )
@@ -102,13 +102,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     *(
         Metric(
-            name=f"NoF@{percent(target)}{suffix}",
-            key=f"{key}@{percent(target)}",
+            name=f"NoF@{format_percent(target)}{suffix}",
+            key=f"{key}@{format_percent(target)}",
             compute=partial(find, target=target),
             format=".0f",
             summary="sum",
             view=_view("nof", target),
-            item=f"NoF@{percent(target)}{meaning}",
+            item=f"NoF@{format_percent(target)}{meaning}",
         )
         for key, suffix, meaning, find in (
             ("nof", "", ", never reached", _find_failures),
@@ -130,8 +130,8 @@ METRICS: tuple[Metric, ...] = (
         for click in IOU_AT
     ),
     Metric(
-        name=f"NoC_{LONG_BUDGET}@{percent(LONG_TARGET)}",
-        key=f"noc_{LONG_BUDGET}@{percent(LONG_TARGET)}",
+        name=f"NoC_{LONG_BUDGET}@{format_percent(LONG_TARGET)}",
+        key=f"noc_{LONG_BUDGET}@{format_percent(LONG_TARGET)}",
         compute=_count_long,
         item="",
     ),
@@ -239,7 +239,7 @@ def find_metric(key: str) -> Metric:
     for metric in METRICS:
         if metric.key == key:
             return metric
-    raise unknown("metric", key, [metric.key for metric in METRICS])
+    raise make_unknown_error("metric", key, [metric.key for metric in METRICS])
 
 
 def match_metric(name: str, metrics: Sequence[Metric]) -> Metric:
@@ -253,7 +253,7 @@ def match_metric(name: str, metrics: Sequence[Metric]) -> Metric:
     for metric in metrics:
         if _simplify(name) in (_simplify(metric.key), _simplify(metric.name)):
             return metric
-    raise unknown("metric", name, [metric.key for metric in metrics])
+    raise make_unknown_error("metric", name, [metric.key for metric in metrics])
 
 
 def _simplify(name: str) -> str:
@@ -261,4 +261,4 @@ def _simplify(name: str) -> str:
     return re.sub(r"_\d+(?=@)|[^a-z0-9.+-]", "", name.lower())
 
 
-MAIN_NOC = find_metric(f"noc@{percent(MAIN_TARGET)}")  # of pages
+MAIN_NOC = find_metric(f"noc@{format_percent(MAIN_TARGET)}")  # of pages

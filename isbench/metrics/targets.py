@@ -10,11 +10,11 @@ IOU_AT = (1, 3, 5, 10, 20)  # clicks k of IoU@k
 LONG_BUDGET, LONG_TARGET = 100, 0.95  # of the NoC of long games [FocSAM]
 
 
-def reachable_target(stop_iou: float) -> float:
+def limit_target(stop_iou: float) -> float:
     """Return the main target, or the IoU at which games stop if that is lower."""
     return min(MAIN_TARGET, stop_iou)
 
 
-def percent(target: float) -> str:
+def format_percent(target: float) -> str:
     """Return a target as names show it: 0.9 is "90"."""
     return f"{100 * target:.0f}"

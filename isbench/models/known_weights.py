@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from isbench.errors import IsbenchError
 from isbench.files.digests import describe_mismatch, digest_file
-from isbench.models.registry import describe_missing_library, load_card, model_names
+from isbench.models.registry import describe_missing_library, list_model_names, load_card
 from isbench.models.weights import (
     RANDOM,
     describe_manual_download,
+    find_weights_folder,
     make_mismatch_error,
-    weights_folder,
 )
 from isbench.types import File, ModelCard
 
@@ -36,7 +36,7 @@ def list_weights(card: ModelCard) -> tuple[Weights, ...]:
     bundled = (Weights(name, _digest(path), path) for name, path in card.bundled.items())
     published = []
     for name, file in card.weights.items():
-        path = weights_folder() / file.name
+        path = find_weights_folder() / file.name
         if path.is_file():
             published.append(Weights(name, _digest_fetched(card, name), path))
         elif file.sha256:
@@ -93,7 +93,7 @@ def find_weights(card: ModelCard, digest: str) -> tuple[Path, ...]:
     Files of other cards with the same digest count too.
     """
     files, fault = _find_files(card)
-    for other in filter(None, map(_load_or_none, model_names())):
+    for other in filter(None, map(_load_or_none, list_model_names())):
         files |= _find_files(other)[0]  # a damaged file of another model costs this one nothing
     wanted = digest.split("+")
     missing = [part[:12] for part in wanted if part not in files]
@@ -117,7 +117,9 @@ def _find_files(card: ModelCard) -> tuple[dict[str, Path], IsbenchError | None]:
 
 def list_bundling_models() -> tuple[str, ...]:
     """Return the installed models that come with weights."""
-    return tuple(card.name for card in map(_load_or_none, model_names()) if card and card.bundled)
+    return tuple(
+        card.name for card in map(_load_or_none, list_model_names()) if card and card.bundled
+    )
 
 
 def _load_or_none(name: str) -> ModelCard | None:
@@ -130,7 +132,7 @@ def _load_or_none(name: str) -> ModelCard | None:
 def _digest_fetched(card: ModelCard, name: str) -> str:
     """Return the sha256 of downloaded weights; raises IsbenchError if they are not as published."""
     file = card.weights[name]
-    path = weights_folder() / file.name
+    path = find_weights_folder() / file.name
     digest = _digest(path)
     if differs := _differs(file, path, *_stat(path)):
         raise make_mismatch_error(card, name, differs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.extensions import (
     Group,
     check_name_and_version,
@@ -32,7 +32,7 @@ DEFAULT_MODEL = "csfpn-lite"  # of `isbench demo`, `isbench predict` and `make r
 MODELS = Group("isbench.models", "model", ModelCard)
 
 
-def model_names() -> tuple[str, ...]:
+def list_model_names() -> tuple[str, ...]:
     """Return the names of all installed models, sorted, without importing them."""
     return list_names(MODELS)
 
@@ -65,7 +65,7 @@ def load_recorded_card(name: object, trusted: Trusted = NONE_TRUSTED) -> ModelCa
     try:
         return _import_card(find_entry_point(MODELS, name))
     except IsbenchError as error:
-        if name in model_names():
+        if name in list_model_names():
             raise
         raise IsbenchError(
             f"{error}; install its package, or pass its package.module:card as a trusted model",
@@ -89,7 +89,7 @@ def load_trusted_cards(names: Iterable[str]) -> dict[str, ModelCard]:
             )
         card = load_card(name)
         cards[name] = card
-        if card.name not in model_names():
+        if card.name not in list_model_names():
             cards[card.name] = card
     return cards
 
@@ -106,7 +106,7 @@ def parse_options(card: ModelCard, given: Mapping[str, Scalar]) -> dict[str, Sca
             if not values:
                 message = f"model {card.name} has no options, but got {key}={value}"
                 raise IsbenchError(message, setting="options")
-            raise unknown(f"option of {card.name}", key, values, "options")
+            raise make_unknown_error(f"option of {card.name}", key, values, "options")
         what = f"option {key} of {card.name}"
         values[key] = parse_option(what, value, values[key], "options")
     return values

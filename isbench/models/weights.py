@@ -12,7 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from isbench.errors import IsbenchError, Remedy, unknown
+from isbench.errors import IsbenchError, Remedy, make_unknown_error
 from isbench.files.digests import describe_mismatch, digest_file
 from isbench.files.home import expand_home
 from isbench.types import File, ModelCard, Runtime
@@ -71,12 +71,12 @@ def load_weights(
     return replace(runtime, weights=tuple(paths), digest=digest)
 
 
-def weight_names(card: ModelCard) -> tuple[str, ...]:
+def list_weight_names(card: ModelCard) -> tuple[str, ...]:
     """Return the names of a model's weights."""
     return (*card.bundled, *card.weights, RANDOM)
 
 
-def weights_folder() -> Path:
+def find_weights_folder() -> Path:
     """Return the folder of downloaded weights."""
     return user_data_path("isbench", appauthor=False) / "weights"
 
@@ -99,15 +99,15 @@ def make_mismatch_error(card: ModelCard, name: str, mismatch: str) -> IsbenchErr
     if file.urls:
         remedy = f"download it again with {suggest_download(card, name)}"
     return IsbenchError(
-        f"weights {name} of {card.name} in {weights_folder() / file.name} are not as published: "
-        f"{mismatch}; delete the file and {remedy}"
+        f"weights {name} of {card.name} in {find_weights_folder() / file.name} are not as "
+        f"published: {mismatch}; delete the file and {remedy}"
     )
 
 
 def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
     """Return the local copy of published weights, downloaded if they have a mirror."""
     file = card.weights[name]
-    path = weights_folder() / file.name
+    path = find_weights_folder() / file.name
     if path.exists() and not path.is_file():
         raise IsbenchError(
             f"{path} is not a file, but the place of weights {name} of {card.name}; remove it, or "
@@ -117,7 +117,7 @@ def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
     if file.urls:
         from isbench.files.download import fetch  # imports requests, which is slow
 
-        return fetch(file, weights_folder(), partial(progress, file), _REMEDY)
+        return fetch(file, find_weights_folder(), partial(progress, file), _REMEDY)
     if not path.is_file():
         raise IsbenchError(
             f"weights {name} of {card.name} have no mirror: {describe_manual_download(file)}, then "
@@ -162,8 +162,8 @@ def _find_file(card: ModelCard, name: str) -> Path:
             f"there are no weights {name}; wanted a file, or one of {_list_names(card)}",
             setting="weights",
         )
-    raise unknown(f"weights of {card.name}", name, weight_names(card), "weights")
+    raise make_unknown_error(f"weights of {card.name}", name, list_weight_names(card), "weights")
 
 
 def _list_names(card: ModelCard) -> str:
-    return ", ".join(weight_names(card))
+    return ", ".join(list_weight_names(card))

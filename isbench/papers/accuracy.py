@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isbench.papers.cells import Cell, Records, cells_of, describe_provenance, format_cell
+from isbench.papers.cells import Cell, Records, describe_provenance, format_cell, list_cells
 from isbench.papers.rows import Question
 from isbench.reporting.text_table import TextTable
 
@@ -36,7 +36,7 @@ def make_text_table(records: Records, cells: Sequence[Cell]) -> TextTable:
     rows = []
     provenance: list[str] = []
     for row, candidate in records.candidates.items():
-        row_cells = cells_of(row, cells)
+        row_cells = list_cells(row, cells)
         name = "" if candidate is None and row not in records.faults else row.name
         shown = (format_cell(cell, table.intervals) for cell in row_cells)
         rows.append((row.system, row.backbone, row.trained_on, name, *shown))

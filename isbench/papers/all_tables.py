@@ -16,7 +16,7 @@ from isbench.reporting import tables
 from isbench.reporting.html_tables import Section, render_page
 from isbench.reporting.labels import make_labels
 from isbench.reporting.text_table import TextTable, format_markdown
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 
 def collect_records(
@@ -49,7 +49,7 @@ def make_sections(
     whole = [run for run in runs if run.spec.limit is None]
     if whole:
         names = {one.digest: one.name for one in register.weights}
-        digests = [digest_of_path(run.path) for run in whole]
+        digests = [parse_digest(run.path) for run in whole]
         labels = dict(zip(digests, make_labels(whole, weights=names), strict=True))
         rows = tables.make_rows(whole, labels=labels)
         for view in ("noc", "nof", "iou"):

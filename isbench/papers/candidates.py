@@ -15,11 +15,11 @@ from isbench.evaluation.spec import fill_options, record_options
 from isbench.models.known_weights import Weights, list_weights
 from isbench.models.registry import (
     describe_missing_library,
+    list_model_names,
     load_card,
-    model_names,
     parse_options,
 )
-from isbench.models.weights import describe_manual_download, suggest_download, weights_folder
+from isbench.models.weights import describe_manual_download, find_weights_folder, suggest_download
 from isbench.papers.register import NO_REGISTER, Register, TrainedWeights
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
@@ -35,7 +35,7 @@ class Candidate:
     any_trained: bool = False  # no weights are named: runs with any weights but random ones count
     why_not: str = field(default="", compare=False)  # the reason if it cannot be played here
 
-    def options_on(self, dataset: str) -> Mapping[str, Scalar]:
+    def list_options(self, dataset: str) -> Mapping[str, Scalar]:
         """Return the options as a run on the data set records them."""
         filled = fill_options(self.options, load_dataset_card(dataset))
         return record_options(self.card, filled)
@@ -48,7 +48,7 @@ def find_candidate(row: Row, register: Register = NO_REGISTER) -> Candidate | No
 
     Raises IsbenchError for a model that cannot be imported, and for weights that are damaged.
     """
-    if row.model not in model_names():
+    if row.model not in list_model_names():
         return None
     return make_candidate(load_card(row.model), row, register)
 
@@ -102,7 +102,7 @@ def _explain_missing(card: ModelCard, row: Row, trained: TrainedWeights | None) 
     if row.weights in card.weights:
         file = card.weights[row.weights]
         if not file.urls:
-            return f"{describe_manual_download(file)} and save it in {weights_folder()}"
+            return f"{describe_manual_download(file)} and save it in {find_weights_folder()}"
         return f"{suggest_download(card, row.weights)} downloads its weights"
     if trained is not None:
         return f"weights {row.weights} do not come with isbench; `{trained.command}` trains them"

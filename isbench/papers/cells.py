@@ -57,7 +57,7 @@ def make_cells(records: Records) -> list[Cell]:
     ]
 
 
-def cells_of(row: Row, cells: Iterable[Cell]) -> list[Cell]:
+def list_cells(row: Row, cells: Iterable[Cell]) -> list[Cell]:
     """Return the cells of a row."""
     return [cell for cell in cells if cell.row == row]
 
@@ -98,7 +98,7 @@ def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> It
     named = set()
     for cell in found:
         runs = list(cell.selection.colliding)
-        digests = ", ".join(store.digest_of_path(run.path) for run in runs)
+        digests = ", ".join(store.parse_digest(run.path) for run in runs)
         if runs and digests not in named:
             named.add(digests)
             yield (
@@ -110,7 +110,7 @@ def describe_provenance(row: Row, found: Sequence[Cell], records: Records) -> It
 
 def _describe_run(run: Run, candidate: Candidate | None) -> str:
     spec = run.spec
-    text = f"{spec.dataset} {len(run.trajectories)} objects, run {store.digest_of_path(run.path)}"
+    text = f"{spec.dataset} {len(run.trajectories)} objects, run {store.parse_digest(run.path)}"
     if spec.weights is not None:
         names = {w.digest: w.name for w in candidate.weights} if candidate else {}
         name = names.get(spec.weights)
@@ -137,5 +137,5 @@ def _line(cell: Cell) -> tuple[object, ...]:
     figures: tuple[object, ...] = (None, None, None) if cell.ours is None else cell.ours
     provenance: tuple[object, ...] = (None, None, None)
     if run is not None:
-        provenance = (len(run.trajectories), run.spec.weights, store.digest_of_path(run.path))
+        provenance = (len(run.trajectories), run.spec.weights, store.parse_digest(run.path))
     return (*identity, dataset, max_clicks, metric, cell.published, *figures, *provenance)

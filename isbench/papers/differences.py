@@ -14,7 +14,7 @@ from isbench.metrics import Difference, Floats
 from isbench.papers.cells import Cell, Records
 from isbench.papers.rows import Question
 from isbench.reporting.tables import collect_games
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 
 
 def compare_cells(before: Cell, after: Cell) -> Difference | None:
@@ -29,7 +29,7 @@ def compare_cells(before: Cell, after: Cell) -> Difference | None:
     keys = sorted(first)
     if keys != sorted(second):
         return None
-    images = [metrics.image_of(key) for key in keys]
+    images = [metrics.find_image(key) for key in keys]
     return metrics.compare_paired(_take(second, keys), _take(first, keys), images)
 
 
@@ -49,7 +49,7 @@ def describe_processors(cells: Sequence[Cell], records: Records) -> Iterator[str
     rows: dict[str, dict[str, set[str]]] = {}
     for cell in cells:
         run = cell.selection.run
-        time = run and records.register.times.get(digest_of_path(run.path))
+        time = run and records.register.times.get(parse_digest(run.path))
         if time:
             on = rows.setdefault(time.processor, {})
             on.setdefault(cell.row.name, set()).add(cell.question.dataset)

@@ -82,8 +82,8 @@ def _list_points(figure: PaperFigure, shown: Sequence[Shown]) -> Iterator[tuple[
         values = metrics.curves(scored, figure.max_clicks)
         if not len(values):
             continue
-        ends = metrics.bootstrap(values, [metrics.image_of(game.key) for game in scored])
-        digest = store.digest_of_path(run.path)
+        ends = metrics.bootstrap(values, [metrics.find_image(game.key) for game in scored])
+        digest = store.parse_digest(run.path)
         for click, (mean, low, high) in enumerate(zip(values.mean(axis=0), *ends, strict=True), 1):
             point = (f"{one:.6f}" if one == one else "" for one in (mean, low, high))
             yield (run.spec.dataset, row.name, click, *point, len(scored), digest)
@@ -97,5 +97,5 @@ def _list_objects(figure: PaperFigure, shown: Sequence[Shown]) -> Iterator[tuple
         for (row, run), game in zip(shown, pair.games, strict=True):
             inter, union = game.overlap[pair.clicks - 1]
             iou = f"{inter / union if union else 0.0:.6f}"
-            digest = store.digest_of_path(run.path)
+            digest = store.parse_digest(run.path)
             yield run.spec.dataset, game.key, row.name, pair.clicks, iou, digest

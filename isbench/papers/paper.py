@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.papers.rows import Question, Row
 from isbench.types import Rules
 
@@ -101,7 +101,7 @@ class PaperFigure:
                 f"a paper's figure is named {self.name!r}; wanted its number, such as '3'"
             )
         if self.plot not in FIGURE_PLOTS:
-            raise unknown(f"plot of figure {self.name}", self.plot, FIGURE_PLOTS)
+            raise make_unknown_error(f"plot of figure {self.name}", self.plot, FIGURE_PLOTS)
         if self.plot == "pictures" and (len(self.rows) % 2 or len(self.datasets) != 1):
             raise IsbenchError(
                 f"figure {self.name} has {len(self.rows)} rows and {len(self.datasets)} data sets; "
@@ -138,11 +138,15 @@ class Paper:
         for table in self.tables:
             if table.name == name:
                 return table
-        raise unknown(f"table of {self.name}", name, (table.name for table in self.tables))
+        raise make_unknown_error(
+            f"table of {self.name}", name, (table.name for table in self.tables)
+        )
 
     def find_figure(self, name: str) -> PaperFigure:
         """Return the figure of a name; raises IsbenchError if there is none."""
         for figure in self.figures:
             if figure.name == name:
                 return figure
-        raise unknown(f"figure of {self.name}", name, (figure.name for figure in self.figures))
+        raise make_unknown_error(
+            f"figure of {self.name}", name, (figure.name for figure in self.figures)
+        )

@@ -29,10 +29,10 @@ from isbench.papers import all_tables
 from isbench.papers.paper import Paper
 from isbench.papers.register import TrainedWeights, read_register
 from isbench.reporting.chosen_runs import choose_runs
-from isbench.reporting.compare import run_title
-from isbench.storage.environment import processor
+from isbench.reporting.compare import make_title
+from isbench.storage.environment import describe_processor
 from isbench.storage.processors import is_on_processor, read_processors
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 from isbench.types import Dataset, LoadedModel
 
 _ABSENT = (ImportError, OSError)  # raised for a missing library or file
@@ -104,7 +104,7 @@ def check_runs(
         if weights := _find_unavailable(run, trained):
             yield Finding(
                 "skipped",
-                f"{run_title(run)}: weights {weights.name} do not come with isbench; "
+                f"{make_title(run)}: weights {weights.name} do not come with isbench; "
                 f"`{weights.command}` trains them",
             )
             continue
@@ -145,7 +145,7 @@ def _must_be_exact(run: Run, recorded: Mapping[str, str]) -> bool:
     """
     if run.spec.backend is None:
         return True
-    return is_on_processor(run) and recorded.get(digest_of_path(run.path)) == processor()
+    return is_on_processor(run) and recorded.get(parse_digest(run.path)) == describe_processor()
 
 
 def _replay(
@@ -158,17 +158,17 @@ def _replay(
         model = model_from_spec(run.spec)
     except IsbenchError as error:
         absent = error.__cause__ is None or isinstance(error.__cause__, _ABSENT)
-        yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
+        yield Finding("skipped" if absent else "drift", f"{make_title(run)}: {error}", absent)
         return
     if model.card.adaptive:
         reason = "the model learns from object to object, so every game would have to be replayed"
-        yield Finding("skipped", f"{run_title(run)}: {reason}")
+        yield Finding("skipped", f"{make_title(run)}: {reason}")
         return
     try:
         games = replay_run(run, model, dataset, depth)
     except IsbenchError as error:  # the card is loaded: only a library it needs can be missing
         absent = isinstance(error.__cause__, _ABSENT) and not isinstance(error, PredictorError)
-        yield Finding("skipped" if absent else "drift", f"{run_title(run)}: {error}", absent)
+        yield Finding("skipped" if absent else "drift", f"{make_title(run)}: {error}", absent)
         return
     yield Finding("replayed")
     yield from judge_games(run, games, depth, exact)
@@ -190,8 +190,8 @@ def judge_games(
         changed if exact else list(list_excess(games, replace(run.spec.rules, max_clicks=clicks)))
     )
     for text in drifts:
-        yield Finding("drift", f"{run_title(run)}, {text}")
+        yield Finding("drift", f"{make_title(run)}, {text}")
     if changed and not drifts:
         yield Finding(
-            "within bounds", f"{run_title(run)}: {len(changed)} of {len(games)} games changed"
+            "within bounds", f"{make_title(run)}: {len(changed)} of {len(games)} games changed"
         )

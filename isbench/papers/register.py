@@ -101,7 +101,7 @@ def read_register(results: Path, runs: Sequence[Run]) -> Register:
     old = dict(_read_lines(results / SECONDS, _SECONDS_HEADS, _parse_time))
     times = {}
     for run in runs:
-        digest = store.digest_of_path(run.path)
+        digest = store.parse_digest(run.path)
         if time := _measure(run) or old.get(digest):
             times[digest] = time
     return Register(tuple(lines), times)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from isbench.datasets.registry import dataset_names
-from isbench.errors import IsbenchError, unknown
+from isbench.datasets.registry import list_dataset_names
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.extensions import Group, list_names, list_own_names, load_named
 from isbench.papers.paper import Paper, PaperTable
 
 PAPERS = Group("isbench.papers", "paper", Paper)
 
 
-def paper_names() -> tuple[str, ...]:
+def list_paper_names() -> tuple[str, ...]:
     """Return the names of all installed papers, sorted, without importing them."""
     return list_names(PAPERS)
 
@@ -37,7 +37,7 @@ def find_table(name: str) -> PaperTable | None:
     if colon:
         return load_paper(paper).find_table(table)
     own = list_own_names(PAPERS)
-    others = (other for other in paper_names() if other not in own)
+    others = (other for other in list_paper_names() if other not in own)
     for papers in (map(load_paper, own), _load_importable(others)):
         found = {f"{one.name}:{name}": t for one in papers for t in one.tables if t.name == name}
         if len(found) > 1:
@@ -51,7 +51,7 @@ def find_table(name: str) -> PaperTable | None:
 
 def list_tables() -> tuple[str, ...]:
     """Return the tables of all installed papers as `PAPER:TABLE`."""
-    papers = _load_importable(paper_names())
+    papers = _load_importable(list_paper_names())
     return tuple(f"{paper.name}:{table.name}" for paper in papers for table in paper.tables)
 
 
@@ -61,7 +61,7 @@ def _find_own_name() -> str:
     if len(own) != 1:
         raise IsbenchError(
             f"{len(own)} papers come with isbench; name one of: "
-            f"{', '.join(paper_names()) or 'none is installed'}"
+            f"{', '.join(list_paper_names()) or 'none is installed'}"
         )
     return own[0]
 
@@ -77,5 +77,5 @@ def _load_importable(names: Iterable[str]) -> Iterator[Paper]:
 def _check_datasets(paper: Paper) -> None:
     asked = [question.dataset for table in paper.tables for question in table.questions]
     for dataset in (*asked, *(name for figure in paper.figures for name in figure.datasets)):
-        if dataset not in dataset_names():
-            raise unknown(f"data set of {paper.name}", dataset, dataset_names())
+        if dataset not in list_dataset_names():
+            raise make_unknown_error(f"data set of {paper.name}", dataset, list_dataset_names())

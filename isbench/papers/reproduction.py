@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isbench.datasets import find_folder, load_dataset
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.evaluation import runner
 from isbench.evaluation.runner import Silent, Watch
 from isbench.files.atomic import write_atomically
@@ -80,7 +80,7 @@ def reproduce(
     paper = paper if isinstance(paper, Paper) else load_paper(paper)
     chosen = [paper.find_table(one) for one in dict.fromkeys(tables)] or paper.tables
     if budget not in BUDGETS:
-        raise unknown("budget", budget, BUDGETS, "budget")
+        raise make_unknown_error("budget", budget, BUDGETS, "budget")
     results, data = Path(results), None if data is None else Path(data)
     played: tuple[Run, ...] = ()
     runs, notes = load_runs(results)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from isbench.datasets import find_folder
 from isbench.datasets.registry import load_dataset_card, suggest_installation
 from isbench.evaluation.runner import Silent, Watch
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.models.registry import describe_missing_library
 from isbench.options import format_option
 from isbench.papers.all_tables import collect_records
@@ -174,7 +174,7 @@ def _find_runs(
     # of runs that differ in length only, the longest answers what the others do
     longest = max(chosen.values(), key=lambda run: run.spec.rules.max_clicks)
     runs = chosen.values() if colliding else [longest]
-    return tuple(store.digest_of_path(run.path) for run in runs)
+    return tuple(store.parse_digest(run.path) for run in runs)
 
 
 def _count(dataset: str, records: Records) -> tuple[int | None, int | None]:
@@ -186,7 +186,7 @@ def _count(dataset: str, records: Records) -> tuple[int | None, int | None]:
     run = next(whole, None)
     if run is None:
         return None, None
-    return len({image_of(game.key) for game in run.trajectories}), run.spec.objects
+    return len({find_image(game.key) for game in run.trajectories}), run.spec.objects
 
 
 def _list_missing(records: Records, row: Row, dataset: str, data: Path | None) -> Iterator[Missing]:

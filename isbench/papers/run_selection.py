@@ -41,7 +41,7 @@ class Measurement(NamedTuple):
 def select_run(runs: Iterable[Run], candidate: Candidate, question: Question) -> Selection:
     """Return the run behind a cell, or the conflicting ones."""
     matching = [run for run in runs if fits(run, candidate, question)]
-    if len({store.spec_digest(_with_usual_length(run.spec)) for run in matching}) > 1:
+    if len({store.digest_spec(_with_usual_length(run.spec)) for run in matching}) > 1:
         return Selection(None, tuple(matching))
     return Selection(max(matching, key=_length, default=None))
 
@@ -54,7 +54,7 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
         and (spec.limit, spec.preset) == (None, "ritm-2021")
         and spec.rules.max_clicks >= question.max_clicks
         and spec.rules.stop_iou >= question.target
-        and dict(spec.options) == dict(candidate.options_on(question.dataset))
+        and dict(spec.options) == dict(candidate.list_options(question.dataset))
         and _counts(spec, candidate)
         and is_known(spec.dataset, spec.fingerprint)
     )

@@ -22,7 +22,7 @@ from isbench.models.weights import RANDOM
 from isbench.papers.candidates import Candidate
 from isbench.reporting.machine_load import Load, warn_of_load
 from isbench.storage import store
-from isbench.storage.environment import LoadMeter, processor
+from isbench.storage.environment import LoadMeter, describe_processor
 from isbench.storage.processors import find_processor, is_on_processor
 from isbench.storage.store import Run, list_seconds
 from isbench.types import Rules
@@ -49,7 +49,7 @@ def find_timing(runs: Iterable[Run], candidate: Candidate, dataset: str) -> Timi
     if not found:
         return None
     run = max(found, key=lambda run: (run.spec.dataset == dataset, len(list_seconds(run))))
-    digest = store.digest_of_path(run.path)
+    digest = store.parse_digest(run.path)
     origin = f"run {digest} on {run.spec.dataset}, without the encoding of images"
     return Timing(float(np.mean(list_seconds(run))), None, origin)
 
@@ -84,7 +84,7 @@ def measure_timing(candidate: Candidate, note: Callable[[str], None]) -> Timing 
 def _is_timed_here(run: Run) -> bool:
     """Whether the clicks of a run were timed on this machine's processor."""
     on_processor = run.spec.backend is None or is_on_processor(run)
-    return bool(list_seconds(run)) and on_processor and find_processor(run) == processor()
+    return bool(list_seconds(run)) and on_processor and find_processor(run) == describe_processor()
 
 
 def _is_played_by(run: Run, candidate: Candidate) -> bool:
@@ -96,7 +96,7 @@ def _is_played_by(run: Run, candidate: Candidate) -> bool:
     if spec.model != candidate.card.name or not settings:
         return False
     try:
-        options = candidate.options_on(run.spec.dataset)
+        options = candidate.list_options(run.spec.dataset)
     except IsbenchError:  # a data set of the user
         options = candidate.options
     return dict(run.spec.options) == dict(options)

@@ -111,7 +111,7 @@ def _make_rows(
                 figures = kept[:, k - 1].mean(), low[k - 1], high[k - 1]
                 columns = (f"biou@{k}{end}" for end in _ENDS)
                 row.update(zip(columns, map(float, figures), strict=True))
-        rows.append({**row, "run": store.digest_of_path(run.path)})
+        rows.append({**row, "run": store.parse_digest(run.path)})
     return rows
 
 
@@ -127,5 +127,5 @@ def _format_figure(row: Mapping[str, Any], k: int) -> str:
 def with_boundary_iou(run: Run, values: Floats) -> tuple[Floats, list[str]]:
     """Return the rows of the objects that have a boundary IoU at every click, and their images."""
     known = np.flatnonzero(~np.isnan(values).any(axis=1))
-    images = [metrics.image_of(game.key) for game in run.trajectories]
+    images = [metrics.find_image(game.key) for game in run.trajectories]
     return values[known], [images[k] for k in known]

@@ -103,7 +103,7 @@ def _list_facts(run: Run, max_clicks: int, metrics: Sequence[Metric]) -> dict[st
         "hardware": _join_sessions(_format_text(one.get("processor")) for one in sessions),
         "versions": _join_sessions(_format_versions(one.get("versions")) for one in sessions),
         "image decoder": spec.decoder,
-        "digest of the run": store.digest_of_path(run.path),
+        "digest of the run": store.parse_digest(run.path),
     }
 
 

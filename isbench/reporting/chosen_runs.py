@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.files.home import expand_home
 from isbench.protocol import has_full_games
 from isbench.reporting.labels import format_count, has_defaults, make_labels
@@ -97,7 +97,9 @@ def _make_empty_error(
     place: str, dataset: str | None, seen: set[str], notes: Sequence[str]
 ) -> IsbenchError:
     if dataset is not None and seen:
-        return unknown(f"data set of a finished run in {place}", dataset, seen, "dataset")
+        return make_unknown_error(
+            f"data set of a finished run in {place}", dataset, seen, "dataset"
+        )
     if notes:
         more = f"; and {len(notes) - 1} more like this" if len(notes) > 1 else ""
         return IsbenchError(f"no finished run in {place}; {notes[0]}{more}")
@@ -172,7 +174,7 @@ def _take_plain(name: str, runs: Sequence[Run], notes: list[str]) -> Run:
         return _take_only(name, runs)
     notes.append(
         f"{name} has {len(runs)} runs on {runs[0].spec.dataset}; the one with its defaults is "
-        f"compared, {store.digest_of_path(plain[0].path)}"
+        f"compared, {store.parse_digest(plain[0].path)}"
     )
     return plain[0]
 
@@ -190,7 +192,7 @@ def split_names(system: str) -> list[str]:
 def describe_runs(runs: Sequence[Run]) -> list[str]:
     """Return digest, model, what differs, data set and rules of each run, in one text each."""
     return [
-        f"{store.digest_of_path(run.path)} {label} on {run.spec.dataset} "
+        f"{store.parse_digest(run.path)} {label} on {run.spec.dataset} "
         f"({format_count(run.spec.objects, 'object')}, up to "
         f"{format_count(run.spec.rules.max_clicks, 'click')})"
         for run, label in zip(runs, make_labels(runs), strict=True)
@@ -215,7 +217,7 @@ def choose_newest(runs: Sequence[Run], named: Iterable[str] = ()) -> ChosenRuns:
         for run in runs
         if best[run.spec.dataset, run.spec.model] is run
         or os.path.realpath(run.path) in files
-        or any(store.digest_of_path(run.path).startswith(digest) for digest in digests)
+        or any(store.parse_digest(run.path).startswith(digest) for digest in digests)
     ]
     if len(kept) == len(runs):
         return ChosenRuns(kept, [])
@@ -242,8 +244,8 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         raise IsbenchError(f"{name} is not a run file, but a pipe, a device or a dangling link")
     every = _list_runs(out)
     if dataset is not None:
-        every = [file for file in every if file.parent.name == store.file_name(dataset)] or every
-    known = store.file_name(name)
+        every = [file for file in every if file.parent.name == store.name_plainly(dataset)] or every
+    known = store.name_plainly(name)
     of_model = [file for file in every if _model_of_path(file) == known]
     of_set = [file for file in every if file.parent.name == known]
     if of_model and of_set and dataset is None:
@@ -256,11 +258,11 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
         )
     found = of_model or of_set
     if not found and name:
-        found = [file for file in every if store.digest_of_path(file).startswith(name)]
+        found = [file for file in every if store.parse_digest(file).startswith(name)]
     if not found:
         names = {_model_of_path(file) for file in every} | {file.parent.name for file in every}
-        digests = {store.digest_of_path(file) for file in every}
-        raise unknown(f"run, model or data set below {out}", name, names or digests)
+        digests = {store.parse_digest(file) for file in every}
+        raise make_unknown_error(f"run, model or data set below {out}", name, names or digests)
     return found
 
 
@@ -268,7 +270,7 @@ def list_run_names(folder: Path) -> list[str]:
     """Return what runs below a folder can be named by: models, data sets and digests."""
     paths = store.find(folder)
     names = {_model_of_path(path) for path in paths} | {path.parent.name for path in paths}
-    return [*sorted(names), *sorted(store.digest_of_path(path) for path in paths)]
+    return [*sorted(names), *sorted(store.parse_digest(path) for path in paths)]
 
 
 def _refuse_imported(path: Path) -> None:
@@ -295,7 +297,7 @@ def _list_runs(folder: Path) -> list[Path]:
 
 def _model_of_path(path: Path) -> str:
     """Return the model in a run file's name."""
-    return store.companion_path(path, "").name.rpartition("-")[0]
+    return store.locate_companion(path, "").name.rpartition("-")[0]
 
 
 def _rank(run: Run) -> tuple[bool, bool, str, bool, int, str]:
@@ -309,9 +311,9 @@ def _rank(run: Run) -> tuple[bool, bool, str, bool, int, str]:
         run.spec.limit is None, has_full_games(rules) and rules.max_clicks > 1, started,
         has_defaults(run),
         rules.max_clicks,
-        store.digest_of_path(run.path),
+        store.parse_digest(run.path),
     )  # fmt: skip
 
 
 def _sort_key(run: Run) -> tuple[str, str, str]:
-    return run.spec.dataset, run.spec.model, store.spec_digest(run.spec)
+    return run.spec.dataset, run.spec.model, store.digest_spec(run.spec)

@@ -107,14 +107,14 @@ def pair_games(a: Run, b: Run) -> PairedGames:
     games_b = {trajectory.key: trajectory for trajectory in b.trajectories}
     if games_a.keys() != games_b.keys():
         raise IsbenchError(
-            f"runs {run_title(a)} and {run_title(b)} have "
+            f"runs {make_title(a)} and {make_title(b)} have "
             f"{len(games_a.keys() & games_b.keys())} objects in common of {len(games_a)} and "
             f"{len(games_b)}; wanted the same objects"
         )
     for what in ("dataset", "fingerprint"):
         if getattr(a.spec, what) != getattr(b.spec, what):
             raise IsbenchError(
-                f"runs {run_title(a)} and {run_title(b)} are over different data ({what} "
+                f"runs {make_title(a)} and {make_title(b)} are over different data ({what} "
                 f"{getattr(a.spec, what)} and {getattr(b.spec, what)}); wanted the same data"
             )
     keys = sorted(games_a)
@@ -126,9 +126,9 @@ def pair_games(a: Run, b: Run) -> PairedGames:
     )
 
 
-def run_title(run: Run) -> str:
+def make_title(run: Run) -> str:
     """Return a title of a run: model, data set and digest."""
-    return f"{run.spec.model} on {run.spec.dataset} ({store.digest_of_path(run.path)})"
+    return f"{run.spec.model} on {run.spec.dataset} ({store.parse_digest(run.path)})"
 
 
 def _compute_pairs(games: PairedGames, metrics: Sequence[Metric]) -> Iterator[_Pair]:

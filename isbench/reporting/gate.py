@@ -26,7 +26,7 @@ from isbench.metrics import (
     match_metric,
 )
 from isbench.metrics.smallest_difference import ALPHA
-from isbench.reporting.compare import name_compared_figure, pair_games, run_title
+from isbench.reporting.compare import make_title, name_compared_figure, pair_games
 from isbench.storage.store import Run
 
 Outcome: TypeAlias = Literal["PASS", "WARN", "INCONCLUSIVE", "FAIL"]
@@ -160,7 +160,7 @@ def measure(base: Run, new: Run, metric: Metric) -> Measurement:
     for run, values in ((base, of_base), (new, of_new)):
         if values is None or not np.isfinite(values.astype(np.float64)).any():
             raise IsbenchError(
-                f"run {run_title(run)} cannot tell {metric.name}: its games end at IoU "
+                f"run {make_title(run)} cannot tell {metric.name}: its games end at IoU "
                 f"{run.spec.rules.stop_iou:g} or after {run.spec.rules.max_clicks} clicks, or it "
                 "was not measured; wanted another metric, or a longer run",
                 setting="fail_if",

@@ -26,7 +26,7 @@ from isbench.metrics import (
     compute_values,
     count_by_clicks,
     curves,
-    reachable_target,
+    limit_target,
 )
 from isbench.protocol import has_full_games
 from isbench.reporting import html_tables
@@ -272,7 +272,7 @@ def _make_counts(
     """Return the clicks to the main target: bars, or curves of the share solved for many runs."""
     lines: list[dict[str, Any]] = []
     for run, name in members:
-        target = reachable_target(run.spec.rules.stop_iou)
+        target = limit_target(run.spec.rules.stop_iou)
         clicks = min(max_clicks, run.spec.rules.max_clicks)
         counts, never = count_by_clicks(collect_games(run, clicks).iou, target)
         label = name if target == MAIN_TARGET else f"{name}, to IoU {target:g}"
@@ -349,7 +349,7 @@ def _make_lead(runs: Sequence[Run], max_clicks: int, shared: Mapping[str, str]) 
 
 
 def _render_provenance(run: Run, label: str) -> str:
-    facts: dict[str, object] = {"run": store.spec_digest(run.spec), **asdict(run.spec)}
+    facts: dict[str, object] = {"run": store.digest_spec(run.spec), **asdict(run.spec)}
     sessions = _list_distinct(list_playing_sessions(run))
     for number, session in enumerate(sessions, 1):
         name = "played on" if len(sessions) == 1 else f"played on ({number} of {len(sessions)})"

@@ -16,7 +16,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.models.known_weights import Weights, list_weights
 from isbench.models.option_meanings import LEFT_TO_DATA
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.options import format_option
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -85,7 +85,7 @@ def make_labels(
             distinct = {key: value for key, value in settings[k].items() if key not in shared}
             words = _describe_settings(distinct, usual, card, weights)
             labels[k] = _clean(", ".join((model, *words)))
-    digests = [store.digest_of_path(run.path) for run in runs]
+    digests = [store.parse_digest(run.path) for run in runs]
     labels = [
         _clean(given.get(digest, label)) for digest, label in zip(digests, labels, strict=True)
     ]
@@ -151,7 +151,7 @@ def _find_distinguishing(runs: Sequence[tuple[str, Mapping[str, object]]]) -> li
 def _find_card(model: str) -> ModelCard | None:
     """Return the card of an installed model; a name in a record is never imported otherwise."""
     try:
-        return load_card(model) if model in model_names() else None
+        return load_card(model) if model in list_model_names() else None
     except IsbenchError:
         return None
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from math import isfinite
 from typing import NamedTuple
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 
 # names of data sets here, and what isbench calls them
 _DATASETS = {"coco_mval": "coco-mval", "pascalvoc": "voc-val"}
@@ -95,7 +95,7 @@ def list_published(
             names |= {_fold(alias): _fold(known) for known, alias in _DATASETS.items()}
         for one in wanted:
             if _fold(one) not in names:
-                raise unknown(f"published {name}", one, list_names(name), name)
+                raise make_unknown_error(f"published {name}", one, list_names(name), name)
         kept = {names[_fold(one)] for one in wanted}
         before = figures
         figures = tuple(figure for figure in figures if _fold(getattr(figure, name)) in kept)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isbench.errors import IsbenchError, check_least, unknown
+from isbench.errors import IsbenchError, check_least, make_unknown_error
 from isbench.files.atomic import open_atomically
 from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.reporting.boundary_tables import compute_boundaries
@@ -92,7 +92,7 @@ def find_plot(plot: str) -> str:
 
     name = ALIASES.get(plot, plot)
     if name not in list_plots():
-        raise unknown("plot", plot, list_plots(), "plot")
+        raise make_unknown_error("plot", plot, list_plots(), "plot")
     return name
 
 
@@ -127,16 +127,16 @@ def save_boundaries(
     labels: Mapping[str, str] = NO_LABELS,
 ) -> list[Path]:
     """Draw the boundary IoU curves and return the files, those of `find_files`."""
-    from isbench.reporting.plots import biou_k
+    from isbench.reporting.plots import plot_biou_k
 
-    return _save(find_files(out, BOUNDARIES), biou_k, runs, values, labels)
+    return _save(find_files(out, BOUNDARIES), plot_biou_k, runs, values, labels)
 
 
 def save_pictures(examples: Sequence[QualitativeExample], out: Path | str) -> list[Path]:
     """Draw examples side by side and return the files, those of `find_files`."""
-    from isbench.reporting.qualitative_plot import side_by_side
+    from isbench.reporting.qualitative_plot import plot_side_by_side
 
-    return _save(find_files(out, PICTURES), side_by_side, examples)
+    return _save(find_files(out, PICTURES), plot_side_by_side, examples)
 
 
 def _save(paths: list[Path], draw: Callable[..., Any], *drawn: Any) -> list[Path]:

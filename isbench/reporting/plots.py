@@ -22,7 +22,7 @@ from isbench.protocol import has_full_games
 from isbench.reporting.boundary_tables import with_boundary_iou
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.plot_canvas import Entry, Grid, draw_grid
-from isbench.reporting.rank_plot import critical_difference
+from isbench.reporting.rank_plot import plot_critical_difference
 from isbench.reporting.same_objects import check_same_objects
 from isbench.storage.store import Run
 
@@ -56,7 +56,9 @@ class _Axis(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def iou_k(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS) -> Figure:
+def plot_iou_k(
+    runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS
+) -> Figure:
     """Plot the mean IoU after each click: one panel per data set, one curve per run.
 
     Bands are 95 % bootstrap intervals over images. Objects without a scored pixel, which have no
@@ -68,13 +70,13 @@ def iou_k(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_L
     def compute(run: Run) -> tuple[Floats, list[str]]:
         budget = min(max_clicks, run.spec.rules.max_clicks)
         scored = [game for game in run.trajectories if metrics.has_scored_pixels(game)]
-        images = [metrics.image_of(game.key) for game in scored]
+        images = [metrics.find_image(game.key) for game in scored]
         return metrics.curves(scored, budget), images
 
     return _draw_means(runs, compute, _Axis("mean IoU@k"), labels)
 
 
-def biou_k(
+def plot_biou_k(
     runs: Sequence[Run], values: Sequence[Floats], labels: Mapping[str, str] = NO_LABELS
 ) -> Figure:
     """Plot the mean boundary IoU after each click like `iou_k`; `values` are (N, K) per run."""
@@ -86,7 +88,9 @@ def biou_k(
     return _draw_means(runs, compute, _Axis("mean boundary IoU@k"), labels)
 
 
-def noc_hist(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS) -> Figure:
+def plot_noc_hist(
+    runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS
+) -> Figure:
     """Plot how many clicks objects need to the main target: one panel per data set.
 
     Up to `MOST_BARS` runs are histograms, whose last bar, right of the budget, counts the objects
@@ -101,7 +105,7 @@ def noc_hist(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = N
     curves = []
     for run, name in zip(runs, names, strict=True):
         budget = min(max_clicks, run.spec.rules.max_clicks)
-        target = metrics.reachable_target(run.spec.rules.stop_iou)
+        target = metrics.limit_target(run.spec.rules.stop_iou)
         counts, _ = metrics.count_by_clicks(metrics.curves(run.trajectories, budget), target)
         curves.append(_Curve(run, name, np.cumsum(counts) / len(run.trajectories), None))
     title = f"share of objects at IoU {metrics.MAIN_TARGET:.2f}"
@@ -111,9 +115,9 @@ def noc_hist(runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = N
 
 
 PLOTS: Mapping[str, Callable[..., Figure]] = {
-    "iou_k": iou_k,
-    "noc_hist": noc_hist,
-    "critical_difference": critical_difference,
+    "iou_k": plot_iou_k,
+    "noc_hist": plot_noc_hist,
+    "critical_difference": plot_critical_difference,
 }
 ALIASES = {"ioa_k": "iou_k"}  # an alternative spelling
 
@@ -125,7 +129,7 @@ def _name(runs: Sequence[Run], labels: Mapping[str, str]) -> list[tuple[Run, str
 
 
 def _add_target(run: Run, label: str) -> str:
-    target = metrics.reachable_target(run.spec.rules.stop_iou)
+    target = metrics.limit_target(run.spec.rules.stop_iou)
     text = f"to IoU {target:g}"
     return label if target == metrics.MAIN_TARGET or text in label else f"{label}, {text}"
 
@@ -243,7 +247,7 @@ def _draw_bars(runs: Sequence[Run], names: Sequence[str], max_clicks: int) -> Fi
         width = 0.8 / len(members)
         for k, (run, name) in enumerate(members):
             budget = min(max_clicks, run.spec.rules.max_clicks)
-            target = metrics.reachable_target(run.spec.rules.stop_iou)
+            target = metrics.limit_target(run.spec.rules.stop_iou)
             iou = metrics.curves(run.trajectories, budget)
             heights, never = metrics.count_by_clicks(iou, target)
             places = np.append(np.arange(1, budget + 1), longest + 2) + (k + 0.5) * width - 0.4

@@ -23,10 +23,10 @@ from isbench.evaluation.replay import (
 )
 from isbench.evaluation.replay_check import count_shared_clicks
 from isbench.metrics import count_overlap
-from isbench.metrics.boundary import boundary_iou
+from isbench.metrics.boundary import compute_boundary_iou
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import NONE_TRUSTED, Trusted
-from isbench.reporting.compare import run_title
+from isbench.reporting.compare import make_title
 from isbench.reporting.labels import NO_LABELS, format_count, make_labels
 from isbench.reporting.run_datasets import load_dataset_of
 from isbench.storage.store import Run
@@ -159,7 +159,7 @@ def check_pair(runs: Sequence[Run], dataset: Dataset) -> None:
         check_data(run.spec, dataset, content)
     if a.spec.keys != b.spec.keys:
         raise IsbenchError(
-            f"runs {run_title(a)} and {run_title(b)} have different objects; wanted the same"
+            f"runs {make_title(a)} and {make_title(b)} have different objects; wanted the same"
         )
 
 
@@ -206,7 +206,7 @@ def _make_side(
         label,
         masks[-1],
         _iou(overlap[-1]),
-        boundary_iou(masks[-1], sample.truth, sample.ignore),
+        compute_boundary_iou(masks[-1], sample.truth, sample.ignore),
         overlap[: len(recorded)] == recorded,
     )
 

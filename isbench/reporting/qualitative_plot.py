@@ -19,7 +19,7 @@ _SIGNS = {True: "#009E73", False: "#D55E00"}
 _WIDTH, _HEIGHT = 5.0, 3.6  # of a panel, in inches
 
 
-def side_by_side(examples: Sequence[QualitativeExample]) -> Figure:
+def plot_side_by_side(examples: Sequence[QualitativeExample]) -> Figure:
     """Draw one row per example and one panel per model: image, mask, truth and clicks.
 
     The mask is tinted and outlined in blue, the truth is outlined in white, both on a black line,

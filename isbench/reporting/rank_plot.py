@@ -38,7 +38,7 @@ class _Side(NamedTuple):
     width: float
 
 
-def critical_difference(
+def plot_critical_difference(
     runs: Sequence[Run], max_clicks: int, labels: Mapping[str, str] = NO_LABELS
 ) -> Figure:
     """Plot the mean rank of each system by NoC at the main target, and Nemenyi's test at 0.05.

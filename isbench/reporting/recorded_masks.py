@@ -15,7 +15,7 @@ from isbench.evaluation.replay import (
     replay_masks,
 )
 from isbench.metrics import count_overlap
-from isbench.metrics.boundary import boundary_iou
+from isbench.metrics.boundary import compute_boundary_iou
 from isbench.models.registry import NONE_TRUSTED, Trusted
 from isbench.storage import saved_masks
 from isbench.storage.masks import decode_rle, encode_rle
@@ -51,7 +51,7 @@ class RecordedMasks(NamedTuple):
     def boundary(self) -> tuple[float, ...]:
         """Return the boundary IoU after each click, nan if there is no outline."""
         truth, ignore = self.sample.truth, self.sample.ignore
-        return tuple(boundary_iou(mask, truth, ignore) for mask in self.masks)
+        return tuple(compute_boundary_iou(mask, truth, ignore) for mask in self.masks)
 
 
 def recompute_masks(

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
-from isbench.datasets.readers import reader_names, with_labels_of
-from isbench.datasets.registry import dataset_names
+from isbench.datasets.readers import list_reader_names, with_labels_of
+from isbench.datasets.registry import list_dataset_names
 from isbench.errors import IsbenchError
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -40,7 +40,7 @@ def load_dataset_of(run: Run, data: Path | None = None, place: str | None = None
         If the data set is missing, or other files are in its place.
     """
     spec, reasons = run.spec, []
-    if spec.dataset in dataset_names() and place is None:
+    if spec.dataset in list_dataset_names() and place is None:
         return load_dataset(spec.dataset, data, spec.limit)  # its place is the folder of data sets
     for candidate in dict.fromkeys(list_readings(place, [run]) if place else _list_places(run)):
         try:
@@ -53,7 +53,7 @@ def load_dataset_of(run: Run, data: Path | None = None, place: str | None = None
             return replace(dataset, name=spec.dataset)
         reasons.append(f"the files of {candidate} are others (fingerprint {content[:12]})")
     raise IsbenchError(
-        f"run {store.digest_of_path(run.path)} was played on files of {spec.dataset} (fingerprint "
+        f"run {store.parse_digest(run.path)} was played on files of {spec.dataset} (fingerprint "
         f"{str(spec.fingerprint)[:12]}) that are not there: {'; '.join(reasons)}; name their place "
         "as READER:PLACE, such as folder:PATH",
         setting="dataset",
@@ -63,7 +63,7 @@ def load_dataset_of(run: Run, data: Path | None = None, place: str | None = None
 def is_place(name: str) -> bool:
     """Return whether the name of a data set says where it is read, such as folder:PATH."""
     reader, colon, _ = name.partition(":")
-    return bool(colon) and reader in reader_names()
+    return bool(colon) and reader in list_reader_names()
 
 
 def list_readings(place: str, runs: Iterable[Run]) -> list[str]:
@@ -79,12 +79,12 @@ def find_dataset_name(runs: Sequence[Run], dataset: Dataset) -> str:
     """
     content = fingerprint(dataset)
     for run in runs:
-        if run.spec.fingerprint == content and run.spec.dataset not in dataset_names():
+        if run.spec.fingerprint == content and run.spec.dataset not in list_dataset_names():
             return run.spec.dataset
     played = {
         f"{run.spec.dataset} ({str(run.spec.fingerprint)[:12]})"
         for run in runs
-        if run.spec.dataset not in dataset_names()
+        if run.spec.dataset not in list_dataset_names()
     }
     raise IsbenchError(
         f"no run was played on the files of {dataset.place or dataset.name} (fingerprint "

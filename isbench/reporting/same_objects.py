@@ -30,7 +30,7 @@ def check_same_objects(runs: Sequence[Run], reason: str) -> None:
 
 
 def _describe_group(runs: Sequence[Run], what: str) -> str:
-    digests = ", ".join(store.digest_of_path(run.path) for run in runs)
+    digests = ", ".join(store.parse_digest(run.path) for run in runs)
     if what == "files":
         return f"{digests} with fingerprint {str(runs[0].spec.fingerprint)[:12]}"
     limit = "" if runs[0].spec.limit is None else " (the first)"

@@ -57,7 +57,7 @@ def group_runs(runs: Sequence[Run]) -> list[Study]:
     for run in runs:
         common = replace(run.spec.rules, seed=0, clicker=_name_clicker(run.spec.rules))
         spec = replace(run.spec, rules=common, preset="", preset_digest="")
-        found.setdefault(store.spec_digest(spec), []).append(run)
+        found.setdefault(store.digest_spec(spec), []).append(run)
     return [
         Study(_name_clickers(members), tuple(sorted(members, key=_sort_key)))
         for members in found.values()
@@ -70,8 +70,8 @@ def find_baseline(study: Study) -> Run | None:
     spec = replace(
         study.spec,
         rules=rules,
-        preset=protocol.preset_name(rules),
-        preset_digest=protocol.preset_digest(rules),
+        preset=protocol.name_preset(rules),
+        preset_digest=protocol.digest_preset(rules),
         clicker_version="1",
     )
     return store.find_longer_run(study.runs[0].path.parent.parent, spec)
@@ -92,4 +92,4 @@ def _name_clicker(rules: Rules) -> str:
 
 
 def _sort_key(run: Run) -> tuple[int, int, str]:
-    return find_group(run.spec.rules), run.spec.rules.seed, store.digest_of_path(run.path)
+    return find_group(run.spec.rules), run.spec.rules.seed, store.parse_digest(run.path)

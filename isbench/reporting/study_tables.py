@@ -16,17 +16,17 @@ from isbench.metrics import (
     TARGETS,
     Floats,
     Games,
-    area_by_trapezoids,
     clicks_to,
+    compute_auc,
     count_backslides,
     find_extremes,
+    limit_target,
     measure_half_increase,
     measure_increase,
     measure_sensitivity,
-    reachable_target,
     summarise_seeds,
 )
-from isbench.metrics.targets import percent
+from isbench.metrics.targets import format_percent
 from isbench.reporting.labels import NO_LABELS, make_labels
 from isbench.reporting.studies import Study, find_group
 from isbench.reporting.tables import Column, Rows, collect_games, is_missing, show_value
@@ -135,7 +135,7 @@ def _compute_figures(study: Study, baseline: Run | None, max_clicks: int) -> dic
         **_compare(study, played, baseline, budget),
         "backsliding": slides / later if later else np.nan,
         **{mark: _share_marked(study, played, mark) for mark in _MARKS},
-        "run_digests": " ".join(store.digest_of_path(run.path) for run in study.runs),
+        "run_digests": " ".join(store.parse_digest(run.path) for run in study.runs),
     }
 
 
@@ -144,7 +144,7 @@ def _count_clicks(played: Sequence[Games]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for target in TARGETS:
         values = _collect(played, target)
-        figures.update(_describe(f"noc@{percent(target)}", values, played[0].images))
+        figures.update(_describe(f"noc@{format_percent(target)}", values, played[0].images))
     return figures
 
 
@@ -161,7 +161,7 @@ def _measure_areas(played: Sequence[Games]) -> dict[str, float]:
     if not all(games.are_full for games in played):
         return {**_describe("auc", None, ()), **dict.fromkeys(names, np.nan)}
     known = np.logical_and.reduce([games.scored for games in played])
-    values = np.stack([area_by_trapezoids(games.iou)[known] for games in played])
+    values = np.stack([compute_auc(games.iou)[known] for games in played])
     images = [image for image, scored in zip(played[0].images, known, strict=True) if scored]
     figures = _describe("auc", values if known.any() else None, images)
     if len(played) < 2 or not known.any():
@@ -183,7 +183,7 @@ def _compare(
     study: Study, played: Sequence[Games], baseline: Run | None, budget: int
 ) -> dict[str, float]:
     """Return dSB, dGR and dHH in percent, of the NoC at the main target."""
-    target = reachable_target(study.spec.rules.stop_iou)
+    target = limit_target(study.spec.rules.stop_iou)
     values = _collect(played, target)
     if values is None:
         return dict.fromkeys(("dsb", "dgr", "dhh"), np.nan)
@@ -258,8 +258,8 @@ def _list_notes(rows: Rows) -> Iterator[str]:
 
 def _list_figures() -> Iterator[Column]:
     for target in TARGETS:
-        key = f"noc@{percent(target)}"
-        yield Column(f"NoC@{percent(target)}", partial(_format_spread, key, ".2f"))
+        key = f"noc@{format_percent(target)}"
+        yield Column(f"NoC@{format_percent(target)}", partial(_format_spread, key, ".2f"))
     yield Column("IoU-AuC", partial(_format_spread, "auc", ".4f"))
     for head, key in (("NSR %", "nsr"), ("dSB %", "dsb"), ("dGR %", "dgr"), ("dHH %", "dhh")):
         yield Column(head, partial(_format, key, ".1f"))

@@ -13,7 +13,7 @@ from isbench.reporting.labels import format_count
 from isbench.reporting.quotes import format_p, quote_systems
 from isbench.reporting.systems import FigureComparison, PairedTest, SystemsComparison
 from isbench.reporting.text_table import TextTable
-from isbench.storage.store import digest_of_path
+from isbench.storage.store import parse_digest
 
 
 def make_means_table(comparison: SystemsComparison) -> TextTable:
@@ -107,7 +107,7 @@ def collect_systems(comparison: SystemsComparison) -> dict[str, Any]:
         "systems": [
             {
                 "label": one.label,
-                "runs": {name: digest_of_path(run.path) for name, run in one.runs.items()},
+                "runs": {name: parse_digest(run.path) for name, run in one.runs.items()},
             }
             for one in comparison.systems
         ],

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isbench.errors import IsbenchError, check_some, unknown
+from isbench.errors import IsbenchError, check_some, make_unknown_error
 from isbench.metrics import (
     CORRECTIONS,
     MAIN_NOC,
@@ -30,10 +30,10 @@ from isbench.metrics import (
 )
 from isbench.reporting.compare import (
     list_notes,
+    make_title,
     name_compared_figure,
     orient_wins,
     pair_games,
-    run_title,
 )
 from isbench.reporting.same_objects import check_same_objects
 from isbench.storage.store import Run
@@ -122,7 +122,7 @@ def compare_systems(
         a figure that a run cannot tell.
     """
     if correction not in CORRECTIONS:
-        raise unknown("correction", correction, CORRECTIONS, "correction")
+        raise make_unknown_error("correction", correction, CORRECTIONS, "correction")
     check_some(metrics, "metric")
     datasets = find_shared_datasets(systems)
     values = [[_collect(systems, one, metric) for one in datasets] for metric in metrics]
@@ -190,7 +190,7 @@ def _collect(
         found = compute_values(metric, made)
         if found is None:
             raise IsbenchError(
-                f"run {run_title(run)} cannot tell {metric.name}: its games end at IoU "
+                f"run {make_title(run)} cannot tell {metric.name}: its games end at IoU "
                 f"{run.spec.rules.stop_iou:g} or after {budget} clicks, or it was not measured; "
                 "wanted another metric, or a longer run",
                 setting="metric",

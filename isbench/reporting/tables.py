@@ -121,7 +121,7 @@ def compute_figures(
     if not games.scored.all():
         facts[UNSCORED] = int(np.count_nonzero(~games.scored))
     conditions = {
-        "run": store.digest_of_path(run.path),
+        "run": store.parse_digest(run.path),
         **_list_conditions(run),
         **_list_load(run),
     }

@@ -26,7 +26,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
+        "processor": describe_processor(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
@@ -74,7 +74,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def processor() -> str:
+def describe_processor() -> str:
     """Return a description of this machine's processor."""
     try:
         description = _parse_cpuinfo(Path("/proc/cpuinfo").read_text())

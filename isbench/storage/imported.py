@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.files.atomic import write_atomically
 from isbench.files.json_text import parse_json
 from isbench.files.limits import read_limited
-from isbench.storage.store import file_name, folder_name, list_files
+from isbench.storage.store import list_files, name_folder, name_plainly
 from isbench.types import Rules
 
 SUFFIX = ".curves.json"
@@ -70,8 +70,8 @@ def write_imported(out: Path | str, curves: ImportedCurves) -> Path:
     """Write imported results below a results folder; return the file, named by its content."""
     text = json.dumps({"isbench_imported": _FORMAT, **asdict(curves)}, sort_keys=True) + "\n"
     digest = sha256(text.encode()).hexdigest()[:12]
-    folder = folder_name(curves.dataset)
-    path = Path(out) / FOLDER / folder / f"{file_name(curves.model)}-{digest}{SUFFIX}"
+    folder = name_folder(curves.dataset)
+    path = Path(out) / FOLDER / folder / f"{name_plainly(curves.model)}-{digest}{SUFFIX}"
     write_atomically(path, text.encode())
     return path
 

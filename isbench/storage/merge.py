@@ -39,7 +39,7 @@ def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
     runs: dict[str, list[Run]] = {}
     for path in dict.fromkeys(_files([Path(path) for path in paths])):
         part = store.read(path)
-        runs.setdefault(store.spec_digest(part.spec), []).append(part)
+        runs.setdefault(store.digest_spec(part.spec), []).append(part)
     if not runs:
         listed = ", ".join(map(str, paths))
         raise IsbenchError(f"no shards in {listed}; make some with `isbench run --shard 1/2`")
@@ -53,7 +53,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from store.find_shards(path)
-        elif path.is_file() and path.name.endswith(store.SEALED) and store.shard_of_path(path):
+        elif path.is_file() and path.name.endswith(store.SEALED) and store.parse_shard_name(path):
             yield path
         else:
             raise IsbenchError(
@@ -86,8 +86,8 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
 
 def _check_recorded(out: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
     """Raise IsbenchError if `out` has other games of the run, or a file of it that is damaged."""
-    sealed = store.run_path(out, spec)
-    opened = store.companion_path(sealed, store.OPEN)
+    sealed = store.locate_run(out, spec)
+    opened = store.locate_companion(sealed, store.OPEN)
     recorded = [sealed] if store.exists(sealed) else []
     recorded += [opened] if find_whole_size(opened) else []  # else a torn first line: no game
     for path in recorded:
@@ -108,7 +108,7 @@ def _list_lines(run: Run) -> Iterator[tuple[str, bytes]]:
 
 
 def _shard_of(part: Run) -> store.Shard:
-    shard = store.shard_of_path(part.path)
+    shard = store.parse_shard_name(part.path)
     assert shard is not None
     return shard
 
@@ -122,9 +122,9 @@ def _seal_run(out: Path, parts: Sequence[Run], lines: dict[str, bytes]) -> Path:
             for part in parts:
                 file.note(_read_meta(part))
             file.seal()
-    return store.run_path(out, spec)
+    return store.locate_run(out, spec)
 
 
 def _read_meta(part: Run) -> Iterator[bytes]:
     with suppress(IsbenchError):  # times affect no result
-        yield from read_lines(store.meta_path(part.path))
+        yield from read_lines(store.locate_meta(part.path))

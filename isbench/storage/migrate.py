@@ -37,7 +37,7 @@ def migrate_folder(folder: Path | str) -> Iterator[Migration]:
     if not folder.is_dir():
         raise IsbenchError(f"{folder} is not a folder; name a folder with run files")
     planned = find_migrations(folder)
-    renamed = {store.digest_of_path(old): store.digest_of_path(new) for old, new in planned}
+    renamed = {store.parse_digest(old): store.parse_digest(new) for old, new in planned}
     copy_processors(folder, renamed)  # known under both names while runs are converted
     for one in planned:
         migrate(one)
@@ -69,8 +69,8 @@ def migrate(one: Migration) -> None:
             file.writelines(lines)
     try:
         for suffix in (store.META, store.MASKS):
-            if (companion := store.companion_path(old, suffix)).exists():
-                companion.replace(store.companion_path(new, suffix))
+            if (companion := store.locate_companion(old, suffix)).exists():
+                companion.replace(store.locate_companion(new, suffix))
         old.unlink()
     except OSError as error:
         raise make_write_error(new, error, _REMEDY) from error
@@ -83,9 +83,9 @@ def _find_migrations(folder: Path) -> Iterator[Migration]:
         if records.read_format(old, first) == records.FORMAT:
             continue
         spec = records.parse_spec(old, first)
-        new = store.run_path(old.parent.parent, spec, store.shard_of_path(old))
+        new = store.locate_run(old.parent.parent, spec, store.parse_shard_name(old))
         if not old.name.endswith(store.SEALED):
-            new = store.companion_path(new, store.OPEN)
+            new = store.locate_companion(new, store.OPEN)
         other = planned.setdefault(new, new if new.exists() else old)
         if other != old and not _are_equal(_convert(other), _convert(old)):
             which = "" if other == new else f" ({other})"
@@ -103,5 +103,5 @@ def _convert(path: Path) -> Iterator[bytes]:
     """Yield the lines of a run file in the current format."""
     lines = read_lines(path)
     spec = records.parse_spec(path, next(lines, b""))
-    yield records.format_line(records.spec_record(spec))
+    yield records.format_line(records.encode_spec(spec))
     yield from lines

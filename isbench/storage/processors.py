@@ -53,7 +53,7 @@ def write_processors(results: Path, runs: Sequence[Run]) -> None:
     old = read_processors(results)
     new = {}
     for run in runs:
-        digest = store.digest_of_path(run.path)
+        digest = store.parse_digest(run.path)
         name = find_processor(run) or old.get(digest)
         if is_on_processor(run) and name:
             new[digest] = name

@@ -52,7 +52,7 @@ def format_line(record: Mapping[str, Any]) -> bytes:
         ) from error
 
 
-def spec_record(spec: Spec) -> dict[str, Any]:
+def encode_spec(spec: Spec) -> dict[str, Any]:
     """Return the record of a file's first line."""
     fields = asdict(spec)
     kept = {
@@ -61,7 +61,7 @@ def spec_record(spec: Spec) -> dict[str, Any]:
     return {"isbench": FORMAT, "spec": kept}
 
 
-def trajectory_record(trajectory: Trajectory) -> dict[str, Any]:
+def encode_trajectory(trajectory: Trajectory) -> dict[str, Any]:
     """Return the record of a game."""
     return {
         "key": trajectory.key,
@@ -94,9 +94,9 @@ class Trajectories(Sequence[Trajectory]):
         return _parse_trajectory(parse_json(self.lines[index]))
 
 
-def to_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
+def decode_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
     """Return trajectories as their lines."""
-    lines = {one.key: format_line(trajectory_record(one)) for one in trajectories}
+    lines = {one.key: format_line(encode_trajectory(one)) for one in trajectories}
     return Trajectories(tuple(lines), tuple(lines.values()))
 
 

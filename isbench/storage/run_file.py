@@ -55,12 +55,12 @@ class RunFile:
     def note(self, lines: Iterable[bytes]) -> None:
         """Append whole meta lines, such as those of other run files."""
         for line in lines:
-            _append(self._meta, line, store.meta_path(self.path))
+            _append(self._meta, line, store.locate_meta(self.path))
 
     def append(self, game: Game) -> None:
         """Record a game; raises IsbenchError, and leaves the file whole, if the disk fails."""
         trajectory = game.trajectory
-        line = records.format_line(records.trajectory_record(trajectory))
+        line = records.format_line(records.encode_trajectory(trajectory))
         if about := _list_facts(game):
             self.note([records.format_line({"key": trajectory.key, **about})])
         if game.masks:  # before the game, so that a recorded game always has its masks
@@ -85,7 +85,7 @@ def _list_facts(game: Game) -> dict[str, Any]:
 
 def add_session(path: Path, facts: Mapping[str, Any]) -> None:
     """Record a session in the meta file of a run that is not open."""
-    meta = store.meta_path(path)
+    meta = store.locate_meta(path)
     with _open_at(meta, find_whole_size(meta)) as file:
         _append(file, records.format_line({"session": dict(facts)}), meta)
 
@@ -96,7 +96,7 @@ def seal(path: Path, spec: Spec, lines: Mapping[str, bytes]) -> None:
         open_atomically(path, _REMEDY) as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
     ):
-        packed.write(records.format_line(records.spec_record(spec)))
+        packed.write(records.format_line(records.encode_spec(spec)))
         packed.writelines(lines[key] for key in sorted(lines))
 
 
@@ -107,10 +107,10 @@ def open_run(out: Path, spec: Spec, shard: Shard | None = None) -> Iterator[RunF
     Raises IsbenchError if another process has it open, if the folder cannot be written, if a line
     before the last is damaged, or if the run is sealed, open as well, and its sealed file damaged.
     """
-    sealed = store.run_path(out, spec, shard)
+    sealed = store.locate_run(out, spec, shard)
     with _lock(sealed, spec):
         if store.exists(sealed):
-            if store.exists(path := store.companion_path(sealed, store.OPEN)):
+            if store.exists(path := store.locate_companion(sealed, store.OPEN)):
                 store.read(sealed)  # a damaged one must not cost the games of the open one
                 _delete(path)
             yield None
@@ -129,8 +129,8 @@ def clean_up(out: Path, spec: Spec) -> None:
     Does nothing if the run is not sealed, if another process has it open, or if the folder cannot
     be written: the sealed file alone counts.
     """
-    sealed = store.run_path(out, spec)
-    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, _LOCK)]
+    sealed = store.locate_run(out, spec)
+    left = [store.locate_companion(sealed, suffix) for suffix in (store.OPEN, _LOCK)]
     with suppress(IsbenchError):
         if store.exists(sealed) and any(map(store.exists, left)):
             with open_run(out, spec):
@@ -140,14 +140,14 @@ def clean_up(out: Path, spec: Spec) -> None:
 @contextmanager
 def _lock(sealed: Path, spec: Spec) -> Iterator[None]:
     """Keep other processes off a run; the lock file is deleted when the run is sealed."""
-    path = store.companion_path(sealed, _LOCK)
+    path = store.locate_companion(sealed, _LOCK)
     lock = FileLock(path)
     try:
         sealed.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise IsbenchError(
-            f"run {store.spec_digest(spec)} ({spec.model} on {spec.dataset}) in {sealed.parent} is "
+            f"run {store.digest_spec(spec)} ({spec.model} on {spec.dataset}) in {sealed.parent} is "
             "open in another process; wait for it, or choose another folder",
             setting="out",
         ) from None
@@ -187,7 +187,7 @@ def _delete(path: Path) -> None:
 
 def _delete_run(path: Path) -> None:
     """Delete the files of a run without a recorded game, as far as the disk lets it."""
-    for file in (path, store.meta_path(path), store.companion_path(path, store.MASKS)):
+    for file in (path, store.locate_meta(path), store.locate_companion(path, store.MASKS)):
         with suppress(OSError):  # nothing is lost with it, and the next run continues it
             file.unlink(missing_ok=True)
 
@@ -195,18 +195,18 @@ def _delete_run(path: Path) -> None:
 @contextmanager
 def _open_file(sealed: Path, spec: Spec) -> Iterator[RunFile]:
     """Read the recorded games, cut a torn last line, and write the spec to a new file."""
-    path, meta = store.companion_path(sealed, store.OPEN), store.meta_path(sealed)
+    path, meta = store.locate_companion(sealed, store.OPEN), store.locate_meta(sealed)
     recorded: dict[str, bytes] = {}
     whole = find_whole_size(path)
     if whole:
         with closing(read_lines(path)) as lines:
             found, trajectories = records.parse_run(path, lines)
-        if store.spec_digest(found) != store.spec_digest(spec):
+        if store.digest_spec(found) != store.digest_spec(spec):
             raise store.make_name_error(path)
         recorded = dict(zip(trajectories.keys, trajectories.lines, strict=True))
     with _open_at(path, whole) as file, _open_at(meta, find_whole_size(meta)) as times:
         if not whole:
-            _append(file, records.format_line(records.spec_record(spec)), path)
+            _append(file, records.format_line(records.encode_spec(spec)), path)
         yield RunFile(path, recorded, sealed, spec, file, times)
 
 

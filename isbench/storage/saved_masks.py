@@ -26,7 +26,7 @@ def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]], remedy: Rem
     """
     counts = [mask["counts"] for mask in masks]
     line = records.format_line({"key": key, "size": masks[0]["size"], "masks": counts})
-    file = store.companion_path(path, store.MASKS)
+    file = store.locate_companion(path, store.MASKS)
     try:
         with file.open("ab") as out:
             # the line starts with its line break: a torn line damages no other
@@ -37,7 +37,7 @@ def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]], remedy: Rem
 
 def exist(path: Path) -> bool:
     """Return whether masks were saved with a run."""
-    return store.companion_path(path, store.MASKS).exists()
+    return store.locate_companion(path, store.MASKS).exists()
 
 
 def read(path: Path, keys: Container[str]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
@@ -47,7 +47,7 @@ def read(path: Path, keys: Container[str]) -> Mapping[str, Sequence[Mapping[str,
     """
     found = {}
     with suppress(IsbenchError):  # an unreadable file: the masks are recomputed
-        for line in read_lines(store.companion_path(path, store.MASKS), _LINE, torn=True):
+        for line in read_lines(store.locate_companion(path, store.MASKS), _LINE, torn=True):
             with suppress(ValueError, KeyError, TypeError):  # a torn line: recomputed too
                 record = parse_json(line)
                 if record["key"] in keys:

@@ -54,27 +54,27 @@ class Run:
     marks: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict, repr=False)
 
 
-def spec_digest(spec: Spec) -> str:
+def digest_spec(spec: Spec) -> str:
     """Return the spec's identity: 12 hex digits of the sha256 of its line."""
-    return sha256(records.format_line(records.spec_record(spec))).hexdigest()[:12]
+    return sha256(records.format_line(records.encode_spec(spec))).hexdigest()[:12]
 
 
-def run_path(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
+def locate_run(out: Path, spec: Spec, shard: Shard | None = None) -> Path:
     """Return the sealed file of a spec, or of a shard of it, in the results folder."""
-    model = file_name(spec.model)
+    model = name_plainly(spec.model)
     part = f".{shard.number}-of-{shard.of}" if shard else ""
-    return out / folder_name(spec.dataset) / f"{model}-{spec_digest(spec)}{part}{SEALED}"
+    return out / name_folder(spec.dataset) / f"{model}-{digest_spec(spec)}{part}{SEALED}"
 
 
-def file_name(name: str) -> str:
+def name_plainly(name: str) -> str:
     """Return the name of a model or a data set as it is in the paths of run files."""
     plain = re.sub(r"[^\w.+-]+", "-", name)
     return plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
-def folder_name(dataset: str) -> str:
+def name_folder(dataset: str) -> str:
     """Return the name of the folder of a data set's runs."""
-    name = file_name(dataset)
+    name = name_plainly(dataset)
     return name if name.strip(".") else "-"  # "..", as a received file may say, leads elsewhere
 
 
@@ -87,7 +87,7 @@ def read(path: Path | str) -> Run:
     """Read a sealed or open run; raises IsbenchError with the file and the damaged line."""
     path = Path(path)
     sealed = path.name.endswith(SEALED)
-    complete = sealed and shard_of_path(path) is None
+    complete = sealed and parse_shard_name(path) is None
     with closing(read_lines(path)) as lines:
         first = list(islice(lines, 1))  # empty if the file is
         spec, trajectories = records.parse_run(path, chain(first, lines))
@@ -109,7 +109,7 @@ def _check_name(path: Path, first: bytes) -> None:
     """
     if records.read_format(path, first) != records.FORMAT:
         return
-    named = digest_of_path(path)
+    named = parse_digest(path)
     if _DIGEST.fullmatch(named) and named != sha256(first).hexdigest()[:12]:
         raise make_name_error(path)
 
@@ -119,7 +119,7 @@ def make_name_error(path: Path) -> IsbenchError:
     return IsbenchError(f"{path} contains another run than its name says; move it elsewhere")
 
 
-def name_folder(run: Run, out: Path) -> Run:
+def with_given_folder(run: Run, out: Path) -> Run:
     """Return a run with its results folder as it was given, if that leads to the run's file."""
     path = out / run.path.parent.name / run.path.name
     return replace(run, path=path) if path.absolute() == run.path else run
@@ -138,12 +138,12 @@ def find(out: Path) -> list[Path]:
     sealed = set(list_files(out, SEALED))
     opens = {path for path in list_files(out, OPEN) if not path.name.endswith(META)}
     files = sealed | {path for path in opens if path.with_name(path.name + ".gz") not in sealed}
-    return sorted(path for path in files if shard_of_path(path) is None)
+    return sorted(path for path in files if parse_shard_name(path) is None)
 
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the sealed shards below a folder, sorted."""
-    return sorted(path for path in list_files(folder, SEALED) if shard_of_path(path))
+    return sorted(path for path in list_files(folder, SEALED) if parse_shard_name(path))
 
 
 def exists(path: Path) -> bool:
@@ -173,23 +173,23 @@ def list_files(folder: Path, suffix: str) -> list[Path]:
         raise IsbenchError(f"cannot list {path}: {error.strerror or error}") from error
 
 
-def shard_of_path(path: Path) -> Shard | None:
+def parse_shard_name(path: Path) -> Shard | None:
     """Return the shard named by a file's name, None for a whole run."""
-    found = _SHARD.search(companion_path(path, "").name)
+    found = _SHARD.search(locate_companion(path, "").name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
 
-def digest_of_path(path: Path) -> str:
+def parse_digest(path: Path) -> str:
     """Return the digest in a run file's name."""
-    return _SHARD.sub("", companion_path(path, "").name).rpartition("-")[2]
+    return _SHARD.sub("", locate_companion(path, "").name).rpartition("-")[2]
 
 
-def meta_path(path: Path) -> Path:
+def locate_meta(path: Path) -> Path:
     """Return the file of times and versions next to a run's file."""
-    return companion_path(path, META)
+    return locate_companion(path, META)
 
 
-def companion_path(path: Path, suffix: str) -> Path:
+def locate_companion(path: Path, suffix: str) -> Path:
     """Return the file of the same run with another suffix."""
     return path.with_name(path.name.removesuffix(SEALED).removesuffix(OPEN) + suffix)
 
@@ -202,7 +202,7 @@ def find_longer_run(out: Path, spec: Spec) -> Run | None:
     for path, other in _read_specs(out, spec):
         if path.name.endswith(SEALED) and _covers(other, spec):
             longer = read(path)
-            games = records.to_trajectories(
+            games = records.decode_trajectories(
                 shorten_game(one, spec.rules) for one in longer.trajectories
             )
             return replace(longer, spec=spec, trajectories=games)
@@ -236,7 +236,7 @@ def find_stale_runs(out: Path, spec: Spec) -> list[tuple[Path, tuple[str, ...]]]
 
 def _read_specs(out: Path, spec: Spec) -> Iterator[tuple[Path, Spec]]:
     """Yield the file and spec of each readable run over the data set; reads line 1 only."""
-    for path in find(run_path(out, spec).parent):
+    for path in find(locate_run(out, spec).parent):
         try:
             yield path, read_spec(path)
         except IsbenchError:
@@ -267,7 +267,7 @@ def _read_meta(path: Path, keys: Sequence[str]) -> _Meta:
     meta = _Meta({}, [], {})
     sessions = meta.sessions
     with suppress(IsbenchError):  # an unreadable file, or a line without an end
-        for line in read_lines(meta_path(path)):
+        for line in read_lines(locate_meta(path)):
             with suppress(ValueError, KeyError, TypeError, OverflowError, IndexError):
                 record = parse_json(line)
                 if "session" in record:

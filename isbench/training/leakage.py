@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from isbench.datasets.catalogue import DatasetCard
 from isbench.datasets.registry import (
     BUILT_IN,
-    dataset_names,
     find_folder,
     find_root,
+    list_dataset_names,
     load_dataset_card,
 )
 from isbench.errors import IsbenchError
@@ -31,7 +31,7 @@ def check_name(data: str) -> None:
     """Raise IsbenchError if `data` names a data set of the benchmark."""
     if data == TRAINED:
         raise IsbenchError(f"training data {data} is called sbd here; wanted sbd")
-    if data in dataset_names():
+    if data in list_dataset_names():
         raise IsbenchError(f"training data {data} is a data set of the benchmark, {_NEVER}")
 
 
@@ -61,7 +61,7 @@ def check_pictures(data: str, names: Iterable[str]) -> None:
 def _load_cards() -> dict[str, DatasetCard]:
     """Return the cards of all data sets by name, without those of broken packages."""
     cards = {}
-    for name in dataset_names():
+    for name in list_dataset_names():
         with suppress(IsbenchError):  # `isbench datasets` shows the error
             cards[name] = load_dataset_card(name)
     return cards

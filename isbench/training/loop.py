@@ -171,13 +171,13 @@ def _is_stopped(run: TrainingRun, stopping: threading.Event) -> bool:
 
 def _make_batch(run: TrainingRun, step: int) -> Batch:
     recipe = run.recipe
-    size = schedule.crop_size(recipe, step, len(run.corpus.entries))
+    size = schedule.choose_crop_size(recipe, step, len(run.corpus.entries))
     return prefetch.make_batch(run.sampler, run.processes.split_step(step, recipe.batch), size)
 
 
 def _step(run: TrainingRun, batch: Batch, stopping: threading.Event) -> tuple[Report, bool]:
     """Take a step; also return whether any process was asked to stop."""
-    factor = schedule.rate_factor(run.recipe, run.step, len(run.corpus.entries))
+    factor = schedule.compute_rate_factor(run.recipe, run.step, len(run.corpus.entries))
     learning_rate = run.recipe.learning_rate * factor
     set_rate(run.optimiser, learning_rate)
     result = take_step(run, batch)
@@ -285,7 +285,7 @@ def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
         "model": run.model.name,
         "options": json.dumps(dict(run.model.options), sort_keys=True),
         # without the folder of the initial weights, which means nothing elsewhere
-        "recipe": replace(run.recipe, init=Path(run.recipe.init).name).text(),
+        "recipe": replace(run.recipe, init=Path(run.recipe.init).name).format_json(),
         "steps": f"{run.step} of {run.total}",
         "samples": str(run.step * run.recipe.batch),
         "origin": run.origin,

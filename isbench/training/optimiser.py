@@ -59,7 +59,7 @@ def freeze_weights(network: nn.Module, recipe: Recipe) -> None:
             setting="settings",
         )
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(rate_multiplier(name, recipe.multipliers) > 0)
+        parameter.requires_grad_(find_multiplier(name, recipe.multipliers) > 0)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise IsbenchError(
             "recipe: multipliers are 0 for all parameters; nothing would be trained",
@@ -84,7 +84,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     groups = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups[rate_multiplier(name, recipe.multipliers)].append(parameter)
+            groups[find_multiplier(name, recipe.multipliers)].append(parameter)
     named = [{"params": group, "factor": factor} for factor, group in groups.items()]
     rate, decay, betas = recipe.learning_rate, recipe.weight_decay, recipe.betas
     if recipe.optimiser == "sgd":
@@ -94,7 +94,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> Optimizer:
     return kind(named, lr=rate, betas=(betas.low, betas.high), weight_decay=decay, fused=True)
 
 
-def rate_multiplier(name: str, multipliers: Sequence[Weighted]) -> float:
+def find_multiplier(name: str, multipliers: Sequence[Weighted]) -> float:
     """Return a parameter's learning-rate factor: that of the longest matching prefix, else 1."""
     matching = [one for one in multipliers if name.startswith(one.name)]
     return max(matching, key=lambda one: len(one.name)).factor if matching else 1.0

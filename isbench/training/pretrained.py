@@ -44,7 +44,7 @@ def load_imagenet(network: nn.Module) -> str:
         )
     for backbone in backbones:
         found = find_imagenet(backbone.size.name)
-        state = backbone_state(found.path)
+        state = read_backbone(found.path)
         try:
             backbone.load_state_dict(state, strict=True)
         except RuntimeError as error:
@@ -79,7 +79,7 @@ def find_imagenet(name: str) -> Pretrained:
     return Pretrained(paths[0], origin)
 
 
-def backbone_state(path: Path) -> dict[str, Tensor]:
+def read_backbone(path: Path) -> dict[str, Tensor]:
     """Return the file's tensors by key without the classifier's; no code in it is executed."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
     return {key: value for key, value in stored.items() if not key.startswith(_CLASSIFIER)}

@@ -145,21 +145,21 @@ class Recipe:
     click_sampling: ClickSampling = ClickSampling()
     checks: Checks = field(default=Checks())
 
-    def total(self, images: int) -> int:
+    def count_steps(self, images: int) -> int:
         """Return the length of the training in steps."""
-        return self.steps or self.epochs * self.per_epoch(images)
+        return self.steps or self.epochs * self.count_steps_per_epoch(images)
 
-    def per_epoch(self, images: int) -> int:
+    def count_steps_per_epoch(self, images: int) -> int:
         """Return the number of steps in an epoch."""
         return max(1, (self.epoch_samples or images) // self.batch)
 
-    def text(self) -> str:
+    def format_json(self) -> str:
         """Return the recipe as JSON; equal recipes give equal text."""
         return json.dumps(asdict(self), sort_keys=True)
 
-    def identity(self) -> dict[str, Any]:
+    def list_deciding_settings(self) -> dict[str, Any]:
         """Return the settings that decide the weights, as plain JSON values."""
-        values: dict[str, Any] = json.loads(self.text())
+        values: dict[str, Any] = json.loads(self.format_json())
         del values["checks"]
         return values
 
@@ -170,7 +170,7 @@ def fill_defaults(stored: dict[str, Any]) -> dict[str, Any]:
     Recipes written by isbench 0.1 are translated to today's names. Raises ValueError for a part
     that is not an object.
     """
-    known = Recipe(steps=1).identity()
+    known = Recipe(steps=1).list_deciding_settings()
     inner = {}
     for part, (former, names) in _FORMER.items():
         values = stored.get(part, stored.get(former, {}))

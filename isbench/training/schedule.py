@@ -9,7 +9,7 @@ from isbench.training.recipe import Recipe
 _FIRST, _LAST = 1 / 25, 1e-4  # of the learning rate, at both ends of "one-cycle"
 
 
-def rate_factor(recipe: Recipe, step: int, images: int) -> float:
+def compute_rate_factor(recipe: Recipe, step: int, images: int) -> float:
     """Return the factor of the learning rate at a step, counted from 0.
 
     "one-cycle" rises from 1/25 during warm-up and falls to 1e-4, both along cosines [Smith and
@@ -20,11 +20,11 @@ def rate_factor(recipe: Recipe, step: int, images: int) -> float:
     if recipe.schedule == "constant":
         return 1.0
     if recipe.schedule == "exponential":
-        return recipe.rate_decay ** (step // recipe.per_epoch(images))
+        return recipe.rate_decay ** (step // recipe.count_steps_per_epoch(images))
     if recipe.schedule == "steps":
-        now = step // recipe.per_epoch(images) if not recipe.steps else step
+        now = step // recipe.count_steps_per_epoch(images) if not recipe.steps else step
         return 0.1 ** sum(now >= milestone for milestone in recipe.milestones)
-    total = recipe.total(images)
+    total = recipe.count_steps(images)
     warmup_steps = recipe.warmup * total
     cycle = recipe.schedule == "one-cycle"
     if step < warmup_steps:
@@ -34,9 +34,9 @@ def rate_factor(recipe: Recipe, step: int, images: int) -> float:
     return _cosine_ramp(1.0, _LAST if cycle else 0.0, decayed)
 
 
-def crop_size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
+def choose_crop_size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
     """Return the rows and columns of the crops at a step."""
-    share = step / recipe.total(images)
+    share = step / recipe.count_steps(images)
     rows, cols, _ = [crop for crop in recipe.crops if crop.start <= share][-1]
     return rows, cols
 

@@ -11,8 +11,8 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from isbench.errors import IsbenchError, unknown
-from isbench.models.registry import load_card, model_names, parse_options
+from isbench.errors import IsbenchError, make_unknown_error
+from isbench.models.registry import list_model_names, load_card, parse_options
 from isbench.options import SWITCHES, format_option
 from isbench.training.recipe import Crop, Range, Recipe, Weighted, check_recipe, with_length
 from isbench.types import LoadedModel, ModelCard, Scalar
@@ -87,7 +87,7 @@ def list_settings(recipe: Recipe) -> dict[str, Any]:
 
 def _list_recipes() -> str:
     names = []
-    for name in model_names():
+    for name in list_model_names():
         try:
             names += [name] if isinstance(load_card(name).recipe, Recipe) else []
         except IsbenchError:
@@ -98,7 +98,7 @@ def _list_recipes() -> str:
 def _with_setting(recipe: Recipe, key: str, text: str) -> Recipe:
     defaults = list_settings(recipe)
     if key not in defaults:
-        raise unknown("setting of a recipe", key, defaults, "settings")
+        raise make_unknown_error("setting of a recipe", key, defaults, "settings")
     try:
         # of the type that a setting has by default: a recipe may have 8 where 8.5 fits too
         value = _parse_value(text, key, list_settings(Recipe())[key])

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from isbench.datasets import load_dataset
-from isbench.datasets.data_root import VARIABLE, data_folder
+from isbench.datasets.data_root import VARIABLE, find_data_folder
 from isbench.datasets.loading import load_sample
 from isbench.datasets.readers import split_labels
 from isbench.datasets.registry import BUILT_IN, find_root, suggest_installation
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.files.home import expand_home
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.nn.inference.zoom_in import bounding_box
 from isbench.training import pack
 from isbench.training.corpus import Corpus, Entry, Picture, pack_mask
@@ -45,7 +45,7 @@ def read(data: str) -> Corpus:
         )
     if not (separator and form in _READERS):
         if "/" not in data and not expand_home(data, "data").exists():
-            raise unknown("training data", data, FORMS, "data")
+            raise make_unknown_error("training data", data, FORMS, "data")
         form, place = "pack", data
     corpus = _READERS[form](place)
     check_pictures(data, (entry.name for entry in corpus.entries))
@@ -71,7 +71,7 @@ def _folder(place: str) -> Corpus:
 
 
 def _sbd() -> Corpus:
-    folder, card = data_folder(), BUILT_IN[TRAINED]
+    folder, card = find_data_folder(), BUILT_IN[TRAINED]
     if find_root(card, folder) is None:  # its own error has advice for the folder of data sets
         raise IsbenchError(
             f"data set {TRAINED} is not in {folder}: {suggest_installation(TRAINED, card)}, or set "
@@ -95,7 +95,7 @@ def read_dataset(
     """Return a `Dataset` as training images, with the objects that `keep` accepts."""
     keys: dict[str, list[str]] = {}
     for key in dataset.keys:
-        keys.setdefault(image_of(key), []).append(key)
+        keys.setdefault(find_image(key), []).append(key)
     entries = (
         Entry(name, source, len(image_keys), _ObjectLoader(dataset, tuple(image_keys), keep))
         for name, image_keys in keys.items()
@@ -123,6 +123,6 @@ class _ObjectLoader:
         samples = [load_sample(self.dataset, key) for key in self.keys]
         objects = tuple(pack_mask(one.truth) for one in samples if self.keep(one.truth))
         if not objects:
-            raise IsbenchError(f"image {image_of(self.keys[0])} has no object to train on")
+            raise IsbenchError(f"image {find_image(self.keys[0])} has no object to train on")
         ignore = np.logical_and.reduce([one.ignore for one in samples])
         return Picture(samples[0].image, objects, pack_mask(ignore) if ignore.any() else None)

@@ -80,7 +80,7 @@ def _step(run: TrainingRun, batch: Batch) -> StepFigures:
         run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     value = float(loss.detach())
     _update_weights(run, value)
-    return StepFigures(value, mean_iou(outputs.main.detach(), target), watch.seconds)
+    return StepFigures(value, compute_mean_iou(outputs.main.detach(), target), watch.seconds)
 
 
 def compute_loss(network: nn.Module, outputs: Any, target: Tensor, recipe: Recipe) -> Tensor:
@@ -163,7 +163,7 @@ def make_divergence_error(what: str, step: int, run: TrainingRun) -> IsbenchErro
     )
 
 
-def mean_iou(logits: Tensor, target: Tensor) -> float:
+def compute_mean_iou(logits: Tensor, target: Tensor) -> float:
     """Return the mean IoU over samples of (B, 1, H, W) logits above 0, without ignored pixels."""
     answered, truth = (logits > 0) & (target >= 0), target > 0.5
     both = (answered & truth).sum(dim=(1, 2, 3))

@@ -23,12 +23,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from isbench.errors import IsbenchError, Remedy, unknown
+from isbench.errors import IsbenchError, Remedy, make_unknown_error
 from isbench.evaluation.executors.processes import count_cores
 from isbench.evaluation.job import opencv_threads
 from isbench.files.digests import digest_file
 from isbench.files.home import expand_home
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.models.weights import load_weights
 from isbench.nn.network import Networks
 from isbench.nn.runtime.compute import exact_convolutions
@@ -43,7 +43,7 @@ from isbench.training.samples import Sampler, make_sampler
 from isbench.training.sources import read
 from isbench.training.training_log import LOG, RunningMeans, TrainingLog
 from isbench.training.validation import check_playable, is_wanted
-from isbench.training.weight_card import origin_of
+from isbench.training.weight_card import read_origin
 from isbench.training.weights import StartingWeights, copy_matching, start_from
 from isbench.types import Dataset, LoadedModel, ModelCard, Scalar
 
@@ -91,7 +91,7 @@ class TrainingRun:
     @property
     def total(self) -> int:
         """Return the number of steps of the whole training."""
-        return self.recipe.total(len(self.corpus.entries))
+        return self.recipe.count_steps(len(self.corpus.entries))
 
     @property
     def parameters(self) -> int:
@@ -240,12 +240,14 @@ def find_start(init: str) -> Path:
     model, _, weights = init.partition(":")
     if path.exists():
         return path
-    if model not in model_names():
+    if model not in list_model_names():
         if path.suffix or path.parent != Path():
             raise IsbenchError(
                 f"cannot start from {init}: there is no such file", setting="settings"
             )
-        raise unknown("weights to start from", init, [IMAGENET, *model_names()], "settings")
+        raise make_unknown_error(
+            "weights to start from", init, [IMAGENET, *list_model_names()], "settings"
+        )
     card = load_card(model)
     if card.networks is None:
         raise IsbenchError(
@@ -268,7 +270,7 @@ def _start_from_weights(run: TrainingRun, path: Path) -> None:
         run.started_from = copy_matching(run.network, saved.mean, path)
     else:
         run.started_from = start_from(run.network, path)
-        previous = origin_of(path)
+        previous = read_origin(path)
     run.mean.load_state_dict(run.network.state_dict())
     run.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
@@ -277,7 +279,7 @@ def _identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
     about = {
         "model": model.name,
         "options": dict(model.options),
-        "recipe": recipe.identity(),
+        "recipe": recipe.list_deciding_settings(),
         "data": f"{corpus.name} {corpus.digest}",
     }
     return json.dumps(about, sort_keys=True)

@@ -21,7 +21,7 @@ def read_card(path: Path) -> dict[str, str]:
     return card
 
 
-def origin_of(path: Path) -> str:
+def read_origin(path: Path) -> str:
     """Return the origin that the card of a weight file names, "" without a card.
 
     Raises IsbenchError for a damaged card, which may have named one.

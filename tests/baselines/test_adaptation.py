@@ -296,7 +296,7 @@ def test_a_run_records_the_order_and_what_each_object_started_from(tmp_path: Pat
     data = toys.blobs(4)
     played = play(data, tmp_path)
     lines = [
-        store.parse_json(line) for line in store.meta_path(played.path).read_bytes().splitlines()
+        store.parse_json(line) for line in store.locate_meta(played.path).read_bytes().splitlines()
     ]
     games = [line for line in lines if "key" in line]
     assert tuple(line["key"] for line in games) == data.keys

@@ -30,7 +30,7 @@ def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Pat
             for key, iou in zip("abcd", ious, strict=True):
                 file.append(Game(toys.trajectory(f"{key}#1", iou), ()))
             file.seal()
-    a, b = (store.digest_of_path(path) for path in store.find(out))
+    a, b = (store.parse_digest(path) for path in store.find(out))
     code, printed, _ = isbench("compare", a, b, "--runs", out)
     assert code == 0
     assert "NoC_3@90" in printed
@@ -44,7 +44,7 @@ def test_compare_shows_the_difference_and_where_it_is(isbench: Isbench, out: Pat
 def test_runs_over_other_objects_are_not_compared(isbench: Isbench, out: Path) -> None:
     run(toys.card, toys.blobs(3), Rules(), out=out)
     run(toys.card, toys.blobs(4), Rules(seed=1), out=out)
-    a, b = (store.digest_of_path(path) for path in store.find(out))
+    a, b = (store.parse_digest(path) for path in store.find(out))
     code, _, errors = isbench("compare", a, b, "--runs", out)
     assert code == 2
     assert "3 objects in common" in errors
@@ -58,7 +58,7 @@ def test_runs_over_different_data_are_not_compared(isbench: Isbench, tmp_path: P
                 (root / "masks/picture00001__1.png").read_bytes()
             )
         isbench("run", "--model", TOY, "--dataset", f"folder:{root}", "--out", tmp_path / "runs")
-    a, b = (store.digest_of_path(path) for path in store.find(tmp_path / "runs"))
+    a, b = (store.parse_digest(path) for path in store.find(tmp_path / "runs"))
     code, _, errors = isbench("compare", a, b, "--runs", tmp_path / "runs")
     assert code == 2
     assert "over different data (fingerprint" in errors

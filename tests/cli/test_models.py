@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isbench.models.option_meanings import find_meaning
-from isbench.models.registry import describe_restriction, load_card, model_names
+from isbench.models.registry import describe_restriction, list_model_names, load_card
 from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -96,7 +96,7 @@ def test_a_model_about_which_nothing_is_said_has_its_name(
     assert (code, out.split()[0]) == (0, "bare")
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", list_model_names())
 def test_every_option_of_a_model_says_what_it_does(name: str) -> None:
     card = load_card(name)
     assert [option for option in card.options if not find_meaning(card, option)] == []

@@ -12,8 +12,8 @@ import pytest
 import isbench
 from isbench.errors import IsbenchError
 from isbench.models.known_weights import describe_readiness
-from isbench.models.registry import describe_missing_library, load_card, model_names
-from isbench.models.weights import weights_folder
+from isbench.models.registry import describe_missing_library, list_model_names, load_card
+from isbench.models.weights import find_weights_folder
 from tests.support import toys
 from tests.support.packages import install_package
 
@@ -95,7 +95,7 @@ def few_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """List four models: counting the costs of all of them takes long."""
     names = ("nearest", "random-walker", "ritm-mini", "sam-vit-b")
     for command in ("models", "doctor"):
-        monkeypatch.setattr(f"isbench.cli.{command}.model_names", lambda: names)
+        monkeypatch.setattr(f"isbench.cli.{command}.list_model_names", lambda: names)
 
 
 SIX = 'import solver\nfrom isbench import ModelCard\ncard = ModelCard("six", build=print)\n'
@@ -172,7 +172,7 @@ def test_a_table_with_a_broken_model_leaves_that_row_blank(
 
 
 def test_a_model_is_ready_only_if_it_plays_with_its_defaults() -> None:
-    for name in model_names():
+    for name in list_model_names():
         card, said = load_card(name), describe_readiness(load_card(name))
         if missing := describe_missing_library(card):
             assert said == missing
@@ -192,8 +192,8 @@ def test_published_weights_are_ready_once_they_are_here(
     file = replace(card.weights[name], sha256=None, size=None, md5=None)
     card = replace(card, weights={name: file})
     assert describe_readiness(card) == f"needs a download, with `--weights {name}`"
-    weights_folder().mkdir(parents=True)
-    (weights_folder() / file.name).write_bytes(b"weights")
+    find_weights_folder().mkdir(parents=True)
+    (find_weights_folder() / file.name).write_bytes(b"weights")
     assert describe_readiness(card) == "ready"
     two = replace(card, weights={name: file, "other": replace(file, name="o.pth", size=3_000_000)})
     assert describe_readiness(two) == (

@@ -13,7 +13,7 @@ import pytest
 
 from isbench.cli import cli
 from isbench.cli.paths import OUTPUT, OUTPUT_FILE, OUTPUT_FOLDER, PATH
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import find_data_folder
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.models.registry import load_card
 from isbench.models.weights import load_weights
@@ -176,7 +176,7 @@ def test_no_command_makes_a_folder_that_is_named_by_a_tilde(isbench: Isbench, ho
     assert list(Path.cwd().iterdir()) == []
     for name in ("runs", "pages/page.html", "plots/noc_hist.png", "mask.png", "results"):
         assert (home / name).exists(), name
-    assert data_folder() == home / "data"
+    assert find_data_folder() == home / "data"
     assert list_user_datasets() == {"desk": f"folder:{home / 'set'}"}
 
 

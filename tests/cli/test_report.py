@@ -15,7 +15,7 @@ import pytest
 from isbench.evaluation.runner import Silent, run
 from isbench.reporting.text_table import make_terminal_tables
 from isbench.storage import store
-from isbench.storage.records import format_line, spec_record
+from isbench.storage.records import encode_spec, format_line
 from isbench.types import Game, Rules
 from tests.support import toys
 
@@ -85,7 +85,7 @@ def test_plots_are_written_as_png_and_svg(
 
 def test_a_run_is_named_by_file_folder_or_digest(isbench: Isbench, played: Path) -> None:
     path = store.find(played)[0]
-    digest = store.digest_of_path(path)
+    digest = store.parse_digest(path)
     for name in (path, path.parent, digest[:5]):
         code, printed, _ = isbench("report", name, "--runs", played)
         assert code == 0
@@ -152,9 +152,9 @@ def test_of_runs_on_other_data_sets_only_the_first_line_is_read(
     (path,) = {path for path in store.find(played) if store.read_spec(path).rules.max_clicks == 25}
     first = store.read_spec(path)
     elsewhere = replace(first, dataset="elsewhere")
-    other = store.run_path(played, elsewhere)
+    other = store.locate_run(played, elsewhere)
     other.parent.mkdir()
-    other.write_bytes(gzip.compress(format_line(spec_record(elsewhere))))
+    other.write_bytes(gzip.compress(format_line(encode_spec(elsewhere))))
     code, _, said = isbench("report", "--runs", played, "--dataset", first.dataset)
     assert (code, "left out" in said) == (0, False)
     code, _, said = isbench("report", "--runs", played)

@@ -18,7 +18,7 @@ from isbench.papers.registry import load_paper
 from isbench.papers.rows import project_rows
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import processors, store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.types import Rules
 from tests.support.recorded import read_sealed, record_network_run, small_card
 
@@ -58,7 +58,9 @@ def test_what_a_run_was_played_on_is_noted_wherever_it_came_from(
     run = record_network_run(results)
     runner.run("nearest", load_dataset("sample", limit=1), Rules(1, 1.01), out=results)
     assert isbench("reproduce", "--budget", "none", "--results", results)[0] == 0
-    noted = {store.digest_of_path(run.path): processor()}  # a run without a network is not of any
+    noted = {
+        store.parse_digest(run.path): describe_processor()
+    }  # a run without a network is not of any
     assert processors.read_processors(results) == noted
 
 
@@ -104,7 +106,7 @@ def test_ci_reproduces_on_the_sample_in_minutes(isbench: Isbench, tmp_path: Path
     assert "first 4 objects" not in (tmp_path / "TABLES.md").read_text()
     played = filter(processors.is_on_processor, choose_runs((), tmp_path)[0])
     assert set(processors.read_processors(tmp_path)) == {
-        store.digest_of_path(run.path) for run in played
+        store.parse_digest(run.path) for run in played
     }
 
 

@@ -71,7 +71,7 @@ def read_column(table: TextTable, head: str) -> dict[str, str]:
 
 
 def time_of(run: Run, **changes: Any) -> dict[str, ClickTime]:
-    return {store.digest_of_path(run.path): HERE._replace(**changes)}
+    return {store.parse_digest(run.path): HERE._replace(**changes)}
 
 
 def test_without_runs_every_idea_has_a_row_and_no_figure() -> None:
@@ -114,7 +114,7 @@ def test_a_figure_is_its_row_s_run_and_a_difference_is_to_the_first_row(tmp_path
     }
     assert read_column(table, "GrabCut NoC@90") == {}
     for run in runs:
-        digest = store.digest_of_path(run.path)
+        digest = store.parse_digest(run.path)
         assert any(digest in note for note in table.notes)
 
 

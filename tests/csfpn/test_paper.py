@@ -12,11 +12,11 @@ import pytest
 
 from csfpn.paper import ablation, costs
 from csfpn.paper.costs import NetworkCost
-from csfpn.paper.published import FIGURES, figures_of
+from csfpn.paper.published import FIGURES, list_figures_of
 from csfpn.paper.tables import TABLE1, TABLE2, TABLE3, TABLE4, paper
 from isbench.files.digests import digest_file
 from isbench.models.known_weights import Weights
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.papers import PaperTable, Row, plan
 from isbench.papers.all_tables import make_table
 from isbench.papers.candidates import Candidate, find_candidate, make_candidate
@@ -43,7 +43,7 @@ def test_every_printed_row_and_figure_of_the_paper_stays(number: str, rows: int)
     table = paper.find_table(number)
     text, cells = make_table(Records(table, dict.fromkeys(table.rows), []))
     assert sum(bool(row[0]) for row in text.rows) == rows
-    assert sum(cell.published is not None for cell in cells) == len(figures_of(number))
+    assert sum(cell.published is not None for cell in cells) == len(list_figures_of(number))
     assert not any("/" in shown for row in text.rows for shown in row)
 
 
@@ -56,7 +56,7 @@ def test_the_published_figures_are_all_read() -> None:
 
 @pytest.mark.parametrize("table", [TABLE1, TABLE2], ids=["1", "2"])
 def test_a_printed_row_names_weights_as_its_model_s_card_does(table: PaperTable) -> None:
-    for row in (row for row in table.rows if row.system and row.model in model_names()):
+    for row in (row for row in table.rows if row.system and row.model in list_model_names()):
         published = load_card(row.model).weights
         assert not published or row.weights in published, row
 
@@ -124,8 +124,8 @@ def test_table_4_takes_clicks_from_runs_of_the_small_family(tmp_path: Path) -> N
     table, _ = costs_table(known, [run, other])
     column = table.heads.index("NoC@90")
     assert [row[column] for row in table.rows] == [*[""] * 5, "2.00", *[""] * 4]
-    assert any(store.digest_of_path(run.path) in note for note in table.notes)
-    assert not any(store.digest_of_path(other.path) in note for note in table.notes)
+    assert any(store.parse_digest(run.path) in note for note in table.notes)
+    assert not any(store.parse_digest(other.path) in note for note in table.notes)
 
 
 def test_clicks_of_table_4_that_nobody_measured_are_blank() -> None:

@@ -15,7 +15,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.faults import DatasetFaults
 from isbench.datasets.verify import verify_named
 from isbench.errors import IsbenchError
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from tests.support.layouts import HEIGHT, WIDTH, box, coco_json, coco_name, picture, write
 
 SQUARE = [3, 2, 8, 2, 8, 6, 3, 6]
@@ -159,7 +159,7 @@ def test_two_images_of_one_stem_are_two_images(tmp_path: Path) -> None:
     for number, file in enumerate(("a.bmp", "a.bmp.png", "c.png")):
         write(tmp_path / "images" / file, picture(30 + number))
     dataset = load_dataset(name)
-    images = {image_of(key): dataset.load(key).image.tobytes() for key in dataset.keys}
+    images = {find_image(key): dataset.load(key).image.tobytes() for key in dataset.keys}
     assert len(images) == len(set(images.values())) == 6
 
 

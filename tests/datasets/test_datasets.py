@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from isbench.datasets import find_folder, load_dataset
-from isbench.datasets.data_root import data_folder
+from isbench.datasets.data_root import find_data_folder
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.registry import BUILT_IN
 from isbench.datasets.verify import verify_dataset
 from isbench.errors import IsbenchError
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.types import Dataset
 from tests.datasets.conftest import refusal
 from tests.support import layouts
@@ -54,7 +54,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path, data: Data) -> Datas
 
 def test_keys_are_distinct_and_image_major(dataset: Dataset) -> None:
     assert len(set(dataset.keys)) == len(dataset.keys) > 0
-    images = [image_of(key) for key in dataset.keys]
+    images = [find_image(key) for key in dataset.keys]
     assert sorted(images, key=images.index) == images
 
 
@@ -138,10 +138,10 @@ def test_the_data_folder_is_the_given_one_else_the_variable_else_the_user_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ISBENCH_DATA", str(tmp_path))
-    assert data_folder() == tmp_path
-    assert data_folder(tmp_path / "given") == tmp_path / "given"
+    assert find_data_folder() == tmp_path
+    assert find_data_folder(tmp_path / "given") == tmp_path / "given"
     monkeypatch.delenv("ISBENCH_DATA")
-    assert data_folder().name == "isbench"
+    assert find_data_folder().name == "isbench"
 
 
 def test_only_davis_is_seen_larger_than_the_others() -> None:

@@ -16,7 +16,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.image_io import read_colours
 from isbench.datasets.pairs import match_by_order
 from isbench.errors import IsbenchError
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from tests.datasets.conftest import refusal
 from tests.support.layouts import HEIGHT, LAYOUTS, WIDTH, box, picture, write, write_palette
 
@@ -98,7 +98,7 @@ def test_whatever_the_names_the_order_is_image_major_and_does_not_depend_on_the_
 ) -> None:
     files = {f"{image}#{thing}": ("", "") for image, thing in names}
     keys = list(match_by_order(files))
-    images = [image_of(key) for key in keys]
+    images = [find_image(key) for key in keys]
     assert sorted(images, key=images.index) == images
     assert list(match_by_order(dict(sorted(files.items())))) == keys
 

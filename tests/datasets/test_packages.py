@@ -16,7 +16,7 @@ from isbench.cli.completion import complete_datasets
 from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.datasets.readers import Reader, list_forms
-from isbench.datasets.registry import BUILT_IN, dataset_names, is_known
+from isbench.datasets.registry import BUILT_IN, is_known, list_dataset_names
 from isbench.datasets.user_datasets import list_user_datasets
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
@@ -215,7 +215,7 @@ def test_a_data_set_of_a_package_is_found_read_and_played_like_a_built_in_one(
 def test_a_data_set_of_a_package_is_listed_after_the_built_in_ones(
     isbench: Isbench, scans: Path
 ) -> None:
-    assert dataset_names() == (*BUILT_IN, "scans")
+    assert list_dataset_names() == (*BUILT_IN, "scans")
     code, printed, _ = isbench("datasets", "--data", scans)
     row = next(line for line in printed.splitlines() if line.split()[:1] == ["scans"])
     assert (code, row.split()) == (0, ["scans", "4", "6", "yes", "Scans", "CC0"])

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isbench.errors import IsbenchError, PredictorError
-from isbench.evaluation.clickers.registry import clicker_names, parse_clicker
+from isbench.evaluation.clickers.registry import list_clicker_names, parse_clicker
 from isbench.evaluation.engine import play
 from isbench.types import Image, Prediction, Rules, Sample, Turn
 from tests.support import toys
 
 SAMPLES = [toys.blob(number) for number in range(9)]
-CLICKERS = [name for name in clicker_names() if name != "replay"]  # needs a file
+CLICKERS = [name for name in list_clicker_names() if name != "replay"]  # needs a file
 
 
 def games(samples: list[Sample], rules: Rules, batch: int = 1) -> dict[str, object]:

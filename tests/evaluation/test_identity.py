@@ -228,7 +228,7 @@ def test_committed_runs_keep_their_names_though_their_models_got_more_options() 
         options = restore_options(card, spec.options)
         assert set(options) == set(card.options)
         today = replace(spec, options=record_options(card, options))
-        assert store.run_path(path.parents[1], today) == path
+        assert store.locate_run(path.parents[1], today) == path
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from isbench.files.limits import read_first_line
 from isbench.reporting.checklist import make_checklist
 from isbench.reporting.labels import make_labels
 from isbench.storage import store
-from isbench.storage.records import parse_spec, spec_record
+from isbench.storage.records import encode_spec, parse_spec
 from isbench.types import Dataset, Image, LoadedModel, Mask, Rules
 from tests.support import toys
 
@@ -116,9 +116,9 @@ def test_a_record_without_initial_masks_is_what_it_was_before() -> None:
     spec = make_spec(toys.model, BLANK, RULES, "content")
     started = make_spec(toys.model, UPPER, RULES, "content")
     assert replace(started, initial=None) == spec
-    fields = spec_record(spec)["spec"]
+    fields = encode_spec(spec)["spec"]
     assert "initial" not in fields
-    assert spec_record(started)["spec"] == {**fields, "initial": started.initial}
+    assert encode_spec(started)["spec"] == {**fields, "initial": started.initial}
 
 
 def test_the_fingerprint_is_in_the_first_line_and_read_back(tmp_path: Path) -> None:

@@ -200,4 +200,4 @@ def test_pictures_want_two_runs(
 def test_pictures_want_the_data_that_were_played_on(pair: list[Run]) -> None:
     with pytest.raises(IsbenchError, match="not played on the local files of sample"):
         list(make_examples(pair, toys.blobs(2), 3, 1))
-    assert store.digest_of_path(pair[0].path) != store.digest_of_path(pair[1].path)
+    assert store.parse_digest(pair[0].path) != store.parse_digest(pair[1].path)

@@ -11,14 +11,14 @@ import pytest
 import isbench as library
 from isbench.errors import IsbenchError
 from isbench.evaluation.rules import rules
-from isbench.protocol import PRESETS, preset_name
+from isbench.protocol import PRESETS, name_preset
 from isbench.storage import store
 from isbench.types import Rules
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_rules_of_a_preset_match_it(preset: str) -> None:
-    assert preset_name(rules(preset, max_clicks=5, stop_iou=1.01, seed=3)) == preset
+    assert name_preset(rules(preset, max_clicks=5, stop_iou=1.01, seed=3)) == preset
 
 
 def test_the_default_rules_are_the_first_preset() -> None:

@@ -14,7 +14,7 @@ from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.runner import run
 from isbench.models.loading import load_model
 from isbench.storage import store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.types import Game, ModelCard, Rules, Sample
 from tests.conftest import write_folder_set
 from tests.support import toys
@@ -194,7 +194,7 @@ def test_the_meta_file_says_who_played(tmp_path: Path) -> None:
     played = run(toys.card, toys.blobs(2), RULES, out=tmp_path)
     (session,) = played.meta
     assert session["workers"] == 1
-    assert session["processor"] == processor()
+    assert session["processor"] == describe_processor()
     assert session["versions"]["numpy"]
     assert set(played.seconds) == set(toys.blobs(2).keys)
 

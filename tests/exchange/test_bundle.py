@@ -92,7 +92,7 @@ def test_a_bundle_has_the_record_byte_for_byte_and_no_host_or_folder(
     members = read_members(bundle)
     assert members[find_record(members)] == played.path.read_bytes()
     (run,) = json.loads(members[MANIFEST])["runs"]
-    assert run["digest"] == store.spec_digest(played.spec)
+    assert run["digest"] == store.digest_spec(played.spec)
     assert run["sessions"][0].keys() <= {"machine", "processor", "python", "versions", "sources"}
     assert str(played.path.parents[2]) not in members[MANIFEST].decode()
     assert played.meta[0]["host"] not in (members[MANIFEST] + members[TABLE]).decode()
@@ -272,7 +272,7 @@ def test_a_model_that_is_not_installed_is_not_imported_and_said(
     spec = replace(played.spec, model="nowhere_to_be_found:card")
     games = played.trajectories
     assert isinstance(games, Trajectories)
-    path = store.run_path(tmp_path / "foreign", spec)
+    path = store.locate_run(tmp_path / "foreign", spec)
     path.parent.mkdir(parents=True)
     run_file.seal(path, spec, dict(zip(games.keys, games.lines, strict=True)))
     foreign = write_bundle(tmp_path / "foreign.zip", [store.read(path)])

@@ -24,7 +24,7 @@ from isbench.metrics import curves
 from isbench.models.loading import load_model
 from isbench.reporting.tables import compute_figures
 from isbench.storage.masks import decode_rle
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 from isbench.types import Rules
 from tests.support.layouts import box, picture, write
 
@@ -81,7 +81,7 @@ def test_the_model_index_has_every_figure_of_the_run_and_says_how_it_was_played(
     assert {one["type"]: one["value"] for one in result["metrics"]}["noc@90"] == figures["noc@90"]
     assert all(one["value"] == figures[one["type"]] for one in result["metrics"])
     assert "seconds_per_click" not in {one["type"] for one in result["metrics"]}
-    assert result["dataset"]["args"]["isbench_run"] == digest_of_path(played.path)
+    assert result["dataset"]["args"]["isbench_run"] == parse_digest(played.path)
     assert result["dataset"]["args"]["fingerprint"] == played.spec.fingerprint
 
 

@@ -21,12 +21,12 @@ from isbench.errors import IsbenchError
 from isbench.nn.runtime.checkpoint import load_checkpoint
 from isbench.training import checkpoints
 from isbench.training.recipe import Recipe
-from isbench.training.weight_card import origin_of, read_card
+from isbench.training.weight_card import read_card, read_origin
 from isbench.training.weights import start_from
 from tests.support import hostile
 from tests.support.fuzzing import Sandbox, fuzz
 
-ABOUT = json.dumps({"options": {}, "recipe": Recipe(steps=1).identity()})
+ABOUT = json.dumps({"options": {}, "recipe": Recipe(steps=1).list_deciding_settings()})
 
 
 def make_network(options: Any = None) -> nn.Module:
@@ -39,7 +39,7 @@ def load(data: bytes) -> None:
         path = Path(folder) / "weights.pth"
         path.write_bytes(data)
         for read in (
-            lambda: origin_of(path),
+            lambda: read_origin(path),
             lambda: load_checkpoint([make_network()], path),
             lambda: read_card(path),
             lambda: start_from(make_network(), path),

@@ -37,7 +37,7 @@ def read(path: Path) -> None:
 
 
 def check_meta(recorded: Run, data: bytes) -> None:
-    meta = store.meta_path(recorded.path)
+    meta = store.locate_meta(recorded.path)
     before = meta.read_bytes()
     try:
         meta.write_bytes(data)
@@ -85,7 +85,7 @@ def read_masks(recorded: Run) -> None:
 
 
 def check_masks(recorded: Run, data: bytes) -> None:
-    path = store.companion_path(recorded.path, store.MASKS)
+    path = store.locate_companion(recorded.path, store.MASKS)
     before = path.read_bytes()
     try:
         path.write_bytes(data)
@@ -95,7 +95,7 @@ def check_masks(recorded: Run, data: bytes) -> None:
 
 
 def read_rows(recorded: Run) -> list[Any]:
-    path = store.companion_path(recorded.path, store.MASKS)
+    path = store.locate_companion(recorded.path, store.MASKS)
     return [json.loads(line) for line in path.read_bytes().splitlines() if line]
 
 

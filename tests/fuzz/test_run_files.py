@@ -30,10 +30,10 @@ SPEC = make_spec(
     "made",
 )
 LINES: list[dict[str, Any]] = [
-    records.spec_record(SPEC),
-    *(json.loads(records.format_line(records.trajectory_record(game))) for game in GAMES),
+    records.encode_spec(SPEC),
+    *(json.loads(records.format_line(records.encode_trajectory(game))) for game in GAMES),
 ]
-NAME = store.run_path(Path(), SPEC)
+NAME = store.locate_run(Path(), SPEC)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def use(out: Path) -> None:
         rows = tables.make_rows([run])
         tables.make_table(rows, tables.ALL)
         make_checklist([run])
-        assert store.spec_digest(run.spec)
+        assert store.digest_spec(run.spec)
 
 
 def use_all(out: Path) -> None:
@@ -76,7 +76,7 @@ def place(out: Path, data: bytes, suffix: str) -> None:
     for path in out.rglob("*"):
         if path.is_file():
             path.unlink()
-    path = store.companion_path(out / NAME, suffix)
+    path = store.locate_companion(out / NAME, suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data, 1) if suffix.endswith(".gz") else data)
 

@@ -67,7 +67,7 @@ def test_curves_hold_the_last_iou_and_are_nan_without_a_union() -> None:
 
 @given(IOU)
 def test_the_area_lies_between_the_lowest_and_the_highest_iou(iou: np.ndarray) -> None:
-    area = metrics.area_by_trapezoids(iou)
+    area = metrics.compute_auc(iou)
     assert (area >= iou.min(axis=1) - 1e-9).all()
     assert (area <= iou.max(axis=1) + 1e-9).all()
 

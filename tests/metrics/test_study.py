@@ -89,8 +89,8 @@ IOU = arrays.arrays(np.float64, (5, 7), elements=st.floats(0, 1))
 @given(IOU)
 def test_the_area_is_that_of_the_trapezoids(iou: np.ndarray) -> None:
     slow = [np.interp(np.linspace(0, 6, 6001), range(7), row).mean() for row in iou]
-    assert metrics.area_by_trapezoids(iou) == pytest.approx(slow, abs=2e-3)
-    assert metrics.area_by_trapezoids(iou[:, :1]).tolist() == iou[:, 0].tolist()
+    assert metrics.compute_auc(iou) == pytest.approx(slow, abs=2e-3)
+    assert metrics.compute_auc(iou[:, :1]).tolist() == iou[:, 0].tolist()
 
 
 @given(IOU)

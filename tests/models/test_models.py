@@ -13,13 +13,13 @@ import pytest
 from isbench.errors import IsbenchError, PredictorError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import check_card, load_card, model_names, parse_options
+from isbench.models.registry import check_card, list_model_names, load_card, parse_options
 from isbench.testing import check_predictor
 from isbench.types import File, Image, ModelCard, Prediction, Predictor, Scalar, Turn
 from tests.support import toys
 from tests.support.models import mark_heavy
 
-OURS = [name for name in model_names() if not name.startswith("toy-")]
+OURS = [name for name in list_model_names() if not name.startswith("toy-")]
 
 
 @pytest.mark.parametrize("name", mark_heavy(OURS))

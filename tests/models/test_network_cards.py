@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import Silent, run
-from isbench.models.registry import describe_missing_library, load_card, model_names
+from isbench.models.registry import describe_missing_library, list_model_names, load_card
 from isbench.nn.runtime.checkpoint import group_by_file, load_checkpoint
 from isbench.types import Rules
 from tests.support.networks import eager
 
 NETWORKS = [
     name
-    for name in model_names()
+    for name in list_model_names()
     if not name.startswith("toy-") and load_card(name).networks is not None
 ]
 # one object and one click; others play two objects and two clicks

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from isbench.models.registry import model_names
+from isbench.models.registry import list_model_names
 from isbench.storage.masks import decode_rle
 from tests.support import probes
 from tests.support.models import HUGE, mark_heavy
@@ -17,7 +17,7 @@ GOLDEN: dict[str, Any] = json.loads(probes.GOLDEN.read_text())
 
 
 def test_every_installed_model_is_on_record() -> None:
-    assert set(GOLDEN) == set(model_names()) - set(HUGE)
+    assert set(GOLDEN) == set(list_model_names()) - set(HUGE)
 
 
 @pytest.mark.parametrize("name", mark_heavy(GOLDEN))

@@ -16,7 +16,7 @@ from isbench.cli.options import parse_settings
 from isbench.evaluation import job
 from isbench.files.digests import digest_file
 from isbench.models.predictor import build_model
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.training.recipe import fill_defaults
 from isbench.training.settings import choose_recipe
 from isbench.training.weight_card import read_card
@@ -25,7 +25,7 @@ from tests.support.networks import eager
 Isbench = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 MOST, MOST_IN_ALL = 8e6, 40e6  # bytes
-SHIPPED = [(name, weights) for name in model_names() for weights in load_card(name).bundled]
+SHIPPED = [(name, weights) for name in list_model_names() for weights in load_card(name).bundled]
 # what docs/training.md calls the folder of a training -> the model and the name of its weights
 MADE = {
     "lite": ("ritm-lite", "pack"),
@@ -94,7 +94,7 @@ def test_the_documented_command_is_the_recipe_on_the_card(
     model = choose_recipe(line[2], settings=parse_settings(settings))
     card = read_card(load_card(name).bundled[weights])
     assert model.name == name == card["model"]
-    asked = model.card.recipe.identity()
+    asked = model.card.recipe.list_deciding_settings()
     stored = fill_defaults(json.loads(card["recipe"]))
     start, stored["init"] = asked.pop("init"), stored.pop("init") and ""
     assert asked == {key: value for key, value in stored.items() if key in asked}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from isbench.errors import IsbenchError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.nn.clickmaps import draw_disks
 from isbench.nn.inference.options import CASCADE, OPTIONS
 from isbench.nn.inference.predictor import CropPredictor, answer_mask_guided, make_config
@@ -195,7 +195,7 @@ def test_a_cascade_keeps_the_contract_of_predictors() -> None:
 
 def test_every_card_of_the_family_takes_the_options() -> None:
     family = ("ritm-", "csfpn-", "baseline-", "simpleclick-")
-    for name in model_names():
+    for name in list_model_names():
         if name.startswith(family):
             card = load_card(name)
             assert {key: card.options[key] for key in CASCADE} == CASCADE

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from isbench.models.registry import load_card, model_names, parse_options
+from isbench.models.registry import list_model_names, load_card, parse_options
 from isbench.nn.runtime.cost import PARTS, REST, Cost, count_cost
 from tests.support.models import mark_heavy
 
-NETWORKS = [name for name in model_names() if load_card(name).networks is not None]
+NETWORKS = [name for name in list_model_names() if load_card(name).networks is not None]
 Isbench = Callable[..., tuple[int, str, str]]
 
 

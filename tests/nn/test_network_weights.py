@@ -61,7 +61,7 @@ def test_weights_that_are_not_there_are_refused(
 def test_published_weights_are_fetched_by_name_and_hashed(
     tmp_path: Path, bs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("isbench.models.weights.find_weights_folder", lambda: tmp_path)
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
     with serve() as server:
@@ -75,7 +75,7 @@ def test_published_weights_are_fetched_by_name_and_hashed(
 def test_a_file_without_a_mirror_is_asked_for_and_found_by_name_once_it_is_saved(
     tmp_path: Path, bs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("isbench.models.weights.find_weights_folder", lambda: tmp_path)
     file = File("bs.pth", size=bs.stat().st_size, page="https://example.org/readme")
     card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
     with pytest.raises(IsbenchError) as refused:
@@ -97,7 +97,7 @@ def test_a_file_without_a_mirror_is_asked_for_and_found_by_name_once_it_is_saved
 def test_a_folder_in_the_place_of_weights_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: File
 ) -> None:
-    monkeypatch.setattr("isbench.models.weights.weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("isbench.models.weights.find_weights_folder", lambda: tmp_path)
     (tmp_path / "bs.pth").mkdir()
     card = replace(load_card("ritm-mini"), bundled={}, weights={"bs": file})
     with pytest.raises(IsbenchError, match=r"bs\.pth is not a file, but the place of weights bs"):
@@ -107,7 +107,7 @@ def test_a_folder_in_the_place_of_weights_is_named(
 def test_damaged_weights_of_another_model_do_not_hide_those_of_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known_weights, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(known_weights, "find_weights_folder", lambda: tmp_path)
     card, other = load_card("ritm-mini"), load_card("ritm-hrnet18")
     damaged = next(file for file in other.weights.values() if file.size is not None)
     (tmp_path / damaged.name).write_bytes(b"not it")

@@ -51,7 +51,7 @@ def test_curves_show_the_mean_iou_after_each_click_of_their_runs(tmp_path: Path)
     run = record(tmp_path, A)
     lines = read_lines(format_data(CURVES, find_shown(CURVES, [run])))
     assert [int(line["clicks"]) for line in lines] == list(range(1, 21))
-    assert {line["run"] for line in lines} == {store.digest_of_path(run.path)}
+    assert {line["run"] for line in lines} == {store.parse_digest(run.path)}
     games = collect_games(run, 20)
     for k in IOU_AT:
         metric = find_metric(f"iou@{k}")
@@ -160,7 +160,7 @@ def test_a_figure_counts_registered_weights(tmp_path: Path) -> None:
 
 def test_every_figure_of_the_committed_data_has_its_run() -> None:
     results = Path(__file__).parents[2] / "results"
-    digests = {store.digest_of_path(path) for path in store.find(results)}
+    digests = {store.parse_digest(path) for path in store.find(results)}
     for figure in paper.figures:
         lines = read_lines((results / f"figure{figure.name}.csv").read_text())
         assert {line["run"] for line in lines} <= digests

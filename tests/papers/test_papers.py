@@ -23,7 +23,7 @@ from isbench.papers.cells import Records, format_cells
 from isbench.papers.rows import project_rows
 from isbench.papers.run_selection import measure, select_run
 from isbench.reporting.html_tables import Section, render_page
-from isbench.reporting.plots import ALIASES, PLOTS, iou_k
+from isbench.reporting.plots import ALIASES, PLOTS, plot_iou_k
 from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
@@ -104,7 +104,7 @@ def test_runs_that_collide_leave_the_cell_blank_and_are_named(tmp_path: Path) ->
     assert all(cell.ours is None for cell in cells)
     (note,) = [note for note in text.notes if "left blank" in note]
     assert "differ in weights" in note
-    assert all(store.digest_of_path(run.path) in note for run in runs)
+    assert all(store.parse_digest(run.path) in note for run in runs)
 
 
 def test_a_published_row_is_measured_with_its_own_weights_only(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Pat
     found = select_run([strange, shipped], ours, DAVIS)
     assert found.run is shipped
     text, _ = make_table(Records(CLICKS, {MINI: ours}, [strange, shipped]))
-    run, weights = store.digest_of_path(shipped.path), digest_file(path)[:12]
+    run, weights = store.parse_digest(shipped.path), digest_file(path)[:12]
     told = f"davis 4 objects, run {run}, weights pack {weights}"
     assert any(told in note for note in text.notes)
 
@@ -160,7 +160,7 @@ def test_failures_are_counted_as_the_paper_s_evaluator_does(tmp_path: Path) -> N
 def test_fetched_weights_that_are_not_the_published_ones_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(known_weights, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(known_weights, "find_weights_folder", lambda: tmp_path)
     path = tmp_path / "w.pth"
     path.write_bytes(b"what its authors published")
     facts = {"sha256": digest_file(path), "md5": md5(path.read_bytes()).hexdigest(), "size": 26}
@@ -176,13 +176,13 @@ def test_fetched_weights_that_are_not_the_published_ones_are_refused(
 def test_figure_3_draws_both_models_with_bands_up_to_the_asked_click(tmp_path: Path) -> None:
     cards = [with_weights(load_card(f"{n}-mini"), TRAINED) for n in ("ritm", "csfpn")]
     runs = [record_on_davis(tmp_path, card) for card in cards]
-    figure = iou_k(runs, 12)
+    figure = plot_iou_k(runs, 12)
     (panel,) = figure.axes
     assert "davis (4 objects)" in [text.get_text() for text in figure.texts]
     assert [str(line.get_label()).strip() for line in panel.lines] == ["ritm-mini", "csfpn-mini"]
     assert [len(line.get_xdata()) for line in panel.lines] == [12, 12]
     assert len(panel.collections) == 2
-    assert PLOTS[ALIASES["ioa_k"]] is iou_k
+    assert PLOTS[ALIASES["ioa_k"]] is plot_iou_k
 
 
 def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from isbench.papers.registry import load_paper
 from isbench.papers.reproduction import write_tables
 from isbench.reporting import chosen_runs
 from isbench.storage import processors, store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.storage.store import Run
 from isbench.types import LoadedModel, ModelCard, Rules, Spec
 from tests.support import toys
@@ -116,7 +116,9 @@ def test_a_network_s_game_goes_as_recorded_on_the_processor_it_was_played_on(
     assert (code, "within bounds: ritm-mini on sample" in said) == (0, True)
     assert "2 of 2 games changed" in said
     assert "1 replayed, 0 skipped, 0 drifts" in printed
-    (tmp_path / processors.FILE).write_text(f"{store.digest_of_path(run.path)} {processor()}\n")
+    (tmp_path / processors.FILE).write_text(
+        f"{store.parse_digest(run.path)} {describe_processor()}\n"
+    )
     code, _, said = check(isbench, tmp_path)
     assert (code, said.count("after click 2 IoU was")) == (1, 2)
 

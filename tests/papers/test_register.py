@@ -20,7 +20,7 @@ from isbench.cli import reproduce
 from isbench.errors import IsbenchError
 from isbench.files.digests import digest_file
 from isbench.models.known_weights import list_weights
-from isbench.models.registry import load_card, model_names
+from isbench.models.registry import list_model_names, load_card
 from isbench.papers import Row
 from isbench.papers.candidates import make_candidate
 from isbench.papers.register import (
@@ -37,7 +37,7 @@ from isbench.papers.requirements import list_requirements
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.reporting.machine_load import Load
 from isbench.storage import store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.training.weight_card import CARD, read_card
 from tests.support.recorded import (
     record_network_run,
@@ -284,11 +284,11 @@ def test_the_times_of_runs_outlive_their_meta_files(isbench: Isbench, tmp_path: 
     assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
     (line,) = csv.DictReader((tmp_path / SECONDS).read_text().splitlines())
     clicks = [one for times in run.seconds.values() for one in times]
-    assert line["run"] == store.digest_of_path(run.path)
+    assert line["run"] == store.parse_digest(run.path)
     assert float(line["seconds"]) == round(sum(clicks) / len(clicks), 4)
-    assert (int(line["clicks"]), line["processor"]) == (len(clicks), processor())
+    assert (int(line["clicks"]), line["processor"]) == (len(clicks), describe_processor())
     before = (tmp_path / SECONDS).read_bytes()
-    store.meta_path(run.path).unlink()
+    store.locate_meta(run.path).unlink()
     assert isbench("reproduce", "--budget", "none", "--results", tmp_path)[0] == 0
     assert (tmp_path / SECONDS).read_bytes() == before
     run.path.unlink()
@@ -307,7 +307,7 @@ def test_a_run_without_times_has_no_line(tmp_path: Path) -> None:
 
 def test_written_times_are_read_back(tmp_path: Path) -> None:
     run = record_on_davis(tmp_path, with_weights(load_card("ritm-mini"), DIGEST))
-    times = {store.digest_of_path(run.path): ClickTime(0.1234, 7, "a, b")}
+    times = {store.parse_digest(run.path): ClickTime(0.1234, 7, "a, b")}
     write_times(tmp_path, Register((), times))
     assert read_register(tmp_path, [run]).times == times
 
@@ -348,6 +348,6 @@ def test_the_committed_register_agrees_with_the_weights_that_are_shipped() -> No
     runs, _ = choose_runs([], results)
     register = read_register(results, runs)
     for weights in register.weights:
-        for model in set(weights.models) & set(model_names()):
+        for model in set(weights.models) & set(list_model_names()):
             shipped = {one.name: one.digest for one in list_weights(load_card(model))}
             assert shipped.get(weights.name, weights.digest) == weights.digest, weights.name

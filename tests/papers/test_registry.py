@@ -63,7 +63,7 @@ def test_a_tiny_paper_is_shown_with_a_measured_figure(
     head, _, row = printed.splitlines()[:3]
     assert head.endswith("| Model | sample NoC@90 |")
     assert row == f"| Nearest click |  |  | nearest | 3.50 / {noc(run):.2f} |"
-    assert f"nearest: sample 16 objects, run {store.digest_of_path(run.path)}." in printed
+    assert f"nearest: sample 16 objects, run {store.parse_digest(run.path)}." in printed
     assert "this project" not in printed
     assert isbench(*words, "7")[1] == printed
 

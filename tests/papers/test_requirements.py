@@ -56,7 +56,7 @@ def test_the_command_of_a_cell_measures_it(isbench: Isbench, tmp_path: Path) -> 
     assert isbench(*words)[0] == 0
     measured = of_row(list_requirements(PAPER, results=results), NEAREST)
     (path,) = store.find(results)
-    assert (measured.state, measured.runs) == ("measured", (store.digest_of_path(path),))
+    assert (measured.state, measured.runs) == ("measured", (store.parse_digest(path),))
 
 
 def test_what_is_missing_is_said_with_how_to_get_it(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_weights_without_a_mirror_say_the_file_its_page_and_where_to_save_it() -
     said = make_candidate(card, RITM).why_not
     for told in ("r101.pth (123,456 bytes)", "https://example.org/r101"):
         assert told in said
-    assert str(weights.weights_folder()) in said
+    assert str(weights.find_weights_folder()) in said
 
 
 def test_the_command_that_downloads_weights_has_all_that_a_run_needs() -> None:
@@ -127,7 +127,7 @@ def test_a_run_of_this_machine_gives_the_time_and_one_of_another_does_not(tmp_pa
     assert found is not None
     seconds = [one for times in played.seconds.values() for one in times]
     assert found.click == pytest.approx(sum(seconds) / len(seconds))
-    assert store.digest_of_path(played.path) in found.origin
+    assert store.parse_digest(played.path) in found.origin
     elsewhere = replace(played, meta=tuple({**one, "processor": "another"} for one in played.meta))
     assert find_timing([elsewhere], ours, "davis") is None
     assert find_timing([played], candidate_of("ritm-mini"), "davis") is None  # with other options

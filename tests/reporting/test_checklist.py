@@ -31,13 +31,13 @@ def test_what_a_run_records_is_filled_in(tmp_path: Path) -> None:
     assert filled["data set"].startswith("sample: 5 objects on ")
     assert filled["data set"].endswith("the first 5 only")
     assert filled["fingerprint of the data"] == fingerprint(dataset)
-    assert protocol.preset_digest(played.spec.rules) in filled["protocol"]
+    assert protocol.digest_preset(played.spec.rules) in filled["protocol"]
     assert filled["games end"] == "at IoU 0.85"
     assert filled["NoC@85 [95 % interval]"].startswith(f"{row['noc@85']:.2f} [")
     assert filled["NoF@85, never reached"] == str(row["nof@85"])
     assert filled["seconds per click"].startswith(f"{row['seconds_per_click']:.4f}, ")
     assert "processors busy" in filled["seconds per click"]
-    assert filled["digest of the run"] == store.spec_digest(played.spec)
+    assert filled["digest of the run"] == store.digest_spec(played.spec)
     assert filled["versions"].startswith("isbench ")
 
 

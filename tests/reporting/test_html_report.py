@@ -17,7 +17,7 @@ from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
 from isbench.exchange.bundle import write_bundle
 from isbench.metrics import count_overlap
-from isbench.metrics.boundary import boundary_iou
+from isbench.metrics.boundary import compute_boundary_iou
 from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables, html_report
 from isbench.reporting.checklist import make_checklist
@@ -192,7 +192,9 @@ def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dat
     values = boundary_tables.compute_boundaries(runs[0], 20)
     assert values.shape == (6, 5)
     for row, one in zip(values, games, strict=True):
-        wanted = [boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks]
+        wanted = [
+            compute_boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks
+        ]
         assert row.tolist() == wanted
     table = boundary_tables.make_table(runs[:1], [values])
     at = table.heads.index("BIoU@5")

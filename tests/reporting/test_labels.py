@@ -38,7 +38,7 @@ def vary(base: Run, changes: dict[str, Any], number: int) -> Run:
 def test_committed_runs_have_short_names() -> None:
     runs, _ = choose_runs([RESULTS / "davis"])
     names = dict(
-        zip([store.digest_of_path(run.path) for run in runs], make_labels(runs), strict=True)
+        zip([store.parse_digest(run.path) for run in runs], make_labels(runs), strict=True)
     )
     assert names["26dfcf756327"] == "csfpn-mini"
     assert names["67405894c6e0"] == "csfpn-mini, 100 clicks"

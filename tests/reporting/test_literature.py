@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from isbench import list_published
-from isbench.datasets.registry import dataset_names
+from isbench.datasets.registry import list_dataset_names
 from isbench.errors import IsbenchError
 from isbench.reporting.literature import (
     FILTERS,
@@ -34,7 +34,7 @@ def test_every_published_figure_is_well_formed() -> None:
 def test_names_of_data_sets_that_isbench_has_are_those_of_isbench() -> None:
     names = {figure.dataset_name for figure in read_published()}
     assert {"grabcut", "berkeley", "davis", "sbd", "coco-mval", "voc-val"} <= names
-    assert {"coco-mval", "voc-val"} <= {*dataset_names()}
+    assert {"coco-mval", "voc-val"} <= {*list_dataset_names()}
 
 
 @pytest.mark.parametrize(

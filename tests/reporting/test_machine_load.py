@@ -36,7 +36,7 @@ def test_a_run_records_the_load_of_its_machine(played: Run) -> None:
     load = find_load(played)
     assert load is not None
     assert 0 <= load.others <= load.processors
-    assert store.meta_path(played.path).read_text().count('"load"') == 1
+    assert store.locate_meta(played.path).read_text().count('"load"') == 1
 
 
 def test_a_meter_counts_own_work_as_own() -> None:
@@ -73,7 +73,7 @@ def test_a_load_belongs_to_the_session_before_it(tmp_path: Path, played: Run) ->
     path = tmp_path / played.path.name
     path.write_bytes(played.path.read_bytes())
     lines = [{"load": {}}, {"session": {"host": "a"}}, {"load": {"busy": 1}}, {"session": {}}]
-    store.meta_path(path).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    store.locate_meta(path).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     assert store.read(path).meta == ({"host": "a", "load": {"busy": 1}}, {})
 
 

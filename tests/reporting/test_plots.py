@@ -23,10 +23,10 @@ from isbench.reporting.chosen_runs import choose_newest, choose_runs
 from isbench.reporting.labels import make_labels
 from isbench.reporting.plot_canvas import LEGEND_SIZE, measure, wrap
 from isbench.reporting.plot_files import save_plot
-from isbench.reporting.plots import MOST_CURVES, biou_k, iou_k, noc_hist
+from isbench.reporting.plots import MOST_CURVES, plot_biou_k, plot_iou_k, plot_noc_hist
 from isbench.reporting.qualitative import QualitativeExample, Side
-from isbench.reporting.qualitative_plot import side_by_side
-from isbench.storage.records import to_trajectories
+from isbench.reporting.qualitative_plot import plot_side_by_side
+from isbench.storage.records import decode_trajectories
 from isbench.storage.store import Run
 from isbench.types import Click
 from tests.support.toys import trajectory
@@ -44,7 +44,7 @@ def make_runs(names: Sequence[str], dataset: str = "grabcut", objects: int = 6) 
         rules = replace(base.spec.rules, stop_iou=1.01 if k % 2 else 0.9)
         ious = [min(0.99, 0.3 + 0.03 * n + 0.01 * k) for n in range(20)]
         end = next((n + 1 for n, iou in enumerate(ious) if iou >= rules.stop_iou), 20)
-        games = to_trajectories(trajectory(f"image{n}#1", ious[:end]) for n in range(objects))
+        games = decode_trajectories(trajectory(f"image{n}#1", ious[:end]) for n in range(objects))
         spec = replace(base.spec, model=name, dataset=dataset, rules=rules, objects=objects)
         path = Path(dataset, f"run-{k:012x}.jsonl.gz")
         made.append(replace(base, spec=spec, path=path, trajectories=games))
@@ -102,10 +102,10 @@ def overlap(a: Bbox, b: Bbox, slack: float) -> bool:
 
 
 def draw_biou(runs: Sequence[Run], max_clicks: int) -> Figure:
-    return biou_k(runs, [np.linspace(0.1, 0.9, 120).reshape(6, 20)] * len(runs))
+    return plot_biou_k(runs, [np.linspace(0.1, 0.9, 120).reshape(6, 20)] * len(runs))
 
 
-PLOTS = {"iou_k": iou_k, "noc_hist": noc_hist, "biou_k": draw_biou}
+PLOTS = {"iou_k": plot_iou_k, "noc_hist": plot_noc_hist, "biou_k": draw_biou}
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -127,7 +127,7 @@ def test_plots_of_several_data_sets_have_their_layout(count: int) -> None:
             for n in range(count)
             for run in make_runs([f"{LONG}-{k}" for k in range(models)], f"set{n}")
         ]
-        for draw in (iou_k, noc_hist):
+        for draw in (plot_iou_k, plot_noc_hist):
             figure = draw(runs, 20)
             check_layout(figure)
             assert len(figure.axes) == (count if models <= MOST_CURVES else count * models)
@@ -152,7 +152,7 @@ def test_any_name_and_any_number_of_clicks_has_its_layout(names: list[str], clic
         warnings.filterwarnings("ignore", "Glyph")
         runs = make_runs([name or "none" for name in names])
         labels = {}
-        figure = iou_k(runs, clicks, labels)
+        figure = plot_iou_k(runs, clicks, labels)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     for found in figure.texts:
@@ -170,7 +170,7 @@ def test_wrapping_loses_no_sign_and_keeps_to_the_width(text: str, width: float) 
 
 
 def test_curves_differ_by_colour_and_marker_and_dashes_show_early_stops() -> None:
-    (panel,) = iou_k(make_runs([f"m{k}" for k in range(MOST_CURVES)]), 20).axes
+    (panel,) = plot_iou_k(make_runs([f"m{k}" for k in range(MOST_CURVES)]), 20).axes
     styles = [(line.get_color(), line.get_marker()) for line in panel.lines]
     assert len({colour for colour, _ in styles}) == len({mark for _, mark in styles}) == MOST_CURVES
     assert [line.get_linestyle() for line in panel.lines] == ["--", "-"] * (MOST_CURVES // 2)
@@ -178,11 +178,11 @@ def test_curves_differ_by_colour_and_marker_and_dashes_show_early_stops() -> Non
 
 def test_a_histogram_has_bars_for_up_to_three_runs_and_a_bar_for_never() -> None:
     for count in (1, 3):
-        (panel,) = noc_hist(make_runs([f"m{k}" for k in range(count)]), 20).axes
+        (panel,) = plot_noc_hist(make_runs([f"m{k}" for k in range(count)]), 20).axes
         assert len(panel.patches) == 21 * count
         assert sum(bar.get_height() for bar in panel.patches) == 6 * count
         assert panel.get_xticklabels()[-1].get_text() == "never"
-    (panel,) = noc_hist(make_runs([f"m{k}" for k in range(4)]), 20).axes
+    (panel,) = plot_noc_hist(make_runs([f"m{k}" for k in range(4)]), 20).axes
     assert not panel.patches
     for line in panel.lines:
         share = np.asarray(line.get_ydata(), float)
@@ -194,13 +194,13 @@ def test_objects_without_a_scored_pixel_are_left_out_with_a_note() -> None:
     (run,) = make_runs(["m"])
     games = list(run.trajectories)
     empty = replace(games[0], overlap=tuple((0, 0) for _ in games[0].overlap))
-    run = replace(run, trajectories=to_trajectories([empty, *games[1:]]))
-    figure = iou_k([run], 20)
+    run = replace(run, trajectories=decode_trajectories([empty, *games[1:]]))
+    figure = plot_iou_k([run], 20)
     assert np.isfinite(np.asarray(figure.axes[0].lines[0].get_ydata(), float)).all()
     assert any("1 object without a value left out" in text.get_text() for text in figure.texts)
 
 
-@pytest.mark.parametrize("draw", [iou_k, noc_hist])
+@pytest.mark.parametrize("draw", [plot_iou_k, plot_noc_hist])
 def test_runs_over_other_objects_are_not_drawn_together(draw: Callable[..., Figure]) -> None:
     runs = make_runs(["a", "b", "c"])
     other = replace(runs[2], spec=replace(runs[2].spec, keys="other"))
@@ -247,7 +247,7 @@ def make_example(value: int, label: str) -> QualitativeExample:
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_outlines_are_seen_on_any_background(value: int) -> None:
-    figure = side_by_side([make_example(value, "m")])
+    figure = plot_side_by_side([make_example(value, "m")])
     (contours,) = {len(panel.collections) for panel in figure.axes}
     assert contours == 4  # mask and truth, each on a black line
     colours = {tuple(np.round(one.get_edgecolor()[0][:3], 2)) for one in figure.axes[0].collections}
@@ -255,7 +255,7 @@ def test_outlines_are_seen_on_any_background(value: int) -> None:
 
 
 def test_pictures_keep_long_names_on_the_canvas() -> None:
-    figure = side_by_side([make_example(90, LONG)] * 2)
+    figure = plot_side_by_side([make_example(90, LONG)] * 2)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     for found in (*figure.texts, *(panel.title for panel in figure.axes)):

@@ -164,7 +164,7 @@ def test_a_received_shard_is_merged_inside_the_folder(tmp_path: Path) -> None:
     spec = store.read(store.find_shards(tmp_path / "parts")[0]).spec
     out = tmp_path / "a" / "out"
     for name in ("..", ".", "../..", "/etc", "..\\.."):
-        path = store.run_path(out, replace(spec, dataset=name))
+        path = store.locate_run(out, replace(spec, dataset=name))
         assert path.resolve().parent.parent == out
 
 

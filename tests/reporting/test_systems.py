@@ -16,11 +16,11 @@ from isbench.models.registry import load_card
 from isbench.reporting.chosen_runs import _take_plain, choose_newest, choose_systems
 from isbench.reporting.labels import has_defaults
 from isbench.reporting.quotes import format_p, quote_systems
-from isbench.reporting.rank_plot import critical_difference
+from isbench.reporting.rank_plot import plot_critical_difference
 from isbench.reporting.system_tables import collect_systems, make_means_table, make_tests_table
 from isbench.reporting.systems import System, compare_systems
-from isbench.storage.records import to_trajectories
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.records import decode_trajectories
+from isbench.storage.store import Run, parse_digest
 from tests.reporting.test_plots import LONG, check_layout, make_runs
 from tests.support.compared import make_run
 from tests.support.toys import trajectory
@@ -99,7 +99,7 @@ def test_objects_without_a_value_are_counted_and_left_out() -> None:
             trajectory(f"image{n:03d}#{n}", [0.5, 0.5 - loss] + [0.9] * 18)
             for n, loss in enumerate(losses)
         ]
-        run = replace(make_run([1] * 4, name, "set0"), trajectories=to_trajectories(games))
+        run = replace(make_run([1] * 4, name, "set0"), trajectories=decode_trajectories(games))
         systems.append(System(name, {"set0": run}))
     found = compare_systems(systems, [find_metric("mean_loss")])
     assert (found.objects, found.images) == ((2,), (2,))
@@ -185,7 +185,7 @@ def test_of_several_runs_of_a_model_that_with_its_defaults_is_compared() -> None
     assert changed <= {"longest_side"}  # as it was recorded: no limit
     assert spec.rules.clicker == "centre"
     (note,) = notes
-    digest = digest_of_path(a["davis"].path)
+    digest = parse_digest(a["davis"].path)
     assert re.fullmatch(rf"ritm-lite has \d+ runs on davis; .*defaults is compared, {digest}", note)
 
 
@@ -238,13 +238,13 @@ def draw(count: int, datasets: int, long: bool = False) -> list[Run]:
 @pytest.mark.parametrize("count", [2, 3, 5, 12, 30])
 @pytest.mark.parametrize("datasets", [1, 3])
 def test_the_plot_of_critical_differences_has_its_layout(count: int, datasets: int) -> None:
-    figure = critical_difference(draw(count, datasets, long=True), 20)
+    figure = plot_critical_difference(draw(count, datasets, long=True), 20)
     check_layout(figure, least=0.35)  # two systems need little height
     assert len(figure.axes) == min(datasets, 2)
 
 
 def test_every_system_of_the_plot_is_named_with_its_rank() -> None:
-    figure = critical_difference(draw(4, 3), 20)
+    figure = plot_critical_difference(draw(4, 3), 20)
     for panel in figure.axes:
         texts = [text.get_text() for text in panel.texts]
         for name in range(4):
@@ -256,14 +256,14 @@ def test_the_plot_names_the_clicks_that_its_shortest_run_allows() -> None:
     rules = replace(runs[0].spec.rules, max_clicks=10)
     short = [replace(runs[0], spec=replace(runs[0].spec, rules=rules)), runs[1]]
     for drawn, name in ((runs, "NoC_20@90"), (short, "NoC_10@90")):
-        texts = [text.get_text() for text in critical_difference(drawn, 20).texts]
+        texts = [text.get_text() for text in plot_critical_difference(drawn, 20).texts]
         assert any(text.startswith(f"Mean rank by {name} over 7 images") for text in texts)
 
 
 def test_the_plot_leaves_data_sets_out_that_not_every_system_played() -> None:
     runs = draw(3, 3)[:-1]
-    figure = critical_difference(runs, 20)
+    figure = plot_critical_difference(runs, 20)
     assert any("Left out" in text.get_text() and "set2" in text.get_text()
                for text in figure.texts)  # fmt: skip
     with pytest.raises(IsbenchError, match="the runs are of 1 system; wanted at least 2"):
-        critical_difference(draw(1, 2), 20)
+        plot_critical_difference(draw(1, 2), 20)

@@ -15,7 +15,7 @@ from isbench.evaluation.runner import run
 from isbench.models.loading import load_model
 from isbench.reporting import boundary_tables
 from isbench.reporting.page import make_page
-from isbench.storage.store import Run, digest_of_path
+from isbench.storage.store import Run, parse_digest
 from isbench.types import Rules
 from tests.reporting.test_html_report import read_data
 
@@ -54,7 +54,7 @@ def test_boundary_figures_have_numbers_in_csv_and_only_columns_with_figures_in_t
     )
     assert code == 0, said
     rows = {row["run"]: row for row in csv.DictReader(io.StringIO(out))}
-    short, long, stopped = (rows[digest_of_path(one.path)] for one in runs)
+    short, long, stopped = (rows[parse_digest(one.path)] for one in runs)
     assert float(short["biou@3"]) >= float(short["biou@1"]) > 0
     assert short["biou@5"] == ""
     assert float(long["biou@5_low"]) <= float(long["biou@5"]) <= float(long["biou@5_high"])

@@ -21,7 +21,7 @@ def test_a_damaged_sealed_file_does_not_cost_the_games_of_an_open_one(
 ) -> None:
     path = fill(tmp_path, GAMES[:3])
     before = path.read_bytes()
-    store.run_path(tmp_path, SPEC).write_bytes(content)
+    store.locate_run(tmp_path, SPEC).write_bytes(content)
     with pytest.raises(IsbenchError, match="gz is"), run_file.open_run(tmp_path, SPEC):
         pass
     run_file.clean_up(tmp_path, SPEC)
@@ -31,7 +31,7 @@ def test_a_damaged_sealed_file_does_not_cost_the_games_of_an_open_one(
 def test_a_run_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     shorter = spec_of(Rules(2, 1.01), *(game.trajectory.key for game in GAMES))
-    (other := store.run_path(tmp_path, shorter)).write_bytes(sealed.read_bytes())
+    (other := store.locate_run(tmp_path, shorter)).write_bytes(sealed.read_bytes())
     with pytest.raises(IsbenchError, match="contains another run than its name says"):
         store.read(other)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isbench.cli import main
 from isbench.errors import IsbenchError
 from isbench.evaluation.runner import run
-from isbench.metrics import image_of
+from isbench.metrics import find_image
 from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import store
 from isbench.storage.merge import merge
@@ -46,7 +46,7 @@ def test_every_image_is_of_one_shard(tmp_path: Path) -> None:
         {game.key for game in store.read(shard(tmp_path, k, 3, 11)).trajectories} for k in (1, 2, 3)
     ]
     assert sorted(key for part in keys for key in part) == sorted(toys.blobs(11).keys)
-    images = [{image_of(key) for key in part} for part in keys]
+    images = [{find_image(key) for key in part} for part in keys]
     assert sum(map(len, images)) == len(set.union(*images))
 
 
@@ -95,7 +95,7 @@ def test_other_games_in_the_folder_are_refused_and_stay(
     lines = gzip.decompress(joined.read_bytes()).splitlines(keepends=True)
     lines[1] = b"[]\n" if damaged else lines[1].replace(b'"clicks":[[', b'"clicks":[[1')
     joined.unlink()
-    recorded = joined if sealed else store.companion_path(joined, store.OPEN)
+    recorded = joined if sealed else store.locate_companion(joined, store.OPEN)
     recorded.write_bytes(gzip.compress(b"".join(lines)) if sealed else b"".join(lines))
     before = recorded.read_bytes()
     with pytest.raises(IsbenchError, match="damaged" if damaged else "image000#0 has another game"):
@@ -109,7 +109,7 @@ def test_a_torn_first_line_in_the_folder_is_replaced(tmp_path: Path) -> None:
     (joined,) = merge(parts, tmp_path / "joined")
     before = joined.read_bytes()
     joined.unlink()
-    store.companion_path(joined, store.OPEN).write_bytes(b'{"isbench"')
+    store.locate_companion(joined, store.OPEN).write_bytes(b'{"isbench"')
     assert merge(parts, tmp_path / "joined") == [joined]
     assert joined.read_bytes() == before
 

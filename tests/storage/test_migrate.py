@@ -32,7 +32,7 @@ def as_before(played: Run, said: str = "torch 2.13.0+cpu") -> Path:
     data = records.format_line({"isbench": 1, "spec": old}) + games
     path = played.path.with_name("disks-aaaaaaaaaaaa.jsonl.gz")
     path.write_bytes(gzip.compress(data, mtime=0))
-    store.meta_path(played.path).rename(store.meta_path(path))
+    store.locate_meta(played.path).rename(store.locate_meta(path))
     played.path.unlink()
     return path
 
@@ -83,7 +83,7 @@ def test_an_unfinished_run_of_0_1_goes_on_once_converted(played: Run, tmp_path: 
     wanted = played.path.read_bytes()
     lines = gzip.decompress(as_before(played, "").read_bytes()).splitlines(keepends=True)
     (old,) = store.find(tmp_path)
-    store.companion_path(old, store.OPEN).write_bytes(b"".join(lines[:3]))
+    store.locate_companion(old, store.OPEN).write_bytes(b"".join(lines[:3]))
     old.unlink()
     (one,) = find_migrations(tmp_path)
     migrate(one)
@@ -139,11 +139,11 @@ def test_a_full_disk_loses_no_run_and_no_processor(tmp_path: Path, isbench: Isbe
     assert (code, printed.splitlines()[-1]) == (0, "1 run file converted")
     assert {path: path.read_bytes() for path in store.find(tmp_path)} == wanted
     named = processors.read_processors(tmp_path)
-    assert {store.digest_of_path(path) for path in wanted} <= named.keys()
+    assert {store.parse_digest(path) for path in wanted} <= named.keys()
 
 
 def test_the_command_says_what_it_did(played: Run, tmp_path: Path, isbench: Isbench) -> None:
-    new = store.digest_of_path(played.path)
+    new = store.parse_digest(played.path)
     old = as_before(played, "")
     (tmp_path / processors.FILE).write_text("aaaaaaaaaaaa A processor\n")
     code, printed, _ = isbench("migrate", tmp_path)

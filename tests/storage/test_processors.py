@@ -10,13 +10,13 @@ import pytest
 
 from isbench.errors import IsbenchError
 from isbench.storage import processors, store
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from tests.support.recorded import record_network_run
 
 
 def test_what_is_noted_outlives_the_meta_file_but_not_the_run(tmp_path: Path) -> None:
     run = record_network_run(tmp_path)
-    noted = {store.digest_of_path(run.path): processor()}
+    noted = {store.parse_digest(run.path): describe_processor()}
     processors.write_processors(tmp_path, [run])
     assert processors.read_processors(tmp_path) == noted
     processors.write_processors(tmp_path, [replace(run, meta=())])
@@ -29,7 +29,7 @@ def test_a_processor_that_only_replayed_a_run_is_not_noted(tmp_path: Path) -> No
     run = record_network_run(tmp_path)
     elsewhere = {"processor": "another", "rechecked": 1}
     processors.write_processors(tmp_path, [replace(run, meta=(*run.meta, elsewhere))])
-    assert [*processors.read_processors(tmp_path).values()] == [processor()]
+    assert [*processors.read_processors(tmp_path).values()] == [describe_processor()]
 
 
 def test_a_file_that_cannot_be_read_is_never_replaced(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, text: str) 
 
 def test_what_was_not_played_here_alone_is_not_noted(tmp_path: Path) -> None:
     run = record_network_run(tmp_path)
-    here = {"host": platform.node(), "processor": processor()}
+    here = {"host": platform.node(), "processor": describe_processor()}
     for meta in ((), ({"host": platform.node()},), (here, {**here, "processor": "another"})):
         processors.write_processors(tmp_path, [replace(run, meta=meta)])
         assert processors.read_processors(tmp_path) == {}

@@ -58,7 +58,7 @@ def test_nothing_but_the_sealed_file_and_its_meta_is_left(tmp_path: Path) -> Non
     sealed = fill(tmp_path, GAMES, seal=True)
     assert {path.name for path in sealed.parent.iterdir()} == {
         sealed.name,
-        store.meta_path(sealed).name,
+        store.locate_meta(sealed).name,
     }
 
 
@@ -70,7 +70,7 @@ def test_a_file_torn_at_any_byte_is_completed_to_the_same_bytes(
     whole = fill(tmp_path_factory.mktemp("whole"), GAMES, seal=True)
     torn = tmp_path_factory.mktemp("torn")
     path = fill(torn, GAMES)
-    for file in (path, store.meta_path(path)):
+    for file in (path, store.locate_meta(path)):
         size = file.stat().st_size
         with file.open("r+b") as handle:
             handle.truncate(data.draw(st.integers(0, size)))
@@ -141,7 +141,7 @@ def test_a_run_of_which_nothing_was_recorded_leaves_no_file(tmp_path: Path) -> N
 @pytest.mark.parametrize("line", ["5", "[]", '{"key":"x"}', '{"key":1,"seconds":"a"}', "null", "{"])
 def test_a_stray_line_of_times_decides_nothing(tmp_path: Path, line: str) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
-    with store.meta_path(sealed).open("a") as file:
+    with store.locate_meta(sealed).open("a") as file:
         file.write(line + "\n")
     assert len(store.read(sealed).trajectories) == 5
 
@@ -150,7 +150,7 @@ def test_a_stray_line_of_times_decides_nothing(tmp_path: Path, line: str) -> Non
 def test_times_that_no_click_took_are_left_out(tmp_path: Path, time: str) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     before = dict(store.read(sealed).seconds)
-    with store.meta_path(sealed).open("a") as file:
+    with store.locate_meta(sealed).open("a") as file:
         file.write(f'{{"key":"image#0","seconds":[{time},1]}}\n')
     assert store.read(sealed).seconds == before
 
@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ids=str,
 )
 def test_whatever_decides_the_numbers_changes_the_digest(change: dict[str, object]) -> None:
-    assert store.spec_digest(replace(SPEC, **change)) != store.spec_digest(SPEC)  # type: ignore[arg-type]
+    assert store.digest_spec(replace(SPEC, **change)) != store.digest_spec(SPEC)  # type: ignore[arg-type]
 
 
 def full(key: str) -> Trajectory:
@@ -306,7 +306,7 @@ def test_what_a_killed_sealing_leaves_is_deleted_when_the_run_is_asked_for(tmp_p
     data, rules = toys.blobs(3), Rules(2, 1.01)
     sealed = run(toys.card, data, rules, out=tmp_path).path
     wanted = {path: path.read_bytes() for path in sealed.parent.iterdir() if path != sealed}
-    left = [store.companion_path(sealed, suffix) for suffix in (store.OPEN, ".lock")]
+    left = [store.locate_companion(sealed, suffix) for suffix in (store.OPEN, ".lock")]
     for path in left:
         path.write_bytes(b"x\n")
     again = run(toys.card, data, replace(rules, max_clicks=1), out=tmp_path)  # of another run
@@ -319,9 +319,9 @@ def test_what_a_killed_sealing_leaves_is_deleted_when_the_run_is_asked_for(tmp_p
 
 def test_what_a_killed_sealing_leaves_stays_while_another_process_has_it(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
-    left = store.companion_path(sealed, store.OPEN)
+    left = store.locate_companion(sealed, store.OPEN)
     left.touch()
-    with FileLock(store.companion_path(sealed, ".lock")):
+    with FileLock(store.locate_companion(sealed, ".lock")):
         run_file.clean_up(tmp_path, SPEC)
         assert left.exists()
     run_file.clean_up(tmp_path, SPEC)

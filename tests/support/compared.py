@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from isbench.storage.records import to_trajectories
+from isbench.storage.records import decode_trajectories
 from isbench.storage.store import Run
 from isbench.types import Rules, Spec
 from tests.support.toys import trajectory
@@ -33,4 +33,4 @@ def make_run(
     )  # fmt: skip
     digest = f"{sum(map(ord, model + dataset)):012x}"
     path = Path(dataset, f"{model}-{digest}.jsonl.gz")
-    return Run(spec, to_trajectories(games), True, path, {}, ())
+    return Run(spec, decode_trajectories(games), True, path, {}, ())

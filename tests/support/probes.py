@@ -23,7 +23,7 @@ from torch import Tensor
 from isbench.errors import IsbenchError
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
-from isbench.models.registry import load_card, model_names, parse_options
+from isbench.models.registry import list_model_names, load_card, parse_options
 from isbench.storage import masks
 from isbench.types import Click, Image, LoadedModel, Mask, Scalar, Turn
 from tests.support.models import HUGE
@@ -146,7 +146,7 @@ def make_entry(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     from tempfile import TemporaryDirectory
 
-    names = sorted({*model_names()} - {*HUGE})
+    names = sorted({*list_model_names()} - {*HUGE})
     known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     golden = {name: entry for name, entry in known.items() if name in names}
     with TemporaryDirectory() as folder:

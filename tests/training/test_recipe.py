@@ -20,9 +20,9 @@ from isbench.models.registry import load_card
 from isbench.training import recipes, schedule
 from isbench.training.optimiser import (
     draw_weights,
+    find_multiplier,
     freeze_weights,
     make_optimiser,
-    rate_multiplier,
     set_rate,
     update_mean,
 )
@@ -154,7 +154,7 @@ def test_another_length_moves_the_milestones_along_unless_they_are_given_too() -
     short = with_settings(PAPER, {"steps": "1200"})
     assert short.milestones == (1000, 1150)
     for step, factor in ((999, 1), (1000, 0.1), (1149, 0.1), (1150, 0.01)):
-        assert schedule.rate_factor(short, step, IMAGES) == pytest.approx(factor)
+        assert schedule.compute_rate_factor(short, step, IMAGES) == pytest.approx(factor)
     assert with_settings(PAPER, {"epochs": "12"}).milestones == (10, 12)
     given = {"milestones": "7,9", "steps": "10"}
     assert with_settings(PAPER, given).milestones == (7, 9)
@@ -183,15 +183,19 @@ def test_whole_and_around_share_one_chance() -> None:
 
 
 def test_a_recipe_is_the_same_text_for_the_same_values_and_reads_back() -> None:
-    assert PAPER.text() == replace(PAPER).text() != with_length(PAPER, steps=3).text()
-    assert json.loads(PAPER.text())["milestones"] == [100, 115]
-    assert "checks" not in PAPER.identity()
+    assert (
+        PAPER.format_json()
+        == replace(PAPER).format_json()
+        != with_length(PAPER, steps=3).format_json()
+    )
+    assert json.loads(PAPER.format_json())["milestones"] == [100, 115]
+    assert "checks" not in PAPER.list_deciding_settings()
 
 
 def test_an_older_recipe_is_completed_with_defaults() -> None:
-    stored = PAPER.identity()
+    stored = PAPER.list_deciding_settings()
     del stored["ema"], stored["augmentation"]["grayscale"]
-    assert fill_defaults(stored) == PAPER.identity()
+    assert fill_defaults(stored) == PAPER.list_deciding_settings()
 
 
 def test_recipes_load_no_torch() -> None:
@@ -201,28 +205,28 @@ def test_recipes_load_no_torch() -> None:
 
 
 def test_epochs_are_as_long_as_the_data_unless_said_otherwise() -> None:
-    assert PAPER.total(IMAGES) == 120 * (IMAGES // 28)
-    assert replace(PAPER, epoch_samples=2800).total(IMAGES) == 120 * 100
-    assert with_length(PAPER, steps=17).total(IMAGES) == 17
+    assert PAPER.count_steps(IMAGES) == 120 * (IMAGES // 28)
+    assert replace(PAPER, epoch_samples=2800).count_steps(IMAGES) == 120 * 100
+    assert with_length(PAPER, steps=17).count_steps(IMAGES) == 17
 
 
 def test_the_papers_schedule_falls_at_its_epochs() -> None:
-    epoch = PAPER.per_epoch(IMAGES)
+    epoch = PAPER.count_steps_per_epoch(IMAGES)
     for number, factor in ((0, 1), (99, 1), (100, 0.1), (114, 0.1), (115, 0.01), (119, 0.01)):
         for step in (number * epoch, (number + 1) * epoch - 1):
-            assert schedule.rate_factor(PAPER, step, IMAGES) == pytest.approx(factor)
+            assert schedule.compute_rate_factor(PAPER, step, IMAGES) == pytest.approx(factor)
 
 
 def test_an_exponential_schedule_falls_after_every_epoch() -> None:
     plan = replace(PAPER, schedule="exponential", rate_decay=0.8, epoch_samples=280)
-    rates = [schedule.rate_factor(plan, step, IMAGES) for step in range(30)]
+    rates = [schedule.compute_rate_factor(plan, step, IMAGES) for step in range(30)]
     assert rates == pytest.approx([1.0] * 10 + [0.8] * 10 + [0.64] * 10)
 
 
 @given(st.sampled_from(SCHEDULES), st.integers(2, 500), st.floats(0, 0.9))
 def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) -> None:
     plan = Recipe(steps=steps, schedule=kind, warmup=warmup, milestones=(steps // 2,))
-    rates = [schedule.rate_factor(plan, step, 1) for step in range(steps)]
+    rates = [schedule.compute_rate_factor(plan, step, 1) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
     peak = rates.index(max(rates))
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
@@ -233,7 +237,7 @@ def test_a_rate_rises_once_and_falls_once(kind: str, steps: int, warmup: float) 
 
 def test_crops_grow_at_their_shares() -> None:
     plan = Recipe(steps=10, crops=(Crop(64, 64), Crop(96, 96, 0.35), Crop(128, 160, 0.8)))
-    sizes = [schedule.crop_size(plan, step, 1) for step in range(10)]
+    sizes = [schedule.choose_crop_size(plan, step, 1) for step in range(10)]
     assert sizes == [(64, 64)] * 4 + [(96, 96)] * 4 + [(128, 160)] * 2
 
 
@@ -244,7 +248,7 @@ def network() -> nn.Sequential:
 def test_the_longest_prefix_of_a_name_decides_its_rate() -> None:
     factors = (Weighted("a.", 0.1), Weighted("a.b.", 1.0))
     names = ("a.c.weight", "a.b.weight", "ab.weight")
-    assert [rate_multiplier(name, factors) for name in names] == [0.1, 1.0, 1.0]
+    assert [find_multiplier(name, factors) for name in names] == [0.1, 1.0, 1.0]
 
 
 def test_every_parameter_is_moved_at_its_rate() -> None:

@@ -18,7 +18,7 @@ from isbench.training import checkpoints, train
 from isbench.training.loop import WEIGHTS
 from isbench.training.optimiser import draw_weights
 from isbench.training.training_run import find_start
-from isbench.training.weight_card import CARD, origin_of, read_card
+from isbench.training.weight_card import CARD, read_card, read_origin
 from isbench.training.weights import save_weights, start_from
 from tests.support.tiny import RECIPE, Tiny, card
 
@@ -33,7 +33,7 @@ def test_weights_that_ship_are_the_mean_in_half_the_bytes_with_a_card(whole: Pat
         assert torch.allclose(value, mean[key], rtol=1e-3, atol=1e-4)
     stored = read_card(whole / WEIGHTS)
     assert stored["model"] == "tiny"
-    assert stored["recipe"] == RECIPE.text()
+    assert stored["recipe"] == RECIPE.format_json()
     assert stored["steps"] == "9 of 9"
     assert "held-out images left out" in stored["data"]
     assert '"whole": "' in stored["sources"]
@@ -142,7 +142,7 @@ def test_a_damaged_card_is_refused_and_its_origin_not_lost(
     with pytest.raises(IsbenchError, match=r"the card of weights .* cannot be read"):
         train(card, toy_pack, tmp_path / "out", recipe=replace(RECIPE, init=str(path)))
     path.write_bytes(save(Tiny().state_dict()))
-    assert origin_of(path) == ""
+    assert read_origin(path) == ""
     with pytest.raises(IsbenchError, match="have no card"):
         read_card(path)
 

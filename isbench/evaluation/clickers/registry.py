@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.evaluation.clickers.contract import ask_clicker
 from isbench.extensions import Group, check_name_and_version, list_names, load_named, name_errors
 from isbench.options import format_option, is_recordable, parse_option
@@ -34,7 +34,7 @@ class ChosenClicker:
         return f"{self.card.name}:{','.join(values)}"
 
 
-def clicker_names() -> tuple[str, ...]:
+def list_clicker_names() -> tuple[str, ...]:
     """Return the names of all installed clickers, sorted, without importing them."""
     return list_names(CLICKERS)
 
@@ -136,7 +136,9 @@ def _split_word(card: Clicker, word: str) -> tuple[str, str] | None:
     if equals and key in card.parameters:
         return key, text
     if equals and card.parameters:
-        raise unknown(f"parameter of clicker {card.name}", key, card.parameters, "clicker")
+        raise make_unknown_error(
+            f"parameter of clicker {card.name}", key, card.parameters, "clicker"
+        )
     if word.endswith("%") and "percent" in card.parameters:
         return "percent", word[:-1]
     return (word, "on") if isinstance(card.parameters.get(word), bool) else None

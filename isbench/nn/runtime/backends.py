@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from isbench.errors import IsbenchError, Unfit, unknown
+from isbench.errors import IsbenchError, Unfit, make_unknown_error
 from isbench.extras import describe_installation
 from isbench.nn.network import Computed, compute_outputs, make_examples
 from isbench.nn.runtime import onnxruntime, openvino
@@ -30,7 +30,7 @@ def choose_backend(name: str, device: str, precision: str, gradients: bool = Fal
     unknown or unavailable.
     """
     if name not in ("auto", *_BACKENDS):
-        raise unknown("backend", name, ("auto", *_BACKENDS), "backend")
+        raise make_unknown_error("backend", name, ("auto", *_BACKENDS), "backend")
     if gradients and name not in ("auto", "eager"):
         raise IsbenchError(
             f"backend {name} computes no gradients, which this model needs; wanted eager",

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from isbench.errors import IsbenchError, unknown
+from isbench.errors import IsbenchError, make_unknown_error
 from isbench.nn.network import (
     Computed,
     Networks,
@@ -167,7 +167,7 @@ def parse_device(name: str) -> str:
     kind, colon, number = name.partition(":")
     numbered = kind == "cuda" and bool(number)
     if kind not in ("auto", "cpu", "cuda", "mps") or (colon and not numbered):
-        raise unknown("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"), "device")
+        raise make_unknown_error("device", name, ("auto", "cpu", "cuda", "cuda:N", "mps"), "device")
     mps = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
@@ -186,5 +186,5 @@ def _is_available(number: str, gpus: int) -> bool:
 def parse_precision(name: str) -> str:
     """Return the name of a precision; raises IsbenchError for an unknown one."""
     if name not in PRECISIONS:
-        raise unknown("precision", name, PRECISIONS, "precision")
+        raise make_unknown_error("precision", name, PRECISIONS, "precision")
     return name

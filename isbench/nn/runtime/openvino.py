@@ -24,7 +24,7 @@ from isbench.errors import Unfit, get_first_line
 from isbench.nn.network import make_examples, simplify
 from isbench.nn.runtime.contents import describe_value
 from isbench.nn.runtime.graph_cache import read_graph, write_graph
-from isbench.storage.environment import processor
+from isbench.storage.environment import describe_processor
 from isbench.types import Runtime
 
 # bytes of a network's weights; tracing and compiling need about five times as much memory
@@ -177,7 +177,7 @@ def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
     digest = sha256()
     for package in ("isbench", "openvino", "torch"):
         digest.update(f"{package} {version(package)}\n".encode())
-    digest.update(f"{processor()} {torch.backends.cpu.get_cpu_capability()}\n".encode())
+    digest.update(f"{describe_processor()} {torch.backends.cpu.get_cpu_capability()}\n".encode())
     digest.update(f"{sorted(settings.items())}\n".encode())
     for file in sorted(file for file in files if file is not None):
         digest.update(file.read_bytes())

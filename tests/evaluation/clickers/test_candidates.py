@@ -14,7 +14,7 @@ from isbench.evaluation.engine import play
 from isbench.evaluation.replay import replay_masks
 from isbench.evaluation.runner import run
 from isbench.metrics import count_overlap
-from isbench.storage.store import meta_path
+from isbench.storage.store import locate_meta
 from isbench.testing import check_clicker
 from isbench.types import Click, Clicker, Game, Proposal, Rules
 from tests.support import toys
@@ -115,4 +115,4 @@ def test_fall_backs_are_counted_in_the_meta_file_and_leave_the_record_alone(tmp_
 def test_games_without_marks_are_recorded_as_ever(tmp_path: Path) -> None:
     played = run(toys.card, toys.blobs(3), Rules(3, 1.01), out=tmp_path)
     assert played.marks == {}
-    assert b"marks" not in meta_path(played.path).read_bytes()
+    assert b"marks" not in locate_meta(played.path).read_bytes()

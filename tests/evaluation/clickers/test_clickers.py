@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from isbench.errors import ClickerError
 from isbench.evaluation.clickers.centre import centre
 from isbench.evaluation.clickers.largest import largest
-from isbench.evaluation.clickers.registry import clicker_names, load_clicker, make_clicker
+from isbench.evaluation.clickers.registry import list_clicker_names, load_clicker, make_clicker
 from isbench.testing import check_clicker
 from isbench.types import Click, Clicker, ClickFunction, ClickInput
 from tests.support.click_inputs import blobs, boxes, click_inputs, make_input
 
-NAMES = [name for name in clicker_names() if name != "replay"]  # needs a file
+NAMES = [name for name in list_clicker_names() if name != "replay"]  # needs a file
 
 
 @pytest.mark.parametrize("name", NAMES)

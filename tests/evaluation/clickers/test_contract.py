@@ -102,12 +102,12 @@ def test_equal_meanings_are_one_run_and_others_are_not(tmp_path: Path) -> None:
 
 def test_a_first_version_leaves_no_trace_in_the_spec() -> None:
     spec = make_spec(toys.model, toys.blobs(2), Rules(), content="made")
-    assert "clicker_version" not in records.spec_record(spec)["spec"]
-    assert records.spec_record(spec)["spec"]["rules"]["clicker"] == "centre"
+    assert "clicker_version" not in records.encode_spec(spec)["spec"]
+    assert records.encode_spec(spec)["spec"]["rules"]["clicker"] == "centre"
     later = replace(spec, clicker_version="2")
-    assert store.spec_digest(later) != store.spec_digest(spec)
+    assert store.digest_spec(later) != store.digest_spec(spec)
     for one in (spec, later):
-        line = records.format_line(records.spec_record(one))
+        line = records.format_line(records.encode_spec(one))
         assert records.parse_spec(Path("made"), line) == one
 
 
