@@ -33,7 +33,7 @@ _VERSION = "2"  # "1" drew disks from single-precision coordinates
 _ON_DEEPLAB = replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES)
 
 
-def _ritm(name: str, what: str, trunk: LazyFunction, **more: Any) -> ModelCard:
+def _make_ritm(name: str, what: str, trunk: LazyFunction, **more: Any) -> ModelCard:
     options_of_family = {"previous_mask": True, **more.pop("options", {})}
     return ModelCard(
         f"ritm-{name}",
@@ -50,11 +50,11 @@ def _ritm(name: str, what: str, trunk: LazyFunction, **more: Any) -> ModelCard:
     )
 
 
-def _hrnet(sizes: Sizes) -> LazyFunction:
+def _make_hrnet(sizes: Sizes) -> LazyFunction:
     return LazyFunction("isbench.nn.backbones.hrnet:HRNet", (sizes,))
 
 
-def _deeplab(depth: int, channels: int) -> LazyFunction:
+def _make_deeplab(depth: int, channels: int) -> LazyFunction:
     return LazyFunction("isbench.nn.trunk:deeplab", (depth, channels))
 
 
@@ -69,17 +69,17 @@ def _make_file(name: str, **known: Any) -> File:
     return File(name, urls, **known)
 
 
-ritm_hrnet18s = _ritm(
+ritm_hrnet18s = _make_ritm(
     "hrnet18s",
     "HRNet-18s with OCR",
-    _hrnet(W18S),
+    _make_hrnet(W18S),
     weights={"cocolvis": _make_file("coco_lvis_h18s_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
-ritm_hrnet18 = _ritm(
+ritm_hrnet18 = _make_ritm(
     "hrnet18",
     "HRNet-18 with OCR",
-    _hrnet(W18),
+    _make_hrnet(W18),
     weights={
         "sbd": _make_file("sbd_h18_itermask.pth"),
         "cocolvis": _make_file(
@@ -88,33 +88,35 @@ ritm_hrnet18 = _ritm(
     },
     recipe=recipes.RITM,
 )
-ritm_hrnet18_baseline = _ritm(
+ritm_hrnet18_baseline = _make_ritm(
     "hrnet18-baseline",
     "HRNet-18 with OCR, without the previous mask as an input",
-    _hrnet(W18),
+    _make_hrnet(W18),
     options={"previous_mask": False},
     weights={"cocolvis": _make_file("coco_lvis_h18_baseline.pth")},
     recipe=replace(
         recipes.RITM, epochs=120, milestones=(100, 115), click_sampling=ClickSampling(iterative=0)
     ),
 )
-ritm_hrnet32 = _ritm(
+ritm_hrnet32 = _make_ritm(
     "hrnet32",
     "HRNet-32 with OCR",
-    _hrnet(W32),
+    _make_hrnet(W32),
     weights={"cocolvis": _make_file("coco_lvis_h32_itermask.pth")},
     recipe=replace(recipes.RITM, batch=32),
 )
-ritm_r34 = _ritm(
+ritm_r34 = _make_ritm(
     "r34",
     "DeepLabV3+, ResNet-34",
-    _deeplab(34, 128),
+    _make_deeplab(34, 128),
     options={"previous_mask": False},
     recipe=replace(_ON_DEEPLAB, click_sampling=ClickSampling(iterative=0)),
 )
-ritm_r50 = _ritm("r50", "DeepLabV3+, ResNet-50", _deeplab(50, 128), recipe=_ON_DEEPLAB)
-ritm_r101 = _ritm("r101", "DeepLabV3+, ResNet-101", _deeplab(101, 256), recipe=_ON_DEEPLAB)
-ritm_mini = _ritm(
+ritm_r50 = _make_ritm("r50", "DeepLabV3+, ResNet-50", _make_deeplab(50, 128), recipe=_ON_DEEPLAB)
+ritm_r101 = _make_ritm(
+    "r101", "DeepLabV3+, ResNet-101", _make_deeplab(101, 256), recipe=_ON_DEEPLAB
+)
+ritm_mini = _make_ritm(
     "mini",
     "this project's mini trunk",
     _MINI,
@@ -123,7 +125,7 @@ ritm_mini = _ritm(
     bundled_terms=MINI_TERMS,
     recipe=recipes.MINI,
 )
-ritm_lite = _ritm(
+ritm_lite = _make_ritm(
     "lite",
     "EfficientNet-Lite0 (BS of Table 3)",
     _LITE,
@@ -134,7 +136,7 @@ ritm_lite = _ritm(
 )
 
 
-def _cdnet(depth: int, **more: Any) -> ModelCard:
+def _make_cdnet(depth: int, **more: Any) -> ModelCard:
     options = {key: OPTIONS[key] for key in ("zoom", "flip", "longest_side")}
     return ModelCard(
         f"cdnet-r{depth}",
@@ -153,14 +155,14 @@ def _cdnet(depth: int, **more: Any) -> ModelCard:
 
 # its README links a folder on Google Drive but names no files: these are its names of the trainings
 _CLICKSEG = "https://github.com/XavierCHEN34/ClickSEG"
-cdnet_r34 = _cdnet(
+cdnet_r34 = _make_cdnet(
     34,
     weights={
         "sbd": File("cdnet_res34_sbd.pth", page=_CLICKSEG),
         "cocolvis": File("cdnet_res34_cclvs.pth", page=_CLICKSEG),
     },
 )
-cdnet_r50 = _cdnet(50, unreleased="its authors released those of ResNet-34 only")
+cdnet_r50 = _make_cdnet(50, unreleased="its authors released those of ResNet-34 only")
 # CDNet's rule of clicks: its training has none on the network's own errors, so that the previous
 # mask is always blank. The rest of the recipe is that of all networks inserted into ritm-lite.
 cdnet_on_lite = ModelCard(
@@ -182,7 +184,9 @@ cdnet_on_lite = ModelCard(
 )
 
 
-def _baseline(name: str, what: str, trunk: LazyFunction, parts: Parts, **more: Any) -> ModelCard:
+def _make_baseline(
+    name: str, what: str, trunk: LazyFunction, parts: Parts, **more: Any
+) -> ModelCard:
     scales = " and ".join(["1/8"] * parts.low + ["1/2"] * parts.high)
     diffused = f" with FDM at {scales}" if scales else ""
     previous_mask = more.pop("previous_mask", True)
@@ -202,9 +206,9 @@ def _baseline(name: str, what: str, trunk: LazyFunction, parts: Parts, **more: A
 
 
 _on_r50 = partial(
-    _baseline,
+    _make_baseline,
     what="ResNet-50",
-    trunk=_deeplab(50, 128),
+    trunk=_make_deeplab(50, 128),
     previous_mask=False,
     options={"joined": False},
     unreleased="Table 4's networks were never released",
@@ -213,7 +217,7 @@ _on_r50 = partial(
 baseline_r50 = _on_r50("r50", parts=Parts())
 baseline_r50_fdm = _on_r50("r50-fdm", parts=Parts(low=True))
 baseline_r50_fdm2 = _on_r50("r50-fdm2", parts=Parts(low=True, high=True))
-baseline_lite_fdm = _baseline(
+baseline_lite_fdm = _make_baseline(
     "lite-fdm",
     "EfficientNet-Lite0",
     _LITE,

@@ -160,7 +160,7 @@ class Comparison:
             self.unstable += 1
             self.ties += is_tie(clicks[choose_by_floats], expected, given)
 
-    def ratio(self, clicker: str) -> float:
+    def compute_ratio(self, clicker: str) -> float:
         """Return a clicker's mean time relative to ours."""
         return self.seconds[clicker] / self.seconds["choose_fast"]
 
@@ -171,9 +171,9 @@ class Comparison:
             f"{model}, {self.turns} turns\n"
             f"  isbench's centre        {mean['choose_fast']:7.3f} ms\n"
             f"  straightforward         {mean['choose_literally']:7.3f} ms, ratio "
-            f"{self.ratio('choose_literally'):.2f}, {self.different} clicks differ\n"
+            f"{self.compute_ratio('choose_literally'):.2f}, {self.different} clicks differ\n"
             f"  raw floats compared     {mean['choose_by_floats']:7.3f} ms, ratio "
-            f"{self.ratio('choose_by_floats'):.2f}, {self.unstable} clicks differ, "
+            f"{self.compute_ratio('choose_by_floats'):.2f}, {self.unstable} clicks differ, "
             f"{self.ties} of them exact ties"
         )
 
@@ -201,7 +201,7 @@ def main() -> None:
         for given in record_inputs(load_card(name), dataset, options.objects, options.clicks):
             comparison.add(given)
         print(comparison.report(name), flush=True)
-    passed = comparisons["grabcut"].ratio("choose_literally") >= TARGET
+    passed = comparisons["grabcut"].compute_ratio("choose_literally") >= TARGET
     print(f"target: ratio {TARGET} with grabcut, {'passed' if passed else 'not passed'}")
     sys.exit(any(comparison.different for comparison in comparisons.values()))
 

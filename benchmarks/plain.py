@@ -75,7 +75,7 @@ def play_game(
     clicker = 0.0
     for _ in range(rules.max_clicks):
         started = perf_counter()
-        clicks.append(_next_click(mask, sample, clicks))
+        clicks.append(_find_next_click(mask, sample, clicks))
         click_end = perf_counter()
         with torch.no_grad():
             mask = answer(clicks)
@@ -91,7 +91,7 @@ def play_game(
     return PlayedGame(sample.key, tuple(clicks), tuple(overlap), tuple(seconds), clicker, loading)
 
 
-def _next_click(mask: Array, sample: Sample, clicks: list[Clicked]) -> Clicked:
+def _find_next_click(mask: Array, sample: Sample, clicks: list[Clicked]) -> Clicked:
     """Return the deepest pixel of the missing or the false region, by float distances."""
     scored = ~sample.ignore
     depths = []

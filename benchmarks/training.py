@@ -72,14 +72,17 @@ def make_card() -> ModelCard:
     from baselines.ritm import Ritm
     from isbench.nn.backbones.mini import Mini
 
-    def networks() -> dict[str, Ritm]:
+    def make_networks() -> dict[str, Ritm]:
         return {"network": Ritm(Mini())}
 
     def build() -> Predictor:
         raise NotImplementedError  # the recipe alone is measured
 
     return ModelCard(
-        "ritm on mini", build=build, networks=networks, recipe=Recipe(steps=1, augmentation=VIEWS)
+        "ritm on mini",
+        build=build,
+        networks=make_networks,
+        recipe=Recipe(steps=1, augmentation=VIEWS),
     )
 
 

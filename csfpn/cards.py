@@ -21,7 +21,7 @@ from isbench.training.terms import LITE_TERMS, MINI_TERMS
 from isbench.types import ModelCard
 
 
-def _card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
+def _make_card(name: str, what: str, config: CsfpnConfig, **more: Any) -> ModelCard:
     return ModelCard(
         name,
         LazyFunction("csfpn.predictor:build_predictor", (config,)),
@@ -72,26 +72,26 @@ _ON_HRNET = replace(
     ),
 )
 
-r50 = _card(
+r50 = _make_card(
     "csfpn-r50",
     "DeepLabV3+, ResNet-50",
     CsfpnConfig(_R50, _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
-r101 = _card(
+r101 = _make_card(
     "csfpn-r101",
     "DeepLabV3+, ResNet-101",
     CsfpnConfig(_R101, _DEEPLAB),
     recipe=_ON_DEEPLAB,
 )
-hrnet18 = _card(
+hrnet18 = _make_card(
     "csfpn-hrnet18",
     "HRNet-18 with OCR",
     CsfpnConfig(_HRNET18, PropagationConfig()),
     options={"released": False},
     recipe=_ON_HRNET,
 )
-mini = _card(
+mini = _make_card(
     "csfpn-mini",
     "this project's mini trunk",
     _MINI,
@@ -100,7 +100,7 @@ mini = _card(
     bundled={"pack": _FOLDER / "csfpn-mini.safetensors"},
     bundled_terms=MINI_TERMS,
 )
-lite = _card(
+lite = _make_card(
     "csfpn-lite",
     "EfficientNet-Lite0",
     _LITE,
@@ -113,7 +113,7 @@ lite = _card(
     },
     bundled_terms=LITE_TERMS,
 )
-baseline_r50 = _card(
+baseline_r50 = _make_card(
     "baseline-r50-csfp",
     "Table 4's baseline, ResNet-50",
     _LIGHT,

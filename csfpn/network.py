@@ -49,23 +49,25 @@ class Csfpn(nn.Module):
         """Return the main and auxiliary logits at the inputs' size."""
         trunk = self.feature_extractor
         if self.released:
-            clicks = _drop_outside(clicks, _size(inputs))
+            clicks = _drop_outside(clicks, _measure(inputs))
         extra = self.maps_transform(guidance_maps(inputs, clicks, self.previous_mask))
         low = trunk.stem(normalize(inputs[:, :3]), extra)  # (B, L, H/2, W/2)
         features = trunk.body(low)  # (B, C, H/4, W/4)
         aux = aux_logits(trunk, features)
         graphs, fine = dict(trunk.named_children()), None
         if sgm := graphs.get("att"):
-            features = sgm(features, find_clicked_cells(clicks, _size(features), 4, self.released))
+            features = sgm(
+                features, find_clicked_cells(clicks, _measure(features), 4, self.released)
+            )
         if hsgm := graphs.get("upatt"):
-            cells = find_clicked_cells(clicks, _size(low), 2, self.released)
+            cells = find_clicked_cells(clicks, _measure(low), 2, self.released)
             fine = hsgm(features, low, cells)  # (B, out, H/2, W/2)
         if self.detail is not None and fine is not None:
-            logits = compute_logits(trunk, self.head, features, aux, _size(inputs))
-            detail = resize_bilinear(self.detail(fine), _size(inputs))
+            logits = compute_logits(trunk, self.head, features, aux, _measure(inputs))
+            detail = resize_bilinear(self.detail(fine), _measure(inputs))
             return logits._replace(main=logits.main + detail)
         return compute_logits(
-            trunk, self.head, features if fine is None else fine, aux, _size(inputs)
+            trunk, self.head, features if fine is None else fine, aux, _measure(inputs)
         )
 
     def forward(self, inputs: Tensor, clicks: Tensor) -> tuple[Tensor]:
@@ -88,5 +90,5 @@ def _drop_outside(clicks: Tensor, size: tuple[int, int]) -> Tensor:
     return clicks.masked_fill(outside[..., None], -1.0)
 
 
-def _size(x: Tensor) -> tuple[int, int]:
+def _measure(x: Tensor) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]

@@ -88,7 +88,7 @@ def _check_stateless(
         _check_same(again.mask, mask, "when an earlier turn was repeated")
     for prediction, mask in zip(session.predict(turns), first, strict=True):
         _check_same(prediction.mask, mask, "when turns were batched in one call")
-    again_state: State = session.start(_KEY, _image(*_SIZES[0], 0))
+    again_state: State = session.start(_KEY, _make_image(*_SIZES[0], 0))
     fresh = Turn(again_state, turns[0].turn.clicks)
     (answer,) = session.predict([turns[0]._replace(turn=fresh)])
     _check_same(answer.mask, first[0], "when the object was started again")
@@ -125,15 +125,15 @@ def _play_trials(session: PredictorSession) -> tuple[list[ObjectTurn], list[Mask
     turns: list[ObjectTurn] = []
     masks: list[Mask] = []
     for number, (rows, cols) in enumerate(_SIZES):
-        image = _image(rows, cols, number)
+        image = _make_image(rows, cols, number)
         state = session.start(_KEY, image)
         clicks: tuple[Click, ...] = ()
-        for click in _clicks(rows, cols)[: _COUNTS[number]]:
+        for click in _make_clicks(rows, cols)[: _COUNTS[number]]:
             clicks = (*clicks, click)
             turns.append(ObjectTurn(_KEY, (rows, cols), Turn(state, clicks)))
             ((mask, state),) = session.predict([turns[-1]])
             masks.append(mask.copy())
-        if not np.array_equal(image, _image(rows, cols, number)):
+        if not np.array_equal(image, _make_image(rows, cols, number)):
             raise PredictorError("the image that it was given was modified")
     return turns, masks
 
@@ -144,7 +144,7 @@ def _check_same(mask: Mask, wanted: Mask, when: str) -> None:
         raise PredictorError(f"its mask changed at {differing} pixels {when}")
 
 
-def _image(rows: int, cols: int, seed: int) -> Image:
+def _make_image(rows: int, cols: int, seed: int) -> Image:
     """Return a noisy image with a brighter disk in the middle, read-only like the engine's."""
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 90, size=(rows, cols, 3), dtype=np.uint8)
@@ -154,7 +154,7 @@ def _image(rows: int, cols: int, seed: int) -> Image:
     return image
 
 
-def _clicks(rows: int, cols: int) -> tuple[Click, ...]:
+def _make_clicks(rows: int, cols: int) -> tuple[Click, ...]:
     middle = Click(rows // 2, cols // 2, True)
     return (
         middle,
@@ -201,7 +201,7 @@ def check_clicker(clicker: Clicker | str) -> None:
 def _list_situations() -> Iterator[ClickInput]:
     """Yield inputs of clickers: nothing found yet, a shifted mask, everything, and no error."""
     for number, (rows, cols) in enumerate(_SIZES):
-        image = _image(rows, cols, number)
+        image = _make_image(rows, cols, number)
         disk = image.mean(axis=2) > 100
         nothing = np.zeros_like(disk)
         ignore = nothing.copy()

@@ -40,7 +40,7 @@ _OPTIONS: Mapping[str, Scalar] = {
 _WITHOUT_MASK = ClickSampling(iterative=0)  # there is no previous mask to learn
 
 
-def _card(
+def _make_card(
     name: str,
     what: str,
     trunk: LazyFunction,
@@ -63,7 +63,7 @@ def _card(
     )
 
 
-r101 = _card(
+r101 = _make_card(
     "r101",
     "DeepLabV3+, ResNet-101",
     LazyFunction("isbench.nn.trunk:deeplab", (101, 256)),
@@ -71,7 +71,7 @@ r101 = _card(
     unreleased="its authors released neither code nor weights",
     recipe=replace(recipes.SBD, multipliers=recipes.DEEPLAB_RATES, click_sampling=_WITHOUT_MASK),
 )
-mini = _card(
+mini = _make_card(
     "mini",
     "this project's mini trunk",
     LazyFunction("isbench.nn.backbones.mini:Mini"),
@@ -79,7 +79,7 @@ mini = _card(
     unreleased="this version ships without trained weights",
     recipe=replace(recipes.MINI, click_sampling=replace(recipes.MINI.click_sampling, iterative=0)),
 )
-lite = _card(
+lite = _make_card(
     "lite",
     "EfficientNet-Lite0, the network of ritm-lite",
     LazyFunction("isbench.nn.backbones.lite:LiteTrunk"),

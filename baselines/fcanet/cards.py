@@ -14,7 +14,7 @@ from isbench.types import File, ModelCard
 _PAGE = "https://github.com/frazerlin/fcanet"
 
 
-def _fcanet(what: str, name: str) -> ModelCard:
+def _make_card(what: str, name: str) -> ModelCard:
     return ModelCard(
         f"fcanet-{name}101",
         LazyFunction("baselines.fcanet.predictor:build_predictor", (what.lower(),)),
@@ -32,8 +32,8 @@ def _fcanet(what: str, name: str) -> ModelCard:
     )
 
 
-r101 = _fcanet("ResNet", "r")
-res2net101 = _fcanet("Res2Net", "res2net")
+r101 = _make_card("ResNet", "r")
+res2net101 = _make_card("Res2Net", "res2net")
 # As in the paper, the first click is in the middle of the object. One in ten samples has none:
 # a game may start with a mask and a negative click. All other clicks are those of the base.
 _CLICKS = replace(recipes.LITE_TUNED.click_sampling, centred=0.9)

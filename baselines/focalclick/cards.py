@@ -16,7 +16,7 @@ from isbench.types import File, ModelCard
 _PAGE = "https://github.com/XavierCHEN34/ClickSEG"  # its README links the files
 
 
-def _card(
+def _make_card(
     name: str, what: str, networks: tuple[LazyFunction, Version, bool], **more: Any
 ) -> ModelCard:
     """Return a card; `networks` are the trunk, the version, and whether the refiner is residual."""
@@ -39,7 +39,7 @@ def _card(
 
 def _published(name: str, trunk: str, sizes: Sizes, published: Version) -> ModelCard:
     kind = published.name.upper()
-    return _card(
+    return _make_card(
         f"{name}-{published.name}",
         f"{kind} (segmentor and refiner) on {trunk} with OCR",
         (LazyFunction("isbench.nn.backbones.hrnet:HRNet", (sizes,)), published, False),
@@ -52,7 +52,7 @@ def _published(name: str, trunk: str, sizes: Sizes, published: Version) -> Model
 hrnet18s_s1 = _published("hrnet18s", "HRNet-18s", W18S, S1)
 hrnet18s_s2 = _published("hrnet18s", "HRNet-18s", W18S, S2)
 hrnet32_s2 = _published("hrnet32", "HRNet-32", W32, S2)
-lite = _card(
+lite = _make_card(
     "lite",
     "(segmentor and refiner) on EfficientNet-Lite0",
     (LazyFunction("isbench.nn.backbones.lite:LiteTrunk"), S2, True),

@@ -117,7 +117,7 @@ class FocalClick:
         views = self.views
         if new_box is None and self.config.overview:
             views = replace(views, target=self.config.overview)
-        inputs, points = _crop_inputs(canvas, clicks, seen, views.size(seen))
+        inputs, points = _crop_inputs(canvas, clicks, seen, views.choose_size(seen))
         outputs = yield ForwardRequest(self.networks["segmentor"], (inputs, points))
         coarse, features = (output.float() for output in outputs)
         # outside the crop the probability is 0 and the logit -inf

@@ -18,7 +18,7 @@ _LIBRARIES = {
 }
 
 
-def _focuscut(depth: int) -> ModelCard:
+def _make_card(depth: int) -> ModelCard:
     return ModelCard(
         f"focuscut-r{depth}",
         LazyFunction("baselines.focuscut.predictor:build_predictor", (depth,)),
@@ -34,8 +34,8 @@ def _focuscut(depth: int) -> ModelCard:
     )
 
 
-r50 = _focuscut(50)
-r101 = _focuscut(101)
+r50 = _make_card(50)
+r101 = _make_card(101)
 
 # What the paper says about samples, clicks and the loss (see `recipes.FOCUSCUT`); the rest is that
 # of the other models on this trunk, also how many clicks there are, and rounds of clicks on the

@@ -21,7 +21,7 @@ _RULE = {
 _UNTRAINED = "this version ships without trained weights"
 
 
-def _card(name: str, what: str, networks: LazyFunction, **more: Any) -> ModelCard:
+def _make_card(name: str, what: str, networks: LazyFunction, **more: Any) -> ModelCard:
     return ModelCard(
         f"pseudoclick-{name}",
         LazyFunction("baselines.pseudoclick.predictor:build_predictor", (networks,)),
@@ -40,14 +40,14 @@ def _on(trunk: LazyFunction) -> LazyFunction:
 
 
 # RITM's recipe for SBD [its code]; the error head has no pretrained weights and learns at full rate
-hrnet18 = _card(
+hrnet18 = _make_card(
     "hrnet18",
     "HRNet-18 with OCR",
     _on(LazyFunction("isbench.nn.backbones.hrnet:HRNet", (W18,))),
     unreleased="its authors released neither code nor weights",
     recipe=replace(recipes.SBD, epochs=220, milestones=(200, 215), multipliers=recipes.HRNET_RATES),
 )
-mini = _card(
+mini = _make_card(
     "mini",
     "this project's mini trunk",
     _on(LazyFunction("isbench.nn.backbones.mini:Mini")),
@@ -56,7 +56,7 @@ mini = _card(
     recipe=recipes.MINI,
 )
 # only the user's clicks in training, and the loss of the error head in addition
-lite = _card(
+lite = _make_card(
     "lite",
     "EfficientNet-Lite0",
     LazyFunction("baselines.pseudoclick.network:make_lite_networks"),

@@ -35,7 +35,7 @@ def _make_card(name: str, **facts: Any) -> ModelCard:
     )
 
 
-def _sam(letter: str, size: Vit, file: str) -> ModelCard:
+def _make_sam(letter: str, size: Vit, file: str) -> ModelCard:
     return _make_card(
         f"sam-vit-{letter}",
         build=LazyFunction("baselines.sam.predictor:build_sam", (size,)),
@@ -47,7 +47,7 @@ def _sam(letter: str, size: Vit, file: str) -> ModelCard:
     )
 
 
-def _hq_sam(letter: str, size: Vit) -> ModelCard:
+def _make_hq_sam(letter: str, size: Vit) -> ModelCard:
     file = File(f"sam_hq_vit_{letter}.pth", page="https://github.com/SysCV/sam-hq")
     return _make_card(
         f"sam-hq-vit-{letter}",
@@ -60,7 +60,7 @@ def _hq_sam(letter: str, size: Vit) -> ModelCard:
     )
 
 
-def _sam2(name: str, size: Hiera) -> ModelCard:
+def _make_sam2(name: str, size: Hiera) -> ModelCard:
     file = f"sam2.1_hiera_{name.replace('-', '_')}.pt"
     return _make_card(
         f"sam2.1-hiera-{name}",
@@ -73,13 +73,13 @@ def _sam2(name: str, size: Hiera) -> ModelCard:
     )
 
 
-sam_vit_b = _sam("b", VIT_B, "sam_vit_b_01ec64.pth")
-sam_vit_l = _sam("l", VIT_L, "sam_vit_l_0b3195.pth")
-sam_vit_h = _sam("h", VIT_H, "sam_vit_h_4b8939.pth")
-sam_hq_vit_b = _hq_sam("b", VIT_B)
-sam_hq_vit_l = _hq_sam("l", VIT_L)
-sam_hq_vit_h = _hq_sam("h", VIT_H)
-sam2_hiera_tiny = _sam2("tiny", TINY)
-sam2_hiera_small = _sam2("small", SMALL)
-sam2_hiera_base_plus = _sam2("base-plus", BASE_PLUS)
-sam2_hiera_large = _sam2("large", LARGE)
+sam_vit_b = _make_sam("b", VIT_B, "sam_vit_b_01ec64.pth")
+sam_vit_l = _make_sam("l", VIT_L, "sam_vit_l_0b3195.pth")
+sam_vit_h = _make_sam("h", VIT_H, "sam_vit_h_4b8939.pth")
+sam_hq_vit_b = _make_hq_sam("b", VIT_B)
+sam_hq_vit_l = _make_hq_sam("l", VIT_L)
+sam_hq_vit_h = _make_hq_sam("h", VIT_H)
+sam2_hiera_tiny = _make_sam2("tiny", TINY)
+sam2_hiera_small = _make_sam2("small", SMALL)
+sam2_hiera_base_plus = _make_sam2("base-plus", BASE_PLUS)
+sam2_hiera_large = _make_sam2("large", LARGE)

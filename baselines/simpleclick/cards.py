@@ -19,7 +19,7 @@ _OPTIONS: Mapping[str, Scalar] = {
 }
 
 
-def _card(letter: str, word: str, sizes: Sizes) -> ModelCard:
+def _make_card(letter: str, word: str, sizes: Sizes) -> ModelCard:
     return ModelCard(
         f"simpleclick-vit-{letter}",
         LazyFunction("baselines.simpleclick.predictor:build_predictor", (sizes,)),
@@ -37,6 +37,6 @@ def _card(letter: str, word: str, sizes: Sizes) -> ModelCard:
     )
 
 
-vit_b = _card("b", "base", VIT_B)
-vit_l = _card("l", "large", VIT_L)
-vit_h = _card("h", "huge", VIT_H)
+vit_b = _make_card("b", "base", VIT_B)
+vit_l = _make_card("l", "large", VIT_L)
+vit_h = _make_card("h", "huge", VIT_H)

@@ -97,19 +97,20 @@ def make_text_table(
         cost, gflops = costs.get(row.name), published.get((row.system, "gflops"))
         row_cells = list_cells(row, cells)
         clicks = (
-            (_text(c.published, ".2f"), _text(c.ours and c.ours.value, ".2f")) for c in row_cells
+            (_format_figure(c.published, ".2f"), _format_figure(c.ours and c.ours.value, ".2f"))
+            for c in row_cells
         )
         rows.append(
             (
                 row.system,
                 row.name,
-                _text(published.get((row.system, "params_m")), "g"),
-                _text(cost and cost.parameters, ",d"),
-                _text(cost and cost.macs / 1e9, ".3f"),
-                _text(gflops, ".2f"),
-                _text(cost and cost.flops / 1e9, ".2f"),
-                _over(gflops, base_published),
-                _over(cost and cost.flops, base and base.flops),
+                _format_figure(published.get((row.system, "params_m")), "g"),
+                _format_figure(cost and cost.parameters, ",d"),
+                _format_figure(cost and cost.macs / 1e9, ".3f"),
+                _format_figure(gflops, ".2f"),
+                _format_figure(cost and cost.flops / 1e9, ".2f"),
+                _format_change(gflops, base_published),
+                _format_change(cost and cost.flops, base and base.flops),
                 *(figure for pair in clicks for figure in pair),
             )
         )
@@ -118,11 +119,11 @@ def make_text_table(
     return TextTable(_HEADS, tuple(rows), (False, False, *[True] * 11), notes=notes)
 
 
-def _over(value: float | None, base: float | None) -> str:
+def _format_change(value: float | None, base: float | None) -> str:
     if value is None or base is None or value == base:
         return ""
     return f"{100 * (value / base - 1):+.2f} %"
 
 
-def _text(value: float | None, form: str) -> str:
+def _format_figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)

@@ -76,7 +76,7 @@ class Reporter:
         self._name, self._spec, self._total = f"{spec.model} on {spec.dataset}", spec, total
         self._target = limit_target(spec.rules.stop_iou)
         self._resumed = self._done = len(recorded)
-        self._clicks, self._noc = 0, sum(map(self._clicks_needed, recorded))
+        self._clicks, self._noc = 0, sum(map(self._count_clicks, recorded))
         self._started = self._printed = monotonic()
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
@@ -90,15 +90,15 @@ class Reporter:
         """Advance the bar, or print a line if the last one is old."""
         self._done += 1
         self._clicks += len(game.trajectory.clicks)
-        self._noc += self._clicks_needed(game.trajectory)
-        self._bar.update(self._task, completed=self._done, figures=self._figures())
+        self._noc += self._count_clicks(game.trajectory)
+        self._bar.update(self._task, completed=self._done, figures=self._format_figures())
         if self._bar.disable and (
             monotonic() - self._printed > _INTERVAL or self._done == self._total
         ):
             self._printed = monotonic()
-            left = (self._total - self._done) / self._rate()
+            left = (self._total - self._done) / self._compute_rate()
             done = f"{self._done}/{format_count(self._total, 'object')}"
-            self._print(f"{self._name}: {done}, {self._figures()}, {left:.0f} s left")
+            self._print(f"{self._name}: {done}, {self._format_figures()}, {left:.0f} s left")
 
     def note(self, text: str) -> None:
         """Print a note above the bar."""
@@ -107,15 +107,15 @@ class Reporter:
         else:
             self._bar.console.print(escape_controls(f"isbench: {text}"), style="yellow")
 
-    def _figures(self) -> str:
+    def _format_figures(self) -> str:
         noc = f"NoC@{format_percent(self._target)} {self._noc / self._done:.2f}"
-        return f"{_format_rate(self._rate())}, {format_count(self._clicks, 'click')}, {noc}"
+        return f"{_format_rate(self._compute_rate())}, {format_count(self._clicks, 'click')}, {noc}"
 
-    def _rate(self) -> float:
+    def _compute_rate(self) -> float:
         """Return the objects per second of this session, without those already recorded."""
         return (self._done - self._resumed) / max(1e-9, monotonic() - self._started)
 
-    def _clicks_needed(self, trajectory: Trajectory) -> int:
+    def _count_clicks(self, trajectory: Trajectory) -> int:
         return int(clicks_to(curves([trajectory], self._spec.rules.max_clicks), self._target)[0])
 
     def _print(self, text: str) -> None:

@@ -113,7 +113,7 @@ def _report_errors_once() -> Iterator[None]:
 def _describe_start(session: TrainingRun) -> list[str]:
     """Return the lines that describe the training before it starts."""
     recipe, corpus, device = session.recipe, session.corpus, session.processes.device
-    counts = corpus.counts()
+    counts = corpus.count_sources()
     images, objects = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     shares = {one.name: one.factor for one in recipe.augmentation.shares}
     frozen = session.parameters - session.trained_parameters

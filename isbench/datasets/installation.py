@@ -74,7 +74,7 @@ def download_dataset(
     IsbenchError
         For an unknown name, a data set without a published archive, and a failed download.
     """
-    card, root = find_installable(name), _to_folder(data)
+    card, root = find_installable(name), _find_target(data)
     if (found := find_root(card, root)) is not None:
         if card.archive is not None:  # left by a process that was killed after unpacking it
             with suppress(OSError):
@@ -118,7 +118,7 @@ def import_dataset(name: str, source: Path | str, data: Path | str | None = None
     IsbenchError
         For an unknown name, a data set that is there already, and a source without the layout.
     """
-    return install(name, find_installable(name), Path(source), _to_folder(data))
+    return install(name, find_installable(name), Path(source), _find_target(data))
 
 
 def add_dataset(name: str, place: str, data: Path | str | None = None) -> Addition:
@@ -145,7 +145,7 @@ def add_dataset(name: str, place: str, data: Path | str | None = None) -> Additi
     IsbenchError
         For an invalid or taken name, an unknown reader, and an object that cannot be read.
     """
-    root = _to_folder(data)
+    root = _find_target(data)
     resolved = resolve_place(place)  # what is read now is what is stored
     verdict = verify_named(resolved, root)
     if verdict.faults:
@@ -162,7 +162,7 @@ def find_installable(name: str) -> DatasetCard:
     return card
 
 
-def _to_folder(data: Path | str | None) -> Path:
+def _find_target(data: Path | str | None) -> Path:
     return find_data_folder(None if data is None else Path(data))
 
 

@@ -62,7 +62,7 @@ def _parse(outline: Outline) -> list[Any]:
     if isinstance(stored, list):
         return _parse_polygons(outline)
     if not isinstance(stored, dict):
-        raise ValueError(f"it is {_kind(stored)}; wanted polygons or run lengths")
+        raise ValueError(f"it is {_name_kind(stored)}; wanted polygons or run lengths")
     if not {"size", "counts"} <= stored.keys():
         raise ValueError("its run lengths lack size or counts")
     size = stored["size"]
@@ -119,7 +119,9 @@ def _measure(polygon: list[float]) -> float:
 def _check_polygon(polygon: Any, outline: Outline) -> None:
     """Raise ValueError unless a polygon has pairs of numbers in the surroundings of the image."""
     if not isinstance(polygon, list):
-        raise ValueError(f"it has {_kind(polygon)} among its polygons; wanted lists of numbers")
+        raise ValueError(
+            f"it has {_name_kind(polygon)} among its polygons; wanted lists of numbers"
+        )
     if not set(map(type, polygon)) <= {int, float}:
         wrong = next(one for one in polygon if type(one) not in (int, float))
         raise ValueError(f"a polygon has the coordinate {_shorten(wrong)}; wanted numbers")
@@ -156,7 +158,7 @@ def _unpack_counts(packed: str | bytes) -> list[int]:
     return counts
 
 
-def _kind(value: object) -> str:
+def _name_kind(value: object) -> str:
     names = {type(None): "null", bool: "a truth value", str: "a text", dict: "an object"}
     return names.get(type(value), "a number" if isinstance(value, (int, float)) else "a list")
 

@@ -195,12 +195,12 @@ def match_by_order(files: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str,
 
     def sort_key(key: str) -> tuple[_Natural, _Natural]:
         image, _, object_name = key.rpartition("#")
-        return _natural_key(image), _natural_key(object_name)
+        return _make_natural_key(image), _make_natural_key(object_name)
 
     return {key: files[key] for key in sorted(files, key=sort_key)}
 
 
-def _natural_key(text: str) -> _Natural:
+def _make_natural_key(text: str) -> _Natural:
     parts = re.findall(r"\d+|\D", text)
     return tuple((1, int(p), p) if p.isdecimal() else (2, 0, p) for p in parts)
 

@@ -28,8 +28,8 @@ class Sbd:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         stem, instance = self.places[key]
-        image = read_image(_image(self.root, stem))
-        path = _mat(self.root, stem)
+        image = read_image(_locate_image(self.root, stem))
+        path = _locate_mat(self.root, stem)
         labels = _read_segmentation(path)
         check_size(path, labels, image)
         truth = labels == instance
@@ -44,20 +44,20 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """
     listed = root / f"{split}.txt"
     stems = read_list(listed)
-    faults = find_missing(listed, (_image(root, stem) for stem in stems))
-    places = list_instances(stems, lambda stem: _read_segmentation(_mat(root, stem)), faults)
+    faults = find_missing(listed, (_locate_image(root, stem) for stem in stems))
+    places = list_instances(stems, lambda stem: _read_segmentation(_locate_mat(root, stem)), faults)
     used = {f"{split}.txt": listed}
-    used |= {f"img/{stem}.jpg": _image(root, stem) for stem in stems}
-    used |= {f"inst/{stem}.mat": _mat(root, stem) for stem in stems}
+    used |= {f"img/{stem}.jpg": _locate_image(root, stem) for stem in stems}
+    used |= {f"inst/{stem}.mat": _locate_mat(root, stem) for stem in stems}
     dataset = Dataset(name, tuple(places), Sbd(root, places), used)
     return check_faults(dataset, f"data set {name}", faults)
 
 
-def _image(root: Path, stem: str) -> Path:
+def _locate_image(root: Path, stem: str) -> Path:
     return find_file(root / "img", f"{stem}.jpg")
 
 
-def _mat(root: Path, stem: str) -> Path:
+def _locate_mat(root: Path, stem: str) -> Path:
     return find_file(root / "inst", f"{stem}.mat")
 
 

@@ -96,13 +96,13 @@ def _decode(data: bytes) -> tuple[Image, Image] | str:
     image = decode_image(data)
     if isinstance(image, str):
         return image
-    rows, cols = _limit(image.shape[0], image.shape[1])
+    rows, cols = _limit_size(image.shape[0], image.shape[1])
     smaller = cv2.resize(image, (cols, rows), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
     smaller.flags.writeable = False
     return image, smaller
 
 
-def _limit(rows: int, cols: int) -> tuple[int, int]:
+def _limit_size(rows: int, cols: int) -> tuple[int, int]:
     """Return the size of an image of this size, rounded like RClicks does."""
     if rows > cols:
         limited = min(rows, LONGEST)

@@ -22,8 +22,8 @@ class Voc:
     def __call__(self, key: str) -> Sample:
         """Return the object of this key."""
         stem, index = self.places[key]
-        image = read_image(_image(self.root, stem))
-        path = _mask(self.root, stem)
+        image = read_image(_locate_image(self.root, stem))
+        path = _locate_mask(self.root, stem)
         labels = read_indices(path)
         check_size(path, labels, image)
         return Sample(key, image, labels == index, labels == VOID)
@@ -38,18 +38,18 @@ def read(name: str, root: Path, split: str) -> Dataset:
     """
     listed = f"ImageSets/Segmentation/{split}.txt"
     stems = read_list(root / listed)
-    faults = find_missing(root / listed, (_image(root, stem) for stem in stems))
-    places = list_instances(stems, lambda stem: read_indices(_mask(root, stem)), faults)
+    faults = find_missing(root / listed, (_locate_image(root, stem) for stem in stems))
+    places = list_instances(stems, lambda stem: read_indices(_locate_mask(root, stem)), faults)
     used = {listed: root / listed}
-    used |= {f"JPEGImages/{stem}.jpg": _image(root, stem) for stem in stems}
-    used |= {f"SegmentationObject/{stem}.png": _mask(root, stem) for stem in stems}
+    used |= {f"JPEGImages/{stem}.jpg": _locate_image(root, stem) for stem in stems}
+    used |= {f"SegmentationObject/{stem}.png": _locate_mask(root, stem) for stem in stems}
     dataset = Dataset(name, tuple(places), Voc(root, places), used)
     return check_faults(dataset, f"data set {name}", faults)
 
 
-def _image(root: Path, stem: str) -> Path:
+def _locate_image(root: Path, stem: str) -> Path:
     return find_file(root / "JPEGImages", f"{stem}.jpg")
 
 
-def _mask(root: Path, stem: str) -> Path:
+def _locate_mask(root: Path, stem: str) -> Path:
     return find_file(root / "SegmentationObject", f"{stem}.png")

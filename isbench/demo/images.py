@@ -145,7 +145,7 @@ class ImageStore:
         if sum(one.size for one in own) + size > SESSION_BYTES:
             most = SESSION_BYTES // 1_000_000
             raise Refused(f"a session holds at most {most} MB of images; {_RESTART}", 413)
-        while self._total() + size > TOTAL_BYTES:
+        while self._sum_pixels() + size > TOTAL_BYTES:
             oldest = next((one for one in self._used if one != session), session)
             if oldest == session or monotonic() - self._used[oldest] < IDLE:
                 most = TOTAL_BYTES // 1_000_000
@@ -159,7 +159,7 @@ class ImageStore:
             del self._images[identity]
             self._decoded.pop(identity, None)
 
-    def _total(self) -> int:
+    def _sum_pixels(self) -> int:
         return sum(one.size for one in self._images.values())
 
     def _touch(self, session: str) -> None:
@@ -171,13 +171,13 @@ class ImageStore:
         """Keep a decoded image; those that were not asked for longest make room."""
         self._decoded[identity] = image
         self._decoded.move_to_end(identity)
-        while len(self._decoded) > 1 and sum(map(_area, self._decoded.values())) > PIXELS:
+        while len(self._decoded) > 1 and sum(map(_count_pixels, self._decoded.values())) > PIXELS:
             self._decoded.popitem(last=False)
 
 
 _RESTART = "restart the demo to open more"
 
 
-def _area(image: Image) -> int:
+def _count_pixels(image: Image) -> int:
     rows, cols = image.shape[:2]
     return int(rows * cols)

@@ -114,7 +114,7 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
         stored = state.images.find(identity)
         return JSONResponse({"id": identity, "rows": stored.rows, "cols": stored.cols})
 
-    async def picture(request: Request) -> Response:
+    async def send_picture(request: Request) -> Response:
         async with decoding:
             data = await run_in_threadpool(_encode_jpeg, state, request.path_params["identity"])
         return Response(data, media_type="image/jpeg")
@@ -130,7 +130,7 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
                 raise ClientDisconnect
             return await run_in_threadpool(function)
 
-    async def preparation(request: Request) -> Response:
+    async def prepare(request: Request) -> Response:
         question = _parse_question(await _read_body(request, _QUESTION), state)
         identity, model = question.identity, question.model
         await compute(request, model, lambda: state.prepare(identity, model))
@@ -146,8 +146,8 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
     routes = [
         *_route_page(state, token, template),
         Route(f"/{token}/images", upload, methods=["POST"]),
-        Route(f"/{token}/images/{{identity}}", picture),
-        Route(f"/{token}/preparations", preparation, methods=["POST"]),
+        Route(f"/{token}/images/{{identity}}", send_picture),
+        Route(f"/{token}/preparations", prepare, methods=["POST"]),
         Route(f"/{token}/answers", answer, methods=["POST"]),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
@@ -162,7 +162,7 @@ def make_application(state: DemoState, token: str, template: Mapping[str, str]) 
 def _route_page(state: DemoState, token: str, template: Mapping[str, str]) -> list[Route]:
     """Return the routes of the page, its style and its script."""
 
-    def page(request: Request) -> Response:
+    def send_page(request: Request) -> Response:
         session = _find_session(request) or secrets.token_urlsafe(16)
         body = Template(template["html"]).substitute(
             models=_to_script(list(state.models)),
@@ -172,16 +172,16 @@ def _route_page(state: DemoState, token: str, template: Mapping[str, str]) -> li
         response.set_cookie(_COOKIE, session, path=f"/{token}/", httponly=True, samesite="strict")
         return response
 
-    def style(request: Request) -> Response:
+    def send_style(request: Request) -> Response:
         return Response(template["css"], media_type="text/css")
 
-    def script(request: Request) -> Response:
+    def send_script(request: Request) -> Response:
         return Response(template["js"], media_type="text/javascript")
 
     return [
-        Route(f"/{token}/", page),
-        Route(f"/{token}/demo.css", style),
-        Route(f"/{token}/demo.js", script),
+        Route(f"/{token}/", send_page),
+        Route(f"/{token}/demo.css", send_style),
+        Route(f"/{token}/demo.js", send_script),
     ]
 
 

@@ -113,7 +113,7 @@ def list_excess(games: Sequence[ReplayedGame], rules: Rules) -> Iterator[str]:
     if diverging:
         return
     yield from _compare_means(
-        "NoC", [_noc(part, rules) for part in zip(*games, strict=True)], NOC_OFF
+        "NoC", [_compute_noc(part, rules) for part in zip(*games, strict=True)], NOC_OFF
     )
     for where, counts in (
         (
@@ -122,7 +122,7 @@ def list_excess(games: Sequence[ReplayedGame], rules: Rules) -> Iterator[str]:
         ),
         ("after the last click of both", [min(len(g.clicks) for g in game) for game in games]),
     ):
-        iou = [_iou(part, counts) for part in zip(*games, strict=True)]
+        iou = [_compute_iou(part, counts) for part in zip(*games, strict=True)]
         yield from _compare_means(f"mean IoU {where}", iou, IOU_OFF)
 
 
@@ -132,12 +132,12 @@ def _compare_means(what: str, means: Sequence[float], bound: float) -> Iterator[
         yield f"{what} was {before:.3f} and is {after:.3f}, off by more than {bound:g}"
 
 
-def _noc(games: Sequence[Trajectory], rules: Rules) -> float:
+def _compute_noc(games: Sequence[Trajectory], rules: Rules) -> float:
     iou = metrics.curves(games, rules.max_clicks)
     return float(metrics.clicks_to(iou, metrics.limit_target(rules.stop_iou)).mean())
 
 
-def _iou(games: Sequence[Trajectory], counts: Sequence[int]) -> float:
+def _compute_iou(games: Sequence[Trajectory], counts: Sequence[int]) -> float:
     """Return the mean IoU after the given number of clicks of each game; 0 for an empty union."""
     pairs = [game.overlap[count - 1] for game, count in zip(games, counts, strict=True)]
     return float(np.mean([intersection / max(union, 1) for intersection, union in pairs]))

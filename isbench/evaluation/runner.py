@@ -173,7 +173,7 @@ def run(
             job = _share_predictor(job, build, executor, workers)
             build.cache_clear()  # worker processes build their own
             _start_session(file, dataset, {"sources": sources, "workers": workers or "auto"}, watch)
-            keys = _keys_of_shard(dataset, part)
+            keys = _list_keys(dataset, part)
             watch.start(spec, len(keys), _read_recorded(file))
             lost: list[LostObject] = []
             meter = LoadMeter()
@@ -292,7 +292,7 @@ def _recheck_started(
         check_again(store.read(file.path))
 
 
-def _keys_of_shard(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
+def _list_keys(dataset: Dataset, shard: Shard | None) -> Sequence[str]:
     """Return the keys of a shard, keeping each image's objects together; all keys without one."""
     if shard is None:
         return dataset.keys
@@ -313,7 +313,7 @@ def _start_session(
     warnings = list(_list_warnings(file.path.parents[1], dataset, file.spec))
     # a place that is not UTF-8 cannot be recorded: its files are found by `--dataset` only
     place = {"place": dataset.place} if dataset.place and is_text(dataset.place) else {}
-    started = {"started": _timestamp(), "warnings": warnings}
+    started = {"started": _format_time(), "warnings": warnings}
     session = {**describe_environment(), **facts, **place, **started}
     file.session(session)
     for warning in warnings:
@@ -396,5 +396,5 @@ def _list_warnings(out: Path, dataset: Dataset, spec: Spec) -> Iterator[str]:
         )
 
 
-def _timestamp() -> str:
+def _format_time() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

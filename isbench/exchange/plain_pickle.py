@@ -138,7 +138,7 @@ def _make_scalar(kind: Any, data: Any) -> Any:
     return _make_array(data, kind, ()).item()
 
 
-def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> PickledArray:
+def _read_buffer(data: Any, kind: Any, shape: Any, order: Any) -> PickledArray:
     return PickledArray(_make_array(data, kind, shape, order))
 
 
@@ -156,7 +156,7 @@ def _refuse(*_: Any) -> Any:
 _NAMES = {
     ("numpy.core.multiarray", "_reconstruct"): _Function(lambda *_: PickledArray()),
     ("numpy.core.multiarray", "scalar"): _Function(_make_scalar),
-    ("numpy.core.numeric", "_frombuffer"): _Function(_from_buffer),
+    ("numpy.core.numeric", "_frombuffer"): _Function(_read_buffer),
     ("numpy", "ndarray"): _Function(_refuse),  # named, but not called
     ("numpy", "dtype"): _Function(_make_type),
     ("_codecs", "encode"): _Function(_encode),

@@ -63,7 +63,7 @@ def read_ritm_pickle(
     try:
         data = read_limited(path)
         named, listed = _find_curves(load_plain(data))
-        curves = tuple(_to_floats(one) for one in listed)
+        curves = tuple(_round_curve(one) for one in listed)
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -129,7 +129,7 @@ def _find_curves(value: Any) -> tuple[str, list[Any]]:
     return name, curves
 
 
-def _to_floats(curve: Any) -> tuple[float, ...]:
+def _round_curve(curve: Any) -> tuple[float, ...]:
     """Return the IoUs of an object, each as the shortest decimal that stands for it.
 
     So 0.9 as the evaluator stored it reaches a target of 0.9, as it did there.

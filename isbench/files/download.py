@@ -101,15 +101,15 @@ class _Transfer:
 
     def run(self) -> None:
         """Write the whole file to the part."""
-        idle, most = 0, _size(self.part)
+        idle, most = 0, _measure_size(self.part)
         while True:
             try:
-                self._download_rest(_size(self.part))
+                self._download_rest(_measure_size(self.part))
                 return
             except (requests.RequestException, _Incomplete) as error:
                 # a server without ranges starts over each time, so only new bytes count
-                idle = 0 if _size(self.part) > most else idle + 1
-                most = max(most, _size(self.part))
+                idle = 0 if _measure_size(self.part) > most else idle + 1
+                most = max(most, _measure_size(self.part))
                 if idle == _TRIES or not _is_temporary(error):
                     raise
                 sleep(_PAUSE * 2**idle)
@@ -133,7 +133,7 @@ class _Transfer:
             headers["If-Range"] = version
         with requests.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if response.status_code == requests.codes.requested_range_not_satisfiable:
-                if have == _total(response, 0):
+                if have == _find_total(response, 0):
                     return  # the last try stopped exactly at the end of the file
                 self.drop()
                 raise _Incomplete("its file is shorter than the partial download")
@@ -156,7 +156,7 @@ class _Transfer:
 
     def _write(self, response: requests.Response, have: int) -> None:
         """Append the response after the first `have` bytes of the part."""
-        total = _total(response, have)
+        total = _find_total(response, have)
         most = self._find_most(total, have)
         if not have:
             self.drop()
@@ -223,11 +223,11 @@ def _is_temporary(error: Exception) -> bool:
     return not refused and not isinstance(error, (requests.exceptions.InvalidURL, ValueError))
 
 
-def _size(part: Path) -> int:
+def _measure_size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _total(response: requests.Response, have: int) -> int | None:
+def _find_total(response: requests.Response, have: int) -> int | None:
     """Return the size of the whole file as stated by the server, None if it states none."""
     with suppress(ValueError, KeyError):
         stated = response.headers.get("Content-Range", "").rpartition("/")[2]

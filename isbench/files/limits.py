@@ -80,7 +80,7 @@ def read_lines(path: Path, most: int = LINE, *, torn: bool = False) -> Generator
         if packed:
             raise IsbenchError(f"{path} does not exist") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damage(path, str(error)) from error
+        raise _make_damage_error(path, str(error)) from error
     except OSError as error:
         raise IsbenchError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -118,11 +118,11 @@ def _split(path: Path, file: BinaryIO | gzip.GzipFile, most: int, torn: bool) ->
     while line := file.readline(most + 1):
         number += 1
         if len(line) > most:
-            raise _damage(path, f"line {number} has more than {most // 1_000_000} MB")
+            raise _make_damage_error(path, f"line {number} has more than {most // 1_000_000} MB")
         if torn or line.endswith(b"\n"):
             yield line
         elif isinstance(file, gzip.GzipFile):  # such a file appears whole or not at all
-            raise _damage(path, f"line {number} has no end")
+            raise _make_damage_error(path, f"line {number} has no end")
 
 
 def _check_ratio(path: Path, lines: Iterator[bytes], packed: BinaryIO) -> Iterator[bytes]:
@@ -130,9 +130,9 @@ def _check_ratio(path: Path, lines: Iterator[bytes], packed: BinaryIO) -> Iterat
     for line in lines:
         size += len(line)
         if size > max(_UNPACKED, _RATIO * packed.tell()):
-            raise _damage(path, f"it unpacks to more than {_RATIO} times its size")
+            raise _make_damage_error(path, f"it unpacks to more than {_RATIO} times its size")
         yield line
 
 
-def _damage(path: Path, fault: str) -> IsbenchError:
+def _make_damage_error(path: Path, fault: str) -> IsbenchError:
     return IsbenchError(f"{path} is damaged ({fault}); restore it, or delete it and repeat the run")

@@ -221,28 +221,28 @@ def _summarise_one(metric: Metric, values: Values, games: Games) -> float:
                 f"metric {metric.name} returned weights {weights}; wanted finite numbers of at "
                 "least 0, one per object"
             )
-        return _mean_by_weight(values, weights)
+        return _compute_weighted_mean(values, weights)
     return _SUMMARIES[metric.summary](values, games)
 
 
-def _mean(values: Values, games: Games) -> float:
+def _compute_mean(values: Values, games: Games) -> float:
     """Return the mean; an object without a scored pixel is left out where it has no value."""
     known = values[games.scored | ~np.isnan(values.astype(np.float64))]
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _mean_over_clicks(values: Values, games: Games) -> float:
-    return _mean_by_weight(values, games.clicks)
+def _compute_mean_over_clicks(values: Values, games: Games) -> float:
+    return _compute_weighted_mean(values, games.clicks)
 
 
-def _mean_by_weight(values: Values, weights: Values) -> float:
+def _compute_weighted_mean(values: Values, weights: Values) -> float:
     known = ~np.isnan(values)
     if not weights[known].any():
         return float("nan")
     return float(np.average(values[known], weights=weights[known]))
 
 
-def _maximum(values: Values, games: Games) -> float:
+def _find_maximum(values: Values, games: Games) -> float:
     known = values[~np.isnan(values.astype(np.float64))]
     return float(known.max()) if len(known) else float("nan")
 
@@ -253,9 +253,9 @@ def _sum(values: Values, games: Games) -> float:
 
 
 _SUMMARIES: Mapping[str, Callable[[Values, Games], float]] = {
-    "mean with interval": _mean,
-    "mean": _mean,
-    "mean over clicks": _mean_over_clicks,
-    "maximum": _maximum,
+    "mean with interval": _compute_mean,
+    "mean": _compute_mean,
+    "mean over clicks": _compute_mean_over_clicks,
+    "maximum": _find_maximum,
     "sum": _sum,
 }

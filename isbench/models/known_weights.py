@@ -134,16 +134,16 @@ def _digest_fetched(card: ModelCard, name: str) -> str:
     file = card.weights[name]
     path = find_weights_folder() / file.name
     digest = _digest(path)
-    if differs := _differs(file, path, *_stat(path)):
+    if differs := _differs(file, path, *_read_stat(path)):
         raise make_mismatch_error(card, name, differs)
     return digest
 
 
 def _digest(path: Path) -> str:
-    return _hash(path, *_stat(path))
+    return _hash(path, *_read_stat(path))
 
 
-def _stat(path: Path) -> tuple[int, int]:
+def _read_stat(path: Path) -> tuple[int, int]:
     """Return a file's size and modification time."""
     try:
         stat = path.stat()

@@ -53,12 +53,13 @@ def load_weights(
     ------
     IsbenchError
         For weights that do not exist; the message lists those that do. For published ones that
-        have no mirror and were not saved in `weights_folder()`; the message says where they are.
+        have no mirror and were not saved in `find_weights_folder()`; the message says where they
+        are.
     """
     if weights == RANDOM:
         return replace(runtime, weights=(), digest=RANDOM)
     if weights is None:
-        weights = _default_weights(card)
+        weights = _choose_default(card)
     if weights in card.bundled:
         paths = [card.bundled[weights]]
     elif weights in card.weights:
@@ -129,7 +130,7 @@ def _get_published(card: ModelCard, name: str, progress: Progress) -> Path:
     return path
 
 
-def _default_weights(card: ModelCard) -> str:
+def _choose_default(card: ModelCard) -> str:
     if card.default_weights is not None:
         return card.default_weights
     if card.weights:

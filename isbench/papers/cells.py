@@ -128,10 +128,10 @@ HEADS = (
 
 def format_cells(found: Sequence[Cell]) -> str:
     """Return cells as csv with a header, one line per cell; missing values are empty."""
-    return format_rows(HEADS, map(_line, found))
+    return format_rows(HEADS, map(_make_line, found))
 
 
-def _line(cell: Cell) -> tuple[object, ...]:
+def _make_line(cell: Cell) -> tuple[object, ...]:
     row, (dataset, max_clicks, metric), run = cell.row, cell.question, cell.selection.run
     identity = (cell.table, row.system, row.backbone, row.trained_on, row.name)
     figures: tuple[object, ...] = (None, None, None) if cell.ours is None else cell.ours

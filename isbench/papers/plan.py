@@ -47,7 +47,7 @@ def plan_all(records: Sequence[Records], is_available: Callable[[str], bool]) ->
             if candidate is None or candidate.why_not or not is_available(question.dataset):
                 continue
             task = Task(candidate, question.dataset, records_of_table.table.rules)
-            tasks.setdefault(_identity(task), task)
+            tasks.setdefault(_make_identity(task), task)
     return Plan(tuple(tasks.values()), tuple(_explain_left_out(records, is_available)))
 
 
@@ -59,7 +59,7 @@ def plan_small(records: Sequence[Records]) -> Plan:
         for candidate in records_of_table.candidates.values():
             if candidate is not None and not candidate.why_not:
                 task = Task(candidate, dataset, Rules(), limit)
-                tasks.setdefault(_identity(task), task)
+                tasks.setdefault(_make_identity(task), task)
     excluded = f"every table, except {limit} objects of {dataset}, which no cell counts"
     return Plan(tuple(tasks.values()), (excluded, *_explain_models_left_out(records)))
 
@@ -74,7 +74,7 @@ def _find_missing_cells(records_of_table: Records) -> Iterator[tuple[Row, Questi
                 yield row, question
 
 
-def _identity(task: Task) -> tuple[object, ...]:
+def _make_identity(task: Task) -> tuple[object, ...]:
     options = tuple(sorted(task.candidate.options.items()))
     return task.candidate.card.name, options, task.weights, task.dataset, task.rules
 

@@ -43,7 +43,7 @@ def select_run(runs: Iterable[Run], candidate: Candidate, question: Question) ->
     matching = [run for run in runs if fits(run, candidate, question)]
     if len({store.digest_spec(_with_usual_length(run.spec)) for run in matching}) > 1:
         return Selection(None, tuple(matching))
-    return Selection(max(matching, key=_length, default=None))
+    return Selection(max(matching, key=_make_length, default=None))
 
 
 def fits(run: Run, candidate: Candidate, question: Question) -> bool:
@@ -55,7 +55,7 @@ def fits(run: Run, candidate: Candidate, question: Question) -> bool:
         and spec.rules.max_clicks >= question.max_clicks
         and spec.rules.stop_iou >= question.target
         and dict(spec.options) == dict(candidate.list_options(question.dataset))
-        and _counts(spec, candidate)
+        and _is_counted(spec, candidate)
         and is_known(spec.dataset, spec.fingerprint)
     )
 
@@ -67,9 +67,7 @@ def measure(run: Run, question: Question) -> Measurement:
     """
     metric = find_metric(question.metric.replace("nof@", "nof_ritm@"))
     figure = summarise([metric], tables.collect_games(run, question.max_clicks))[metric.key]
-    return Measurement(
-        float(figure.value), _optional_number(figure.low), _optional_number(figure.high)
-    )
+    return Measurement(float(figure.value), _drop_nan(figure.low), _drop_nan(figure.high))
 
 
 def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -78,7 +76,7 @@ def list_differences(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(name for name in specs[0] if any(s[name] != specs[0][name] for s in specs))
 
 
-def _counts(spec: Spec, candidate: Candidate) -> bool:
+def _is_counted(spec: Spec, candidate: Candidate) -> bool:
     if candidate.card.networks is None:
         return spec.weights is None
     if candidate.any_trained:
@@ -91,10 +89,10 @@ def _with_usual_length(spec: Spec) -> Spec:
     return replace(spec, rules=replace(spec.rules, max_clicks=20, stop_iou=0.90))
 
 
-def _length(run: Run) -> tuple[int, float]:
+def _make_length(run: Run) -> tuple[int, float]:
     return run.spec.rules.max_clicks, run.spec.rules.stop_iou
 
 
-def _optional_number(value: float) -> float | None:
+def _drop_nan(value: float) -> float | None:
     """Return an end of an interval, None if it is nan."""
     return None if value != value else value

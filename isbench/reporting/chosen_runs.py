@@ -246,7 +246,7 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     if dataset is not None:
         every = [file for file in every if file.parent.name == store.name_plainly(dataset)] or every
     known = store.name_plainly(name)
-    of_model = [file for file in every if _model_of_path(file) == known]
+    of_model = [file for file in every if _parse_model(file) == known]
     of_set = [file for file in every if file.parent.name == known]
     if of_model and of_set and dataset is None:
         raise IsbenchError(
@@ -260,7 +260,7 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
     if not found and name:
         found = [file for file in every if store.parse_digest(file).startswith(name)]
     if not found:
-        names = {_model_of_path(file) for file in every} | {file.parent.name for file in every}
+        names = {_parse_model(file) for file in every} | {file.parent.name for file in every}
         digests = {store.parse_digest(file) for file in every}
         raise make_unknown_error(f"run, model or data set below {out}", name, names or digests)
     return found
@@ -269,7 +269,7 @@ def _find_paths(name: str, out: Path, dataset: str | None) -> list[Path]:
 def list_run_names(folder: Path) -> list[str]:
     """Return what runs below a folder can be named by: models, data sets and digests."""
     paths = store.find(folder)
-    names = {_model_of_path(path) for path in paths} | {path.parent.name for path in paths}
+    names = {_parse_model(path) for path in paths} | {path.parent.name for path in paths}
     return [*sorted(names), *sorted(store.parse_digest(path) for path in paths)]
 
 
@@ -295,7 +295,7 @@ def _list_runs(folder: Path) -> list[Path]:
     return found
 
 
-def _model_of_path(path: Path) -> str:
+def _parse_model(path: Path) -> str:
     """Return the model in a run file's name."""
     return store.locate_companion(path, "").name.rpartition("-")[0]
 

@@ -64,7 +64,14 @@ def draw_grid(
         for at in range(0, len(titles), columns)
     ]
     rows = _place_rows(grid, columns, lines)
-    fixed = rows.extra + _TOP + grid.bottom + legend.height + len(below) * _height(NOTE_SIZE) + 0.1
+    fixed = (
+        rows.extra
+        + _TOP
+        + grid.bottom
+        + legend.height
+        + len(below) * _measure_line(NOTE_SIZE)
+        + 0.1
+    )
     count = sum(len(titles) for _, titles in grid.sections)
     while height < grid.most_stretch * grid.size[1] and count * width * height < _LEAST * total * (
         fixed + len(lines) * height
@@ -79,7 +86,7 @@ def draw_grid(
         _draw_entry(figure, entry, lines_of_entry, _RIGHT + left, top - down)
     top -= legend.height
     for line in below:
-        top -= _height(NOTE_SIZE)
+        top -= _measure_line(NOTE_SIZE)
         _write(figure, _RIGHT, top, line, NOTE_SIZE, color="#555555")
     return figure, panels
 
@@ -102,14 +109,14 @@ def _draw_rows(
     panels: list[Axes] = []
     for row, titles in enumerate(lines):
         for line in rows.heads[row]:
-            top -= _height(TITLE_SIZE + 1)
+            top -= _measure_line(TITLE_SIZE + 1)
             _write(figure, _LEFT, top, line, TITLE_SIZE + 1, weight="bold")
-        top -= _HEAD_GAP * bool(rows.heads[row]) + max(map(len, titles)) * _height(TITLE_SIZE)
+        top -= _HEAD_GAP * bool(rows.heads[row]) + max(map(len, titles)) * _measure_line(TITLE_SIZE)
         top -= _TITLE_GAP
         for column, title in enumerate(titles):
             left = _LEFT + column * (width + gap)
             for k, line in enumerate(reversed(title)):
-                y = top + _TITLE_GAP + k * _height(TITLE_SIZE)
+                y = top + _TITLE_GAP + k * _measure_line(TITLE_SIZE)
                 _write(figure, left, y, line, TITLE_SIZE)
             box = (left / total, (top - height) / whole, width / total, height / whole)
             panels.append(figure.add_axes(box))
@@ -168,7 +175,7 @@ def _make_renderer() -> Any:
     return RendererAgg(1, 1, 72)  # type: ignore[no-untyped-call]
 
 
-def _height(size: float) -> float:
+def _measure_line(size: float) -> float:
     return size * _LINE / 72
 
 
@@ -194,8 +201,8 @@ def _place_rows(grid: Grid, columns: int, lines: Sequence[Sequence[Sequence[str]
         gaps.append(_BOTTOM)  # the last row has numbers and a title below
     gaps[-1] = 0.0
     extra = sum(gaps) + sum(
-        len(head) * _height(TITLE_SIZE + 1) + _HEAD_GAP * bool(head)
-        + max(map(len, row)) * _height(TITLE_SIZE) + _TITLE_GAP
+        len(head) * _measure_line(TITLE_SIZE + 1) + _HEAD_GAP * bool(head)
+        + max(map(len, row)) * _measure_line(TITLE_SIZE) + _TITLE_GAP
         for head, row in zip(heads, lines, strict=True)
     )  # fmt: skip
     return _Rows(heads, gaps, extra)
@@ -222,7 +229,7 @@ def _arrange(entries: Sequence[Entry], width: float) -> _Legend:
         down = 0.08
         for k in range(column * count, min(len(entries), (column + 1) * count)):
             placed.append((entries[k], texts[k], column * space, down))
-            down += len(texts[k]) * _height(LEGEND_SIZE)
+            down += len(texts[k]) * _measure_line(LEGEND_SIZE)
         height = max(height, down)
     return _Legend(placed, height + 0.04)
 
@@ -231,7 +238,7 @@ def _draw_entry(
     figure: Figure, entry: Entry, lines: Sequence[str], left: float, top: float
 ) -> None:
     width, whole = figure.get_size_inches()
-    middle = top - _height(LEGEND_SIZE) * 0.55
+    middle = top - _measure_line(LEGEND_SIZE) * 0.55
     ends = [left / width, (left + _SAMPLE - 0.1) / width]
     sample = Line2D(
         [ends[0], sum(ends) / 2, ends[1]], [middle / whole] * 3,
@@ -239,7 +246,9 @@ def _draw_entry(
     )  # fmt: skip
     figure.add_artist(sample)
     for k, line in enumerate(lines):
-        _write(figure, left + _SAMPLE, top - (k + 1) * _height(LEGEND_SIZE), line, LEGEND_SIZE)
+        _write(
+            figure, left + _SAMPLE, top - (k + 1) * _measure_line(LEGEND_SIZE), line, LEGEND_SIZE
+        )
 
 
 def _write(

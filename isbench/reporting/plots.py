@@ -173,7 +173,7 @@ def _draw_together(curves: Sequence[_Curve], names: Sequence[str], axis: _Axis) 
     }
     dashed = {c.label for c in curves if not has_full_games(c.run.spec.rules) and c.interval}
     size = (5.6, 3.9) if len(by_set) == 1 else (3.9, 2.9)
-    titles = [_title(name, members) for name, members in by_set.items()]
+    titles = [_make_title(name, members) for name, members in by_set.items()]
     grid = Grid([("", titles)], columns=_count_columns(len(by_set)), size=size, inner_labels=True)
     entries = [
         Entry(name, {**styles[name], "linestyle": "--" if name in dashed else "-"})
@@ -184,7 +184,7 @@ def _draw_together(curves: Sequence[_Curve], names: Sequence[str], axis: _Axis) 
         for curve in members:
             step = max(1, len(curve.values) // 7)
             first = names.index(curve.label) % step
-            line = _line_style(curve)
+            line = _choose_line_style(curve)
             panel.plot(
                 curve.clicks, curve.values, line, markevery=(first, step), label=f" {curve.label}",
                 **styles[curve.label],
@@ -201,13 +201,13 @@ def _draw_apart(curves: Sequence[_Curve], names: Sequence[str], axis: _Axis) -> 
     columns = 3 if most <= 9 else 4 if most <= 16 else 5
     head = "" if len(by_set) == 1 else None
     sections = [
-        (head if head is not None else _title(name, members), [one.label for one in members])
+        (head if head is not None else _make_title(name, members), [one.label for one in members])
         for name, members in by_set.items()
     ]
     notes = ("Grey: the other runs on the data set.", *axis.notes)
     if len(by_set) == 1:
         (only,) = by_set
-        notes = (f"{_title(only, by_set[only])}.", *notes)
+        notes = (f"{_make_title(only, by_set[only])}.", *notes)
     figure, panels = draw_grid(Grid(sections, columns, (2.3, 1.6)), notes=notes)
     places = [(members, k) for members in by_set.values() for k in range(len(members))]
     for panel, (members, k) in zip(panels, places, strict=True):
@@ -215,7 +215,7 @@ def _draw_apart(curves: Sequence[_Curve], names: Sequence[str], axis: _Axis) -> 
             panel.plot(other.clicks, other.values, color=_BEHIND, linewidth=0.7)
         curve = members[k]
         panel.plot(
-            curve.clicks, curve.values, _line_style(curve), color=_COLOURS[0], linewidth=1.8,
+            curve.clicks, curve.values, _choose_line_style(curve), color=_COLOURS[0], linewidth=1.8,
             label=f" {curve.label}",
         )  # fmt: skip
         _draw_band(panel, curve, _COLOURS[0])
@@ -239,7 +239,7 @@ def _draw_bars(runs: Sequence[Run], names: Sequence[str], max_clicks: int) -> Fi
         for name, colour in colours.items()
     ]
     size = (5.6, 3.6) if len(by_set) == 1 else (3.9, 2.7)
-    titles = [_title(name, [run for run, _ in members]) for name, members in by_set.items()]
+    titles = [_make_title(name, [run for run, _ in members]) for name, members in by_set.items()]
     grid = Grid([("", titles)], columns=_count_columns(len(by_set)), size=size, inner_labels=True)
     figure, panels = draw_grid(grid, entries)
     for panel, members in zip(panels, by_set.values(), strict=True):
@@ -277,12 +277,12 @@ def _group(curves: Sequence[_Curve]) -> dict[str, list[_Curve]]:
     return found
 
 
-def _title(dataset: str, members: Sequence[Any]) -> str:
+def _make_title(dataset: str, members: Sequence[Any]) -> str:
     run = getattr(members[0], "run", members[0])
     return f"{dataset} ({format_count(len(run.trajectories), 'object')})"
 
 
-def _line_style(curve: _Curve) -> str:
+def _choose_line_style(curve: _Curve) -> str:
     """Return the line style of a curve; games that stop early hold the last value."""
     return "-" if curve.interval is None or has_full_games(curve.run.spec.rules) else "--"
 

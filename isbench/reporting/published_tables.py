@@ -214,7 +214,7 @@ def _add_to_runs(
         rows.append(row)
         if k + 1 == len(table.rows) or table.rows[k + 1][0] != row[0]:
             for members in (group for key, group in groups.items() if key[0] == row[0]):
-                label, budget = _label(members, sources), str(members[0].clicks)
+                label, budget = _make_label(members, sources), str(members[0].clicks)
                 cells = {"Data set": row[0], "Model": label, "Budget": budget}
                 cells |= _fill((one.metric, one.figure) for one in members)
                 rows.append(tuple(cells.get(head, "") for head in table.heads))
@@ -230,13 +230,13 @@ def _add_to_models(
         groups.setdefault((one.word, *one.figure.identity[:3]), []).append(one)
     rows = [*table.rows]
     for members in groups.values():
-        cells = {"Model": _label(members, sources)}
+        cells = {"Model": _make_label(members, sources)}
         cells |= _fill((one.head, one.figure) for one in members)
         rows.append(tuple(cells.get(head, "") for head in table.heads))
     return tuple(rows)
 
 
-def _label(members: Sequence[_Fitting], sources: _Sources) -> str:
+def _make_label(members: Sequence[_Fitting], sources: _Sources) -> str:
     figures = [one.figure for one in members]
     names = ", ".join(filter(None, figures[0].key[:3]))
     return f"{names}, {members[0].word} {sources.cite(figures)}"

@@ -131,7 +131,7 @@ def average_examples(found: Sequence[QualitativeExample]) -> list[Average]:
         Average(
             sides[0].label,
             float(np.mean([side.iou for side in sides])),
-            _mean([side.boundary_iou for side in sides]),
+            _compute_mean([side.boundary_iou for side in sides]),
         )
         for sides in zip(*(example.sides for example in found), strict=True)
     ]
@@ -168,7 +168,7 @@ def rank_by_distance(runs: Sequence[Run], max_clicks: int) -> list[Pair]:
     pairs = []
     for games in zip(*(run.trajectories for run in runs), strict=True):
         clicks = min(max_clicks, *(len(game.clicks) for game in games))
-        a, b = (_iou(game.overlap[clicks - 1]) for game in games)
+        a, b = (_compute_iou(game.overlap[clicks - 1]) for game in games)
         pairs.append(Pair(games, clicks, abs(a - b)))
     return sorted(pairs, key=lambda pair: (-pair.distance, pair.games[0].key))
 
@@ -205,18 +205,18 @@ def _make_side(
     return Side(
         label,
         masks[-1],
-        _iou(overlap[-1]),
+        _compute_iou(overlap[-1]),
         compute_boundary_iou(masks[-1], sample.truth, sample.ignore),
         overlap[: len(recorded)] == recorded,
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _compute_mean(values: Sequence[float]) -> float:
     """Return the mean without nan values, nan if there are no others."""
     known = [value for value in values if value == value]
     return float(np.mean(known)) if known else float("nan")
 
 
-def _iou(pair: tuple[int, int]) -> float:
+def _compute_iou(pair: tuple[int, int]) -> float:
     """Return the IoU of (intersection, union); 0 for an empty union."""
     return pair[0] / pair[1] if pair[1] else 0.0

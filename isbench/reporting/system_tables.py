@@ -144,8 +144,8 @@ def _collect_figure(comparison: SystemsComparison, figure: FigureComparison) -> 
             unit: {
                 "means": ranking.means.tolist(),
                 "blocks": ranking.blocks,
-                "critical_difference": _none_for_nan(ranking.critical_difference),
-                "friedman_p_value": _none_for_nan(ranking.p_value),
+                "critical_difference": _drop_nan(ranking.critical_difference),
+                "friedman_p_value": _drop_nan(ranking.p_value),
             }
             for unit, ranking in (
                 ("datasets", figure.over_datasets),
@@ -157,8 +157,8 @@ def _collect_figure(comparison: SystemsComparison, figure: FigureComparison) -> 
 
 def collect_difference(difference: Difference) -> dict[str, float | None]:
     """Return a paired difference as values that JSON can hold; nan becomes None."""
-    return {name: _none_for_nan(value) for name, value in difference._asdict().items()}
+    return {name: _drop_nan(value) for name, value in difference._asdict().items()}
 
 
-def _none_for_nan(value: float) -> float | None:
+def _drop_nan(value: float) -> float | None:
     return None if np.isnan(value) else value

@@ -71,7 +71,7 @@ def format_latex(table: TextTable) -> str:
     ]
     kinds = "".join("r" if figure else "l" for figure in table.figures)
     body = "\n".join([r"\toprule", *spans, lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-    notes = "".join(f"% {_to_line(note)}\n" for note in table.notes)
+    notes = "".join(f"% {_join_lines(note)}\n" for note in table.notes)
     return f"\\begin{{tabular}}{{{kinds}}}\n{body}\n\\end{{tabular}}\n{notes}"
 
 
@@ -148,11 +148,11 @@ def _make_plain(table: TextTable) -> Table:
     for head, figure in zip(table.heads, table.figures, strict=True):
         terminal_table.add_column(head, justify="right" if figure else "left", no_wrap=True)
     for row in table.rows:
-        terminal_table.add_row(*row, style=_style(table, row))
+        terminal_table.add_row(*row, style=_choose_style(table, row))
     return terminal_table
 
 
-def _style(table: TextTable, row: tuple[str, ...]) -> str:
+def _choose_style(table: TextTable, row: tuple[str, ...]) -> str:
     return "italic" if row in table.italic_rows else ""
 
 
@@ -211,7 +211,7 @@ def _make_part(
         made.add_column(head, justify="right", no_wrap=True, min_width=least[k])
     for number, row in enumerate(rows):
         name = "\n".join(row[k] for k in texts if row[k])
-        made.add_row(name, *(cells[k][number] for k in figures), style=_style(table, row))
+        made.add_row(name, *(cells[k][number] for k in figures), style=_choose_style(table, row))
     return made
 
 
@@ -238,7 +238,7 @@ def _transpose(table: TextTable, rows: Sequence[tuple[str, ...]]) -> Table:
     transposed = Table(box=box.SIMPLE_HEAD)
     transposed.add_column(table.heads[0], no_wrap=True)
     for row in rows:
-        style = _style(table, row)
+        style = _choose_style(table, row)
         transposed.add_column(row[0], justify="right", overflow="fold", style=style)
     for k, head in enumerate(table.heads[1:], start=1):
         transposed.add_row(head, *(row[k] for row in rows))
@@ -259,7 +259,7 @@ def _format_latex_row(cells: Sequence[str], italic: bool = False) -> str:
 
 
 def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in _to_line(text))
+    return "".join(_LATEX.get(sign, sign) for sign in _join_lines(text))
 
 
 def _escape_markdown(text: str) -> str:
@@ -270,9 +270,9 @@ def _escape_markdown(text: str) -> str:
 
 def escape_html(text: str) -> str:
     """Return a text on one line that is neither HTML nor markup of it."""
-    return _to_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _join_lines(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _to_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     """Return a text without line breaks and other control characters."""
     return "".join(one if one.isprintable() else " " for one in text)

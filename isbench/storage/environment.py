@@ -28,7 +28,7 @@ def describe_environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": describe_processor(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _find_version(name) for name in PACKAGES},
     }
 
 
@@ -67,7 +67,7 @@ def _read_processor_times() -> tuple[float, float] | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

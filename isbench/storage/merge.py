@@ -37,7 +37,7 @@ def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
         what `out` has recorded of the run; nothing is written then.
     """
     runs: dict[str, list[Run]] = {}
-    for path in dict.fromkeys(_files([Path(path) for path in paths])):
+    for path in dict.fromkeys(_list_files([Path(path) for path in paths])):
         part = store.read(path)
         runs.setdefault(store.digest_spec(part.spec), []).append(part)
     if not runs:
@@ -49,7 +49,7 @@ def merge(paths: Sequence[Path | str], out: Path | str = "runs") -> list[Path]:
     return [_seal_run(Path(out), parts, lines) for parts, lines in joined]
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def _list_files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from store.find_shards(path)
@@ -76,7 +76,7 @@ def _join(parts: Sequence[Run]) -> dict[str, bytes]:
             source.setdefault(key, part.path)
     spec = parts[0].spec
     if digest_keys(sorted(lines)) != spec.keys:
-        present = ", ".join(sorted({f"{n}/{of}" for n, of in map(_shard_of, parts)}))
+        present = ", ".join(sorted({f"{n}/{of}" for n, of in map(_find_shard, parts)}))
         raise IsbenchError(
             f"{spec.model} on {spec.dataset}: {len(lines)} of {spec.objects} objects are in the "
             f"shards {present}; merge when all shards are sealed"
@@ -107,7 +107,7 @@ def _list_lines(run: Run) -> Iterator[tuple[str, bytes]]:
     return zip(games.keys, games.lines, strict=True)
 
 
-def _shard_of(part: Run) -> store.Shard:
+def _find_shard(part: Run) -> store.Shard:
     shard = store.parse_shard_name(part.path)
     assert shard is not None
     return shard

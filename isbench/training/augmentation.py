@@ -73,7 +73,7 @@ def view_around(
     sides = box.height, box.width
     scale = _fit_scale((margin * sides[0], margin * sides[1]), size, orientation)
     scale = min(LARGEST, max(scale, _fit_scale(shape, size, orientation)))
-    window = _window_size(size, scale, orientation)
+    window = _choose_window_size(size, scale, orientation)
     slack = [(w - side) / 2 for w, side in zip(window, sides, strict=True)]
     middle = (box.top + box.bottom) / 2, (box.left + box.right) / 2
     centre = [m + rng.uniform(-1, 1) * max(0, s) for m, s in zip(middle, slack, strict=True)]
@@ -94,7 +94,7 @@ def view_crop(
     """
     orientation = draw_orientation(recipe, rng)
     scale = max(_log_uniform(recipe.scale, rng), _fit_scale(shape, size, orientation))
-    window = _window_size(size, scale, orientation)
+    window = _choose_window_size(size, scale, orientation)
     offset = rng.uniform(-_LARGEST_OFFSET / 2, _LARGEST_OFFSET / 2, size=2)
     centre = place[0] + offset[0] * window[0], place[1] + offset[1] * window[1]
     return make_view(_clamp_centre(centre, window, shape), scale, orientation, size)
@@ -166,7 +166,7 @@ def _fit_scale(
     return min(size[0] / rows / orientation.stretch, size[1] / cols * orientation.stretch)
 
 
-def _window_size(
+def _choose_window_size(
     size: tuple[int, int], scale: float, orientation: Orientation
 ) -> tuple[float, float]:
     """Return the rows and columns of the image that a view shows, without its rotation."""

@@ -112,7 +112,7 @@ def find_inner(mask: Mask, depth: float) -> Mask:
 
     Depth is OpenCV's distance (mask 5) to the outside of the mask or of the image.
     """
-    depths = _depths(mask)
+    depths = _compute_depths(mask)
     deepest = depths.max()
     # not `deepest - 1e-6`, which single precision rounds to `deepest` from 32 on
     return np.asarray(depths > min(deepest / depth, np.nextafter(deepest, np.float32(0))))
@@ -131,7 +131,7 @@ def draw_next_click(
     """
     missing = (target == 1) & (probability < sampling.threshold)
     false = (target == 0) & (probability > sampling.threshold)
-    deep_missing, deep_false = _depths(missing), _depths(false)
+    deep_missing, deep_false = _compute_depths(missing), _compute_depths(false)
     positive = bool(deep_missing.max() > deep_false.max())
     depths = deep_missing if positive else deep_false
     peak = depths.max()
@@ -200,7 +200,7 @@ def _fill_half(half: Points, clicks: Sequence[tuple[int, int]]) -> None:
         place[:] = row, col, UNORDERED
 
 
-def _depths(mask: Mask) -> NDArray[np.float32]:
+def _compute_depths(mask: Mask) -> NDArray[np.float32]:
     padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,))
     depths = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)
     return np.asarray(depths, np.float32)[1:-1, 1:-1]

@@ -78,7 +78,7 @@ class Corpus:
         lines = (f"{one.name} {one.source} {one.objects}\n" for one in self.entries)
         return sha256("".join(lines).encode()).hexdigest()[:12]
 
-    def counts(self) -> dict[str, tuple[int, int]]:
+    def count_sources(self) -> dict[str, tuple[int, int]]:
         """Return the numbers of images and objects by source."""
         images = Counter(one.source for one in self.entries)
         objects: Counter[str] = Counter()

@@ -97,7 +97,7 @@ class _ImageLoader:
         ignore = np.zeros(image.shape[:2], dtype=bool)
         objects: list[tuple[PackedMask, int]] = []
         for one in self.annotations:
-            mask = self._mask(one, ImageSize(image.shape[0], image.shape[1]))
+            mask = self._draw_mask(one, ImageSize(image.shape[0], image.shape[1]))
             if one.crowd:
                 ignore |= mask
             elif mask.any() and not _is_duplicate(mask, one.file, objects):
@@ -107,7 +107,7 @@ class _ImageLoader:
         packed = tuple(one for one, _ in objects)
         return Picture(image, packed, pack_mask(ignore) if ignore.any() else None)
 
-    def _mask(self, one: Annotation, size: ImageSize) -> Mask:
+    def _draw_mask(self, one: Annotation, size: ImageSize) -> Mask:
         fault = find_size_fault(one.outline, size)
         if fault:
             raise IsbenchError(f"{self.path}: {fault}; correct the annotations")

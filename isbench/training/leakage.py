@@ -48,7 +48,7 @@ def check_place(place: Path) -> None:
 
 def check_pictures(data: str, names: Iterable[str]) -> None:
     """Raise IsbenchError if a file name or URL is that of an image in COCO's validation split."""
-    mval_ids = _mval_image_ids()
+    mval_ids = _read_mval_image_ids()
     for name in names:
         match = _IMAGE_ID.fullmatch(PurePosixPath(name).stem)
         if _VALIDATION.search(name) or (match and int(match[1]) in mval_ids):
@@ -77,7 +77,7 @@ def _belongs_to(folder: Path, name: str, card: DatasetCard) -> bool:
     return folder.as_posix().lower().endswith(tuple(suffixes)) and (folder / card.landmark).is_dir()
 
 
-def _mval_image_ids() -> frozenset[int]:
+def _read_mval_image_ids() -> frozenset[int]:
     """Return the image ids of COCO_MVal, empty if the data set is not installed."""
     folder = find_folder("coco-mval")
     files = [] if folder is None else (folder / "img").iterdir()

@@ -198,7 +198,7 @@ def _log_and_save(run: TrainingRun, batch: Batch, report: Report, stop: bool) ->
     if run.log is not None and (step % checks.log == 0 or end):
         _write_log_row(run, report)
         if run.log.has_board:
-            run.log.add_image(step, _sample_image(batch))
+            run.log.add_image(step, _draw_sample(batch))
     run.validation_due = end or bool(checks.validation and step % checks.validation == 0)
     if stop or run.validation_due or step % checks.checkpoint == 0:
         _check_weights(run)
@@ -224,7 +224,7 @@ def _write_log_row(run: TrainingRun, report: Report) -> None:
     run.log.add_row(LOG, run.step, figures)
 
 
-def _sample_image(batch: Batch) -> Any:
+def _draw_sample(batch: Batch) -> Any:
     """Return the first sample as a (3, H, W) image with its object highlighted."""
     image, target = batch.images[0] / 255, batch.targets[0]
     return (image * (0.4 + 0.6 * (target == 1))[:, :, None]).transpose(2, 0, 1)
@@ -280,7 +280,7 @@ def _save_validation(run: TrainingRun, scores: Scores) -> Verdict:
 def make_card(run: TrainingRun, figures: dict[str, float]) -> dict[str, str]:
     """Return the card of a training's weights, texts by name."""
     corpus = run.corpus
-    counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.counts().items()}
+    counts = {key: f"{i} images, {o} objects" for key, (i, o) in corpus.count_sources().items()}
     return {
         "model": run.model.name,
         "options": json.dumps(dict(run.model.options), sort_keys=True),

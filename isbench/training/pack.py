@@ -77,10 +77,10 @@ def read(root: Path) -> Corpus:
     for row in rows:
         masks.setdefault((row["image"], row["source"]), []).append(row["mask"])
     entries = tuple(
-        Entry(image, source, len(names), partial(_picture, files, image, tuple(names)))
+        Entry(image, source, len(names), partial(_read_picture, files, image, tuple(names)))
         for (image, source), names in masks.items()
     )
-    return Corpus(f"pack:{Path(os.path.realpath(root)).name}", entries, _licence(root))
+    return Corpus(f"pack:{Path(os.path.realpath(root)).name}", entries, _read_licence(root))
 
 
 def _read_index(root: Path) -> list[dict[str, str]]:
@@ -127,7 +127,7 @@ def _find_members(tars: Sequence[Path], used: Collection[str]) -> Mapping[str, _
     """
     found: dict[str, _Member] = {}
     for tar in tars:
-        for name, member in _members(tar):
+        for name, member in _list_members(tar):
             if name not in used:
                 continue
             if found.get(name, member).tar != tar:
@@ -138,7 +138,7 @@ def _find_members(tars: Sequence[Path], used: Collection[str]) -> Mapping[str, _
     return found
 
 
-def _members(path: Path) -> list[tuple[str, _Member]]:
+def _list_members(path: Path) -> list[tuple[str, _Member]]:
     try:
         with tarfile.open(path, "r:") as tar:
             members = [(m.name, _Member(path, m.offset_data, m.size)) for m in tar if m.isfile()]
@@ -151,7 +151,7 @@ def _members(path: Path) -> list[tuple[str, _Member]]:
     return members
 
 
-def _licence(root: Path) -> str:
+def _read_licence(root: Path) -> str:
     """Return the text of the pack's LICENCE file."""
     path = root / "LICENCE"
     try:
@@ -160,18 +160,18 @@ def _licence(root: Path) -> str:
         return _NO_LICENCE
 
 
-def _picture(files: _TarReader, image: str, masks: tuple[str, ...]) -> Picture:
+def _read_picture(files: _TarReader, image: str, masks: tuple[str, ...]) -> Picture:
     pixels = decode_image(files.read(image))
     if isinstance(pixels, str):
         raise IsbenchError(f"image {image} {pixels}")
-    objects = [_object(files, name, pixels) for name in masks]
+    objects = [_read_object(files, name, pixels) for name in masks]
     decoded = tuple(one for one in objects if one is not None)
     if not decoded:
         raise IsbenchError(f"image {image} has no mask with an object on it")
     return Picture(pixels, decoded, None)
 
 
-def _object(files: _TarReader, name: str, image: Image) -> PackedMask | None:
+def _read_object(files: _TarReader, name: str, image: Image) -> PackedMask | None:
     stored = decode_mask(files.read(name))
     if isinstance(stored, str):
         raise IsbenchError(f"mask {name} {stored}")

@@ -194,7 +194,7 @@ def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
 
     Raises IsbenchError if the recipe draws none of its images.
     """
-    factors = [_source_weight(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
+    factors = [_find_weight(recipe.augmentation.shares, entry.source) for entry in corpus.entries]
     if not sum(factors) > 0:
         raise IsbenchError(
             "recipe: augmentation.shares is 0 for every image of the data; wanted one above 0",
@@ -203,7 +203,7 @@ def make_sampler(corpus: Corpus, recipe: Recipe) -> Sampler:
     return Sampler(Gallery(corpus.entries), np.cumsum(factors), recipe)
 
 
-def _source_weight(shares: Sequence[Weighted], source: str) -> float:
+def _find_weight(shares: Sequence[Weighted], source: str) -> float:
     return next((share.factor for share in shares if share.name == source), 1.0)
 
 

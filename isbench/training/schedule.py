@@ -29,9 +29,9 @@ def compute_rate_factor(recipe: Recipe, step: int, images: int) -> float:
     cycle = recipe.schedule == "one-cycle"
     if step < warmup_steps:
         share = (step + 1) / (warmup_steps + 1)
-        return _cosine_ramp(_FIRST, 1.0, share) if cycle else share
+        return _interpolate_cosine(_FIRST, 1.0, share) if cycle else share
     decayed = (step - warmup_steps) / max(1.0, total - warmup_steps)
-    return _cosine_ramp(1.0, _LAST if cycle else 0.0, decayed)
+    return _interpolate_cosine(1.0, _LAST if cycle else 0.0, decayed)
 
 
 def choose_crop_size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
@@ -41,6 +41,6 @@ def choose_crop_size(recipe: Recipe, step: int, images: int) -> tuple[int, int]:
     return rows, cols
 
 
-def _cosine_ramp(start: float, end: float, share: float) -> float:
+def _interpolate_cosine(start: float, end: float, share: float) -> float:
     """Return the value at `share` of a half cosine from `start` to `end`."""
     return end + (start - end) * (1 + math.cos(math.pi * min(1.0, share))) / 2

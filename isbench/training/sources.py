@@ -36,7 +36,7 @@ def read(data: str) -> Corpus:
     not in the expected layout.
     """
     if data == "sbd":
-        return _sbd()
+        return _read_sbd()
     check_name(data)
     form, separator, place = data.partition(":")
     if not (place if separator else form):
@@ -52,11 +52,11 @@ def read(data: str) -> Corpus:
     return corpus
 
 
-def _pack(place: str) -> Corpus:
+def _read_pack(place: str) -> Corpus:
     return pack.read(_check_path(place))
 
 
-def _coco(place: str) -> Corpus:
+def _read_coco(place: str) -> Corpus:
     from isbench.training import instances  # pycocotools takes long to import
 
     images, *annotations = place.split(",")
@@ -65,12 +65,12 @@ def _coco(place: str) -> Corpus:
     return instances.read(_check_path(images), [_check_path(path) for path in annotations])
 
 
-def _folder(place: str) -> Corpus:
+def _read_folder(place: str) -> Corpus:
     _check_path(split_labels(place)[0])
     return read_dataset(load_dataset(f"folder:{place}"), "folder")
 
 
-def _sbd() -> Corpus:
+def _read_sbd() -> Corpus:
     folder, card = find_data_folder(), BUILT_IN[TRAINED]
     if find_root(card, folder) is None:  # its own error has advice for the folder of data sets
         raise IsbenchError(
@@ -86,7 +86,11 @@ def _check_path(place: str) -> Path:
     return path
 
 
-_READERS: dict[str, Callable[[str], Corpus]] = {"pack": _pack, "coco": _coco, "folder": _folder}
+_READERS: dict[str, Callable[[str], Corpus]] = {
+    "pack": _read_pack,
+    "coco": _read_coco,
+    "folder": _read_folder,
+}
 
 
 def read_dataset(

@@ -111,7 +111,7 @@ def draw_further_inputs(run: TrainingRun, batch: Batch) -> tuple[Tensor, ...]:
     if draw is None:
         return ()
     further: tuple[Tensor, ...] = draw(
-        batch.targets, list(_generators(run.recipe, batch, seed_tags.INPUTS))
+        batch.targets, list(_make_generators(run.recipe, batch, seed_tags.INPUTS))
     )
     return further
 
@@ -186,14 +186,14 @@ def _add_clicks(
             points,
             probabilities,
             batch.targets,
-            _generators(recipe, batch, seed_tags.CLICK, number),
+            _make_generators(recipe, batch, seed_tags.CLICK, number),
             strict=True,
         )
     ]
     return np.stack(updated)
 
 
-def _generators(recipe: Recipe, batch: Batch, *tags: int) -> Iterator[np.random.Generator]:
+def _make_generators(recipe: Recipe, batch: Batch, *tags: int) -> Iterator[np.random.Generator]:
     for sample in batch.numbers:
         yield np.random.default_rng([recipe.seed, sample, *tags])
 

@@ -168,7 +168,7 @@ def _make_run(
         _make_forward(network, recipe),
         copy.deepcopy(network).eval().requires_grad_(False), make_optimiser(network, recipe),
         torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16"),
-        _identity(model, recipe, corpus),
+        _format_identity(model, recipe, corpus),
     )  # fmt: skip
 
 
@@ -275,7 +275,7 @@ def _start_from_weights(run: TrainingRun, path: Path) -> None:
     run.origin = f"{path.name} {digest_file(path)}" + (f", from {previous}" if previous else "")
 
 
-def _identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
+def _format_identity(model: LoadedModel, recipe: Recipe, corpus: Corpus) -> str:
     about = {
         "model": model.name,
         "options": dict(model.options),

@@ -51,7 +51,7 @@ def is_wanted(run: TrainingRun) -> bool:
 
 def check_playable(run: TrainingRun) -> None:
     """Raise IsbenchError unless the card's predictor, with these weights, answers a click."""
-    with _model_with_mean(run) as model:
+    with _provide_mean_model(run) as model:
         try:
             check_model(build_model(model))
         except IsbenchError as error:
@@ -63,7 +63,7 @@ def check_playable(run: TrainingRun) -> None:
 
 def play_games(run: TrainingRun) -> Generator[Trajectory, None, None]:
     """Play the held-out objects with the running mean of a run; yield the games as they finish."""
-    with _model_with_mean(run) as model:
+    with _provide_mean_model(run) as model:
         predictor = build_predictor(model)
     rules = Rules(max_clicks=run.recipe.checks.clicks, stop_iou=max(TARGETS))
     objects = run.validation_objects
@@ -94,7 +94,7 @@ def score_games(run: TrainingRun, games: Sequence[Trajectory], seconds: float) -
 
 
 @contextmanager
-def _model_with_mean(run: TrainingRun) -> Iterator[LoadedModel]:
+def _provide_mean_model(run: TrainingRun) -> Iterator[LoadedModel]:
     """Yield the model with the running mean as its weights, saved to a file as for release."""
     runtime = Runtime(
         device=str(run.processes.device),

@@ -40,7 +40,7 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, str]) -> Non
     A tensor with values too large for fp16 stays fp32. Equal weights and cards give equal bytes.
     Raises IsbenchError if the file cannot be written.
     """
-    state = {key: _to_half(value) for key, value in network.state_dict().items()}
+    state = {key: _round_to_half(value) for key, value in network.state_dict().items()}
     text = json.dumps(dict(card), sort_keys=True)
     write_atomically(path, save(state, {CARD: text}), REMEDY)
 
@@ -89,7 +89,7 @@ def copy_matching(network: nn.Module, stored: Mapping[str, Tensor], path: Path) 
     return StartingWeights(len(matching), new, tuple(key for key in stored if key not in matching))
 
 
-def _to_half(value: Tensor) -> Tensor:
+def _round_to_half(value: Tensor) -> Tensor:
     value = value.detach().cpu()
     fits = value.is_floating_point() and bool((value.abs() <= _LARGEST).all())
     return (value.half() if fits else value).contiguous()

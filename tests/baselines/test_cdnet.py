@@ -29,7 +29,7 @@ from isbench.nn.trunk import deeplab
 from isbench.types import Click, Runtime
 from tests.support.official_games import read_golden
 from tests.support.official_networks import check
-from tests.support.synthetic import CLICK, POINTS, fill_state, picture
+from tests.support.synthetic import CLICK, POINTS, draw_picture, fill_state
 
 SEED = st.integers(0, 2**32 - 1)
 SMALL = (32, 48)  # an image on which pixels diffuse in no time
@@ -80,14 +80,14 @@ def test_cdnet_answers_as_the_official_one_before_its_pixels_diffuse() -> None:
     network, entry = ready(cdnet()), find_golden("cdnet_r34")
     assert count(network) == entry["params"]
     with torch.inference_mode():
-        outputs = network.forward_with_aux(picture(3, 64, 96), POINTS)
+        outputs = network.forward_with_aux(draw_picture(3, 64, 96), POINTS)
     check(outputs.main, entry["instances"])
     check(outputs.gate, entry["fdm_instances"])
     check(outputs.latents, entry["latent_instances"])
 
 
 def test_the_answer_alone_is_the_answer_with_all_others_and_ignores_a_fourth_channel() -> None:
-    network, inputs = ready(tiny()), picture(4, 64, 96)
+    network, inputs = ready(tiny()), draw_picture(4, 64, 96)
     with torch.inference_mode():
         main = network.forward_with_aux(inputs, POINTS).main
         assert torch.equal(network(inputs[:, :3], POINTS)[0], main)
@@ -98,7 +98,7 @@ def test_feature_diffusion_is_that_of_the_released_module() -> None:
     clicked = torch.zeros(1, 2, 6, 7)
     clicked[0, 0, 1, 2], clicked[0, 1, 4, 5] = 1, 0.5
     with torch.inference_mode():
-        features, gate = ready(Fdm(8))(picture(8, 6, 7) * 2 - 1, clicked)
+        features, gate = ready(Fdm(8))(draw_picture(8, 6, 7) * 2 - 1, clicked)
     check(features, entry["out"])
     check(gate, entry["gate_pos"])
 
@@ -106,7 +106,7 @@ def test_feature_diffusion_is_that_of_the_released_module() -> None:
 def test_pixel_diffusion_is_that_of_the_released_module() -> None:
     drawn = torch.zeros(1, 2, 24, 30)
     drawn[0, 0, 4:7, 5:8], drawn[0, 1, 15:18, 20:24] = 1, 1
-    refined = Pdm()(picture(3, 24, 30), picture(1, 24, 30, 5) * 6 - 3, drawn)
+    refined = Pdm()(draw_picture(3, 24, 30), draw_picture(1, 24, 30, 5) * 6 - 3, drawn)
     check(refined, find_golden("PDM"))
 
 
@@ -142,7 +142,7 @@ def test_attention_is_the_dense_one_and_so_are_its_gradients(
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("learning", [True, False])
 def test_no_matrix_of_cells_by_cells_is_made(gated: bool, learning: bool) -> None:
-    x, clicked = picture(32, 20, 30), draw_disks(POINTS, (20, 30), 5)
+    x, clicked = draw_picture(32, 20, 30), draw_disks(POINTS, (20, 30), 5)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.set_grad_enabled(learning):
         features = Fdm(32, gated=gated)(x, clicked).features  # raises where no such kernel takes it
         assert features.requires_grad is learning
@@ -151,7 +151,7 @@ def test_no_matrix_of_cells_by_cells_is_made(gated: bool, learning: bool) -> Non
 
 
 def test_without_clicks_and_gate_every_cell_receives_the_same() -> None:
-    fdm, x = ready(Fdm(8, 4, gated=False)), picture(8, 6, 7)
+    fdm, x = ready(Fdm(8, 4, gated=False)), draw_picture(8, 6, 7)
     with torch.inference_mode():
         features, gate = fdm(x, torch.zeros(1, 2, 6, 7))
         mean = fdm.g(x).mean(dim=(2, 3), keepdim=True)
@@ -176,7 +176,7 @@ def test_diffusion_does_not_care_where_cells_lie(seed: int, clicks: list[Click])
 
 
 def test_only_a_loss_of_its_own_trains_the_gate() -> None:
-    fdm, x = Fdm(8), picture(8, 6, 7)
+    fdm, x = Fdm(8), draw_picture(8, 6, 7)
     gate = dict(fdm.gate_head_pos.named_parameters())  # type: ignore[union-attr]
     clicked = torch.zeros(1, 2, 6, 7)
     fdm(x, clicked).features.square().sum().backward()
@@ -186,7 +186,7 @@ def test_only_a_loss_of_its_own_trains_the_gate() -> None:
 
 
 def test_features_diffuse_in_half_the_precision_too() -> None:
-    fdm, x, clicked = ready(Fdm(8)), picture(8, 6, 7), torch.eye(6, 7).expand(1, 2, -1, -1)
+    fdm, x, clicked = ready(Fdm(8)), draw_picture(8, 6, 7), torch.eye(6, 7).expand(1, 2, -1, -1)
     with torch.inference_mode():
         full = fdm(x, clicked).features
         with torch.autocast("cpu", torch.bfloat16):
@@ -204,7 +204,7 @@ SPOT = st.builds(Click, st.integers(0, 15), st.integers(0, 63), st.booleans())
 
 
 def spread(clicks: list[Click], logits: Tensor) -> Tensor:
-    return Pdm()(picture(3, *MAP), logits, draw_disks(encode_points(clicks), MAP, 5))  # type: ignore[no-any-return]
+    return Pdm()(draw_picture(3, *MAP), logits, draw_disks(encode_points(clicks), MAP, 5))  # type: ignore[no-any-return]
 
 
 @settings(max_examples=10)
@@ -228,14 +228,14 @@ def test_a_click_is_felt_no_further_than_five_steps_of_eight_pixels(
 
 
 def test_answers_diffuse_in_full_precision_whatever_the_network_runs_in() -> None:
-    logits = (picture(1, *MAP) * 8 - 4).bfloat16()
+    logits = (draw_picture(1, *MAP) * 8 - 4).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         lowered = spread([Click(5, 6, True)], logits)
     assert torch.equal(lowered, spread([Click(5, 6, True)], logits.float()))
 
 
 def test_an_undecided_answer_without_clicks_stays_as_it_is() -> None:
-    logits = picture(1, *MAP) - 0.5  # 2p - 1 is within a quarter of 0
+    logits = draw_picture(1, *MAP) - 0.5  # 2p - 1 is within a quarter of 0
     assert torch.equal(spread([], logits), 2 * torch.sigmoid(logits) - 1)
 
 
@@ -248,20 +248,20 @@ def test_an_answer_that_is_sure_of_one_thing_stays_sure() -> None:
     "parts", [Parts(), Parts(low=True, high=True, inner=8), Parts(joined=True)]
 )
 def test_the_callers_tensors_are_never_written(parts: Parts) -> None:
-    inputs, clicks = picture(4, *SMALL), FEW.clone()
+    inputs, clicks = draw_picture(4, *SMALL), FEW.clone()
     network, pixels = ready(Baseline(Mini(16), parts)), ready(tiny())
     with torch.inference_mode():
         (logits,) = network(inputs, clicks)
         kept = logits.clone()
         pixels.forward_with_aux(inputs, clicks)
         Refinement(pixels.PDM)(inputs[:, :3], clicks, logits)
-    assert torch.equal(inputs, picture(4, *SMALL))
+    assert torch.equal(inputs, draw_picture(4, *SMALL))
     assert torch.equal(clicks, FEW)
     assert torch.equal(logits, kept)
 
 
 def test_refinement_diffuses_along_the_colours_with_disks_of_the_clicks() -> None:
-    image, logits = picture(3, 24, 30), picture(1, 24, 30, 5) * 6 - 3
+    image, logits = draw_picture(3, 24, 30), draw_picture(1, 24, 30, 5) * 6 - 3
     clicks = encode_points([Click(5, 6, True), Click(16, 22, False)])
     (refined,) = Refinement(Pdm())(image, clicks, logits)
     assert torch.equal(refined, Pdm()(image, logits, draw_disks(clicks, (24, 30), 5)))
@@ -306,7 +306,7 @@ def test_diffusion_is_cheap_at_an_eighth_and_expensive_at_a_half() -> None:
 def test_the_base_segmenter_without_diffusion_is_ritms_network() -> None:
     base, ritm = ready(Baseline(Mini(16))), ready(Ritm(Mini(16)))
     with torch.inference_mode():
-        inputs = picture(4, 64, 96)
+        inputs = draw_picture(4, 64, 96)
         assert torch.equal(base(inputs, POINTS)[0], ritm(inputs, POINTS)[0])
 
 
@@ -314,7 +314,7 @@ def test_the_base_segmenter_without_diffusion_is_ritms_network() -> None:
 def test_batching_never_changes_an_answer(high: bool) -> None:
     # in double precision: synthetic weights blow up what single precision rounds off
     network = ready(Baseline(Mini(16), Parts(low=True, high=high, inner=8))).double()
-    inputs = torch.cat([picture(4, *SMALL), picture(4, *SMALL, 5)]).double()
+    inputs = torch.cat([draw_picture(4, *SMALL), draw_picture(4, *SMALL, 5)]).double()
     clicks = torch.cat([FEW, FEW.flip(1)]).double()
     with torch.inference_mode():
         (both,) = network(inputs, clicks)
@@ -324,7 +324,7 @@ def test_batching_never_changes_an_answer(high: bool) -> None:
 
 def test_all_of_the_base_segmenter_learns() -> None:
     network = Baseline(Mini(16), Parts(low=True, high=True, inner=8, joined=True))
-    (logits,) = network(picture(4, *SMALL).expand(2, -1, -1, -1), FEW.expand(2, -1, -1))
+    (logits,) = network(draw_picture(4, *SMALL).expand(2, -1, -1, -1), FEW.expand(2, -1, -1))
     logits.sum().backward()
     still = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert still == []

@@ -25,14 +25,14 @@ from isbench.training.optimiser import draw_weights
 from isbench.training.step import compute_loss
 from isbench.training.weights import start_from
 from tests.support.networks import load_small, network
-from tests.support.synthetic import POINTS, fill_state, picture
+from tests.support.synthetic import POINTS, draw_picture, fill_state
 
 ADDED = {
     "cdnet-lite": ("feature_extractor.FDM.", "latent_head.", "pdm_gate"),
     "baseline-lite-fdm": ("fdm_low.",),
 }
 NAMES = [*ADDED]
-INPUTS = torch.cat([picture(4, 64, 96), picture(4, 64, 96, 5)])
+INPUTS = torch.cat([draw_picture(4, 64, 96), draw_picture(4, 64, 96, 5)])
 CLICKS = torch.cat([POINTS, POINTS.flip(1)])
 TARGET = (INPUTS[:, :1] > 0.5).float()
 

@@ -35,7 +35,7 @@ from isbench.types import ModelCard, Runtime
 from tests.support.networks import eager
 from tests.support.official_games import read_golden
 from tests.support.official_networks import check
-from tests.support.synthetic import PLACE, POINTS, fill_state, picture
+from tests.support.synthetic import PLACE, POINTS, draw_picture, fill_state
 
 CARDS = {
     "fbrs_r34_dh128": cards.r34,
@@ -95,7 +95,7 @@ def test_the_networks_answer_as_the_official_ones(name: str) -> None:
     parameters = {id(one): one.numel() for n in networks.values() for one in n.parameters()}
     assert sum(parameters.values()) == wanted["params"]
     with torch.inference_mode():
-        (features,) = networks["features"](4 * picture(3, 64, 96) - 2, POINTS)
+        (features,) = networks["features"](4 * draw_picture(3, 64, 96) - 2, POINTS)
         main, aux = networks["head"].forward_with_aux(features)  # type: ignore[operator]
         (alone,) = networks["head"](features)
     assert torch.equal(alone, main)

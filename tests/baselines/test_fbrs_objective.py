@@ -23,7 +23,7 @@ from baselines.fbrs.objective import (
     optimise,
     rescale,
 )
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "networks" / "fbrs.json").read_text()
@@ -87,7 +87,7 @@ def test_each_image_of_a_batch_has_its_own_squares() -> None:
 def test_the_errors_are_those_of_the_original_loss() -> None:
     (name,) = [name for name in GOLDEN if name.startswith("BRSMaskLoss")]
     squares = draw_squares([[(5, 5, True), (11, 15, False)]], (20, 20), CPU)
-    found = measure_errors(picture(1, 20, 20), squares)
+    found = measure_errors(draw_picture(1, 20, 20), squares)
     wanted = GOLDEN[name]
     assert float(found.value) == pytest.approx(wanted["loss"], abs=1e-6)
     assert float(found.positive_error) == pytest.approx(wanted["max_pos"], abs=1e-6)

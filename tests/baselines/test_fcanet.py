@@ -36,7 +36,7 @@ from tests.support.official_games import (
     read_golden,
 )
 from tests.support.official_networks import check
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 BLOCKS: dict[str, Block] = {"fcanet_resnet": Bottleneck, "fcanet_res2net": Res2Block}
 
@@ -68,9 +68,9 @@ def test_the_network_answers_as_the_official_one(name: str) -> None:
     network = build_synthetic(partial(FcaNetwork, BLOCKS[name]))
     entry = read_golden("networks/fcanet")[name]
     assert sum(one.numel() for one in network.parameters()) == entry["params"]
-    distances = [picture(1, 64, 96, k) * (80 if k == 3 else 40) for k in (1, 2, 3)]
+    distances = [draw_picture(1, 64, 96, k) * (80 if k == 3 else 40) for k in (1, 2, 3)]
     with torch.inference_mode():
-        (logits,) = network(picture(3, 64, 96), *distances)
+        (logits,) = network(draw_picture(3, 64, 96), *distances)
     check(logits, entry["logits"])
 
 
@@ -120,7 +120,7 @@ CLICK = st.builds(Click, st.integers(0, 19), st.integers(0, 29), st.booleans())
 @given(st.lists(CLICK, min_size=1, max_size=5), st.lists(CLICK, min_size=1, max_size=5))
 def test_an_answer_depends_on_the_clicks_only(first: list[Click], then: list[Click]) -> None:
     predictor = make_predictor(size=40)
-    image = picture(3, *SHAPE)[0].permute(1, 2, 0).mul(255).byte().numpy()
+    image = draw_picture(3, *SHAPE)[0].permute(1, 2, 0).mul(255).byte().numpy()
     start = predictor.start(predictor.begin(image), None)
     after: State = predictor.predict([Turn(start, tuple(first))])[0].state
     fresh, later = predictor.predict([Turn(start, tuple(then)), Turn(after, tuple(then))])

@@ -25,7 +25,7 @@ from isbench.nn.runtime.contents import describe_value
 from isbench.types import Click, ModelCard, Runtime, Turn
 from tests.support.focalclick import TINY, blank_image
 from tests.support.official_networks import check
-from tests.support.synthetic import POINTS, fill_state, picture
+from tests.support.synthetic import POINTS, draw_picture, fill_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CARDS = {
@@ -69,7 +69,7 @@ def test_the_segmentor_answers_as_the_official_one(name: str) -> None:
     network: Any = list_networks(CARDS[name])["segmentor"]
     network.load_state_dict(fill_state(network.state_dict()))
     network.eval()
-    inputs, wanted = picture(4, 128, 128), read("networks")[f"focalclick_{name}"]
+    inputs, wanted = draw_picture(4, 128, 128), read("networks")[f"focalclick_{name}"]
     # rounding is multiplied by these weights; see `BLOWN_UP` in tests/support/official_networks.py
     tolerance = 1e-4 if name == "hrnet32_S2" else 3e-5
     with torch.inference_mode():
@@ -85,9 +85,11 @@ def test_the_refiner_answers_as_the_official_one() -> None:
     (wanted,) = (value for key, value in read("networks").items() if key.startswith("RefineLayer"))
     layer = RefineLayer(96)
     layer.load_state_dict(fill_state(layer.state_dict()))
-    features, logits = picture(96, 16, 16, 2), picture(1, 64, 64, 3) * 4 - 2
+    features, logits = draw_picture(96, 16, 16, 2), draw_picture(1, 64, 64, 3) * 4 - 2
     with torch.inference_mode():
-        refined, trimap = layer.eval()(picture(3, 64, 64), picture(2, 64, 64, 1), features, logits)
+        refined, trimap = layer.eval()(
+            draw_picture(3, 64, 64), draw_picture(2, 64, 64, 1), features, logits
+        )
     check(refined, wanted["pred"])
     check(trimap, wanted["trimap_logits"])
 

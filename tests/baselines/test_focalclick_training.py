@@ -354,7 +354,7 @@ def test_a_whole_image_may_have_a_size_of_its_own() -> None:
     first, _ = play_clicks(wide, blank_image(30, 60), clicks)
     box = choose_crop(config, first.state.last, tuple(clicks))
     assert box is not None
-    assert seen == [(16, 32), views.size(box)]
+    assert seen == [(16, 32), views.choose_size(box)]
 
 
 def test_the_light_card_keeps_proportions_unless_told_otherwise() -> None:

@@ -29,7 +29,7 @@ from isbench.training.training_run import open_training
 from isbench.types import Click, Mask
 from tests.support.official_games import build_synthetic, describe_keys, read_golden
 from tests.support.official_networks import check
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 RULES = read_golden("networks/focuscut_rules")
 
@@ -47,8 +47,12 @@ def test_the_network_answers_as_the_official_one(depth: int) -> None:
     entry = read_golden("networks/focuscut")[f"focuscut_resnet{depth}"]
     assert sum(one.numel() for one in network.parameters()) == entry["params"]
     with torch.inference_mode():
-        check(network.segment(picture(6, 64, 96)), entry["logits"])
-        image, distances, previous = picture(3, 64, 96), picture(2, 64, 96) * 40, picture(1, 64, 96)
+        check(network.segment(draw_picture(6, 64, 96)), entry["logits"])
+        image, distances, previous = (
+            draw_picture(3, 64, 96),
+            draw_picture(2, 64, 96) * 40,
+            draw_picture(1, 64, 96),
+        )
         (logits,) = network(image, distances[:, :1], distances[:, 1:], previous)
         maps = torch.exp(-4 * np.log(2) * distances**2 / 10**2)
         stacked = torch.cat([normalize(image), maps, previous], dim=1)

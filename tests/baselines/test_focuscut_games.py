@@ -33,7 +33,7 @@ from tests.support.official_games import (
     load_image,
     read_golden,
 )
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 
 def probe(image: Tensor, positive: Tensor, negative: Tensor, previous: Tensor) -> tuple[Tensor]:
@@ -117,7 +117,7 @@ def test_games_with_the_network_are_the_official_ones(number: int, real_data: Pa
 
 
 SHAPE = (40, 56)
-IMAGE = picture(3, *SHAPE)[0].permute(1, 2, 0).mul(255).byte().numpy()
+IMAGE = draw_picture(3, *SHAPE)[0].permute(1, 2, 0).mul(255).byte().numpy()
 CLICK = st.builds(Click, st.integers(0, 39), st.integers(0, 55), st.booleans())
 CLICKS = st.lists(CLICK, min_size=2, max_size=6)
 

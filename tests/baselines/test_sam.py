@@ -33,7 +33,7 @@ from isbench.types import Click, Turn
 from tests.support import sam
 from tests.support.official_games import draw_gradient, read_golden
 from tests.support.official_networks import check
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
 
@@ -58,7 +58,7 @@ YES, NO = torch.ones(1, 1), torch.zeros(1, 1)
 
 
 def make_prompts() -> tuple[Tensor, Tensor, Tensor]:
-    return POINTS, LABELS, picture(1, 256, 256, 3) * 8 - 4
+    return POINTS, LABELS, draw_picture(1, 256, 256, 3) * 8 - 4
 
 
 def test_prompts_are_encoded_as_the_official_sam_does(decoders: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def test_prompts_are_encoded_as_the_official_sam_does(decoders: dict[str, Any]) 
 
 
 def test_masks_are_decoded_as_the_official_sam_does(decoders: dict[str, Any]) -> None:
-    wanted, embedding = read_golden("networks/sam_vit_b"), picture(256, 64, 64) * 2 - 1
+    wanted, embedding = read_golden("networks/sam_vit_b"), draw_picture(256, 64, 64) * 2 - 1
     several = wanted["decoder multimask, embedding=img(256,64,64)*2-1, with mask prompt"]
     masks, scores = decoders["decoder"](embedding, *make_prompts(), YES)
     check(masks, several["low_res"])
@@ -85,7 +85,7 @@ def test_images_are_encoded_as_the_official_sam_does() -> None:
     networks = make_sam(VIT_B, "never")
     sam.fill(networks, SAM)
     mean, deviation = (torch.tensor(x).reshape(3, 1, 1) for x in MEAN_AND_DEVIATION)
-    frame = (picture(3, 1024, 1024) * 255 - mean) / deviation
+    frame = (draw_picture(3, 1024, 1024) * 255 - mean) / deviation
     (embedding,) = networks["encoder"](frame)
     check(
         embedding,

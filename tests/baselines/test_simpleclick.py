@@ -31,7 +31,7 @@ from isbench.nn.runtime.cost import count_cost
 from isbench.types import Runtime
 from tests.support.networks import eager
 from tests.support.official_networks import check, fill_network
-from tests.support.synthetic import POINTS, picture
+from tests.support.synthetic import POINTS, draw_picture
 
 Isbench = Callable[..., tuple[int, str, str]]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -102,7 +102,7 @@ def test_vit_b_answers_as_the_official_one() -> None:
     network.backbone.register_forward_hook(keep_tokens)
     network.neck.register_forward_hook(keep_maps)
     with torch.inference_mode():
-        (found["instances"],) = network(picture(4, 448, 448), POINTS)
+        (found["instances"],) = network(draw_picture(4, 448, 448), POINTS)
     wanted = golden("networks")["simpleclick_vit_base448"]
     assert sum(parameter.numel() for parameter in network.parameters()) == wanted["params"]
     assert found.keys() <= wanted.keys()
@@ -111,7 +111,7 @@ def test_vit_b_answers_as_the_official_one() -> None:
 
 
 def test_what_the_original_does_not_compute_has_no_effect() -> None:
-    network, inputs = make_tiny(), (picture(4, 224, 224), POINTS)
+    network, inputs = make_tiny(), (draw_picture(4, 224, 224), POINTS)
     unused = ("cls_token", "fc_norm", "backbone.head", "up_conv")
     with torch.inference_mode():
         before = network(*inputs)[0]
@@ -186,7 +186,7 @@ def test_positions_are_resized_bicubically_and_stay_as_they_are(side: int) -> No
 @pytest.mark.parametrize("size", [(448, 400), (100, 224), (225, 224)])
 def test_a_size_that_windows_do_not_tile_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(IsbenchError, match=rf"{size[0]}x{size[1]} pixels; wanted multiples of 224"):
-        make_tiny()(picture(4, *size), POINTS)
+        make_tiny()(draw_picture(4, *size), POINTS)
 
 
 @pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
@@ -234,7 +234,7 @@ def test_an_official_file_loads_unmodified(tmp_path: Path) -> None:
     model = eager(tiny, str(tmp_path / "tiny.pth"))
     predictor = tiny.build(**model.options, runtime=model.runtime)
     (network,) = predictor.answer.args  # type: ignore[attr-defined]
-    inputs = picture(4, 224, 224), POINTS
+    inputs = draw_picture(4, 224, 224), POINTS
     with torch.inference_mode():
         assert torch.allclose(network(*inputs)[0], make_tiny()(*inputs)[0], atol=1e-6)
 

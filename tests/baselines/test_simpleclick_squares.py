@@ -37,7 +37,7 @@ def test_the_square_is_the_data_sets(data_sets: int, side: int) -> None:
     model = with_dataset_defaults(load_model(tiny, weights="random", backend="eager"), data)
     assert model.options["zoom_square"] == side
     predictor = tiny.build(**model.options, runtime=model.runtime)
-    assert predictor.config.zoom.size(Box(0, 99, 0, 49)) == (side, side)  # type: ignore[attr-defined]
+    assert predictor.config.zoom.choose_size(Box(0, 99, 0, 49)) == (side, side)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("side", [100, 450, -224, 4480])
@@ -87,7 +87,7 @@ def test_every_pass_sees_a_crop_and_that_of_the_whole_image_where_there_is_no_ob
         assert found == whole
     else:
         assert found in (previous, whole)
-    assert zoom.size(found) == (448, 448)
+    assert zoom.choose_size(found) == (448, 448)
 
 
 class Step(NamedTuple):

@@ -24,7 +24,7 @@ from isbench.papers.cells import Records, make_cells
 from isbench.papers.run_selection import select_run
 from isbench.storage import store
 from isbench.storage.store import Run
-from tests.support.recorded import record_on_davis, weights_file, with_weights
+from tests.support.recorded import record_on_davis, save_random_weights, with_weights
 
 Isbench = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
@@ -97,7 +97,7 @@ def record_ablation(folder: Path, row: Row, **changes: Any) -> Run:
 
 
 def test_an_ablation_s_row_counts_the_weights_made_for_it_alone(tmp_path: Path) -> None:
-    path, row = weights_file(tmp_path), ablation.BS.rows[0]
+    path, row = save_random_weights(tmp_path), ablation.BS.rows[0]
     card = replace(load_card("ritm-lite"), bundled={"pack": path})
     without = make_candidate(card, row)
     other = record_on_davis(tmp_path, with_weights(card, digest_file(path)))

@@ -19,7 +19,7 @@ from isbench.nn.backbones.mini import Mini
 from isbench.nn.clickmaps import encode_points
 from isbench.types import Click
 from tests.support.official_networks import fill_network
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +36,7 @@ def make_attention() -> tuple[Sgm, Hsgm]:
 
 def propagate(clicks: Tensor) -> tuple[Tensor, Tensor]:
     sgm, hsgm = make_attention()
-    high, low = picture(12, 16, 24), picture(6, 32, 48, 7)
+    high, low = draw_picture(12, 16, 24), draw_picture(6, 32, 48, 7)
     kept = clicks.clone()
     with torch.inference_mode():
         out = sgm(high, find_clicked_cells(clicks, (16, 24), 4))
@@ -80,7 +80,7 @@ def test_without_a_click_nothing_is_spread_and_a_click_in_the_first_cell_counts(
     none, first = (propagate(encode_points(clicks))[0] for clicks in ([], [Click(1, 2, True)]))
     sgm, _ = make_attention()
     with torch.inference_mode():
-        assert torch.allclose(none, sgm.conv1(picture(12, 16, 24)), atol=1e-6)
+        assert torch.allclose(none, sgm.conv1(draw_picture(12, 16, 24)), atol=1e-6)
     assert not torch.allclose(none, first, atol=1e-3)
 
 
@@ -112,7 +112,7 @@ def open_csfpn(released: bool = False) -> nn.Module:
 def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], rng: Any) -> None:
     shuffled = list(clicks)
     rng.shuffle(shuffled)  # `points` puts each sign into its half, in the order they come
-    network, inputs = open_csfpn(), picture(4, 64, 96)
+    network, inputs = open_csfpn(), draw_picture(4, 64, 96)
     with torch.inference_mode():
         one, other = (network(inputs, encode_points(table))[0] for table in (clicks, shuffled))
     assert torch.allclose(one, other, rtol=0, atol=1e-5)
@@ -120,7 +120,10 @@ def test_the_order_of_clicks_of_a_sign_changes_no_answer(clicks: list[Click], rn
 
 @pytest.mark.parametrize("make", [lambda: open_csfpn(True), open_csfpn, lambda: Ritm(Mini())])
 def test_networks_never_write_what_they_are_given(make: Callable[[], nn.Module]) -> None:
-    inputs, clicks = picture(4, 64, 96), encode_points([Click(70, 10, True), Click(0, 0, False)])
+    inputs, clicks = (
+        draw_picture(4, 64, 96),
+        encode_points([Click(70, 10, True), Click(0, 0, False)]),
+    )
     clicks[0, 0, 1] = -7
     kept = inputs.clone(), clicks.clone()
     with torch.inference_mode():
@@ -130,7 +133,7 @@ def test_networks_never_write_what_they_are_given(make: Callable[[], nn.Module])
 
 
 def test_the_released_code_draws_no_click_below_or_right_of_the_crop() -> None:
-    inputs, base = picture(4, 64, 96), [Click(20, 30, True)]
+    inputs, base = draw_picture(4, 64, 96), [Click(20, 30, True)]
     beyond = [[*base, Click(66, 20, False)], [*base, Click(20, 98, False)]]
     with torch.inference_mode():
         alone, *others = (open_csfpn(True)(inputs, encode_points(t))[0] for t in (base, *beyond))

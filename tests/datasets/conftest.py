@@ -9,7 +9,7 @@ import pytest
 
 from isbench.datasets import load_dataset
 from isbench.errors import IsbenchError
-from tests.support.layouts import LAYOUTS, box, picture, write
+from tests.support.layouts import LAYOUTS, box, draw_picture, write
 
 Data = Callable[..., Path]
 
@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Path:
     """Return a `folder:` set: one image with one mask, one with three."""
     root = tmp_path / "mine"
     for number, stem in enumerate(("cup", "dog 10", "dog 2")):
-        write(root / "images" / f"{stem}.jpg", picture(number))
+        write(root / "images" / f"{stem}.jpg", draw_picture(number))
     write(root / "masks" / "cup.png", box(7, 4, 4, box(128, 1, 1)))
     for stem, row in (("dog 10__1", 0), ("dog 2__2", 1), ("dog 2__10", 2), ("dog 2__left", 3)):
         write(root / "masks" / f"{stem}.png", box(255, row, 5))

@@ -13,7 +13,7 @@ from isbench.datasets import load_dataset
 from isbench.datasets.fingerprints import fingerprint
 from isbench.types import Dataset
 from tests.datasets.conftest import refusal
-from tests.support.layouts import box, coco_json, coco_name, picture, voc, write
+from tests.support.layouts import box, coco_json, coco_name, draw_picture, voc, write
 
 FORMS = ("NFC", "NFD")
 NAME = "caf\u00e9 \u00fc"
@@ -47,7 +47,7 @@ def test_images_and_masks_of_a_folder_match_in_any_form(tmp_path: Path, labels: 
     for image in FORMS:
         for mask in FORMS:
             root = tmp_path / f"{image}-{mask}" / "set"
-            write(root / "images" / f"{spell(image)}.png", picture(1))
+            write(root / "images" / f"{spell(image)}.png", draw_picture(1))
             write(root / "masks" / f"{spell(mask)}.png", box(1, 2, 3))
             found.append(load_dataset(f"folder:{root}{labels}"))
     check_equal(found)
@@ -58,7 +58,7 @@ def test_two_images_that_differ_by_the_form_of_an_accent_are_ambiguous(tmp_path:
     if not keeps_forms_apart(tmp_path):
         pytest.skip("this file system has one file for both forms")
     for form in FORMS:
-        write(tmp_path / "set" / "images" / f"{spell(form)}.png", picture(1))
+        write(tmp_path / "set" / "images" / f"{spell(form)}.png", draw_picture(1))
     write(tmp_path / "set" / "masks" / f"{spell('NFC')}.png", box(1, 2, 3))
     assert f"two images named {spell('NFC')}" in refusal(f"folder:{tmp_path / 'set'}")
 

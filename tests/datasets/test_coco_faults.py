@@ -16,7 +16,7 @@ from isbench.datasets.faults import DatasetFaults
 from isbench.datasets.verify import verify_named
 from isbench.errors import IsbenchError
 from isbench.metrics import find_image
-from tests.support.layouts import HEIGHT, WIDTH, box, coco_json, coco_name, picture, write
+from tests.support.layouts import HEIGHT, WIDTH, box, coco_json, coco_name, draw_picture, write
 
 SQUARE = [3, 2, 8, 2, 8, 6, 3, 6]
 
@@ -130,7 +130,7 @@ def test_swapped_sizes_are_distinguished_from_images_that_exif_data_rotate(tmp_p
     name = change(tmp_path, lambda content: None)
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture(7)).save(tmp_path / "images" / "b 2.jpg", exif=exif)
+    Image.fromarray(draw_picture(7)).save(tmp_path / "images" / "b 2.jpg", exif=exif)
     assert "and has 12x16: its EXIF data rotates it" in refuse(name)
 
 
@@ -157,7 +157,7 @@ def test_two_images_of_one_stem_are_two_images(tmp_path: Path) -> None:
 
     name = change(tmp_path, add)
     for number, file in enumerate(("a.bmp", "a.bmp.png", "c.png")):
-        write(tmp_path / "images" / file, picture(30 + number))
+        write(tmp_path / "images" / file, draw_picture(30 + number))
     dataset = load_dataset(name)
     images = {find_image(key): dataset.load(key).image.tobytes() for key in dataset.keys}
     assert len(images) == len(set(images.values())) == 6

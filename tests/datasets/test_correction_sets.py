@@ -18,7 +18,7 @@ from isbench.datasets.tetris import LONGEST
 from isbench.datasets.verify import verify_dataset, verify_named
 from isbench.evaluation.spec import fill_options
 from tests.datasets.conftest import refusal
-from tests.support.layouts import HEIGHT, WIDTH, box, picture, write
+from tests.support.layouts import HEIGHT, WIDTH, box, draw_picture, write
 
 Data = Callable[..., Path]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -153,7 +153,7 @@ def test_tetris_is_read_at_most_2048_pixels_long(data: Data, rows: int, cols: in
     colours = np.zeros((rows, cols, 3), np.uint8)
     colours[: rows // 2] = (1, 0, 0)
     colours[rows // 2 :, cols // 2 :] = (2, 0, 0)
-    write(root / "images" / "long.jpg", picture(1, rows, cols))
+    write(root / "images" / "long.jpg", draw_picture(1, rows, cols))
     write(root / "masks" / "long.png", colours)
     dataset = load_dataset("tetris", root.parent)
     samples = [dataset.load(key) for key in dataset.keys]

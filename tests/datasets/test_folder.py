@@ -15,7 +15,7 @@ from isbench.datasets.loading import load_sample
 from isbench.datasets.verify import verify_named
 from isbench.errors import IsbenchError
 from tests.datasets.conftest import refusal
-from tests.support.layouts import box, picture, write
+from tests.support.layouts import box, draw_picture, write
 
 
 def test_a_folder_scores_all_but_128_and_takes_all_but_0_for_the_object(own: Path) -> None:
@@ -40,7 +40,7 @@ def test_files_that_are_no_pictures_and_hidden_ones_are_passed_over(own: Path) -
 
 
 def test_a_stem_with_two_underscores_of_its_own_is_an_image(own: Path) -> None:
-    write(own / "images" / "a__1.jpg", picture(3))
+    write(own / "images" / "a__1.jpg", draw_picture(3))
     write(own / "masks" / "a__1.png", box(1, 1, 1))
     write(own / "masks" / "a__1__2.png", box(1, 2, 2))
     assert load_dataset(f"folder:{own}").keys[:2] == ("a__1#1", "a__1#2")
@@ -54,7 +54,7 @@ def test_a_folder_without_images_or_masks_is_refused(own: Path, tmp_path: Path) 
 
 
 def test_a_folder_s_image_without_a_mask_and_mask_without_an_image_are_named(own: Path) -> None:
-    write(own / "images" / "bare.png", picture(1))
+    write(own / "images" / "bare.png", draw_picture(1))
     assert f"image {own}/images/bare.png has no mask: wanted" in refusal(f"folder:{own}")
     (own / "images" / "bare.png").unlink()
     for stem in ("other", "other__1", "cup__", "__1", "cup__a#b"):
@@ -69,7 +69,7 @@ def test_two_masks_of_one_object_are_refused(own: Path) -> None:
 
 
 def test_two_pictures_of_one_stem_are_refused(own: Path) -> None:
-    write(own / "images" / "cup.png", picture(0))
+    write(own / "images" / "cup.png", draw_picture(0))
     assert f"two images named cup: {own}/images/cup.jpg and" in refusal(f"folder:{own}")
 
 
@@ -92,7 +92,7 @@ def test_what_is_passed_over_is_counted_in_the_notes(own: Path) -> None:
 
 def test_all_faults_of_a_folder_are_listed_at_once(own: Path) -> None:
     for stem in ("bare", "naked"):
-        write(own / "images" / f"{stem}.png", picture(1))
+        write(own / "images" / f"{stem}.png", draw_picture(1))
     write(own / "masks" / "lone.png", box(1, 1, 1))
     write(own / "masks" / "cup__1.png", box(1, 1, 1))
     (own / "images" / "dog 10.jpg").write_bytes(b"torn")
@@ -153,7 +153,7 @@ def test_an_initial_mask_of_another_size_names_the_object(own: Path) -> None:
 
 
 def test_initial_label_maps_are_read_like_the_masks(tmp_path: Path) -> None:
-    write(tmp_path / "images" / "a.png", picture(1))
+    write(tmp_path / "images" / "a.png", draw_picture(1))
     write(tmp_path / "masks" / "a.png", box(2, 6, 8, box(1, 1, 1)))
     write(tmp_path / "initial" / "a.png", box(2, 5, 8))
     dataset = load_dataset(f"folder:{tmp_path}?labels=instances")
@@ -169,7 +169,7 @@ def test_initial_masks_of_no_object_are_named(own: Path) -> None:
 
 
 def test_hidden_images_are_counted(own: Path) -> None:
-    write(own / "images" / ".cat.png", picture(1))
+    write(own / "images" / ".cat.png", draw_picture(1))
     assert "left out in images/: 1 hidden (.cat.png)" in verify_named(f"folder:{own}").notes
 
 

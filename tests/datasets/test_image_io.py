@@ -27,7 +27,7 @@ from isbench.datasets.image_io import (
     read_stored,
 )
 from isbench.errors import IsbenchError
-from tests.support.layouts import Pixels, box, picture, voc_palette, write, write_palette
+from tests.support.layouts import Pixels, box, draw_picture, voc_palette, write, write_palette
 
 Reader = Callable[[Path], Pixels]
 COLOURS: Mapping[str, Reader] = {"image": read_image, "colours": read_colours}
@@ -37,8 +37,8 @@ READERS: Mapping[str, Reader] = {
     "labels": read_labels,
     "indices": read_indices,
 }
-GREY = picture(5)[:, :, 0]
-SMOOTH = cv2.GaussianBlur(picture(6), (0, 0), 2)
+GREY = draw_picture(5)[:, :, 0]
+SMOOTH = cv2.GaussianBlur(draw_picture(6), (0, 0), 2)
 
 
 def encode(pixels: Any, format: str, **options: Any) -> bytes:
@@ -57,11 +57,11 @@ def encode_turned(orientation: int) -> bytes:
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 def test_a_colour_image_is_read_as_rgb(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"image{suffix}"
-    Image.fromarray(picture(1)).save(path)
+    Image.fromarray(draw_picture(1)).save(path)
     image = read_image(path)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
-    np.testing.assert_array_equal(image, picture(1))
+    np.testing.assert_array_equal(image, draw_picture(1))
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "JPEG"])
@@ -76,9 +76,9 @@ def test_a_grey_image_gets_three_equal_channels(tmp_path: Path, format: str) -> 
 
 def test_an_opaque_alpha_channel_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "opaque.png"
-    path.write_bytes(encode(np.dstack([picture(1), np.full_like(GREY, 255)]), "PNG"))
-    np.testing.assert_array_equal(read_image(path), picture(1))
-    np.testing.assert_array_equal(read_stored(path), picture(1))
+    path.write_bytes(encode(np.dstack([draw_picture(1), np.full_like(GREY, 255)]), "PNG"))
+    np.testing.assert_array_equal(read_image(path), draw_picture(1))
+    np.testing.assert_array_equal(read_stored(path), draw_picture(1))
     path.write_bytes(encode(np.dstack([GREY, np.full_like(GREY, 255)]), "PNG"))
     np.testing.assert_array_equal(read_labels(path), GREY)
 
@@ -112,12 +112,12 @@ def test_a_mask_of_the_unturned_photograph_gets_an_error_that_names_exif(tmp_pat
 def test_a_mask_of_another_size_gets_an_error_with_both_sizes() -> None:
     mask = np.zeros((11, 16), bool)
     with pytest.raises(IsbenchError, match=r"m\.png is 16x11 pixels and its image 16x12; save"):
-        check_size(Path("m.png"), mask, picture(0))
+        check_size(Path("m.png"), mask, draw_picture(0))
 
 
 def test_images_and_masks_are_read_only(tmp_path: Path) -> None:
     write(tmp_path / "grey.png", GREY)
-    write(tmp_path / "colour.png", picture(1))
+    write(tmp_path / "colour.png", draw_picture(1))
     for read in READERS.values():
         assert not read(tmp_path / "grey.png").flags.writeable
     assert not read_labels(tmp_path / "colour.png").flags.writeable
@@ -125,21 +125,21 @@ def test_images_and_masks_are_read_only(tmp_path: Path) -> None:
 
 def test_files_of_the_same_bytes_give_the_same_array(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        write(tmp_path / name, picture(1))
+        write(tmp_path / name, draw_picture(1))
     assert read_image(tmp_path / "a.png") is read_image(tmp_path / "b.png")
-    write(tmp_path / "b.png", picture(2))
-    assert (read_image(tmp_path / "b.png") == picture(2)).all()
+    write(tmp_path / "b.png", draw_picture(2))
+    assert (read_image(tmp_path / "b.png") == draw_picture(2)).all()
 
 
 REFUSED = {
     "16-bit grey": (encode(GREY.astype(np.uint16) * 257, "PNG"), "has 16 bits per"),
     "16-bit grey tiff": (encode(GREY.astype(np.uint16) * 257, "TIFF"), "has 16 bits per"),
     "float": (encode(GREY.astype(np.float32), "TIFF"), "32 bits|fractions"),
-    "transparent": (encode(np.dstack([picture(1), GREY]), "PNG"), "is partly transparent"),
+    "transparent": (encode(np.dstack([draw_picture(1), GREY]), "PNG"), "is partly transparent"),
     "transparent grey": (encode(np.dstack([GREY, GREY]), "PNG"), "is partly transparent"),
     "empty": (b"", "cannot be read as an image"),
     "text": (b"not a picture at all\n" * 50, "cannot be read as an image"),
-    "half png": (encode(picture(1), "PNG")[:300], "is damaged"),
+    "half png": (encode(draw_picture(1), "PNG")[:300], "is damaged"),
     "half jpeg": (encode(SMOOTH, "JPEG")[:-20], "cannot be read as an image"),
     "jpeg head": (b"\xff\xd8\xff\xe0", "cannot be read as an image"),
 }

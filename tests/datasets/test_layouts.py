@@ -18,7 +18,7 @@ from isbench.datasets.pairs import match_by_order
 from isbench.errors import IsbenchError
 from isbench.metrics import find_image
 from tests.datasets.conftest import refusal
-from tests.support.layouts import HEIGHT, LAYOUTS, WIDTH, box, picture, write, write_palette
+from tests.support.layouts import HEIGHT, LAYOUTS, WIDTH, box, draw_picture, write, write_palette
 
 Data = Callable[..., Path]
 
@@ -30,7 +30,7 @@ def test_grabcut_does_not_score_128(data: Data) -> None:
     np.testing.assert_array_equal(sample.truth, box(1, 3, 4) == 1)
     np.testing.assert_array_equal(sample.ignore, box(0, 3, 4, box(1, 2, 2)) == 1)
     (sharp,) = (dataset.load(key).image for key in dataset.keys if key == "thing2#1")
-    np.testing.assert_array_equal(sharp, picture(2))
+    np.testing.assert_array_equal(sharp, draw_picture(2))
 
 
 def test_stems_of_berkeley_that_end_in_a_letter_are_objects_of_one_image(data: Data) -> None:
@@ -142,7 +142,7 @@ def test_a_stem_that_does_not_follow_the_layout_is_refused(
     data: Data, name: str, image: str, mask: str, wanted: str
 ) -> None:
     root = data(name) / LAYOUTS[name][0]
-    write(root / image, picture(0))
+    write(root / image, draw_picture(0))
     write(root / mask, box(1, 1, 1))
     assert f"{root / image} is not named {wanted}" in refusal(name, root.parent)
 
@@ -175,7 +175,7 @@ def test_an_unreadable_file_is_named(data: Data, name: str, which: int) -> None:
 def test_a_mask_of_another_size_is_named_with_both_sizes(data: Data, name: str) -> None:
     root = data(name) / LAYOUTS[name][0]
     image, mask = BROKEN[name]
-    write(root / image, picture(9, HEIGHT + 1, WIDTH))
+    write(root / image, draw_picture(9, HEIGHT + 1, WIDTH))
     assert f"mask {root / mask} is 16x12 pixels and its image 16x13" in refusal(name, root.parent)
 
 

@@ -19,7 +19,7 @@ from isbench.datasets.readers import with_labels
 from isbench.errors import IsbenchError
 from isbench.storage import store
 from tests.datasets.conftest import refusal
-from tests.support.layouts import HEIGHT, WIDTH, Pixels, box, picture, write, write_palette
+from tests.support.layouts import HEIGHT, WIDTH, Pixels, box, draw_picture, write, write_palette
 
 Isbench = Callable[..., tuple[int, str, str]]
 LABELS = box(3, 7, 10, box(2, 6, 2, box(1, 1, 1)))
@@ -27,7 +27,7 @@ LABELS = box(3, 7, 10, box(2, 6, 2, box(1, 1, 1)))
 
 def make_set(root: Path, mask: Pixels, suffix: str = ".png") -> str:
     """Write a folder with one image and one mask, and return the name of the set."""
-    write(root / "images" / "cat.png", picture(1))
+    write(root / "images" / "cat.png", draw_picture(1))
     (root / "masks").mkdir(exist_ok=True)
     Image.fromarray(mask).save(root / "masks" / f"cat{suffix}", lossless=True)
     return f"folder:{root}"

@@ -25,7 +25,7 @@ from isbench.training import leakage
 from isbench.types import Dataset, Rules
 from tests.conftest import write_folder_set
 from tests.support import toys
-from tests.support.layouts import box, picture
+from tests.support.layouts import box, draw_picture
 from tests.support.packages import install_package
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -67,7 +67,7 @@ def tiles(install: Install, tmp_path: Path) -> Path:
     for number in range(3):
         truth = box(1, number, 3) == 1
         ignore = np.zeros_like(truth)
-        np.savez(folder / f"{number}.npz", image=picture(number), truth=truth, ignore=ignore)
+        np.savez(folder / f"{number}.npz", image=draw_picture(number), truth=truth, ignore=ignore)
     return folder
 
 
@@ -191,7 +191,7 @@ def test_an_object_of_another_size_than_its_image_is_refused_when_it_is_played(
     tiles: Path, tmp_path: Path
 ) -> None:
     truth = np.ones((3, 3), bool)
-    np.savez(tiles / "1.npz", image=picture(1), truth=truth, ignore=~truth)
+    np.savez(tiles / "1.npz", image=draw_picture(1), truth=truth, ignore=~truth)
     with pytest.raises(IsbenchError, match=r"object 1#1: truth is \(3, 3\) of bool; wanted"):
         run(toys.card, f"tiles:{tiles}", Rules(2), out=tmp_path / "runs")
 

@@ -9,7 +9,7 @@ import pytest
 
 from isbench.datasets import load_dataset
 from isbench.datasets.verify import verify_dataset
-from tests.support.layouts import box, picture, write
+from tests.support.layouts import box, draw_picture, write
 
 Data = Callable[..., Path]
 Isbench = Callable[..., tuple[int, str, str]]
@@ -19,7 +19,7 @@ def test_verify_lists_every_fault_once_and_raises_none(data: Data) -> None:
     root = data("sbd") / "SBD"
     dataset = load_dataset("sbd", root.parent)
     (root / "img" / "2008_000002.jpg").unlink()
-    write(root / "img" / "2008_000007.jpg", picture(1, 5, 5))
+    write(root / "img" / "2008_000007.jpg", draw_picture(1, 5, 5))
     verdict = verify_dataset(dataset)
     assert verdict.fingerprint is None
     assert len(verdict.faults) == 2

@@ -26,7 +26,7 @@ from isbench.reporting.tables import compute_figures
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run, parse_digest
 from isbench.types import Rules
-from tests.support.layouts import box, picture, write
+from tests.support.layouts import box, draw_picture, write
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -152,7 +152,7 @@ def test_folders_of_one_name_have_annotations_of_their_own(
     runs, out = tmp_path / "runs", tmp_path / "coco"
     for number, parent in enumerate("ab"):
         folder = tmp_path / parent / "pictures"
-        write(folder / "images" / "cat.png", picture(number))
+        write(folder / "images" / "cat.png", draw_picture(number))
         write(folder / "masks" / "cat.png", box(255, 3, 4 + number))
         run(load_model("nearest"), load_dataset(f"folder:{folder}"), Rules(2), out=runs)
     words = ("--runs", runs, "--format", "coco-results", "--click", 1, "--out", out)

@@ -13,11 +13,11 @@ from PIL import Image
 
 from tests.fuzz.reading import open_reader
 from tests.support.fuzzing import SECONDS
-from tests.support.layouts import picture, voc_palette
+from tests.support.layouts import draw_picture, voc_palette
 
 MASK = np.zeros((48, 64), np.uint8)
 MASK[10:30, 20:50] = 255
-PHOTO = np.sort(picture(0, 48, 64), axis=1)
+PHOTO = np.sort(draw_picture(0, 48, 64), axis=1)
 
 
 def encode(pixels: np.ndarray, form: str, palette: bool = False, **options: object) -> bytes:

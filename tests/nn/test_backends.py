@@ -29,7 +29,7 @@ from tests.support.networks import network as new_network
 from tests.support.official_games import read_golden
 from tests.support.official_networks import BLOWN_UP, ROUNDING, check, fill_network
 from tests.support.official_networks import NETWORKS as OFFICIAL
-from tests.support.synthetic import POINTS, picture
+from tests.support.synthetic import POINTS, draw_picture
 
 SIZES = ((96, 128), (97, 61), (33, 200), (1, 1), (1, 40), (40, 1))
 needs_openvino = pytest.mark.skipif(not openvino.is_installed(), reason="openvino is not installed")
@@ -153,7 +153,7 @@ def test_a_backend_answers_as_the_official_networks(name: str) -> None:
     network = fill_network(OFFICIAL[name]()).requires_grad_(False)
     fast = openvino.CompiledNetwork(network, Runtime(backend="openvino"))
     with torch.inference_mode():
-        (main,) = fast(picture(wanted["in_ch"], 64, 96), POINTS)
+        (main,) = fast(draw_picture(wanted["in_ch"], 64, 96), POINTS)
     check(main, wanted["instances"], BLOWN_UP.get(name, ROUNDING))
 
 

@@ -12,7 +12,7 @@ from csfpn.propagation import Hsgm, Sgm, find_clicked_cells
 from isbench.nn.clickmaps import encode_points
 from tests.support.official_games import read_golden
 from tests.support.official_networks import BLOWN_UP, NETWORKS, ROUNDING, check, fill_network
-from tests.support.synthetic import POINTS, picture
+from tests.support.synthetic import POINTS, draw_picture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,7 +37,7 @@ def test_ritm_networks_answer_as_the_official_ones(name: str) -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == wanted["params"]
     tolerance = BLOWN_UP.get(name, ROUNDING)
     with torch.inference_mode():
-        main, aux = network.forward_with_aux(picture(wanted["in_ch"], 64, 96), POINTS)  # type: ignore[operator]
+        main, aux = network.forward_with_aux(draw_picture(wanted["in_ch"], 64, 96), POINTS)  # type: ignore[operator]
     check(main, wanted["instances"], tolerance)
     assert (aux is not None) == ("hrnet" in name)
     if aux is not None:
@@ -48,14 +48,16 @@ def test_sgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in read_golden("csfpn") if name.startswith("SGM")]
     at = find_clicked_cells(POINTS, (16, 24), 4, released=True)
     with torch.inference_mode():
-        check(fill_network(Sgm(12, 3, 3))(picture(12, 16, 24), at), read_golden("csfpn")[name])
+        check(fill_network(Sgm(12, 3, 3))(draw_picture(12, 16, 24), at), read_golden("csfpn")[name])
 
 
 def test_hsgm_alone_answers_as_the_released_one() -> None:
     (name,) = [name for name in read_golden("csfpn") if name.startswith("HSGM")]
     at = find_clicked_cells(POINTS, (32, 48), 2, released=True)
     with torch.inference_mode():
-        answer = fill_network(Hsgm(12, 6, 3))(picture(12, 16, 24), picture(6, 32, 48, 7), at)
+        answer = fill_network(Hsgm(12, 6, 3))(
+            draw_picture(12, 16, 24), draw_picture(6, 32, 48, 7), at
+        )
     check(answer, read_golden("csfpn")[name])
 
 
@@ -71,7 +73,7 @@ def test_csfpn_as_a_whole_answers_as_the_released_one() -> None:
     assert isinstance(network, Csfpn)
     for name, clicks in cases.items():
         with torch.inference_mode():
-            main, aux = network.forward_with_aux(picture(4, 64, 96), clicks)
+            main, aux = network.forward_with_aux(draw_picture(4, 64, 96), clicks)
         assert aux is not None
         wanted = read_golden("csfpn")[name]
         check(main, wanted["instances"], BLOWN_UP["csfpn_hrnet18_ocr64"])

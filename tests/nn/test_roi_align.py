@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from isbench.nn.roi_align import Region, roi_align
-from tests.support.synthetic import picture
+from tests.support.synthetic import draw_picture
 
 SCALE = st.sampled_from([1.0, 0.25, 0.5])
 RATIO = st.integers(0, 3)
@@ -64,7 +64,7 @@ def test_it_is_what_it_is_defined_as(
 ) -> None:
     # edges that are multiples of 1/8 have no sample whose place rounds to the other side of a limit
     region = Region(*(round(8 * edge) / 8 for edge in region))
-    x = picture(2, 7, 9)
+    x = draw_picture(2, 7, 9)
     found = roi_align(x, [region], size, scale, ratio)[0].double().numpy()
     for one, of in zip(found, x[0].double().numpy(), strict=True):
         near = [
@@ -78,7 +78,7 @@ def test_it_is_what_it_is_defined_as(
 
 @pytest.mark.parametrize("ratio", [0, 1])
 def test_the_whole_map_at_its_size_is_the_map(ratio: int) -> None:
-    x = picture(3, 12, 16)
+    x = draw_picture(3, 12, 16)
     assert torch.equal(roi_align(x, [Region(0, 12, 0, 16)], (12, 16), 1.0, ratio), x)
     assert torch.equal(roi_align(x, [Region(0, 48, 0, 64)], (12, 16), 0.25, ratio), x)
 
@@ -114,13 +114,13 @@ def test_an_empty_region_is_0() -> None:
 
 
 def test_within_a_pixel_of_the_map_the_border_goes_on() -> None:
-    x = picture(1, 6, 6)
+    x = draw_picture(1, 6, 6)
     (found,) = roi_align(x, [Region(-0.5, 0.5, 0, 6)], (1, 6), 1.0, 1)  # a row of samples at -0.5
     assert torch.equal(found, x[0, :, :1])
 
 
 def test_as_many_samples_as_a_cell_has_pixels_are_taken() -> None:
-    x = picture(1, 12, 12)
+    x = draw_picture(1, 12, 12)
     region = [Region(0, 12, 0, 12)]
     assert torch.equal(roi_align(x, region, (4, 4)), roi_align(x, region, (4, 4), 1.0, 3))
     assert torch.equal(roi_align(x, region, (5, 5)), roi_align(x, region, (5, 5), 1.0, 3))
@@ -129,7 +129,7 @@ def test_as_many_samples_as_a_cell_has_pixels_are_taken() -> None:
 
 
 def test_each_map_of_a_batch_has_its_own_region() -> None:
-    x = torch.cat([picture(2, 8, 9), picture(2, 8, 9, 5)])
+    x = torch.cat([draw_picture(2, 8, 9), draw_picture(2, 8, 9, 5)])
     both = [Region(1, 6, 2, 7), Region(0, 3, 4, 9)]
     found = roi_align(x, both, (4, 5))
     alone = [roi_align(x[k : k + 1], both[k : k + 1], (4, 5)) for k in range(2)]
@@ -139,7 +139,7 @@ def test_each_map_of_a_batch_has_its_own_region() -> None:
 
 
 def test_it_keeps_the_precision_and_passes_gradients_on() -> None:
-    x = picture(2, 8, 9).bfloat16().requires_grad_()
+    x = draw_picture(2, 8, 9).bfloat16().requires_grad_()
     found = roi_align(x, [Region(1, 6, 2, 7)], (4, 5))
     assert found.dtype == torch.bfloat16
     found.sum().backward()

@@ -28,7 +28,7 @@ from isbench.reporting.text_table import TextTable
 from isbench.storage import store
 from isbench.storage.store import Run
 from isbench.types import File, LoadedModel, Rules, Runtime
-from tests.support.recorded import record_on_davis, weights_file, with_weights
+from tests.support.recorded import record_on_davis, save_random_weights, with_weights
 
 pytestmark = pytest.mark.usefixtures("no_bundled_weights")
 TRAINED = "ab" * 32
@@ -123,7 +123,7 @@ def test_a_published_row_is_measured_with_its_own_weights_only(tmp_path: Path) -
 
 
 def test_once_weights_come_with_a_card_runs_of_others_do_not_count(tmp_path: Path) -> None:
-    path = weights_file(tmp_path)
+    path = save_random_weights(tmp_path)
     card = replace(load_card("ritm-mini"), bundled={"pack": path})
     shipped, strange = (
         record_on_davis(tmp_path, with_weights(card, digest))
@@ -197,7 +197,7 @@ def test_csv_has_every_figure_and_blank_for_what_is_missing(tmp_path: Path) -> N
 
 
 def test_what_is_recorded_is_not_played_again(tmp_path: Path) -> None:
-    card = replace(load_card("ritm-mini"), bundled={"pack": weights_file(tmp_path)})
+    card = replace(load_card("ritm-mini"), bundled={"pack": save_random_weights(tmp_path)})
     ours = make_candidate(card, MINI)
     digest = ours.weights[0].digest
     ran = [record_on_davis(tmp_path, with_weights(card, digest))]

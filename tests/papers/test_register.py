@@ -42,7 +42,7 @@ from isbench.training.weight_card import CARD, read_card
 from tests.support.recorded import (
     record_network_run,
     record_on_davis,
-    weights_file,
+    save_random_weights,
     with_weights,
 )
 
@@ -146,7 +146,7 @@ def test_weights_that_are_not_shipped_count_by_their_digest(tmp_path: Path) -> N
 
 
 def test_weights_that_come_with_a_card_count_before_the_register(tmp_path: Path) -> None:
-    path = weights_file(tmp_path)
+    path = save_random_weights(tmp_path)
     write_weights(tmp_path, LINE)
     card = replace(load_card("ritm-mini"), bundled={"more": path})
     candidate = make_candidate(card, ROW, read_register(tmp_path, []))

@@ -30,7 +30,7 @@ from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
 from tests.support.browser import chromium, complaints
-from tests.support.layouts import box, picture, write
+from tests.support.layouts import box, draw_picture, write
 from tests.support.listening import Listening
 from tests.test_docs import ROOT
 
@@ -191,11 +191,9 @@ def test_the_boundary_of_a_run_is_that_of_its_masks(runs: list[Run], sample: Dat
     games = list(recompute_masks(runs[0], sample, sample.keys, 5))
     values = boundary_tables.compute_boundaries(runs[0], 20)
     assert values.shape == (6, 5)
-    for row, one in zip(values, games, strict=True):
-        wanted = [
-            compute_boundary_iou(mask, one.sample.truth, one.sample.ignore) for mask in one.masks
-        ]
-        assert row.tolist() == wanted
+    for row, game in zip(values, games, strict=True):
+        truth, ignore = game.sample.truth, game.sample.ignore
+        assert row.tolist() == [compute_boundary_iou(mask, truth, ignore) for mask in game.masks]
     table = boundary_tables.make_table(runs[:1], [values])
     at = table.heads.index("BIoU@5")
     assert table.rows[0][at].startswith(f"{values[:, 4].mean():.4f} [")
@@ -237,7 +235,7 @@ def test_a_run_without_its_model_leaves_the_pictures_of_others(runs: list[Run]) 
 def test_a_data_set_without_masks_leaves_the_pictures_of_others(
     runs: list[Run], tmp_path: Path
 ) -> None:
-    write(tmp_path / "set" / "images" / "cat.png", picture(1))
+    write(tmp_path / "set" / "images" / "cat.png", draw_picture(1))
     write(tmp_path / "set" / "masks" / "cat.png", box(255, 3, 4))
     dataset = load_dataset(f"folder:{tmp_path / 'set'}")
     played = run(load_model("nearest"), dataset, RULES, out=tmp_path)

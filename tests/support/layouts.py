@@ -19,7 +19,7 @@ HEIGHT, WIDTH = 12, 16
 Pixels = NDArray[np.uint8]
 
 
-def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
+def draw_picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
     """Return a (H, W, 3) picture, another for each seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -58,7 +58,7 @@ def voc_palette() -> Pixels:
 
 def grabcut(root: Path) -> Path:
     for number, suffix in enumerate((".jpg", ".JPG", ".bmp")):
-        write(root / "data_GT" / f"thing{number}{suffix}", picture(number))
+        write(root / "data_GT" / f"thing{number}{suffix}", draw_picture(number))
         trimap = box(255, 3, 4, box(128, 2, 2))
         write(root / "boundary_GT" / f"thing{number}.bmp", trimap)
     return root
@@ -66,7 +66,7 @@ def grabcut(root: Path) -> Path:
 
 def berkeley(root: Path) -> Path:
     for number, stem in enumerate(("302", "1010a", "1010b", "1010")):
-        write(root / "images" / f"{stem}.jpg", picture(0 if stem.startswith("1010") else 1))
+        write(root / "images" / f"{stem}.jpg", draw_picture(0 if stem.startswith("1010") else 1))
         mask = box(255, number, 2 * number)
         write(root / "masks" / f"{stem}.png", np.dstack([mask] * 3))
     return root
@@ -74,7 +74,7 @@ def berkeley(root: Path) -> Path:
 
 def davis(root: Path) -> Path:
     for number in (0, 10, 2):
-        write(root / "img" / f"{number}.jpg", picture(number))
+        write(root / "img" / f"{number}.jpg", draw_picture(number))
         colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         colours[2:6, 3:8] = 128
         colours[8, 1:4, number % 3] = 1  # any channel that is not zero is foreground
@@ -85,7 +85,7 @@ def davis(root: Path) -> Path:
 def mval(root: Path) -> Path:
     objects = ("dining table01_000000000139", "toaster03_000000000139", "airplane10_000000002006")
     for number, stem in enumerate(objects):
-        write(root / "img" / f"{stem}.jpg", picture(int(stem[-4:])))
+        write(root / "img" / f"{stem}.jpg", draw_picture(int(stem[-4:])))
         write(root / "gt" / f"{stem}.png", box(255, number, 3 * number))
     return root
 
@@ -94,7 +94,7 @@ def sbd(root: Path) -> Path:
     (root / "img").mkdir(parents=True)
     (root / "inst").mkdir()
     for number, stem in enumerate(("2008_000002", "2008_000003", "2008_000007")):
-        write(root / "img" / f"{stem}.jpg", picture(number))
+        write(root / "img" / f"{stem}.jpg", draw_picture(number))
         write_instances(root / "inst" / f"{stem}.mat", box(2, 6, 8, box(1, 1, 1)))
     (root / "val.txt").write_text("2008_000007\n2008_000002\n")
     (root / "train.txt").write_text("2008_000003\n")
@@ -111,7 +111,7 @@ def write_instances(path: Path, segmentation: object) -> None:
 def voc(root: Path) -> Path:
     stems = ("2007_000033", "2007_000042")
     for number, stem in enumerate(stems):
-        write(root / "JPEGImages" / f"{stem}.jpg", picture(number))
+        write(root / "JPEGImages" / f"{stem}.jpg", draw_picture(number))
         indices = box(16, 7, 9, box(1, 1, 1))
         indices[0] = 255
         write_palette(root / "SegmentationObject" / f"{stem}.png", indices)
@@ -131,10 +131,10 @@ def hqseg44k(root: Path) -> Path:
     }
     for number, (images, masks) in enumerate(parts.items()):
         for stem in ("fork", f"chair {number}"):  # parts may have equal stems
-            write(root / images / f"{stem}.jpg", picture(number))
+            write(root / images / f"{stem}.jpg", draw_picture(number))
             write(root / masks / f"{stem}.png", box(255, number, 2 * number, box(1, 8, 1)))
     for unused in (f"{thin}/HRSOD/masks", f"{thin}/ThinObject5K/images_train"):
-        write(root / unused / "fork.jpg", picture(9))
+        write(root / unused / "fork.jpg", draw_picture(9))
     return root
 
 
@@ -146,7 +146,7 @@ def davis585(root: Path) -> Path:
     for sequence, names in objects.items():
         for number, name in enumerate(names):
             folder, frame = root / sequence, name.rpartition("_")[2]
-            write(folder / f"{frame}.jpg", picture(int(frame)))
+            write(folder / f"{frame}.jpg", draw_picture(int(frame)))
             mask = box(255, number, 3)
             write(folder / f"{name}.png", mask)
             perturbed = np.where(mask, 255, box(255, number, 4)).astype(np.uint8)
@@ -157,7 +157,7 @@ def davis585(root: Path) -> Path:
 
 def tetris(root: Path) -> Path:
     for number, stem in enumerate(("a_F_23.9c6cdd5a", "-4-KfFh2eIU")):
-        write(root / "images" / f"{stem}.jpg", picture(number))
+        write(root / "images" / f"{stem}.jpg", draw_picture(number))
         colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         colours[1:5, 1:6] = (3, 0, 0)
         colours[6:10, 8:13] = (0, 2, 1)  # red, green, blue
@@ -218,7 +218,7 @@ def coco_json(root: Path, **changes: Any) -> Path:
     ]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1}], **changes}
     for image in images:
-        write(root / "images" / str(image["file_name"]), picture(int(str(image["id"]))))
+        write(root / "images" / str(image["file_name"]), draw_picture(int(str(image["id"]))))
     path = root / "instances.json"
     path.write_text(json.dumps(content))
     return path

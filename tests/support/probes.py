@@ -47,7 +47,7 @@ ALIKE, ROUNDING = 0.02, 0.05
 CLICKS = (Click(30, 40, True), Click(10, 70, False), Click(45, 50, True))
 
 
-def picture() -> Image:
+def draw_picture() -> Image:
     """Return a (64, 80, 3) image with a bright disk on two gradients."""
     rows, cols = np.mgrid[:64, :80]
     disk = 60 + 120 * ((rows - 30) ** 2 + (cols - 40) ** 2 < 400)
@@ -97,7 +97,7 @@ class Answer(NamedTuple):
 def answer_clicks(model: LoadedModel, count: int = len(CLICKS)) -> list[Answer]:
     """Return the answers to the first clicks."""
     predictor = build_predictor(model)
-    state = predictor.start(predictor.begin(picture()), None)
+    state = predictor.start(predictor.begin(draw_picture()), None)
     answers: list[Answer] = []
     for last in range(1, count + 1):
         mask, state = predictor.predict([Turn(state, CLICKS[:last])])[0]

@@ -31,10 +31,10 @@ def small_card(folder: Path) -> ModelCard:
     """Return ritm-mini with weights that come with it, cheap to play."""
     card = load_card("ritm-mini")
     options = {**card.options, "flip": False, "longest_side": 64}
-    return replace(card, options=options, bundled={"pack": weights_file(folder)})
+    return replace(card, options=options, bundled={"pack": save_random_weights(folder)})
 
 
-def weights_file(folder: Path) -> Path:
+def save_random_weights(folder: Path) -> Path:
     """Write the random weights of ritm-mini as a card could bundle them."""
     from isbench.nn.runtime.compute import load_networks
 

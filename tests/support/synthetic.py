@@ -29,7 +29,7 @@ def fill_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: _fill(key, value) for key, value in state.items()}
 
 
-def picture(channels: int, rows: int, cols: int, offset: int = 0) -> Tensor:
+def draw_picture(channels: int, rows: int, cols: int, offset: int = 0) -> Tensor:
     """Return a (1, channels, rows, cols) input in [0, 1)."""
     place = np.arange(channels * rows * cols, dtype=np.float64) + 1 + offset
     values = np.modf(place * 0.6180339887498949)[0]

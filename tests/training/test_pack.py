@@ -90,7 +90,7 @@ def test_packing_a_mask_loses_nothing(mask: np.ndarray) -> None:
 
 
 def test_counts_are_by_source(corpus: Corpus) -> None:
-    assert corpus.counts() == {"part": (20, 30), "whole": (40, 60)}
+    assert corpus.count_sources() == {"part": (20, 30), "whole": (40, 60)}
 
 
 def test_held_out_is_by_the_digest_of_the_name(corpus: Corpus) -> None:

@@ -172,7 +172,7 @@ def test_sbd_leaves_out_what_hardly_fills_its_box(
 
 def test_ones_own_folder_is_read(tmp_path: Path) -> None:
     corpus = sources.read(f"folder:{write_folder_set(tmp_path / 'own', objects=6, images=4)}")
-    assert corpus.counts() == {"folder": (4, 6)}
+    assert corpus.count_sources() == {"folder": (4, 6)}
     assert corpus.entries[0].load().image.shape == (24, 32, 3)
 
 

@@ -58,7 +58,7 @@ def _connect(address: str) -> Any:
         raise IsbenchError(message, setting="executor") from error
     extra: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        _probe(address)
+        _check_address(address)
         ray.init(address, logging_level=logging.CRITICAL, log_to_driver=False, **extra)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -70,7 +70,7 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _probe(address: str) -> None:
+def _check_address(address: str) -> None:
     """Raise OSError if nothing listens at the address; Ray itself would wait for minutes."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if colon and port.isdecimal():

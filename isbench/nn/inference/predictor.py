@@ -266,8 +266,10 @@ class InferenceConfig:
         rows, cols = picture.pixels.shape[-2:]
         whole = Box(0, rows - 1, 0, cols - 1)
         if box is not None and self.zoom is not None:
-            return View(box, self.zoom.size(box))
-        return View(whole, Zoom(self.overview).size(whole) if self.overview else (rows, cols))
+            return View(box, self.zoom.choose_size(box))
+        return View(
+            whole, Zoom(self.overview).choose_size(whole) if self.overview else (rows, cols)
+        )
 
     def cut(self, picture: Picture, previous: Tensor, view: View) -> Tensor:
         """Return the image in a view, (1, 3, h, w), or (1, 4, h, w) with the previous mask."""

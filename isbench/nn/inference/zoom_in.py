@@ -81,7 +81,7 @@ class Zoom:
         left, right = _grow(box.left, box.right, ratio, self.least, shape[1])
         return Box(top, bottom, left, right)
 
-    def size(self, box: Box) -> tuple[int, int]:
+    def choose_size(self, box: Box) -> tuple[int, int]:
         """Return the rows and columns of the crop as the network sees it."""
         if self.square:
             return self.target, self.target

@@ -56,7 +56,7 @@ class CompiledNetwork:
             # with pinning every worker process would choose the same first cores
             "ENABLE_CPU_PINNING": False,
         }
-        self._key, self._content = _key(network, settings), b""
+        self._key, self._content = _make_key(network, settings), b""
         compiled = _import((self._key and read_graph(self._key)) or b"", settings)
         if compiled is None:
             compiled, self._content = _compile(network, settings)
@@ -165,7 +165,7 @@ def _trace(network: nn.Module) -> Any:
     return graph
 
 
-def _key(network: nn.Module, settings: Mapping[str, Any]) -> str:
+def _make_key(network: nn.Module, settings: Mapping[str, Any]) -> str:
     """Return a digest of everything that decides a compiled network.
 
     It is empty for a network that is not kept: its code is in no file, such as a notebook's, or
