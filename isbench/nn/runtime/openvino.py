@@ -24,6 +24,7 @@ from isbench.errors import Unfit, get_first_line
 from isbench.nn.network import make_examples, simplify
 from isbench.nn.runtime.contents import describe_value
 from isbench.nn.runtime.graph_cache import read_graph, write_graph
+from isbench.nn.runtime.interrupts import defer_interrupts
 from isbench.storage.environment import describe_processor
 from isbench.types import Runtime
 
@@ -124,7 +125,8 @@ def _compile(network: nn.Module, settings: Mapping[str, Any]) -> tuple[Any, byte
 def _trace(network: nn.Module) -> Any:
     """Return the network as a graph for any batch, crop size and number of clicks.
 
-    Calls the front end directly: `openvino.convert_model` would send usage statistics.
+    Calls the front end directly: `openvino.convert_model` would send usage statistics. An interrupt
+    waits until the end, since the front end would take it for a failure of the conversion.
     """
     import openvino
     from openvino import frontend
@@ -137,7 +139,7 @@ def _trace(network: nn.Module) -> Any:
         frontend.OpValidationFailure,
     )
     examples, others = (make_examples(network, *sizes) for sizes in (_TRACED, _OTHER))
-    with warnings.catch_warnings():
+    with defer_interrupts(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about branches on sizes; see _TRACED
         example = tuple(torch.cat([x, x]) for x in examples)
         try:
