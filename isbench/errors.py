@@ -67,7 +67,10 @@ class Remedy(NamedTuple):
 
 
 def check_least(setting: str, value: int, least: int) -> None:
-    """Raise IsbenchError if the value of an argument is below `least`."""
+    """Raise IsbenchError if the value of an argument is no integer, or below `least`."""
+    if type(value) is not int:  # True, or a number of numpy, which a record cannot hold
+        message = f"{setting} is a {type(value).__name__}; wanted int"
+        raise IsbenchError(message, setting=setting)
     if value < least:
         raise IsbenchError(f"{setting} is {value}; wanted at least {least}", setting=setting)
 

@@ -7,7 +7,7 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -262,7 +262,12 @@ class Rules:
     seed: int = 0  # random seed for stochastic clickers
 
     def __post_init__(self) -> None:
-        """Raise IsbenchError for values that no game can follow."""
+        """Raise IsbenchError for values that no game can follow, or that no record can hold."""
+        for rule in fields(self):
+            value, kind = getattr(self, rule.name), type(rule.default)
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                message = f"{rule.name} is a {type(value).__name__}; wanted {kind.__name__}"
+                raise IsbenchError(message, setting=rule.name)
         check_least("max_clicks", self.max_clicks, 1)
         if self.max_clicks > MOST_CLICKS:
             message = f"max_clicks is {self.max_clicks}; wanted at most {MOST_CLICKS}"

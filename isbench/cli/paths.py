@@ -66,8 +66,10 @@ class OutputType(PathType):
             return "it is a folder; wanted the name of a file"
         if self.folder is True and path.exists() and not path.is_dir():
             return "it is a file; wanted the name of a folder"
+        if path.is_dir():
+            return None  # it may have all that is wanted
         if path.exists() and not path.is_file():
-            return None  # a folder may have all that is wanted; a device has no draft beside it
+            return "it is a pipe or a device; wanted the name of a file"
         folder = next(one for one in path.parents if one.exists())
         if not folder.is_dir():
             return f"{folder} is a file; wanted a folder"

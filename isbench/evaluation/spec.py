@@ -13,6 +13,7 @@ from isbench.datasets.image_io import DECODER
 from isbench.evaluation.clickers.registry import parse_clicker
 from isbench.evaluation.job import THREADS
 from isbench.models.option_meanings import LEFT_TO_DATA
+from isbench.storage.records import check_recordable
 from isbench.types import Dataset, LoadedModel, ModelCard, Rules, Scalar, Spec
 
 
@@ -22,6 +23,7 @@ def make_spec(
     """Return the Spec of a run; `content` is the data set's fingerprint if already computed.
 
     Its rules name the clicker by its canonical text, so that equal clickers give equal Specs.
+    Raises IsbenchError for values that no record can hold, such as an option that is an array.
     """
     clicker = parse_clicker(rules.clicker)
     rules = replace(rules, clicker=clicker.text)
@@ -29,7 +31,7 @@ def make_spec(
     libraries = dict(model.card.libraries)
     if runtime is not None and runtime.backend in ("openvino", "onnxruntime"):
         libraries[runtime.backend] = version(runtime.backend)
-    return Spec(
+    spec = Spec(
         model=model.name,
         version=model.card.version,
         libraries=libraries,
@@ -50,6 +52,8 @@ def make_spec(
         clicker_version=clicker.card.version,
         initial=fingerprint_initial(dataset),
     )
+    check_recordable(spec)
+    return spec
 
 
 def with_dataset_defaults(model: LoadedModel, dataset: Dataset) -> LoadedModel:

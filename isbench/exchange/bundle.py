@@ -72,9 +72,10 @@ def write_bundle(path: Path | str, runs: Sequence[Run]) -> Path:
 def format_table(runs: Sequence[Run]) -> str:
     """Return the table of a bundle as csv: every figure that follows from the records alone.
 
-    Times and the load of machines are not in it, nor names that depend on what is installed.
+    Times and the load of machines are not in it, nor names that depend on what is installed, or on
+    what a run's file was renamed to.
     """
-    bare = [replace(run, seconds={}, meta=()) for run in _sort(runs)]
+    bare = [replace(run, seconds={}, meta=(), path=Path(find_member(run))) for run in _sort(runs)]
     frame = tables.make_frame(bare, metrics=METRICS).drop(columns="label")
     return tables.format_csv(frame.dropna(axis="columns", how="all"))
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from isbench.metrics import find_image
 from isbench.reporting.tables import format_csv
-from isbench.storage.store import Run, parse_digest
+from isbench.storage.store import Run, find_digest
 
 COLUMNS = (
     "run", "model", "dataset", "key", "image", "click", "row", "col", "positive",
@@ -51,7 +51,7 @@ def format_clicks_json(runs: Sequence[Run]) -> str:
 
 
 def _list_rows(run: Run) -> Iterator[tuple[object, ...]]:
-    about = parse_digest(run.path), run.spec.model, run.spec.dataset
+    about = find_digest(run), run.spec.model, run.spec.dataset
     for game in run.trajectories:
         seconds = run.seconds.get(game.key, ())
         played = zip(game.clicks, game.overlap, strict=True)

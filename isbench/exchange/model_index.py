@@ -15,7 +15,7 @@ from isbench.exchange.yaml_text import format_yaml
 from isbench.metrics import METRICS, Metric
 from isbench.options import format_option
 from isbench.reporting import tables
-from isbench.storage.store import Run, parse_digest
+from isbench.storage.store import Run, find_digest
 
 # the Hub's name for the task of segmenting what a prompt shows
 _TASK = {"type": "mask-generation", "name": "Interactive segmentation by clicks"}
@@ -158,5 +158,5 @@ def _describe(run: Run, max_clicks: int) -> dict[str, object]:
         "seed": rules.seed,
         **{f"option_{name}": format_option(one) for name, one in sorted(spec.options.items())},
         "weights": spec.weights,
-        "isbench_run": parse_digest(run.path),
+        "isbench_run": find_digest(run),
     }

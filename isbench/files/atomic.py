@@ -6,6 +6,7 @@ Processes that may write the same file at the same time need a lock.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +24,16 @@ def open_atomically(path: Path, remedy: Remedy = REMEDY) -> Iterator[BinaryIO]:
 
     The bytes go to a draft in the same folder, which is created if it is missing, and reach the
     disk before the draft is renamed. If the block raises, the draft is removed and `path` stays as
-    it was. Raises IsbenchError with the remedy for any OSError in the block: only write there.
+    it was. A link stays one: the file that it leads to is replaced. Raises IsbenchError for a
+    device or a pipe, which a file would replace, and with the remedy for any OSError in the block:
+    only write there.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # unlike `Path.resolve`, it takes loops of links
     draft = path.with_name(f"{path.name}.tmp")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "it is a pipe or a device; wanted the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             yield file
@@ -51,5 +58,7 @@ def make_write_error(path: Path, error: OSError, remedy: Remedy = REMEDY) -> Isb
     """Return the error for a file or folder that cannot be written."""
     if isinstance(error, IsADirectoryError) and path.is_dir():
         return IsbenchError(f"cannot write {path}: it is a folder; wanted the name of a file")
+    if error.errno == errno.EINVAL and path.exists() and not path.is_file():
+        return IsbenchError(f"cannot write {path}: {error.strerror}")
     message = f"cannot write {path}: {error.strerror or error}; {remedy.text}"
     return IsbenchError(message, setting=remedy.setting)

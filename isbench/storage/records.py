@@ -100,6 +100,14 @@ def decode_trajectories(trajectories: Iterable[Trajectory]) -> Trajectories:
     return Trajectories(tuple(lines), tuple(lines.values()))
 
 
+def check_recordable(spec: Spec) -> None:
+    """Raise IsbenchError for a spec that could not be read back, before anything is played."""
+    try:
+        _check_spec(parse_json(format_line(encode_spec(spec)))["spec"])
+    except (TypeError, ValueError) as error:
+        raise IsbenchError(f"this run cannot be recorded: {error}") from error
+
+
 def parse_run(path: Path, lines: Iterable[bytes]) -> tuple[Spec, Trajectories]:
     """Return the spec and the trajectories in a file's whole lines; every line is checked.
 
@@ -211,7 +219,7 @@ def _check_game(record: Any) -> None:
 
 
 def _check_spec(fields: Mapping[str, Any]) -> None:
-    """Raise TypeError for fields and values that no spec has: a file is data from anywhere."""
+    """Raise an error for fields and values that no spec has: a file is data from anywhere."""
     if not isinstance(fields, dict):
         raise TypeError("it is not an object")
     _check_kinds(fields, _KINDS)
@@ -220,6 +228,10 @@ def _check_spec(fields: Mapping[str, Any]) -> None:
     _check_names(fields["rules"], _KINDS_OF_RULES)
     for name, kinds in {"libraries": (str,), "options": (bool, int, float, str)}.items():
         _check_kinds(fields[name], dict.fromkeys(fields[name], kinds))
+    for name in ("objects", "limit", "threads"):
+        value = fields.get(name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; wanted at least 1")
 
 
 def _check_names(

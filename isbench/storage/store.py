@@ -86,6 +86,7 @@ def list_seconds(run: Run) -> list[float]:
 def read(path: Path | str) -> Run:
     """Read a sealed or open run; raises IsbenchError with the file and the damaged line."""
     path = Path(path)
+    _check_encodable(path)
     sealed = path.name.endswith(SEALED)
     complete = sealed and parse_shard_name(path) is None
     with closing(read_lines(path)) as lines:
@@ -99,6 +100,20 @@ def read(path: Path | str) -> Run:
         )
     meta = _read_meta(path, trajectories.keys)
     return Run(spec, trajectories, complete, path, meta.seconds, tuple(meta.sessions), meta.marks)
+
+
+def find_digest(run: Run) -> str:
+    """Return the digest in the name of a run's file, or that of its spec if it was renamed."""
+    named = parse_digest(run.path)
+    return named if _DIGEST.fullmatch(named) else digest_spec(run.spec)
+
+
+def _check_encodable(path: Path) -> None:
+    """Raise IsbenchError for a name that no report can show."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise IsbenchError(f"{str(path)!a} has a name that is not UTF-8; rename it") from error
 
 
 def _check_name(path: Path, first: bytes) -> None:

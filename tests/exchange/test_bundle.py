@@ -18,6 +18,7 @@ import pytest
 from isbench.errors import IsbenchError
 from isbench.exchange.bundle import MANIFEST, TABLE, write_bundle
 from isbench.exchange.bundle_check import BundleCheck, Finding, verify_bundle
+from isbench.exchange.click_frame import make_click_frame
 from isbench.storage import run_file, store
 from isbench.storage.records import Trajectories
 from isbench.storage.store import Run
@@ -84,6 +85,18 @@ def test_a_bundle_is_accepted_and_its_games_are_equal(bundle: Path, isbench: Com
 def test_the_same_runs_give_the_same_bytes(played: Run, bundle: Path, tmp_path: Path) -> None:
     other = write_bundle(tmp_path / "again.zip", [played, played])
     assert other.read_bytes() == bundle.read_bytes()
+
+
+def test_the_name_of_a_run_s_file_does_not_matter(
+    played: Run, bundle: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "base.jsonl.gz"
+    renamed.write_bytes(played.path.read_bytes())
+    meta = store.locate_meta(played.path)
+    store.locate_meta(renamed).write_bytes(meta.read_bytes())
+    other = write_bundle(tmp_path / "renamed.zip", [store.read(renamed)])
+    assert other.read_bytes() == bundle.read_bytes()
+    assert {*make_click_frame([store.read(renamed)])["run"]} == {store.digest_spec(played.spec)}
 
 
 def test_a_bundle_has_the_record_byte_for_byte_and_no_host_or_folder(

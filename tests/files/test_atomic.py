@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,32 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(IsbenchError, match="it is a folder; wanted the name of a file"):
         write_atomically(tmp_path, b"")
     assert [*tmp_path.parent.glob("*.tmp")] == []
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "there" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    for data in (b"new", b"newer"):
+        write_atomically(link, data)
+        assert (link.readlink(), target.read_bytes()) == (target, data)
+    assert [*target.parent.iterdir()] == [target]
+
+
+def test_a_loop_of_links_is_replaced_or_refused_in_one_line(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with suppress(IsbenchError):
+        write_atomically(one, b"data")
+        assert one.read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_pipe_is_not_replaced(tmp_path: Path, through_a_link: bool) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    with pytest.raises(IsbenchError, match="it is a pipe or a device; wanted the name of a file"):
+        write_atomically(link if through_a_link else pipe, b"data")
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [link, pipe]

@@ -18,13 +18,18 @@ def _usual_handler() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_interrupt_takes_effect_after_the_block(fails: bool) -> None:
-    reached = False
-    with pytest.raises(KeyboardInterrupt), defer_interrupts():
-        signal.raise_signal(signal.SIGINT)
-        reached = True
-        if fails:
-            raise IsbenchError("cannot convert this network")
-    assert reached
+    reached = []
+
+    def convert() -> None:
+        with defer_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            reached.append(True)
+            if fails:
+                raise IsbenchError("cannot convert this network")
+
+    with pytest.raises(KeyboardInterrupt):
+        convert()
+    assert reached == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

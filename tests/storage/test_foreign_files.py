@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_a_file_with_a_name_without_a_digest_is_read(tmp_path: Path) -> None:
     sealed = fill(tmp_path, GAMES, seal=True)
     named = sealed.rename(tmp_path / f"mine{store.SEALED}")
     assert len(store.read(named).trajectories) == 5
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(tmp_path: Path) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    named = sealed.rename(tmp_path / os.fsdecode(b"\xffmine" + store.SEALED.encode()))
+    with pytest.raises(IsbenchError, match=r"\\udcffmine.* is not UTF-8; rename it"):
+        store.read(named)
+
+
+@pytest.mark.parametrize(("name", "value"), [("objects", 0), ("limit", -1), ("threads", -1)])
+def test_a_spec_with_an_impossible_number_is_refused(tmp_path: Path, name: str, value: int) -> None:
+    sealed = fill(tmp_path, GAMES, replace(SPEC, **{name: value}))  # type: ignore[arg-type]
+    with pytest.raises(IsbenchError, match=f"its spec is invalid .{name} is {value}; wanted at"):
+        store.read(sealed)
 
 
 @pytest.mark.parametrize(
