@@ -46,14 +46,14 @@ def segment(
     Raises
     ------
     IsbenchError
-        For a file that is not an image, no clicks, a click outside the image, and a model that
-        cannot be loaded.
+        For a file that is not an image, no clicks, a click that is none or outside the image, and a
+        model that cannot be loaded.
     PredictorError
         If the model breaks its contract.
     """
     pixels = read_image(Path(image)) if isinstance(image, (Path, str)) else image
     _check_image(pixels)
-    given = [Click(*click) for click in clicks]
+    given = [_make_click(click) for click in clicks]
     check_clicks(given, pixels)
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     blank = np.zeros(pixels.shape[:2], bool)
@@ -84,6 +84,18 @@ def with_photograph_defaults(model: LoadedModel) -> LoadedModel:
 
     photographs = Dataset("photographs", (), load, longest_side=LONGEST_SIDE)
     return spec.with_dataset_defaults(model, photographs)
+
+
+def _make_click(given: object) -> Click:
+    """Return a click; raises IsbenchError unless it is two integers, and True or False."""
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 3:
+        row, col, positive = (one.item() if isinstance(one, np.generic) else one for one in given)
+        if (type(row), type(col), type(positive)) == (int, int, bool):
+            return Click(row, col, positive)
+    raise IsbenchError(
+        f"{given!r:.100} is not a click; wanted (row, col, positive), such as (120, 80, True)",
+        setting="clicks",
+    )
 
 
 def _check_image(image: Image) -> None:

@@ -68,6 +68,7 @@ def choose_runs(
             continue
         if run.complete:
             runs.append(run)
+            notes += [run.damage] if run.damage else []
         else:
             notes.append(_describe_unfinished(run))
     if not runs:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain, islice
@@ -20,14 +19,13 @@ from typing import Any, NamedTuple
 
 from isbench.datasets.fingerprints import digest_keys
 from isbench.errors import IsbenchError
-from isbench.files.json_text import parse_json
 from isbench.files.limits import read_first_line, read_lines
 from isbench.protocol import count_clicks
 from isbench.storage import records
-from isbench.types import MOST_CLICKS, Rules, Spec, Trajectory
+from isbench.storage.meta_file import read_meta
+from isbench.types import Rules, Spec, Trajectory
 
 SEALED, OPEN, META, MASKS = ".jsonl.gz", ".jsonl", ".meta.jsonl", ".masks"
-_LONGEST = 10**7  # seconds of a click: four months
 _LONGEST_NAME = 200  # bytes of a name in a file's, which has at most 255 with what follows
 _DIGEST = re.compile(r"[0-9a-f]{12}")
 _SHARD = re.compile(r"\.(\d+)-of-(\d+)$")  # at the end of a shard's name, before its suffix
@@ -52,6 +50,7 @@ class Run:
     meta: tuple[Mapping[str, Any], ...] = field(repr=False)  # one a session: host, versions
     # the numbers of the clicks, from 1, that the clicker marked, by key and mark, if it marked any
     marks: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict, repr=False)
+    damage: str = field(default="", repr=False)  # of its meta file, which affects no result
 
 
 def digest_spec(spec: Spec) -> str:
@@ -98,8 +97,11 @@ def read(path: Path | str) -> Run:
             f"{path} is damaged (its {len(trajectories)} objects are not the {spec.objects} of its "
             "spec); restore it, or delete it and repeat the run"
         )
-    meta = _read_meta(path, trajectories.keys)
-    return Run(spec, trajectories, complete, path, meta.seconds, tuple(meta.sessions), meta.marks)
+    meta = read_meta(locate_meta(path), trajectories.keys)
+    return Run(
+        spec, trajectories, complete, path, meta.seconds, tuple(meta.sessions), meta.marks,
+        meta.damage,
+    )  # fmt: skip
 
 
 def find_digest(run: Run) -> str:
@@ -266,52 +268,3 @@ def _covers(longer: Spec, spec: Spec) -> bool:
         and rules.max_clicks >= wanted.max_clicks
         and rules.stop_iou >= wanted.stop_iou
     )
-
-
-class _Meta(NamedTuple):
-    """What a meta file says: times and marks by key, and the sessions."""
-
-    seconds: dict[str, Sequence[float]]
-    sessions: list[Mapping[str, Any]]
-    marks: dict[str, Mapping[str, tuple[int, ...]]]
-
-
-def _read_meta(path: Path, keys: Sequence[str]) -> _Meta:
-    """Return what is said of these objects and the sessions; broken lines affect no result."""
-    known = set(keys)
-    meta = _Meta({}, [], {})
-    sessions = meta.sessions
-    with suppress(IsbenchError):  # an unreadable file, or a line without an end
-        for line in read_lines(locate_meta(path)):
-            with suppress(ValueError, KeyError, TypeError, OverflowError, IndexError):
-                record = parse_json(line)
-                if "session" in record:
-                    sessions.append(_check_session(record["session"]))
-                elif "load" in record:
-                    sessions[-1] = {**sessions[-1], "load": dict(record["load"])}
-                elif record["key"] in known:
-                    if "marks" in record:
-                        meta.marks[record["key"]] = _check_marks(record["marks"])
-                    times = array("d", record["seconds"])
-                    if all(0 <= time <= _LONGEST for time in times):  # not nan either
-                        meta.seconds[record["key"]] = times
-    return meta
-
-
-def _check_marks(marks: Any) -> Mapping[str, tuple[int, ...]]:
-    """Return the marked clicks; raises TypeError unless they are numbers from 1 by mark."""
-    if not isinstance(marks, dict):
-        raise TypeError("marks are not an object")
-    for numbers in marks.values():
-        if not all(type(number) is int and 1 <= number <= MOST_CLICKS for number in numbers):
-            raise TypeError("marks are not the numbers of clicks")
-    return {str(mark): tuple(numbers) for mark, numbers in marks.items()}
-
-
-def _check_session(session: Any) -> Mapping[str, Any]:
-    """Return a session; raises TypeError unless it maps names to plain values, lists or maps."""
-    if not isinstance(session, dict):
-        raise TypeError("a session is not an object")
-    if not isinstance(session.get("sources", {}), dict):
-        raise TypeError("sources are not an object")
-    return session

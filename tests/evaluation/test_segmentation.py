@@ -34,6 +34,9 @@ def test_a_file_is_its_pixels_and_a_tuple_is_a_click(tmp_path: Path) -> None:
     from_array = segment("nearest", SAMPLE.image, [Click(3, 4, True)])
     assert np.array_equal(from_file, from_array)
     assert (from_file.shape, from_file.dtype) == (SAMPLE.truth.shape, np.bool_)
+    row, col, positive = np.array([3, 4, 1])
+    from_numbers = segment("nearest", SAMPLE.image, [(row, col, np.bool_(positive))])
+    assert np.array_equal(from_numbers, from_array)
 
 
 def test_python_gives_the_mask_that_the_command_writes(
@@ -54,6 +57,10 @@ def test_python_gives_the_mask_that_the_command_writes(
         (SAMPLE.image, [], "no clicks"),
         (SAMPLE.image, [(999, 0, True)], r"click \(999, 0\) is outside the image"),
         (SAMPLE.image, [(0, -1, True)], "outside the image"),
+        (SAMPLE.image, [(1, 1, "-")], r"\(1, 1, '-'\) is not a click; wanted"),
+        (SAMPLE.image, [(1.5, 1, True)], "is not a click"),
+        (SAMPLE.image, [(1, 1)], "is not a click"),
+        (SAMPLE.image, ["1,"], "is not a click"),
         (SAMPLE.image[:, :, 0], [(0, 0, True)], r"wanted \(H, W, 3\) of uint8"),
         (SAMPLE.image / 255, [(0, 0, True)], "float64; wanted"),
         ("no such file.png", [(0, 0, True)], "no such file"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from isbench.errors import IsbenchError
+from isbench.reporting.chosen_runs import choose_runs
 from isbench.storage import run_file, store
 from isbench.storage.imported import find_imported
 from isbench.types import Rules
@@ -74,3 +75,28 @@ def test_a_folder_that_cannot_be_listed_is_refused(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(IsbenchError, match=f"cannot list {closed}: Permission denied"):
         find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "count"),
+    [
+        ([b"garbage"], 1),
+        ([b"\xff\xfe", b"5", b'"session"'], 3),
+        ([b'{"session": 5}'], 1),
+        ([b'{"key": "image#0", "seconds": [NaN]}'], 1),
+        ([b'{"load": {}}'], 1),  # of no session
+        ([b'{"key": "of another run", "seconds": [1.0]}'], 0),
+        ([], 0),
+    ],
+)
+def test_damaged_lines_of_a_meta_file_are_counted_in_a_note_and_cost_no_game(
+    tmp_path: Path, lines: list[bytes], count: int
+) -> None:
+    sealed = fill(tmp_path, GAMES, seal=True)
+    good = b'{"key":"image#1","seconds":[0.5]}'
+    store.locate_meta(sealed).write_bytes(b"\n".join([*lines, good, b""]))
+    (run,), notes = choose_runs([], tmp_path)
+    assert len(run.trajectories) == 5
+    assert [*run.seconds] == ["image#1"]
+    assert len(notes) == (count > 0)
+    assert all(f"{count} line" in note and str(tmp_path) in note for note in notes)
