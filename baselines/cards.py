@@ -25,6 +25,7 @@ _LITE = LazyFunction("isbench.nn.backbones.lite:LiteTrunk")
 # trained by this project on its training pack; each file contains a card with the details
 _FOLDER = Path(__file__).parent / "weights"
 _UNTRAINED = "this version ships without trained weights"
+_UNRELEASED = "its weights were never released"
 # of ritm-lite, which systems without a training of their own play too
 LITE_WEIGHTS = {"pack": _FOLDER / "ritm-lite.safetensors"}
 _LIBRARIES = {"torch": find_torch_version()}
@@ -110,11 +111,22 @@ ritm_r34 = _make_ritm(
     "DeepLabV3+, ResNet-34",
     _make_deeplab(34, 128),
     options={"previous_mask": False},
+    unreleased=_UNRELEASED,
     recipe=replace(_ON_DEEPLAB, click_sampling=ClickSampling(iterative=0)),
 )
-ritm_r50 = _make_ritm("r50", "DeepLabV3+, ResNet-50", _make_deeplab(50, 128), recipe=_ON_DEEPLAB)
+ritm_r50 = _make_ritm(
+    "r50",
+    "DeepLabV3+, ResNet-50",
+    _make_deeplab(50, 128),
+    unreleased=_UNRELEASED,
+    recipe=_ON_DEEPLAB,
+)
 ritm_r101 = _make_ritm(
-    "r101", "DeepLabV3+, ResNet-101", _make_deeplab(101, 256), recipe=_ON_DEEPLAB
+    "r101",
+    "DeepLabV3+, ResNet-101",
+    _make_deeplab(101, 256),
+    unreleased=_UNRELEASED,
+    recipe=_ON_DEEPLAB,
 )
 ritm_mini = _make_ritm(
     "mini",

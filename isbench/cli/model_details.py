@@ -13,7 +13,7 @@ from isbench.errors import IsbenchError
 from isbench.models.known_weights import list_weights
 from isbench.models.option_meanings import LEFT_TO_DATA, find_meaning
 from isbench.models.registry import describe_missing_library
-from isbench.models.weights import RANDOM, find_weights_folder
+from isbench.models.weights import NO_WEIGHTS, RANDOM, find_weights_folder
 from isbench.options import format_option
 from isbench.training.weight_card import read_card
 from isbench.types import File, ModelCard, Scalar
@@ -89,7 +89,7 @@ def _list_weights(card: ModelCard) -> Iterator[tuple[str, str]]:
         at = f"; here: {here[name]}" if name in here else ""
         yield name, f"{_mark_default(card, name)}{_describe_file(file)}{at}"
     if not card.bundled and not card.weights:
-        yield "none", card.unreleased or "its weights were never released"
+        yield "none", card.unreleased or NO_WEIGHTS
     if fault:
         yield "", fault
     yield RANDOM, "untrained, initialised from a fixed seed"

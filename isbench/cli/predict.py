@@ -79,6 +79,8 @@ def predict(
         raise IsbenchError(f"{target} already exists; overwrite it with --force, or choose --out")
     encode_mask(np.zeros((1, 1), bool), target)  # rejects a bad suffix before the work
     pixels = read_image(image)
+    if target.exists() and target.samefile(image):
+        raise IsbenchError(f"{target} is the image itself; choose another --out", setting="out")
     clicks = parse_clicks(text)
     check_clicks(clicks, pixels)  # before the weights are downloaded
     options = NetworkOptions(weights, device, precision, threads, backend)

@@ -118,7 +118,8 @@ BOUNDARY = "biou"  # needs the masks, saved or recomputed
 @click.option(
     "--out",
     type=OUTPUT,
-    help="Folder of the plots, or the file of one plot: .png, .svg or .pdf. [default: RUNS/plots]",
+    help="Folder of the plots, or the file of one plot: .png, .svg or .pdf. [default: plots in the "
+    "folder of --runs]",
 )
 @click.option(
     "--objects",

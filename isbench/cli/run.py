@@ -39,6 +39,7 @@ from isbench.models.predictor import build_model
 from isbench.protocol import has_full_games
 from isbench.reporting import study_tables, tables
 from isbench.reporting.studies import find_baseline, group_runs
+from isbench.reporting.text_table import TextTable
 from isbench.storage.store import Run
 
 
@@ -242,6 +243,17 @@ def _ignore(note: str) -> None:
 
 
 def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str) -> None:
+    try:
+        print_table(_make_table(runs, max_clicks, metrics, view))
+    finally:  # a metric of a package may fail, and the runs are recorded all the same
+        terminal = make_console()
+        for run in runs:
+            terminal.print(f"{run.spec.model} on {run.spec.dataset}: {run.path}", soft_wrap=True)
+
+
+def _make_table(
+    runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric], view: str
+) -> TextTable:
     studies = group_runs(runs)
     shows_iou = False
     if len(studies) < len(runs):
@@ -257,10 +269,7 @@ def _print_runs(runs: Sequence[Run], max_clicks: int, metrics: Sequence[Metric],
     notes = [*whole.notes, *dict.fromkeys(filter(None, marks))]
     if shows_iou and any(not has_full_games(one.spec.rules) for one in runs):
         notes.append(tables.FULL_GAMES)
-    print_table(replace(whole, notes=tuple(notes)))
-    terminal = make_console()
-    for one in runs:
-        terminal.print(f"{one.spec.model} on {one.spec.dataset}: {one.path}", soft_wrap=True)
+    return replace(whole, notes=tuple(notes))
 
 
 def _choose_executor(name: str, address: str) -> Executor:

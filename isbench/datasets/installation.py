@@ -149,7 +149,7 @@ def add_dataset(name: str, place: str, data: Path | str | None = None) -> Additi
     resolved = resolve_place(place)  # what is read now is what is stored
     verdict = verify_named(resolved, root)
     if verdict.faults:
-        raise list_faults(f"{resolved} was not added", verdict.faults)
+        raise list_faults(f"not added: {resolved}", verdict.faults)
     return Addition(user_datasets.add(name, resolved, root), verdict)
 
 

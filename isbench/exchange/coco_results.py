@@ -13,7 +13,7 @@ import numpy as np
 from isbench.metrics import find_image
 from isbench.reporting.recorded_masks import RecordedMasks
 from isbench.storage.masks import encode_rle
-from isbench.types import Dataset, Mask
+from isbench.types import Dataset, Mask, Sample
 
 _CATEGORY = {"id": 1, "name": "object"}
 _SCORE = 1.0  # an answer to clicks has no confidence
@@ -24,7 +24,8 @@ class CocoFiles(NamedTuple):
 
     results: list[dict[str, Any]]  # as COCO.loadRes reads them
     annotations: dict[str, Any]  # as COCO reads them
-    inexact: int  # masks whose overlap is not the recorded one
+    inexact: int  # objects of which a mask has not the recorded overlap
+    largest_change: float  # of the IoU after the click, between the masks and the record
 
 
 def make_coco_files(dataset: Dataset, games: Iterable[RecordedMasks], click: int) -> CocoFiles:
@@ -36,7 +37,7 @@ def make_coco_files(dataset: Dataset, games: Iterable[RecordedMasks], click: int
     numbers = {key: number for number, key in enumerate(dataset.keys, start=1)}
     names = dict.fromkeys(map(find_image, dataset.keys))
     image_ids = {name: number for number, name in enumerate(names, start=1)}
-    results, objects, images, inexact = [], [], {}, 0
+    results, objects, images, inexact, changes = [], [], {}, 0, [0.0]
     for sample, game, masks, exact in games:
         name, at = find_image(game.key), min(click, len(masks))
         rows, cols = sample.truth.shape
@@ -47,10 +48,22 @@ def make_coco_files(dataset: Dataset, games: Iterable[RecordedMasks], click: int
         truth = {"segmentation": encode_rle(sample.truth), **_measure(sample.truth)}
         objects.append({"id": numbers[game.key], **ids, **truth, "iscrowd": 0})
         inexact += not exact
+        changes.append(abs(_compute_iou(masks[at - 1], sample) - _divide(*game.overlap[at - 1])))
     annotations = {
         "images": [*images.values()], "annotations": objects, "categories": [_CATEGORY],
     }  # fmt: skip
-    return CocoFiles(results, annotations, inexact)
+    return CocoFiles(results, annotations, inexact, max(changes))
+
+
+def _compute_iou(mask: Mask, sample: Sample) -> float:
+    scored = ~sample.ignore
+    intersection = np.count_nonzero(mask & sample.truth & scored)
+    return _divide(int(intersection), int(np.count_nonzero((mask | sample.truth) & scored)))
+
+
+def _divide(intersection: int, union: int) -> float:
+    """Return the IoU, 0 for an empty union."""
+    return intersection / union if union else 0.0
 
 
 def _measure(mask: Mask) -> dict[str, Any]:

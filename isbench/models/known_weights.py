@@ -11,6 +11,7 @@ from isbench.errors import IsbenchError
 from isbench.files.digests import describe_mismatch, digest_file
 from isbench.models.registry import describe_missing_library, list_model_names, load_card
 from isbench.models.weights import (
+    NO_WEIGHTS,
     RANDOM,
     describe_manual_download,
     find_weights_folder,
@@ -58,7 +59,7 @@ def describe_readiness(card: ModelCard) -> str:
         return "ready"
     if card.weights:
         return _describe_published(card, here)
-    reason = card.unreleased or "its weights were never released"
+    reason = card.unreleased or NO_WEIGHTS
     return f"no weights: {reason}; it needs `--weights FILE`, or `--weights {RANDOM}` for a trial"
 
 

@@ -18,6 +18,7 @@ from isbench.files.home import expand_home
 from isbench.types import File, ModelCard, Runtime
 
 RANDOM = "random"
+NO_WEIGHTS = "it comes without any"  # of a card that says nothing else
 _REMEDY = Remedy("pass a file as `weights`", "weights")
 
 # called with the file, the bytes so far, and the total or None
@@ -139,7 +140,7 @@ def _choose_default(card: ModelCard) -> str:
             "or pass a file as `weights`",
             setting="weights",
         )
-    reason = card.unreleased or "its weights were never released"
+    reason = card.unreleased or NO_WEIGHTS
     hint = f"train it with `isbench train {card.name} --data PATH`, then " if card.recipe else ""
     raise IsbenchError(
         f"model {card.name} needs weights: {reason}; {hint}pass a file as `weights`, or {RANDOM} "

@@ -19,7 +19,12 @@ from isbench.models.registry import (
     load_card,
     parse_options,
 )
-from isbench.models.weights import describe_manual_download, find_weights_folder, suggest_download
+from isbench.models.weights import (
+    NO_WEIGHTS,
+    describe_manual_download,
+    find_weights_folder,
+    suggest_download,
+)
 from isbench.papers.register import NO_REGISTER, Register, TrainedWeights
 from isbench.papers.rows import Row
 from isbench.types import ModelCard, Scalar
@@ -108,7 +113,7 @@ def _explain_missing(card: ModelCard, row: Row, trained: TrainedWeights | None) 
         return f"weights {row.weights} do not come with isbench; `{trained.command}` trains them"
     if not row.system:
         return f"weights {row.weights} do not come with isbench"
-    return card.unreleased or "its weights were never released"
+    return card.unreleased or NO_WEIGHTS
 
 
 def _has_file(weights: Sequence[Weights]) -> bool:

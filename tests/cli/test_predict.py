@@ -86,3 +86,15 @@ def test_files_that_do_not_do_are_refused(isbench: Isbench, tmp_path: Path) -> N
         assert (code, error.count("\n")) == (2, 1)
         assert said in error
     assert (tmp_path / "there.png").read_bytes() == b"mine"
+
+
+def test_the_image_is_not_overwritten_even_by_force(isbench: Isbench, tmp_path: Path) -> None:
+    image, link = tmp_path / "image.png", tmp_path / "link.png"
+    image.write_bytes(PHOTO.read_bytes())
+    link.symlink_to(image)
+    for out in (image, link):
+        words = ("--clicks", "1,1,+", "--model", "nearest", "--out", out, "--force")
+        code, _, error = isbench("predict", image, *words)
+        assert (code, error.count("\n")) == (2, 1)
+        assert "is the image itself" in error
+    assert image.read_bytes() == PHOTO.read_bytes()

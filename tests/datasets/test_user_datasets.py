@@ -73,7 +73,7 @@ def test_a_picture_that_cannot_be_read_keeps_a_set_out(
     asked = ["data", "add", "desk", f"folder:{folder_set}", "--data", tmp_path / "data"]
     code, _, error = isbench(*asked)
     assert code == 2
-    assert "was not added: " in error
+    assert "not added: " in error
 
 
 def test_a_damaged_list_of_names_is_an_error(isbench: Isbench, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from isbench.exchange.yaml_text import format_yaml
 from isbench.metrics import curves
 from isbench.models.loading import load_model
 from isbench.reporting.tables import compute_figures
+from isbench.storage import records
 from isbench.storage.masks import decode_rle
 from isbench.storage.store import Run, parse_digest
 from isbench.types import Rules
@@ -144,6 +146,25 @@ def test_coco_computes_the_recorded_iou_from_the_masks(
         assert overlap == wanted[one["key"]]
         assert one["clicks"] == clicks
     assert set(ids) == set(load_dataset("sample", limit=4).keys)
+
+
+def test_masks_that_are_not_the_recorded_ones_are_said_with_their_change_of_iou(
+    played: Run, folder: Path, tmp_path: Path, isbench: Command
+) -> None:
+    first, line, *rest = gzip.decompress(played.path.read_bytes()).splitlines(keepends=True)
+    game = json.loads(line)
+    intersection, union = game["overlap"][0]
+    game["overlap"][0] = [intersection, union + 1000]
+    line = records.format_line(game)
+    path = tmp_path / "runs" / "sample" / played.path.name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b"".join([first, line, *rest])))
+    change = intersection / union - intersection / (union + 1000)
+    words = ("--runs", tmp_path / "runs", "--format", "coco-results", "--click", 1)
+    code, _, said = isbench("export", *words, "--out", tmp_path / "coco")
+    assert code == 0
+    assert "masks of 1 object are not exactly the recorded ones" in said
+    assert f"their IoU differs by up to {change:.4f}" in said
 
 
 def test_folders_of_one_name_have_annotations_of_their_own(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from isbench.errors import IsbenchError
 from isbench.metrics import METRICS, find_metric, list_metrics
+from isbench.storage import store
 from tests.support.packages import install_package
 
+Isbench = Callable[..., tuple[int, str, str]]
 METRIC = "from isbench import Metric\ndef take(games):\n    return games.clicks\n"
 
 
@@ -59,6 +62,20 @@ def test_what_cannot_be_a_metric_is_named(
     install_package(monkeypatch, tmp_path / "toy", {module: code}, points)
     with pytest.raises(IsbenchError, match=message):
         list_metrics()
+
+
+def test_a_metric_that_raises_hides_neither_the_run_nor_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isbench: Isbench
+) -> None:
+    code = "from isbench import Metric\nmade = Metric('Mine', 'm', lambda games: 1 / 0, view='noc')"
+    points = {"isbench.metrics": {"toy": "raising_metric:made"}}
+    install_package(monkeypatch, tmp_path / "toy", {"raising_metric": code}, points)
+    words = ("--model", "nearest", "--dataset", "sample", "--limit", 1, "--out", tmp_path / "runs")
+    code, printed, said = isbench("run", *words)
+    assert code == 2
+    assert "metric Mine raised ZeroDivisionError" in said
+    (path,) = store.find(tmp_path / "runs")
+    assert printed == f"nearest on sample: {path}\n"
 
 
 def test_an_unknown_key_is_an_error_with_the_nearest() -> None:
