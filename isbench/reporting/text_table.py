@@ -21,6 +21,7 @@ T = TypeVar("T")
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")  # spreadsheets skip spaces
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 _TRANSPOSED_WIDTH = 120  # in a file or a pipe: one column per row of any number of them
+_TEXT_WIDTH = 20  # least characters of a column of texts that are wrapped
 FORMATS = ("rich", "markdown", "latex", "csv")
 
 
@@ -118,9 +119,10 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
     """Yield tables for a terminal of `width` characters; None: any width.
 
     A table that is too wide is divided by its first column and wrapped: names between words, an
-    interval below its figure. If that is still too wide, or if the table says so, it is transposed,
-    so that a row of it becomes a column, and split into as many tables as needed, each of at most
-    `width` or, if that is None, of about 120 characters.
+    interval below its figure. One without figures, such as a checklist, stays whole if its columns
+    are wide enough. If that is still too wide, or if the table says so, it is transposed, so that a
+    row of it becomes a column, and split into as many tables as needed, each of at most `width` or,
+    if that is None, of about 120 characters.
     """
     table = _escape_table(table)
     widths = [max(map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
@@ -129,6 +131,9 @@ def make_terminal_tables(table: TextTable, width: int | None = None) -> Iterable
     if not table.transposed:
         if width is None or sum(widths) + 3 * len(widths) + 1 <= width:
             yield _make_plain(table)
+            return
+        if not any(table.figures) and width >= _TEXT_WIDTH * len(widths):
+            yield _make_wrapped(table)
             return
         if narrow := _make_narrow(table, width):
             yield from narrow
@@ -147,6 +152,16 @@ def _make_plain(table: TextTable) -> Table:
     terminal_table = Table(box=box.SIMPLE_HEAD)
     for head, figure in zip(table.heads, table.figures, strict=True):
         terminal_table.add_column(head, justify="right" if figure else "left", no_wrap=True)
+    for row in table.rows:
+        terminal_table.add_row(*row, style=_choose_style(table, row))
+    return terminal_table
+
+
+def _make_wrapped(table: TextTable) -> Table:
+    """Return a table of texts, which the terminal wraps in their cells."""
+    terminal_table = Table(box=box.SIMPLE_HEAD)
+    for head in table.heads:
+        terminal_table.add_column(head, overflow="fold")
     for row in table.rows:
         terminal_table.add_row(*row, style=_choose_style(table, row))
     return terminal_table

@@ -205,6 +205,15 @@ def test_no_name_and_no_figure_is_lost_at_any_width(
         assert all(part in printed for part in figure.split())
 
 
+def test_texts_without_figures_stay_one_table_on_a_narrow_terminal() -> None:
+    words = " ".join(f"word{k}" for k in range(30))
+    table = TextTable(("What", "Text"), (("one", words), ("two", words)), (False, False))
+    shown = print_table(table, 80)
+    assert shown.count("What") == 1
+    assert shown.count("word29") == 2
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_a_row_that_becomes_a_column_makes_no_file_wider() -> None:
     rows = tuple(("davis", f"model-{k}", "12.50 [10.00, 15.00]") for k in range(40))
     table = TextTable(("Data set", "Model", "NoC@90"), rows, (False, False, True), transposed=True)
