@@ -374,7 +374,10 @@ def _print_runs(runs: list[Run], view: str, form: str, options: ReportOptions) -
         if options.published and not table.italic:
             print_note("no published figure of these systems fits this table")
         if options.imported and not table.italic:
-            print_note("no imported figure fits this table: wanted NoC or NoF of its data")
+            print_note(
+                "no imported figure fits this table: wanted NoC or NoF beside runs over the same "
+                "whole data set, by ritm-2021 and with as many clicks"
+            )
         legend = tables.make_legend(shown) if form == "rich" else ""
         print_table(replace(table, notes=(*table.notes, *filter(None, [legend]))), form)
 

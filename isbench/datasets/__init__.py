@@ -55,7 +55,8 @@ def load_dataset(name: str, data: Path | str | None = None, limit: int | None = 
         check_least("limit", limit, 1)
     dataset = _load(name, None if data is None else Path(data))
     if not dataset.keys:
-        raise IsbenchError(f"data set {name} has no objects; wanted at least 1")
+        why = f" ({'; '.join(dataset.notes)})" if dataset.notes else ""
+        raise IsbenchError(f"data set {name} has no objects{why}; wanted at least 1")
     if limit is None or limit >= len(dataset.keys):  # all objects are the data set itself
         return dataset
     return replace(dataset, keys=dataset.keys[:limit], limit=limit)

@@ -249,8 +249,8 @@ def _check_levels(path: Path, stored: NDArray[np.uint8], how: str) -> None:
         remedy += ", or read the folder with labels=instances if each level is an object"
         remedy += ", with labels=void if 255 is not scored" * (VOID in found)
     raise IsbenchError(
-        f"mask {path} has the levels {shown}; wanted one level for the object, next to 0 and "
-        f"{' and '.join(map(str, unscored))}, which is not scored: {remedy}",
+        f"mask {path} has the levels {shown}; wanted one level for the object, 0 around it, and "
+        f"{' or '.join(map(str, unscored))} where nothing is scored: {remedy}",
         setting="labels",
     )
 

@@ -123,7 +123,8 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     stored = read_stored(path)
     if stored.ndim != 2:
         raise IsbenchError(
-            f"mask {path} has mode RGB; wanted a palette or 8-bit grey: use the published file"
+            f"mask {path} has mode RGB; wanted a palette or 8-bit grey: convert the file, or "
+            "use the published one"
         )
     return stored
 

@@ -32,7 +32,7 @@ _IMAGES = {
     3: _COLOURS,
     4: f"{_COLOURS}, and the probability of the object from the previous click, 0 before the first",
 }
-_LOGITS = "logits; the object is where their sigmoid is above the threshold of the options"
+_LOGITS = "logits; the object is where their sigmoid is above the threshold, usually an option"
 
 
 def export_model(model: LoadedModel, out: Path | str) -> tuple[Path, ...]:
@@ -137,7 +137,8 @@ def _list_lines(card: Mapping[str, Any]) -> Iterator[str]:
     """Yield the card as markdown."""
     yield f"# {card['model']}"
     yield ""
-    yield f"{card['summary']}. Source: {card['source'] or 'not stated'}."
+    summary = f"{card['summary']}. " if card["summary"] else ""
+    yield f"{summary}Source: {card['source'] or 'not stated'}."
     yield f"Licence: {card['licence'] or 'not stated'}. {card['restriction']}".rstrip()
     yield f"Weights: sha256 {card['weights']}. ONNX opset {card['opset']}."
     if card["weights_licence"]:
@@ -153,10 +154,11 @@ def _list_lines(card: Mapping[str, Any]) -> Iterator[str]:
             f"those of PyTorch (at {sizes})."
         )
     yield from ("", "## Around the networks", "")
-    yield (
-        "The files hold the networks only. isbench also applies these options, which an "
-        "application has to repeat to get the same masks:"
-    )
+    lead = "The files hold the networks only: what the model does around them is not in them"
+    if not card["options"]:
+        yield f"{lead}."
+        return
+    yield f"{lead}. It has these options, which an application has to follow to get the same masks:"
     yield ""
     for name, option in card["options"].items():
         meaning = f": {option['meaning']}" if option["meaning"] else ""
