@@ -82,6 +82,7 @@ SYSTEMS = {
     "Without flip": "RITM without flip",
     "With another seed": "RITM, trained with another seed",
     "CSFPN": "CSFPN: ",
+    "CDNet": "CDNet: ",
     "FCA-Net": "FCA-Net: ",
     "FocusCut": "FocusCut: ",
     "PseudoClick": "PseudoClick: ",
