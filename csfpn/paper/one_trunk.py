@@ -41,10 +41,10 @@ IDEAS = {
     ): "CFR: repeated passes at the first click",
     _vary("fbrs-lite"): "f-BRS-B: features optimised",
     _vary("adaptation-lite"): "IA+SA: weights adapted",
-    Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion of clicks",
+    Row("", model="cdnet-lite", weights=_OWN): "CDNet: diffusion, trained with RITM's clicks",
     Row(
         "", model="cdnet-lite", options=(("previous_mask", "off"),), weights=_OWN_CLICKS
-    ): "CDNet: diffusion of clicks, without the previous mask",
+    ): "CDNet: diffusion, trained with its own clicks, no previous mask",
     Row("", model="focalclick-lite", weights=_OWN): "FocalClick: local refinement",
     Row("", model="focuscut-lite", weights=_OWN): "FocusCut: views of clicks",
     Row("", model="fcanet-lite", weights=_OWN): "FCA-Net: the first click",

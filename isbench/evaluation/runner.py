@@ -156,8 +156,8 @@ def run(
         existing = store.with_given_folder(existing, named)
         watch.note(f"already recorded in {existing.path}, nothing to play")
         check_again(existing)
-        if save_masks and not saved_masks.exist(existing.path):
-            watch.note("it was played without saving masks: reports recompute them")
+        if save_masks and (fault := saved_masks.find_fault(existing.path, dataset.keys)):
+            watch.note(f"{fault}: reports recompute them")
         return existing
     kept = _check_model(model, build, cache)
     make_clicker(spec.rules.clicker)  # so that its errors appear before the run starts

@@ -35,9 +35,12 @@ def append(path: Path, key: str, masks: Sequence[Mapping[str, Any]], remedy: Rem
         raise make_write_error(file, error, remedy) from error
 
 
-def exist(path: Path) -> bool:
-    """Return whether masks were saved with a run."""
-    return store.locate_companion(path, store.MASKS).exists()
+def find_fault(path: Path, keys: Sequence[str]) -> str:
+    """Return which masks of these objects were not saved with a run, "" if all were."""
+    if not store.locate_companion(path, store.MASKS).exists():
+        return "it was played without saving masks"
+    lost = len(keys) - len(read(path, frozenset(keys)))
+    return f"its saved masks of {lost} of {len(keys)} objects cannot be read" if lost else ""
 
 
 def read(path: Path, keys: Container[str]) -> Mapping[str, Sequence[Mapping[str, Any]]]:

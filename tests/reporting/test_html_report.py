@@ -31,7 +31,6 @@ from isbench.storage.store import Run
 from isbench.types import Dataset, Rules
 from tests.support.browser import chromium, complaints
 from tests.support.layouts import box, draw_picture, write
-from tests.support.listening import Listening
 from tests.test_docs import ROOT
 
 Isbench = Callable[..., tuple[int, str, str]]
@@ -87,24 +86,6 @@ def test_saving_masks_changes_no_byte_of_the_run(tmp_path: Path, sample: Dataset
         assert kept.path.read_bytes() == plain.path.read_bytes()
         assert set(saved_masks.read(kept.path, sample.keys)) == set(sample.keys)
         assert store.find(tmp_path / str(workers)) == [kept.path]
-
-
-def test_a_run_that_was_played_without_saving_masks_says_so(
-    tmp_path: Path, sample: Dataset
-) -> None:
-    watch = Listening()
-    for save in (False, True):
-        run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=save, watch=watch)
-    assert watch.notes[-1].startswith("it was played without saving masks")
-
-
-def test_a_torn_line_of_masks_costs_that_game_only(tmp_path: Path, sample: Dataset) -> None:
-    played = run(load_model("nearest"), sample, RULES, out=tmp_path, save_masks=True)
-    (file,) = tmp_path.rglob("*.masks")
-    lines = file.read_bytes().split(b"\n")
-    file.write_bytes(b"\n".join([*lines[:3], lines[3][:40], *lines[4:]]))
-    assert len(saved_masks.read(played.path, sample.keys)) == len(sample.keys) - 1
-    assert all(one.exact for one in recompute_masks(played, sample, sample.keys, 5))
 
 
 def test_every_object_is_on_the_page_once_with_the_masks_of_its_game(
