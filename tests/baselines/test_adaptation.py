@@ -23,6 +23,7 @@ from baselines.adaptation.predictor import (
 from baselines.ritm import Ritm
 from isbench.errors import IsbenchError, PredictorError
 from isbench.evaluation.runner import run
+from isbench.files.json_text import parse_json
 from isbench.models.loading import load_model
 from isbench.models.predictor import build_predictor
 from isbench.models.registry import load_card
@@ -295,9 +296,7 @@ def play(data: Dataset, out: Path, **options: Scalar) -> store.Run:
 def test_a_run_records_the_order_and_what_each_object_started_from(tmp_path: Path) -> None:
     data = toys.blobs(4)
     played = play(data, tmp_path)
-    lines = [
-        store.parse_json(line) for line in store.locate_meta(played.path).read_bytes().splitlines()
-    ]
+    lines = [parse_json(line) for line in store.locate_meta(played.path).read_bytes().splitlines()]
     games = [line for line in lines if "key" in line]
     assert tuple(line["key"] for line in games) == data.keys
     assert [line["facts"]["updates"] for line in games] == [0, 1, 2, 3]
