@@ -46,7 +46,7 @@ def segment(
     Raises
     ------
     IsbenchError
-        For a file that is not an image, no clicks, a click that is none or outside the image, and a
+        For a file that is not an image, no clicks, an invalid click or one outside the image, and a
         model that cannot be loaded.
     PredictorError
         If the model breaks its contract.
